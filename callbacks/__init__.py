@@ -1,0 +1,1 @@
+"""What is watched while a run goes on: scores per task, decisions, tracking."""

@@ -1,0 +1,1 @@
+"""The run: plan, preflight, warm-up, GRPO, evaluation, decision, report."""

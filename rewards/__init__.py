@@ -1,0 +1,1 @@
+"""Reward functions as plugins: reading completions, scoring them, proving the scorers."""

@@ -1,0 +1,21 @@
+"""The one tree of exceptions: whose fault it is decides the class, the message is one clear line."""
+
+
+class RecompensaError(Exception):
+    """A failure with a message fit to be shown as it is."""
+
+
+class UserError(RecompensaError):
+    """Something the user wrote is wrong. Carries every problem found, each one line: what, where, allowed, what to do."""
+
+    def __init__(self, problems: str | list[str]):
+        self.problems: list[str] = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class PluginError(UserError):
+    """A reward plugin cannot be loaded, is registered twice, or breaks its contract."""
+
+
+class RewardBudgetExceeded(RecompensaError):
+    """Too many scores failed; names plugin, version and example. The run checkpoints and stops."""

@@ -1,0 +1,78 @@
+"""The values that pass between a reward function and those who call it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from rewards.extraction import Extraction
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row of a data set, as a reward function sees it.
+
+    `prompt` is the list of messages; `reference` the right answer as the text a perfect model would write;
+    `columns` everything else in the row.
+    """
+
+    id: str
+    task: str
+    prompt: Sequence[Mapping[str, str]]
+    reference: str | None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Completion:
+    """What the policy wrote. Hostile text: read, never executed, never trusted."""
+
+    def __init__(self, text: str, truncated: bool = False):
+        self.text = text
+        self.truncated = truncated
+
+    @cached_property
+    def extraction(self) -> Extraction:
+        """The JSON in the text, read once and shared between all functions."""
+        from rewards.extraction import extract_json
+
+        return extract_json(self.text)
+
+    def __repr__(self) -> str:
+        return f"Completion({self.text[:60]!r}, truncated={self.truncated})"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A verdict: `value` in 0..1, or None where the function does not apply; `parts` are named shares in 0..1 for the logs."""
+
+    value: float | None
+    reason: str = ""
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+
+class RewardFunction(BaseModel):
+    """A reward function: a frozen callable whose fields are its YAML options.
+
+    Set `name` and `version` on the class; raise the version whenever a score could change. `tasks` names the tasks it
+    applies to (empty: all). `judges_content` is False for functions whose maximum a gold answer need not reach, such as
+    style or length.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    tasks: ClassVar[tuple[str, ...]] = ()
+    judges_content: ClassVar[bool] = True
+
+    def problems(self, example: Example) -> list[str]:
+        """What is wrong with this row's reference or columns, one line each; preflight stops on any."""
+        return []
+
+    def __call__(self, example: Example, completion: Completion) -> Score:
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""The supervised stage before GRPO: loss on assistant turns only."""
