@@ -19,3 +19,7 @@ class PluginError(UserError):
 
 class RewardBudgetExceeded(RecompensaError):
     """Too many scores failed; names plugin, version and example. The run checkpoints and stops."""
+
+    def __init__(self, message: str, *, function: str = "", version: str = "", example_id: str = ""):
+        self.function, self.version, self.example_id = function, version, example_id
+        super().__init__(message)

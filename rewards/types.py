@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import core_schema
 
 if TYPE_CHECKING:
     from rewards.extraction import Extraction
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +80,40 @@ class RewardFunction(BaseModel):
 
     def __call__(self, example: Example, completion: Completion) -> Score:
         raise NotImplementedError
+
+
+class FrozenMapping(Mapping[K, V]):
+    """A mapping for options: read like a dict in YAML, but unchangeable, hashable and picklable as a frozen model needs."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[K, V] | None = None, /):
+        self._items = dict(items or {})
+
+    def __getitem__(self, key: K) -> V:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._items.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+    def __reduce__(self) -> tuple:
+        return FrozenMapping, (self._items,)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        key, value = get_args(source) or (Any, Any)
+        inner = core_schema.no_info_before_validator_function(
+            lambda items: dict(items) if isinstance(items, Mapping) else items, handler.generate_schema(dict[key, value])
+        )
+        return core_schema.no_info_after_validator_function(
+            cls, inner, serialization=core_schema.plain_serializer_function_ser_schema(dict)
+        )

@@ -1,0 +1,82 @@
+"""The sections of the YAML that callbacks own: evaluation, decision, tracking."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class EvaluationSection(BaseModel):
+    """`evaluation:` when and how the held-out rows are answered, and which checkpoint counts as the best."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    every_steps: int = Field(50, ge=1, description="GRPO steps between two evaluations.")
+    temperature: float = Field(0.1, ge=0, description="Sampling temperature of the evaluation; 0 is greedy.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Nucleus sampling share of the evaluation.")
+    top_k: int = Field(0, ge=0, description="Only the k likeliest tokens are sampled in the evaluation; 0 is off.")
+    repetition_penalty: float = Field(1.0, gt=0, description="Repetition penalty of the evaluation; 1 is off.")
+    max_completion_length: int | None = Field(
+        None, ge=1, description="Tokens a completion of the evaluation may have; none: as in training."
+    )
+    batch_size: int = Field(64, ge=1, description="Prompts answered at once in the evaluation.")
+    max_examples: int | None = Field(
+        None, ge=1, description="Held-out rows answered at each evaluation, drawn per task; none: all of them."
+    )
+    seed: int = Field(1234, ge=0, description="Seed of the evaluation's sampling, the same at every evaluation.")
+    task_floor_margin: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="How much further than its interval a task may fall below the warm-up in the best checkpoint.",
+    )
+
+
+class DecisionSection(BaseModel):
+    """`decision:` the thresholds of the tree that names the next step after a run. Rewards and means lie in 0..1."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    relative_to: Literal["thresholds", "warmup"] = Field(
+        "thresholds",
+        description="Judge the run against the thresholds below, or (rehearsals) against its own warm-up.",
+    )
+    scale_at: float = Field(
+        0.55, ge=0, le=1, description="Scenario A: the mean reward from which the rung is exhausted."
+    )
+    plateau_mean: float = Field(0.476, ge=0, le=1, description="Scenario B: the mean reward at which V4 stood still.")
+    plateau_mean_tolerance: float = Field(
+        0.05, ge=0, le=1, description="Scenario B: how far above plateau_mean still counts as standing there."
+    )
+    plateau_extraction: float = Field(
+        0.17, ge=0, le=1, description="Scenario B: the reward of extraction when no valid JSON comes out."
+    )
+    plateau_extraction_tolerance: float = Field(
+        0.06, ge=0, le=1, description="Scenario B: how far above plateau_extraction still counts as no valid JSON."
+    )
+    plateau_window: int = Field(
+        70, ge=1, description="Steps at the end of the run in which a new best must appear, or it is a plateau."
+    )
+    plateau_gain: float = Field(0.01, ge=0, le=1, description="A new best by less than this is none.")
+    floors: dict[str, float] = Field(
+        default_factory=lambda: {"extraction": 0.25, "sql_qa": 0.20, "insights": 0.20},
+        description="Scenario C: the mean reward each task must reach at the end.",
+    )
+    question_step: int = Field(130, ge=0, description="The step of the question whether the run improved past it.")
+    rehearsal_gain: float = Field(
+        0.33, ge=0, description="A rehearsal has learnt when its mean rose over the warm-up by this share."
+    )
+
+
+class TrackingSection(BaseModel):
+    """`tracking:` where the numbers go besides metrics.jsonl, which is always written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    wandb: Literal["auto", "online", "offline", "off"] = Field(
+        "auto", description="Weights & Biases; auto: online with a key or a netrc login, offline without."
+    )
+    project: str = Field("recompensa", min_length=1, description="Weights & Biases project.")
+    entity: str | None = Field(None, description="Weights & Biases user or team; none: the default of the key.")
+    tensorboard: bool = Field(False, description="Write TensorBoard event files into the run directory as well.")

@@ -1,0 +1,125 @@
+"""`python -m grpo.data`: build the shop and show what was written."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from grpo.data.rows import iterate_rows
+from grpo.data.section import TASKS, ShopSection
+from grpo.data.shop import ShopFiles, build_shop
+from rewards.errors import UserError
+from rewards.types import Example
+
+_SAMPLES = 2
+_EXAMPLES = """examples:
+  python -m grpo.data --out shop                        1,480 training and 320 held-out rows, and commerce.db
+  python -m grpo.data --out shop --seed 8 --json        another shop; what was written, as JSON
+  python -m grpo.data --out shop --olist ~/olist        questions and figures from the nine public Olist CSV files
+  python -m grpo.data --out shop --instructions short --warmup-rows 6000
+                                                        rows for the embedded policy, with 6,000 more for its warm-up
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Build the shop that the command line asks for; 0, or 2 where the user made a mistake."""
+    options = _parse(arguments)
+    try:
+        section = _make_section(options)
+        files = build_shop(options.out, section)
+        summary = _summarise(files)
+    except UserError as error:
+        print("\n".join(error.problems), file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{options.out}: cannot be written ({error.strerror}); give another directory", file=sys.stderr)
+        return 2
+    try:
+        if options.json:
+            print(json.dumps(summary, ensure_ascii=False, indent=2))
+        else:
+            _show(files, summary)
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough; nothing is left to be flushed on the way out.
+        sys.stdout = None
+    return 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m grpo.data",
+        description="Build the shop: a database of orders, and training and held-out rows of the four tasks.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write (new, empty, or a shop)"
+    )
+    parser.add_argument("--seed", type=int, help="everything generated follows from it (default 7)")
+    parser.add_argument("--olist", type=Path, metavar="DIR", help="folder of the nine Olist CSV files")
+    parser.add_argument("--instructions", choices=("full", "short"), help="length of the system prompts (default full)")
+    parser.add_argument("--warmup-rows", type=int, metavar="N", help="extra rows for the embedded policy (default 0)")
+    parser.add_argument("--json", action="store_true", help="print what was written as JSON")
+    return parser.parse_args(arguments)
+
+
+def _make_section(options: argparse.Namespace) -> ShopSection:
+    given = {
+        "seed": options.seed,
+        "olist": options.olist,
+        "instructions": options.instructions,
+        "warmup_rows": options.warmup_rows,
+    }
+    try:
+        return ShopSection(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise UserError(
+            [
+                f"--{str(each['loc'][0]).replace('_', '-')}: {each['msg']}, not {each['input']!r}"
+                for each in error.errors()
+            ]
+        ) from None
+
+
+def _summarise(files: ShopFiles) -> dict[str, Any]:
+    summary: dict[str, Any] = {"database": str(files.database), "manifest": str(files.manifest), "files": {}}
+    summary["orders"] = json.loads(files.manifest.read_text(encoding="utf-8"))["orders"]
+    samples: dict[str, list[dict[str, Any]]] = {task: [] for task in TASKS}
+    for name, path in (("train", files.train), ("held_out", files.held_out), ("warmup", files.warmup)):
+        if path is None:
+            continue
+        tasks: Counter[str] = Counter()
+        for example in iterate_rows(path):
+            tasks[example.task] += 1
+            if name == "train" and len(samples[example.task]) < _SAMPLES:
+                samples[example.task].append(_sample(example))
+        summary["files"][name] = {
+            "path": str(path), "rows": tasks.total(), "tasks": {task: tasks[task] for task in TASKS if tasks[task]}
+        }  # fmt: skip
+    summary["samples"] = {task: rows for task, rows in samples.items() if rows}
+    return summary
+
+
+def _sample(example: Example) -> dict[str, Any]:
+    return {"id": example.id, "prompt": example.prompt[-1]["content"], "reference": example.reference}
+
+
+def _show(files: ShopFiles, summary: dict[str, Any]) -> None:
+    print(f"{files.database}  {summary['orders']:,} orders, 9 tables and the view orders_enriched")
+    for entry in summary["files"].values():
+        shares = ", ".join(f"{count:,} {task}" for task, count in entry["tasks"].items())
+        print(f"{entry['path']}  {entry['rows']:,} rows: {shares}")
+    for task, rows in summary["samples"].items():
+        print(f"\n{task}")
+        for row in rows:
+            print(f"  {row['prompt']}\n    -> {row['reference']}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,114 @@
+"""The accelerator of this machine, found without torch, and the profile that follows from it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+from rewards.errors import UserError
+
+PROFILES = ("auto", "gpu", "embedded")
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What the run computes on; `memory_bytes` is the whole memory of one device, `count` how many are visible."""
+
+    kind: Literal["cuda", "cpu"]
+    name: str
+    memory_bytes: int | None
+    count: int
+
+    def __str__(self) -> str:
+        memory = f", {self.memory_bytes / GIB:.0f} GiB" if self.memory_bytes else ""
+        many = f"{self.count} x " if self.count > 1 else ""
+        return f"{many}{self.name}{memory}"
+
+
+def find_device() -> Device:
+    """The first visible CUDA device, or the processor. Starts no CUDA context and imports no torch."""
+    return _find_cuda() or Device("cpu", f"CPU, {_usable_cores()} cores", _system_memory(), 1)
+
+
+def resolve_profile(profile: str, device: Device | None = None) -> tuple[Literal["gpu", "embedded"], str]:
+    """The profile that `auto` stands for on this device, and the one line that says why."""
+    if profile not in PROFILES:
+        raise UserError(f"--profile: {profile!r} is no profile; allowed: {', '.join(PROFILES)}")
+    if profile == "gpu":
+        return "gpu", "profile gpu: the recipe as it is written"
+    if profile == "embedded":
+        return "embedded", "profile embedded: a small policy made on the spot rehearses the recipe"
+    device = device or find_device()
+    if device.kind == "cuda":
+        return "gpu", f"profile auto: {device} found, so profile gpu: the recipe as it is written"
+    return (
+        "embedded",
+        "profile auto: no CUDA device here, so profile embedded: a small policy made on the spot rehearses the recipe",
+    )
+
+
+def require_cuda(device: Device) -> None:
+    """Raise `UserError` where profile gpu has no device to run on."""
+    if device.kind != "cuda":
+        raise UserError(
+            f"--profile gpu: no CUDA device is visible here (found {device}); check nvidia-smi and CUDA_VISIBLE_DEVICES, "
+            "or rehearse with --profile embedded"
+        )
+
+
+class _NvmlMemory(ctypes.Structure):
+    _fields_ = [("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong)]
+
+
+def _find_cuda() -> Device | None:
+    # NVML rather than cuInit: a process that has initialised CUDA cannot fork workers that use it.
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and visible.split(",")[0].strip() in ("", "-1", "NoDevFiles"):
+        return None
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return None
+    if nvml.nvmlInit_v2() != 0:
+        return None
+    try:
+        count = ctypes.c_uint(0)
+        if nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) != 0 or count.value == 0:
+            return None
+        listed = [entry.strip() for entry in visible.split(",")] if visible else []
+        index = int(listed[0]) if listed and listed[0].isdigit() else 0
+        if index >= count.value:
+            return None
+        handle = ctypes.c_void_p()
+        if nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(handle)) != 0:
+            return None
+        name = ctypes.create_string_buffer(96)
+        known = nvml.nvmlDeviceGetName(handle, name, ctypes.c_uint(96)) == 0
+        memory = _NvmlMemory()
+        measured = nvml.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory)) == 0
+        return Device(
+            "cuda",
+            name.value.decode("utf-8", "replace") if known else "CUDA device",
+            int(memory.total) if measured else None,
+            len(listed) or count.value,
+        )
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _usable_cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
+def _system_memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None

@@ -1,0 +1,80 @@
+"""The folder of a run: its files, what was reached, and how it is taken up again."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from rewards.errors import UserError
+
+STAGES = ("sft", "grpo", "final", "decision", "done")
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths of one run. Every file is written whole or not at all."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path) -> RunDirectory:
+        """A fresh folder; `UserError` when something is there already."""
+        try:
+            path.mkdir(parents=True, exist_ok=False)
+        except FileExistsError:
+            status = path / "status.json"
+            hint = f"go on with it by --resume {shlex.quote(str(path))}, or " if status.is_file() else ""
+            raise UserError(f"--run-dir {path}: exists already; {hint}choose another name") from None
+        except OSError as fault:
+            raise UserError(f"--run-dir {path}: cannot be made ({fault.strerror}); choose a folder you may write to") from None
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """An existing run; `UserError` when it is none."""
+        if not (path / "config.json").is_file():
+            raise UserError(f"--resume {path}: no run there (config.json is missing); give the folder of a run")
+        return cls(path)
+
+    @property
+    def sft(self) -> Path:
+        return self.path / "sft"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "best"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.path / "eval"
+
+    @property
+    def completions(self) -> Path:
+        return self.path / "completions"
+
+    def write_json(self, name: str, value: Any) -> None:
+        target = self.path / name
+        partial = target.with_name(target.name + ".partial")
+        partial.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE))
+        os.replace(partial, target)
+
+    def read_json(self, name: str) -> Any:
+        return orjson.loads((self.path / name).read_bytes())
+
+    def reach(self, stage: str, step: int = 0, **more: Any) -> None:
+        """Note that `stage` (one of STAGES) is the one to do next."""
+        self.write_json("status.json", {"stage": stage, "step": step, "finished": stage == "done", **more})
+
+    def stage(self) -> str:
+        """The stage to do next; `sft` where nothing was noted."""
+        status = self.path / "status.json"
+        return orjson.loads(status.read_bytes())["stage"] if status.is_file() else "sft"

@@ -1,0 +1,244 @@
+"""The two sections of the YAML that belong to the policy and its GRPO training: `model` and `grpo`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+SECTION = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+Scheduler = Literal[
+    "constant",
+    "constant_with_warmup",
+    "linear",
+    "cosine",
+    "cosine_with_restarts",
+    "polynomial",
+    "inverse_sqrt",
+]
+
+
+class LoraSection(BaseModel):
+    """Low-rank adapters on a frozen model."""
+
+    model_config = SECTION
+
+    r: int = Field(16, ge=1, description="Rank of the adapters.")
+    alpha: int = Field(32, ge=1, description="Scale of the adapters: their output is multiplied by alpha / r.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapters' input during training.")
+    target_modules: str | list[str] = Field(
+        "all-linear", description="Names of the layers that get adapters, or 'all-linear'."
+    )
+
+    @field_validator("target_modules")
+    @classmethod
+    def _name_something(cls, names: str | list[str]) -> str | list[str]:
+        if not names:
+            raise ValueError("names no layer; write 'all-linear' or a list of layer names")
+        return names
+
+
+class EmbeddedSection(BaseModel):
+    """The shape of a policy made on the spot: Qwen3, random weights, a tokenizer trained on the warm-up rows."""
+
+    model_config = SECTION
+
+    layers: int = Field(4, ge=1, description="Transformer layers.")
+    hidden_size: int = Field(128, ge=8, description="Width of the residual stream.")
+    intermediate_size: int = Field(384, ge=8, description="Width of the feed-forward layers.")
+    heads: int = Field(4, ge=1, description="Attention heads; must divide hidden_size.")
+    kv_heads: int = Field(2, ge=1, description="Key and value heads; must divide heads.")
+    vocabulary: int = Field(
+        1024, ge=320, le=65536, description="Tokens of the byte-level BPE, its 256 bytes and 3 markers included."
+    )
+
+    @model_validator(mode="after")
+    def _shape_fits(self) -> EmbeddedSection:
+        problems = []
+        if self.hidden_size % self.heads:
+            problems.append(f"hidden_size {self.hidden_size} is not a multiple of heads {self.heads}")
+        elif (self.hidden_size // self.heads) % 2:
+            problems.append(
+                f"hidden_size / heads is {self.hidden_size // self.heads}, but rotary positions need an even number"
+            )
+        if self.heads % self.kv_heads:
+            problems.append(f"heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
+        if problems:
+            raise ValueError("; ".join(problems) + "; change one of them")
+        return self
+
+
+class ModelSection(BaseModel):
+    """The policy: which model, how it is loaded, what of it is trained, which engine runs it."""
+
+    model_config = SECTION
+
+    name: str = Field(
+        "Polygl0t/Tucano2-qwen-0.5B-Instruct", min_length=1, description="Model on the hub, or a local folder."
+    )
+    revision: str | None = Field(None, description="Branch, tag or commit on the hub; null is its default branch.")
+    max_sequence_length: int = Field(2048, ge=16, description="Most tokens of prompt and completion together.")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Type of the weights; auto is bfloat16 on a CUDA device and float32 elsewhere."
+    )
+    quantization: Literal["none", "nf4"] = Field(
+        "none", description="nf4 loads the frozen weights as 4-bit NF4 with double quantisation (QLoRA)."
+    )
+    lora: LoraSection | None = Field(
+        default_factory=LoraSection, description="Adapters to train; null trains every weight."
+    )
+    gradient_checkpointing: Literal["auto"] | bool = Field(
+        "auto",
+        description="Recompute activations in the backward pass; auto does so above a thousand million parameters "
+        "on a CUDA device, and nowhere else, where it only costs.",
+    )
+    engine: Literal["transformers", "vllm", "unsloth"] = Field("transformers", description="What generates and trains.")
+    generation_config: Literal["refuse", "replace"] = Field(
+        "refuse",
+        description="What to do when the model's own generation_config.json names another sampling than section "
+        "grpo: refuse to start, or replace it by section grpo's.",
+    )
+    embedded: EmbeddedSection | None = Field(
+        None, description="When set, the policy is made on the spot in this shape and `name` is not loaded."
+    )
+
+    @model_validator(mode="after")
+    def _can_be_trained(self) -> ModelSection:
+        if self.quantization == "nf4" and self.embedded is not None:
+            raise ValueError("quantization nf4 does not apply to the embedded policy; set quantization: none")
+        if self.quantization == "nf4" and self.lora is None:
+            raise ValueError("quantization nf4 freezes the weights, so lora cannot be null; give lora.r and lora.alpha")
+        return self
+
+    def effective_dtype(self, device_kind: Literal["cuda", "cpu"]) -> Literal["float32", "bfloat16"]:
+        """The type of the weights on that kind of device."""
+        if self.dtype != "auto":
+            return self.dtype
+        return "bfloat16" if device_kind == "cuda" and self.embedded is None else "float32"
+
+    def checkpoints_gradients(self, device_kind: Literal["cuda", "cpu"], parameters: int) -> bool:
+        """Whether activations are recomputed, for a model of so many parameters on that kind of device."""
+        if self.gradient_checkpointing != "auto":
+            return self.gradient_checkpointing
+        return device_kind == "cuda" and parameters > 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class TrlBatch:
+    """The batch sizes TRL must be given, all counted in completions.
+
+    One generation batch feeds one optimiser step; `per_device_train_batch_size * gradient_accumulation_steps *
+    world_size == generation_batch_size`.
+    """
+
+    per_device_train_batch_size: int
+    gradient_accumulation_steps: int
+    generation_batch_size: int
+
+
+class GrpoSection(BaseModel):
+    """GRPO training. Keys that TRL also has keep TRL's spelling; batch sizes follow from prompts and generations."""
+
+    model_config = SECTION
+
+    max_steps: int = Field(600, ge=1, description="Optimiser steps.")
+    learning_rate: float = Field(5.0e-6, gt=0, description="Peak learning rate.")
+    lr_scheduler_type: Scheduler = Field("constant_with_warmup", description="Learning-rate schedule.")
+    warmup_ratio: float | None = Field(
+        None, ge=0, lt=1, description="Share of max_steps over which the learning rate rises; or give warmup_steps."
+    )
+    warmup_steps: int | None = Field(
+        None, ge=0, description="Steps over which the learning rate rises; or give warmup_ratio."
+    )
+    prompts_per_step: int = Field(2, ge=1, description="Prompts a step, over all devices.")
+    num_generations: int = Field(16, ge=2, description="Group size: completions of one prompt, compared to each other.")
+    max_completion_length: int = Field(512, ge=1, description="Most tokens of a completion; longer ones are truncated.")
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature in training.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Nucleus sampling in training; 1.0 is off.")
+    top_k: int = Field(0, ge=0, description="Sample among the k likeliest tokens only; 0 is off.")
+    repetition_penalty: float = Field(1.0, gt=0, description="Penalty on tokens already seen; 1.0 is off.")
+    beta: float = Field(0.0, ge=0, description="Weight of the KL term; 0.0 loads no reference policy.")
+    loss_type: Literal["dr_grpo", "dapo", "grpo", "bnpo"] = Field(
+        "dr_grpo", description="How token losses are normalised."
+    )
+    scale_rewards: Literal["none", "group", "batch"] | bool = Field(
+        False, description="Divide advantages by the rewards' standard deviation; false is TRL's 'none', true 'group'."
+    )
+    num_iterations: int = Field(1, ge=1, description="Optimiser steps made with one generation batch.")
+    epsilon: float = Field(0.2, gt=0, lt=1, description="Clipping range of the policy ratio.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
+    optim: str = Field("adamw_torch", min_length=1, description="Optimiser, by transformers' name.")
+    adam_beta2: float = Field(0.999, gt=0, lt=1, description="Decay of Adam's second moment.")
+    mask_truncated_completions: bool = Field(False, description="Leave truncated completions out of the loss.")
+    micro_batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="Completions in one forward and backward pass on one device; null is all of a step at once.",
+    )
+    save_every_steps: int = Field(50, ge=1, description="Steps between checkpoints.")
+    log_completions_every: int = Field(10, ge=1, description="Steps between stored training completions.")
+
+    @model_validator(mode="after")
+    def _one_warmup(self) -> GrpoSection:
+        if self.warmup_ratio is not None and self.warmup_steps is not None:
+            raise ValueError("warmup_ratio and warmup_steps are both set; write one of them")
+        return self
+
+    @property
+    def completions_per_step(self) -> int:
+        """Completions generated for one step, over all devices."""
+        return self.prompts_per_step * self.num_generations
+
+    @property
+    def lr_warmup_steps(self) -> int:
+        """Steps over which the learning rate rises, whichever way they were given."""
+        if self.warmup_steps is not None:
+            return self.warmup_steps
+        return ratio_to_steps(self.warmup_ratio or 0.0, self.max_steps)
+
+    @property
+    def trl_scale_rewards(self) -> Literal["none", "group", "batch"]:
+        """`scale_rewards` as TRL spells it."""
+        if isinstance(self.scale_rewards, bool):
+            return "group" if self.scale_rewards else "none"
+        return self.scale_rewards
+
+    def batch_problems(self, world_size: int = 1) -> list[str]:
+        """Why a step cannot be cut into equal batches on so many processes, one line each."""
+        share, rest = divmod(self.completions_per_step, world_size)
+        step = (
+            f"{self.prompts_per_step} prompts x {self.num_generations} generations = "
+            f"{self.completions_per_step} completions a step"
+        )
+        if rest:
+            return [
+                f"grpo.prompts_per_step: {step} cannot be shared equally between {world_size} processes; "
+                "change prompts_per_step, num_generations or the number of processes"
+            ]
+        if self.micro_batch_size is not None and share % self.micro_batch_size:
+            divisors = [size for size in range(1, share + 1) if share % size == 0]
+            allowed = ", ".join(map(str, divisors))
+            return [
+                f"grpo.micro_batch_size: {self.micro_batch_size} does not divide the {share} completions a process has "
+                f"of a step ({step}); allowed: {allowed}, or null for all at once"
+            ]
+        return []
+
+    def trl_batch(self, world_size: int = 1) -> TrlBatch:
+        """The batch sizes TRL needs for this step on so many processes; ValueError where `batch_problems` has any."""
+        problems = self.batch_problems(world_size)
+        if problems:
+            raise ValueError(problems[0])
+        share = self.completions_per_step // world_size
+        per_device = self.micro_batch_size or share
+        return TrlBatch(per_device, share // per_device, self.completions_per_step)
+
+
+def ratio_to_steps(ratio: float, steps: int) -> int:
+    """`ratio` of `steps`, rounded up as transformers does, but exact in decimals: 0.07 of 100 is 7, not 8."""
+    return math.ceil(Fraction(str(ratio)) * steps)

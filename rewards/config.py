@@ -1,0 +1,125 @@
+"""The `rewards` section of a configuration, and how it becomes a reward host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rewards.errors import UserError
+from rewards.plugins import Registered, Registry, check_instance, load_rewards, nearest
+from rewards.types import RewardFunction
+
+if TYPE_CHECKING:
+    from rewards.scoring import RewardHost
+
+
+class FunctionSpec(BaseModel):
+    """One reward function of a run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(description="A name that `python -m rewards list` shows.")
+    weight: float = Field(1.0, gt=0, allow_inf_nan=False, description="Share in an example's weighted mean, above 0.")
+    tasks: list[str] | None = Field(
+        None, description="Tasks it applies to, instead of the function's own; null keeps the function's own, [] is all."
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the function, checked before the run.")
+
+
+class RewardsSection(BaseModel):
+    """Which reward functions score a completion, and how much may go wrong."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    plugins: list[str] = Field(
+        default_factory=list, description="Modules or paths of .py files with more reward functions; installed ones are found."
+    )
+    functions: list[FunctionSpec] = Field(
+        default_factory=list, description="The reward functions; an example's reward is their weighted mean."
+    )
+    timeout_seconds: float = Field(
+        2.0, gt=0, allow_inf_nan=False, description="Time limit of a plugin's function for one completion, in seconds."
+    )
+    error_budget: float = Field(
+        0.01, ge=0, le=1, description="Share of a function's scores that may fail (raise, NaN, too slow) before the run stops."
+    )
+    error_budget_minimum: int = Field(
+        50, ge=1, description="Number of a function's scores from which the budget counts."
+    )
+
+
+def build_host(section: RewardsSection, registry: Registry | None = None) -> RewardHost:
+    """Make the host that the section describes.
+
+    Raises UserError with every unknown name and every wrong option, one line each.
+    """
+    from rewards.scoring import RewardHost, WeightedFunction
+
+    registry = load_rewards(section.plugins) if registry is None else registry
+    problems: list[str] = []
+    functions: list[WeightedFunction] = []
+    seen: dict[str, int] = {}
+    if not section.functions:
+        problems.append(f"rewards.functions: empty; name at least one of {', '.join(registry.names())}")
+    for index, spec in enumerate(section.functions):
+        where = f"rewards.functions[{index}]"
+        if spec.name not in registry:
+            problems.append(f"{where}.name: {registry.explain_missing(spec.name)}")
+            continue
+        if spec.name in seen:
+            problems.append(f"{where}.name: '{spec.name}' is already rewards.functions[{seen[spec.name]}]; use it once")
+            continue
+        seen[spec.name] = index
+        entry = registry.get(spec.name)
+        function = make_function(entry, spec.options, f"{where}.options", problems)
+        if function is not None:
+            functions.append(
+                WeightedFunction(
+                    function=function,
+                    weight=spec.weight,
+                    tasks=entry.tasks if spec.tasks is None else tuple(spec.tasks),
+                    isolated=entry.isolated,
+                    plugin=entry.plugin,
+                    distribution=entry.distribution,
+                    path=entry.path,
+                )
+            )
+    if problems:
+        raise UserError(problems)
+    return RewardHost(
+        functions,
+        timeout_seconds=section.timeout_seconds,
+        error_budget=section.error_budget,
+        error_budget_minimum=section.error_budget_minimum,
+    )
+
+
+def make_function(
+    entry: Registered, options: Mapping[str, Any], where: str, problems: list[str]
+) -> RewardFunction | None:
+    """The function with these options, or None and a line in `problems` for each option that is wrong."""
+    try:
+        function = entry.function.model_validate(dict(options))
+    except ValidationError as error:
+        problems.extend(_explain(detail, entry, where) for detail in error.errors(include_url=False))
+        return None
+    except Exception as error:  # a plugin's own validator may raise anything
+        problems.append(f"{where}: {entry.name!r} refused its options: {type(error).__name__}: {error}")
+        return None
+    broken = check_instance(function)
+    problems.extend(f"{where}: {line}" for line in broken)
+    return None if broken else function
+
+
+def _explain(detail: Any, entry: Registered, where: str) -> str:
+    place = where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        allowed = list(entry.function.model_fields) if len(detail["loc"]) == 1 else []
+        return f"{place}: no such option of '{entry.name}'{nearest(str(detail['loc'][-1]), allowed) if allowed else ''}"
+    if detail["type"] == "missing":
+        return f"{place}: '{entry.name}' needs this option; set it"
+    message = detail["msg"][:1].lower() + detail["msg"][1:]
+    given = " ".join(repr(detail["input"]).split())
+    return f"{place}: {message}; found {given[:80]}"

@@ -1,0 +1,115 @@
+"""The regular expressions of tokens and of what may follow them; all run in time linear in what they match."""
+
+from __future__ import annotations
+
+import re
+
+DOUBLE_QUOTES = '"“”„‟«»＂'
+SINGLE_QUOTES = "'‘’‚‛"
+BACKTICKS = "`´"
+QUOTES = DOUBLE_QUOTES + SINGLE_QUOTES + BACKTICKS
+
+# Zero-width marks and NUL count as whitespace: they say nothing and come with copied text.
+W = "[\\s\\u200b-\\u200f\\u2060\\ufeff\\x00]*+"
+_JSON_W = r"[ \t\r\n]*+"
+_DQ = r'"([^"\\\x00-\x1f]*+)"'
+_SQ = r"'([^'\\\x00-\x1f]*+)'"
+_NUMBER = r"(-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?[0-9]++)?+)"
+_LITERAL = r"(true|false|null|True|False|None)"
+
+# A key that is a quoted text followed by a colon, bounded so that a look-ahead never runs away.
+QUOTED = (
+    r'(?:"[^"\\\n]{0,160}+(?:\\.[^"\\\n]{0,160}+){0,8}+"'
+    r"|'[^'\\\n]{0,160}+(?:\\.[^'\\\n]{0,160}+){0,8}+'"
+    r"|[“”„«][^“”„«»\"\n]{0,160}+[“”»\"]|[‘’‚][^‘’'\n]{0,160}+[’‘']|`[^`\n]{0,160}+`)"
+)
+COLON = rf"{W}(?::=|:(?!//)|=>|=(?!=)|->|→|：)"
+BARE_WORDS = r"[^\W\d][\w$@./\-]{0,80}(?::[^\W\d][\w$@./\-]{0,80}(?=\s*:))?(?: [\w$@./\-]{1,40}){0,4}"
+_LITERAL_WORD = r"(?:true|false|null|True|False|None|verdadeiro|falso|nulo)\b"
+_STRONG_VALUE = rf"{W}(?:[\"'“‘\d\-\[{{]|{_LITERAL_WORD})"
+BARE_KEY = rf"{BARE_WORDS}[\"'”’]?{COLON}"
+_COMMENT = r"//|/\*|\#|<!--|\.\.\.|…"
+
+
+def _member(quote: str, key: str) -> re.Pattern[str]:
+    next_key = rf"(?={_JSON_W}[\"'])"
+    whole_key = rf"(?={_JSON_W}{quote}[^{quote}\\\n]{{0,160}}{quote}{_JSON_W}:)"
+    first, second = (_DQ, _SQ) if quote == '"' else (_SQ, _DQ)
+    after_string = rf"{_JSON_W}(?:,{whole_key}|(?=\}}))"
+    after_scalar = rf"{_JSON_W}(?:,{next_key}|(?=\}}))"
+    return re.compile(
+        rf"{_JSON_W}{key}{_JSON_W}:{_JSON_W}(?:{first}{after_string}|{second}{after_string}|{_NUMBER}{after_scalar}"
+        rf"|(-?[0-9]++,[0-9]++){after_scalar}|{_LITERAL}{after_scalar}|([\[{{]))"
+    )
+
+
+# One well-formed member and its comma. Groups: key, text, text in the other quotes, number, decimal comma, literal, opener.
+MEMBER = {'"': _member('"', _DQ), "'": _member("'", _SQ)}
+
+
+def _element(quote: str) -> re.Pattern[str]:
+    first, second = (_DQ, _SQ) if quote == '"' else (_SQ, _DQ)
+    after = rf"{_JSON_W}(?:,(?={_JSON_W}[\"'\[{{])|(?=\]))"
+    return re.compile(rf"{_JSON_W}(?:{first}{after}|{second}{after}|([\[{{]))")
+
+
+# One well-formed element and its comma. Groups: text, text in the other quotes, opener.
+ELEMENT = {'"': _element('"'), "'": _element("'")}
+
+SKIP = re.compile(W)
+COMMENT = re.compile(r"//[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)|\#[^\n]*+|<!--(?:[^-]|-(?!->))*+(?:-->|\Z)")
+ESCAPED_SPACE = re.compile(r"\\[nrt]")
+ELLIPSIS = re.compile(r"(?:\.{3,}+|…)(?:\s*+\([^()\n]{0,80}\))?+")
+QUOTED_KEY = re.compile(rf"({QUOTED}){COLON}")
+OPEN_QUOTED_KEY = re.compile(rf"[\"'“‘]([^\W\d][\w$@.\-]{{0,80}}){COLON}(?={_STRONG_VALUE})")
+BARE_KEY_START = re.compile(rf"({BARE_WORDS}|-?\d[\w.\-]{{0,40}}|\([^()\n]{{0,80}}\))([\"'”’]?){COLON}")
+KEY_WITH_VALUE = re.compile(rf"{QUOTED}{COLON}(?={_STRONG_VALUE})")
+FOLLOWS_KEY = re.compile(COLON)
+ARROW = re.compile(COLON)
+
+_REMARK = rf"\([^()\"\n]{{0,80}}\){W}(?:[,}}\]]|\n|\Z)"
+_MARKUP_END = r"```|~~~|'''|</"
+
+
+def _after_member(bare: str) -> str:
+    return rf"\Z|[}}\]]|{QUOTED}{COLON}|{bare}|,|{_COMMENT}|{_MARKUP_END}"
+
+
+_STRICT_BARE = rf"{BARE_KEY}(?={_STRONG_VALUE})"
+_LENIENT_BARE = rf"{BARE_KEY}|-?\d[\w.\-]{{0,40}}{W}:"
+
+
+def _follows_member(bare: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"{W}(?:\Z|[,;]{W}(?:{_after_member(bare)})|([}}\])])|{QUOTED}{COLON}"
+        rf"|//|/\*|(?<=\s)\#|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}{bare}"
+    )
+
+
+# What may stand after the closing quote of a member's value; the group is a closing bracket, to be checked on the stack.
+FOLLOWS_MEMBER = _follows_member(_STRICT_BARE)
+FOLLOWS_BARE_MEMBER = _follows_member(_LENIENT_BARE)
+FOLLOWS_ELEMENT = re.compile(
+    rf"{W}(?:\Z|[,;]{W}(?:\Z|[\]}})]|[\"'“„«‘`]|[-+0-9\[{{(]|{_LITERAL_WORD}|[\w\-]{{1,40}}{W}[,\]]|,|{_COMMENT}|{_MARKUP_END})"
+    rf"|([}}\])])|(?<=\s){QUOTED}{W}(?:[,\]}}\"'“]|\Z)|//|/\*|(?<=\s)\#|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})"
+)
+AFTER_CLOSER = re.compile(rf"{W}(?:[,;}}\])]|\Z|[\"'“`<\\]|(?<=\n)|//|/\*|\#)")
+# Where a bare value inside an object ends at a comma.
+COMMA_ENDS_MEMBER = re.compile(rf"{W}(?:{_after_member(BARE_KEY)}|[{{\[])")
+COMMA_ENDS_NUMBERED = re.compile(rf"{W}(?:{_after_member(_LENIENT_BARE)}|[{{\[])")
+BARE_EVENT = re.compile(r"[,;{}\[\]\n\r()]|[\"“”'’`]|//|/\*|\s\#|<!--|\.\.\.")
+FLAT = re.compile(r"\[([^\[\]{}()\"'“”‘’«»`#/<]*+)\]")
+FLAT_TUPLE = re.compile(rf"\(([^\[\]{{}}()\"'“”‘’«»`#/<]*+)\)(?={W}(?:[,;}}\])]|\Z))")
+TUPLE_START = re.compile(rf"\({W}(?:[\"'\[{{(]|\))")
+CALL = re.compile(
+    rf"([A-Za-z_][\w.]{{0,60}})\({W}(?=[\"'\[{{(\d\-)]|[A-Za-z_]\w{{0,60}}=|(?:None|True|False|nan)\b|<class )"
+)
+PREFIXED_STRING = re.compile(r"(?:[rbfuRBFU]{1,2}|@)(?=[\"'])")
+SPLIT_SCALAR = re.compile(
+    rf"(-?[0-9][0-9.,]*+|true|false|null|True|False|None|verdadeiro|falso|nulo)\s++(?={BARE_KEY})"
+)
+RESYNC = re.compile(rf"[^{{\[\n]{{0,200}}?(?:,(?={W}(?:{QUOTED}{COLON}|{_STRICT_BARE}))|(?=[}}\]]){W}|\n(?={W}{QUOTED}{COLON}))")
+REOPENED = re.compile(rf"{W},{W}(?={QUOTED}{COLON})")
+MISMATCHED_CLOSE = re.compile(
+    rf"[\"'“”’]{W}(?:,{W}{QUOTED}{COLON}(?={_STRONG_VALUE})|[}}\]]{W}(?:[,}}\]]|\Z))"
+)

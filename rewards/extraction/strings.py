@@ -1,0 +1,218 @@
+"""Where a quoted text ends when its quotes cannot be trusted, and what its escapes stand for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from rewards.extraction.budget import Budget
+from rewards.extraction.patterns import (
+    BACKTICKS,
+    DOUBLE_QUOTES,
+    KEY_WITH_VALUE,
+    MISMATCHED_CLOSE,
+    SINGLE_QUOTES,
+)
+from rewards.extraction.repairs import RepairKind
+
+
+class Text(NamedTuple):
+    """A string that was read: its raw content is text[start:stop], reading goes on at `after`."""
+
+    start: int
+    stop: int
+    after: int
+    kinds: tuple[RepairKind, ...] = ()
+    cut: bool = False
+
+
+def _next_quote(quotes: str) -> re.Pattern[str]:
+    return re.compile(rf"[^{quotes}\\]*+(?:\\.[^{quotes}\\]*+)*+([{quotes}])", re.DOTALL)
+
+
+# A plain quote is closed by its like; a typographic one by any of its class.
+_NEXT = {quote: _next_quote(quote) for quote in "\"'"}
+_NEXT.update({quote: _next_quote(DOUBLE_QUOTES) for quote in DOUBLE_QUOTES[1:]})
+_NEXT.update({quote: _next_quote(SINGLE_QUOTES) for quote in SINGLE_QUOTES[1:]})
+_NEXT.update({quote: _next_quote(BACKTICKS) for quote in BACKTICKS})
+
+_ANY_QUOTE = re.compile(r"[\"'“”’]")
+_CONTROL = re.compile(r"[\x00-\x1f]")
+_FENCE_END = re.compile(r"\n[ \t]*(?:```|~~~|''')")
+_NEW_DOCUMENT = re.compile(r"\n\s*(?:[^\n{\[]{0,200}\n\s*)?[{\[]\s*[\"'{\[]")
+_ESCAPED_CLOSE = re.compile(r"\\[\"']")
+_TAIL = re.compile(r"([\s}\])]*+)\Z")
+
+Follows = Callable[[str, int, int], "re.Match[str] | None"]
+Fits = Callable[[int], bool]
+
+
+def find_close(text: str, i: int, end: int, follows: Follows, fits: Fits, open_closers: str, budget: Budget) -> Text:
+    """Finds where the string that opens at `i` ends.
+
+    A quote closes it only when what follows is plausible: `follows` matches right after it, and `fits` accepts the closing
+    bracket that it matched, if any. `open_closers` are the brackets that would close everything open, innermost first.
+    """
+    quote = text[i]
+    if text.startswith(quote * 3, i) and quote in "\"'`":
+        stop = text.find(quote * 3, i + 3, end)
+        if stop >= 0:
+            return Text(i + 3, stop, stop + 3, (RepairKind.QUOTE_STYLE,))
+    if text.startswith(quote * 2, i):
+        doubled = _find_doubled(text, i, end, follows, fits)
+        if doubled is not None:
+            return doubled
+    match_next = _NEXT[quote].match
+    kinds = () if quote == '"' else (RepairKind.QUOTE_STYLE,)
+    at, inner, opened, spare = i + 1, 0, 0, -1
+    while True:
+        match = match_next(text, at, end)
+        if match is None:
+            return _end_open_string(text, i, end, follows, fits, open_closers, spare, kinds)
+        budget.spend()
+        q = match.end() - 1
+        if opened:
+            opened = max(0, opened - text.count("}", at, q))
+        closes = follows(text, q + 1, end)
+        if closes is not None and (closes[1] is None or fits(closes.start(1))):
+            if not opened:
+                if quote not in "\"'" and text[q] in "\"'" and _closes_later(text, q, end, quote, follows, fits):
+                    inner, at = inner + 1, q + 1
+                    continue
+                return Text(i + 1, q, q + 1, (*kinds, RepairKind.INNER_QUOTE) if inner else kinds)
+            if spare < 0:
+                spare = q
+        if not opened:
+            stop = _mismatched_close(text, at, q, i + 1, end)
+            if stop >= 0:
+                return Text(i + 1, stop, stop + 1, (*kinds, RepairKind.MISSING_QUOTE))
+        if not opened and not inner:
+            stop = _missing_close(text, i + 1, q, end)
+            if stop >= 0:
+                return Text(i + 1, stop, stop, (*kinds, RepairKind.MISSING_QUOTE))
+        if text[at:q].rstrip().endswith("{"):
+            opened += 1
+        inner += 1
+        at = q + 1
+
+
+def _closes_later(text: str, q: int, end: int, quote: str, follows: Follows, fits: Fits) -> bool:
+    """True where a plain quote inside a typographic string is followed at once by a better, typographic close."""
+    match = _NEXT[quote].match(text, q + 1, end)
+    if match is None or text[match.end() - 1] in "\"'" or match.end() - 1 != q + 1:
+        return False
+    closes = follows(text, match.end(), end)
+    return closes is not None and (closes[1] is None or fits(closes.start(1)))
+
+
+def _find_doubled(text: str, i: int, end: int, follows: Follows, fits: Fits) -> Text | None:
+    """Reads ''text'' and ""text"", unless the two quotes are an empty string."""
+    quote = text[i]
+    closes = follows(text, i + 2, end)
+    if closes is not None and (closes[1] is None or fits(closes.start(1))):
+        return None
+    stop = text.find(quote * 2, i + 2, min(end, i + 2000))
+    if stop < 0 or quote in text[i + 2 : stop]:
+        return None
+    closes = follows(text, stop + 2, end)
+    if closes is None or (closes[1] is not None and not fits(closes.start(1))):
+        return None
+    return Text(i + 2, stop, stop + 2, (RepairKind.QUOTE_STYLE,))
+
+
+def _mismatched_close(text: str, at: int, q: int, start: int, end: int) -> int:
+    """Where a quote of another kind closes the string, before the quote at `q` that does not; -1 where none does."""
+    for tries, other in enumerate(_ANY_QUOTE.finditer(text, at, q)):
+        if tries == 20:
+            break
+        if other.start() > start and MISMATCHED_CLOSE.match(text, other.start(), end):
+            return other.start()
+    return -1
+
+
+def _missing_close(text: str, start: int, q: int, end: int) -> int:
+    """Where the string should have ended when the quote at `q` opens the next key; -1 where it does not."""
+    before = q
+    while before > start and text[before - 1] in " \t\r":
+        before -= 1
+    if before <= start or text[before - 1] not in ",\n" or KEY_WITH_VALUE.match(text, q, end) is None:
+        return -1
+    while before > start and text[before - 1] in " \t\r\n":
+        before -= 1
+    return before - 1 if before > start and text[before - 1] == "," else before
+
+
+def _end_open_string(
+    text: str, i: int, end: int, follows: Follows, fits: Fits, open_closers: str, spare: int, kinds: tuple[RepairKind, ...]
+) -> Text:
+    """The string never closes plausibly: a path's last backslash, a forgotten quote, a fence, or the end of the text."""
+    start = i + 1
+    document = _NEW_DOCUMENT.search(text, start, end)
+    if spare >= 0 and (document is None or document.start() > spare):
+        return Text(start, spare, spare + 1, (*kinds, RepairKind.INNER_QUOTE))
+    escaped = _ESCAPED_CLOSE.search(text, start, end)
+    tries = 0
+    while escaped is not None and tries < 20:
+        closes = follows(text, escaped.end(), end)
+        if closes is not None and closes.end() > escaped.end() and (closes[1] is None or fits(closes.start(1))):
+            return Text(start, escaped.start() + 1, escaped.end(), (*kinds, RepairKind.ESCAPE))
+        escaped = _ESCAPED_CLOSE.search(text, escaped.end(), end)
+        tries += 1
+    fence = _FENCE_END.search(text, start, end)
+    stop = min((found.start() for found in (fence, document) if found is not None), default=end)
+    tail = _TAIL.search(text, max(start, stop - 400), stop)
+    if tail is not None and tail[1] and open_closers and "".join(tail[1].split()) == open_closers:
+        content = tail.start(1)
+        return Text(start, content, content, (*kinds, RepairKind.MISSING_QUOTE))
+    if stop < end:
+        content = stop
+        while content > start and text[content - 1].isspace():
+            content -= 1
+        return Text(start, content, stop, (*kinds, RepairKind.MISSING_QUOTE))
+    return Text(start, end, end, kinds, cut=True)
+
+
+_SIMPLE = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.)|\Z)", re.DOTALL)
+_SURROGATES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_CUT_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?\Z")
+
+
+def decode(raw: str, quote: str, *, cut: bool = False) -> tuple[str, tuple[RepairKind, ...]]:
+    """Resolves the escapes of a string's content; escapes that JSON does not know keep their backslash."""
+    kinds: tuple[RepairKind, ...] = ()
+    if "\\" in raw:
+        if cut:
+            tail = _CUT_ESCAPE.search(raw, max(0, len(raw) - 6))
+            if tail is not None:
+                before = raw[: tail.start()]
+                if (len(before) - len(before.rstrip("\\"))) % 2 == 0:
+                    raw = before
+        strange: list[str] = []
+
+        def resolve(match: re.Match[str]) -> str:
+            unicode, byte, single = match.groups()
+            if unicode is not None:
+                return chr(int(unicode, 16))
+            if single in _SIMPLE:
+                return _SIMPLE[single]
+            strange.append(match[0])
+            if byte is not None:
+                return chr(int(byte, 16))
+            if single is not None and (single in "'’`" or single == quote):
+                return single
+            return "" if single == "\n" else match[0]
+
+        raw = _ESCAPE.sub(resolve, raw)
+        if "\ud800" <= max(raw, default="") and _SURROGATES.search(raw):
+            raw = _SURROGATES.sub(lambda pair: _combine(pair[0]), raw)
+        if strange:
+            kinds = (RepairKind.ESCAPE,)
+    elif _CONTROL.search(raw):
+        kinds = (RepairKind.CONTROL_CHARACTER,)
+    return raw, kinds
+
+
+def _combine(pair: str) -> str:
+    return chr(0x10000 + ((ord(pair[0]) - 0xD800) << 10) + (ord(pair[1]) - 0xDC00))

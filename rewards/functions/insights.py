@@ -1,0 +1,178 @@
+"""Reward for a short analysis: a diagnosis and numbered actions, with figures that the prompt really gave."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+from pydantic import Field, model_validator
+
+from rewards.functions.portuguese import fold, numbers_in, split_words
+from rewards.hookspecs import hookimpl
+from rewards.types import Completion, Example, RewardFunction, Score
+
+MAXIMUM_TEXT = 8_000
+"""Characters that are read; far beyond the longest answer that earns anything for its length."""
+
+ACTION_VERBS = tuple(
+    """abrir acelerar acompanhar agilizar ajustar alinhar ampliar analisar antecipar aprimorar atualizar aumentar avaliar avisar
+    buscar capacitar cobrar comunicar conferir conter contratar contatar corrigir criar definir destacar diminuir divulgar
+    diversificar eliminar entrar enviar estabelecer estudar evitar expandir explorar fazer focar fortalecer garantir
+    identificar implantar implementar incentivar incluir informar iniciar investigar investir lancar ligar manter mapear
+    medir melhorar monitorar mudar negociar notificar oferecer otimizar pedir pesquisar planejar premiar priorizar
+    programar promover propor rastrear recuperar redesenhar reduzir reforcar renegociar reorganizar repetir repor replicar
+    responder revisar segmentar simplificar solicitar substituir subsidiar testar treinar trocar usar verificar""".split()
+)
+_NUMBERED = re.compile(r"(?<![0-9.,/])([1-9])[ \t]?[).][ \t]*(?![0-9])")
+_PARTS = ("structure", "figures", "verbs", "length", "repetition")
+
+
+class _Sections(NamedTuple):
+    diagnosis: str | None
+    actions: tuple[str, ...] | None
+    figures_text: str
+
+
+class Insights(RewardFunction):
+    """Structure, grounded figures and distinct actions, all multiplied by a fitting length and by not repeating itself."""
+
+    name: ClassVar[str] = "insights"
+    version: ClassVar[str] = "1"
+    tasks: ClassVar[tuple[str, ...]] = ("insights",)
+
+    diagnosis_label: str = Field("Diagnóstico:", min_length=2, description="What the first section starts with.")
+    actions_label: str = Field("Ações:", min_length=2, description="What the second section starts with.")
+    minimum_actions: int = Field(2, ge=1, le=9, description="Numbered actions that earn the whole share.")
+    maximum_actions: int = Field(5, ge=1, le=9, description="Numbered actions beyond which the structure is broken.")
+    minimum_figures: int = Field(2, ge=0, description="Distinct figures of the prompt that the text must use.")
+    action_verbs: tuple[str, ...] = Field(
+        ACTION_VERBS, description="Infinitives with which an action may start; their imperatives count too."
+    )
+    minimum_words: int = Field(15, ge=0, description="Words below which the length costs.")
+    maximum_words: int = Field(80, ge=1, description="Words above which the length costs, all of it at twice as many.")
+    structure_share: float = Field(0.3, ge=0, le=1)
+    figures_share: float = Field(0.5, ge=0, le=1)
+    verbs_share: float = Field(0.2, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Insights:
+        total = self.structure_share + self.figures_share + self.verbs_share
+        if abs(total - 1.0) > 1e-6:
+            raise ValueError(f"structure_share, figures_share and verbs_share add up to {total:g}; make them 1")
+        if self.minimum_actions > self.maximum_actions or self.minimum_words > self.maximum_words:
+            raise ValueError("a minimum is above its maximum")
+        return self
+
+    def problems(self, example: Example) -> list[str]:
+        problems = [] if example.reference else ["reference: missing; give the analysis a perfect model would write"]
+        figures = example.columns.get("figures")
+        if isinstance(figures, str) or not isinstance(figures, Sequence) or not all(isinstance(f, str) for f in figures):
+            problems.append(f"figures: {figures!r}; give the prompt's numbers as a list of strings")
+        elif len(_values(figures)) < self.minimum_figures:
+            problems.append(f"figures: {len(_values(figures))} distinct; the option minimum_figures asks {self.minimum_figures}")
+        return problems
+
+    def __call__(self, example: Example, completion: Completion) -> Score:
+        text = completion.text[:MAXIMUM_TEXT]
+        sections = self._split(fold(text))
+        words = split_words(sections.figures_text)
+        if not words:
+            return Score(0.0, "no words", dict.fromkeys(_PARTS, 0.0))
+        structure, structure_reason = self._judge_structure(sections)
+        figures, figures_reason = self._judge_figures(sections.figures_text, example.columns.get("figures", ()))
+        verbs = self._judge_verbs(sections.actions or ())
+        length = self._judge_length(len(words)) if len(completion.text) <= MAXIMUM_TEXT else 0.0
+        repetition = judge_repetition(words)
+        content = self.structure_share * structure + self.figures_share * figures + self.verbs_share * verbs
+        notes = [structure_reason, figures_reason]
+        notes.append("" if verbs == 1.0 else "actions do not start with distinct verbs")
+        notes.append("" if length == 1.0 else f"{len(words)} words, allowed {self.minimum_words} to {self.maximum_words}")
+        notes.append("" if repetition == 1.0 else "repeats itself")
+        parts = (structure, figures, verbs, length, repetition)
+        value = min(content * length * repetition, 1.0)
+        return Score(value, "; ".join(filter(None, notes)), dict(zip(_PARTS, parts, strict=True)))
+
+    def _split(self, folded: str) -> _Sections:
+        """Both sections of a folded text, None where a label is missing, and the text without labels and action numbers."""
+        first, second = fold(self.diagnosis_label), fold(self.actions_label)
+        diagnosis = actions = None
+        before, label, after = folded.partition(second)
+        if label:
+            pieces = _NUMBERED.split(after)
+            # re.split with a group gives: before, number, text, number, text ...
+            numbered = zip(pieces[1::2], pieces[2::2], strict=True)
+            actions = tuple(piece.strip() for at, (number, piece) in enumerate(numbered, 1) if number == str(at))
+            after = " ".join(pieces[::2])
+        _, label, said = before.partition(first)
+        if label:
+            diagnosis = said.strip()
+        return _Sections(diagnosis, actions, f"{before.replace(first, ' ')} {after}".strip())
+
+    def _judge_structure(self, sections: _Sections) -> tuple[float, str]:
+        """A third for each: a diagnosis that says something, the label of the actions, enough numbered actions."""
+        diagnosed = sections.diagnosis is not None and len(split_words(sections.diagnosis)) >= 3
+        if sections.actions is None:
+            return diagnosed / 3, f"no {self.actions_label}" + ("" if diagnosed else f" and no {self.diagnosis_label}")
+        count = sum(len(split_words(action)) >= 2 for action in sections.actions)
+        enough = min(count, self.minimum_actions) / self.minimum_actions if count <= self.maximum_actions else 0.0
+        reason = "" if diagnosed else f"no {self.diagnosis_label}"
+        if enough < 1.0:
+            reason = f"{reason}; " * bool(reason) + f"{count} numbered actions"
+        return (diagnosed + 1 + enough) / 3, reason
+
+    def _judge_figures(self, text: str, figures: Sequence[str]) -> tuple[float, str]:
+        """The share of the text's numbers that the prompt gave, less when fewer distinct ones than asked are used."""
+        given, used = _values(figures), numbers_in(text)
+        grounded = [value for value in used if value in given]
+        if not used:
+            return (1.0 if self.minimum_figures == 0 else 0.0), "no figures"
+        share = len(grounded) / len(used)
+        enough = min(1.0, len(set(grounded)) / self.minimum_figures) if self.minimum_figures else 1.0
+        invented = len(used) - len(grounded)
+        notes = [f"{invented} invented figures"] if invented else []
+        notes += [f"{len(set(grounded))} distinct figures of the prompt"] if enough < 1.0 else []
+        return share * enough, ", ".join(notes)
+
+    def _judge_verbs(self, actions: Sequence[str]) -> float:
+        """Distinct verbs with which the actions start; one in the middle of an action earns nothing."""
+        allowed = {fold(verb) for verb in self.action_verbs}
+        firsts = {words[0] for action in actions if (words := split_words(action[:200]))}
+        found = {infinitive for word in firsts if (infinitive := _infinitive(word, allowed))}
+        return min(len(found), self.minimum_actions) / self.minimum_actions
+
+    def _judge_length(self, count: int) -> float:
+        if count < self.minimum_words:
+            return count / self.minimum_words
+        return max(0.0, 1.0 - max(0, count - self.maximum_words) / self.maximum_words)
+
+
+def judge_repetition(words: Sequence[str], size: int = 3, free: float = 0.1) -> float:
+    """1 while at most `free` of the runs of `size` words stood before, then down to 0 as all of them do."""
+    runs = [tuple(words[at : at + size]) for at in range(len(words) - size + 1)]
+    if not runs:
+        return 1.0
+    repeated = 1.0 - len(set(runs)) / len(runs)
+    return 1.0 if repeated <= free else max(0.0, (1.0 - repeated) / (1.0 - free))
+
+
+def _values(figures: Sequence[str]) -> frozenset[float]:
+    return frozenset(value for figure in figures for value in numbers_in(figure))
+
+
+def _infinitive(word: str, allowed: set[str]) -> str | None:
+    """The infinitive of an infinitive or a regular imperative: `revisar`, `revise`, `ofereca`."""
+    if word in allowed:
+        return word
+    for ending in ("e", "a"):
+        if word.endswith(ending):
+            stem = word[: -len(ending)]
+            for infinitive in (f"{stem}ar", f"{stem}er", f"{stem}ir", f"{stem.removesuffix('qu')}car", f"{stem.removesuffix('u')}ar"):
+                if infinitive in allowed:
+                    return infinitive
+    return None
+
+
+@hookimpl
+def register_rewards(register):
+    register(Insights)

@@ -1,0 +1,192 @@
+"""Reward for a push notification: short enough, names the product and the offer, in lively Portuguese."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+
+from rewards.functions.portuguese import fold, numbers_in, split_words
+from rewards.hookspecs import hookimpl
+from rewards.types import Completion, Example, RewardFunction, Score
+
+MAXIMUM_TEXT = 2_000
+"""Characters that are read; a notification of half of them already earns nothing."""
+
+LIVELY_WORDS = tuple(
+    """agora amanha aniversario aproveita aproveite arrasa arrase bora chega chegou compre confira corra corre curte curta
+    descubra ei eita esqueceu festa garanta garante ganhe ganhou hein hoje imperdivel ja leve merece novidade oba oi ola
+    opa parabens pegue presente primeiro quentinho saudade so sua surpresa uau ultimas ultima vem venha voce volta volte
+    voa""".split()
+)
+FORMAL_PHRASES = (
+    "prezado", "prezada", "prezados", "caro cliente", "cara cliente", "estimado", "senhor", "senhora", "informamos",
+    "comunicamos", "encontra-se", "encontram-se", "disponivel em nossa loja", "conforme o regulamento", "atenciosamente",
+    "cordialmente", "vimos por meio", "por meio desta", "solicitamos", "gostariamos de", "mediante", "vossa",
+)  # fmt: skip
+PORTUGUESE_WORDS = tuple(
+    """a o as os um uma uns de do da dos das em no na nos nas ao aos pra pro para por com sem e ou mas que se seu sua seus suas
+    voce te tem ta esta sao so ja hoje agora ate mais muito bom boa leve aproveite garanta corre desconto frete gratis loja
+    oferta compre nao nosso nossa meu minha este essa esse isso foi ser vem ver venha parabens oi ola ei quem aqui seja""".split()
+)
+FOREIGN_WORDS = tuple(
+    """the and your you with for get now today only our this is are of to buy hurry don't dont miss save order new from it in
+    your el los las con para el y tu su hoy ahora descuento gratis envio el""".split()
+)
+_FOREIGN_ONLY = frozenset(FOREIGN_WORDS) - frozenset(PORTUGUESE_WORDS) - {"in", "y"}
+_PARTS = ("length", "product", "offer", "portuguese", "tone", "repetition")
+_LONG_WORD = 4
+_MOST_MARKS = 3
+
+
+class Push(RewardFunction):
+    """Product, offer, tone and language, all multiplied by a fitting length and by not repeating itself."""
+
+    name: ClassVar[str] = "push"
+    version: ClassVar[str] = "1"
+    tasks: ClassVar[tuple[str, ...]] = ("push",)
+
+    maximum_characters: int = Field(120, ge=1, description="Limit for rows without a column max_characters.")
+    minimum_characters: int = Field(30, ge=0, description="Characters below which the length costs.")
+    lively_words: tuple[str, ...] = Field(LIVELY_WORDS, description="Words of a lively tone, without accents.")
+    formal_phrases: tuple[str, ...] = Field(FORMAL_PHRASES, description="Phrases of a stiff tone, without accents.")
+    portuguese_words: tuple[str, ...] = Field(PORTUGUESE_WORDS, description="Words that show Portuguese, without accents.")
+    maximum_hashtags: int = Field(1, ge=0, description="Hashtags beyond which each costs a quarter of the tone.")
+    product_share: float = Field(0.3, ge=0, le=1)
+    offer_share: float = Field(0.3, ge=0, le=1)
+    tone_share: float = Field(0.25, ge=0, le=1)
+    portuguese_share: float = Field(0.15, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Push:
+        total = self.product_share + self.offer_share + self.tone_share + self.portuguese_share
+        if abs(total - 1.0) > 1e-6:
+            raise ValueError(f"product_share, offer_share, tone_share and portuguese_share add up to {total:g}; make them 1")
+        return self
+
+    def problems(self, example: Example) -> list[str]:
+        problems = [] if example.reference else ["reference: missing; give the notification a perfect model would write"]
+        for column in ("product", "offer"):
+            value = example.columns.get(column)
+            if not isinstance(value, str) or not split_words(fold(value)):
+                problems.append(f"{column}: {value!r}; give the words that the notification must name")
+        limit = example.columns.get("max_characters", self.maximum_characters)
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            problems.append(f"max_characters: {limit!r}; give a number of characters")
+        return problems
+
+    def __call__(self, example: Example, completion: Completion) -> Score:
+        text = completion.text[:MAXIMUM_TEXT].strip()
+        folded = fold(text)
+        words = split_words(folded)
+        if not words:
+            return Score(0.0, "no words", dict.fromkeys(_PARTS, 0.0))
+        limit = int(example.columns.get("max_characters", self.maximum_characters))
+        wanted_product, wanted_offer = fold(example.columns["product"]), fold(example.columns["offer"])
+        length = _judge_length(len(completion.text.strip()), self.minimum_characters, limit)
+        product = _judge_product(words, split_words(wanted_product))
+        offer = _judge_offer(folded, wanted_offer, wanted_product)
+        portuguese = self._judge_portuguese(words)
+        tone, tone_reason = self._judge_tone(text, folded, words)
+        repetition = _judge_repetition(_without(words, split_words(wanted_product)))
+        content = (
+            self.product_share * product
+            + self.offer_share * offer
+            + self.tone_share * tone
+            + self.portuguese_share * portuguese
+        )
+        notes = [
+            "" if length == 1.0 else f"{len(text)} characters, allowed {min(self.minimum_characters, limit)} to {limit}",
+            "" if product == 1.0 else f"does not name the product '{example.columns['product']}'",
+            "" if offer == 1.0 else f"does not name the offer '{example.columns['offer']}' alone",
+            "" if portuguese == 1.0 else "hardly Portuguese",
+            tone_reason,
+            "" if repetition == 1.0 else "repeats itself",
+        ]
+        parts = (length, product, offer, portuguese, tone, repetition)
+        value = min(content * length * repetition, 1.0)
+        return Score(value, "; ".join(filter(None, notes)), dict(zip(_PARTS, parts, strict=True)))
+
+    def _judge_portuguese(self, words: Sequence[str]) -> float:
+        """Whether at least one word in eight is a common Portuguese one, after taking off the foreign ones."""
+        common = _as_set(self.portuguese_words)
+        hits = sum(word in common for word in words) - sum(word in _FOREIGN_ONLY for word in words)
+        return min(1.0, max(0.0, 8 * hits / len(words)))
+
+    def _judge_tone(self, text: str, folded: str, words: Sequence[str]) -> tuple[float, str]:
+        """Two lively signs of two kinds for the whole: a word, an emoji, a mark; a formal phrase costs half."""
+        lively = _as_set(self.lively_words)
+        marks = text.count("!") + text.count("?")
+        emoji = sum(ord(letter) >= 0x2600 and not letter.isalpha() for letter in text)
+        signs = min(2, sum(word in lively for word in words)) + (marks > 0) + (emoji > 0)
+        formal = [phrase for phrase in self.formal_phrases if _phrase(phrase).search(folded)]
+        stuffed = max(0, marks - _MOST_MARKS) + max(0, emoji - _MOST_MARKS)
+        hashtags = max(0, len(re.findall(r"#\w", text)) - self.maximum_hashtags)
+        tone = min(1.0, signs / 2) - 0.5 * len(formal) - 0.25 * (stuffed + hashtags)
+        notes = [f"formal: {', '.join(formal)}"] if formal else []
+        notes += ["too many marks, emoji or hashtags"] if stuffed or hashtags else []
+        notes += ["not lively"] if signs < 2 else []
+        return min(1.0, max(0.0, tone)), ", ".join(notes)
+
+
+def _judge_length(count: int, minimum: int, maximum: int) -> float:
+    """1 from minimum to maximum; a phone cuts what is longer, so that a third too much is already worth nothing."""
+    minimum = min(minimum, maximum)
+    if count < minimum:
+        return count / minimum
+    return max(0.0, 1.0 - 3 * max(0, count - maximum) / maximum)
+
+
+def _without(words: Sequence[str], phrase: Sequence[str]) -> list[str]:
+    """The words less the first place where the phrase stands: naming a product whose name repeats a word is no repetition."""
+    size = len(phrase)
+    for at in range(len(words) - size + 1):
+        if list(words[at : at + size]) == list(phrase):
+            return [*words[:at], *words[at + size :]]
+    return list(words)
+
+
+def _judge_product(words: Sequence[str], wanted: Sequence[str]) -> float:
+    """1 for the product's words in their order; half the share of its longer words found anywhere otherwise."""
+    size = len(wanted)
+    if any(tuple(words[at : at + size]) == tuple(wanted) for at in range(len(words) - size + 1)):
+        return 1.0
+    longer = [word for word in wanted if len(word) > 2] or list(wanted)
+    return 0.5 * sum(word in words for word in longer) / len(longer)
+
+
+def _judge_offer(folded: str, offer: str, product: str) -> float:
+    """1 for the offer as it is written, halved for each number that neither offer nor product has."""
+    pieces = [re.escape(piece) for piece in re.findall(r"\w+|[^\w\s]", offer)]
+    named = re.search(r"(?<![\w.,])" + r"\s*".join(pieces) + r"(?!\w)(?![.,]\d)", folded)
+    allowed = set(numbers_in(offer)) | set(numbers_in(product))
+    invented = len({value for value in numbers_in(folded) if value not in allowed})
+    return 0.5**invented if named else 0.0
+
+
+def _judge_repetition(words: Sequence[str]) -> float:
+    """1 with at most two longer words said twice, less for each further one or a third time; twice in a row always costs."""
+    counted = Counter(word for word in words if len(word) >= _LONG_WORD)
+    extra = sum(count - 1 for count in counted.values())
+    thrice = sum(max(0, count - 2) for count in counted.values())
+    in_a_row = sum(one == other for one, other in zip(words, words[1:], strict=False))
+    return max(0.0, 1.0 - 0.25 * (max(thrice, extra - 2) + in_a_row))
+
+
+@lru_cache(maxsize=64)
+def _as_set(words: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(fold(word) for word in words)
+
+
+@lru_cache(maxsize=512)
+def _phrase(phrase: str) -> re.Pattern[str]:
+    return re.compile(r"(?<!\w)" + re.escape(fold(phrase)) + r"(?!\w)")
+
+
+@hookimpl
+def register_rewards(register):
+    register(Push)

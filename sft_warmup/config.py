@@ -1,0 +1,57 @@
+"""The section `sft_warmup`: supervised fine-tuning on demonstrations before GRPO, loss on assistant turns only."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class SftWarmupSection(BaseModel):
+    """The SFT warm-up. Keys that TRL also has keep TRL's spelling."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    enabled: bool = Field(False, description="Whether the stage runs at all.")
+    data: Path | None = Field(
+        None,
+        description="JSON Lines of rows or of `messages`; null is the shop's warm-up rows, or its training rows where "
+        "there are none.",
+    )
+    tasks: list[str] | None = Field(None, min_length=1, description="Keep only rows of these tasks; null keeps all.")
+    max_rows: int | None = Field(None, ge=1, description="Use at most so many rows, the first ones; null uses all.")
+    epochs: float | None = Field(None, gt=0, description="Passes over the rows; or give max_steps. Both null is 1.")
+    max_steps: int | None = Field(None, ge=1, description="Optimiser steps; or give epochs.")
+    learning_rate: float = Field(2.0e-5, gt=0, description="Peak learning rate.")
+    lr_scheduler_type: Literal[
+        "constant",
+        "constant_with_warmup",
+        "linear",
+        "cosine",
+        "cosine_with_restarts",
+        "polynomial",
+        "inverse_sqrt",
+    ] = Field("cosine", description="Learning-rate schedule.")
+    warmup_ratio: float = Field(0.05, ge=0, lt=1, description="Share of the steps over which the learning rate rises.")
+    batch_size: int = Field(16, ge=1, description="Conversations in one optimiser step.")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> SftWarmupSection:
+        if self.epochs is not None and self.max_steps is not None:
+            raise ValueError("epochs and max_steps are both set; write one of them")
+        return self
+
+    def steps(self, rows: int) -> int:
+        """Optimiser steps of the stage over so many rows; the last batch of an epoch may be short."""
+        if self.max_steps is not None:
+            return self.max_steps
+        return math.ceil(Fraction(str(self.epochs or 1)) * math.ceil(rows / self.batch_size))
+
+    def lr_warmup_steps(self, rows: int) -> int:
+        """Steps over which the learning rate rises, rounded up."""
+        return math.ceil(Fraction(str(self.warmup_ratio)) * self.steps(rows))

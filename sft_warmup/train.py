@@ -1,0 +1,76 @@
+"""The warm-up itself: TRL's SFTTrainer over rows whose labels are already masked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sft_warmup.config import SftWarmupSection
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+    from trl import SFTTrainer
+
+LOG_EVERY_STEPS = 10
+
+
+def make_sft_trainer(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Dataset,
+    section: SftWarmupSection,
+    *,
+    directory: Path,
+    seed: int,
+    device: str,
+    bf16: bool,
+    gradient_checkpointing: bool,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> SFTTrainer:
+    """A trainer over `rows` (`input_ids`, `labels`, `length`, see `sft_warmup.dataset`), ready for `.train()`.
+
+    Batches hold rows of like length, so that little of a step is padding.
+    """
+    from trl import SFTConfig, SFTTrainer
+
+    steps = section.steps(len(rows))
+    arguments = SFTConfig(
+        output_dir=str(directory),
+        max_steps=steps,
+        learning_rate=section.learning_rate,
+        lr_scheduler_type=section.lr_scheduler_type,
+        warmup_steps=section.lr_warmup_steps(len(rows)),
+        per_device_train_batch_size=section.batch_size,
+        weight_decay=section.weight_decay,
+        max_grad_norm=section.max_grad_norm,
+        # The stock loss: the chunked one patches the model's forward, which the GRPO stage then inherits.
+        loss_type="nll",
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        train_sampling_strategy="group_by_length",
+        length_column_name="length",
+        bf16=bf16,
+        gradient_checkpointing=gradient_checkpointing,
+        use_cpu=device == "cpu",
+        dataloader_pin_memory=device != "cpu",
+        logging_steps=LOG_EVERY_STEPS,
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        seed=seed,
+    )
+    trainer = SFTTrainer(
+        model=model, args=arguments, train_dataset=rows, processing_class=tokenizer, callbacks=list(callbacks)
+    )
+    _remove_printer(trainer)
+    return trainer
+
+
+def _remove_printer(trainer: Any) -> None:
+    """Without its progress bar the Trainer prints every log dict; ours go to metrics.jsonl."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
