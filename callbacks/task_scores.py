@@ -78,13 +78,15 @@ def unpaired_difference(before: Estimate, after: Estimate) -> Estimate:
     mean = after.mean - before.mean
     if None in (before.n, before.std, after.n, after.std) or min(before.n, after.n) < 2:
         return Estimate(mean, None, None, None, None)
+    n = min(before.n, after.n)
     variances = (before.std**2 / before.n, after.std**2 / after.n)
     total = sum(variances)
-    n = min(before.n, after.n)
-    if total == 0.0:
+    if not all(variances):
+        # A side whose values are all equal has an interval but no variance to enter Welch's formula.
         half = sqrt((before.half_width or 0.0) ** 2 + (after.half_width or 0.0) ** 2)
-        return Estimate(mean, n, 0.0, max(-1.0, mean - half), min(1.0, mean + half))
-    freedom = total**2 / sum(v**2 / (m - 1) for v, m in zip(variances, (before.n, after.n), strict=True))
+        return Estimate(mean, n, sqrt(total * n), max(-1.0, mean - half), min(1.0, mean + half))
+    shares = [variance / total for variance in variances]
+    freedom = 1 / sum(share**2 / (m - 1) for share, m in zip(shares, (before.n, after.n), strict=True))
     half = t_quantile(max(1, int(freedom))) * sqrt(total)
     return Estimate(mean, n, sqrt(total * n), max(-1.0, mean - half), min(1.0, mean + half))
 
@@ -166,9 +168,9 @@ def examples_to_decide(estimate: Estimate, margin: float, limit: int = 1_000_000
     if estimate.n is None or not estimate.std or not margin:
         return None
     normal = NormalDist().inv_cdf((1.0 + CONFIDENCE) / 2.0)
-    needed = max(2, int((normal * estimate.std / margin) ** 2))
-    if needed > limit:
+    if normal * estimate.std > abs(margin) * sqrt(limit):
         return None
+    needed = max(2, int((normal * estimate.std / margin) ** 2))
     while t_quantile(needed - 1) * estimate.std / sqrt(needed) >= abs(margin):
         needed += max(1, needed // 200)
     return max(0, needed - estimate.n)

@@ -18,6 +18,9 @@ from callbacks.config import TrackingSection
 from rewards.errors import UserError
 
 RUN_ID_FILE = "wandb_run.json"
+# An offline run cannot ask how far an earlier part of it came, and rows at a known step are dropped when it is synced:
+# each part begins this much further.
+_PART_STEPS = 1_000_000
 
 
 class WandbBackend:
@@ -25,8 +28,9 @@ class WandbBackend:
 
     name = "W&B"
 
-    def __init__(self, run: Any):
+    def __init__(self, run: Any, first_step: int | None = None):
         self._run = run
+        self._next_step = first_step
         run.define_metric("step", hidden=True)
         run.define_metric("sft/step", hidden=True)
         run.define_metric("*", step_metric="step")
@@ -34,7 +38,9 @@ class WandbBackend:
 
     def log(self, row: Mapping[str, float], stage: str, step: int) -> None:
         # W&B's own step only grows and would swallow rows of a resumed run: the axis is ours.
-        self._run.log({**row, "stage": stage, "step": step})
+        self._run.log({**row, "stage": stage, "step": step}, step=self._next_step)
+        if self._next_step is not None:
+            self._next_step += 1
 
     def close(self) -> None:
         self._run.finish()
@@ -102,7 +108,7 @@ def open_wandb(
         )
     import wandb
 
-    run_id = _read_run_id(run_directory) or uuid.uuid4().hex[:12]
+    run_id, part = _read_identity(run_directory)
     try:
         run = wandb.init(
             project=section.project,
@@ -115,8 +121,8 @@ def open_wandb(
             config=dict(config),
             settings=wandb.Settings(silent=True, console="off", x_disable_stats=True, save_code=False),
         )
-        backend = WandbBackend(run)
-        (run_directory / RUN_ID_FILE).write_bytes(orjson.dumps({"id": run_id}))
+        backend = WandbBackend(run, part * _PART_STEPS if mode == "offline" else None)
+        (run_directory / RUN_ID_FILE).write_bytes(orjson.dumps({"id": run_id, "parts": part + 1}))
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
@@ -155,8 +161,10 @@ def _has_netrc_login(environment: Mapping[str, str], home: Path) -> bool:
     return False
 
 
-def _read_run_id(run_directory: Path) -> str | None:
+def _read_identity(run_directory: Path) -> tuple[str, int]:
+    """The run's id and how many times it was started before; a fresh id and 0 the first time."""
     try:
-        return str(orjson.loads((run_directory / RUN_ID_FILE).read_bytes())["id"])
+        saved = orjson.loads((run_directory / RUN_ID_FILE).read_bytes())
+        return str(saved["id"]), int(saved["parts"])
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return uuid.uuid4().hex[:12], 0

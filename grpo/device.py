@@ -51,13 +51,24 @@ def resolve_profile(profile: str, device: Device | None = None) -> tuple[Literal
     )
 
 
-def require_cuda(device: Device) -> None:
-    """Raise `UserError` where profile gpu has no device to run on."""
+def require_cuda(device: Device, world_size: int = 1) -> None:
+    """Raise `UserError` where a run of profile gpu in so many processes cannot use this device as it should."""
     if device.kind != "cuda":
         raise UserError(
             f"--profile gpu: no CUDA device is visible here (found {device}); check nvidia-smi and CUDA_VISIBLE_DEVICES, "
             "or rehearse with --profile embedded"
         )
+    if multiplies_batch(device, world_size):
+        raise UserError(
+            f"device: one process sees {device.count} CUDA devices, and transformers would silently train on "
+            f"{device.count} times the prompts a step; start with torchrun --nproc_per_node {device.count}, or set "
+            "CUDA_VISIBLE_DEVICES=0"
+        )
+
+
+def multiplies_batch(device: Device, world_size: int) -> bool:
+    """Whether transformers would copy the batch to every device: one process that sees several (Trainer's n_gpu)."""
+    return device.kind == "cuda" and device.count > 1 and world_size == 1
 
 
 class _NvmlMemory(ctypes.Structure):

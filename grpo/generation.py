@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,7 @@ class Sampling:
 
 def generate(
     model: Any,
-    prompt_ids_P: list[list[int]],
+    prompt_ids_P: Sequence[Sequence[int]],
     *,
     samples: int,
     max_new_tokens: int,
@@ -60,7 +61,7 @@ def generate(
     top_p: float = 1.0,
     top_k: int = 0,
     repetition_penalty: float = 1.0,
-    eos_ids: int | list[int],
+    eos_ids: int | Collection[int],
     pad_id: int,
     generator: torch.Generator | None = None,
     batch_size: int | None = None,
@@ -161,6 +162,11 @@ class Batch:
         fixed = {"use_cache": False, "attention_mask": memory.no_mask, "router": memory, "logits_to_keep": 1}
         positions = (torch.arange(self.width, device=device) - (self.width - self.lengths)[:, None]).clamp_(min=0)
         logits_P = model(input_ids=self.prompt_ids, position_ids=positions, **fixed).logits[:, -1]
+        if len(memory.layers) != model.config.num_hidden_layers:
+            raise RuntimeError(
+                f"{type(model).__name__}: {len(memory.layers)} of {model.config.num_hidden_layers} attention layers "
+                "could be reached, so its completions would not see their prompts; use the model's own generate"
+            )
         # One row more than there are completions: what fills a chunk up is written there and never read.
         tokens_all = torch.zeros(count + 1, steps, dtype=torch.long, device=device)
         scores_all = torch.zeros(count + 1, steps, dtype=torch.float32, device=device)
@@ -353,11 +359,10 @@ class Memory:
 
         self.chunks, self.slots = len(source), slots
         for layer, (keys, values) in self.layers.items():
-            none = keys.new_empty(self.chunks, keys.shape[1], slots, keys.shape[3], 0)
             self.layers[layer] = [
                 keys[source].transpose(2, 3).flatten(0, 1).contiguous(),
                 values[source].flatten(0, 1),
-                none,
+                keys.new_empty(self.chunks, keys.shape[1], slots, keys.shape[3], 0),
                 values.new_empty(self.chunks, values.shape[1], slots, 0, values.shape[3]),
             ]
         if self.padding is not None:

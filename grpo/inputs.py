@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,9 @@ def load_inputs(config: RunConfig) -> Inputs:
     else:
         train = _collect("data.train", section.train, problems)
         held_out = _collect("data.held_out", section.held_out, problems)
+        if held_out and not _has_ids(section.held_out):
+            # Rows without an id are called by their line: two such files would share all their ids.
+            held_out = [replace(example, id=f"held-out-{example.id}") for example in held_out]
     warmup: list[Example] = []
     if config.sft_warmup.enabled:
         given = _collect("sft_warmup.data", config.sft_warmup.data, problems) if config.sft_warmup.data else None
@@ -108,6 +112,12 @@ def _collect(key: str, path: Path | None, problems: list[str]) -> list[Example]:
     except UserError as error:
         problems += [f"{key}: {problem}" for problem in error.problems]
         return []
+
+
+def _has_ids(path: Path) -> bool:
+    with path.open(encoding="utf-8-sig") as file:
+        first = next(line for line in file if line.strip())
+    return "id" in json.loads(first)
 
 
 def _select_demonstrations(

@@ -7,20 +7,18 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grpo.config import RunConfig
-from grpo.device import GIB, Device, find_device
+from grpo.device import GIB, Device, find_device, multiplies_batch
 from grpo.duration import Duration, Work, estimate_duration, find_speed
 from grpo.inputs import Inputs
 from grpo.memory import BYTES, Memory, Shape, estimate_memory, find_shape, guess_parameters
+from grpo.plan_screen import plan_lines, screen_lines, show_count, show_size
 from grpo.refusals import find_refusals, replaced_recommendations
 from grpo.sections import TrlBatch
 from grpo.tokens import TokenCounter, find_token_counter
 from rewards.errors import UserError
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 # The device of the recipe; a plan for profile gpu is held against it where there is no CUDA device.
 REFERENCE_DEVICE = Device("cuda", "NVIDIA L4", 24 * GIB, 1)
@@ -109,8 +107,8 @@ class Plan:
                 "engine": model.engine,
                 "dtype": model.effective_dtype(self.device.kind),
                 "quantization": model.quantization,
-                "parameters": self.shape.parameters if self.shape else guess_parameters(model.name),
-                "trainable_parameters": self._trainable(),
+                "parameters": self.parameters,
+                "trainable_parameters": self.trainable_parameters,
                 "shape_from": self.shape_source,
             },
             "device": {**asdict(self.device), "is_reference": self.device_is_reference},
@@ -127,109 +125,25 @@ class Plan:
 
     def lines(self) -> list[tuple[str, str]]:
         """The plan as pairs of a label and a text, in the order they are shown."""
-        grpo, tokens, approx = self.config.grpo, self.tokens, "" if self.tokens.exact else "about "
-        shown = [
-            ("policy", self._policy_line()),
-            (
-                "one step",
-                f"{self.prompts_per_step} prompts x {self.num_generations} generations = {self.completions_per_step} "
-                f"completions of at most {grpo.max_completion_length} tokens",
-            ),
-            (
-                "training",
-                f"{self.max_steps} steps, {grpo.lr_scheduler_type} {grpo.learning_rate:g}, "
-                f"{self.lr_warmup_steps} lr warm-up steps, {self.evaluations} held-out evaluations",
-            ),
-            (
-                "prompts",
-                f"{self.prompts_seen:,} seen, {self.unique_prompts:,} different of {self.train_rows:,} rows "
-                f"({self.epochs:.2f} epochs)",
-            ),
-            ("per task", ", ".join(f"{task} {count:g}" for task, count in self.per_task.items())),
-            (
-                "TRL",
-                f"per_device_train_batch_size {self.trl.per_device_train_batch_size}, gradient_accumulation_steps "
-                f"{self.trl.gradient_accumulation_steps}, generation_batch_size {self.trl.generation_batch_size}",
-            ),
-            (
-                "tokens",
-                f"prompts {approx}{tokens.prompt_mean:.0f}, longest {tokens.prompt_longest} of {tokens.prompt_limit}; "
-                f"references {approx}{tokens.reference_mean:.0f}, longest {tokens.reference_longest}; "
-                f"in all {_count(tokens.total_expected)} expected, {_count(tokens.total_most)} at most",
-            ),
-            ("memory", self._memory_line()),
-            ("time", self._time_line()),
-        ]
-        if self.config.sft_warmup.enabled:
-            shown.insert(2, ("SFT warm-up", f"{self.sft_steps:,} steps over {self.sft_rows:,} demonstrations"))
-        return shown
-
-    def render(self) -> RenderableType:
-        """The plan as one rich panel."""
-        from rich.panel import Panel
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table.grid(padding=(0, 2))
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column(overflow="fold")
-        for label, text in self.lines():
-            table.add_row(label, Text(text))
-        for note in self.notes:
-            table.add_row(Text("note", style="yellow"), Text(note))
-        return Panel(
-            table, title=f"plan of {self.config.name}, profile {self.profile}", title_align="left", expand=False
-        )
+        return plan_lines(self)
 
     def show(self, progress: Any) -> None:
-        """Hand the panel to `progress.say`, line by line; on a terminal as wide as it is."""
-        from io import StringIO
-        from shutil import get_terminal_size
-
-        from rich.console import Console
-
-        buffer = StringIO()
-        width = min(get_terminal_size((120, 24)).columns, 120)
-        Console(file=buffer, width=width, color_system=None, force_terminal=False).print(self.render())
-        for line in buffer.getvalue().rstrip("\n").split("\n"):
+        """Hand the first screen to `progress.say`, line by line, as wide as the terminal is."""
+        for line in screen_lines(self):
             progress.say(line)
 
-    def _trainable(self) -> int | None:
+    @property
+    def parameters(self) -> int | None:
+        """Weights of the policy, as near as this machine can tell."""
+        return self.shape.parameters if self.shape else guess_parameters(self.config.model.name)
+
+    @property
+    def trainable_parameters(self) -> int | None:
+        """Weights that are trained: the adapters', or all; None where the shape is unknown."""
         if self.shape is None:
             return None
         lora = self.config.model.lora
         return self.shape.lora_parameters(lora.r) if lora is not None else self.shape.parameters
-
-    def _policy_line(self) -> str:
-        model = self.config.model
-        name = "made on the spot (embedded)" if model.embedded else model.name
-        parameters = self.shape.parameters if self.shape else guess_parameters(model.name)
-        size = f", {_count(parameters)} parameters" if parameters else ", size unknown"
-        trained = self._trainable()
-        how = f"LoRA r {model.lora.r}, " if model.lora else "all weights, "
-        how += f"{_count(trained)} trained" if trained else "trained"
-        form = model.effective_dtype(self.device.kind) if model.quantization == "none" else model.quantization
-        return f"{name}{size}, {form}; {how}"
-
-    def _memory_line(self) -> str:
-        if self.memory is None:
-            return f"unknown: the shape of {self.config.model.name} is {self.shape_source}"
-        m, whole = self.memory, self.device.memory_bytes
-        against = f" of {_size(whole)} ({self.device.name})" if whole else f" ({self.device.name})"
-        return (
-            f"about {_size(m.peak)}{against}: weights {_size(m.weights)}, gradients {_size(m.gradients)}, optimiser "
-            f"{_size(m.optimiser)}, activations {_size(m.activations)} or KV cache {_size(m.kv_cache)}"
-        )
-
-    def _time_line(self) -> str:
-        if self.duration is None:
-            return "unknown"
-        d = self.duration
-        parts = [("generation", d.generation), ("training", d.training), ("evaluation", d.evaluation)]
-        if d.sft_warmup:
-            parts.append(("SFT warm-up", d.sft_warmup))
-        listed = ", ".join(f"{name} {_time(seconds)}" for name, seconds in parts)
-        return f"estimated {_time(d.total)}, by a rough model: {listed}"
 
 
 def make_plan(
@@ -259,7 +173,6 @@ def make_plan(
         held_out_tokens=held_out_tokens,
         exact=counter.exact,
         shape=shape,
-        visible_devices=device.count if device.kind == "cuda" and not is_reference else 1,
         world_size=world_size,
     )
     if refusals:
@@ -317,7 +230,7 @@ def make_plan(
         tokens=tokens,
         memory=memory,
         duration=duration,
-        notes=_write_notes(config, device, is_reference, tokens, memory, shape),
+        notes=_write_notes(config, device, is_reference, tokens, memory, shape, world_size),
     )
 
 
@@ -404,11 +317,22 @@ def _make_work(
 
 
 def _write_notes(
-    config: RunConfig, device: Device, is_reference: bool, tokens: Tokens, memory: Memory | None, shape: Shape | None
+    config: RunConfig,
+    device: Device,
+    is_reference: bool,
+    tokens: Tokens,
+    memory: Memory | None,
+    shape: Shape | None,
+    world_size: int,
 ) -> list[str]:
     notes = []
     if is_reference:
         notes.append(f"no CUDA device here: memory and time are those of the recipe's {device}")
+    if multiplies_batch(device, world_size):
+        notes.append(
+            f"one process sees {device.count} CUDA devices and a run would refuse to start so: use torchrun "
+            f"--nproc_per_node {device.count}, or set CUDA_VISIBLE_DEVICES=0"
+        )
     if not tokens.exact:
         notes.append(f"no tokenizer of {config.model.name} on this machine: tokens are {tokens.source}")
     if tokens.references_beyond_limit:
@@ -418,7 +342,7 @@ def _write_notes(
         )
     if memory is not None and device.memory_bytes is not None and memory.peak > 0.9 * device.memory_bytes:
         notes.append(
-            f"about {_size(memory.peak)} may not fit {_size(device.memory_bytes)}: lower grpo.micro_batch_size, or set "
+            f"about {show_size(memory.peak)} may not fit {show_size(device.memory_bytes)}: lower grpo.micro_batch_size, or set "
             "model.gradient_checkpointing=true"
         )
     replaced = replaced_recommendations(config)
@@ -427,7 +351,7 @@ def _write_notes(
         notes.append(f"generation_config.json of {config.model.name} recommends {listed}; section grpo replaces it")
     if config.model.embedded is not None and shape is not None and shape.parameters > 5_000_000:
         notes.append(
-            f"{_count(shape.parameters)} parameters are many for a policy made on the spot: expect it to be slow"
+            f"{show_count(shape.parameters)} parameters are many for a policy made on the spot: expect it to be slow"
         )
     micro = config.grpo.micro_batch_size
     if micro is not None and micro % config.grpo.num_generations and config.grpo.num_generations % micro:
@@ -435,23 +359,6 @@ def _write_notes(
             f"grpo.micro_batch_size {micro} cuts through groups of {config.grpo.num_generations}: prompts are shared less"
         )
     return notes
-
-
-def _size(size: int) -> str:
-    return f"{size / GIB:.1f} GiB" if size >= 0.1 * GIB else f"{size / 1024**2:.1f} MiB"
-
-
-def _count(number: float) -> str:
-    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if number >= unit:
-            return f"{number / unit:.3g}{name}"
-    return f"{number:.0f}"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -490,9 +397,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps(plan.to_json(), indent=2, ensure_ascii=False))
     else:
-        from rich.console import Console
-
-        Console(highlight=False).print(plan.render())
+        print("\n".join(screen_lines(plan)))
     return 0
 
 

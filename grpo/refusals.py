@@ -36,12 +36,10 @@ def find_refusals(
     held_out_tokens: Sequence[int],
     exact: bool,
     shape: Shape | None,
-    visible_devices: int = 1,
     world_size: int = 1,
 ) -> list[str]:
     """Every reason not to start, one line each. The token counts belong to the prompts of `inputs`, in order."""
     return [
-        *_device_refusals(config, visible_devices, world_size),
         *_engine_refusals(config, world_size),
         *config.grpo.batch_problems(world_size),
         *_length_refusals(config, shape),
@@ -83,17 +81,6 @@ def replaced_recommendations(config: RunConfig) -> dict[str, Any]:
         return overrides
     known = KNOWN_RECOMMENDATIONS.get(config.model.name, {})
     return {key: value for key, value in overrides.items() if known.get(key) == value}
-
-
-def _device_refusals(config: RunConfig, visible_devices: int, world_size: int) -> list[str]:
-    if world_size > 1 or visible_devices <= 1:
-        return []
-    # transformers 5.17, TrainingArguments.train_batch_size: one process multiplies its batch by the devices it sees.
-    return [
-        f"device: one process sees {visible_devices} CUDA devices, and transformers would silently train on "
-        f"{visible_devices} times grpo.prompts_per_step {config.grpo.prompts_per_step}; start with torchrun "
-        f"--nproc_per_node {visible_devices}, or set CUDA_VISIBLE_DEVICES=0"
-    ]
 
 
 def _engine_refusals(config: RunConfig, world_size: int) -> list[str]:

@@ -202,7 +202,7 @@ class Span:
         import torch
 
         self.start, self.width, self.lengths = start, width, lengths
-        # One completion is the rest of its prompt; so is a group whose completions have one token each.
+        # A completion that is alone continues its prompt: one causal run.
         self.end = start + width + (lengths[0] if len(lengths) == 1 else 0)
         lengths = [length for length in lengths if length] if len(lengths) > 1 else []
         self.rows, self.longest = len(lengths), max(lengths, default=0)
@@ -303,7 +303,7 @@ def _token_logps():
             total = torch.empty(len(ids), dtype=torch.float32, device=logits.device)
             logps, entropies = torch.empty_like(total), torch.empty_like(total)
             for part in parts(logits):
-                scaled = logits[part].float() / temperature
+                scaled = tempered(logits[part], temperature)
                 total[part] = scaled.logsumexp(-1)
                 logps[part] = scaled.gather(1, ids[part, None])[:, 0] - total[part]
                 if compute_entropy:
@@ -322,11 +322,16 @@ def _token_logps():
             logits, ids, total = ctx.saved_tensors
             for part in parts(logits):
                 slope = gradient[part, None] / ctx.temperature
-                share = (logits[part].float() / ctx.temperature).sub_(total[part, None]).exp_().mul_(-slope)
+                share = (tempered(logits[part], ctx.temperature) - total[part, None]).exp_().mul_(-slope)
                 logits[part] = share.scatter_add_(1, ids[part, None], slope)
             return logits, None, None, None
 
     return TokenLogps
+
+
+def tempered(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Float32 logits over the temperature; the same array where nothing has to change."""
+    return logits.float() if temperature == 1.0 else logits.float() / temperature
 
 
 def parts(logits: torch.Tensor) -> list[slice]:

@@ -115,7 +115,7 @@ def _construct(node: yaml.Node, path: KeyPath, source: Source, above: tuple[int,
         source.problems.append(
             f"{source.name}: {show_path(path)}: an alias to itself (line {line}); write the value out"
         )
-        return None
+        return _UNREADABLE
     above = (*above, id(node))
     if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
         return _construct_mapping(node, path, source, above)

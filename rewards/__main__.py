@@ -57,11 +57,16 @@ def _make_parser() -> argparse.ArgumentParser:
     listing.add_argument("--json", action="store_true", help="one JSON array instead of tables")
     listing.set_defaults(command=_list)
     scoring = commands.add_parser(
-        "score", help="score the completions of a file", epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        "score",
+        help="score the completions of a file",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     scoring.add_argument("--reward", required=True, metavar="NAME[:k=v,...]", help="a reward function and its options")
     scoring.add_argument("--input", required=True, metavar="FILE", help="rows as JSON Lines; - is standard input")
-    scoring.add_argument("--output", metavar="FILE", help="where the scores go as JSON Lines; standard output without it")
+    scoring.add_argument(
+        "--output", metavar="FILE", help="where the scores go as JSON Lines; standard output without it"
+    )
     scoring.add_argument("--timeout-seconds", type=float, default=2.0, help="time limit of a plugin for one completion")
     scoring.set_defaults(command=_score)
     return parser
@@ -179,7 +184,9 @@ def parse_reward(text: str) -> tuple[str, dict[str, Any]]:
         try:
             options[key.strip()] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise UserError(f"--reward: {key.strip()}: '{value}' cannot be read ({' '.join(str(error).split())})") from None
+            raise UserError(
+                f"--reward: {key.strip()}: '{value}' cannot be read ({' '.join(str(error).split())})"
+            ) from None
     return name.strip(), options
 
 

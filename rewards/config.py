@@ -23,9 +23,12 @@ class FunctionSpec(BaseModel):
     name: str = Field(description="A name that `python -m rewards list` shows.")
     weight: float = Field(1.0, gt=0, allow_inf_nan=False, description="Share in an example's weighted mean, above 0.")
     tasks: list[str] | None = Field(
-        None, description="Tasks it applies to, instead of the function's own; null keeps the function's own, [] is all."
+        None,
+        description="Tasks it applies to, instead of the function's own; null keeps the function's own, [] is all.",
     )
-    options: dict[str, Any] = Field(default_factory=dict, description="Options of the function, checked before the run.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the function, checked before the run."
+    )
 
 
 class RewardsSection(BaseModel):
@@ -34,7 +37,8 @@ class RewardsSection(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     plugins: list[str] = Field(
-        default_factory=list, description="Modules or paths of .py files with more reward functions; installed ones are found."
+        default_factory=list,
+        description="Modules or paths of .py files with more reward functions; installed ones are found.",
     )
     functions: list[FunctionSpec] = Field(
         default_factory=list, description="The reward functions; an example's reward is their weighted mean."
@@ -43,7 +47,10 @@ class RewardsSection(BaseModel):
         2.0, gt=0, allow_inf_nan=False, description="Time limit of a plugin's function for one completion, in seconds."
     )
     error_budget: float = Field(
-        0.01, ge=0, le=1, description="Share of a function's scores that may fail (raise, NaN, too slow) before the run stops."
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of a function's scores that may fail (raise, NaN, too slow) before the run stops.",
     )
     error_budget_minimum: int = Field(
         50, ge=1, description="Number of a function's scores from which the budget counts."

@@ -250,7 +250,8 @@ def _ask(manager: pluggy.PluginManager, plugin: Any, source: _Source, problems: 
         manager.register(plugin, name=f"{source.distribution}:{source.name}")
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        manager.unregister(plugin)
+        if manager.is_registered(plugin):
+            manager.unregister(plugin)
         text = str(error).strip().splitlines()
         misspelt = re.search(r"unknown hook '([^']+)'", str(error))
         if misspelt:

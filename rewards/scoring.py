@@ -84,6 +84,7 @@ class _Tally:
     faults: Counter = field(default_factory=Counter)
     seconds: float = 0.0
     slowest_seconds: float = 0.0
+    last_fault: tuple[str, str] = ("", "")
 
     @property
     def errors(self) -> int:
@@ -240,17 +241,19 @@ class RewardHost:
         if outcome.value is not None:
             tally.values += 1
             tally.total += outcome.value
-            return
-        tally.faults[outcome.reason.partition(":")[0]] += 1
+        else:
+            tally.faults[outcome.reason.partition(":")[0]] += 1
+            tally.last_fault = (example.id, outcome.reason)
         if tally.scores >= self.error_budget_minimum and tally.errors > self.error_budget * tally.scores:
+            example_id, reason = tally.last_fault
             raise RewardBudgetExceeded(
                 f"reward '{outcome.function}' version {outcome.version}"
                 + (f" of plugin '{entry.plugin}' ({entry.distribution})" if entry.plugin else "")
                 + f": {tally.errors} of {tally.scores} scores failed, allowed is {self.error_budget:.1%}; "
-                f"last on example '{example.id}': {outcome.reason}; mend the plugin or raise rewards.error_budget",
+                f"last on example '{example_id}': {reason}; mend the plugin or raise rewards.error_budget",
                 function=outcome.function,
                 version=outcome.version,
-                example_id=example.id,
+                example_id=example_id,
             )
 
     def _worker(self, entry: WeightedFunction) -> Worker:

@@ -22,7 +22,7 @@ def hostile_completions(size: int = MEGABYTE) -> Iterator[tuple[str, str]]:
         "spaces": " \n\t ",
         "null": "null",
         "NUL": "\x00" * 10,
-        "lone surrogate": "\ud800 {\"a\": \"\udfff\"}",
+        "lone surrogate": '\ud800 {"a": "\udfff"}',
         "digits of another script": '{"a": ٣٤, "b": "१२"}',
         "NaN and infinity": '{"a": NaN, "b": Infinity, "c": -Infinity, "d": 1e999}',
         "wrong types": '{"a": {"a": [{"a": null}]}, "": [], "0": {}}',
@@ -73,7 +73,9 @@ def check_reward(
         score_within(function, example, text, seconds, f"on hostile text '{name}'")
 
 
-def score_within(function: RewardFunction, example: Example, text: str, seconds: float, where: str = "") -> Score | None:
+def score_within(
+    function: RewardFunction, example: Example, text: str, seconds: float, where: str = ""
+) -> Score | None:
     """The score of one text, after checking that it is legal and in time."""
     started = time.perf_counter()
     try:
@@ -82,14 +84,18 @@ def score_within(function: RewardFunction, example: Example, text: str, seconds:
         raise AssertionError(f"{function.name} {where} raised {type(error).__name__}: {error}") from error
     taken = time.perf_counter() - started
     assert taken <= seconds, f"{function.name} {where} took {taken:.2f} s, allowed are {seconds:g} s"
-    assert score is None or isinstance(score, Score), f"{function.name} {where} returned {type(score).__name__}, not Score"
+    assert score is None or isinstance(score, Score), (
+        f"{function.name} {where} returned {type(score).__name__}, not Score"
+    )
     if score is not None:
         numbers = {"value": score.value, **{f"part '{name}'": part for name, part in score.parts.items()}}
         for name, number in numbers.items():
             if number is None and name == "value":
                 continue
             legal = isinstance(number, (int, float)) and not isinstance(number, bool) and math.isfinite(number)
-            assert legal and 0 <= number <= 1 + 1e-9, f"{function.name} {where}: {name} is {number!r}, no number in 0..1"
+            assert legal and 0 <= number <= 1 + 1e-9, (
+                f"{function.name} {where}: {name} is {number!r}, no number in 0..1"
+            )
         assert isinstance(score.reason, str), f"{function.name} {where}: the reason is {score.reason!r}, no text"
     return score
 

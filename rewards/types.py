@@ -112,7 +112,8 @@ class FrozenMapping(Mapping[K, V]):
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
         key, value = get_args(source) or (Any, Any)
         inner = core_schema.no_info_before_validator_function(
-            lambda items: dict(items) if isinstance(items, Mapping) else items, handler.generate_schema(dict[key, value])
+            lambda items: dict(items) if isinstance(items, Mapping) else items,
+            handler.generate_schema(dict[key, value]),
         )
         return core_schema.no_info_after_validator_function(
             cls, inner, serialization=core_schema.plain_serializer_function_ser_schema(dict)

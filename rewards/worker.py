@@ -20,8 +20,7 @@ START_SECONDS = 60.0
 
 _GRACE_SECONDS = 5.0
 _BOOTSTRAP = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
-    "from rewards.worker import serve; serve(int(sys.argv[1]))"
+    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from rewards.worker import serve; serve(int(sys.argv[1]))"
 )
 
 

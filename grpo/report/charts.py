@@ -137,11 +137,21 @@ def _draw_points(axes, curve: Curve) -> None:
         axes.plot(xs, means, color=_SERIES, linewidth=1.8, solid_capstyle="round")
     axes.plot(xs, means, color=_SERIES, marker="o", markersize=3.2, linestyle="none")
     if curve.before is not None:
-        axes.plot([xs[0]], [curve.before], marker="o", markersize=4, color=_MUTED, markerfacecolor="none", clip_on=False)
+        axes.plot(
+            [xs[0]], [curve.before], marker="o", markersize=4, color=_MUTED, markerfacecolor="none", clip_on=False
+        )
     best = next((point for point in points if point.step == curve.best_step), None)
     if best is not None:
         axes.axvline(best.step, color=_BEST, linewidth=0.8, alpha=0.6)
-        axes.plot([best.step], [best.mean], marker="o", markersize=7.5, color=_BEST, markerfacecolor="none", markeredgewidth=1.6)
+        axes.plot(
+            [best.step],
+            [best.mean],
+            marker="o",
+            markersize=7.5,
+            color=_BEST,
+            markerfacecolor="none",
+            markeredgewidth=1.6,
+        )
 
 
 def _set_range(axes, curve: Curve) -> None:

@@ -79,7 +79,7 @@ def make_view(run: RunFiles) -> dict[str, Any]:
         "states": {stage: count_states(records) for stage, records in run.records.items() if records},
         "stored": run.stored_completions,
         "audit": run.audit,
-        "audit_rows": tables.flatten(run.audit),
+        "audit_rows": tables.flatten(run.audit, compact=True),
         "plan_rows": tables.make_plan_rows(run),
         "plan_notes": [str(note) for note in run.plan.get("notes") or []],
         "time_rows": tables.make_time_rows(run),
@@ -139,7 +139,9 @@ def _make_lines(run: RunFiles) -> list[Curve]:
         values = [
             (row["step"], float(row[key]))
             for row in run.metrics
-            if row.get("stage") == "train" and isinstance(row.get("step"), int) and isinstance(row.get(key), int | float)
+            if row.get("stage") == "train"
+            and isinstance(row.get("step"), int)
+            and isinstance(row.get(key), int | float)
         ]
         if len(values) < 2:
             continue
@@ -160,7 +162,7 @@ def _name_model(run: RunFiles) -> str:
 def _head_of(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The facts about the machine; settings, packages and rewards have places of their own."""
     kept = {key: value for key, value in environment.items() if key not in ("packages", "settings", "rewards")}
-    return tables.flatten(kept)
+    return tables.flatten(kept, compact=True)
 
 
 def _find_changed_settings(environment: Mapping[str, Any]) -> list[str]:
@@ -177,11 +179,14 @@ def _make_commands(run: RunFiles) -> list[tuple[str, str]]:
         for override in run.overrides:
             words += ["--set", override]
         commands.append(("the same run again", shlex.join(words)))
-    place = f"runs/{run.folder.resolve().name}"
+    whole, here = run.folder.resolve(), Path.cwd()
+    place = str(whole.relative_to(here)) if whole.is_relative_to(here) else str(whole)
     if run.status and not run.status.get("finished"):
         commands.append(("go on with it", shlex.join(["python", "-m", "grpo.run", "--resume", place])))
     if run.has_next_config:
-        commands.append(("the next run", shlex.join(["python", "-m", "grpo.run", "--config", f"{place}/next_config.yaml"])))
+        commands.append(
+            ("the next run", shlex.join(["python", "-m", "grpo.run", "--config", f"{place}/next_config.yaml"]))
+        )
     decide = ["python", "-m", "grpo.decide", "--metrics", f"{place}/metrics.jsonl"]
     decide += ["--config", str(run.source)] if run.source else []
     decide += ["--profile", "embedded"] if run.profile == "embedded" else []

@@ -104,7 +104,12 @@ def _make_sample(final: Record, warmup: Record | None = None, change: float | No
 def _make_answer(record: Record) -> Answer:
     scores = record.get("scores")
     verdicts = [
-        Verdict(make_visible(str(name), 60), score.get("value"), str(score.get("status", "value")), make_visible(_text(score.get("reason")), 300))
+        Verdict(
+            make_visible(str(name), 60),
+            score.get("value"),
+            str(score.get("status", "value")),
+            make_visible(_text(score.get("reason")), 300),
+        )
         for name, score in (scores.items() if isinstance(scores, Mapping) else ())
         if isinstance(score, Mapping)
     ]

@@ -46,7 +46,11 @@ def make_task_rows(run: RunFiles) -> list[dict[str, Any]]:
 def measure_change(run: RunFiles, name: str = ALL) -> Estimate | None:
     """The change from the warm-up to the end: paired by example where both were stored, else from the two means."""
     sides = [
-        {(r.get("task"), r.get("id")): r.get("reward") for r in run.records.get(stage, []) if name in (ALL, r.get("task"))}
+        {
+            (r.get("task"), r.get("id")): r.get("reward")
+            for r in run.records.get(stage, [])
+            if name in (ALL, r.get("task"))
+        }
         for stage in ("warmup", "final")
     ]
     if all(sides):
@@ -71,7 +75,10 @@ def make_function_rows(run: RunFiles) -> list[dict[str, Any]]:
         first, last = (stages[stage].get(name) for stage in ("warmup", "final"))
         said = reported.get(name) if isinstance(reported.get(name), Mapping) else {}
         seen = [side for side in (first, last) if side is not None]
-        versions = sorted({version for side in seen for version in side["versions"]} | ({str(said["version"])} if "version" in said else set()))
+        versions = sorted(
+            {version for side in seen for version in side["versions"]}
+            | ({str(said["version"])} if "version" in said else set())
+        )
         parts = sorted({part for side in seen for part in side["parts"]})
         rows.append(
             {
@@ -85,9 +92,7 @@ def make_function_rows(run: RunFiles) -> list[dict[str, Any]]:
                 "final": last["mean"] if last else None,
                 "errors": said.get("errors", sum(side["errors"] for side in seen)),
                 "seconds": said.get("mean_seconds"),
-                "parts": [
-                    {"name": part, "warmup": _part(first, part), "final": _part(last, part)} for part in parts
-                ],
+                "parts": [{"name": part, "warmup": _part(first, part), "final": _part(last, part)} for part in parts],
             }
         )
     return rows
@@ -114,9 +119,13 @@ def make_plan_rows(run: RunFiles) -> list[dict[str, Any]]:
     plan = run.plan
     train = [row for row in run.metrics if row.get("stage") == "train"]
     steps = max((row["step"] for row in train if isinstance(row.get("step"), int)), default=None)
-    tokens = next((row["num_tokens"] for row in reversed(train) if isinstance(row.get("num_tokens"), int | float)), None)
+    tokens = next(
+        (row["num_tokens"] for row in reversed(train) if isinstance(row.get("num_tokens"), int | float)), None
+    )
     a_step, prompts = plan.get("completions_per_step"), plan.get("prompts_per_step")
-    lengths = [row["completions/mean_length"] for row in train if isinstance(row.get("completions/mean_length"), int | float)]
+    lengths = [
+        row["completions/mean_length"] for row in train if isinstance(row.get("completions/mean_length"), int | float)
+    ]
     rows = [
         ("GRPO steps", plan.get("max_steps"), steps),
         ("prompts seen", plan.get("prompts_seen"), _times(steps, prompts)),
@@ -132,19 +141,25 @@ def make_plan_rows(run: RunFiles) -> list[dict[str, Any]]:
     ]
 
 
-def flatten(value: Any, prefix: str = "", limit: int = 400) -> list[tuple[str, str]]:
-    """A nested JSON value as (dotted name, text) pairs for a plain two-column table; at most `limit` of them."""
+def flatten(value: Any, prefix: str = "", limit: int = 400, compact: bool = False) -> list[tuple[str, str]]:
+    """A nested JSON value as (dotted name, text) pairs for a plain two-column table; at most `limit` of them.
+
+    With `compact` an inner object of plain values takes one row instead of one each.
+    """
     rows: list[tuple[str, str]] = []
     if isinstance(value, Mapping):
+        plain = not any(isinstance(item, Mapping | list) for item in value.values())
+        if compact and prefix and plain:
+            return [(prefix, ", ".join(f"{key} {_say(item)}" for key, item in value.items()) or "none")]
         for key, item in value.items():
-            rows += flatten(item, f"{prefix}.{key}" if prefix else str(key), limit)
-    elif isinstance(value, Sequence) and not isinstance(value, str) and any(isinstance(item, Mapping | list) for item in value):
+            rows += flatten(item, f"{prefix}.{key}" if prefix else str(key), limit, compact)
+    elif isinstance(value, list) and any(isinstance(item, Mapping | list) for item in value):
         for number, item in enumerate(value[:20]):
-            rows += flatten(item, f"{prefix}[{number}]", limit)
+            rows += flatten(item, f"{prefix}[{number}]", limit, compact)
         if len(value) > 20:
             rows.append((prefix, f"and {len(value) - 20} more"))
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        rows.append((prefix, ", ".join(map(str, value)) or "none"))
+    elif isinstance(value, list):
+        rows.append((prefix, ", ".join(map(_say, value)) or "none"))
     else:
         rows.append((prefix, _say(value)))
     return rows[:limit]

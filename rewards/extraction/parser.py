@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from rewards.extraction import patterns as P
 from rewards.extraction.budget import Budget, BudgetSpent
-from rewards.extraction.calls import resolve_call, resolve_pairs
+from rewards.extraction.calls import resolve_call
 from rewards.extraction.numbers import pair_decimals, read_integer
 from rewards.extraction.repairs import Repair, RepairKind
 from rewards.extraction.scalars import read_bare, read_cut
@@ -19,6 +19,7 @@ K = RepairKind
 _LITERALS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 _CLOSER = {"{": "}", "[": "]", "(": ")"}
 _MISSING: Any = object()
+_SKIPPED: Any = object()
 
 
 class Reading(NamedTuple):
@@ -40,7 +41,7 @@ class Reading(NamedTuple):
 class Frame:
     """An open container: where it began, the key it goes under, and what its style has been so far."""
 
-    __slots__ = ("bare", "call", "comma", "doubled", "key", "kind", "members", "numbers", "place", "quote", "value")
+    __slots__ = ("bare", "call", "closer", "comma", "doubled", "key", "kind", "members", "numbers", "place", "quote", "value")
 
     def __init__(self, kind: str, place: int, key: Any, quote: str):
         self.kind = kind
@@ -48,6 +49,7 @@ class Frame:
         self.key = key
         self.quote = quote
         self.value: Any = {} if kind == "{" else []
+        self.closer = _CLOSER[kind]
         self.bare = False
         self.comma = True
         self.doubled = False
@@ -255,6 +257,8 @@ class Parser:
             i = self.i = i + 1
             return
         key = self.read_key(frame, i)
+        if not self.stack or self.stack[-1] is not frame or key is _SKIPPED:
+            return
         if key is _MISSING:
             self.resync(frame)
             return
@@ -263,8 +267,7 @@ class Parser:
         frame.comma = False
         if frame.members < 0:
             frame.members = i
-        if self.stack and self.stack[-1] is frame:
-            self.read_value(frame, key)
+        self.read_value(frame, key)
 
     def read_key(self, frame: Frame, i: int) -> Any:
         """Reads a key and its colon, leaving `i` at the value; _MISSING where there is none."""
@@ -323,48 +326,38 @@ class Parser:
                 self.i = end
                 self.finish(cut=True)
             return _MISSING
-        raw = lone[1][1:-1]
-        key = decode(raw, text[i])[0]
         self.i = lone.end()
         following = text[self.i : self.i + 1]
-        if following in ("", ",", "}"):
-            if not following:
-                self.finish(cut=True)
-            elif not frame.value or frame.call == "set":
-                frame.call = "set"
-                frame.value[key] = None
-                frame.comma = False
-                self.note(K.SHAPE, i)
-            else:
-                frame.value[key] = None
+        if not following:
+            self.finish(cut=True)
+            return _MISSING
+        if following in ",}":
+            if frame.value or P.KEY_AHEAD.match(text, self.i, end):
+                frame.value[decode(lone[1][1:-1], text[i])[0]] = None
                 frame.comma = False
                 self.note(K.MISSING_VALUE, i)
-            return _MISSING
+            else:
+                self.i = i
+                self.turn_into_list(frame)
+            return _SKIPPED
         self.note(K.MISSING_COLON, self.i)
-        return key
+        return decode(lone[1][1:-1], text[i])[0]
+
+    def turn_into_list(self, frame: Frame) -> None:
+        """What looked like an object is a set, or a list in braces."""
+        self.note(K.SHAPE, frame.place)
+        frame.kind, frame.value, frame.comma = "[", [frame.value] if frame.value else [], True
 
     def resync(self, frame: Frame) -> None:
         """Nothing here can be a member: take in a nested value without a key, skip a remark, or give the object up."""
-        if not self.stack or self.stack[-1] is not frame or (frame.call == "set" and not frame.comma):
-            return
-        if frame.value and frame.comma is False and self.i < self.end and self.text[self.i] in ",}":
-            return
         text, i = self.text, self.i
-        c = text[i] if i < self.end else ""
-        if c in "{[" and c and (frame.comma or not frame.value) and (frame.value or c == "{" or frame.call == "set"):
-            if not frame.value:
-                frame.call = "set"
-            self.note(K.SHAPE, i)
-            frame.comma = False
-            self.open_container(c, i, None if frame.call == "set" else _MISSING)
+        c = text[i]
+        if not frame.value and (c in "{[" or P.SET_ITEM.match(text, i, self.end)):
+            self.turn_into_list(frame)
             return
-        scalar = P.SET_ITEM.match(text, i, self.end) if not frame.value or frame.call == "set" else None
-        if scalar is not None:
-            frame.call = "set"
-            frame.value[len(frame.value), read_bare(scalar[1].strip())[0]] = None
-            frame.comma = False
+        if c == "{" and frame.comma:
             self.note(K.SHAPE, i)
-            self.i = scalar.end()
+            self.open_container(c, i, _MISSING)
             return
         match = P.RESYNC.match(text, i, self.end) if frame.value else None
         if match is not None and match.end() > i:
@@ -429,12 +422,12 @@ class Parser:
         return "".join(pieces)
 
     def closers(self) -> str:
-        return "".join(_CLOSER[frame.kind] * (2 if frame.doubled else 1) for frame in reversed(self.stack[-64:]))
+        return "".join(frame.closer * (2 if frame.doubled else 1) for frame in reversed(self.stack[-64:]))
 
     def fits(self, at: int) -> bool:
         """Says whether the closing bracket at `at` may follow a string here."""
         c, stack = self.text[at], self.stack
-        if _CLOSER[stack[-1].kind] == c and len(stack) == 1:
+        if stack[-1].closer == c and len(stack) == 1:
             return True
         opener = "{" if c == "}" else "[" if c == "]" else "("
         if not any(frame.kind == opener for frame in stack[-64:]):
@@ -664,6 +657,11 @@ class Parser:
             if c not in P.QUOTES and c not in "{[(" and P.LIST_GOES_ON.match(text, i, end) is None:
                 self.finish(cut=False)
                 return
+            if frame.kind == "(" and c in P.QUOTES and isinstance(frame.value[-1], str):
+                self.note(K.CONCATENATION, i)
+                piece = self.read_string(i, P.FOLLOWS_ELEMENT.match)
+                frame.value[-1] += piece
+                return
             self.note(K.MISSING_COMMA, i)
         if frame.numbers is None and not frame.value:
             frame.numbers = []
@@ -714,16 +712,12 @@ class Parser:
         if frame.key is _MISSING:
             if isinstance(value, dict) and isinstance(outer.value, dict):
                 outer.value.update(value)
-        elif outer.call == "set" and isinstance(outer.value, dict):
-            outer.value[len(outer.value), _Boxed(value)] = None
         else:
             self.store(outer, frame.key, value)
 
     def settle(self, frame: Frame) -> Any:
         """Gives a finished container its final value: pairs of decimals joined, calls resolved, sets made lists."""
         value = frame.value
-        if frame.call == "set" and isinstance(value, dict):
-            return [key[1].value if isinstance(key, tuple) and isinstance(key[1], _Boxed) else key[1] if isinstance(key, tuple) else key for key in value]
         if frame.numbers and len(frame.numbers) == len(value) and isinstance(value, list):
             content = self.join_numbers(frame.numbers)
             paired = pair_decimals(content)
@@ -757,48 +751,41 @@ class Parser:
             self.i = i + 1
             return
         if target == len(stack) - 1:
-            if _CLOSER[frame.kind] != c:
+            if frame.closer != c:
                 self.note(K.MISMATCHED_CLOSER, i)
             self.i = i + 1
             if frame.doubled:
                 if self.text.startswith("}", self.i):
                     self.i += 1
                 elif len(stack) == 1 and P.MORE_RECORDS.match(self.text, self.i, self.end):
-                    self.open_up(frame)
+                    frame.doubled = False
+                    self.turn_into_list(frame)
+                    frame.comma = False
                     return
             self.pop()
             return
         self.note(K.MISSING_CLOSER, i)
         while len(stack) > target + 1:
             self.pop()
-        self.close(c) if _CLOSER[stack[-1].kind] == c else self.pop_at(i + 1)
+        self.close(c) if stack[-1].closer == c else self.pop_at(i + 1)
 
     def pop_at(self, i: int) -> None:
         self.note(K.MISMATCHED_CLOSER, i - 1)
         self.i = i
         self.pop()
 
-    def open_up(self, frame: Frame) -> None:
-        """Doubled braces that were a list of objects in braces after all."""
-        self.note(K.SHAPE, frame.place)
-        frame.doubled = False
-        value, frame.value = frame.value, []
-        frame.kind, frame.call = "[", ""
-        frame.value.append(value)
-        frame.comma = False
-
     def target_of(self, c: str, i: int) -> int:
         """Which open container the closer at `i` ends, as an index into the stack; -1 for none."""
         stack, text = self.stack, self.text
         top = len(stack) - 1
-        matches = _CLOSER[stack[top].kind] == c
+        matches = stack[top].closer == c
         if matches and not self.indented:
             return top
         indent = self.indent(i)
         if indent is not None and "\n" in text[stack[0].place : i]:
             for index in range(top, max(-1, top - 64), -1):
                 if self.line_indent(stack[index].place) == indent:
-                    if index == top or self.indented or _CLOSER[stack[index].kind] == c:
+                    if index == top or self.indented or stack[index].closer == c:
                         return index
                     break
             if self.indented:
@@ -807,35 +794,18 @@ class Parser:
             return top
         opener = "{" if c == "}" else "[" if c == "]" else "("
         below = next((index for index in range(top - 1, max(-1, top - 64), -1) if stack[index].kind == opener), -1)
+        # Either an inner closer is missing or this one stands in its place: the brackets that follow tell which.
+        remaining = self.closers_left(i + 1)
         if below < 0:
-            # Nothing of its kind is open: a typing mistake for the innermost one's closer, unless that one follows.
-            follows = P.SKIP.match(text, i + 1, self.end).end()  # type: ignore[union-attr]
-            return -1 if text.startswith(_CLOSER[stack[top].kind], follows) or c == ")" else top
-        # Either the inner closer is missing, or this one stands in its place: the next token tells which reading goes on.
-        following = text[P.SKIP.match(text, i + 1, self.end).end() :][:1] if False else self.next_character(i + 1)
-        if following == "," and P.COMMA_THEN_KEY.match(text, i + 1, self.end):
-            outer = stack[below - 1].kind if below > 0 else ""
-            return below if outer == "{" and self.rest_closes(i, top - below) else top if stack[below].kind == "{" else below
-        if following == "," and stack[below].kind == "{" and below > 0 and stack[below - 1].kind == "[":
-            return below
-        if following == _CLOSER[stack[top].kind] and self.swapped(i, below):
-            return top
-        return below
+            return -1 if remaining >= len(stack) or c == ")" else top
+        return top if remaining == top and remaining > below else below
 
-    def next_character(self, i: int) -> str:
-        at = P.SKIP.match(self.text, i, self.end).end()  # type: ignore[union-attr]
-        return self.text[at] if at < self.end else ""
-
-    def rest_closes(self, i: int, extra: int) -> bool:
-        """Says whether the closers that end the text are too few for all that is open, so that `i` must end more than one."""
-        tail = self.text[i + 1 : self.end].rstrip()
-        trailing = len(tail) - len(tail.rstrip("]}) \t\r\n"))
-        closing = sum(character in "]})" for character in tail[len(tail) - trailing :])
-        return closing < len(self.stack) - 1
-
-    def swapped(self, i: int, below: int) -> bool:
-        """Says whether the next closer ends the container that this one should have left open."""
-        return len(self.stack) - 1 - below == 1
+    def closers_left(self, i: int) -> int:
+        """How many more closing than opening brackets the rest of the text has, strings not looked into."""
+        self.budget.spend(1 + (self.end - i) // 500)
+        count = self.text.count
+        closers = count("}", i, self.end) + count("]", i, self.end)
+        return closers - count("{", i, self.end) - count("[", i, self.end)
 
     def indent(self, i: int) -> int | None:
         """The column of `i` when nothing but whitespace stands before it on its line."""
@@ -887,7 +857,7 @@ class Parser:
             value = self.settle(frame)
             if self.stack:
                 outer = self.stack[-1]
-                if frame.key is not _MISSING and not (outer.call == "set" and isinstance(outer.value, dict)):
+                if frame.key is not _MISSING:
                     self.store(outer, frame.key, value)
             else:
                 self.root = value
@@ -900,12 +870,3 @@ class Parser:
             self.root = _MISSING
         else:
             self.finish(cut=False)
-
-
-class _Boxed:
-    """A container as a member of a set, compared by identity."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any):
-        self.value = value

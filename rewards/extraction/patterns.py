@@ -64,7 +64,8 @@ QUOTED_KEY = re.compile(rf"({QUOTED}){COLON}")
 OPEN_QUOTED_KEY = re.compile(rf"[\"'“‘]([^\W\d][\w$@.\-]{{0,80}}){COLON}(?={_STRONG_VALUE})")
 BARE_KEY_START = re.compile(rf"({BARE_WORDS}|-?\d[\w.\-]{{0,40}}|\([^()\n]{{0,80}}\))([\"'”’]?){COLON}")
 KEY_WITH_VALUE = re.compile(rf"{QUOTED}{COLON}(?={_STRONG_VALUE})")
-FOLLOWS_KEY = re.compile(COLON)
+FOLLOWS_KEY = re.compile(rf"{COLON}((?!))?")  # the empty group: no bracket to check
+
 ARROW = re.compile(COLON)
 
 _REMARK = rf"\([^()\"\n]{{0,80}}\){W}(?:[,}}\]]|\n|\Z)"
@@ -106,10 +107,22 @@ CALL = re.compile(
 )
 PREFIXED_STRING = re.compile(r"(?:[rbfuRBFU]{1,2}|@)(?=[\"'])")
 SPLIT_SCALAR = re.compile(
-    rf"(-?[0-9][0-9.,]*+|true|false|null|True|False|None|verdadeiro|falso|nulo)\s++(?={BARE_KEY})"
+    rf"(-?[0-9]++(?:[.,][0-9]++)*+|true|false|null|True|False|None|verdadeiro|falso|nulo)\s++(?={BARE_KEY})"
 )
 RESYNC = re.compile(rf"[^{{\[\n]{{0,200}}?(?:,(?={W}(?:{QUOTED}{COLON}|{_STRICT_BARE}))|(?=[}}\]]){W}|\n(?={W}{QUOTED}{COLON}))")
 REOPENED = re.compile(rf"{W},{W}(?={QUOTED}{COLON})")
 MISMATCHED_CLOSE = re.compile(
     rf"[\"'“”’]{W}(?:,{W}{QUOTED}{COLON}(?={_STRONG_VALUE})|[}}\]]{W}(?:[,}}\]]|\Z))"
 )
+QUOTE_MARK = re.compile(r">[ \t]?")
+LONE_KEY = re.compile(rf"({QUOTED}){W}")
+CUT_KEY = re.compile(r"[\"'“‘„«`][^\"'“”‘’»`\n]{0,400}+\Z")
+SET_ITEM = re.compile(r"-?[0-9][0-9.]*+\s*+[,}]")
+CONCATENATION = re.compile(rf"{W}\+{W}(?=[\"'])")
+BRACKETED_TEXT = re.compile(r"\[[^\[\]{}\n]{0,80}\]|\{[^\[\]{}\n]{0,80}\}")
+SPACED_NUMBERS = re.compile(r"-?[0-9][0-9.]*+(?:\s++-?[0-9][0-9.]*+)++")
+KEY_IN_LIST = re.compile(rf"(?:{QUOTED}{COLON}|{BARE_WORDS}{COLON}(?={_STRONG_VALUE}))")
+LIST_GOES_ON = re.compile(rf"(?:-?[0-9][\w.]*+|{_LITERAL_WORD}){W}[,\]]")
+MORE_RECORDS = re.compile(rf"{W},{W}\{{")
+COMMA_THEN_KEY = re.compile(rf"{W},{W}(?:{QUOTED}|{BARE_WORDS}){COLON}")
+KEY_AHEAD = re.compile(rf",{W}{QUOTED}{COLON}")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+from rewards.extraction import as_number
 from rewards.functions.json_valid import JsonValid, reference_problems
-from rewards.functions.portuguese import fold, fold_label, read_number
+from rewards.functions.portuguese import fold, fold_label
 from rewards.hookspecs import hookimpl
 from rewards.types import Completion, Example, FrozenMapping, RewardFunction, Score
 
@@ -71,7 +73,9 @@ class Extraction(RewardFunction):
         SHOP_SYNONYMS, description="Other conventions of a label, such as negative: negativo."
     )
     synonym_credit: float = Field(0.5, ge=0, le=1, description="Credit for the right label in another convention.")
-    wrong_type_credit: float = Field(0.5, ge=0, le=1, description='Credit for a right value of the wrong type, as "12".')
+    wrong_type_credit: float = Field(
+        0.5, ge=0, le=1, description='Credit for a right value of the wrong type, as "12".'
+    )
     json_share: float = Field(0.05, ge=0, le=0.5, description="Share of the value that strict JSON earns.")
     schema_share: float = Field(0.05, ge=0, le=0.5, description="Share of the value that keeping the schema earns.")
 
@@ -81,13 +85,17 @@ class Extraction(RewardFunction):
             return problems
         reference = orjson.loads(example.reference or "null")
         if not isinstance(reference, dict):
-            return [f"reference: a JSON {type(reference).__name__}; write an object with the keys {', '.join(self.fields)}"]
+            return [
+                f"reference: a JSON {type(reference).__name__}; write an object with the keys {', '.join(self.fields)}"
+            ]
         missing = [key for key in self.fields if key not in reference]
         unknown = [key for key in reference if key not in self.fields]
         if missing:
             problems.append(f"reference: lacks {', '.join(missing)}; write every key, null where nothing is said")
         if unknown:
-            problems.append(f"reference: unknown keys {', '.join(unknown)}; remove them or add them to the option fields")
+            problems.append(
+                f"reference: unknown keys {', '.join(unknown)}; remove them or add them to the option fields"
+            )
         for key, rule in self.fields.items():
             if key in reference and not _keeps(rule, reference[key]):
                 problems.append(f"reference.{key}: {reference[key]!r} breaks its rule; allowed: {_describe(rule)}")
@@ -112,7 +120,9 @@ class Extraction(RewardFunction):
         notes = [f"wrong: {', '.join(wrong)}"] if wrong else []
         notes += [f"{foreign} unknown keys or records"] if foreign else []
         notes += [json_reason] if json_reason else []
-        return Score(min(value, 1.0), "; ".join(notes), {"json": json_part, "schema": schema, "fields": fields, **parts})
+        return Score(
+            min(value, 1.0), "; ".join(notes), {"json": json_part, "schema": schema, "fields": fields, **parts}
+        )
 
     def _find_object(self, value: Any) -> tuple[Mapping[str, Any] | None, int]:
         """The object that holds the fields and how many unknown keys and needless wrappers stand around it.
@@ -169,7 +179,7 @@ class Extraction(RewardFunction):
         credit = 1.0
         if isinstance(said, str):
             credit = self.wrong_type_credit
-            said = read_number(said.strip().removeprefix("R$").strip()) if len(said) <= 40 else None
+            said = as_number(said) if len(said) <= 40 else None
         if isinstance(said, bool) or not isinstance(said, (int, float)):
             return 0.0
         try:
@@ -189,7 +199,7 @@ def _compare_texts(right: str, said: str) -> float:
     right, said = fold(right), fold(said)
     if right == said:
         return 1.0
-    pairs, others = Counter(zip(right, right[1:], strict=False)), Counter(zip(said, said[1:], strict=False))
+    pairs, others = Counter(pairwise(right)), Counter(pairwise(said))
     total = pairs.total() + others.total()
     similarity = 2 * (pairs & others).total() / total if total else 0.0
     return 0.8 * max(0.0, 2 * similarity - 1)
@@ -205,7 +215,10 @@ def _keeps(rule: FieldRule, value: Any) -> bool:
         return isinstance(value, bool)
     if rule.kind == "label":
         return isinstance(value, str) and len(value) <= 60 and fold_label(value) in map(fold_label, rule.labels)
-    if isinstance(value, bool) or not isinstance(value, int if rule.kind == "integer" else (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    # 12.0 is an integer, as JSON Schema has it.
+    if rule.kind == "integer" and value != value // 1:
         return False
     return (rule.low is None or value >= rule.low) and (rule.high is None or value <= rule.high)
 

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 from pydantic import Field, model_validator
 
-from rewards.functions.portuguese import fold, numbers_in, split_words
+from rewards.functions.portuguese import fold, list_words, numbers_in, split_words
 from rewards.hookspecs import hookimpl
 from rewards.types import Completion, Example, RewardFunction, Score
 
 MAXIMUM_TEXT = 8_000
 """Characters that are read; far beyond the longest answer that earns anything for its length."""
 
-ACTION_VERBS = tuple(
+ACTION_VERBS = list_words(
     """abrir acelerar acompanhar agilizar ajustar alinhar ampliar analisar antecipar aprimorar atualizar aumentar avaliar avisar
     buscar capacitar cobrar comunicar conferir conter contratar contatar corrigir criar definir destacar diminuir divulgar
     diversificar eliminar entrar enviar estabelecer estudar evitar expandir explorar fazer focar fortalecer garantir
     identificar implantar implementar incentivar incluir informar iniciar investigar investir lancar ligar manter mapear
     medir melhorar monitorar mudar negociar notificar oferecer otimizar pedir pesquisar planejar premiar priorizar
     programar promover propor rastrear recuperar redesenhar reduzir reforcar renegociar reorganizar repetir repor replicar
-    responder revisar segmentar simplificar solicitar substituir subsidiar testar treinar trocar usar verificar""".split()
+    responder revisar segmentar simplificar solicitar substituir subsidiar testar treinar trocar usar verificar"""
 )
 _NUMBERED = re.compile(r"(?<![0-9.,/])([1-9])[ \t]?[).][ \t]*(?![0-9])")
 _PARTS = ("structure", "figures", "verbs", "length", "repetition")
@@ -35,7 +36,7 @@ class _Sections(NamedTuple):
 
 
 class Insights(RewardFunction):
-    """Structure, grounded figures and distinct actions, all multiplied by a fitting length and by not repeating itself."""
+    """Length and repetition times what is left after structure, figures and verbs have each taken off their cost."""
 
     name: ClassVar[str] = "insights"
     version: ClassVar[str] = "1"
@@ -51,15 +52,12 @@ class Insights(RewardFunction):
     )
     minimum_words: int = Field(15, ge=0, description="Words below which the length costs.")
     maximum_words: int = Field(80, ge=1, description="Words above which the length costs, all of it at twice as many.")
-    structure_share: float = Field(0.3, ge=0, le=1)
-    figures_share: float = Field(0.5, ge=0, le=1)
-    verbs_share: float = Field(0.2, ge=0, le=1)
+    structure_cost: float = Field(0.6, ge=0, le=1, description="Share lost without diagnosis and numbered actions.")
+    figures_cost: float = Field(0.7, ge=0, le=1, description="Share lost without figures, or with invented ones only.")
+    verbs_cost: float = Field(0.3, ge=0, le=1, description="Share lost when no action starts with a verb.")
 
     @model_validator(mode="after")
-    def _check_shares(self) -> Insights:
-        total = self.structure_share + self.figures_share + self.verbs_share
-        if abs(total - 1.0) > 1e-6:
-            raise ValueError(f"structure_share, figures_share and verbs_share add up to {total:g}; make them 1")
+    def _check_ranges(self) -> Insights:
         if self.minimum_actions > self.maximum_actions or self.minimum_words > self.maximum_words:
             raise ValueError("a minimum is above its maximum")
         return self
@@ -67,10 +65,16 @@ class Insights(RewardFunction):
     def problems(self, example: Example) -> list[str]:
         problems = [] if example.reference else ["reference: missing; give the analysis a perfect model would write"]
         figures = example.columns.get("figures")
-        if isinstance(figures, str) or not isinstance(figures, Sequence) or not all(isinstance(f, str) for f in figures):
+        if (
+            isinstance(figures, str)
+            or not isinstance(figures, Sequence)
+            or not all(isinstance(f, str) for f in figures)
+        ):
             problems.append(f"figures: {figures!r}; give the prompt's numbers as a list of strings")
         elif len(_values(figures)) < self.minimum_figures:
-            problems.append(f"figures: {len(_values(figures))} distinct; the option minimum_figures asks {self.minimum_figures}")
+            problems.append(
+                f"figures: {len(_values(figures))} distinct; the option minimum_figures asks {self.minimum_figures}"
+            )
         return problems
 
     def __call__(self, example: Example, completion: Completion) -> Score:
@@ -84,13 +88,18 @@ class Insights(RewardFunction):
         verbs = self._judge_verbs(sections.actions or ())
         length = self._judge_length(len(words)) if len(completion.text) <= MAXIMUM_TEXT else 0.0
         repetition = judge_repetition(words)
-        content = self.structure_share * structure + self.figures_share * figures + self.verbs_share * verbs
         notes = [structure_reason, figures_reason]
         notes.append("" if verbs == 1.0 else "actions do not start with distinct verbs")
-        notes.append("" if length == 1.0 else f"{len(words)} words, allowed {self.minimum_words} to {self.maximum_words}")
+        notes.append(
+            "" if length == 1.0 else f"{len(words)} words, allowed {self.minimum_words} to {self.maximum_words}"
+        )
         notes.append("" if repetition == 1.0 else "repeats itself")
         parts = (structure, figures, verbs, length, repetition)
-        value = min(content * length * repetition, 1.0)
+        costs = (self.structure_cost, self.figures_cost, self.verbs_cost)
+        # Multiplied, so that a tidy form does not make up for figures that are missing or invented.
+        value = (
+            length * repetition * math.prod(1 - cost * (1 - part) for cost, part in zip(costs, parts[:3], strict=True))
+        )
         return Score(value, "; ".join(filter(None, notes)), dict(zip(_PARTS, parts, strict=True)))
 
     def _split(self, folded: str) -> _Sections:
@@ -111,10 +120,10 @@ class Insights(RewardFunction):
 
     def _judge_structure(self, sections: _Sections) -> tuple[float, str]:
         """A third for each: a diagnosis that says something, the label of the actions, enough numbered actions."""
-        diagnosed = sections.diagnosis is not None and len(split_words(sections.diagnosis)) >= 3
+        diagnosed = sections.diagnosis is not None and _count_real_words(sections.diagnosis) >= 4
         if sections.actions is None:
             return diagnosed / 3, f"no {self.actions_label}" + ("" if diagnosed else f" and no {self.diagnosis_label}")
-        count = sum(len(split_words(action)) >= 2 for action in sections.actions)
+        count = sum(_count_real_words(action) >= 2 for action in sections.actions)
         enough = min(count, self.minimum_actions) / self.minimum_actions if count <= self.maximum_actions else 0.0
         reason = "" if diagnosed else f"no {self.diagnosis_label}"
         if enough < 1.0:
@@ -122,12 +131,15 @@ class Insights(RewardFunction):
         return (diagnosed + 1 + enough) / 3, reason
 
     def _judge_figures(self, text: str, figures: Sequence[str]) -> tuple[float, str]:
-        """The share of the text's numbers that the prompt gave, less when fewer distinct ones than asked are used."""
+        """The share of the text's numbers that the prompt gave, squared because an invented number is worse than none.
+
+        Less when fewer distinct ones than asked are used.
+        """
         given, used = _values(figures), numbers_in(text)
         grounded = [value for value in used if value in given]
         if not used:
             return (1.0 if self.minimum_figures == 0 else 0.0), "no figures"
-        share = len(grounded) / len(used)
+        share = (len(grounded) / len(used)) ** 2
         enough = min(1.0, len(set(grounded)) / self.minimum_figures) if self.minimum_figures else 1.0
         invented = len(used) - len(grounded)
         notes = [f"{invented} invented figures"] if invented else []
@@ -156,6 +168,10 @@ def judge_repetition(words: Sequence[str], size: int = 3, free: float = 0.1) -> 
     return 1.0 if repeated <= free else max(0.0, (1.0 - repeated) / (1.0 - free))
 
 
+def _count_real_words(text: str) -> int:
+    return sum(any(letter.isalpha() for letter in word) for word in split_words(text))
+
+
 def _values(figures: Sequence[str]) -> frozenset[float]:
     return frozenset(value for figure in figures for value in numbers_in(figure))
 
@@ -167,7 +183,13 @@ def _infinitive(word: str, allowed: set[str]) -> str | None:
     for ending in ("e", "a"):
         if word.endswith(ending):
             stem = word[: -len(ending)]
-            for infinitive in (f"{stem}ar", f"{stem}er", f"{stem}ir", f"{stem.removesuffix('qu')}car", f"{stem.removesuffix('u')}ar"):
+            for infinitive in (
+                f"{stem}ar",
+                f"{stem}er",
+                f"{stem}ir",
+                f"{stem.removesuffix('qu')}car",
+                f"{stem.removesuffix('u')}ar",
+            ):
                 if infinitive in allowed:
                     return infinitive
     return None

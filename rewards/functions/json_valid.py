@@ -20,6 +20,7 @@ class JsonValid(RewardFunction):
     wrapped: float = Field(0.9, ge=0, le=1, description="Strict JSON with prose or a fence around it.")
     repaired: float = Field(0.8, ge=0, le=1, description="JSON read with one repair.")
     each_repair: float = Field(0.05, ge=0, le=1, description="Taken off for every further repair.")
+    each_guess: float = Field(0.1, ge=0, le=1, description="Taken off for every repair that guessed at the structure.")
     floor: float = Field(0.3, ge=0, le=1, description="Least that repaired JSON gets.")
     truncated: float = Field(0.3, ge=0, le=1, description="Most that JSON cut before its end gets.")
 
@@ -39,8 +40,11 @@ class JsonValid(RewardFunction):
             return self.truncated, "JSON is cut before its end"
         if extraction.repairs:
             kinds = sorted({str(getattr(repair.kind, "value", repair.kind)) for repair in extraction.repairs})
-            value = max(self.floor, self.repaired - self.each_repair * (len(extraction.repairs) - 1))
-            return value, f"read with {len(extraction.repairs)} repairs: {', '.join(kinds[:5])}"
+            guesses = sum(bool(getattr(repair.kind, "structural", False)) for repair in extraction.repairs)
+            lost = self.each_repair * (len(extraction.repairs) - 1) + self.each_guess * guesses
+            return max(
+                self.floor, self.repaired - lost
+            ), f"read with {len(extraction.repairs)} repairs: {', '.join(kinds[:5])}"
         if extraction.span is not None:
             start, end = extraction.span
             # Only the ends are looked at: a long completion is not copied to be stripped.

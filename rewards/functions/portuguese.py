@@ -27,6 +27,11 @@ def fold_label(text: str) -> str:
     return fold(text)
 
 
+def list_words(text: str) -> tuple[str, ...]:
+    """A word list written as prose."""
+    return tuple(text.split())
+
+
 def split_words(folded: str) -> list[str]:
     """The runs of letters and digits of a folded text."""
     return _WORD.findall(folded)

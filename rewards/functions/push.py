@@ -2,49 +2,54 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from rewards.functions.portuguese import fold, numbers_in, split_words
+from rewards.functions.portuguese import fold, list_words, numbers_in, split_words
 from rewards.hookspecs import hookimpl
 from rewards.types import Completion, Example, RewardFunction, Score
 
 MAXIMUM_TEXT = 2_000
 """Characters that are read; a notification of half of them already earns nothing."""
 
-LIVELY_WORDS = tuple(
+LIVELY_WORDS = list_words(
     """agora amanha aniversario aproveita aproveite arrasa arrase bora chega chegou compre confira corra corre curte curta
     descubra ei eita esqueceu festa garanta garante ganhe ganhou hein hoje imperdivel ja leve merece novidade oba oi ola
-    opa parabens pegue presente primeiro quentinho saudade so sua surpresa uau ultimas ultima vem venha voce volta volte
-    voa""".split()
+    opa parabens pegue presente primeiro quentinho saudade so surpresa uau ultimas ultima vem venha voce volta volte
+    voa"""
 )
 FORMAL_PHRASES = (
     "prezado", "prezada", "prezados", "caro cliente", "cara cliente", "estimado", "senhor", "senhora", "informamos",
     "comunicamos", "encontra-se", "encontram-se", "disponivel em nossa loja", "conforme o regulamento", "atenciosamente",
     "cordialmente", "vimos por meio", "por meio desta", "solicitamos", "gostariamos de", "mediante", "vossa",
 )  # fmt: skip
-PORTUGUESE_WORDS = tuple(
+PORTUGUESE_WORDS = list_words(
     """a o as os um uma uns de do da dos das em no na nos nas ao aos pra pro para por com sem e ou mas que se seu sua seus suas
     voce te tem ta esta sao so ja hoje agora ate mais muito bom boa leve aproveite garanta corre desconto frete gratis loja
-    oferta compre nao nosso nossa meu minha este essa esse isso foi ser vem ver venha parabens oi ola ei quem aqui seja""".split()
+    oferta compre nao nosso nossa meu minha este essa esse isso foi ser vem ver venha parabens oi ola ei quem aqui seja"""
 )
-FOREIGN_WORDS = tuple(
-    """the and your you with for get now today only our this is are of to buy hurry don't dont miss save order new from it in
-    your el los las con para el y tu su hoy ahora descuento gratis envio el""".split()
+FOREIGN_WORDS = frozenset(
+    list_words(
+        """the and your you with get now today only our this is are of to buy hurry dont miss save order new from it
+        los las con y su hoy ahora descuento envio"""
+    )
 )
-_FOREIGN_ONLY = frozenset(FOREIGN_WORDS) - frozenset(PORTUGUESE_WORDS) - {"in", "y"}
 _PARTS = ("length", "product", "offer", "portuguese", "tone", "repetition")
 _LONG_WORD = 4
 _MOST_MARKS = 3
+_SEVERAL_LINES = 0.7
+"""Factor for more than the one line that a notification is, such as `Aqui está a notificação:`."""
 
 
 class Push(RewardFunction):
-    """Product, offer, tone and language, all multiplied by a fitting length and by not repeating itself."""
+    """Length and repetition times what is left after product, offer, tone and language have each taken off their cost."""
 
     name: ClassVar[str] = "push"
     version: ClassVar[str] = "1"
@@ -54,22 +59,19 @@ class Push(RewardFunction):
     minimum_characters: int = Field(30, ge=0, description="Characters below which the length costs.")
     lively_words: tuple[str, ...] = Field(LIVELY_WORDS, description="Words of a lively tone, without accents.")
     formal_phrases: tuple[str, ...] = Field(FORMAL_PHRASES, description="Phrases of a stiff tone, without accents.")
-    portuguese_words: tuple[str, ...] = Field(PORTUGUESE_WORDS, description="Words that show Portuguese, without accents.")
+    portuguese_words: tuple[str, ...] = Field(
+        PORTUGUESE_WORDS, description="Words that show Portuguese, without accents."
+    )
     maximum_hashtags: int = Field(1, ge=0, description="Hashtags beyond which each costs a quarter of the tone.")
-    product_share: float = Field(0.3, ge=0, le=1)
-    offer_share: float = Field(0.3, ge=0, le=1)
-    tone_share: float = Field(0.25, ge=0, le=1)
-    portuguese_share: float = Field(0.15, ge=0, le=1)
-
-    @model_validator(mode="after")
-    def _check_shares(self) -> Push:
-        total = self.product_share + self.offer_share + self.tone_share + self.portuguese_share
-        if abs(total - 1.0) > 1e-6:
-            raise ValueError(f"product_share, offer_share, tone_share and portuguese_share add up to {total:g}; make them 1")
-        return self
+    product_cost: float = Field(0.6, ge=0, le=1, description="Share lost by not naming the product.")
+    offer_cost: float = Field(0.6, ge=0, le=1, description="Share lost by not naming the offer.")
+    tone_cost: float = Field(0.5, ge=0, le=1, description="Share lost by a stiff or a dull tone.")
+    portuguese_cost: float = Field(0.6, ge=0, le=1, description="Share lost by another language.")
 
     def problems(self, example: Example) -> list[str]:
-        problems = [] if example.reference else ["reference: missing; give the notification a perfect model would write"]
+        problems = (
+            [] if example.reference else ["reference: missing; give the notification a perfect model would write"]
+        )
         for column in ("product", "offer"):
             value = example.columns.get(column)
             if not isinstance(value, str) or not split_words(fold(value)):
@@ -88,19 +90,17 @@ class Push(RewardFunction):
         limit = int(example.columns.get("max_characters", self.maximum_characters))
         wanted_product, wanted_offer = fold(example.columns["product"]), fold(example.columns["offer"])
         length = _judge_length(len(completion.text.strip()), self.minimum_characters, limit)
+        if "\n" in text:
+            length *= _SEVERAL_LINES
         product = _judge_product(words, split_words(wanted_product))
         offer = _judge_offer(folded, wanted_offer, wanted_product)
         portuguese = self._judge_portuguese(words)
         tone, tone_reason = self._judge_tone(text, folded, words)
         repetition = _judge_repetition(_without(words, split_words(wanted_product)))
-        content = (
-            self.product_share * product
-            + self.offer_share * offer
-            + self.tone_share * tone
-            + self.portuguese_share * portuguese
-        )
         notes = [
-            "" if length == 1.0 else f"{len(text)} characters, allowed {min(self.minimum_characters, limit)} to {limit}",
+            ""
+            if length == 1.0
+            else f"{len(text)} characters, allowed {min(self.minimum_characters, limit)} to {limit} in a line",
             "" if product == 1.0 else f"does not name the product '{example.columns['product']}'",
             "" if offer == 1.0 else f"does not name the offer '{example.columns['offer']}' alone",
             "" if portuguese == 1.0 else "hardly Portuguese",
@@ -108,13 +108,17 @@ class Push(RewardFunction):
             "" if repetition == 1.0 else "repeats itself",
         ]
         parts = (length, product, offer, portuguese, tone, repetition)
-        value = min(content * length * repetition, 1.0)
+        costs = (self.product_cost, self.offer_cost, self.portuguese_cost, self.tone_cost)
+        # Multiplied, so that no three virtues make up for a missing fourth.
+        value = (
+            length * repetition * math.prod(1 - cost * (1 - part) for cost, part in zip(costs, parts[1:5], strict=True))
+        )
         return Score(value, "; ".join(filter(None, notes)), dict(zip(_PARTS, parts, strict=True)))
 
     def _judge_portuguese(self, words: Sequence[str]) -> float:
         """Whether at least one word in eight is a common Portuguese one, after taking off the foreign ones."""
         common = _as_set(self.portuguese_words)
-        hits = sum(word in common for word in words) - sum(word in _FOREIGN_ONLY for word in words)
+        hits = sum(word in common for word in words) - sum(word in FOREIGN_WORDS for word in words)
         return min(1.0, max(0.0, 8 * hits / len(words)))
 
     def _judge_tone(self, text: str, folded: str, words: Sequence[str]) -> tuple[float, str]:
@@ -173,7 +177,7 @@ def _judge_repetition(words: Sequence[str]) -> float:
     counted = Counter(word for word in words if len(word) >= _LONG_WORD)
     extra = sum(count - 1 for count in counted.values())
     thrice = sum(max(0, count - 2) for count in counted.values())
-    in_a_row = sum(one == other for one, other in zip(words, words[1:], strict=False))
+    in_a_row = sum(one == other for one, other in pairwise(words))
     return max(0.0, 1.0 - 0.25 * (max(thrice, extra - 2) + in_a_row))
 
 

@@ -15,8 +15,8 @@ from rewards.functions.sql_text import Statement, find_statement, likeness, outl
 from rewards.hookspecs import hookimpl
 from rewards.types import Completion, Example, RewardFunction, Score
 
-_COPIES = (1, 2, 3, 4)
-_WITNESSES = 2
+_COPIES = (1, 2, 3, 4, 5)
+_WITNESSES = 3
 _ALIKE = 0.7
 _PARTS = ("executes", "tables", "structure", "terms", "result")
 
@@ -59,7 +59,11 @@ class SqlQa(RewardFunction):
         elif not os.path.isfile(database):
             problems.append(f"database: no such file: {database}")
         terms = example.columns.get("terms", ())
-        if isinstance(terms, str) or not isinstance(terms, Sequence) or not all(isinstance(term, str) for term in terms):
+        if (
+            isinstance(terms, str)
+            or not isinstance(terms, Sequence)
+            or not all(isinstance(term, str) for term in terms)
+        ):
             problems.append(f"terms: {terms!r}; give a list of words that the right SQL uses")
         statement = find_statement(example.reference or "")
         if statement.sql is None:
@@ -91,7 +95,9 @@ class SqlQa(RewardFunction):
         structure = likeness(outline(reference.tokens), outline(statement.tokens))
         terms = _share_of_terms(example.columns.get("terms", ()), statement)
         if result.status == "error":
-            return _score(self.broken_share * structure * wrapped, f"does not run: {result.message}", structure=structure)
+            return _score(
+                self.broken_share * structure * wrapped, f"does not run: {result.message}", structure=structure
+            )
         tables = len(expected.tables & result.tables) / len(expected.tables | result.tables)
         # Reading the tables behind the reference's view is another way to the same answer.
         reads_the_data = bool(expected.sources & result.sources) and not outline(statement.tokens).constant

@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from rewards.functions.portuguese import list_words
+
 _STEPS_A_TICK = 1_000
 _CONNECTIONS = 8
 _RESULTS = 8_192
@@ -21,7 +23,9 @@ _ONE_SIDED = 0.6
 
 # Functions that touch files, take memory at will, or answer differently each time.
 _REFUSED_FUNCTIONS = frozenset(
-    "load_extension readfile writefile edit fts3_tokenizer zeroblob randomblob random sqlite_compileoption_get".split()
+    list_words(
+        """load_extension readfile writefile edit fts3_tokenizer zeroblob randomblob random sqlite_compileoption_get"""
+    )
 )
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: 1_000_000,
@@ -95,7 +99,9 @@ class _Session:
                 size += sum(len(value) if isinstance(value, (str, bytes)) else 8 for value in row)
                 if len(rows) > limits.rows or size > limits.bytes:
                     cursor.close()
-                    return self._result("limit", message=f"result larger than {limits.rows} rows or {limits.bytes} bytes")
+                    return self._result(
+                        "limit", message=f"result larger than {limits.rows} rows or {limits.bytes} bytes"
+                    )
         except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, MemoryError) as error:
             if self.ticks_left <= 0:
                 return self._result("error", message=f"more than {limits.steps} steps")
@@ -114,10 +120,14 @@ class _Session:
             table = (first or "").lower()
             if table.startswith(("sqlite_", "pragma_")):
                 return sqlite3.SQLITE_DENY
-            self.sources.add(table)
-            # What a view reads is reported under the view's name, and often nothing else tells that the view is used.
+            # What a view reads is reported under the view's name, and often nothing else tells that the view is used. When
+            # SQLite merges a view into the statement, it names a table of it once more, with no column.
             view = (within or "").lower()
-            self.tables.add(view if view in self.views else table)
+            if view in self.views:
+                self.tables.add(view)
+            elif second or table not in self.sources:
+                self.tables.add(table)
+            self.sources.add(table)
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_SELECT:
             return sqlite3.SQLITE_OK

@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 
+from rewards.functions.portuguese import list_words
+
 MAXIMUM_TEXT = 20_000
 """Characters of an answer that are looked at; a right SELECT is far shorter."""
 
@@ -22,12 +24,19 @@ _START = re.compile(r"(?:\A|[\n:`>])[ \t]*(?=(?:select|with)\b)", re.IGNORECASE)
 _ANYWHERE = re.compile(r"\bselect[ \t\n]", re.IGNORECASE)
 _INFO = re.compile(r"[ \t]*[\w+-]*[ \t]*\n|[ \t]*sql(?:ite)?[ \t]", re.IGNORECASE)
 _CONTINUES = frozenset(
-    "select from where group order having limit join left inner outer cross natural on union except intersect and or".split()
+    list_words(
+        """select from where group order having limit join left inner outer cross natural on union except intersect
+        and or"""
+    )
 )
 _STATEMENTS = frozenset(
-    "select with insert update delete replace create drop alter attach detach pragma vacuum begin commit".split()
+    list_words(
+        """select with insert update delete replace create drop alter attach detach pragma vacuum begin commit"""
+    )
 )
-_NOT_BEFORE = frozenset("explain insert update delete replace create drop alter attach detach pragma vacuum".split())
+_NOT_BEFORE = frozenset(
+    list_words("""explain insert update delete replace create drop alter attach detach pragma vacuum""")
+)
 _COMPOUND = frozenset({"union", "except", "intersect", "all"})
 _SAME = {"==": "=", "<>": "!="}
 
@@ -56,7 +65,9 @@ def find_statement(text: str) -> Statement:
 @lru_cache(maxsize=2048)
 def _find(text: str) -> Statement:
     pieces = text.split("```")
-    fenced = [piece for piece in (_INFO.sub("", inner, count=1) for inner in pieces[1::2]) if _START.match(piece.strip())]
+    fenced = [
+        piece for piece in (_INFO.sub("", inner, count=1) for inner in pieces[1::2]) if _START.match(piece.strip())
+    ]
     if len(fenced) > 1:
         return Statement(None, reason="several statements")
     if fenced:
@@ -109,7 +120,7 @@ def _normalise(token: str) -> str:
     """A token as it compares: words and quoted names in lower case, comments and spaces gone."""
     if token.isspace() or token.startswith(("--", "/*")):
         return ""
-    if token[0] in "\"`[":
+    if token[0] in '"`[':
         return token.strip('"`[]').lower()
     if token[0] == "'":
         return token
@@ -167,7 +178,9 @@ def outline(tokens: tuple[str, ...]) -> Outline:
                 current = "tail"
                 clauses["tail"].append([token])
                 continue
-            if (token == "," and current in ("select", "tail")) or (token == "and" and current == "where" and not between):
+            if (token == "," and current in ("select", "tail")) or (
+                token == "and" and current == "where" and not between
+            ):
                 clauses[current].append([clauses["tail"][-1][0]] if current == "tail" and clauses["tail"][-1] else [])
                 continue
             if token == "and":
@@ -220,7 +233,10 @@ def _join(items: list[list[str]]) -> tuple[str, ...]:
 
 
 _DATALESS = frozenset(
-    "distinct case when then else end as and or not null is in like between cast integer real text numeric true false".split()
+    list_words(
+        """distinct case when then else end as and or not null is in like between cast integer real text numeric
+        true false"""
+    )
 )
 
 

@@ -198,7 +198,9 @@ def test_misspelt_key_when_the_overlay_replaces_its_section_then_is_still_told(t
     ]
 
 
-@pytest.mark.parametrize("text", ["", "- a\n", "grpo: [\n", "a: 1\n---\nb: 2\n", "\ta: 1\n", "name: !!python/name:os.x\n"])
+@pytest.mark.parametrize(
+    "text", ["", "- a\n", "grpo: [\n", "a: 1\n---\nb: 2\n", "\ta: 1\n", "name: !!python/name:os.x\n"]
+)
 def test_file_when_it_is_no_config_then_one_line_says_so(tmp_path, text):
     """Text that is no mapping of sections never becomes a traceback."""
     path = write(tmp_path / "x.yaml", text)
@@ -232,9 +234,7 @@ def test_lr_warmup_when_said_both_ways_at_once_then_is_refused(tmp_path):
 def test_path_when_relative_then_starts_at_its_source(tmp_path, monkeypatch):
     """Paths in a file start at its folder, in an override at the working directory."""
     (tmp_path / "deep").mkdir()
-    path = write(
-        tmp_path / "deep" / "x.yaml", "data: {source: files, train: rows/t.jsonl, held_out: /rows/h.jsonl}\n"
-    )
+    path = write(tmp_path / "deep" / "x.yaml", "data: {source: files, train: rows/t.jsonl, held_out: /rows/h.jsonl}\n")
     monkeypatch.chdir(tmp_path)
     config = load_config(path, ["sft_warmup.data=d.jsonl"], profile=None)
     assert config.data.train == tmp_path / "deep" / "rows" / "t.jsonl"
@@ -363,7 +363,9 @@ def test_import_when_done_alone_then_brings_no_heavy_library():
         "heavy = {'torch', 'transformers', 'trl', 'datasets', 'peft', 'wandb', 'matplotlib', 'rich', 'tokenizers'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=configs_folder().parent)
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=configs_folder().parent
+    )
     assert json.loads(found.stdout.replace("'", '"')) == []
 
 

@@ -28,4 +28,6 @@ def test_config_when_resolved_then_equals_its_golden_copy(name, profile):
 
 def test_golden_copies_when_listed_then_each_has_its_config():
     """A removed config leaves no copy behind."""
-    assert {path.name for path in GOLDEN.glob("*.json")} == {f"{n}.{p}.json" for n in NAMES for p in ("gpu", "embedded")}
+    assert {path.name for path in GOLDEN.glob("*.json")} == {
+        f"{n}.{p}.json" for n in NAMES for p in ("gpu", "embedded")
+    }

@@ -19,7 +19,12 @@ HOSTILE = (
     "\u202eodagen\u202c \x1b[31mvermelho\x07 \x00",
     "```\n| a | b |\n<!-- -->",
 )
-TASKS = {"extraction": (0.10, 0.62, 120), "sql_qa": (0.20, 0.55, 120), "insights": (0.45, 0.70, 40), "push": (0.50, 0.74, 40)}
+TASKS = {
+    "extraction": (0.10, 0.62, 120),
+    "sql_qa": (0.20, 0.55, 120),
+    "insights": (0.45, 0.70, 40),
+    "push": (0.50, 0.74, 40),
+}
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +53,15 @@ def write_synthetic_run(folder: Path, *, rehearsal: bool = False, steps: int = 6
             level = 0.03 if stage == "before" else start + (end - start) * progress
             reward = min(1.0, max(0.0, level + skill[task, name] + draw.gauss(0, 0.12)))
             records.append(make_record(draw, task, name, reward, stage, step))
-        metrics.append({**evaluation_metrics(summarise((r["task"], r["reward"]) for r in records)), "eval/truncated_ratio": 0.01, "eval/unscored": 0, "stage": stage, "step": step})
+        metrics.append(
+            {
+                **evaluation_metrics(summarise((r["task"], r["reward"]) for r in records)),
+                "eval/truncated_ratio": 0.01,
+                "eval/unscored": 0,
+                "stage": stage,
+                "step": step,
+            }
+        )
         timings.append({"stage": stage, "step": step, "evaluation_seconds": 4.5})
         name = f"step-{step:06d}" if stage == "train" else stage
         write_rows(folder / "eval" / f"{name}.jsonl", records)
@@ -71,9 +84,19 @@ def write_synthetic_run(folder: Path, *, rehearsal: bool = False, steps: int = 6
         if step % 50 == 0 and step < steps:
             evaluate("train", step, 0.35 + 0.65 * (1 - (1 - share) ** 2))
     evaluate("final", steps, 1.0)
-    timings += [{"stage": "warmup", "step": 0, "stage_seconds": 62.0}, {"stage": "train", "step": steps, "stage_seconds": 700.0}]
+    timings += [
+        {"stage": "warmup", "step": 0, "stage_seconds": 62.0},
+        {"stage": "train", "step": steps, "stage_seconds": 700.0},
+    ]
     for step in range(10, steps + 1, max(1, steps // 62)):
-        rows = [{**make_record(draw, *draw.choice(examples), draw.random(), "train", step), "group": n // 16, "advantage": 0.1} for n in range(32)]
+        rows = [
+            {
+                **make_record(draw, *draw.choice(examples), draw.random(), "train", step),
+                "group": n // 16,
+                "advantage": 0.1,
+            }
+            for n in range(32)
+        ]
         write_rows(folder / "completions" / f"step-{step:06d}.jsonl", rows)
     write_rows(folder / "metrics.jsonl", metrics)
     write_rows(folder / "timings.jsonl", timings)

@@ -1,6 +1,7 @@
 """The contract kit on one example: what earns all, something and nothing."""
 
 from recompensa_amount import Amount
+
 from rewards.testing import check_reward
 from rewards.types import Example
 

@@ -1,0 +1,43 @@
+"""What a constructor call in a Python, JavaScript or Mongo dump stands for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rewards.extraction.scalars import read_bare
+
+_NUMBERS = frozenset("Decimal decimal.Decimal float int NumberInt NumberLong NumberDecimal Fraction Int64 Long".split())
+_MAPPINGS = frozenset("OrderedDict collections.OrderedDict dict defaultdict collections.defaultdict Counter Map".split())
+_LISTS = frozenset("list tuple set frozenset array np.array numpy.array deque collections.deque Set".split())
+
+
+def resolve_call(name: str, arguments: Any, source: str) -> Any:
+    """The value of `name(arguments)`: a number, an object, a list, the one argument, or the source text."""
+    last = name.rsplit(".", 1)[-1]
+    if isinstance(arguments, dict):
+        return arguments
+    if name in _NUMBERS or name.startswith(("np.", "numpy.")) and last.rstrip("0123456789_") in ("int", "uint", "float"):
+        if len(arguments) == 1:
+            return read_bare(arguments[0].strip())[0] if isinstance(arguments[0], str) else arguments[0]
+    elif name in _MAPPINGS:
+        for argument in reversed(arguments):
+            if isinstance(argument, dict):
+                return argument
+            pairs = resolve_pairs(argument)
+            if pairs is not None:
+                return pairs
+        return {}
+    elif name in _LISTS:
+        return next((argument for argument in arguments if isinstance(argument, list)), [])
+    elif len(arguments) == 1 and last[:1] != "" and not last.startswith(("date", "time")):
+        return arguments[0]
+    return source.strip()
+
+
+def resolve_pairs(value: Any) -> dict[str, Any] | None:
+    """[["a", 1], ["b", 2]] as an object; None where it is not such a list."""
+    if not isinstance(value, list) or not value:
+        return None
+    if not all(isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in value):
+        return None
+    return {key: item for key, item in value}

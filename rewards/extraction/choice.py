@@ -1,0 +1,263 @@
+"""Which of several values in a text is the answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from rewards.extraction.repairs import Repair, RepairKind
+from rewards.extraction.scanner import Candidate
+
+_FINAL = re.compile(
+    r"\b(?:final|finais|definitiv\w*|corrig\w+|corre[çc]\w+|corret[oa]\w*|correct\w*|certo|revisad\w+|revised|atualizad\w+|updated|"
+    r"na verdade|actually|melhor\w*|proposta|propost[oa]|portanto|conclu\w+|veredito|verdict|avalia[çc]\w+|fixed|instead)\b",
+    re.IGNORECASE,
+)
+_WEAK_FINAL = re.compile(
+    r"\b(?:resposta|answer|resultado|result|output|sa[ií]da|solu[çc][ãa]o|solution|json|segue|aqui est[áa]|here is|gerad[oa])\b",
+    re.IGNORECASE,
+)
+_NOT_FINAL = re.compile(
+    r"\b(?:exemplos?|examples?|e\.g\.|p\. ?ex|formatos?|formats?|template|modelo|esquema|schema|rascunho|draft|entrada|input|"
+    r"prompt|instru[çc]\w+|pergunta|question|original|antes|anterior\w*|inicia\w*|errad\w+|incorret\w+|incorrect|wrong|"
+    r"primeir[ao]|first|tentativa|attempt|talvez|maybe|pensamento|pensei|hip[óo]tese|mapeamento|legenda|tabela|obs|"
+    r"observa[çc]\w+|dica|coment[áa]rio|contexto|context|em vez de|instead of|ao inv[ée]s|not|confian[çc]a|confidence|"
+    r"tokens?|do alun[oa]|do usu[áa]rio|do cliente|do modelo|responda|retorne|respond|return|use|siga|deve ser|seria|"
+    r"estrutura|campos|ignore|desconsidere|descart\w+|inv[áa]lid\w+|invalid|atual|current|escreveu|disse|citou)\b"
+    r"|\bn[ãa]o(?: é| e| use| vale| seria| usar)?\b",
+    re.IGNORECASE,
+)
+_DENIED_AFTER = re.compile(
+    r"[\s`*_)\]\"'.,;:—–-]{0,8}(?:\(|←|<-+|//|#)?\s*(?:isso |este |esse |that |which |que )?(?:n[ãa]o (?:vale|é|serve|est[áa]|use|conta)|"
+    r"est[áa] (?:errad|incorret)|era (?:o|um) rascunho|é (?:s[óo] |apenas )?(?:um |o )?(?:exemplo|rascunho|formato|modelo)|errad|"
+    r"incorret|wrong|draft|rascunho|exemplo|example|inv[áa]lid|is wrong|is not|is just|descart|ignore)",
+    re.IGNORECASE,
+)
+_CONFIRMED_AFTER = re.compile(
+    r"[\s`*_)\]\"'.,;:—–-]{0,8}(?:\(|←|<-+|//|#)?\s*(?:é a resposta|final|correto|certo|is the (?:final )?answer)", re.IGNORECASE
+)
+_SIDE_BY_SIDE = re.compile(r"[\s,;]*(?:(?:[-*•]|\(?\d{1,4}[.)\]:]|e|and|&|\+)\s+)?")
+_ANSWER_TAG = re.compile(
+    r"<(?:answer|final|final_answer|output|json|result|response|resposta|resultado|saida|saída|tool_call|function_call|solution"
+    r"|\|message\|)[^<>]{0,60}>\s*(?:```\w*\s*)?\Z",
+    re.IGNORECASE,
+)
+_PLACEHOLDER = re.compile(
+    r"\s*(?:<[^<>]*>|\[[^\[\]]*\]|\.{2,}|…|int|integer|inteiro|str|string|texto|number|n[úu]mero|float|decimal|bool|boolean|"
+    r"booleano|array|lista|list|object|objeto|dict|any|date|data|opcional|optional|type|tipo|xxx+|\?+|_+"
+    r"|\w+(?:\s*\|\s*\w+)+|\w+ ou \w+|\d+\s*(?:-|a|to|\.\.)\s*\d+|\(.*\))\s*\Z",
+    re.IGNORECASE,
+)
+_JSON_FENCES = {"json", "json5", "jsonc", "", "jsonl", "ndjson", "javascript", "js", "text", "txt", "plaintext"}
+
+
+def choose(text: str, candidates: Sequence[Candidate], expect_keys: Sequence[str]) -> tuple[Candidate, float] | None:
+    """The most likely answer and how sure that is, in 0..1; None where no candidate can be an answer."""
+    eligible = [candidate for candidate in candidates if _may_answer(text, candidate, len(candidates) == 1)]
+    if not eligible:
+        return None
+    if len(eligible) == 1:
+        return eligible[0], 1.0
+    merged = _merge_records(text, eligible)
+    ranks = [_rank(text, candidate, expect_keys) for candidate in merged]
+    best = max(range(len(merged)), key=lambda index: (ranks[index], index))
+    best = _prefer_announced(text, merged, ranks, best)
+    if len(merged) == 1:
+        return merged[0], 0.95
+    runner_up = max(rank for index, rank in enumerate(ranks) if index != best)
+    rivals = [merged[index] for index, rank in enumerate(ranks) if index != best and rank == ranks[best]]
+    if any(rival.value != merged[best].value for rival in rivals):
+        return merged[best], 0.6
+    return merged[best], 0.9 if runner_up < ranks[best] else 0.85
+
+
+def _may_answer(text: str, candidate: Candidate, alone: bool) -> bool:
+    value = candidate.value
+    before = text[candidate.previous : candidate.start]
+    whole = not before.strip() and not text[candidate.end :].strip(" \t\r\n.;`~'")
+    if whole or candidate.fence is not None:
+        return True
+    if not value:
+        own_line = _is_offered(text, candidate)
+        return own_line and candidate.closed
+    if isinstance(value, list) and not any(isinstance(item, dict | list) for item in value):
+        return _list_may_answer(text, candidate)
+    if isinstance(value, dict):
+        if not candidate.closed and not candidate.cut and candidate.guesses > 1 and len(value) < 2:
+            return True
+        placeholders = _placeholder_share(value)
+        if placeholders >= 0.999 and _has_type_marks(value):
+            return False
+    return True
+
+
+def _list_may_answer(text: str, candidate: Candidate) -> bool:
+    """Citations, placeholders and asides in prose are lists too; an answer is announced or stands on its own."""
+    value = candidate.value
+    if not candidate.closed and not candidate.cut:
+        return False
+    if all(isinstance(item, str) for item in value) and any(repair.kind is RepairKind.BARE_TEXT for repair in candidate.repairs):
+        return False
+    before = text[max(candidate.previous, candidate.start - 200) : candidate.start].rstrip(" \t`*")
+    line_end = text[candidate.end : candidate.end + 3].lstrip(" \t.;,`*)")[:1]
+    return (not before or before[-1] in ":=\n>") and (not line_end or line_end == "\n" or line_end == "<")
+
+
+def _is_offered(text: str, candidate: Candidate) -> bool:
+    """True when nothing else stands on its line, or only what announces it."""
+    before = text[max(0, candidate.start - 200) : candidate.start].rstrip(" \t`*_>")
+    after = text[candidate.end : candidate.end + 80].lstrip(" \t.;,`*_)")[:1]
+    return (not before or before[-1] in "\n:=(") and (not after or after in "\n<")
+
+
+def _merge_records(text: str, candidates: list[Candidate]) -> list[Candidate]:
+    """Joins objects that stand side by side into one list, unless they are equal."""
+    merged: list[Candidate] = []
+    group: list[Candidate] = []
+
+    def flush() -> None:
+        if len(group) > 1 and any(record.value != group[0].value for record in group):
+            merged.append(_as_list(group))
+        elif group:
+            merged.append(group[-1] if group[-1].closed or not group[0].closed else group[0])
+        group.clear()
+
+    for candidate in candidates:
+        if not isinstance(candidate.value, dict) or not candidate.value or _placeholder_share(candidate.value) > 0.5:
+            flush()
+            merged.append(candidate)
+            continue
+        if group:
+            between = text[group[-1].end : candidate.start]
+            joined = len(between) < 200 and _SIDE_BY_SIDE.fullmatch(between) is not None
+            joined = joined and ("e" not in between or bool(group[-1].value.keys() & candidate.value.keys()))
+            joined = joined and (candidate.closed or candidate.cut) and group[-1].closed
+            if not joined:
+                flush()
+        group.append(candidate)
+    flush()
+    return merged
+
+
+def _as_list(group: list[Candidate]) -> Candidate:
+    first, last = group[0], group[-1]
+    repairs: list[Repair] = [Repair(RepairKind.RECORDS, first.start)]
+    for record in group:
+        repairs.extend(record.repairs)
+    return Candidate(
+        [record.value for record in group],
+        first.start,
+        last.end,
+        tuple(repairs),
+        last.closed,
+        last.cut,
+        first.fence,
+        first.previous,
+    )
+
+
+def _rank(text: str, candidate: Candidate, expect_keys: Sequence[str]) -> tuple[float, ...]:
+    value = candidate.value
+    expected = _expected_share(value, expect_keys) if expect_keys else 0.0
+    sound = 0 if _is_decoy(candidate) else 1
+    filled = 2 if _holds_objects(value) else 1 if value else 0
+    mark = _mark(text, candidate)
+    quality = 3 if candidate.closed and not candidate.guesses else 2 if candidate.closed else 1 if candidate.cut else 0
+    fence = candidate.fence
+    offered = 0
+    if _ANSWER_TAG.search(text, max(0, candidate.start - 80), candidate.start):
+        offered = 4
+    elif fence is not None:
+        offered = 3 if fence in _JSON_FENCES else 1
+    elif _is_offered(text, candidate):
+        offered = 2
+    if mark > 0 and quality == 1:
+        quality = 2
+    return expected, sound, filled, mark, quality, offered
+
+
+def _prefer_announced(text: str, candidates: list[Candidate], ranks: list[tuple[float, ...]], best: int) -> int:
+    """An announced answer stands against a later value with other keys, such as a confidence; not against a correction."""
+    winner = candidates[best].value
+    if not isinstance(winner, dict) or _announced(text, candidates[best]):
+        return best
+    for index in range(best - 1, -1, -1):
+        value = candidates[index].value
+        if (
+            ranks[index][:5] == ranks[best][:5]
+            and isinstance(value, dict)
+            and not value.keys() & winner.keys()
+            and _announced(text, candidates[index])
+        ):
+            return index
+    return best
+
+
+def _before(text: str, candidate: Candidate) -> str:
+    """The words just before a value: the last sentence of the last line that is not empty."""
+    window = text[max(candidate.previous, candidate.start - 160) : candidate.start]
+    window = re.sub(r"(?:```|~~~|''')[ \t]*\w*\s*\Z", "", window).rstrip()
+    line = window.rpartition("\n")[2]
+    return re.split(r"[.!?;]\s+", line.rstrip(" .;"))[-1]
+
+
+def _announced(text: str, candidate: Candidate) -> bool:
+    before = _before(text, candidate)
+    return bool(_WEAK_FINAL.search(before) or _FINAL.search(before)) and not _NOT_FINAL.search(before)
+
+
+def _mark(text: str, candidate: Candidate) -> int:
+    """1 where the text says that this is the answer, -1 where it says that it is not, 0 where it says neither."""
+    after = text[candidate.end : candidate.end + 60]
+    line = after.split("\n", 1)[0]
+    if _DENIED_AFTER.match(line) or candidate.commented:
+        return -1
+    before = _before(text, candidate)
+    final = max((match.end() for match in _FINAL.finditer(before)), default=-1)
+    denied = max((match.end() for match in _NOT_FINAL.finditer(before)), default=-1)
+    if final > denied or (_CONFIRMED_AFTER.match(line) and denied < 0):
+        return 1
+    return -1 if denied >= 0 else 0
+
+
+def _expected_share(value: Any, expect_keys: Sequence[str]) -> float:
+    if isinstance(value, list):
+        value = next((item for item in value if isinstance(item, dict)), {})
+    return sum(key in value for key in expect_keys) / len(expect_keys) if isinstance(value, dict) else 0.0
+
+
+def _holds_objects(value: Any) -> bool:
+    return bool(value) and (isinstance(value, dict) or any(isinstance(item, dict) for item in value))
+
+
+def _leaves(value: Any, limit: int = 200) -> list[Any]:
+    leaves: list[Any] = []
+    queue = [value]
+    while queue and len(leaves) < limit:
+        item = queue.pop()
+        if isinstance(item, dict):
+            queue.extend(item.values())
+        elif isinstance(item, list):
+            queue.extend(item)
+        else:
+            leaves.append(item)
+    return leaves
+
+
+def _placeholder_share(value: Any) -> float:
+    leaves = _leaves(value)
+    return sum(isinstance(leaf, str) and bool(_PLACEHOLDER.match(leaf[:200])) for leaf in leaves) / len(leaves) if leaves else 0.0
+
+
+def _has_type_marks(value: Any) -> bool:
+    return any(isinstance(leaf, str) and leaf.startswith("<") for leaf in _leaves(value))
+
+
+def _is_decoy(candidate: Candidate) -> bool:
+    value = candidate.value
+    if isinstance(value, dict) and "properties" in value and ("type" in value or "$schema" in value):
+        return True
+    if any(repair.kind is RepairKind.ELLIPSIS for repair in candidate.repairs):
+        return True
+    return _placeholder_share(value) >= 0.5

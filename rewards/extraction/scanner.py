@@ -1,0 +1,344 @@
+"""Finds every value in a text that could be the answer: reasoning cut away, fences and tags noted, each value read once."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from rewards.extraction import patterns as P
+from rewards.extraction.budget import Budget, BudgetSpent
+from rewards.extraction.parser import Parser, Reading
+from rewards.extraction.repairs import Repair, RepairKind
+from rewards.extraction.strict import read_prefix
+
+MAX_CANDIDATES = 4_000
+DEEP_COST = 20_000
+LOOSE_FENCE = 20_000
+_DATA_FENCES = {"", "json", "json5", "jsonc", "yaml", "yml", "text", "txt"}
+
+_REASONING = (
+    r"think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis|inner_monologue|deliberation|begin_of_thought"
+    r"|pensamento|pensando|raciocinio|raciocínio|reflexao|reflexão|analise|análise|rascunho|seed:think|antthinking"
+)
+_TAG = re.compile(
+    rf"(?P<open><\|?(?P<name>{_REASONING})(?:\s[^<>\n]{{0,80}})?\|?>|\[(?P<bracket>THINK|THINKING|REASONING)\]|◁think▷"
+    r"|<\|channel\|>\s*(?:analysis|commentary)\b)"
+    rf"|(?P<close><\|?/(?:{_REASONING})\|?\s*>|<\|end_of_thought\|>|\[/(?:THINK|THINKING|REASONING)\]|◁/think▷"
+    r"|<\|channel\|>\s*final\b)",
+    re.IGNORECASE,
+)
+_EVENT = re.compile(
+    r"(?P<bracket>[{\[])|(?P<fence>```|~~~|''')(?P<info>[ \t]*[\w+.-]*)|(?P<comment>/\*|<!--)|(?P<line>(?<=\n)[ \t]*//)"
+)
+_BRACKET = re.compile(r"[{\[]")
+_PLACEHOLDER = re.compile(r"\{[^\S\n]*[\w .|%$@+\-]{0,80}\}|\[[^\S\n]*(?:[A-Za-zÀ-ÿ_.…\- ][^\[\]{}\n\"'“:=]{0,80})?\]")
+_OBJECT_START = re.compile(
+    rf"\{{{P.W}(?:[\"'“”„«‘’`]|[}}{{]|\Z|//|/\*|\#|<!--|-?\d[\w.\-]{{0,40}}{P.W}[:,}}]|\(|{P.BARE_WORDS}[\"'”’]?{P.COLON}"
+    r"|\\+[\"'nrt]|&quot;|\.\.\.|…|,|\[|-\s|>\s)"
+)
+_LIST_START = re.compile(
+    rf"\[{P.W}(?:[\"'“”„«‘’`{{\[\]]|[-+]?[.,]?\d|R\$|\Z|//|/\*|<!--|\(|,|\\+[\"'nrt]|&quot;"
+    r"|(?:true|false|null|True|False|None|NaN|verdadeiro|falso|nulo|sim|não|nao)\b|\#\s)"
+)
+_ESCAPED_START = re.compile(r"[{\[](?:\\+[nrt]|[\s{\[])*+(\\+)\"")
+_ENTITY_START = re.compile(r"[{\[]\s*+(?:[{\[]\s*+)*+&quot;")
+_ESCAPE_LAYER = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_MEMBERS = re.compile(rf"{P.W}{P.QUOTED}{P.W}:")
+_BARE_LINES = re.compile(r"\s*(?:[^\W\d][\w \-]{0,60}:[ \t]+\S[^\n]*(?:\n\s*|\Z))++\Z")
+_FENCE_LINE = re.compile(r"\n[ \t]*(?:```|~~~|''')")
+_CALL_BEFORE = re.compile(r"(?:OrderedDict|dict|deque|defaultdict)\(\Z")
+_NEW_KINDS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A value that may be the answer, and the circumstances it was found in."""
+
+    value: Any
+    start: int
+    end: int
+    repairs: tuple[Repair, ...]
+    closed: bool
+    cut: bool
+    fence: str | None = None
+    previous: int = 0
+    commented: bool = False
+    implicit: bool = False
+
+    @property
+    def guesses(self) -> int:
+        return sum(repair.kind.structural for repair in self.repairs)
+
+
+class Scanner:
+    """Walks over the text once, from bracket to bracket."""
+
+    def __init__(self, text: str, budget: Budget):
+        self.text = text
+        self.end = len(text)
+        self.budget = budget
+        self.found: list[Candidate] = []
+        self.fence: str | None = None
+        self.previous = 0
+        self.retries = 12
+        self.escapes = 4
+        self.loose_fences = self.loose_members = 20
+        self.strict_tries = 24
+        tags = "<" in text or "[" in text or "◁" in text
+        self.tags = list(_TAG.finditer(text)) if tags else []
+
+    def scan(self) -> list[Candidate]:
+        """All candidates in the order of the text; reasoning that closes is skipped, reasoning that does not ends the text."""
+        try:
+            self.walk()
+        except BudgetSpent:
+            pass
+        return self.found
+
+    def walk(self) -> None:
+        text, found = self.text, self.found
+        special = "`" in text or "~~~" in text or "'''" in text or "/*" in text or "<!--" in text or "//" in text
+        search = (_EVENT if special else _BRACKET).search
+        position, tag_index = 0, 0
+        if _MEMBERS.match(text) is not None:
+            position = self.take_members(0, whole=True)
+        event, searched = None, False
+        while True:
+            if not searched or (event is not None and event.start() < position):
+                event, searched = search(text, position, self.end), True
+            start = event.start() if event is not None else self.end
+            while tag_index < len(self.tags) and self.tags[tag_index].start() < position:
+                tag_index += 1
+            if tag_index < len(self.tags) and self.tags[tag_index].start() <= start:
+                tag = self.tags[tag_index]
+                if tag["close"]:
+                    found.clear()
+                    position = self.previous = tag.end()
+                    tag_index += 1
+                else:
+                    position, tag_index = self.skip_reasoning(tag_index)
+                    if position < 0:
+                        return
+                    self.previous = position
+                self.fence = None
+                if _MEMBERS.match(text, position) is not None:
+                    position = self.take_members(position, whole=True)
+                continue
+            if event is None:
+                return
+            if not special or event["bracket"]:
+                limit = self.tags[tag_index].start() if tag_index < len(self.tags) else self.end
+                position = self.take(start, limit)
+                if len(found) >= MAX_CANDIDATES:
+                    return
+            elif event["fence"]:
+                position = self.cross_fence(event)
+            elif event["comment"]:
+                closer = "*/" if event["comment"] == "/*" else "-->"
+                stop = text.find(closer, event.end())
+                position = stop + len(closer) if stop >= 0 else event.end()
+            else:
+                stop = text.find("\n", event.end())
+                position = stop if stop >= 0 else self.end
+
+    def skip_reasoning(self, index: int) -> tuple[int, int]:
+        """Moves behind the block that tag `index` opens; (-1, ...) when it never closes."""
+        depth, last = 0, -1
+        for at in range(index, len(self.tags)):
+            tag = self.tags[at]
+            if tag["close"]:
+                depth -= 1
+                last = at
+                if depth <= 0:
+                    break
+            else:
+                depth += 1
+        if last < 0:
+            return -1, index
+        return self.tags[last].end(), last + 1
+
+    def cross_fence(self, event: re.Match[str]) -> int:
+        """Goes over a fence mark; an opening one may hold members without their braces."""
+        line = self.text.rfind("\n", max(0, event.start() - 200), event.start()) + 1
+        marks = event["fence"]
+        if self.fence is not None:
+            self.fence = None
+            return event.end()
+        if marks == "'''" and self.text[line : event.start()].strip():
+            return event.end()
+        self.fence = event["info"].strip().lower()
+        content = event.end()
+        if self.fence in ("json", "json5", "jsonc", "yaml", "yml") and self.loose_fences > 0:
+            self.loose_fences -= 1
+            closing = _FENCE_LINE.search(self.text, content, min(self.end, content + LOOSE_FENCE))
+            stop = closing.start() if closing is not None else self.end
+            lines = stop - content < LOOSE_FENCE and _BARE_LINES.match(self.text, content, stop)
+            if lines and "{" not in self.text[content:stop]:
+                return max(content, self.take_members(content, whole=False))
+        if self.fence in _DATA_FENCES and _MEMBERS.match(self.text, content) is not None:
+            return max(content, self.take_members(content, whole=False))
+        return content
+
+    def take_members(self, start: int, *, whole: bool) -> int:
+        """Reads members that stand without braces, to the end of the fence or text; `whole`: nothing else may follow."""
+        if self.loose_members <= 0:
+            return start
+        self.loose_members -= 1
+        text = self.text
+        begin = P.SKIP.match(text, start).end()  # type: ignore[union-attr]
+        fence = _FENCE_LINE.search(text, begin)
+        stop = fence.start() if fence is not None else self.end
+        self.budget.spend((stop - begin) // 50)
+        reading = Parser(text, begin, stop, self.budget).parse(implicit=True)
+        if reading is None or not isinstance(reading.value, dict) or not reading.value:
+            return start
+        if not reading.closed and (not reading.cut or text[reading.end : stop].strip()):
+            return start
+        self.keep(reading, implicit=True)
+        return reading.end
+
+    def take(self, start: int, limit: int) -> int:
+        """Reads the value whose bracket is at `start`; returns where to go on looking."""
+        text = self.text
+        self.budget.spend()
+        placeholder = _PLACEHOLDER.match(text, start)
+        if placeholder is not None and text[start + 1] not in "}]" and not self.is_whole(start, placeholder.end()):
+            return placeholder.end()
+        begins = (_OBJECT_START if text[start] == "{" else _LIST_START).match(text, start, self.end)
+        if begins is None and not (text[start] == "[" and self.is_whole(start, text.find("]", start) + 1)):
+            return start + 1
+        escaped = _ESCAPED_START.match(text, start) or _ENTITY_START.match(text, start)
+        if escaped is not None and self.escapes > 0:
+            self.escapes -= 1
+            after = self.take_escaped(start, escaped.lastindex is not None)
+            if after > start:
+                return after
+        reading = self.read(start, self.end)
+        if isinstance(reading, Reading) and not reading.closed and reading.end > limit:
+            # The value runs into a reasoning tag without ending: the tag is no part of it.
+            self.budget.spend((reading.end - start) // 4)
+            reading = self.read(start, limit)
+        if isinstance(reading, int):
+            return reading
+        doubtful = not reading.closed and not (reading.cut and not reading.guesses > 1)
+        doubtful = doubtful or (text[start] == "[" and reading.guesses > 0)
+        self.keep(reading)
+        if doubtful and reading.end - start > 1 and self.retries > 0:
+            self.retries -= 1
+            self.budget.spend((reading.end - start) // 4)
+            return self.next_document(start, reading.end)
+        return max(reading.end, start + 1)
+
+    def next_document(self, start: int, end: int) -> int:
+        """Where another value may begin inside a doubtful reading: an opening bracket at the start of a line."""
+        match = _INNER_DOCUMENT.search(self.text, start + 1, end)
+        return match.end() - 1 if match is not None else end
+
+    def is_whole(self, start: int, end: int) -> bool:
+        """True when text[start:end] is all there is, or all there is in its fence."""
+        before, after = self.text[self.previous : start].strip(), self.text[end : end + 80].strip()
+        return not before and (not after or (self.fence is not None and after.startswith(("```", "~~~", "'''"))))
+
+    def read(self, start: int, end: int) -> Reading | int:
+        """Reads one value by the strict reader where it will do, by the tolerant one otherwise; or says where to go on."""
+        text = self.text
+        if self.strict_tries > 0 and end == self.end:
+            strict = read_prefix(text, start)
+            if strict is not None:
+                value, stop = strict
+                if P.REOPENED.match(text, stop, end) is None or not isinstance(value, dict):
+                    return Reading(value, start, stop, (), True, False)
+            else:
+                self.strict_tries -= 1
+        before = _CALL_BEFORE.search(text, max(0, start - 16), start)
+        begin = before.start() if before is not None else start
+        parser = Parser(text, begin, end, self.budget)
+        reading = parser.parse()
+        if reading is None:
+            if not parser.too_deep:
+                return start + 1
+            self.budget.spend(DEEP_COST)
+            return max(parser.i, start + 1)
+        return self.reread(parser, reading)
+
+    def reread(self, parser: Parser, reading: Reading) -> Reading:
+        """Reads a pretty-printed value again by its indentation when its brackets do not add up."""
+        structure = {RepairKind.MISSING_CLOSER, RepairKind.MISMATCHED_CLOSER, RepairKind.EXTRA_CLOSER, RepairKind.EARLY_CLOSER}
+        broken = any(repair.kind in structure for repair in reading.repairs) or not reading.closed
+        trailing = _STRAY_CLOSER.match(self.text, reading.end, self.end) if reading.closed else None
+        if not (broken or trailing) or self.text.count("\n", reading.start, reading.end) < 3:
+            return reading
+        if not reading.closed and self.text[: reading.end].rstrip()[-1:] not in ("}", "]"):
+            return reading
+        again = Parser(self.text, parser.start, parser.end, self.budget, indented=True)
+        second = again.parse()
+        if second is None or not second.closed or second.end < reading.end:
+            return reading
+        return second
+
+    def take_escaped(self, start: int, backslashes: bool) -> int:
+        """Reads a value whose text is itself escaped, as in {\\"a\\": 1}; places are those of its start."""
+        region = self.text[start:]
+        self.budget.spend(len(region) // 8)
+        quote = self.text[start - 1 : start]
+        if backslashes and quote in ('"', "'"):
+            closing = re.compile(rf"(?:[^{quote}\\]|\\.)*+{quote}", re.DOTALL).match(region)
+            if closing is not None:
+                region = region[: closing.end() - 1]
+        plain = region
+        for _ in range(3):
+            plain = _ESCAPE_LAYER.sub(_unescape, plain) if backslashes else html.unescape(plain)
+            if not (backslashes and _ESCAPED_START.match(plain)):
+                break
+        strict = read_prefix(plain, 0)
+        if strict is not None:
+            reading = Reading(strict[0], 0, strict[1], (), True, False)
+        else:
+            parsed = Parser(plain, 0, len(plain), self.budget).parse()
+            if parsed is None:
+                return start
+            reading = parsed
+        stop = start + len(region) if reading.end >= len(plain.rstrip()) else start + self.consumed(region, reading.end, backslashes)
+        repairs = (Repair(RepairKind.ESCAPED_DOCUMENT, start), *(Repair(repair.kind, start) for repair in reading.repairs))
+        self.keep(Reading(reading.value, start, stop, repairs, reading.closed, reading.cut))
+        return stop
+
+    def consumed(self, region: str, plain: int, backslashes: bool) -> int:
+        """How much of the escaped text gave the first `plain` characters, to within the last escape."""
+        if not backslashes:
+            return len(region)
+        at = 0
+        for match in _ESCAPE_LAYER.finditer(region):
+            if at + match.start() >= plain + 0:
+                break
+            at -= len(match[0]) - 1
+        return min(len(region), plain - at)
+
+    def keep(self, reading: Reading, *, implicit: bool = False) -> None:
+        self.found.append(
+            Candidate(
+                reading.value,
+                reading.start,
+                reading.end,
+                reading.repairs,
+                reading.closed,
+                reading.cut,
+                self.fence,
+                self.previous,
+                implicit=implicit,
+            )
+        )
+        self.previous = reading.end
+
+
+_INNER_DOCUMENT = re.compile(r"\n[ \t]*(?:[^\n{}\[\]\"]{0,200}:[ \t]*)?[{\[](?=\s*[\"'{\[}\]])")
+_STRAY_CLOSER = re.compile(r"\s*,?\s*[}\]]")
+
+
+def _unescape(match: re.Match[str]) -> str:
+    escape = match[1]
+    if escape[0] == "u" and len(escape) == 5:
+        return match[0]
+    return _NEW_KINDS.get(escape, escape)

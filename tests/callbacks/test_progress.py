@@ -1,0 +1,126 @@
+"""What is shown of a run: plain lines in a log, bars and tables on a terminal."""
+
+import io
+
+import pytest
+
+from callbacks.progress import Progress, format_change, format_seconds
+from callbacks.task_scores import Estimate
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def measure(**tasks):
+    return {name: Estimate(mean, 40, 0.2, mean - 0.05, mean + 0.05) for name, mean in tasks.items()}
+
+
+def test_progress_in_a_log_writes_few_plain_lines():
+    """A hundred steps of a second each make a line every fifteen seconds, none with a control code."""
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(stream=stream, line_seconds=15, clock=clock)
+    with progress.stage("GRPO", 100) as stage:
+        for _ in range(100):
+            clock.now += 1.0
+            stage.advance(reward=0.5)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2 + 100 // 15
+    assert lines[1] == "GRPO: 15/100 steps, about 1 min 25 s left  reward 0.500"
+    assert lines[-1] == "GRPO: done, 100 steps in 1 min 40 s"
+    assert all(character.isprintable() for line in lines for character in line)
+
+
+def test_progress_of_a_resumed_stage_counts_its_own_pace():
+    """Steps done before the resume do not make the rest look faster."""
+    clock = Clock()
+    with Progress(stream=io.StringIO(), clock=clock).stage("GRPO", 100, done=80) as stage:
+        clock.now = 20.0
+        stage.advance(10)
+        assert stage.seconds_left() == pytest.approx(20.0)
+
+
+def test_progress_when_quiet_shows_warnings_only():
+    """Quiet leaves warnings and what is said always."""
+    stream = io.StringIO()
+    progress = Progress(stream=stream, quiet=True)
+    with progress.stage("GRPO", 2) as stage:
+        stage.advance()
+    progress.say("hello")
+    progress.show_evaluation("step 50", measure(all=0.5))
+    progress.warn("clipped")
+    progress.say("everything is in runs/x", always=True)
+    assert stream.getvalue().splitlines() == ["warning: clipped", "everything is in runs/x"]
+
+
+def test_evaluation_table_in_a_log_has_changes_with_arrows_beyond_the_interval():
+    """An arrow stands where the mean left the other's interval, and only there."""
+    stream = io.StringIO()
+    Progress(stream=stream).show_evaluation(
+        "step 100",
+        measure(all=0.50, push=0.30),
+        previous=measure(all=0.48, push=0.31),
+        baseline=measure(all=0.30, push=0.40),
+    )
+    text = stream.getvalue()
+    assert text.splitlines()[2].split() == ["all", "0.500", "0.450", "to", "0.550", "40", "+0.020", "+0.200", "↑"]
+    assert text.splitlines()[3].endswith("-0.100 ↓")
+
+
+def test_evaluation_of_a_task_that_is_new_or_unscored_shows_a_dash():
+    """Nothing to compare with, and nothing scored, are no crash."""
+    assert format_change(None, Estimate(0.5, 3, 0.1, 0.4, 0.6)) == "-"
+    stream = io.StringIO()
+    nothing = {"all": Estimate(None, 0, None, None, None)}
+    Progress(stream=stream).show_evaluation("step 1", nothing, previous={}, baseline=nothing)
+    assert stream.getvalue().splitlines()[-1].split() == ["all", "-", "-", "0", "-", "-"]
+
+
+def test_progress_on_a_terminal_draws_and_cleans_up():
+    """Nested bars end with the cursor shown again, also when the stage fails; names are no markup."""
+    stream = Terminal()
+    progress = Progress(stream=stream)
+    with pytest.raises(RuntimeError), progress.stage("GRPO [bold]", 5) as stage:
+        stage.advance(reward=0.5)
+        with progress.stage("evaluation", 2, unit="rows") as inner:
+            inner.advance(2)
+        progress.show_evaluation("step [1]", measure(all=0.5), baseline=measure(all=0.2))
+        raise RuntimeError
+    text = stream.getvalue()
+    assert "GRPO [bold]: stopped at 1/5 steps" in text
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+    assert "step [1]" in text
+
+
+def test_say_with_control_codes_shows_them_harmless():
+    """A quoted completion cannot move the cursor or clear the screen."""
+    stream = io.StringIO()
+    Progress(stream=stream).warn("bad \x1b[2J text\x07")
+    assert "\x1b" not in stream.getvalue()
+    assert "\x07" not in stream.getvalue()
+
+
+def test_say_on_a_stream_without_arrows_does_not_fail():
+    """An ASCII log gets a replacement, not a crash."""
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    Progress(stream=stream).say("+0.1 ↑ ação")
+    stream.flush()
+    assert raw.getvalue() == b"+0.1 ? a??o\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(8.4, "8 s"), (200, "3 min 20 s"), (7500, "2 h 05 min"), (59.7, "1 min 00 s")]
+)
+def test_seconds_are_said_as_people_do(seconds, said):
+    """Seconds, minutes and hours."""
+    assert format_seconds(seconds) == said

@@ -1,0 +1,165 @@
+"""The reward of the shop's records: fields by value, and no cheap way around them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rewards.functions.extraction import SHOP_FIELDS, Extraction
+from rewards.testing import check_reward
+from rewards.types import Completion, Example
+
+REFERENCE = {
+    "customer": "Ana Souza",
+    "product": "Fone Bluetooth",
+    "sentiment": "negativo",
+    "sentiment_score": 1.5,
+    "complaint_category": "preco",
+    "churn_risk": "alto",
+    "delivery_days": 12,
+    "price": 1089.9,
+    "would_buy_again": False,
+    "requested_action": "reembolso",
+}
+EXAMPLE = Example("1", "extraction", [], json.dumps(REFERENCE, ensure_ascii=False))
+PROMISED = 0.9 / 10
+"""What one field is worth: nine tenths of the value are shared by ten fields; its schema share is 0.005 more."""
+
+
+def write(drop: str = "", **changes: object) -> str:
+    return json.dumps(
+        {key: value for key, value in {**REFERENCE, **changes}.items() if key != drop}, ensure_ascii=False
+    )
+
+
+def value_of(text: str, **options: object) -> float:
+    return Extraction(**options)(EXAMPLE, Completion(text)).value
+
+
+def test_extraction_when_checked_by_the_kit_then_keeps_the_contract():
+    """The whole contract, on hostile texts too."""
+    check_reward(
+        Extraction(),
+        EXAMPLE,
+        right=[write(customer="ANA  SOUZA"), write(complaint_category="preço"), write(delivery_days=12.0)],
+        partial=[write(sentiment="neutro"), write(drop="price"), write(sentiment_score=2)],
+        wrong=["", "{}", "não sei", "[]", json.dumps({"resposta": 1})],
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"sentiment": "neutro"}, 1 - PROMISED),
+        ({"sentiment": "negative"}, 1 - PROMISED / 2 - 0.005),
+        ({"sentiment": ["negativo", "neutro"]}, 1 - PROMISED - 0.005),
+        ({"sentiment": "negativo, neutro"}, 1 - PROMISED - 0.005),
+        ({"sentiment_score": 2.0}, 1 - PROMISED / 2),
+        ({"sentiment_score": 2.5}, 1 - PROMISED),
+        ({"sentiment_score": "1,5"}, 1 - PROMISED / 2 - 0.005),
+        ({"sentiment_score": True}, 1 - PROMISED - 0.005),
+        ({"price": "R$ 1.089,90"}, 1 - PROMISED / 2 - 0.005),
+        ({"price": 1089.0}, 1 - PROMISED),
+        ({"delivery_days": 13}, 1 - PROMISED),
+        ({"delivery_days": None}, 1 - PROMISED),
+        ({"customer": None}, 1 - PROMISED),
+        ({"customer": 7}, 1 - PROMISED - 0.005),
+        ({"would_buy_again": "não"}, 1 - PROMISED / 2 - 0.005),
+        ({"would_buy_again": None}, 1 - PROMISED),
+        ({"would_buy_again": 0}, 1 - PROMISED - 0.005),
+    ],
+)
+def test_extraction_when_one_field_is_wrong_then_costs_what_it_is_worth(changes, expected):
+    """Every kind of slip has its price, computed by hand."""
+    assert value_of(write(**changes)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("key", list(SHOP_FIELDS))
+def test_extraction_when_a_key_is_missing_then_costs_no_less_than_a_wrong_one(key):
+    """Leaving out what one does not know must not pay."""
+    wrong = {"kind": "no such value"}
+    assert value_of(write(drop=key)) <= value_of(write(**{key: wrong})) + 1e-9
+
+
+def test_extraction_when_the_reference_is_null_then_only_null_is_right():
+    """`"null"`, an empty text, 0 and false are no null."""
+    reference = {**REFERENCE, "customer": None, "would_buy_again": None, "price": None, "delivery_days": None}
+    example = Example("1", "extraction", [], json.dumps(reference))
+    wrong = {**reference, "customer": "null", "would_buy_again": False, "price": 0, "delivery_days": 0}
+    score = Extraction()(example, Completion(json.dumps(wrong)))
+    assert [score.parts[f"field/{key}"] for key in ("customer", "would_buy_again", "price", "delivery_days")] == [
+        0,
+        0,
+        0,
+        0,
+    ]
+
+
+def test_extraction_when_unknown_keys_are_added_then_each_costs_like_a_wrong_field():
+    """Ten right fields and one unknown key are ten of eleven."""
+    assert value_of(write(extra=1)) == pytest.approx(0.05 + 0.95 * 10 / 11)
+    assert value_of(json.dumps({**REFERENCE, **{f"guess_{n}": n for n in range(90)}})) < 0.2
+
+
+def test_extraction_when_the_record_is_wrapped_then_is_read_and_costs_a_little():
+    """A wrapper around the record is one unknown key."""
+    assert value_of(json.dumps({"resposta": REFERENCE})) == pytest.approx(0.05 + 0.95 * 10 / 11)
+
+
+def test_extraction_when_prose_stands_around_then_is_below_strict_and_above_a_wrong_field():
+    """Form costs less than content."""
+    strict, wrapped = value_of(write()), value_of(f"Aqui está: {write()}")
+    assert strict == 1.0 and 1 - PROMISED < wrapped < 1.0
+
+
+def test_extraction_when_only_nulls_are_given_then_earns_little():
+    """An empty form is no answer."""
+    assert value_of(json.dumps(dict.fromkeys(REFERENCE))) < 0.1
+
+
+def test_extraction_when_the_product_is_near_then_credit_grows_with_likeness():
+    """Texts are graded, and a far one earns nothing."""
+    parts = [
+        Extraction()(EXAMPLE, Completion(write(product=product))).parts["field/product"]
+        for product in ("fone bluetooth", "fone bluetooth jbl", "fone", "geladeira")
+    ]
+    assert parts[0] == 1.0 and parts[0] > parts[1] > parts[2] >= parts[3] == 0.0
+
+
+def test_extraction_when_parts_are_logged_then_are_the_same_whatever_was_written():
+    """The mean of a part over completions means something only when each has it."""
+    keys = {
+        tuple(sorted(Extraction()(EXAMPLE, Completion(text)).parts))
+        for text in ("", "{}", "[1]", write(), '{"price": 1}')
+    }
+    assert len(keys) == 1 and len(keys.pop()) == 13
+
+
+def test_extraction_when_fields_and_synonyms_are_options_then_another_domain_works():
+    """Nothing about the shop is fixed in code."""
+    function = Extraction(
+        fields={
+            "mood": {"kind": "label", "labels": ["good", "bad"]},
+            "score": {"kind": "number", "low": -1, "high": 1, "reach": 0.5},
+        },
+        synonyms={"fine": "good"},
+        synonym_credit=1.0,
+    )
+    example = Example("1", "any", [], '{"mood": "good", "score": -0.6}')
+    assert function.problems(example) == []
+    assert function(example, Completion('{"mood": "fine", "score": -0.6}')).value == pytest.approx(0.975)
+    assert function.problems(Example("2", "any", [], '{"mood": "ugly", "score": 4.5}')) == [
+        "reference.mood: 'ugly' breaks its rule; allowed: good, bad",
+        "reference.score: 4.5 breaks its rule; allowed: number from -1 to 1",
+    ]
+
+
+def test_problems_when_the_reference_is_no_record_then_says_what_to_write():
+    """Preflight stops on a reference that no completion could match."""
+    problems = Extraction().problems
+    assert "not strict JSON" in problems(Example("1", "extraction", [], "{'a': 1}"))[0]
+    assert "missing" in problems(Example("1", "extraction", [], None))[0]
+    assert "JSON list" in problems(Example("1", "extraction", [], "[]"))[0]
+    lines = problems(Example("1", "extraction", [], write(drop="price", sentiment="negative", extra=1)))
+    assert len(lines) == 3 and "lacks price" in lines[0] and "extra" in lines[1] and "'negative'" in lines[2]
