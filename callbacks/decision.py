@@ -23,7 +23,6 @@ class Rung:
     config: str | None = None
     base: str | None = None
     fix: str | None = None
-    memory_gib: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

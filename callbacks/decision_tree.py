@@ -76,13 +76,13 @@ def _decide_by_thresholds(
         further = _count_further(nodes)
         tasks = sorted({node.task for node in nodes if node.task})
         of_task = f" of {' and of '.join(tasks)}" if tasks else ""
-        names = ", ".join(node.name for node in nodes)
+        names = ", ".join(node.name.replace(": ", " of ") for node in nodes)
         wanted = (
-            f"Evaluate the last checkpoint on about {further} more held-out examples{of_task} and decide again."
+            f"Evaluate the last checkpoint on about {further:,} more held-out examples{of_task} and decide again."
             if further
             else "Evaluate on more held-out examples; how many would do cannot be said from these numbers."
         )
-        reason = f"{names}: the margin lies within the noise of the evaluation, so {between} cannot be told apart."
+        reason = f"The margin of {names} lies within the noise of the evaluation: {between} cannot be told apart."
         return conclude("undecided", "Undecided: within the noise", wanted, reason, further_examples=further)
 
     scale = ask_at_least(

@@ -52,11 +52,12 @@ def decide_against_warmup(
     if change.low is None:
         notes.append("the noise: n or std was not recorded, so the means alone decided")
     shared |= {"path": (enough, clear, *falls), "not_judged": tuple(notes)}
+    clearly = "clear of zero" if change.low is not None else "of unknown noise"
     gain = f"The mean went from {baseline.mean:.3f} to {last.mean:.3f} ({change.mean:+.3f})"
 
     if clear.outcome == "within noise":
         further = clear.further_examples
-        wanted = f"about {further} more" if further else "more"
+        wanted = f"about {further:,} more" if further else "more"
         return Decision(
             scenario="undecided",
             title=_title("undecided: within the noise", rehearsal),
@@ -90,7 +91,7 @@ def decide_against_warmup(
             scenario="undecided",
             title=_title(f"it learnt, less than {section.rehearsal_gain:.0%}", rehearsal),
             action="Train for more steps, with --set grpo.max_steps=...: the gain is real, and no task was lost.",
-            reason=f"{prefix}{gain}: clear of zero, but less than the {section.rehearsal_gain:.0%} asked for.",
+            reason=f"{prefix}{gain}: {clearly}, but less than the {section.rehearsal_gain:.0%} asked for.",
             # A profile lies over a config's own steps, so a rehearsal goes on by --set and not by a file.
             next_config=None if rehearsal else rung.config,
             **shared,
@@ -102,7 +103,7 @@ def decide_against_warmup(
         action=f"Run the recipe itself: {rung.model} on a GPU, with --profile gpu."
         if rehearsal
         else (f"Scale up to {next_rung.name} ({next_rung.model})." if next_rung else "Export the best checkpoint."),
-        reason=f"{prefix}{gain}: at least {section.rehearsal_gain:.0%} up, clear of zero, and no task fell.",
+        reason=f"{prefix}{gain}: at least {section.rehearsal_gain:.0%} up, {clearly}, and no task fell.",
         next_config=None if rehearsal else following,
         **shared,
     )

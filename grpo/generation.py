@@ -267,9 +267,8 @@ def draw(logits, sampling: Sampling, seen=None, uniform=None):
         logits = logits.masked_fill(torch.zeros_like(drop).scatter_(1, order, drop), -torch.inf)
     scores = logits.log_softmax(-1)
     cumulative = scores.exp().cumsum(-1, dtype=torch.float64)
-    # Strictly below the total, so that a token of probability 0 at the end is never chosen.
-    threshold = uniform[:, None] * cumulative[:, -1:] * (1 - 2.0**-50)
-    tokens = torch.searchsorted(cumulative, threshold, right=True)
+    # A float64 below 1 times the total is below the total: a token of probability 0 at the end is never chosen.
+    tokens = torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True)
     return tokens[:, 0], scores.gather(1, tokens)[:, 0]
 
 

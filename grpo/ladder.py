@@ -10,7 +10,6 @@ from typing import Any
 
 from callbacks.decision import Decision, Rung
 
-# Memory is that of the recipe's card: 24 GiB for adapters in bf16, and for the 8B weights in 4 bits.
 RUNGS = (
     Rung(
         name="0.5B",
@@ -18,15 +17,12 @@ RUNGS = (
         config="v4_1.yaml",
         base="v4_2_b.yaml",
         fix="v4_2_c.yaml",
-        memory_gib=24.0,
     ),
-    Rung(name="3.7B", model="Polygl0t/Tucano2-qwen-3.7B-Instruct", config="v4_2_a.yaml", memory_gib=24.0),
-    Rung(name="8B", model="Qwen/Qwen3-8B", config="qwen3_8b.yaml", memory_gib=24.0),
+    Rung(name="3.7B", model="Polygl0t/Tucano2-qwen-3.7B-Instruct", config="v4_2_a.yaml"),
+    Rung(name="8B", model="Qwen/Qwen3-8B", config="qwen3_8b.yaml"),
 )
 # The Base model stands on the rung of its size; there is nothing below it to fall back on.
-_BASE = Rung(
-    name="0.5B", model="Polygl0t/Tucano2-qwen-0.5B-Base", config="v4_2_b.yaml", fix="v4_2_c.yaml", memory_gib=24.0
-)
+_BASE = Rung(name="0.5B", model="Polygl0t/Tucano2-qwen-0.5B-Base", config="v4_2_b.yaml", fix="v4_2_c.yaml")
 _CONFIGS = {
     "v4": RUNGS[0],
     "v4_1": RUNGS[0],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,9 @@ def _make_curves(run: RunFiles) -> list[Curve]:
     saved = run.config.get("decision")
     if isinstance(saved, Mapping):
         known = {key: value for key, value in saved.items() if key in DecisionSection.model_fields}
-        section = DecisionSection.model_validate(known)
+        # The thresholds of another version of the config are no reason to have no report.
+        with suppress(ValueError):
+            section = DecisionSection.model_validate(known)
     relative = section.relative_to == "warmup" or bool(run.decision.get("rehearsal"))
     warmup, before = run.find_evaluation("warmup"), run.find_evaluation("before")
     curves = []
@@ -201,6 +204,7 @@ def _make_environment(*, escape: bool) -> Any:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=escape,
+        finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -210,8 +214,13 @@ def _make_environment(*, escape: bool) -> Any:
     return environment
 
 
+def _finalize(value: Any) -> Any:
+    """Every text that a template prints, whatever its source: names and versions are as foreign as completions."""
+    return make_visible(value, 100_000) if type(value) is str else value
+
+
 def _number(value: Any, digits: int = 3) -> str:
-    return f"{value:.{digits}f}" if isinstance(value, int | float) else "–"
+    return f"{value:.{digits}f}".replace("-", "−") if isinstance(value, int | float) else "–"
 
 
 def _signed(value: Any) -> str:

@@ -99,19 +99,28 @@ def make_function_rows(run: RunFiles) -> list[dict[str, Any]]:
 
 
 def make_time_rows(run: RunFiles) -> list[dict[str, Any]]:
-    """Where the time went, a row a stage and the evaluations in one of their own; seconds."""
-    spent: dict[str, float] = defaultdict(float)
-    whole: dict[str, float] = {}
+    """Where the time went: a row a stage, then what of it the evaluations and the parts of GRPO's steps took."""
+    stages: dict[str, float] = defaultdict(float)
+    steps: dict[str, float] = defaultdict(float)
+    parts: dict[str, float] = defaultdict(float)
     for row in run.timings:
         stage = str(row.get("stage"))
-        if isinstance(row.get("stage_seconds"), int | float):
-            whole[stage] = whole.get(stage, 0.0) + row["stage_seconds"]
-        if isinstance(row.get("evaluation_seconds"), int | float):
-            spent["evaluations"] += row["evaluation_seconds"]
-        if isinstance(row.get("step_time"), int | float):
-            spent[stage] += row["step_time"]
-    seconds = {STAGE_NAMES.get(stage, stage): value for stage, value in {**spent, **whole}.items()}
-    return [{"what": name, "seconds": value, "said": format_seconds(value)} for name, value in seconds.items()]
+        for key, value in row.items():
+            if not isinstance(value, int | float) or key == "step":
+                continue
+            if key == "stage_seconds":
+                stages[stage] += value
+            elif key == "step_time":
+                steps[stage] += value
+            elif key == "evaluation_seconds":
+                parts["of it held-out evaluations"] += value
+            elif key.endswith("_seconds"):
+                parts[f"of it {key.removesuffix('_seconds').replace('_', ' ')}"] += value
+    # A resumed stage notes only what it took after the resume; its steps are all there.
+    whole = {stage: max(stages.get(stage, 0.0), steps.get(stage, 0.0)) for stage in {**stages, **steps}}
+    order = [stage for stage in STAGE_NAMES if stage in whole] + sorted(set(whole) - set(STAGE_NAMES))
+    rows = [(STAGE_NAMES.get(stage, stage), whole[stage]) for stage in order] + list(parts.items())
+    return [{"what": name, "seconds": value, "said": format_seconds(value)} for name, value in rows]
 
 
 def make_plan_rows(run: RunFiles) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from rewards.extraction.calls import resolve_call
 from rewards.extraction.numbers import pair_decimals, read_integer
 from rewards.extraction.repairs import Repair, RepairKind
 from rewards.extraction.scalars import read_bare, read_cut
-from rewards.extraction.strings import decode, find_close
+from rewards.extraction.strings import Text, decode, find_close
 
 MAX_DEPTH = 1_200
 MAX_REPAIRS = 2_000
@@ -178,7 +178,7 @@ class Parser:
             if match is None:
                 self.i = i
                 self.read_member(frame)
-                if not self.stack or self.stack[-1] is not frame:
+                if not self.stack or self.stack[-1] is not frame or frame.kind != "{":
                     return
                 i = self.i
                 match_member = P.MEMBER[frame.quote].match
@@ -231,7 +231,7 @@ class Parser:
     def read_member(self, frame: Frame) -> None:
         """Reads one step of an object that is not well formed: a separator, a closer, or a key and its value."""
         text, end = self.text, self.end
-        self.budget.spend()
+        self.budget.spend(3)
         i = self.i = self.skip(self.i)
         if i >= end:
             self.finish(cut=True)
@@ -248,7 +248,7 @@ class Parser:
             elif c != ",":
                 self.note(K.SEPARATOR, i)
             frame.comma = True
-            self.i = i + 1
+            self.i = P.COMMAS.match(text, i + 1, end).end()  # type: ignore[union-attr]
             return
         if self.dedent(frame, i):
             return
@@ -312,8 +312,8 @@ class Parser:
     def read_odd_key(self, frame: Frame, i: int) -> Any:
         """Reads a quoted key that is long, doubled, or without a colon; a lone text makes the object a set."""
         text, end = self.text, self.end
-        found = find_close(text, i, end, P.FOLLOWS_KEY.match, self.fits, "", Budget(200))
-        if not found.cut and not {K.MISSING_QUOTE, K.ESCAPE} & set(found.kinds):
+        found = self.find_key_end(i)
+        if found is not None and not found.cut and not {K.MISSING_QUOTE, K.ESCAPE} & set(found.kinds):
             colon = P.FOLLOWS_KEY.match(text, found.after, end)
             if colon is not None and found.stop - i < 400:
                 self.i = colon.end()
@@ -342,6 +342,16 @@ class Parser:
             return _SKIPPED
         self.note(K.MISSING_COLON, self.i)
         return decode(lone[1][1:-1], text[i])[0]
+
+    def find_key_end(self, i: int) -> Text | None:
+        """Where the quoted key at `i` ends; None when that takes too long to find out."""
+        allowance = Budget(100)
+        try:
+            return find_close(self.text, i, self.end, P.FOLLOWS_KEY.match, self.fits, "", allowance)
+        except BudgetSpent:
+            return None
+        finally:
+            self.budget.spend(100 - max(0, allowance.left))
 
     def turn_into_list(self, frame: Frame) -> None:
         """What looked like an object is a set, or a list in braces."""
@@ -567,6 +577,10 @@ class Parser:
             if run.isdigit() and run.isascii() and (run[0] != "0" or run == "0") and len(run) < 300:
                 values.append(int(run))
                 continue
+            if separator == ";" and P.PLAIN_DECIMAL.fullmatch(run):
+                self.note(K.DECIMAL_COMMA, where)
+                values.append(float(run.replace(",", ".")))
+                continue
             if not run:
                 self.note(K.TRAILING_COMMA if index == len(parts) - 1 else K.EXTRA_COMMA, where)
                 continue
@@ -598,7 +612,7 @@ class Parser:
             if match is None:
                 self.i = i
                 self.read_element(frame)
-                if not self.stack or self.stack[-1] is not frame:
+                if not self.stack or self.stack[-1] is not frame or frame.kind == "{":
                     return
                 i = self.i
                 continue
@@ -631,7 +645,7 @@ class Parser:
     def read_element(self, frame: Frame) -> None:
         """Reads one step of a list that is not plain: a separator, a closer, or an element."""
         text, end = self.text, self.end
-        self.budget.spend()
+        self.budget.spend(3)
         i = self.i = self.skip(self.i)
         if i >= end:
             self.finish(cut=True)
@@ -648,7 +662,7 @@ class Parser:
             elif c != ",":
                 self.note(K.SEPARATOR, i)
             frame.comma = True
-            self.i = i + 1
+            self.i = P.COMMAS.match(text, i + 1, end).end()  # type: ignore[union-attr]
             return
         if c in P.QUOTES or frame.kind == "(" or frame.call or not frame.comma:
             if P.KEY_IN_LIST.match(text, i, end) and self.key_in_list(frame, i):
@@ -802,7 +816,7 @@ class Parser:
 
     def closers_left(self, i: int) -> int:
         """How many more closing than opening brackets the rest of the text has, strings not looked into."""
-        self.budget.spend(1 + (self.end - i) // 500)
+        self.budget.spend(1 + (self.end - i) // 40)
         count = self.text.count
         closers = count("}", i, self.end) + count("]", i, self.end)
         return closers - count("{", i, self.end) - count("[", i, self.end)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rewards.extraction.budget import Budget
 from rewards.extraction.choice import choose
-from rewards.extraction.repairs import Extraction
+from rewards.extraction.light import read_light
+from rewards.extraction.repairs import Extraction, Repair
 from rewards.extraction.scanner import Scanner
 from rewards.extraction.strict import read_strict
 
 BASE_STEPS = 60_000
-MAX_STEPS = 300_000
+MAX_STEPS = 200_000
+_JSON_STARTS = frozenset('{["-0123456789tfn \t\r\n')
+_NOTHING: Any = object()
 
 
 def extract_json(text: str, *, strict: bool = False, expect_keys: Sequence[str] = ()) -> Extraction:
@@ -21,14 +25,18 @@ def extract_json(text: str, *, strict: bool = False, expect_keys: Sequence[str] 
     caller knows the answer has: among several values those that have them win. Nothing found gives a value of None.
     """
     try:
-        value = read_strict(text)
+        # Prose and fences are sent on without the cost of orjson's refusal.
+        value = read_strict(text) if text[:1] in _JSON_STARTS else _NOTHING
     except ValueError:
-        pass
-    else:
+        value = _NOTHING
+    if value is not _NOTHING:
         if isinstance(value, dict | list):
             return Extraction(value, (), False, (0, len(text)), 1, 1.0)
         if not isinstance(value, str):
             return Extraction(None)
+    quick = _read_single(text)
+    if quick is not None:
+        return quick
     budget = Budget(min(MAX_STEPS, BASE_STEPS + len(text)))
     candidates = Scanner(text, budget).scan()
     chosen = choose(text, candidates, expect_keys) if candidates else None
@@ -45,3 +53,33 @@ def extract_json(text: str, *, strict: bool = False, expect_keys: Sequence[str] 
         confidence *= 0.7
     span = (answer.start, answer.end)
     return Extraction(answer.value, answer.repairs, answer.cut, span, len(candidates), round(confidence, 3))
+
+
+def _read_single(text: str) -> Extraction | None:
+    """Reads the common case, one object between the first and the last bracket; None where a closer look is needed."""
+    start, end = _outermost(text)
+    if start < 0 or end <= start:
+        return None
+    before, after = text[:start], text[end:]
+    if "<" in before or "<" in after or "/" in before or "(" in before[-1:] or "◁" in text or "&" in text[start : start + 20]:
+        return None
+    if '"' in before or "|" in before:
+        return None
+    try:
+        value = read_strict(text[start:end])
+        repairs: tuple[Repair, ...] = ()
+    except ValueError:
+        light = read_light(text, start, end)
+        if light is None:
+            return None
+        value, repairs = light
+    if not value or not (isinstance(value, dict) or any(isinstance(item, dict) for item in value)):
+        return None
+    return Extraction(value, repairs, False, (start, end), 1, 0.95 if repairs else 0.98)
+
+
+def _outermost(text: str) -> tuple[int, int]:
+    """The first opening and the end of the last closing bracket; -1 where one is missing."""
+    curly, square = text.find("{"), text.find("[")
+    start = curly if square < 0 else square if curly < 0 else min(curly, square)
+    return start, max(text.rfind("}"), text.rfind("]")) + 1

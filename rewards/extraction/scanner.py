@@ -42,8 +42,8 @@ _LIST_START = re.compile(
     rf"\[{P.W}(?:[\"'“”„«‘’`{{\[\]]|[-+]?[.,]?\d|R\$|\Z|//|/\*|<!--|\(|,|\\+[\"'nrt]|&quot;"
     r"|(?:true|false|null|True|False|None|NaN|verdadeiro|falso|nulo|sim|não|nao)\b|\#\s)"
 )
-_ESCAPED_START = re.compile(r"[{\[](?:\\+[nrt]|[\s{\[])*+(\\+)\"")
-_ENTITY_START = re.compile(r"[{\[]\s*+(?:[{\[]\s*+)*+&quot;")
+_ESCAPED_START = re.compile(r"[{\[](?:\\{1,8}[nrt]|[\s{\[]){0,60}+(\\{1,8})\"")
+_ENTITY_START = re.compile(r"[{\[](?:[\s{\[]){0,60}+&quot;")
 _ESCAPE_LAYER = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _MEMBERS = re.compile(rf"{P.W}{P.QUOTED}{P.W}:")
 _BARE_LINES = re.compile(r"\s*(?:[^\W\d][\w \-]{0,60}:[ \t]+\S[^\n]*(?:\n\s*|\Z))++\Z")
@@ -87,7 +87,8 @@ class Scanner:
         self.loose_fences = self.loose_members = 20
         self.strict_tries = 24
         tags = "<" in text or "[" in text or "◁" in text
-        self.tags = list(_TAG.finditer(text)) if tags else []
+        # Plain tuples (start, end, closes): a million match objects would keep the garbage collector busy.
+        self.tags = [(tag.start(), tag.end(), tag["close"] is not None) for tag in _TAG.finditer(text)] if tags else []
 
     def scan(self) -> list[Candidate]:
         """All candidates in the order of the text; reasoning that closes is skipped, reasoning that does not ends the text."""
@@ -109,13 +110,13 @@ class Scanner:
             if not searched or (event is not None and event.start() < position):
                 event, searched = search(text, position, self.end), True
             start = event.start() if event is not None else self.end
-            while tag_index < len(self.tags) and self.tags[tag_index].start() < position:
+            while tag_index < len(self.tags) and self.tags[tag_index][0] < position:
                 tag_index += 1
-            if tag_index < len(self.tags) and self.tags[tag_index].start() <= start:
+            if tag_index < len(self.tags) and self.tags[tag_index][0] <= start:
                 tag = self.tags[tag_index]
-                if tag["close"]:
+                if tag[2]:
                     found.clear()
-                    position = self.previous = tag.end()
+                    position = self.previous = tag[1]
                     tag_index += 1
                 else:
                     position, tag_index = self.skip_reasoning(tag_index)
@@ -129,7 +130,7 @@ class Scanner:
             if event is None:
                 return
             if not special or event["bracket"]:
-                limit = self.tags[tag_index].start() if tag_index < len(self.tags) else self.end
+                limit = self.tags[tag_index][0] if tag_index < len(self.tags) else self.end
                 position = self.take(start, limit)
                 if len(found) >= MAX_CANDIDATES:
                     return
@@ -148,7 +149,7 @@ class Scanner:
         depth, last = 0, -1
         for at in range(index, len(self.tags)):
             tag = self.tags[at]
-            if tag["close"]:
+            if tag[2]:
                 depth -= 1
                 last = at
                 if depth <= 0:
@@ -157,7 +158,7 @@ class Scanner:
                 depth += 1
         if last < 0:
             return -1, index
-        return self.tags[last].end(), last + 1
+        return self.tags[last][1], last + 1
 
     def cross_fence(self, event: re.Match[str]) -> int:
         """Goes over a fence mark; an opening one may hold members without their braces."""
@@ -207,7 +208,7 @@ class Scanner:
         if placeholder is not None and text[start + 1] not in "}]" and not self.is_whole(start, placeholder.end()):
             return placeholder.end()
         begins = (_OBJECT_START if text[start] == "{" else _LIST_START).match(text, start, self.end)
-        if begins is None and not (text[start] == "[" and self.is_whole(start, text.find("]", start) + 1)):
+        if begins is None and not (text[start] == "[" and self.is_bare_list(start)):
             return start + 1
         escaped = _ESCAPED_START.match(text, start) or _ENTITY_START.match(text, start)
         if escaped is not None and self.escapes > 0:
@@ -236,10 +237,19 @@ class Scanner:
         match = _INNER_DOCUMENT.search(self.text, start + 1, end)
         return match.end() - 1 if match is not None else end
 
+    def is_bare_list(self, start: int) -> bool:
+        """True when a list of bare words begins at `start` and nothing stands around it."""
+        if P.SKIP.match(self.text, self.previous).end() < start:  # type: ignore[union-attr]
+            return False
+        stop = self.text.find("]", start)
+        return stop >= 0 and self.is_whole(start, stop + 1)
+
     def is_whole(self, start: int, end: int) -> bool:
         """True when text[start:end] is all there is, or all there is in its fence."""
-        before, after = self.text[self.previous : start].strip(), self.text[end : end + 80].strip()
-        return not before and (not after or (self.fence is not None and after.startswith(("```", "~~~", "'''"))))
+        if P.SKIP.match(self.text, self.previous).end() < start:  # type: ignore[union-attr]
+            return False
+        after = self.text[end : end + 80].strip()
+        return (not after or (self.fence is not None and after.startswith(("```", "~~~", "'''"))))
 
     def read(self, start: int, end: int) -> Reading | int:
         """Reads one value by the strict reader where it will do, by the tolerant one otherwise; or says where to go on."""

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from rewards.extraction import as_number
 from rewards.functions.json_valid import JsonValid, reference_problems
 from rewards.functions.portuguese import fold, fold_label
 from rewards.hookspecs import hookimpl
@@ -179,7 +178,7 @@ class Extraction(RewardFunction):
         credit = 1.0
         if isinstance(said, str):
             credit = self.wrong_type_credit
-            said = as_number(said) if len(said) <= 40 else None
+            said = _read_number(said) if len(said) <= 40 else None
         if isinstance(said, bool) or not isinstance(said, (int, float)):
             return 0.0
         try:
@@ -190,6 +189,13 @@ class Extraction(RewardFunction):
         if difference <= rule.tolerance + 1e-9:
             return credit
         return credit * max(0.0, 1.0 - difference / rule.reach) if rule.reach else 0.0
+
+
+def _read_number(text: str) -> float | None:
+    # Imported at the first number in quotes: the reader of JSON takes longer to load than all reward functions together.
+    from rewards.extraction import as_number
+
+    return as_number(text)
 
 
 def _compare_texts(right: str, said: str) -> float:

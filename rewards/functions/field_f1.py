@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from math import isfinite
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import orjson
 from pydantic import Field
@@ -15,7 +16,6 @@ from rewards.functions.portuguese import fold
 from rewards.hookspecs import hookimpl
 from rewards.types import Completion, Example, RewardFunction, Score
 
-_KINDS = {"object": dict, "array": list}
 _BEYOND_FLOAT = 2**53
 
 
@@ -38,19 +38,16 @@ class FieldF1(RewardFunction):
         found = completion.extraction.value
         if found is None:
             return Score(0.0, "no JSON found", {"precision": 0.0, "recall": 0.0, "keys": 0.0})
-        expected = orjson.loads(example.reference or "null")
+        expected = _read_reference(self, example.reference or "null")
         # One table of paths for both sides: a path is a small number, so that deep nesting stays linear.
-        paths: dict[tuple[int, Any], int] = {}
-        right = Counter(self._leaves(expected, paths))
-        given = Counter(self._leaves(found, paths))
-        shared = (right & given).total()
-        precision, recall = _share(shared, given.total()), _share(shared, right.total())
-        right_keys = Counter(path for path, _ in right.elements())
-        given_keys = Counter(path for path, _ in given.elements())
-        shared_keys = (right_keys & given_keys).total()
-        keys = _harmonic(_share(shared_keys, given_keys.total()), _share(shared_keys, right_keys.total()))
+        leaves = list(self._leaves(found, dict(expected.paths)))
+        shared = (expected.leaves & Counter(leaves)).total()
+        shared_keys = (expected.keys & Counter(path for path, _ in leaves)).total()
+        size = expected.leaves.total()
+        precision, recall = _share(shared, len(leaves)), _share(shared, size)
+        keys = _harmonic(_share(shared_keys, len(leaves)), _share(shared_keys, size))
         value = _harmonic(precision, recall)
-        reason = "" if value == 1.0 else f"{shared} of {right.total()} leaves right, {given.total()} given"
+        reason = "" if value == 1.0 else f"{shared} of {size} leaves right, {len(leaves)} given"
         return Score(value, reason, {"precision": precision, "recall": recall, "keys": keys})
 
     def _leaves(self, value: Any, paths: dict[tuple[int, Any], int]) -> Iterator[tuple[int, Any]]:
@@ -79,11 +76,25 @@ class FieldF1(RewardFunction):
             return ("text", fold(value) if self.fold_text else value)
         if value is None or isinstance(value, bool):
             return ("literal", str(value))
-        if isinstance(value, int) and abs(value) > _BEYOND_FLOAT:
+        if isinstance(value, int) and (abs(value) < 10**self.digits or abs(value) > _BEYOND_FLOAT):
             return ("number", value)
         if isinstance(value, (int, float)) and isfinite(value):
             return ("number", float(f"{value:.{self.digits}g}"))
         return ("empty", type(value).__name__)
+
+
+class _Expected(NamedTuple):
+    leaves: Counter
+    keys: Counter
+    paths: dict[tuple[int, Any], int]
+
+
+@lru_cache(maxsize=4096)
+def _read_reference(function: FieldF1, reference: str) -> _Expected:
+    """The reference's leaves, read once for all completions of its group."""
+    paths: dict[tuple[int, Any], int] = {}
+    leaves = list(function._leaves(orjson.loads(reference), paths))
+    return _Expected(Counter(leaves), Counter(path for path, _ in leaves), paths)
 
 
 def _share(part: int, whole: int) -> float:

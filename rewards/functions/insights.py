@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 from pydantic import Field, model_validator
@@ -148,7 +149,7 @@ class Insights(RewardFunction):
 
     def _judge_verbs(self, actions: Sequence[str]) -> float:
         """Distinct verbs with which the actions start; one in the middle of an action earns nothing."""
-        allowed = {fold(verb) for verb in self.action_verbs}
+        allowed = _fold_all(self.action_verbs)
         firsts = {words[0] for action in actions if (words := split_words(action[:200]))}
         found = {infinitive for word in firsts if (infinitive := _infinitive(word, allowed))}
         return min(len(found), self.minimum_actions) / self.minimum_actions
@@ -176,7 +177,12 @@ def _values(figures: Sequence[str]) -> frozenset[float]:
     return frozenset(value for figure in figures for value in numbers_in(figure))
 
 
-def _infinitive(word: str, allowed: set[str]) -> str | None:
+@lru_cache(maxsize=64)
+def _fold_all(words: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(map(fold, words))
+
+
+def _infinitive(word: str, allowed: frozenset[str]) -> str | None:
     """The infinitive of an infinitive or a regular imperative: `revisar`, `revise`, `ofereca`."""
     if word in allowed:
         return word

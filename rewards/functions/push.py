@@ -127,7 +127,7 @@ class Push(RewardFunction):
         marks = text.count("!") + text.count("?")
         emoji = sum(ord(letter) >= 0x2600 and not letter.isalpha() for letter in text)
         signs = min(2, sum(word in lively for word in words)) + (marks > 0) + (emoji > 0)
-        formal = [phrase for phrase in self.formal_phrases if _phrase(phrase).search(folded)]
+        formal = sorted(set(_any_phrase(self.formal_phrases).findall(folded))) if self.formal_phrases else []
         stuffed = max(0, marks - _MOST_MARKS) + max(0, emoji - _MOST_MARKS)
         hashtags = max(0, len(re.findall(r"#\w", text)) - self.maximum_hashtags)
         tone = min(1.0, signs / 2) - 0.5 * len(formal) - 0.25 * (stuffed + hashtags)
@@ -186,9 +186,10 @@ def _as_set(words: tuple[str, ...]) -> frozenset[str]:
     return frozenset(fold(word) for word in words)
 
 
-@lru_cache(maxsize=512)
-def _phrase(phrase: str) -> re.Pattern[str]:
-    return re.compile(r"(?<!\w)" + re.escape(fold(phrase)) + r"(?!\w)")
+@lru_cache(maxsize=64)
+def _any_phrase(phrases: tuple[str, ...]) -> re.Pattern[str]:
+    longest_first = sorted((re.escape(fold(phrase)) for phrase in phrases), key=len, reverse=True)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(longest_first)})(?!\w)")
 
 
 @hookimpl

@@ -200,7 +200,8 @@ def run_query(path: str, sql: str, limits: Limits, altered: int = 0) -> Result:
     Raises OSError or sqlite3.Error when the file cannot be read, which is the row's fault and not the statement's.
     """
     state = os.stat(path)
-    stamp = (os.path.abspath(path), state.st_mtime_ns, state.st_size, altered)
+    # With the process: a connection must not be carried over a fork.
+    stamp = (os.path.abspath(path), state.st_mtime_ns, state.st_size, altered, os.getpid())
     key = (*stamp, sql, limits)
     with _results_lock:
         known = _results.get(key)

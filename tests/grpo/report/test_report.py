@@ -74,15 +74,24 @@ def test_report_loads_nothing_from_anywhere(page):
     assert any("default-src 'none'" in value for _, _, value in page.attributes)
 
 
-def test_report_shows_hostile_completions_as_text_only(run, page, hostile_texts):
-    """No completion adds an element or a handler, yet each chosen one can be read as it was written."""
+def test_report_shows_hostile_completions_as_text_only(tmp_path, hostile_texts):
+    """No completion, reason, id or task adds an element or a handler, yet each can be read as it was written."""
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "eval").mkdir()
+    rows = [
+        {"id": text, "task": "t", "completion": text, "reference": text, "reward": n / 10, "repairs": [text],
+         "prompt": [{"role": "user", "content": text}], "scores": {text: {"value": 0.5, "reason": text, "version": text}}}
+        for n, text in enumerate(hostile_texts)
+    ]  # fmt: skip
+    (tmp_path / "eval" / "final.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    page = Page(write_report(tmp_path)[0].read_text(encoding="utf-8"))
     text = "".join(page.text)
+    assert not {"script", "img"} & set(page.tags)
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
     assert page.tags.count("h1") == 1
     assert page.unclosed == []
-    assert "{{ 7*7 }}" in text or "{{ 7*7 }}" not in (run / "eval" / "final.jsonl").read_text()
-    shown = [hostile for hostile in hostile_texts if hostile.isprintable() and hostile in text]
-    assert shown, "the made-up run has hostile completions among those shown"
+    for hostile in hostile_texts:
+        assert make_visible(hostile) in text
     for character in "\u202e\u202c\x1b\x07\x00":
         assert character not in text
 

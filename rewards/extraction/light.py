@@ -1,0 +1,77 @@
+"""The second fast path: text whose only faults are light ones is rewritten as strict JSON and read by orjson."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+from rewards.extraction.repairs import Repair, RepairKind
+from rewards.extraction.strict import has_long_integer
+
+_W = r"[ \t\r\n]*+"
+_STRING = r'"[^"\\\x00-\x1f]*+(?:\\["\\/bfnrtu][^"\\\x00-\x1f]*+)*+"'
+_COMMENT = r"(?://[^\n]*+|/\*(?:[^*]|\*(?!/))*+\*/|\#[^\n]*+)"
+_GAP = rf"(?:[ \t\r\n]++|{_COMMENT})*+"
+# Well-formed stretches. After a colon a number must not run on behind a comma: that is a decimal comma.
+_SOUND = (
+    rf"((?:[ \t\r\n{{}}\[\]]++|{_STRING}|,(?!{_GAP}[}}\],])"
+    rf"|:{_W}(?:(?![-0-9])|-?[0-9][0-9.eE+\-]*+(?![ \t]*+,[ \t]*+[0-9])(?![\w%]))"
+    r"|-?[0-9][0-9.eE+\-]*+(?![\w%])|(?:true|false|null)(?!\w))*+)"
+)
+_FAULTS = (
+    rf"(?:({_COMMENT})|(,)(?={_GAP}[}}\]])|'([^'\"\\\x00-\x1f]*+)'"
+    rf"|:{_W}(-?[0-9]{{1,3}}(?:\.[0-9]{{3}})++|-?[0-9]++),[ ]?([0-9]++)(?={_W}(?:,{_GAP}[\"'}}]|\}}))"
+    r"|(True|False|None|verdadeiro|falso|nulo)(?!\w)|([^\W\d]\w*+)(?=[ \t]*+:(?!//))|\Z)"
+)
+_STEP = re.compile(_SOUND + _FAULTS)
+_WORDS = {"True": "true", "False": "false", "None": "null", "verdadeiro": "true", "falso": "false", "nulo": "null"}
+# Lists whose commas are of two kinds may hold decimals; the tolerant reader weighs that.
+_NUMBER_LIST = re.compile(r"\[[ \t\r\n]*+-?[0-9][-0-9., \t\r\n]*+\]")
+_TIGHT, _LOOSE = re.compile(r"[0-9],[0-9]").search, re.compile(r"[0-9],\s").search
+
+
+def read_light(text: str, start: int, end: int) -> tuple[Any, tuple[Repair, ...]] | None:
+    """Reads text[start:end] as one value, repairing comments, trailing commas, single quotes, bare keys, decimal commas and
+    Python's and Portuguese literals; None where anything else is wrong."""
+    pieces: list[str] = []
+    repairs: list[Repair] = []
+    at, decimals, step = start, False, _STEP.match
+    while at < end:
+        match = step(text, at, end)
+        if match is None:
+            return None
+        sound, comment, comma, quoted, whole, fraction, word, key = match.groups()
+        pieces.append(sound)
+        after = match.end()
+        if quoted is not None:
+            pieces.append(f'"{quoted}"')
+            repairs.append(Repair(RepairKind.QUOTE_STYLE, match.start(4) - 1))
+        elif word is not None:
+            pieces.append(_WORDS[word])
+            repairs.append(Repair(RepairKind.LITERAL, match.start(7)))
+        elif whole is not None:
+            pieces.append(f":{whole.replace('.', '')}.{fraction}")
+            repairs.append(Repair(RepairKind.DECIMAL_COMMA, match.start(5)))
+            decimals = True
+        elif key is not None:
+            pieces.append(f'"{key}"')
+            repairs.append(Repair(RepairKind.BARE_KEY, match.start(8)))
+        elif comma is not None:
+            repairs.append(Repair(RepairKind.TRAILING_COMMA, match.start(3)))
+        elif comment is not None:
+            repairs.append(Repair(RepairKind.COMMENT, match.start(2)))
+        elif after == at:
+            return None
+        at = after
+    if decimals:
+        for numbers in _NUMBER_LIST.finditer(text, start, end):
+            if _TIGHT(numbers[0]) and _LOOSE(numbers[0]):
+                return None
+    plain = "".join(pieces)
+    try:
+        value = orjson.loads(plain)
+    except orjson.JSONDecodeError:
+        return None
+    return None if has_long_integer(plain) else (value, tuple(repairs))
