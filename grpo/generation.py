@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from grpo.shared_prefix import routed_attention, unwrap
+from grpo.shared_prefix import causal_mask, routed_attention, unwrap
 
 if TYPE_CHECKING:
     import torch
+
+# Tokens of prompts that are read at once: enough for a full product, on a CPU few enough for its caches.
+PACK_TOKENS, PACK_TOKENS_CPU = 32768, 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ def generate(
     The distribution is that of the model's own `generate` with the same settings, except that a repetition penalty
     never counts padding. Temperature 0 is greedy and needs no `generator`. The same generator state gives the same
     completions whatever `batch_size` (completions that run together; None: all), up to rounding in the model.
+    `pad_id` is taken as `transformers` takes it and changes nothing: no row is padded.
     """
     import torch
 
@@ -94,7 +98,7 @@ def generate(
     logprobs: list[list[float]] = [[] for _ in range(count)]
     with torch.inference_mode(), evaluating(model), routed_attention(model):
         for prompts, rows in batches([len(ids) for ids in prompt_ids_P], samples, batch_size):
-            batch = Batch(model, [prompt_ids_P[i] for i in prompts], rows, pad_id, sampling, uniform)
+            batch = Batch(model, [prompt_ids_P[i] for i in prompts], rows, sampling, uniform)
             for row, tokens, scores in batch.run(max_new_tokens, eos):
                 ids[row], logprobs[row] = tokens, scores
     ends = set(eos.tolist())
@@ -141,17 +145,16 @@ def batches(lengths_P: list[int], samples: int, batch_size: int | None) -> list[
 class Batch:
     """Completions that are written together, `chunks` of `slots` that share a prompt (see `arrange`)."""
 
-    def __init__(self, model, prompt_ids_P, rows_P, pad_id: int, sampling: Sampling, uniform):
+    def __init__(self, model, prompt_ids_P, rows_P, sampling: Sampling, uniform):
         import torch
 
         self.model, self.sampling, self.uniform = model, sampling, uniform
         self.device = device = model.get_input_embeddings().weight.device
         self.rows = [row for rows in rows_P for row in rows]
         self.counts_P = [len(rows) for rows in rows_P]
-        lengths = [len(ids) for ids in prompt_ids_P]
-        self.width = max(lengths)
-        padded = [[pad_id] * (self.width - len(ids)) + list(ids) for ids in prompt_ids_P]
-        self.prompt_ids, self.lengths = torch.tensor(padded, device=device), torch.tensor(lengths, device=device)
+        self.prompts = [list(ids) for ids in prompt_ids_P]
+        lengths = [len(ids) for ids in self.prompts]
+        self.width, self.lengths = max(lengths), torch.tensor(lengths, device=device)
 
     def run(self, steps: int, eos):
         """Write at most `steps` tokens a row; yield `(row, token ids, log-probs)`."""
@@ -159,9 +162,9 @@ class Batch:
 
         model, device, count = self.model, self.device, len(self.rows)
         memory = Memory(self.width, self.lengths)
-        fixed = {"use_cache": False, "attention_mask": memory.no_mask, "router": memory, "logits_to_keep": 1}
-        positions = (torch.arange(self.width, device=device) - (self.width - self.lengths)[:, None]).clamp_(min=0)
-        logits_P = model(input_ids=self.prompt_ids, position_ids=positions, **fixed).logits[:, -1]
+        fixed = {"use_cache": False, "attention_mask": memory.no_mask, "router": memory}
+        limit = PACK_TOKENS_CPU if device.type == "cpu" else PACK_TOKENS
+        logits_P = torch.cat([self.read(pack, memory, fixed) for pack in packs(self.prompts, limit)])
         if len(memory.layers) != model.config.num_hidden_layers:
             raise RuntimeError(
                 f"{type(model).__name__}: {len(memory.layers)} of {model.config.num_hidden_layers} attention layers "
@@ -206,11 +209,22 @@ class Batch:
                     at[filler] = count
                     seen = None if seen is None else seen[pick]
             memory.advance()
-            logits = model(input_ids=tokens[:, None], position_ids=positions, **fixed).logits[:, -1]
+            logits = model(input_ids=tokens[:, None], position_ids=positions, logits_to_keep=1, **fixed).logits[:, -1]
             positions = positions + 1
         lists = (written.tolist(), tokens_all.tolist(), scores_all.tolist())
         for row, length, tokens, scores in zip(self.rows, *(values[:count] for values in lists), strict=True):
             yield row, tokens[:length], scores[:length]
+
+    def read(self, pack: range, memory: Memory, fixed: dict):
+        """The logits after these prompts, which stand in one row without padding; their states go to `memory`."""
+        import torch
+
+        ids = [token for p in pack for token in self.prompts[p]]
+        positions = [place for p in pack for place in range(len(self.prompts[p]))]
+        memory.reading = [(p, len(self.prompts[p])) for p in pack]
+        last = self.lengths[pack.start : pack.stop].cumsum(0) - 1
+        ids, positions = (torch.tensor([values], device=self.device) for values in (ids, positions))
+        return self.model(input_ids=ids, position_ids=positions, logits_to_keep=last, **fixed).logits[0]
 
     def seen_tokens(self, vocabulary: int, source):
         """Which tokens stand in the prompt of each slot, (slots, vocabulary); None without a penalty."""
@@ -218,9 +232,21 @@ class Batch:
 
         if self.sampling.repetition_penalty == 1.0:
             return None
-        real = torch.arange(self.width, device=self.device) >= (self.width - self.lengths)[:, None]
-        counts = torch.zeros(len(self.prompt_ids), vocabulary, dtype=torch.int32, device=self.device)
-        return (counts.scatter_add_(1, self.prompt_ids, real.int()) > 0)[source]
+        seen = torch.zeros(len(self.prompts), vocabulary, dtype=torch.bool)
+        for prompt, ids in enumerate(self.prompts):
+            seen[prompt, ids] = True
+        return seen.to(self.device)[source]
+
+
+def packs(prompts: list[list[int]], limit: int) -> Iterator[range]:
+    """Neighbours that are read in one forward: at most `limit` tokens, or one prompt that is longer."""
+    start = total = 0
+    for end, ids in enumerate(prompts):
+        if end > start and total + len(ids) > limit:
+            yield range(start, end)
+            start, total = end, 0
+        total += len(ids)
+    yield range(start, len(prompts))
 
 
 def arrange(groups: list[list[int]], row_cost: int, prompt_cost: int) -> tuple[list[int], list[list[int | None]]]:
@@ -275,8 +301,8 @@ def draw(logits, sampling: Sampling, seen=None, uniform=None):
 class Memory:
     """The keys and values of a batch: each prompt's once, and those of its completions, chunk by chunk.
 
-    Prompts are padded on the left, so that the place of a token is the same in every row. Keys are stored with the
-    places last, as the product with the queries reads them. Arrays grow in steps, and shrink when rows leave.
+    Prompts are kept padded on the left, so that the place of a token is the same in every row. Keys are stored with
+    the places last, as the product with the queries reads them. Arrays grow in steps, and shrink when rows leave.
     """
 
     def __init__(self, width: int, lengths):
@@ -284,18 +310,18 @@ class Memory:
 
         self.width, self.chunks, self.slots, self.written, self.room = width, len(lengths), 0, 0, 0
         self.layers: dict[int, list] = {}
+        self.reading: list[tuple[int, int]] = []  # number and length of the prompts in the row that is being read
         # transformers builds no mask of its own when it is handed one with four axes.
         self.no_mask = torch.zeros(1, 1, 1, 1, device=lengths.device)
         padding = torch.arange(width, device=lengths.device) < (width - lengths)[:, None]
         self.padding = padding if bool(padding.any()) else None
-        self.prompt_masks: dict = {}
 
     def attend(self, layer: int, query, key, value, scaling, dropout, window):
         """Attention of the newest tokens to all that stands before them; see `routed_attention`."""
         import torch
 
         if not self.slots:
-            return self.attend_prompt(layer, query, key, value, scaling, window)
+            return self.attend_prompts(layer, query, key, value, scaling, window)
         prompt_keys, prompt_values, keys, values = self.layers[layer]
         chunks, slots, heads, size = self.chunks, self.slots, key.shape[1], key.shape[3]
         shared, width, length = query.shape[1] // heads, self.width, self.written
@@ -319,38 +345,32 @@ class Memory:
         out = out.view(chunks, heads, slots, shared, -1).transpose(1, 2)
         return out.reshape(chunks * slots, heads * shared, 1, -1)
 
-    def attend_prompt(self, layer: int, query, key, value, scaling, window):
+    def attend_prompts(self, layer: int, query, key, value, scaling, window):
+        """Attention within each prompt of a packed row; what decoding needs of it is stored."""
         import torch
 
-        self.layers[layer] = [key, value]
-        shared = query.shape[1] // key.shape[1]
-        mask = self.prompt_mask(window if window and window < self.width else None)
-        return torch.nn.functional.scaled_dot_product_attention(
-            query,
-            key.repeat_interleave(shared, 1),
-            value.repeat_interleave(shared, 1),
-            attn_mask=mask,
-            is_causal=mask is None,
-            scale=scaling,
-        )
-
-    def prompt_mask(self, window: int | None):
-        """Which places a place of the prompt sees, (prompts or 1, 1, width, width); None when all before it."""
-        import torch
-
-        if self.padding is None and window is None:
-            return None
-        if window not in self.prompt_masks:
-            places = torch.arange(self.width, device=self.no_mask.device)
-            distance = places[:, None] - places
-            mask = (distance >= 0)[None]
-            if window:
-                mask = mask & (distance < window)
-            if self.padding is not None:
-                # Padding sees itself: a softmax over nothing is not a number.
-                mask = mask & (~self.padding[:, None, :] | (distance == 0))
-            self.prompt_masks[window] = mask[:, None]
-        return self.prompt_masks[window]
+        if layer not in self.layers:
+            prompts, heads, width = self.chunks, key.shape[1], self.width
+            room = (
+                key.new_zeros(prompts, heads, key.shape[3], width),
+                value.new_zeros(prompts, heads, width, value.shape[3]),
+            )
+            self.layers[layer] = list(room)
+        keys, values = self.layers[layer]
+        shared, start, outs = query.shape[1] // key.shape[1], 0, []
+        for prompt, length in self.reading:
+            q, k, v = (states[:, :, start : start + length] for states in (query, key, value))
+            keys[prompt, :, :, self.width - length :] = k[0].transpose(1, 2)
+            values[prompt, :, self.width - length :] = v[0]
+            band = causal_mask(length, window, q.device) if window and window < length else None
+            k, v = k.repeat_interleave(shared, 1), v.repeat_interleave(shared, 1)
+            outs.append(
+                torch.nn.functional.scaled_dot_product_attention(
+                    q, k, v, attn_mask=band, is_causal=band is None, scale=scaling
+                )
+            )
+            start += length
+        return torch.cat(outs, 2)
 
     def start(self, source, slots: int) -> None:
         """End the prompts: chunk `i` continues prompt `source[i]` with `slots` completions."""
@@ -359,9 +379,9 @@ class Memory:
         self.chunks, self.slots = len(source), slots
         for layer, (keys, values) in self.layers.items():
             self.layers[layer] = [
-                keys[source].transpose(2, 3).flatten(0, 1).contiguous(),
+                keys[source].flatten(0, 1),
                 values[source].flatten(0, 1),
-                keys.new_empty(self.chunks, keys.shape[1], slots, keys.shape[3], 0),
+                keys.new_empty(self.chunks, keys.shape[1], slots, keys.shape[2], 0),
                 values.new_empty(self.chunks, values.shape[1], slots, 0, values.shape[3]),
             ]
         if self.padding is not None:

@@ -92,6 +92,9 @@ def _load_pretrained(section: ModelSection, device: str) -> tuple[Any, Any]:
         raise UserError(f"{where}: its tokenizer has no chat template; use a chat model or save one with the tokenizer")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    # The sampling is section grpo's (or evaluation's) alone; what a model's authors recommend must not creep in.
+    for name, neutral in (("do_sample", True), ("temperature", 1.0), ("top_p", 1.0), ("top_k", 0), ("repetition_penalty", 1.0)):
+        setattr(model.generation_config, name, neutral)
     if section.max_sequence_length > model.config.max_position_embeddings:
         raise UserError(
             f"model.max_sequence_length: {section.max_sequence_length} is beyond the context of {section.name}, "

@@ -36,7 +36,7 @@ def run_preflight(config: RunConfig, inputs: Inputs, host: RewardHost) -> dict[s
     audit = {
         "references": len(rows),
         "without_reference": sum(row.reference is None for row in rows),
-        "gold_failures": [{"id": f.id, "function": f.function, "value": f.value, "reason": f.reason} for f in failures],
+        "gold_failures": [{"id": f.example_id, "function": f.function, "value": f.value, "reason": f.reason} for f in failures],
         "reward_versions": host.versions(),
         "train_tasks": dict(sorted(tasks.items())),
         "held_out_tasks": dict(sorted(Counter(row.task for row in inputs.held_out).items())),

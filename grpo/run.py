@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -70,10 +71,13 @@ def run(options: argparse.Namespace) -> int:
         progress.say("dry run: plan and preflight passed, nothing was written", always=True)
         return DONE
 
+    from grpo.device import find_device, require_cuda
     from grpo.environment import prepare_threads
 
     threads = prepare_threads(config.threads)
     require_training_stack()
+    if profile == "gpu":
+        require_cuda(find_device(), int(os.environ.get("WORLD_SIZE") or 1))
     directory = directory or create_directory(options, config, profile, plan, audit)
     if directory.stage() == "decision":
         finish(directory, config, profile, progress, time.perf_counter() - started)
@@ -90,7 +94,8 @@ def run(options: argparse.Namespace) -> int:
 
 def resolve(options: argparse.Namespace, progress: Any) -> tuple[Any, str, Any]:
     """The config and its profile: from the command line, or from the run that is resumed."""
-    from grpo.config import RunConfig, load_config, resolve_profile
+    from grpo.config import RunConfig, load_config
+    from grpo.device import resolve_profile
     from grpo.run_directory import RunDirectory
 
     if options.resume:

@@ -225,7 +225,7 @@ class Span:
         shared = query.shape[1] // key.shape[1]
         whole = slice(self.start, self.end)
         length = self.end - self.start
-        band = self.causal_mask(length, window, query.device) if window and window < length else None
+        band = causal_mask(length, window, query.device) if window and window < length else None
         out = torch.nn.functional.scaled_dot_product_attention(
             query[whole].transpose(0, 1)[None],
             key[whole].transpose(0, 1).repeat_interleave(shared, 0)[None],
@@ -274,12 +274,14 @@ class Span:
             self.masks[window] = (distance >= 0) & (distance < (window or len(keys)))
         return self.masks[window]
 
-    def causal_mask(self, length: int, window: int, device):
-        import torch
 
-        places = torch.arange(length, device=device)
-        distance = places[:, None] - places
-        return (distance >= 0) & (distance < window)
+def causal_mask(length: int, window: int, device) -> torch.Tensor:
+    """What each of `length` places sees when it sees itself and the `window - 1` before it, (length, length)."""
+    import torch
+
+    places = torch.arange(length, device=device)
+    distance = places[:, None] - places
+    return (distance >= 0) & (distance < window)
 
 
 def token_logps(logits: torch.Tensor, ids: torch.Tensor, temperature: float = 1.0, compute_entropy: bool = False):

@@ -38,6 +38,7 @@ class SftWarmupSection(BaseModel):
     warmup_ratio: float = Field(0.05, ge=0, lt=1, description="Share of the steps over which the learning rate rises.")
     batch_size: int = Field(16, ge=1, description="Conversations in one optimiser step.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
+    adam_beta2: float = Field(0.999, gt=0, lt=1, description="Decay of Adam's second moment; 0.98 suits a short stage.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
 
     @model_validator(mode="after")

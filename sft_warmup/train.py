@@ -44,6 +44,7 @@ def make_sft_trainer(
         warmup_steps=section.lr_warmup_steps(len(rows)),
         per_device_train_batch_size=section.batch_size,
         weight_decay=section.weight_decay,
+        adam_beta2=section.adam_beta2,
         max_grad_norm=section.max_grad_norm,
         # The stock loss: the chunked one patches the model's forward, which the GRPO stage then inherits.
         loss_type="nll",

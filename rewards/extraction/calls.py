@@ -6,9 +6,26 @@ from typing import Any
 
 from rewards.extraction.scalars import read_bare
 
-_NUMBERS = frozenset("Decimal decimal.Decimal float int NumberInt NumberLong NumberDecimal Fraction Int64 Long".split())
-_MAPPINGS = frozenset("OrderedDict collections.OrderedDict dict defaultdict collections.defaultdict Counter Map".split())
-_LISTS = frozenset("list tuple set frozenset array np.array numpy.array deque collections.deque Set".split())
+_NUMBERS = frozenset(
+    [
+        "Decimal",
+        "decimal.Decimal",
+        "float",
+        "int",
+        "NumberInt",
+        "NumberLong",
+        "NumberDecimal",
+        "Fraction",
+        "Int64",
+        "Long",
+    ]
+)
+_MAPPINGS = frozenset(
+    ["OrderedDict", "collections.OrderedDict", "dict", "defaultdict", "collections.defaultdict", "Counter", "Map"]
+)
+_LISTS = frozenset(
+    ["list", "tuple", "set", "frozenset", "array", "np.array", "numpy.array", "deque", "collections.deque", "Set"]
+)
 
 
 def resolve_call(name: str, arguments: Any, source: str) -> Any:
@@ -16,7 +33,9 @@ def resolve_call(name: str, arguments: Any, source: str) -> Any:
     last = name.rsplit(".", 1)[-1]
     if isinstance(arguments, dict):
         return arguments
-    if name in _NUMBERS or name.startswith(("np.", "numpy.")) and last.rstrip("0123456789_") in ("int", "uint", "float"):
+    if name in _NUMBERS or (
+        name.startswith(("np.", "numpy.")) and last.rstrip("0123456789_") in ("int", "uint", "float")
+    ):
         if len(arguments) == 1:
             return read_bare(arguments[0].strip())[0] if isinstance(arguments[0], str) else arguments[0]
     elif name in _MAPPINGS:

@@ -29,13 +29,15 @@ _NOT_FINAL = re.compile(
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(
-    r"[\s`*_)\]\"'.,;:—–-]{0,8}(?:\(|←|<-+|//|#)?\s*(?:isso |este |esse |that |which |que )?(?:n[ãa]o (?:vale|é|serve|est[áa]|use|conta)|"
+    r"[\s`*_)\]\"',;:—–-]{0,8}(?:\.\s+(?=isso |este |esse |that |this ))?(?:\(|←|<-+|//|#)?\s*"
+    r"(?:isso |este |esse |that |this |which |que )?(?:n[ãa]o (?:vale|é|serve|est[áa]|use|conta)|"
     r"est[áa] (?:errad|incorret)|era (?:o|um) rascunho|é (?:s[óo] |apenas )?(?:um |o )?(?:exemplo|rascunho|formato|modelo)|errad|"
     r"incorret|wrong|draft|rascunho|exemplo|example|inv[áa]lid|is wrong|is not|is just|descart|ignore)",
     re.IGNORECASE,
 )
 _CONFIRMED_AFTER = re.compile(
-    r"[\s`*_)\]\"'.,;:—–-]{0,8}(?:\(|←|<-+|//|#)?\s*(?:é a resposta|final|correto|certo|is the (?:final )?answer)", re.IGNORECASE
+    r"[\s`*_)\]\"'.,;:—–-]{0,8}(?:\(|←|<-+|//|#)?\s*(?:é a resposta|final|correto|certo|is the (?:final )?answer)",
+    re.IGNORECASE,
 )
 _SIDE_BY_SIDE = re.compile(r"[\s,;]*(?:(?:[-*•]|\(?\d{1,4}[.)\]:]|e|and|&|\+)\s+)?")
 _ANSWER_TAG = re.compile(
@@ -75,12 +77,11 @@ def choose(text: str, candidates: Sequence[Candidate], expect_keys: Sequence[str
 def _may_answer(text: str, candidate: Candidate, alone: bool) -> bool:
     value = candidate.value
     before = text[candidate.previous : candidate.start]
-    whole = not before.strip() and not text[candidate.end :].strip(" \t\r\n.;`~'")
+    whole = not before.strip() and not text[candidate.end :].strip(" \t\r\n.;`~'}])")
     if whole or candidate.fence is not None:
         return True
     if not value:
-        own_line = _is_offered(text, candidate)
-        return own_line and candidate.closed
+        return candidate.closed and (_is_offered(text, candidate) or _announced(text, candidate))
     if isinstance(value, list) and not any(isinstance(item, dict | list) for item in value):
         return _list_may_answer(text, candidate)
     if isinstance(value, dict):
@@ -97,10 +98,12 @@ def _list_may_answer(text: str, candidate: Candidate) -> bool:
     value = candidate.value
     if not candidate.closed and not candidate.cut:
         return False
-    if all(isinstance(item, str) for item in value) and any(repair.kind is RepairKind.BARE_TEXT for repair in candidate.repairs):
+    if all(isinstance(item, str) for item in value) and any(
+        repair.kind is RepairKind.BARE_TEXT for repair in candidate.repairs
+    ):
         return False
     before = text[max(candidate.previous, candidate.start - 200) : candidate.start].rstrip(" \t`*")
-    line_end = text[candidate.end : candidate.end + 3].lstrip(" \t.;,`*)")[:1]
+    line_end = text[candidate.end : candidate.end + 6].lstrip(" \t.;,`*)]}")[:1]
     return (not before or before[-1] in ":=\n>") and (not line_end or line_end == "\n" or line_end == "<")
 
 
@@ -124,20 +127,38 @@ def _merge_records(text: str, candidates: list[Candidate]) -> list[Candidate]:
         group.clear()
 
     for candidate in candidates:
-        if not isinstance(candidate.value, dict) or not candidate.value or _placeholder_share(candidate.value) > 0.5:
+        if not isinstance(candidate.value, dict) or not candidate.value or _is_decoy(candidate):
             flush()
             merged.append(candidate)
             continue
         if group:
             between = text[group[-1].end : candidate.start]
             joined = len(between) < 200 and _SIDE_BY_SIDE.fullmatch(between) is not None
-            joined = joined and ("e" not in between or bool(group[-1].value.keys() & candidate.value.keys()))
+            joined = joined and _is_open_record(text, group[0], candidate)
+            alike = bool(group[-1].value.keys() & candidate.value.keys())
+            joined = joined and (alike or ("e" not in between and _starts_line(text, group[0])))
             joined = joined and (candidate.closed or candidate.cut) and group[-1].closed
             if not joined:
                 flush()
         group.append(candidate)
     flush()
     return merged
+
+
+def _is_open_record(text: str, first: Candidate, following: Candidate) -> bool:
+    """False where the first of two neighbours belongs to a sentence, a refusal or a quotation, and the second does not."""
+    if "\n" not in text[first.end : following.start]:
+        return True
+    if _mark(text, first) < 0:
+        return False
+    line = text.rfind("\n", max(0, first.start - 200), first.start) + 1
+    before = text[line : first.start].rstrip(" \t`*")
+    return not before or before[-1] in ":=[(-•.)" or (before.isdigit())
+
+
+def _starts_line(text: str, candidate: Candidate) -> bool:
+    line = text.rfind("\n", max(0, candidate.start - 200), candidate.start) + 1
+    return not text[line : candidate.start].strip(" \t`*->•")
 
 
 def _as_list(group: list[Candidate]) -> Candidate:
@@ -247,7 +268,11 @@ def _leaves(value: Any, limit: int = 200) -> list[Any]:
 
 def _placeholder_share(value: Any) -> float:
     leaves = _leaves(value)
-    return sum(isinstance(leaf, str) and bool(_PLACEHOLDER.match(leaf[:200])) for leaf in leaves) / len(leaves) if leaves else 0.0
+    return (
+        sum(isinstance(leaf, str) and bool(_PLACEHOLDER.match(leaf[:200])) for leaf in leaves) / len(leaves)
+        if leaves
+        else 0.0
+    )
 
 
 def _has_type_marks(value: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from rewards.extraction.repairs import Repair, RepairKind
+from rewards.extraction.state import MAX_REPAIRS
 from rewards.extraction.strict import has_long_integer
 
 _W = r"[ \t\r\n]*+"
@@ -36,7 +37,7 @@ def read_light(text: str, start: int, end: int) -> tuple[Any, tuple[Repair, ...]
     """Reads text[start:end] as one value, repairing comments, trailing commas, single quotes, bare keys, decimal commas and
     Python's and Portuguese literals; None where anything else is wrong."""
     pieces: list[str] = []
-    repairs: list[Repair] = []
+    faults: list[tuple[RepairKind, int]] = []
     at, decimals, step = start, False, _STEP.match
     while at < end:
         match = step(text, at, end)
@@ -47,21 +48,21 @@ def read_light(text: str, start: int, end: int) -> tuple[Any, tuple[Repair, ...]
         after = match.end()
         if quoted is not None:
             pieces.append(f'"{quoted}"')
-            repairs.append(Repair(RepairKind.QUOTE_STYLE, match.start(4) - 1))
+            faults.append((RepairKind.QUOTE_STYLE, match.start(4) - 1))
         elif word is not None:
             pieces.append(_WORDS[word])
-            repairs.append(Repair(RepairKind.LITERAL, match.start(7)))
+            faults.append((RepairKind.LITERAL, match.start(7)))
         elif whole is not None:
             pieces.append(f":{whole.replace('.', '')}.{fraction}")
-            repairs.append(Repair(RepairKind.DECIMAL_COMMA, match.start(5)))
+            faults.append((RepairKind.DECIMAL_COMMA, match.start(5)))
             decimals = True
         elif key is not None:
             pieces.append(f'"{key}"')
-            repairs.append(Repair(RepairKind.BARE_KEY, match.start(8)))
+            faults.append((RepairKind.BARE_KEY, match.start(8)))
         elif comma is not None:
-            repairs.append(Repair(RepairKind.TRAILING_COMMA, match.start(3)))
+            faults.append((RepairKind.TRAILING_COMMA, match.start(3)))
         elif comment is not None:
-            repairs.append(Repair(RepairKind.COMMENT, match.start(2)))
+            faults.append((RepairKind.COMMENT, match.start(2)))
         elif after == at:
             return None
         at = after
@@ -74,4 +75,4 @@ def read_light(text: str, start: int, end: int) -> tuple[Any, tuple[Repair, ...]
         value = orjson.loads(plain)
     except orjson.JSONDecodeError:
         return None
-    return None if has_long_integer(plain) else (value, tuple(repairs))
+    return None if has_long_integer(plain) else (value, tuple(Repair(*fault) for fault in faults[:MAX_REPAIRS]))

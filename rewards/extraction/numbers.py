@@ -121,7 +121,7 @@ def _read_body(body: str, currency: str, json_point: bool) -> tuple[int | float 
     if match is not None:
         whole, fraction = match.groups()
         if whole.count(",") > 1 or fraction is not None or currency in ("US$", "U$S", "U$", "$", "£", "USD", "GBP"):
-            return (None if whole[0] == "0" else (_join(whole.replace(",", ""), fraction), RepairKind.NUMBER_FORMAT))
+            return None if whole[0] == "0" else (_join(whole.replace(",", ""), fraction), RepairKind.NUMBER_FORMAT)
     match = _DECIMAL_COMMA.fullmatch(body)
     if match is not None:
         whole, fraction, exponent = match.groups()
@@ -193,7 +193,9 @@ def pair_decimals(content: str) -> tuple[list[int | float | str | None], bool] |
     if len(parts) % 2 == 0 and any(len(part) > 1 and part[0] == "0" and part.isdigit() for part in parts[1::2]):
         sound = all(_ROW_WHOLE.fullmatch(part) for part in parts[::2]) and all(part.isdigit() for part in parts[1::2])
         if sound:
-            return _read_all([f"{whole},{fraction}" for whole, fraction in zip(parts[::2], parts[1::2], strict=True)], certain=True)
+            return _read_all(
+                [f"{whole},{fraction}" for whole, fraction in zip(parts[::2], parts[1::2], strict=True)], certain=True
+            )
     runs = [run.strip() for run in re.split(r",\s", content)]
     if len(runs) < 2 or not any("," in run for run in runs):
         return None

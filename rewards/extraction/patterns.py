@@ -19,12 +19,13 @@ _LITERAL = r"(true|false|null|True|False|None)"
 
 # A key that is a quoted text followed by a colon, bounded so that a look-ahead never runs away.
 QUOTED = (
-    r'(?:"[^"\\\n]{0,160}+(?:\\.[^"\\\n]{0,160}+){0,8}+"'
+    r"(?:''(?=\w)[^'\n]{1,160}+''|\"\"(?=\w)[^\"\n]{1,160}+\"\""
+    r'|"[^"\\\n]{0,160}+(?:\\.[^"\\\n]{0,160}+){0,8}+"'
     r"|'[^'\\\n]{0,160}+(?:\\.[^'\\\n]{0,160}+){0,8}+'"
     r"|[“”„«][^“”„«»\"\n]{0,160}+[“”»\"]|[‘’‚][^‘’'\n]{0,160}+[’‘']|`[^`\n]{0,160}+`)"
 )
 COLON = rf"{W}(?::=|:(?!//)|=>|=(?!=)|->|→|：)"
-BARE_WORDS = r"[^\W\d][\w$@./\-]{0,80}(?::[^\W\d][\w$@./\-]{0,80}(?=\s*:))?(?: [\w$@./\-]{1,40}){0,4}"
+BARE_WORDS = r"(?:[^\W\d]|[$@])[\w$@./\-]{0,80}(?::[^\W\d][\w$@./\-]{0,80}(?=\s*:))?(?: [\w$@./\-]{1,40}){0,4}"
 _LITERAL_WORD = r"(?:true|false|null|True|False|None|verdadeiro|falso|nulo)\b"
 _STRONG_VALUE = rf"{W}(?:[\"'“‘\d\-\[{{]|{_LITERAL_WORD})"
 BARE_KEY = rf"{BARE_WORDS}[\"'”’]?{COLON}"
@@ -72,17 +73,22 @@ _REMARK = rf"\([^()\"\n]{{0,80}}\){W}(?:[,}}\]]|\n|\Z)"
 _MARKUP_END = r"```|~~~|'''|</"
 
 
+_CUT_QUOTED = r"(?:\"(?:[^\"\\\n]|\\.){0,300}+\\?|'(?:[^'\\\n]|\\.){0,300}+\\?|[“‘„«`][^“”‘’»`\n]{0,300}+)"
+_MISQUOTED = rf"[\"'“‘][^\"'“”‘’\n:,{{}}]{{1,80}}[\"'“”‘’]{COLON}"
+
+
 def _after_member(bare: str) -> str:
-    return rf"\Z|[}}\]]|{QUOTED}{COLON}|{bare}|,|{_COMMENT}|{_MARKUP_END}"
+    return rf"\Z|[}}\]]|{QUOTED}(?:{COLON}|{W}\Z)|{_CUT_QUOTED}\Z|{_MISQUOTED}|{bare}|,|{_COMMENT}|{_MARKUP_END}"
 
 
-_STRICT_BARE = rf"{BARE_KEY}(?={_STRONG_VALUE})"
+_STRICT_BARE = rf"(?:{BARE_KEY}|-?\d{{1,20}}{W}:)(?={_STRONG_VALUE})"
 _LENIENT_BARE = rf"{BARE_KEY}|-?\d[\w.\-]{{0,40}}{W}:"
 
 
 def _follows_member(bare: str) -> re.Pattern[str]:
     return re.compile(
-        rf"{W}(?:\Z|[,;]{W}(?:{_after_member(bare)})|([}}\])])|{QUOTED}{COLON}"
+        rf"{W}(?:\Z|[,;，、]{W}(?:{_after_member(bare)}|\{{{W}{QUOTED}{COLON})|([}}\])])|{QUOTED}{COLON}"
+        rf"|(?<=\s)[^\W\d]\w{{0,60}}[\"'”’]{COLON}"
         rf"|//|/\*|(?<=\s)\#|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}{bare}"
     )
 
@@ -91,17 +97,17 @@ def _follows_member(bare: str) -> re.Pattern[str]:
 FOLLOWS_MEMBER = _follows_member(_STRICT_BARE)
 FOLLOWS_BARE_MEMBER = _follows_member(_LENIENT_BARE)
 FOLLOWS_ELEMENT = re.compile(
-    rf"{W}(?:\Z|[,;]{W}(?:\Z|[\]}})]|[\"'“„«‘`]|[-+0-9\[{{(]|{_LITERAL_WORD}|[\w\-]{{1,40}}{W}[,\]]|,|{_COMMENT}|{_MARKUP_END})"
-    rf"|([}}\])])|(?<=\s){QUOTED}{W}(?:[,\]}}\"'“]|\Z)|//|/\*|(?<=\s)\#|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})"
+    rf"{W}(?:\Z|[,;，、]{W}(?:\Z|[\]}})]|[\"'“„«‘`]|[-+0-9\[{{(]|{_LITERAL_WORD}|[\w\-]{{1,40}}{W}(?:[,\]]|\Z)|,|{_COMMENT}|{_MARKUP_END})"
+    rf"|([}}\])])|(?<=\s){QUOTED}{W}(?:[,\])}}\"'“]|\Z)|//|/\*|(?<=\s)\#|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}(?:[\[{{]|(?:{QUOTED}|-?[0-9][\w.]*+|{_LITERAL_WORD})(?:[ \t\r]*+\n|\Z))"
 )
 AFTER_CLOSER = re.compile(rf"{W}(?:[,;}}\])]|\Z|[\"'“`<\\]|(?<=\n)|//|/\*|\#)")
 # Where a bare value inside an object ends at a comma.
 COMMA_ENDS_MEMBER = re.compile(rf"{W}(?:{_after_member(BARE_KEY)}|[{{\[])")
 COMMA_ENDS_NUMBERED = re.compile(rf"{W}(?:{_after_member(_LENIENT_BARE)}|[{{\[])")
-BARE_EVENT = re.compile(r"[,;{}\[\]\n\r()]|[\"“”'’`]|//|/\*|\s\#|<!--|\.\.\.")
+BARE_EVENT = re.compile(r"[,;，、{}\[\]\n\r()]|[\"“”'’`]|//|/\*|\s\#|<!--|\.\.\.")
 FLAT = re.compile(r"\[([^\[\]{}()\"'“”‘’«»`#/<]*+)\]")
 FLAT_TUPLE = re.compile(rf"\(([^\[\]{{}}()\"'“”‘’«»`#/<]*+)\)(?={W}(?:[,;}}\])]|\Z))")
-TUPLE_START = re.compile(rf"\({W}(?:[\"'\[{{(]|\))")
+TUPLE_START = re.compile(rf"\({W}(?:[\"'\[{{(]|\)|(?:-?\d[\w.]*+|{_LITERAL_WORD}){W},)")
 CALL = re.compile(
     rf"([A-Za-z_][\w.]{{0,60}})\({W}(?=[\"'\[{{(\d\-)]|[A-Za-z_]\w{{0,60}}=|(?:None|True|False|nan)\b|<class )"
 )
@@ -109,22 +115,30 @@ PREFIXED_STRING = re.compile(r"(?:[rbfuRBFU]{1,2}|@)(?=[\"'])")
 SPLIT_SCALAR = re.compile(
     rf"(-?[0-9]++(?:[.,][0-9]++)*+|true|false|null|True|False|None|verdadeiro|falso|nulo)\s++(?={BARE_KEY})"
 )
-RESYNC = re.compile(rf"[^{{\[\n]{{0,200}}?(?:,(?={W}(?:{QUOTED}{COLON}|{_STRICT_BARE}))|(?=[}}\]]){W}|\n(?={W}{QUOTED}{COLON}))")
-REOPENED = re.compile(rf"{W},{W}(?={QUOTED}{COLON})")
-MISMATCHED_CLOSE = re.compile(
-    rf"[\"'“”’]{W}(?:,{W}{QUOTED}{COLON}(?={_STRONG_VALUE})|[}}\]]{W}(?:[,}}\]]|\Z))"
+RESYNC = re.compile(
+    rf"[^{{\[\n]{{0,200}}?(?:,(?={W}(?:{QUOTED}{COLON}|{_STRICT_BARE}))|(?=[}}\]]){W}|\n(?={W}{QUOTED}{COLON}))"
 )
+REOPENED = re.compile(rf"{W},{W}(?={QUOTED}{COLON})")
+MISMATCHED_CLOSE = re.compile(rf"[\"'“”’]{W}(?:,{W}{QUOTED}{COLON}(?={_STRONG_VALUE})|[}}\]]{W}(?:[,}}\]]|\Z))")
 QUOTE_MARK = re.compile(r">[ \t]?")
 LONE_KEY = re.compile(rf"({QUOTED}){W}")
-CUT_KEY = re.compile(r"[\"'“‘„«`][^\"'“”‘’»`\n]{0,400}+\Z")
+CUT_KEY = re.compile(rf"{_CUT_QUOTED}\Z")
 SET_ITEM = re.compile(r"-?[0-9][0-9.]*+\s*+[,}]")
 CONCATENATION = re.compile(rf"{W}\+{W}(?=[\"'])")
 BRACKETED_TEXT = re.compile(r"\[[^\[\]{}\n]{0,80}\]|\{[^\[\]{}\n]{0,80}\}")
 SPACED_NUMBERS = re.compile(r"-?[0-9][0-9.]*+(?:\s++-?[0-9][0-9.]*+)++")
 KEY_IN_LIST = re.compile(rf"(?:{QUOTED}{COLON}|{BARE_WORDS}{COLON}(?={_STRONG_VALUE}))")
-LIST_GOES_ON = re.compile(rf"(?:-?[0-9][\w.]*+|{_LITERAL_WORD}){W}[,\]]")
+LIST_GOES_ON = re.compile(rf"(?:-?[0-9][\w.]*+|{_LITERAL_WORD})(?:{W}[,\]]|[ \t\r]*+\n)")
 MORE_RECORDS = re.compile(rf"{W},{W}\{{")
 COMMA_THEN_KEY = re.compile(rf"{W},{W}(?:{QUOTED}|{BARE_WORDS}){COLON}")
 KEY_AHEAD = re.compile(rf",{W}{QUOTED}{COLON}")
 COMMAS = re.compile(r"(?:[ \t\r\n]*+,){2,}+|")
 PLAIN_DECIMAL = re.compile(r"-?[0-9]++,[0-9]++")
+MISQUOTED_KEY = re.compile(rf"[\"'“‘]([^\"'“”‘’\n:,{{}}]{{1,80}})[\"'“”‘’]{COLON}")
+INNER_COLON = re.compile(r"[\"'“”‘’]\s*+:")
+STRUCTURE = re.compile(r"[,:{}\[\]\n]")
+FENCE = re.compile(r"```|~~~|'''")
+NEXT_ELEMENT = re.compile(rf"([\"'])[^\"'\n]{{0,160}}+\1{W}[,\]]")
+COLONS = re.compile(rf":(?:{W}:)*+")
+ESCAPED_QUOTED = re.compile(r'\\"([^"\\\n]*+)\\"')
+SOUND_SCALAR = re.compile(r"-?[0-9]++(?:[.,][0-9]++)*+|true|false|null|True|False|None")

@@ -61,7 +61,14 @@ def _read_single(text: str) -> Extraction | None:
     if start < 0 or end <= start:
         return None
     before, after = text[:start], text[end:]
-    if "<" in before or "<" in after or "/" in before or "(" in before[-1:] or "◁" in text or "&" in text[start : start + 20]:
+    if (
+        "<" in before
+        or "<" in after
+        or "/" in before
+        or "(" in before[-1:]
+        or "◁" in text
+        or "&" in text[start : start + 20]
+    ):
         return None
     if '"' in before or "|" in before:
         return None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import html
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from rewards.extraction import patterns as P
 from rewards.extraction.budget import Budget, BudgetSpent
-from rewards.extraction.parser import Parser, Reading
+from rewards.extraction.parser import Reading, parse
 from rewards.extraction.repairs import Repair, RepairKind
+from rewards.extraction.state import State
 from rewards.extraction.strict import read_prefix
 
 MAX_CANDIDATES = 4_000
@@ -30,7 +32,7 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _EVENT = re.compile(
-    r"(?P<bracket>[{\[])|(?P<fence>```|~~~|''')(?P<info>[ \t]*[\w+.-]*)|(?P<comment>/\*|<!--)|(?P<line>(?<=\n)[ \t]*//)"
+    r"(?P<bracket>[{\[])|(?P<fence>```|~~~|''')(?P<info>[ \t]*[\w+.-]*)|(?P<comment>/\*|<!--)|(?P<line>(?<![^\n])[ \t]*//)"
 )
 _BRACKET = re.compile(r"[{\[]")
 _PLACEHOLDER = re.compile(r"\{[^\S\n]*[\w .|%$@+\-]{0,80}\}|\[[^\S\n]*(?:[A-Za-zÀ-ÿ_.…\- ][^\[\]{}\n\"'“:=]{0,80})?\]")
@@ -92,10 +94,8 @@ class Scanner:
 
     def scan(self) -> list[Candidate]:
         """All candidates in the order of the text; reasoning that closes is skipped, reasoning that does not ends the text."""
-        try:
+        with suppress(BudgetSpent):
             self.walk()
-        except BudgetSpent:
-            pass
         return self.found
 
     def walk(self) -> None:
@@ -192,7 +192,7 @@ class Scanner:
         fence = _FENCE_LINE.search(text, begin)
         stop = fence.start() if fence is not None else self.end
         self.budget.spend((stop - begin) // 50)
-        reading = Parser(text, begin, stop, self.budget).parse(implicit=True)
+        reading = parse(State(text, begin, stop, self.budget), implicit=True)
         if reading is None or not isinstance(reading.value, dict) or not reading.value:
             return start
         if not reading.closed and (not reading.cut or text[reading.end : stop].strip()):
@@ -210,6 +210,10 @@ class Scanner:
         begins = (_OBJECT_START if text[start] == "{" else _LIST_START).match(text, start, self.end)
         if begins is None and not (text[start] == "[" and self.is_bare_list(start)):
             return start + 1
+        if _SPACE_ESCAPES.match(text, start) is not None and self.escapes > 0:
+            # \n between tokens, quotes as they are: blanks of the same length keep every offset.
+            self.escapes -= 1
+            self.text = text = text[:start] + _STRING_OR_SPACE.sub(lambda found: found[1] or "  ", text[start:])
         escaped = _ESCAPED_START.match(text, start) or _ENTITY_START.match(text, start)
         if escaped is not None and self.escapes > 0:
             self.escapes -= 1
@@ -223,8 +227,8 @@ class Scanner:
             reading = self.read(start, limit)
         if isinstance(reading, int):
             return reading
-        doubtful = not reading.closed and not (reading.cut and not reading.guesses > 1)
-        doubtful = doubtful or (text[start] == "[" and reading.guesses > 0)
+        wild = sum(repair.kind in _WILD for repair in reading.repairs)
+        doubtful = (not reading.closed and (wild > 0 or not reading.cut)) or (text[start] == "[" and wild > 0)
         self.keep(reading)
         if doubtful and reading.end - start > 1 and self.retries > 0:
             self.retries -= 1
@@ -233,9 +237,17 @@ class Scanner:
         return max(reading.end, start + 1)
 
     def next_document(self, start: int, end: int) -> int:
-        """Where another value may begin inside a doubtful reading: an opening bracket at the start of a line."""
-        match = _INNER_DOCUMENT.search(self.text, start + 1, end)
-        return match.end() - 1 if match is not None else end
+        """Where another value may begin inside a doubtful reading: a bracket that opens a line and is no part of a member."""
+        position = start + 1
+        for _ in range(8):
+            match = _INNER_DOCUMENT.search(self.text, position, end)
+            if match is None:
+                break
+            before = self.text[start : match.start()].rstrip()[-3:]
+            if before[-1:] not in (",", "[", "{", "(") and not (before[-1:] == ":" and before[-2:-1] in "\"'”’"):
+                return match.end() - 1
+            position = match.end()
+        return end
 
     def is_bare_list(self, start: int) -> bool:
         """True when a list of bare words begins at `start` and nothing stands around it."""
@@ -249,7 +261,7 @@ class Scanner:
         if P.SKIP.match(self.text, self.previous).end() < start:  # type: ignore[union-attr]
             return False
         after = self.text[end : end + 80].strip()
-        return (not after or (self.fence is not None and after.startswith(("```", "~~~", "'''"))))
+        return not after or (self.fence is not None and after.startswith(("```", "~~~", "'''")))
 
     def read(self, start: int, end: int) -> Reading | int:
         """Reads one value by the strict reader where it will do, by the tolerant one otherwise; or says where to go on."""
@@ -258,32 +270,37 @@ class Scanner:
             strict = read_prefix(text, start)
             if strict is not None:
                 value, stop = strict
-                if P.REOPENED.match(text, stop, end) is None or not isinstance(value, dict):
+                stray = _STRAY_CLOSER.match(text, stop, end) and "\n" in text[start:stop]
+                if not stray and (P.REOPENED.match(text, stop, end) is None or not isinstance(value, dict)):
                     return Reading(value, start, stop, (), True, False)
             else:
                 self.strict_tries -= 1
         before = _CALL_BEFORE.search(text, max(0, start - 16), start)
         begin = before.start() if before is not None else start
-        parser = Parser(text, begin, end, self.budget)
-        reading = parser.parse()
+        state = State(text, begin, end, self.budget)
+        reading = parse(state)
         if reading is None:
-            if not parser.too_deep:
+            if not state.too_deep:
                 return start + 1
             self.budget.spend(DEEP_COST)
-            return max(parser.i, start + 1)
-        return self.reread(parser, reading)
+            return max(state.i, start + 1)
+        return self.reread(state, reading)
 
-    def reread(self, parser: Parser, reading: Reading) -> Reading:
+    def reread(self, state: State, reading: Reading) -> Reading:
         """Reads a pretty-printed value again by its indentation when its brackets do not add up."""
-        structure = {RepairKind.MISSING_CLOSER, RepairKind.MISMATCHED_CLOSER, RepairKind.EXTRA_CLOSER, RepairKind.EARLY_CLOSER}
+        structure = {
+            RepairKind.MISSING_CLOSER,
+            RepairKind.MISMATCHED_CLOSER,
+            RepairKind.EXTRA_CLOSER,
+            RepairKind.EARLY_CLOSER,
+        }
         broken = any(repair.kind in structure for repair in reading.repairs) or not reading.closed
         trailing = _STRAY_CLOSER.match(self.text, reading.end, self.end) if reading.closed else None
         if not (broken or trailing) or self.text.count("\n", reading.start, reading.end) < 3:
             return reading
         if not reading.closed and self.text[: reading.end].rstrip()[-1:] not in ("}", "]"):
             return reading
-        again = Parser(self.text, parser.start, parser.end, self.budget, indented=True)
-        second = again.parse()
+        second = parse(State(self.text, state.start, state.end, self.budget, indented=True))
         if second is None or not second.closed or second.end < reading.end:
             return reading
         return second
@@ -306,12 +323,19 @@ class Scanner:
         if strict is not None:
             reading = Reading(strict[0], 0, strict[1], (), True, False)
         else:
-            parsed = Parser(plain, 0, len(plain), self.budget).parse()
+            parsed = parse(State(plain, 0, len(plain), self.budget))
             if parsed is None:
                 return start
             reading = parsed
-        stop = start + len(region) if reading.end >= len(plain.rstrip()) else start + self.consumed(region, reading.end, backslashes)
-        repairs = (Repair(RepairKind.ESCAPED_DOCUMENT, start), *(Repair(repair.kind, start) for repair in reading.repairs))
+        stop = (
+            start + len(region)
+            if reading.end >= len(plain.rstrip())
+            else start + self.consumed(region, reading.end, backslashes)
+        )
+        repairs = (
+            Repair(RepairKind.ESCAPED_DOCUMENT, start),
+            *(Repair(repair.kind, start) for repair in reading.repairs),
+        )
         self.keep(Reading(reading.value, start, stop, repairs, reading.closed, reading.cut))
         return stop
 
@@ -327,6 +351,9 @@ class Scanner:
         return min(len(region), plain - at)
 
     def keep(self, reading: Reading, *, implicit: bool = False) -> None:
+        stray = _STRAY_CLOSER.match(self.text, reading.end) if reading.closed else None
+        if stray is not None and "," not in stray[0]:
+            reading = reading._replace(repairs=(*reading.repairs, Repair(RepairKind.EXTRA_CLOSER, stray.end() - 1)))
         self.found.append(
             Candidate(
                 reading.value,
@@ -343,7 +370,12 @@ class Scanner:
         self.previous = reading.end
 
 
+_WILD = frozenset(
+    {RepairKind.INNER_QUOTE, RepairKind.MISSING_QUOTE, RepairKind.GARBAGE, RepairKind.SHAPE, RepairKind.MISSING_COLON}
+)
 _INNER_DOCUMENT = re.compile(r"\n[ \t]*(?:[^\n{}\[\]\"]{0,200}:[ \t]*)?[{\[](?=\s*[\"'{\[}\]])")
+_SPACE_ESCAPES = re.compile(r"[{\[]\s{0,20}+\\[nrt](?:\\[nrt]|\s){0,40}+[\"'{\[\w]")
+_STRING_OR_SPACE = re.compile(r"(\"(?:[^\"\\]|\\.)*+\")|\\[nrt]", re.DOTALL)
 _STRAY_CLOSER = re.compile(r"\s*,?\s*[}\]]")
 
 

@@ -10,8 +10,10 @@ from rewards.extraction.budget import Budget
 from rewards.extraction.patterns import (
     BACKTICKS,
     DOUBLE_QUOTES,
+    FOLLOWS_ELEMENT,
     KEY_WITH_VALUE,
     MISMATCHED_CLOSE,
+    NEXT_ELEMENT,
     SINGLE_QUOTES,
 )
 from rewards.extraction.repairs import RepairKind
@@ -69,6 +71,9 @@ def find_close(text: str, i: int, end: int, follows: Follows, fits: Fits, open_c
     while True:
         match = match_next(text, at, end)
         if match is None:
+            stop = -1 if opened else _mismatched_close(text, at, end, i + 1, end)
+            if stop >= 0:
+                return Text(i + 1, stop, stop + 1, (*kinds, RepairKind.MISSING_QUOTE))
             return _end_open_string(text, i, end, follows, fits, open_closers, spare, kinds)
         budget.spend()
         q = match.end() - 1
@@ -88,7 +93,7 @@ def find_close(text: str, i: int, end: int, follows: Follows, fits: Fits, open_c
             if stop >= 0:
                 return Text(i + 1, stop, stop + 1, (*kinds, RepairKind.MISSING_QUOTE))
         if not opened and not inner:
-            stop = _missing_close(text, i + 1, q, end)
+            stop = _missing_close(text, i + 1, q, end, follows)
             if stop >= 0:
                 return Text(i + 1, stop, stop, (*kinds, RepairKind.MISSING_QUOTE))
         if text[at:q].rstrip().endswith("{"):
@@ -131,20 +136,37 @@ def _mismatched_close(text: str, at: int, q: int, start: int, end: int) -> int:
     return -1
 
 
-def _missing_close(text: str, start: int, q: int, end: int) -> int:
+def _missing_close(text: str, start: int, q: int, end: int, follows: Follows) -> int:
     """Where the string should have ended when the quote at `q` opens the next key; -1 where it does not."""
     before = q
     while before > start and text[before - 1] in " \t\r":
         before -= 1
-    if before <= start or text[before - 1] not in ",\n" or KEY_WITH_VALUE.match(text, q, end) is None:
+    if before <= start or text[before - 1] not in ",\n":
+        return -1
+    if KEY_WITH_VALUE.match(text, q, end) is None and not _is_next_element(text, start, q, end, follows):
         return -1
     while before > start and text[before - 1] in " \t\r\n":
         before -= 1
     return before - 1 if before > start and text[before - 1] == "," else before
 
 
+def _is_next_element(text: str, start: int, q: int, end: int, follows: Follows) -> bool:
+    """True when the quote at `q` opens the next element of a list: the quotes up to the list's end are then odd in number."""
+    if follows != FOLLOWS_ELEMENT.match or NEXT_ELEMENT.match(text, q, end) is None:
+        return False
+    stop = text.find("]", q, min(end, q + 2000))
+    return stop >= 0 and text.count(text[q], start, stop) % 2 == 0
+
+
 def _end_open_string(
-    text: str, i: int, end: int, follows: Follows, fits: Fits, open_closers: str, spare: int, kinds: tuple[RepairKind, ...]
+    text: str,
+    i: int,
+    end: int,
+    follows: Follows,
+    fits: Fits,
+    open_closers: str,
+    spare: int,
+    kinds: tuple[RepairKind, ...],
 ) -> Text:
     """The string never closes plausibly: a path's last backslash, a forgotten quote, a fence, or the end of the text."""
     start = i + 1
@@ -159,11 +181,18 @@ def _end_open_string(
             return Text(start, escaped.start() + 1, escaped.end(), (*kinds, RepairKind.ESCAPE))
         escaped = _ESCAPED_CLOSE.search(text, escaped.end(), end)
         tries += 1
+    paragraph = re.compile(rf"{text[i]}[ \t]*\n[ \t]*\n").search(text, start, end)
+    if paragraph is not None and (document is None or document.start() > paragraph.start()):
+        return Text(start, paragraph.start(), paragraph.start() + 1, kinds)
     fence = _FENCE_END.search(text, start, end)
     stop = min((found.start() for found in (fence, document) if found is not None), default=end)
     tail = _TAIL.search(text, max(start, stop - 400), stop)
     if tail is not None and tail[1] and open_closers and "".join(tail[1].split()) == open_closers:
         content = tail.start(1)
+        if text.count(text[i], start, content) == 1:
+            # The quote is there, with a stray word behind it.
+            content = text.index(text[i], start)
+            return Text(start, content, content + 1, kinds)
         return Text(start, content, content, (*kinds, RepairKind.MISSING_QUOTE))
     if stop < end:
         content = stop
@@ -205,7 +234,7 @@ def decode(raw: str, quote: str, *, cut: bool = False) -> tuple[str, tuple[Repai
             return "" if single == "\n" else match[0]
 
         raw = _ESCAPE.sub(resolve, raw)
-        if "\ud800" <= max(raw, default="") and _SURROGATES.search(raw):
+        if max(raw, default="") >= "\ud800" and _SURROGATES.search(raw):
             raw = _SURROGATES.sub(lambda pair: _combine(pair[0]), raw)
         if strange:
             kinds = (RepairKind.ESCAPE,)

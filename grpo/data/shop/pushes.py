@@ -107,10 +107,10 @@ class Push(NamedTuple):
     offer: str
 
 
-def write_push(rng: random.Random, side: Side) -> Push:
-    """One notification, of 40 to 120 characters."""
+def write_push(rng: random.Random, side: Side, invented: float = 0.0) -> Push:
+    """One notification, of 40 to 120 characters; `invented` is the chance of a made-up product."""
     while True:
-        product = pick_product(rng, side)
+        product = pick_product(rng, side, invented)
         amount, said, told = _pick_offer(rng)
         audience = rng.choice(list(_AUDIENCES.values()))[side]
         prompt = rng.choice(_PROMPTS[side]).format(

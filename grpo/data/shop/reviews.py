@@ -63,10 +63,12 @@ def judge_churn(complaint_category: str, would_buy_again: bool | None, requested
     return "baixo"
 
 
-def write_review(rng: random.Random, side: Side, facts: ShopFacts, order: Order | None = None) -> Review:
+def write_review(
+    rng: random.Random, side: Side, facts: ShopFacts, order: Order | None = None, invented: float = 0.0
+) -> Review:
     """One review, of some 25 to 55 words; a field that the text does not state is None (or `nenhuma`).
 
-    With an order, the score, days, price and places that are said are that order's.
+    `invented` is the chance of a made-up customer or product name. With an order, the score, days, price and places that are said are that order's.
     """
     score = _pick_score(rng, facts) if order is None else float(order.review_score)
     sentiment = judge_sentiment(score)
@@ -75,8 +77,8 @@ def write_review(rng: random.Random, side: Side, facts: ShopFacts, order: Order 
     again = _pick_buying_again(rng, sentiment, complaint)
     days = _pick_days(rng, complaint) if rng.random() < 0.6 else None
     price = _pick_price(rng) if rng.random() < 0.6 else None
-    name = pick_name(rng, side) if rng.random() < 0.7 else None
-    product = pick_product(rng, side)
+    name = pick_name(rng, side, invented) if rng.random() < 0.7 else None
+    product = pick_product(rng, side, invented)
 
     city, category = rng.choice(facts.cities), rng.choice(facts.categories)
     if order is not None:

@@ -1,0 +1,147 @@
+"""Values in quotes that cannot be trusted, and values without quotes: numbers, literals, calls, tuples, text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rewards.extraction import patterns as P
+from rewards.extraction.flat import read_flat
+from rewards.extraction.repairs import RepairKind as K
+from rewards.extraction.scalars import read_bare, read_cut
+from rewards.extraction.state import MISSING, Frame, State
+from rewards.extraction.strings import decode, find_close
+
+
+def read_quoted(state: State, i: int, follows: Any) -> Any:
+    """Reads the quoted text at `i` and moves behind it, with what is concatenated to it."""
+    text, end = state.text, state.end
+    pieces = []
+    while True:
+        found = find_close(text, i, end, follows, state.fits, state.closers(), state.budget)
+        value, kinds = decode(text[found.start : found.stop], text[i], cut=found.cut)
+        for kind in (*found.kinds, *kinds):
+            state.note(kind, i)
+        pieces.append(value)
+        state.i = found.after
+        if found.cut:
+            state.cut = True
+            break
+        more = P.CONCATENATION.match(text, state.i, end)
+        if more is None:
+            break
+        state.note(K.CONCATENATION, state.i)
+        i = more.end()
+    return "".join(pieces)
+
+
+def read_bare_value(state: State, frame: Frame, key: Any, i: int) -> None:
+    """Reads a value without quotes: number, literal, call, tuple, or text up to where the next member begins."""
+    text, end = state.text, state.end
+    prefixed = P.PREFIXED_STRING.match(text, i, end)
+    if prefixed is not None:
+        state.note(K.QUOTE_STYLE, i)
+        follows = P.FOLLOWS_ELEMENT if frame.kind != "{" else P.FOLLOWS_MEMBER
+        state.store(frame, key, read_quoted(state, prefixed.end(), follows.match))
+        return
+    escaped = P.ESCAPED_QUOTED.match(text, i, end)
+    if escaped is not None:
+        state.note(K.ESCAPE, i)
+        state.i = escaped.end()
+        state.store(frame, key, escaped[1])
+        return
+    call = P.CALL.match(text, i, end)
+    if call is not None:
+        state.note(K.CALL, i)
+        state.push("(", i, key, call[1])
+        state.i = call.end()
+        return
+    if text[i] == "(":
+        flat = P.FLAT_TUPLE.match(text, i, end)
+        if flat is not None and flat[1].strip() and not flat[1].strip().replace("-", "").isalpha():
+            state.note(K.LITERAL, i)
+            values = read_flat(state, flat[1], i + 1)
+            alone = len(values) == 1 and "," not in flat[1]
+            state.i = flat.end()
+            state.store(frame, key, values[0] if alone else values)
+            return
+        if P.TUPLE_START.match(text, i, end):
+            state.note(K.LITERAL, i)
+            state.push("(", i, key)
+            return
+    stop, after, ended = find_bare_end(state, frame, i)
+    run = text[i:stop].strip()
+    state.i = after
+    if not ended:
+        state.cut = True
+        value, keep = read_cut(run)
+        if keep:
+            state.store(frame, key, value)
+            state.note(K.CUT, i)
+        return
+    if not run:
+        state.note(K.MISSING_VALUE, i)
+        state.store(frame, key, None if frame.kind == "{" else MISSING)
+        return
+    if frame.kind != "{" and P.SPACED_NUMBERS.fullmatch(run):
+        state.note(K.MISSING_COMMA, i)
+        frame.value.extend(read_bare(piece)[0] for piece in run.split())
+        return
+    value, kind = read_bare(run)
+    if after > stop:
+        value, kind = (value, K.MISSING_QUOTE) if kind is not K.BARE_TEXT else (run, K.MISSING_QUOTE)
+    if kind is not None:
+        state.note(kind, i)
+    if frame.kind != "{" and isinstance(value, int | float) and not isinstance(value, bool):
+        if frame.numbers is not None:
+            frame.numbers.append((i, i + len(run)))
+    elif frame.kind != "{":
+        frame.numbers = None
+    state.store(frame, key, value)
+
+
+def find_bare_end(state: State, frame: Frame, i: int) -> tuple[int, int, bool]:
+    """Finds where bare text ends: (end of the run, where to go on, False where the text ended first)."""
+    text, end, in_object = state.text, state.end, frame.kind == "{"
+    split = P.SPLIT_SCALAR.match(text, i, end) if in_object else None
+    if split is not None:
+        return split.end(1), split.end(), True
+    comma_ends = (
+        P.COMMA_ENDS_NUMBERED
+        if frame.bare and text[frame.members : frame.members + 1].isdigit()
+        else P.COMMA_ENDS_MEMBER
+    )
+    j = i
+    while True:
+        match = P.BARE_EVENT.search(text, j, end)
+        if match is None:
+            return end, end, False
+        state.budget.spend()
+        e = match.start()
+        c = text[e]
+        if c in ",;，、":
+            if not in_object or frame.colonless or comma_ends.match(text, e + 1, end):
+                return e, e, True
+        elif c in "\n\r}" or (c == ")" and any(open_frame.closer == ")" for open_frame in state.stack[-8:])):
+            return e, e, True
+        elif c == "]":
+            if "[" not in text[i:e] or any(open_frame.closer == "]" for open_frame in state.stack[-8:]):
+                return e, e, True
+        elif c in "[{":
+            inside = P.BRACKETED_TEXT.match(text, e, end)
+            if inside is None:
+                return e, e, True
+            match = inside
+        elif c in "\"'“”’`":
+            key_next = text[e - 1].isspace() or P.SOUND_SCALAR.fullmatch(text, i, e)
+            if key_next and P.QUOTED_KEY.match(text, e, end):
+                return e, e, True
+            follows = P.FOLLOWS_MEMBER if in_object else P.FOLLOWS_ELEMENT
+            closes = follows.match(text, e + 1, end) if c in "\"'”’" else None
+            if closes is not None and (closes[1] is None or state.fits(closes.start(1))):
+                return e, e + 1, True
+        elif c == "/" or c == "<":
+            if c == "<" or text[e - 1].isspace() or text.startswith("/*", e) or text[e - 1].isdigit():
+                return e, e, True
+        elif c.isspace() or (c == "." and e > i):
+            return e, e, True
+        j = match.end()

@@ -1,0 +1,122 @@
+"""Lists: well-formed texts with one match each, all others by steps."""
+
+from __future__ import annotations
+
+from rewards.extraction import patterns as P
+from rewards.extraction.bare import read_bare_value, read_quoted
+from rewards.extraction.closing import at_fence, close
+from rewards.extraction.flat import open_container
+from rewards.extraction.repairs import RepairKind as K
+from rewards.extraction.state import Frame, State
+
+
+def read_elements(state: State, frame: Frame) -> None:
+    """Reads elements until a container opens or closes."""
+    text, end, elements = state.text, state.end, frame.value
+    i = state.i
+    while True:
+        match = None if state.indented else P.ELEMENT[frame.quote].match(text, i, end)
+        if match is None:
+            state.i = i
+            read_element(state, frame)
+            if not state.stack or state.stack[-1] is not frame or frame.kind == "{":
+                return
+            i = state.i
+            continue
+        string, other, opener = match.groups()
+        if not frame.comma and elements:
+            state.note(K.MISSING_COMMA, match.start())
+        frame.comma = False
+        if opener is not None:
+            state.i = match.end() - 1
+            open_container(state, opener, state.i, None)
+            if state.stack[-1] is not frame:
+                return
+            i = state.i
+            continue
+        if string is not None:
+            elements.append(string)
+            if frame.quote != '"':
+                state.note(K.QUOTE_STYLE, match.start())
+        else:
+            elements.append(other)
+            if frame.quote == '"':
+                state.note(K.QUOTE_STYLE, match.start())
+        i = match.end()
+        frame.comma = text[i - 1] == ","
+        if not frame.comma and frame.kind == "[":
+            state.i = i + 1
+            state.pop()
+            return
+
+
+def read_element(state: State, frame: Frame) -> None:
+    """Reads one step of a list that is not plain: a separator, a closer, or an element."""
+    text, end = state.text, state.end
+    state.budget.spend(3)
+    i = state.i = state.skip(state.i)
+    if i >= end:
+        state.finish(cut=True)
+        return
+    c = text[i]
+    if c in "}])":
+        if frame.comma and frame.value and frame.kind == "[":
+            state.note(K.TRAILING_COMMA, i)
+        close(state, c)
+        return
+    if c in ",;，、|":
+        if frame.comma:
+            state.note(K.EXTRA_COMMA, i)
+        elif c != ",":
+            state.note(K.SEPARATOR, i)
+        frame.comma = True
+        state.i = P.COMMAS.match(text, i + 1, end).end()  # type: ignore[union-attr]
+        return
+    if c in "`~'" and at_fence(state, i):
+        state.finish(cut=False)
+        return
+    if P.KEY_IN_LIST.match(text, i, end) and key_in_list(state, frame, i):
+        return
+    if not frame.comma and frame.value:
+        if c not in P.QUOTES and c not in "{[(" and P.LIST_GOES_ON.match(text, i, end) is None:
+            state.finish(cut=False)
+            return
+        if frame.kind == "(" and c in P.QUOTES and isinstance(frame.value[-1], str):
+            state.note(K.CONCATENATION, i)
+            piece = read_quoted(state, i, P.FOLLOWS_ELEMENT.match)
+            frame.value[-1] += piece
+            return
+        state.note(K.MISSING_COMMA, i)
+    if frame.numbers is None and not frame.value:
+        frame.numbers = []
+    frame.comma = False
+    if c in "{[":
+        open_container(state, c, i, None)
+    elif c in P.QUOTES:
+        if c in "\"'":
+            frame.quote = c
+        state.store(frame, None, read_quoted(state, i, P.FOLLOWS_ELEMENT.match))
+    else:
+        read_bare_value(state, frame, None, i)
+
+
+def key_in_list(state: State, frame: Frame, i: int) -> bool:
+    """A key inside a list: the list was never closed, or was an object all along. False where neither can be."""
+    stack = state.stack
+    if frame.kind == "(" and frame.call:
+        if not isinstance(frame.value, list) or frame.value:
+            return False
+    elif frame.value and any(outer.kind == "{" for outer in stack[-64:-1]):
+        state.note(K.MISSING_CLOSER, i)
+        state.i = i
+        while state.stack[-1].kind != "{":
+            state.pop()
+        state.stack[-1].comma = True
+        return True
+    elif frame.value:
+        return False
+    state.note(K.CALL if frame.call else K.SHAPE, i)
+    frame.value = {}
+    frame.kind = "{"
+    frame.doubled = False
+    return True

@@ -1,0 +1,75 @@
+"""Lists of bare scalars, read whole so that their commas can be weighed together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rewards.extraction import patterns as P
+from rewards.extraction.numbers import pair_decimals
+from rewards.extraction.repairs import RepairKind as K
+from rewards.extraction.scalars import read_bare
+from rewards.extraction.state import MISSING, State
+
+
+def open_container(state: State, opener: str, i: int, key: Any) -> None:
+    """Opens the container at `i`, or reads it at once where it is a list of bare scalars."""
+    if opener == "[":
+        flat = P.FLAT.match(state.text, i, state.end)
+        if flat is not None and ("\n" not in flat[1] or "," in flat[1] or not flat[1].strip()):
+            values = read_flat(state, flat[1], i + 1)
+            state.i = flat.end()
+            if not state.stack:
+                state.root, state.closed = values, True
+                return
+            state.stack[-1].comma = False
+            if key is not MISSING:
+                state.store(state.stack[-1], key, values)
+            return
+    state.push(opener, i, key)
+
+
+def read_flat(state: State, content: str, place: int) -> list[Any]:
+    """Reads the inside of a list of bare scalars; decimal commas only where nothing else makes sense."""
+    if not content.strip():
+        return []
+    values: list[Any] = []
+    separator = ";" if ";" in content else ","
+    paired = pair_decimals(content) if separator == "," else None
+    if paired is not None and paired[1]:
+        state.note(K.DECIMAL_COMMA, place)
+        return paired[0]
+    if separator == ";":
+        state.note(K.SEPARATOR, place)
+    parts = content.split(separator)
+    at = place
+    for index, part in enumerate(parts):
+        run = part.strip()
+        where, at = at, at + len(part) + 1
+        if run.isdigit() and run.isascii() and (run[0] != "0" or run == "0") and len(run) < 300:
+            values.append(int(run))
+            continue
+        if separator == ";" and P.PLAIN_DECIMAL.fullmatch(run):
+            state.note(K.DECIMAL_COMMA, where)
+            values.append(float(run.replace(",", ".")))
+            continue
+        if not run:
+            state.note(K.TRAILING_COMMA if index == len(parts) - 1 else K.EXTRA_COMMA, where)
+            continue
+        if run in ("...", "…"):
+            state.note(K.ELLIPSIS, where)
+            continue
+        value, kind = read_bare(run)
+        if kind is K.BARE_TEXT and P.SPACED_NUMBERS.fullmatch(run):
+            state.note(K.MISSING_COMMA, where)
+            values.extend(read_bare(piece)[0] for piece in run.split())
+            continue
+        if kind is K.NUMBER_FORMAT and P.SPACED_NUMBERS.fullmatch(run):
+            state.note(K.MISSING_COMMA, where)
+            values.extend(read_bare(piece)[0] for piece in run.split())
+            continue
+        if kind is not None:
+            state.note(kind, where)
+        values.append(value)
+    if paired is not None:
+        state.doubtful.append((values, paired[0], place))
+    return values

@@ -1,0 +1,105 @@
+"""Keys: quoted, half quoted, bare, or without their colon."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rewards.extraction import patterns as P
+from rewards.extraction.budget import Budget, BudgetSpent
+from rewards.extraction.repairs import RepairKind as K
+from rewards.extraction.state import MISSING, SKIPPED, Frame, State
+from rewards.extraction.strings import Text, decode, find_close
+
+
+def read_key(state: State, frame: Frame, i: int) -> Any:
+    """Reads a key and its colon, leaving `i` at the value; MISSING where there is none."""
+    text, end = state.text, state.end
+    c = text[i]
+    if c in P.QUOTES:
+        match = P.QUOTED_KEY.match(text, i, end)
+        if match is None or P.INNER_COLON.search(match[1], 1, len(match[1]) - 1):
+            misquoted = P.MISQUOTED_KEY.match(text, i, end) or (match is None and P.OPEN_QUOTED_KEY.match(text, i, end))
+            if not misquoted:
+                return read_odd_key(state, frame, i)
+            match, raw = misquoted, misquoted[1]
+            state.note(K.MISSING_QUOTE, i)
+        else:
+            raw = match[1][1:-1]
+            if len(raw) > 2 and raw[0] == raw[-1] == c and c in "\"'":
+                raw = raw[1:-1]
+                state.note(K.QUOTE_STYLE, i)
+        if c in "\"'":
+            frame.quote = c
+        if c != '"':
+            state.note(K.QUOTE_STYLE, i)
+        check_colon(state, match, match.end())
+        key, kinds = decode(raw, c)
+        for kind in kinds:
+            state.note(kind, i)
+        state.i = match.end()
+        return key
+    match = P.BARE_KEY_START.match(text, i, end)
+    if match is not None:
+        state.note(K.MISSING_QUOTE if match[2] else K.BARE_KEY, i)
+        check_colon(state, match, match.end())
+        frame.bare = frame.bare or not match[2]
+        state.i = match.end()
+        return match[1]
+    return MISSING
+
+
+def check_colon(state: State, match: Any, after: int) -> None:
+    if state.text[after - 1] != ":":
+        state.note(K.SEPARATOR, after - 1)
+
+
+def read_odd_key(state: State, frame: Frame, i: int) -> Any:
+    """Reads a quoted key that is long, doubled, or without a colon; a lone text makes the object a set."""
+    text, end = state.text, state.end
+    found = find_key_end(state, i)
+    if found is not None and not found.cut and not {K.MISSING_QUOTE, K.ESCAPE} & set(found.kinds):
+        colon = P.FOLLOWS_KEY.match(text, found.after, end)
+        strange = K.INNER_QUOTE in found.kinds and P.STRUCTURE.search(text, found.start, found.stop)
+        if colon is not None and found.stop - i < 400 and not strange:
+            state.i = colon.end()
+            key, kinds = decode(text[found.start : found.stop], text[i])
+            for kind in (*found.kinds, *kinds):
+                state.note(kind, i)
+            return key
+    lone = P.LONE_KEY.match(text, i, end)
+    if lone is None:
+        if P.CUT_KEY.match(text, i, end):
+            state.i = end
+            state.finish(cut=True)
+        return MISSING
+    state.i = lone.end()
+    following = text[state.i : state.i + 1]
+    if not following:
+        state.finish(cut=True)
+        return MISSING
+    if following in ",}":
+        if frame.value or P.KEY_AHEAD.match(text, state.i, end):
+            frame.value[decode(lone[1][1:-1], text[i])[0]] = None
+            frame.comma = False
+            state.note(K.MISSING_VALUE, i)
+        else:
+            state.i = i
+            state.turn_into_list(frame)
+        return SKIPPED
+    if P.STRUCTURE.search(lone[1]):
+        state.i = i
+        return MISSING
+    state.note(K.MISSING_COLON, state.i)
+    frame.colonless = True
+    return decode(lone[1][1:-1], text[i])[0]
+
+
+def find_key_end(state: State, i: int) -> Text | None:
+    """Where the quoted key at `i` ends; None when that takes too long to find out."""
+    allowance = Budget(100)
+    try:
+        return find_close(state.text, i, state.end, P.FOLLOWS_KEY.match, state.fits, "", allowance)
+    except BudgetSpent:
+        return None
+    finally:
+        state.budget.spend(100 - max(0, allowance.left))
