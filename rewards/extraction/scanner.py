@@ -86,6 +86,7 @@ class Scanner:
         self.previous = 0
         self.retries = 12
         self.escapes = 4
+        self.after_deep = False
         self.loose_fences = self.loose_members = 20
         self.strict_tries = 24
         tags = "<" in text or "[" in text or "◁" in text
@@ -204,6 +205,9 @@ class Scanner:
         """Reads the value whose bracket is at `start`; returns where to go on looking."""
         text = self.text
         self.budget.spend()
+        if self.after_deep and text[max(0, start - 8) : start].rstrip()[-1:] in (":", ",", "[", "{", "("):
+            # The inside of a value that was nested too deeply is no answer of its own.
+            return start + 1
         placeholder = _PLACEHOLDER.match(text, start)
         if placeholder is not None and text[start + 1] not in "}]" and not self.is_whole(start, placeholder.end()):
             return placeholder.end()
@@ -271,6 +275,7 @@ class Scanner:
             if strict is not None:
                 value, stop = strict
                 stray = _STRAY_CLOSER.match(text, stop, end) and "\n" in text[start:stop]
+                stray = stray or P.STRING_GOES_ON.match(text, stop, end)
                 if not stray and (P.REOPENED.match(text, stop, end) is None or not isinstance(value, dict)):
                     return Reading(value, start, stop, (), True, False)
             else:
@@ -283,6 +288,7 @@ class Scanner:
             if not state.too_deep:
                 return start + 1
             self.budget.spend(DEEP_COST)
+            self.after_deep = True
             return max(state.i, start + 1)
         return self.reread(state, reading)
 

@@ -140,9 +140,9 @@ class State:
         """Says whether the closing bracket at `at` may follow a string here."""
         c, stack = self.text[at], self.stack
         if stack[-1].closer == c and len(stack) == 1:
-            return True
+            return P.STRING_GOES_ON.match(self.text, at + 1, self.end) is None
         if not any(frame.closer == c for frame in stack[-64:]):
-            return False
+            return P.ONLY_CLOSERS.match(self.text, at + 1, self.end) is not None
         return P.AFTER_CLOSER.match(self.text, at + 1, self.end) is not None
 
     def pop(self) -> None:

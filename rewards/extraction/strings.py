@@ -85,7 +85,7 @@ def find_close(text: str, i: int, end: int, follows: Follows, fits: Fits, open_c
                 if quote not in "\"'" and text[q] in "\"'" and _closes_later(text, q, end, quote, follows, fits):
                     inner, at = inner + 1, q + 1
                     continue
-                return Text(i + 1, q, q + 1, (*kinds, RepairKind.INNER_QUOTE) if inner else kinds)
+                return _trim_doubled(text, i, q, at, kinds) if inner == 1 else _close_at(i, q, inner, kinds)
             if spare < 0:
                 spare = q
         if not opened:
@@ -100,6 +100,20 @@ def find_close(text: str, i: int, end: int, follows: Follows, fits: Fits, open_c
             opened += 1
         inner += 1
         at = q + 1
+
+
+def _close_at(i: int, q: int, inner: int, kinds: tuple[RepairKind, ...]) -> Text:
+    return Text(i + 1, q, q + 1, (*kinds, RepairKind.INNER_QUOTE) if inner else kinds)
+
+
+def _trim_doubled(text: str, i: int, q: int, after_inner: int, kinds: tuple[RepairKind, ...]) -> Text:
+    """A single inner quote next to either end is that end's quote typed twice, unless it may be an inch mark."""
+    kinds = (*kinds, RepairKind.INNER_QUOTE)
+    if after_inner == i + 2:
+        return Text(i + 2, q, q + 1, kinds)
+    if after_inner == q and not text[q - 2].isdigit():
+        return Text(i + 1, q - 1, q + 1, kinds)
+    return Text(i + 1, q, q + 1, kinds)
 
 
 def _closes_later(text: str, q: int, end: int, quote: str, follows: Follows, fits: Fits) -> bool:

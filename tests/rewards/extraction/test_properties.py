@@ -143,9 +143,43 @@ JSONISH = st.text(
 )
 PIECES = st.lists(
     st.sampled_from(
-        '{ } [ ] "a" : , 1 4,5 "x 1.234,56 <think> </think> ``` ```json\n // /* */ true nulo \\" \\ \' {{ }} ... R$ NaN \n'.split(
-            " "
-        )
+        [
+            "{",
+            "}",
+            "[",
+            "]",
+            '"a"',
+            ":",
+            ",",
+            "1",
+            "4,5",
+            '"x',
+            "1.234,56",
+            "<think>",
+            "</think>",
+            "```",
+            "```json\n",
+            "//",
+            "/*",
+            "*/",
+            "true",
+            "nulo",
+            '\\"',
+            "\\",
+            "'",
+            "{{",
+            "}}",
+            "...",
+            "R$",
+            "NaN",
+            "\n",
+            "“",
+            "(",
+            ")",
+            "Decimal(",
+            "final",
+            "&quot;",
+        ]
     ),
     max_size=30,
 ).map(" ".join)
