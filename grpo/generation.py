@@ -192,7 +192,7 @@ class Batch:
             if scores is not None:
                 scores_all[at, step] = scores
             ends = torch.isin(tokens, eos) & ~done
-            written[at[ends]] = step + 1
+            written[at] = torch.where(ends, step + 1, written[at])
             done |= ends
             if step + 1 == steps:
                 break

@@ -76,7 +76,6 @@ def read_bare_value(state: State, frame: Frame, key: Any, i: int) -> None:
         value, keep = read_cut(run)
         if keep:
             state.store(frame, key, value)
-            state.note(K.CUT, i)
         return
     if not run:
         state.note(K.MISSING_VALUE, i)
@@ -87,8 +86,8 @@ def read_bare_value(state: State, frame: Frame, key: Any, i: int) -> None:
         frame.value.extend(read_bare(piece)[0] for piece in run.split())
         return
     value, kind = read_bare(run)
-    if after > stop:
-        value, kind = (value, K.MISSING_QUOTE) if kind is not K.BARE_TEXT else (run, K.MISSING_QUOTE)
+    if after > stop and text[stop] in P.QUOTES:
+        value, kind = run, K.MISSING_QUOTE
     if kind is not None:
         state.note(kind, i)
     if frame.kind != "{" and isinstance(value, int | float) and not isinstance(value, bool):

@@ -30,6 +30,9 @@ _LISTS = frozenset(
 
 def resolve_call(name: str, arguments: Any, source: str) -> Any:
     """The value of `name(arguments)`: a number, an object, a list, the one argument, or the source text."""
+    if name.startswith("-"):
+        value = resolve_call(name[1:], arguments, source)
+        return -value if isinstance(value, int | float) else value
     last = name.rsplit(".", 1)[-1]
     if isinstance(arguments, dict):
         return arguments

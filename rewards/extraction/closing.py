@@ -65,8 +65,10 @@ def target_of(state: State, c: str, i: int) -> int:
     below = next((index for index in range(top - 1, max(-1, top - 64), -1) if stack[index].closer == c), -1)
     # Either an inner closer is missing or this one stands in its place: the brackets that follow tell which.
     remaining = closers_left(state, i + 1)
+    if remaining >= len(stack):
+        return -1
     if below < 0:
-        return -1 if remaining >= len(stack) or c == ")" else top
+        return -1 if c == ")" else top
     return top if remaining == top and remaining > below else below
 
 

@@ -44,6 +44,9 @@ def read_flat(state: State, content: str, place: int) -> list[Any]:
     at = place
     for index, part in enumerate(parts):
         run = part.strip()
+        if run.startswith(("...", "…")) or run.endswith(("...", "…")):
+            state.note(K.ELLIPSIS, at)
+            run = run.strip(".… \t\r\n")
         where, at = at, at + len(part) + 1
         if run.isdigit() and run.isascii() and (run[0] != "0" or run == "0") and len(run) < 300:
             values.append(int(run))
@@ -54,9 +57,6 @@ def read_flat(state: State, content: str, place: int) -> list[Any]:
             continue
         if not run:
             state.note(K.TRAILING_COMMA if index == len(parts) - 1 else K.EXTRA_COMMA, where)
-            continue
-        if run in ("...", "…"):
-            state.note(K.ELLIPSIS, where)
             continue
         value, kind = read_bare(run)
         if kind is K.BARE_TEXT and P.SPACED_NUMBERS.fullmatch(run):

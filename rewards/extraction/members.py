@@ -115,7 +115,7 @@ def resync(state: State, frame: Frame) -> None:
     if not frame.value and (c in "{[" or P.SET_ITEM.match(text, i, state.end)):
         state.turn_into_list(frame)
         return
-    if c == "{" and frame.comma and len(state.stack) > 1 and state.stack[-2].kind == "[":
+    if c == "{" and len(state.stack) > 1 and state.stack[-2].kind == "[":
         state.note(K.MISSING_CLOSER, i)
         state.pop()
         state.stack[-1].comma = True

@@ -62,7 +62,7 @@ COMMENT = re.compile(r"//[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)|\#[^\n]*+|<!--(
 ESCAPED_SPACE = re.compile(r"\\[nrt]")
 ELLIPSIS = re.compile(r"(?:\.{3,}+|…)(?:\s*+\([^()\n]{0,80}\))?+")
 QUOTED_KEY = re.compile(rf"({QUOTED}){COLON}")
-OPEN_QUOTED_KEY = re.compile(rf"[\"'“‘]([^\W\d][\w$@.\-]{{0,80}}){COLON}(?={_STRONG_VALUE})")
+OPEN_QUOTED_KEY = re.compile(rf"[\"'“‘]((?:[^\W\d]|[$@])[\w$@.:\-]{{0,80}}?){COLON}(?={_STRONG_VALUE})")
 BARE_KEY_START = re.compile(rf"({BARE_WORDS}|-?\d[\w.\-]{{0,40}}|\([^()\n]{{0,80}}\))([\"'”’]?){COLON}")
 KEY_WITH_VALUE = re.compile(rf"{QUOTED}{COLON}(?={_STRONG_VALUE})")
 FOLLOWS_KEY = re.compile(rf"{COLON}((?!))?")  # the empty group: no bracket to check
@@ -73,12 +73,14 @@ _REMARK = rf"\([^()\"\n]{{0,80}}\){W}(?:[,}}\]]|\n|\Z)"
 _MARKUP_END = r"```|~~~|'''|</"
 
 
+# A key that lost its colon or its closing quote.
+_HALF_KEY = rf"[\"'“‘](?:[^\W\d]|[$@])[\w$@.:\-]{{0,80}}(?:[\"'”’]{_STRONG_VALUE}|{W}:(?={_STRONG_VALUE}))"
 _CUT_QUOTED = r"(?:\"(?:[^\"\\\n]|\\.){0,300}+\\?|'(?:[^'\\\n]|\\.){0,300}+\\?|[“‘„«`][^“”‘’»`\n]{0,300}+)"
 _MISQUOTED = rf"[\"'“‘][^\"'“”‘’\n:,{{}}]{{1,80}}[\"'“”‘’]{COLON}"
 
 
 def _after_member(bare: str) -> str:
-    return rf"\Z|[}}\]]|{QUOTED}(?:{COLON}|{W}\Z)|{_CUT_QUOTED}\Z|{_MISQUOTED}|{bare}|,|{_COMMENT}|{_MARKUP_END}"
+    return rf"\Z|[}}\]]|{QUOTED}(?:{COLON}|{W}\Z)|{_HALF_KEY}|{_CUT_QUOTED}\Z|{_MISQUOTED}|{bare}|,|{_COMMENT}|{_MARKUP_END}"
 
 
 _STRICT_BARE = rf"(?:{BARE_KEY}|-?\d{{1,20}}{W}:)(?={_STRONG_VALUE})"
@@ -89,7 +91,7 @@ def _follows_member(bare: str) -> re.Pattern[str]:
     return re.compile(
         rf"{W}(?:\Z|[,;，、]{W}(?:{_after_member(bare)}|\{{{W}{QUOTED}{COLON})|([}}\])])|{QUOTED}{COLON}"
         rf"|(?<=\s)[^\W\d]\w{{0,60}}[\"'”’]{COLON}"
-        rf"|//|/\*|(?<=\s)\#|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}{bare}"
+        rf"|//|/\*|(?<=\s)(?:\#|\.\.\.|…)|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}{bare}"
     )
 
 
@@ -98,7 +100,7 @@ FOLLOWS_MEMBER = _follows_member(_STRICT_BARE)
 FOLLOWS_BARE_MEMBER = _follows_member(_LENIENT_BARE)
 FOLLOWS_ELEMENT = re.compile(
     rf"{W}(?:\Z|[,;，、]{W}(?:\Z|[\]}})]|[\"'“„«‘`]|[-+0-9\[{{(]|{_LITERAL_WORD}|[\w\-]{{1,40}}{W}(?:[,\]]|\Z)|,|{_COMMENT}|{_MARKUP_END})"
-    rf"|([}}\])])|(?<=\s){QUOTED}{W}(?:[,\])}}\"'“]|\Z)|//|/\*|(?<=\s)\#|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}(?:[\[{{]|(?:{QUOTED}|-?[0-9][\w.]*+|{_LITERAL_WORD})(?:[ \t\r]*+\n|\Z))"
+    rf"|([}}\])])|(?<=\s){QUOTED}{W}(?:[,\])}}\"'“]|\Z)|//|/\*|(?<=\s)(?:\#|\.\.\.|…)|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}(?:[\[{{]|{QUOTED}{COLON}|(?:{QUOTED}|-?[0-9][\w.]*+|{_LITERAL_WORD})(?:[ \t\r]*+\n|\Z))|\"(?=\w)[^\"\n]{{1,80}}\"{W}[,\]]"
 )
 AFTER_CLOSER = re.compile(rf"{W}(?:[,;}}\])]|\Z|[\"'“`<\\]|(?<=\n)|//|/\*|\#)")
 # Where a bare value inside an object ends at a comma.
@@ -109,7 +111,7 @@ FLAT = re.compile(r"\[([^\[\]{}()\"'“”‘’«»`#/<]*+)\]")
 FLAT_TUPLE = re.compile(rf"\(([^\[\]{{}}()\"'“”‘’«»`#/<]*+)\)(?={W}(?:[,;}}\])]|\Z))")
 TUPLE_START = re.compile(rf"\({W}(?:[\"'\[{{(]|\)|(?:-?\d[\w.]*+|{_LITERAL_WORD}){W},)")
 CALL = re.compile(
-    rf"([A-Za-z_][\w.]{{0,60}})\({W}(?=[\"'\[{{(\d\-)]|[A-Za-z_]\w{{0,60}}=|(?:None|True|False|nan)\b|<class )"
+    rf"(-?[A-Za-z_][\w.]{{0,60}})\({W}(?=[\"'\[{{(\d\-)]|[A-Za-z_]\w{{0,60}}=|(?:None|True|False|nan)\b|<class )"
 )
 PREFIXED_STRING = re.compile(r"(?:[rbfuRBFU]{1,2}|@)(?=[\"'])")
 SPLIT_SCALAR = re.compile(
@@ -118,7 +120,7 @@ SPLIT_SCALAR = re.compile(
 RESYNC = re.compile(
     rf"[^{{\[\n]{{0,200}}?(?:,(?={W}(?:{QUOTED}{COLON}|{_STRICT_BARE}))|(?=[}}\]]){W}|\n(?={W}{QUOTED}{COLON}))"
 )
-REOPENED = re.compile(rf"{W},{W}(?={QUOTED}{COLON})")
+REOPENED = re.compile(rf"{W}(?:,{W}(?={QUOTED}{COLON})|(?={QUOTED}{COLON}{_STRONG_VALUE}))")
 MISMATCHED_CLOSE = re.compile(rf"[\"'“”’]{W}(?:,{W}{QUOTED}{COLON}(?={_STRONG_VALUE})|[}}\]]{W}(?:[,}}\]]|\Z))")
 QUOTE_MARK = re.compile(r">[ \t]?")
 LONE_KEY = re.compile(rf"({QUOTED}){W}")
@@ -136,7 +138,7 @@ COMMAS = re.compile(r"(?:[ \t\r\n]*+,){2,}+|")
 PLAIN_DECIMAL = re.compile(r"-?[0-9]++,[0-9]++")
 MISQUOTED_KEY = re.compile(rf"[\"'“‘]([^\"'“”‘’\n:,{{}}]{{1,80}})[\"'“”‘’]{COLON}")
 INNER_COLON = re.compile(r"[\"'“”‘’]\s*+:")
-STRUCTURE = re.compile(r"[,:{}\[\]\n]")
+STRUCTURE = re.compile(r"[,{}\[\]\n]|:(?!\w)")
 FENCE = re.compile(r"```|~~~|'''")
 NEXT_ELEMENT = re.compile(rf"([\"'])[^\"'\n]{{0,160}}+\1{W}[,\]]")
 COLONS = re.compile(rf":(?:{W}:)*+")
@@ -144,3 +146,4 @@ ESCAPED_QUOTED = re.compile(r'\\"([^"\\\n]*+)\\"')
 SOUND_SCALAR = re.compile(r"-?[0-9]++(?:[.,][0-9]++)*+|true|false|null|True|False|None")
 ONLY_CLOSERS = re.compile(r"[\s}\])]*+\Z")
 STRING_GOES_ON = re.compile(rf"[\"'][^\"'\n]{{0,300}}[\"']{W},{W}{QUOTED}{COLON}")
+MISTYPED_CLOSER = re.compile(rf"{W}(?:,{W}{QUOTED}{COLON}|[}}\]]{W}(?:[,}}\]]|\Z))")

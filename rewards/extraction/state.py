@@ -142,7 +142,8 @@ class State:
         if stack[-1].closer == c and len(stack) == 1:
             return P.STRING_GOES_ON.match(self.text, at + 1, self.end) is None
         if not any(frame.closer == c for frame in stack[-64:]):
-            return P.ONLY_CLOSERS.match(self.text, at + 1, self.end) is not None
+            after = P.ONLY_CLOSERS.match(self.text, at + 1, self.end) or P.MISTYPED_CLOSER.match(self.text, at + 1, self.end)
+            return c != ")" and after is not None
         return P.AFTER_CLOSER.match(self.text, at + 1, self.end) is not None
 
     def pop(self) -> None:

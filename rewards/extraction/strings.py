@@ -161,7 +161,14 @@ def _missing_close(text: str, start: int, q: int, end: int, follows: Follows) ->
         return -1
     while before > start and text[before - 1] in " \t\r\n":
         before -= 1
-    return before - 1 if before > start and text[before - 1] == "," else before
+    if before > start and text[before - 1] == ",":
+        before -= 1
+    while before > start and text[before - 1] in "}]":
+        closer = text[before - 1]
+        if text.count(closer, start, before) <= text.count("{" if closer == "}" else "[", start, before):
+            break
+        before -= 1
+    return before
 
 
 def _is_next_element(text: str, start: int, q: int, end: int, follows: Follows) -> bool:

@@ -1,0 +1,198 @@
+"""The whole line as a user starts it: `python -m grpo.run`, with a policy that barely learns so that it takes seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+SMALL = (
+    "data.shop.train_rows=60", "data.shop.held_out_rows=20", "data.shop.warmup_rows=120",
+    "model.embedded.layers=1", "model.embedded.hidden_size=32", "model.embedded.intermediate_size=32",
+    "model.embedded.heads=2", "model.embedded.kv_heads=1", "model.embedded.vocabulary=400",
+    "sft_warmup.max_steps=3", "grpo.max_steps=4", "grpo.prompts_per_step=2", "grpo.num_generations=4",
+    "grpo.max_completion_length=16", "evaluation.max_completion_length=16", "grpo.save_every_steps=2",
+    "grpo.log_completions_every=2", "evaluation.every_steps=2", "threads=1",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """A cache and a working directory of their own, and no key of anybody's."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
+    home = tmp_path_factory.mktemp("home")
+    return {**kept, "RECOMPENSA_CACHE": str(home / "cache"), "HOME": str(home), "OMP_NUM_THREADS": "1"}
+
+
+def command(*arguments: str, settings=SMALL) -> list[str]:
+    return [sys.executable, "-m", "grpo.run", *arguments, *(part for each in settings for part in ("--set", each))]
+
+
+def start(environment, directory: Path, *arguments: str, settings=SMALL) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command("--config", "v4_1.yaml", "--profile", "embedded", "--run-dir", str(directory), *arguments, settings=settings),
+        env=environment, capture_output=True, text=True, cwd=environment["HOME"],
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(environment, tmp_path_factory):
+    """A run from start to report."""
+    directory = tmp_path_factory.mktemp("runs") / "whole"
+    done = start(environment, directory)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return directory, done.stdout
+
+
+def test_run_when_it_ends_then_every_file_is_there(finished):
+    """All that the architecture promises of a run directory is written, and nothing half-written is left."""
+    directory, shown = finished
+    for name in (
+        "config.json", "plan.json", "audit.json", "environment.json", "metrics.jsonl", "timings.jsonl", "decision.json",
+        "report.html", "report.md", "status.json", "eval/before.jsonl", "eval/warmup.jsonl", "eval/step-000002.jsonl",
+        "eval/final.jsonl", "completions/step-000002.jsonl", "completions/step-000004.jsonl", "sft/model.safetensors",
+    ):  # fmt: skip
+        assert (directory / name).is_file(), name
+    assert not list(directory.rglob("*.partial"))
+    assert json.loads((directory / "status.json").read_text())["finished"] is True
+    assert str(directory / "report.html") in shown.splitlines()[-1]
+
+
+def test_run_when_it_ends_then_metrics_have_the_promised_rows(finished):
+    """Evaluations before, after the warm-up, on the way and at the end, and one training row a step under TRL's names."""
+    directory, _ = finished
+    rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    evaluations = [(row["stage"], row["step"]) for row in rows if "eval/mean_reward" in row]
+    assert evaluations == [("before", 0), ("warmup", 0), ("train", 2), ("final", 4)]
+    training = [row for row in rows if "reward" in row]
+    assert [row["step"] for row in training] == [1, 2, 3, 4]
+    for key in ("loss", "grad_norm", "learning_rate", "reward_std", "frac_reward_zero_std", "completions/clipped_ratio"):
+        assert key in training[0], key
+    for row in rows:
+        if "eval/mean_reward" in row:
+            assert row["eval/mean_reward_n"] == 20
+            assert row["eval/mean_reward_low"] <= row["eval/mean_reward"] <= row["eval/mean_reward_high"]
+
+
+def test_run_when_rewards_are_stored_then_means_follow_from_them(finished):
+    """The evaluation's mean is the mean of the stored rewards: it is computed from our own rows."""
+    directory, _ = finished
+    stored = [json.loads(line) for line in (directory / "eval" / "final.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    final = next(row for row in rows if row["stage"] == "final")
+    assert final["eval/mean_reward"] == pytest.approx(sum(row["reward"] for row in stored) / len(stored))
+    assert all(score["version"] for row in stored for score in row["scores"].values())
+
+
+def test_run_when_settings_are_recorded_then_they_are_those_in_force(finished):
+    """environment.json holds TRL's arguments as they were used."""
+    directory, _ = finished
+    recorded = json.loads((directory / "environment.json").read_text())["settings"]
+    assert recorded["grpo"]["loss_type"] == "dr_grpo"
+    assert recorded["grpo"]["beta"] == 0.0
+    assert recorded["grpo"]["scale_rewards"] == "none"
+    assert recorded["grpo"]["bf16"] is False
+    assert recorded["changed_by_libraries"] == []
+
+
+def test_run_when_started_twice_with_one_seed_then_metrics_are_the_same_bytes(finished, environment, tmp_path):
+    """Same seed, same machine, same result."""
+    directory, _ = finished
+    again = start(environment, tmp_path / "again")
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert (tmp_path / "again" / "metrics.jsonl").read_bytes() == (directory / "metrics.jsonl").read_bytes()
+
+
+def test_run_when_interrupted_and_resumed_then_it_ends_as_if_it_had_not_been(finished, environment, tmp_path):
+    """Ctrl-C leaves a checkpoint, says how to go on and exits with 75; the resumed run has the same metrics."""
+    whole, _ = finished
+    directory = tmp_path / "interrupted"
+    arguments = ("--config", "v4_1.yaml", "--profile", "embedded", "--run-dir", str(directory))
+    process = subprocess.Popen(
+        command(*arguments), env=environment, cwd=environment["HOME"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )  # fmt: skip
+    metrics = directory / "metrics.jsonl"
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and not (metrics.is_file() and b'"reward":' in metrics.read_bytes()):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    shown, _ = process.communicate(timeout=240)
+    if process.returncode == 0:
+        pytest.skip("the run was over before the signal came")
+    assert process.returncode == 75, shown[-3000:]
+    assert f"--resume {directory}" in shown
+    resumed = subprocess.run(
+        command("--resume", str(directory), settings=()), env=environment, capture_output=True, text=True
+    )
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    assert metrics.read_bytes() == (whole / "metrics.jsonl").read_bytes()
+    assert (directory / "eval" / "final.jsonl").read_bytes() == (whole / "eval" / "final.jsonl").read_bytes()
+
+
+def test_run_when_the_directory_exists_then_one_line_and_exit_2(finished, environment):
+    """A run is never written over another."""
+    directory, _ = finished
+    before = sorted(directory.rglob("*"))
+    refused = start(environment, directory)
+    assert refused.returncode == 2
+    assert "exists already" in refused.stderr and "Traceback" not in refused.stderr
+    assert sorted(directory.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (("grpo.learning_rte=1",), "did you mean learning_rate?"),
+        (("grpo.max_steps=many",), "grpo.max_steps"),
+        (("rewards.plugins=[no_such_module]",), "no_such_module"),
+        (("rewards.functions=[{name: extraktion}]",), "extraction"),
+        (("data.source=files", "data.train=nowhere.jsonl", "data.held_out=nowhere_either.jsonl"), "nowhere_either.jsonl"),
+        (("data.max_prompt_tokens=10",), "prompt"),
+        (("grpo.prompts_per_step=4000",), "generation batch"),
+    ],
+)
+def test_run_when_input_is_bad_then_one_line_exit_2_and_nothing_written(environment, tmp_path, settings, said):
+    """A user's mistake costs a line and no GPU time."""
+    refused = start(environment, tmp_path / "run", settings=(*SMALL, *settings))
+    assert refused.returncode == 2, refused.stdout[-2000:] + refused.stderr[-2000:]
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_dry_run_when_asked_then_plan_and_preflight_and_nothing_written(environment, tmp_path):
+    """--dry-run passes, writes nothing and imports no torch."""
+    shown = start(environment, tmp_path / "run", "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert "dry run" in shown.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_dry_run_when_traced_then_torch_is_not_imported(environment, tmp_path):
+    """The plan starts on a laptop without torch."""
+    code = "import sys; from grpo.run import main; code = main(sys.argv[1:]); assert 'torch' not in sys.modules; sys.exit(code)"
+    arguments = command("--config", "v4_1.yaml", "--profile", "embedded", "--dry-run")[3:]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_gpu_profile_when_there_is_no_gpu_then_one_line_and_exit_2(environment, tmp_path):
+    """A missing device is refused before anything is spent."""
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    refused = subprocess.run(
+        command("--config", "v4_1.yaml", "--profile", "gpu", "--run-dir", str(tmp_path / "run"), settings=()),
+        env=environment, capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert refused.returncode == 2, refused.stdout + refused.stderr
+    assert "no CUDA device" in refused.stderr and "Traceback" not in refused.stderr
+    assert not (tmp_path / "run").exists()
