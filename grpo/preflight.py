@@ -1,48 +1,57 @@
-"""What must hold before anything is spent: rows fit their rewards, gold answers score the maximum, nothing leaks."""
+"""What must hold before anything is spent: the audit of the rows with the very rewards of the run."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from grpo.config import RunConfig
 from grpo.inputs import Inputs
+from rewards.audit import audit_rows
 from rewards.errors import UserError
-from rewards.scoring import RewardHost, gold_self_test
-
-SHOWN = 5  # failing rows named in one message; the rest is counted
+from rewards.scoring import RewardHost
 
 
 def run_preflight(config: RunConfig, inputs: Inputs, host: RewardHost) -> dict[str, Any]:
-    """Audit the rows with the very rewards of the run; returns the audit, raises `UserError` when the run would be wasted.
+    """Audit the rows; returns the audit for audit.json, raises `UserError` when the run would be wasted.
 
     Every reference of the training and held-out rows is scored as if the policy had written it. A function that judges
     content must give it the maximum: a scorer that marks the right answer down has no business training anything.
+    `warnings` of the audit are for the user to read; fields named under `masked` were put into the options of the host's
+    functions.
     """
-    rows = [*inputs.train, *inputs.held_out]
-    problems = []
-    failures = gold_self_test(host, [row for row in rows if row.reference is not None])
-    by_function = Counter(failure.function for failure in failures)
-    for function, count in sorted(by_function.items()):
-        first = [f for f in failures if f.function == function][:SHOWN]
-        problems += [f"gold self-test: {failure}" for failure in first]
-        if count > len(first):
-            problems.append(f"gold self-test: {function}: {count - len(first)} more references fail")
-    tasks = Counter(row.task for row in inputs.train)
-    for task in sorted({row.task for row in rows}):
-        if not host.functions_for(task):
-            problems.append(f"task {task}: no reward function applies to it; add one to rewards.functions")
-    missing = sorted({row.task for row in inputs.held_out} - tasks.keys())
-    audit = {
-        "references": len(rows),
-        "without_reference": sum(row.reference is None for row in rows),
-        "gold_failures": [{"id": f.example_id, "function": f.function, "value": f.value, "reason": f.reason} for f in failures],
-        "reward_versions": host.versions(),
-        "train_tasks": dict(sorted(tasks.items())),
-        "held_out_tasks": dict(sorted(Counter(row.task for row in inputs.held_out).items())),
-        "held_out_only_tasks": missing,
-        "passed": not problems,
-    }
-    if problems:
-        raise UserError(problems)
-    return audit
+    audit = audit_rows(host, inputs.train, inputs.held_out)
+    if not audit.passed:
+        raise UserError(list(audit.errors))
+    return audit.to_json()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The audit of a configuration alone: `python -m rewards audit --config` comes here. 0 passed, 2 a run would be wasted."""
+    import argparse
+    import sys
+
+    from grpo.config import load_config
+    from grpo.device import resolve_profile
+    from grpo.inputs import load_inputs
+    from rewards.commands.audit import report_audit
+    from rewards.config import build_host
+
+    parser = argparse.ArgumentParser(prog="python -m grpo.preflight", description=__doc__)
+    parser.add_argument("--config", required=True, help="a YAML file, or the name of a shipped one (v4_1.yaml)")
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--profile", choices=("auto", "gpu", "embedded"), default="auto")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    options = parser.parse_args(arguments)
+    try:
+        profile, _ = resolve_profile(options.profile)
+        config = load_config(options.config, options.overrides, profile)
+        inputs = load_inputs(config)
+        with build_host(config.rewards) as host:
+            return report_audit(audit_rows(host, inputs.train, inputs.held_out), as_json=options.json)
+    except UserError as error:
+        print("\n".join(f"error: {line}" for line in error.problems), file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -27,12 +27,15 @@ from rewards.types import RewardFunction
 
 OWN_DISTRIBUTION = "recompensa"
 BUILT_INS = (
+    "rewards.functions.contrastive",
     "rewards.functions.extraction",
     "rewards.functions.field_f1",
     "rewards.functions.insights",
     "rewards.functions.json_valid",
     "rewards.functions.push",
     "rewards.functions.sql_qa",
+    "rewards.functions.text_overlap",
+    "rewards.functions.tool_call",
 )
 HOOK = "register_rewards"
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")

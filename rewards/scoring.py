@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import math
-import time
+import threading
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from numbers import Real
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
+from rewards.calls import call, is_async, wait_for
 from rewards.errors import RewardBudgetExceeded, UserError
-from rewards.types import Completion, Example, RewardFunction, Score
+from rewards.gold import GoldFailure, gold_self_test
+from rewards.types import Completion, Example, RewardFunction
+from rewards.verdicts import Outcome, ScoredCompletion, describe_fault, make_unscored
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from rewards.worker import Worker
 
-_ROUNDING = 1e-9
-"""A weighted mean of parts may miss 0 or 1 by this much."""
+__all__ = [
+    "GoldFailure", "Outcome", "RewardHost", "ScoredCompletion", "WeightedFunction", "gold_self_test", "repair_kinds",
+]  # fmt: skip
 
-_UNREAD: Mapping[str, float] = {}
+UNDER_WAY = 16
+"""Completions of an asynchronous function that are under way together."""
+
+Pair = tuple[Example, Completion]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,42 +47,6 @@ class WeightedFunction:
         return not tasks or task in tasks
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one function said of one completion; `status` is `value`, `unscored` or `error`."""
-
-    function: str
-    version: str
-    status: str
-    value: float | None
-    reason: str = ""
-    parts: Mapping[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredCompletion:
-    """A completion with one outcome a function, in the host's order, and their weighted mean, None when none gave a value."""
-
-    example: Example
-    completion: Completion
-    outcomes: tuple[Outcome, ...]
-    reward: float | None
-
-
-class GoldFailure(NamedTuple):
-    """A reference that does not reach the maximum of a function, or, with value None, a row that the function cannot use."""
-
-    example_id: str
-    function: str
-    value: float | None
-    reason: str
-
-    def __str__(self) -> str:
-        scored = "" if self.value is None else f"its reference scores {self.value:.4f}, not 1: "
-        return f"example '{self.example_id}', reward '{self.function}': {scored}{self.reason}"
-
-
 @dataclass(slots=True)
 class _Tally:
     values: int = 0
@@ -84,23 +55,62 @@ class _Tally:
     faults: Counter = field(default_factory=Counter)
     seconds: float = 0.0
     slowest_seconds: float = 0.0
+    errors: int = 0
     last_fault: tuple[str, str] = ("", "")
-
-    @property
-    def errors(self) -> int:
-        return sum(self.faults.values())
 
     @property
     def scores(self) -> int:
         return self.values + self.errors
 
+    def count(self, outcome: Outcome, example: Example) -> None:
+        if outcome.status == "unscored":
+            self.unscored += 1
+            return
+        self.seconds += outcome.seconds
+        if outcome.seconds > self.slowest_seconds:
+            self.slowest_seconds = outcome.seconds
+        if outcome.value is not None:
+            self.values += 1
+            self.total += outcome.value
+        else:
+            self.errors += 1
+            self.faults[outcome.reason.partition(":")[0]] += 1
+            self.last_fault = (example.id, outcome.reason)
+
+
+class _Batch:
+    """The pairs of one call, their outcomes by function, and how far each function still has to go."""
+
+    def __init__(self, pairs: Sequence[Pair], functions: int):
+        self.pairs = pairs
+        self.columns: list[list[Outcome]] = [[] for _ in range(functions)]
+        self.end = len(pairs)
+        self.faults: list[tuple[int, int, RewardBudgetExceeded]] = []
+        self.broken: list[BaseException] = []
+        self.cancelled = False
+        self._lock = threading.Lock()
+
+    def stop_after(self, place: int, column: int, fault: RewardBudgetExceeded) -> None:
+        """Everything up to `place` is still scored by every function, nothing behind it."""
+        with self._lock:
+            self.faults.append((place, column, fault))
+            self.end = min(self.end, place + 1)
+
+    def cancel(self, error: BaseException | None = None) -> None:
+        with self._lock:
+            self.cancelled = True
+            self.end = 0
+            if error is not None:
+                self.broken.append(error)
+
 
 class RewardHost:
     """Scores completions with every function that applies, in order; use as a context manager or call `close`.
 
-    A bare RewardFunction has weight 1 and is called in this process. `timeout_seconds` bounds one call of an isolated
-    function. Once a function has given `error_budget_minimum` scores, more than the share `error_budget` of faults
-    among them raises RewardBudgetExceeded.
+    A bare RewardFunction has weight 1 and is called in this process. Isolated and asynchronous functions overlap each
+    other and those in this process. `timeout_seconds` bounds one call of an isolated or asynchronous function. Once a
+    function has given `error_budget_minimum` scores, more than the share `error_budget` of faults among them raises
+    RewardBudgetExceeded; its attribute `scored` holds the completions of the batch up to that point.
     """
 
     def __init__(
@@ -122,6 +132,9 @@ class RewardHost:
         self._tallies = {name: _Tally() for name in self.names()}
         self._workers: dict[str, Worker] = {}
         self._finalizer = weakref.finalize(self, _close_workers, self._workers)
+        self._turn = threading.Lock()
+        self._open: set[_Batch] = set()
+        self._background: ThreadPoolExecutor | None = None
 
     def names(self) -> list[str]:
         return [entry.function.name for entry in self.functions]
@@ -133,33 +146,41 @@ class RewardHost:
         """The functions that apply to a task, none when a task would go unrewarded."""
         return [entry for entry in self.functions if entry.applies_to(task)]
 
-    def score(self, pairs: Sequence[tuple[Example, Completion]]) -> list[ScoredCompletion]:
+    def score(self, pairs: Sequence[Pair]) -> list[ScoredCompletion]:
         """Score each pair, results in the order given; raises RewardBudgetExceeded, and nothing for a bad completion."""
-        return [self._score_one(example, completion) for example, completion in pairs]
+        return self._score_in_turn(self._open_batch(pairs))
+
+    def submit(self, pairs: Sequence[Pair]) -> Future[list[ScoredCompletion]]:
+        """Score the pairs beside what the caller does next, such as generating the next chunk.
+
+        `result()` of what comes back gives or raises what `score` would. Chunks are scored in the order they came in.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        if self._background is None:
+            self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rewards")
+        return self._background.submit(self._score_in_turn, self._open_batch(pairs))
 
     def judge(self, entry: WeightedFunction, example: Example, completion: Completion) -> Outcome:
         """One function's outcome, without counting it."""
-        function = entry.function
-        if not entry.applies_to(example.task):
-            return _outcome(function, "unscored", reason=f"not for task '{example.task}'")
-        started = time.perf_counter()
-        try:
-            if entry.isolated:
-                score = self._worker(entry).call(example, completion, self.timeout_seconds)
-            else:
-                score = function(example, completion)
-            outcome = _read_score(function, score)
-        except Exception as error:  # a plugin's fault is data for the budget, never the end of a batch
-            kind = getattr(error, "kind", None) or type(error).__name__
-            message = " ".join(str(error).split())[:300]
-            outcome = _outcome(function, "error", reason=f"{kind}: {message}" if message else kind)
-        return _outcome(
-            function,
-            outcome.status,
-            outcome.value,
-            outcome.reason,
-            outcome.parts,
-            time.perf_counter() - started,
+        return next(self._judge_each(entry, [(example, completion)]))
+
+    def judge_many(self, entry: WeightedFunction, pairs: Sequence[Pair]) -> list[Outcome]:
+        """One function's outcomes, in order, without counting them."""
+        return list(self._judge_each(entry, pairs))
+
+    def replace_function(self, function: RewardFunction) -> None:
+        """Put the same function with other options in its place; only before anything was scored.
+
+        Raises ValueError when there is none of its name, or scores of it are counted already.
+        """
+        name = function.name
+        if name not in self._tallies or self._tallies[name] != _Tally():
+            raise ValueError(f"'{name}' is not in the host, or has scored already")
+        if name in self._workers:
+            self._workers.pop(name).close()
+        self.functions = tuple(
+            replace(entry, function=function) if entry.function.name == name else entry for entry in self.functions
         )
 
     def report(self) -> dict[str, dict[str, Any]]:
@@ -186,9 +207,12 @@ class RewardHost:
         return report
 
     def to_record(self, scored: ScoredCompletion) -> dict[str, Any]:
-        """The stored-completion row; `step`, `stage`, `group` and `advantage` are the caller's to add."""
+        """The stored-completion row; `step`, `stage`, `group` and `advantage` are the caller's to add.
+
+        `columns` holds the row's further columns, where it has any: other rewards can then score the row again.
+        """
         example, completion = scored.example, scored.completion
-        return {
+        record = {
             "id": example.id,
             "task": example.task,
             "prompt": [dict(message) for message in example.prompt],
@@ -208,9 +232,18 @@ class RewardHost:
             },
             "repairs": repair_kinds(completion),
         }
+        return {**record, "columns": dict(example.columns)} if example.columns else record
 
     def close(self) -> None:
-        """End the worker processes; a later score starts them again."""
+        """Give up what is under way (its `result()` raises CancelledError) and end the worker processes.
+
+        A later score starts them again.
+        """
+        for batch in list(self._open):
+            batch.cancel()
+        background, self._background = self._background, None
+        if background is not None:
+            background.shutdown(wait=True, cancel_futures=True)
         _close_workers(self._workers)
 
     def __enter__(self) -> RewardHost:
@@ -219,42 +252,132 @@ class RewardHost:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _score_one(self, example: Example, completion: Completion) -> ScoredCompletion:
-        outcomes = []
+    def _open_batch(self, pairs: Sequence[Pair]) -> _Batch:
+        batch = _Batch(list(pairs), len(self.functions))
+        self._open.add(batch)
+        return batch
+
+    def _score_in_turn(self, batch: _Batch) -> list[ScoredCompletion]:
+        try:
+            with self._turn:
+                self._fill(batch)
+        finally:
+            self._open.discard(batch)
+        if batch.broken:
+            raise batch.broken[0]
+        if batch.cancelled:
+            from concurrent.futures import CancelledError
+
+            raise CancelledError("the reward host was closed")
+        scored = [self._assemble(batch, place) for place in range(batch.end)]
+        if batch.faults:
+            *_, fault = min(batch.faults, key=lambda found: found[:2])
+            fault.scored = scored
+            raise fault
+        return scored
+
+    def _fill(self, batch: _Batch) -> None:
+        beside = [at for at, entry in enumerate(self.functions) if entry.isolated or is_async(entry.function)]
+        here = [at for at in range(len(self.functions)) if at not in beside]
+        threads = [threading.Thread(target=self._fill_beside, args=(batch, at), daemon=True) for at in beside]
+        for thread in threads:
+            thread.start()
+        try:
+            self._fill_here(batch, here)
+            for thread in threads:
+                thread.join()
+        except BaseException as error:
+            batch.cancel(error)
+            for thread in threads:
+                thread.join()
+
+    def _fill_here(self, batch: _Batch, columns: Sequence[int]) -> None:
+        """Row by row, so that what one function reads out of a completion is at hand for the next."""
+        entries = [(at, self.functions[at], batch.columns[at]) for at in columns]
+        for place, (example, completion) in enumerate(batch.pairs):
+            if place >= batch.end:
+                return
+            for at, entry, column in entries:
+                outcome = self._judge_here(entry, example, completion)
+                column.append(outcome)
+                self._count(batch, place, at, outcome)
+
+    def _fill_beside(self, batch: _Batch, at: int) -> None:
+        try:
+            chunk = UNDER_WAY if is_async(self.functions[at].function) else 1
+            for start in range(0, len(batch.pairs), chunk):
+                for outcome in self._judge_each(self.functions[at], batch.pairs[start : start + chunk]):
+                    place = len(batch.columns[at])
+                    if place >= batch.end:
+                        return
+                    batch.columns[at].append(outcome)
+                    self._count(batch, place, at, outcome)
+        except BaseException as error:  # a fault of this host, not of a function: the caller must see it
+            batch.cancel(error)
+
+    def _judge_here(self, entry: WeightedFunction, example: Example, completion: Completion) -> Outcome:
+        if not entry.applies_to(example.task):
+            return make_unscored(entry.function, f"not for task '{example.task}'")
+        return call(entry.function, example, completion)
+
+    def _judge_each(self, entry: WeightedFunction, pairs: Sequence[Pair]) -> Iterator[Outcome]:
+        """One outcome a pair, in order, wherever the function lives."""
+        if not (entry.isolated or is_async(entry.function)):
+            yield from (self._judge_here(entry, *pair) for pair in pairs)
+            return
+        applies = [entry.applies_to(example.task) for example, _ in pairs]
+        answers = self._ask(entry, [pair for pair, wanted in zip(pairs, applies, strict=True) if wanted])
+        for (example, _), wanted in zip(pairs, applies, strict=True):
+            yield next(answers) if wanted else make_unscored(entry.function, f"not for task '{example.task}'")
+
+    def _ask(self, entry: WeightedFunction, pairs: Sequence[Pair]) -> Iterator[Outcome]:
+        """Outcomes of an isolated or asynchronous function that applies to all the pairs."""
+        together = is_async(entry.function)
+        for start in range(0, len(pairs), UNDER_WAY if together else 1):
+            chunk = pairs[start : start + (UNDER_WAY if together else 1)]
+            if not entry.isolated:
+                yield from wait_for(entry.function, chunk, self.timeout_seconds)
+                continue
+            try:
+                answers = self._worker(entry).call(chunk, self.timeout_seconds)
+            except Exception as error:
+                yield from (describe_fault(entry.function, error) for _ in chunk)
+                continue
+            for (_, completion), answer in zip(chunk, answers, strict=True):
+                if answer.read_json:
+                    # What its process read is read here too: the stored row names the repairs.
+                    _ = completion.extraction
+                yield answer.outcome
+
+    def _assemble(self, batch: _Batch, place: int) -> ScoredCompletion:
+        outcomes = tuple(column[place] for column in batch.columns)
         weighted = weights = 0.0
-        for entry in self.functions:
-            outcome = self.judge(entry, example, completion)
-            outcomes.append(outcome)
+        for entry, outcome in zip(self.functions, outcomes, strict=True):
             if outcome.value is not None:
                 weighted += entry.weight * outcome.value
                 weights += entry.weight
-            self._count(entry, outcome, example)
-        return ScoredCompletion(example, completion, tuple(outcomes), weighted / weights if weights else None)
+        return ScoredCompletion(*batch.pairs[place], outcomes, weighted / weights if weights else None)
 
-    def _count(self, entry: WeightedFunction, outcome: Outcome, example: Example) -> None:
+    def _count(self, batch: _Batch, place: int, at: int, outcome: Outcome) -> None:
+        """Add to the function's tally; past its budget the batch ends here."""
         tally = self._tallies[outcome.function]
-        if outcome.status == "unscored":
-            tally.unscored += 1
+        tally.count(outcome, batch.pairs[place][0])
+        if not tally.errors or outcome.status == "unscored":
             return
-        tally.seconds += outcome.seconds
-        tally.slowest_seconds = max(tally.slowest_seconds, outcome.seconds)
-        if outcome.value is not None:
-            tally.values += 1
-            tally.total += outcome.value
-        else:
-            tally.faults[outcome.reason.partition(":")[0]] += 1
-            tally.last_fault = (example.id, outcome.reason)
-        if tally.scores >= self.error_budget_minimum and tally.errors > self.error_budget * tally.scores:
-            example_id, reason = tally.last_fault
-            raise RewardBudgetExceeded(
-                f"reward '{outcome.function}' version {outcome.version}"
-                + (f" of plugin '{entry.plugin}' ({entry.distribution})" if entry.plugin else "")
-                + f": {tally.errors} of {tally.scores} scores failed, allowed is {self.error_budget:.1%}; "
-                f"last on example '{example_id}': {reason}; mend the plugin or raise rewards.error_budget",
-                function=outcome.function,
-                version=outcome.version,
-                example_id=example_id,
-            )
+        if tally.scores < self.error_budget_minimum or tally.errors <= self.error_budget * tally.scores:
+            return
+        entry = self.functions[at]
+        example_id, reason = tally.last_fault
+        fault = RewardBudgetExceeded(
+            f"reward '{outcome.function}' version {outcome.version}"
+            + (f" of plugin '{entry.plugin}' ({entry.distribution})" if entry.plugin else "")
+            + f": {tally.errors} of {tally.scores} scores failed, allowed is {self.error_budget:.1%}; "
+            f"last on example '{example_id}': {reason}; mend the plugin or raise rewards.error_budget",
+            function=outcome.function,
+            version=outcome.version,
+            example_id=example_id,
+        )
+        batch.stop_after(place, at, fault)
 
     def _worker(self, entry: WeightedFunction) -> Worker:
         name = entry.function.name
@@ -265,73 +388,10 @@ class RewardHost:
         return self._workers[name]
 
 
-def gold_self_test(host: RewardHost, examples: Iterable[Example]) -> list[GoldFailure]:
-    """Score each reference as if a policy had written it: every function that judges content must give the maximum.
-
-    The rows' own `problems()` come first, example by example. Nothing is counted against the error budget.
-    """
-    failures = []
-    for example in examples:
-        completion = None if example.reference is None else Completion(example.reference)
-        for entry in host.functions_for(example.task):
-            function = entry.function
-            try:
-                problems = function.problems(example)
-            except Exception as error:
-                problems = [f"problems() raised {type(error).__name__}: {error}"]
-            failures.extend(GoldFailure(example.id, function.name, None, line) for line in problems)
-            if problems or completion is None or not function.judges_content:
-                continue
-            outcome = host.judge(entry, example, completion)
-            if outcome.status == "error" or (outcome.value is not None and outcome.value < 0.999):
-                failures.append(GoldFailure(example.id, function.name, outcome.value, outcome.reason))
-    return failures
-
-
 def repair_kinds(completion: Completion) -> list[str]:
     """Kinds of the repairs that reading the completion's JSON took; empty when no function has read any."""
     extraction = completion.__dict__.get("extraction")
     return [] if extraction is None else [str(getattr(r.kind, "value", r.kind)) for r in extraction.repairs]
-
-
-def _read_score(function: RewardFunction, score: Any) -> Outcome:
-    """Check a returned score; a value that is no number in 0..1 is the function's fault."""
-    if score is None:
-        return _outcome(function, "unscored", reason="does not apply")
-    if not isinstance(score, Score):
-        return _outcome(function, "error", reason=f"contract: returned {type(score).__name__}, not Score")
-    if score.value is None:
-        return _outcome(function, "unscored", reason=score.reason or "does not apply")
-    value = _in_range(score.value)
-    if value is None:
-        return _outcome(function, "error", reason=f"range: value {score.value!r} is no number in 0..1")
-    parts = {}
-    for name, part in score.parts.items():
-        checked = _in_range(part)
-        if checked is None:
-            return _outcome(function, "error", reason=f"range: part '{name}' is {part!r}, no number in 0..1")
-        parts[str(name)] = checked
-    return _outcome(function, "value", value, str(score.reason), parts)
-
-
-def _in_range(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return None
-    number = float(value)
-    if not math.isfinite(number) or not -_ROUNDING <= number <= 1.0 + _ROUNDING:
-        return None
-    return min(1.0, max(0.0, number))
-
-
-def _outcome(
-    function: RewardFunction,
-    status: str,
-    value: float | None = None,
-    reason: str = "",
-    parts: Mapping[str, float] = _UNREAD,
-    seconds: float = 0.0,
-) -> Outcome:
-    return Outcome(function.name, function.version, status, value, reason, parts, seconds)
 
 
 def _close_workers(workers: dict[str, Worker]) -> None:

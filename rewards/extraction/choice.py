@@ -32,14 +32,14 @@ _DENIED_AFTER = re.compile(
     r"[\s`*_)\]\"',;:—–-]{0,8}(?:\.\s+(?=isso |este |esse |that |this ))?(?:\(|←|<-+|//|#)?\s*"
     r"(?:isso |este |esse |that |this |which |que )?(?:n[ãa]o (?:vale|é|serve|est[áa]|use|conta)|"
     r"est[áa] (?:errad|incorret)|era (?:o|um) rascunho|é (?:s[óo] |apenas )?(?:um |o )?(?:exemplo|rascunho|formato|modelo)|errad|"
-    r"incorret|wrong|draft|rascunho|exemplo|example|inv[áa]lid|is wrong|is not|is just|descart|ignore)",
+    r"incorret|wrong|draft|rascunho|exemplo|example|inv[áa]lid|is wrong|is not|is just|descart|ignore|seria\b|would be)",
     re.IGNORECASE,
 )
 _CONFIRMED_AFTER = re.compile(
     r"[\s`*_)\]\"'.,;:—–-]{0,8}(?:\(|←|<-+|//|#)?\s*(?:é a resposta|final|correto|certo|is the (?:final )?answer)",
     re.IGNORECASE,
 )
-_SIDE_BY_SIDE = re.compile(r"[\s,;]*(?:(?:[-*•]|\(?\d{1,4}[.)\]:]|e|and|&|\+)\s+)?")
+_SIDE_BY_SIDE = re.compile(r"\s*</tool_call>\s*<tool_call>\s*|[\s,;]*(?:(?:[-*•]|\(?\d{1,4}[.)\]:]|e|and|&|\+)\s+)?")
 _ANSWER_TAG = re.compile(
     r"<(?:answer|final|final_answer|output|json|result|response|resposta|resultado|saida|saída|tool_call|function_call|solution"
     r"|\|message\|)[^<>]{0,60}>\s*(?:```\w*\s*)?\Z",
@@ -56,6 +56,9 @@ _JSON_FENCES = {"json", "json5", "jsonc", "", "jsonl", "ndjson", "javascript", "
 
 def choose(text: str, candidates: Sequence[Candidate], expect_keys: Sequence[str]) -> tuple[Candidate, float] | None:
     """The most likely answer and how sure that is, in 0..1; None where no candidate can be an answer."""
+    rows = _as_rows(text, candidates)
+    if rows is not None:
+        return rows, 0.7
     eligible = [candidate for candidate in candidates if _may_answer(text, candidate, len(candidates) == 1)]
     if not eligible:
         return None
@@ -72,6 +75,19 @@ def choose(text: str, candidates: Sequence[Candidate], expect_keys: Sequence[str
     if any(rival.value != merged[best].value for rival in rivals):
         return merged[best], 0.6
     return merged[best], 0.9 if runner_up < ranks[best] else 0.85
+
+
+def _as_rows(text: str, candidates: Sequence[Candidate]) -> Candidate | None:
+    """Lists side by side, with nothing else in the text, as a list that lost its brackets."""
+    if len(candidates) < 2 or not all(
+        isinstance(candidate.value, list) and candidate.closed for candidate in candidates
+    ):
+        return None
+    edges = [0, *(edge for candidate in candidates for edge in (candidate.start, candidate.end)), len(text)]
+    gaps = [text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    if any(gap.strip(" \t\r\n,;") for gap in gaps) or not all("," in gap for gap in gaps[1:-1]):
+        return None
+    return _as_list(list(candidates))
 
 
 def _may_answer(text: str, candidate: Candidate, alone: bool) -> bool:
@@ -104,7 +120,7 @@ def _list_may_answer(text: str, candidate: Candidate) -> bool:
         return False
     before = text[max(candidate.previous, candidate.start - 200) : candidate.start].rstrip(" \t`*")
     line_end = text[candidate.end : candidate.end + 6].lstrip(" \t.;,`*)]}")[:1]
-    return (not before or before[-1] in ":=\n>") and (not line_end or line_end == "\n" or line_end == "<")
+    return (not before or before[-1] in ":=\n>-•") and (not line_end or line_end == "\n" or line_end == "<")
 
 
 def _is_offered(text: str, candidate: Candidate) -> bool:
@@ -153,7 +169,7 @@ def _is_open_record(text: str, first: Candidate, following: Candidate) -> bool:
         return False
     line = text.rfind("\n", max(0, first.start - 200), first.start) + 1
     before = text[line : first.start].rstrip(" \t`*")
-    return not before or before[-1] in ":=[(-•.)" or (before.isdigit())
+    return not before or before[-1] in ":=[(-•.)" or before.endswith("<tool_call>")
 
 
 def _starts_line(text: str, candidate: Candidate) -> bool:
@@ -232,7 +248,7 @@ def _mark(text: str, candidate: Candidate) -> int:
     """1 where the text says that this is the answer, -1 where it says that it is not, 0 where it says neither."""
     after = text[candidate.end : candidate.end + 60]
     line = after.split("\n", 1)[0]
-    if _DENIED_AFTER.match(line) or candidate.commented:
+    if _DENIED_AFTER.match(line):
         return -1
     before = _before(text, candidate)
     final = max((match.end() for match in _FINAL.finditer(before)), default=-1)

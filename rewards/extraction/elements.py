@@ -54,7 +54,7 @@ def read_element(state: State, frame: Frame) -> None:
     """Reads one step of a list that is not plain: a separator, a closer, or an element."""
     text, end = state.text, state.end
     state.budget.spend(3)
-    i = state.i = state.skip(state.i)
+    i = state.i = state.skip(state.i, value=frame.comma)
     if i >= end:
         state.finish(cut=True)
         return

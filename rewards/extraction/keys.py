@@ -18,6 +18,11 @@ def read_key(state: State, frame: Frame, i: int) -> Any:
     if c in P.QUOTES:
         match = P.QUOTED_KEY.match(text, i, end)
         if match is None or P.INNER_COLON.search(match[1], 1, len(match[1]) - 1):
+            lone = P.LONE_KEY.match(text, i, end)
+            if lone is not None and lone.end() == end:
+                state.i = end
+                state.finish(cut=True)
+                return SKIPPED
             misquoted = P.MISQUOTED_KEY.match(text, i, end) or (match is None and P.OPEN_QUOTED_KEY.match(text, i, end))
             if not misquoted:
                 return read_odd_key(state, frame, i)

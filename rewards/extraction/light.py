@@ -39,6 +39,11 @@ def read_light(text: str, start: int, end: int) -> tuple[Any, tuple[Repair, ...]
     pieces: list[str] = []
     faults: list[tuple[RepairKind, int]] = []
     at, decimals, step = start, False, _STEP.match
+
+    def add(fault: tuple[RepairKind, int]) -> None:
+        if len(faults) < MAX_REPAIRS:
+            faults.append(fault)
+
     while at < end:
         match = step(text, at, end)
         if match is None:
@@ -48,21 +53,21 @@ def read_light(text: str, start: int, end: int) -> tuple[Any, tuple[Repair, ...]
         after = match.end()
         if quoted is not None:
             pieces.append(f'"{quoted}"')
-            faults.append((RepairKind.QUOTE_STYLE, match.start(4) - 1))
+            add((RepairKind.QUOTE_STYLE, match.start(4) - 1))
         elif word is not None:
             pieces.append(_WORDS[word])
-            faults.append((RepairKind.LITERAL, match.start(7)))
+            add((RepairKind.LITERAL, match.start(7)))
         elif whole is not None:
             pieces.append(f":{whole.replace('.', '')}.{fraction}")
-            faults.append((RepairKind.DECIMAL_COMMA, match.start(5)))
+            add((RepairKind.DECIMAL_COMMA, match.start(5)))
             decimals = True
         elif key is not None:
             pieces.append(f'"{key}"')
-            faults.append((RepairKind.BARE_KEY, match.start(8)))
+            add((RepairKind.BARE_KEY, match.start(8)))
         elif comma is not None:
-            faults.append((RepairKind.TRAILING_COMMA, match.start(3)))
+            add((RepairKind.TRAILING_COMMA, match.start(3)))
         elif comment is not None:
-            faults.append((RepairKind.COMMENT, match.start(2)))
+            add((RepairKind.COMMENT, match.start(2)))
         elif after == at:
             return None
         at = after
@@ -75,4 +80,4 @@ def read_light(text: str, start: int, end: int) -> tuple[Any, tuple[Repair, ...]
         value = orjson.loads(plain)
     except orjson.JSONDecodeError:
         return None
-    return None if has_long_integer(plain) else (value, tuple(Repair(*fault) for fault in faults[:MAX_REPAIRS]))
+    return None if has_long_integer(plain) else (value, tuple(Repair(*fault) for fault in faults))

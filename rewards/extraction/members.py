@@ -21,6 +21,16 @@ def read_members(state: State, frame: Frame) -> None:
     while True:
         match = None if state.indented else match_member(text, i, end)
         if match is None:
+            if not frame.comma and not state.indented and i < end:
+                # What stands after a nested container, mostly.
+                if text[i] == ",":
+                    frame.comma = True
+                    i += 1
+                    continue
+                if text[i] == "}" and not frame.doubled and frame.closer == "}":
+                    state.i = i + 1
+                    state.pop()
+                    return
             state.i = i
             read_member(state, frame)
             if not state.stack or state.stack[-1] is not frame or frame.kind != "{":
@@ -57,7 +67,15 @@ def read_members(state: State, frame: Frame) -> None:
                 state.note(K.LITERAL, match.start(6))
         i = match.end()
         frame.comma = text[i - 1] == ","
-        if not frame.comma and not frame.doubled:
+        if not frame.comma and not frame.doubled and text.startswith("}", i):
+            if len(state.stack) == 1 and P.STRING_GOES_ON.match(text, i + 1, end):
+                # The brace is quoted inside a text that goes on: read this member again, by steps.
+                state.i, frame.comma = match.start(), True
+                read_member(state, frame)
+                if not state.stack or state.stack[-1] is not frame:
+                    return
+                i = state.i
+                continue
             state.i = i + 1
             state.pop()
             return
@@ -137,7 +155,7 @@ def resync(state: State, frame: Frame) -> None:
 def read_value(state: State, frame: Frame, key: Any) -> None:
     """Reads the value of a member of `frame`."""
     text, end = state.text, state.end
-    i = state.i = state.skip(state.i)
+    i = state.i = state.skip(state.i, value=True)
     if i >= end:
         state.finish(cut=True)
         return

@@ -36,8 +36,8 @@ def _member(quote: str, key: str) -> re.Pattern[str]:
     next_key = rf"(?={_JSON_W}[\"'])"
     whole_key = rf"(?={_JSON_W}{quote}[^{quote}\\\n]{{0,160}}{quote}{_JSON_W}:)"
     first, second = (_DQ, _SQ) if quote == '"' else (_SQ, _DQ)
-    after_string = rf"{_JSON_W}(?:,{whole_key}|(?=\}}))"
-    after_scalar = rf"{_JSON_W}(?:,{next_key}|(?=\}}))"
+    after_string = rf"{_JSON_W}(?:,{whole_key}|(?=\}})|{whole_key})"
+    after_scalar = rf"{_JSON_W}(?:,{next_key}|(?=\}})|{whole_key})"
     return re.compile(
         rf"{_JSON_W}{key}{_JSON_W}:{_JSON_W}(?:{first}{after_string}|{second}{after_string}|{_NUMBER}{after_scalar}"
         rf"|(-?[0-9]++,[0-9]++){after_scalar}|{_LITERAL}{after_scalar}|([\[{{]))"
@@ -67,8 +67,9 @@ BARE_KEY_START = re.compile(rf"({BARE_WORDS}|-?\d[\w.\-]{{0,40}}|\([^()\n]{{0,80
 KEY_WITH_VALUE = re.compile(rf"{QUOTED}{COLON}(?={_STRONG_VALUE})")
 FOLLOWS_KEY = re.compile(rf"{COLON}((?!))?")  # the empty group: no bracket to check
 
-ARROW = re.compile(COLON)
 
+# A line comment that another line follows, or that ends the text: not `"a" // b",`, which ends as a string does.
+_TO_LINE_END = r"(?![^\"\n]{0,400}+\"[ \t]*+,?+[ \t\r]*+\n)(?:[^\n]{0,400}+\n|[^\"\n]{0,400}+\Z)"
 _REMARK = rf"\([^()\"\n]{{0,80}}\){W}(?:[,}}\]]|\n|\Z)"
 _MARKUP_END = r"```|~~~|'''|</"
 
@@ -76,7 +77,7 @@ _MARKUP_END = r"```|~~~|'''|</"
 # A key that lost its colon or its closing quote.
 _HALF_KEY = rf"[\"'“‘](?:[^\W\d]|[$@])[\w$@.:\-]{{0,80}}(?:[\"'”’]{_STRONG_VALUE}|{W}:(?={_STRONG_VALUE}))"
 _CUT_QUOTED = r"(?:\"(?:[^\"\\\n]|\\.){0,300}+\\?|'(?:[^'\\\n]|\\.){0,300}+\\?|[“‘„«`][^“”‘’»`\n]{0,300}+)"
-_MISQUOTED = rf"[\"'“‘][^\"'“”‘’\n:,{{}}]{{1,80}}[\"'“”‘’]{COLON}"
+_MISQUOTED = rf"[\"'“‘][^\"'“”‘’\n\\:,{{}}]{{1,80}}[\"'“”‘’]{COLON}"
 
 
 def _after_member(bare: str) -> str:
@@ -91,7 +92,7 @@ def _follows_member(bare: str) -> re.Pattern[str]:
     return re.compile(
         rf"{W}(?:\Z|[,;，、]{W}(?:{_after_member(bare)}|\{{{W}{QUOTED}{COLON})|([}}\])])|{QUOTED}{COLON}"
         rf"|(?<=\s)[^\W\d]\w{{0,60}}[\"'”’]{COLON}"
-        rf"|//|/\*|(?<=\s)(?:\#|\.\.\.|…)|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}{bare}"
+        rf"|/\*|(?://|(?<=\s)\#){_TO_LINE_END}|(?<=\s)(?:\.\.\.|…)|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}{bare}"
     )
 
 
@@ -99,8 +100,8 @@ def _follows_member(bare: str) -> re.Pattern[str]:
 FOLLOWS_MEMBER = _follows_member(_STRICT_BARE)
 FOLLOWS_BARE_MEMBER = _follows_member(_LENIENT_BARE)
 FOLLOWS_ELEMENT = re.compile(
-    rf"{W}(?:\Z|[,;，、]{W}(?:\Z|[\]}})]|[\"'“„«‘`]|[-+0-9\[{{(]|{_LITERAL_WORD}|[\w\-]{{1,40}}{W}(?:[,\]]|\Z)|,|{_COMMENT}|{_MARKUP_END})"
-    rf"|([}}\])])|(?<=\s){QUOTED}{W}(?:[,\])}}\"'“]|\Z)|//|/\*|(?<=\s)(?:\#|\.\.\.|…)|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}(?:[\[{{]|{QUOTED}{COLON}|(?:{QUOTED}|-?[0-9][\w.]*+|{_LITERAL_WORD})(?:[ \t\r]*+\n|\Z))|\"(?=\w)[^\"\n]{{1,80}}\"{W}[,\]]"
+    rf"{W}(?:\Z|[,;，、]{W}(?:\Z|[\]}})]|[\"'“„«‘`]|[-+0-9\[{{(]|{_LITERAL_WORD}|[\w\-]{{1,40}}{W}(?:[,\]]|\Z)|[A-Za-z_][\w.]{{0,60}}\(|,|{_COMMENT}|{_MARKUP_END})"
+    rf"|([}}\])])|(?<=\s){QUOTED}{W}(?:[,\])}}\"'“]|\Z)|/\*|(?://|(?<=\s)\#){_TO_LINE_END}|(?<=\s)(?:\.\.\.|…)|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}(?:[\[{{]|{QUOTED}{COLON}|(?:{QUOTED}|-?[0-9][\w.]*+|{_LITERAL_WORD})(?:[ \t\r]*+\n|\Z))|\"(?=\w)[^\"\n]{{1,80}}\"{W}[,\]]"
 )
 AFTER_CLOSER = re.compile(rf"{W}(?:[,;}}\])]|\Z|[\"'“`<\\]|(?<=\n)|//|/\*|\#)")
 # Where a bare value inside an object ends at a comma.
@@ -132,11 +133,10 @@ SPACED_NUMBERS = re.compile(r"-?[0-9][0-9.]*+(?:\s++-?[0-9][0-9.]*+)++")
 KEY_IN_LIST = re.compile(rf"(?:{QUOTED}{COLON}|{BARE_WORDS}{COLON}(?={_STRONG_VALUE}))")
 LIST_GOES_ON = re.compile(rf"(?:-?[0-9][\w.]*+|{_LITERAL_WORD})(?:{W}[,\]]|[ \t\r]*+\n)")
 MORE_RECORDS = re.compile(rf"{W},{W}\{{")
-COMMA_THEN_KEY = re.compile(rf"{W},{W}(?:{QUOTED}|{BARE_WORDS}){COLON}")
 KEY_AHEAD = re.compile(rf",{W}{QUOTED}{COLON}")
 COMMAS = re.compile(r"(?:[ \t\r\n]*+,){2,}+|")
 PLAIN_DECIMAL = re.compile(r"-?[0-9]++,[0-9]++")
-MISQUOTED_KEY = re.compile(rf"[\"'“‘]([^\"'“”‘’\n:,{{}}]{{1,80}})[\"'“”‘’]{COLON}")
+MISQUOTED_KEY = re.compile(rf"[\"'“‘]([^\"'“”‘’\n\\:,{{}}]{{1,80}})[\"'“”‘’]{COLON}")
 INNER_COLON = re.compile(r"[\"'“”‘’]\s*+:")
 STRUCTURE = re.compile(r"[,{}\[\]\n]|:(?!\w)")
 FENCE = re.compile(r"```|~~~|'''")
@@ -147,3 +147,4 @@ SOUND_SCALAR = re.compile(r"-?[0-9]++(?:[.,][0-9]++)*+|true|false|null|True|Fals
 ONLY_CLOSERS = re.compile(r"[\s}\])]*+\Z")
 STRING_GOES_ON = re.compile(rf"[\"'][^\"'\n]{{0,300}}[\"']{W},{W}{QUOTED}{COLON}")
 MISTYPED_CLOSER = re.compile(rf"{W}(?:,{W}{QUOTED}{COLON}|[}}\]]{W}(?:[,}}\]]|\Z))")
+HASH_WORD = re.compile(r"#\w[\w\-]{0,60}[ \t]*+(?:[,;}\]]|\n|\Z)")

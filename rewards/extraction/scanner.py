@@ -66,8 +66,6 @@ class Candidate:
     cut: bool
     fence: str | None = None
     previous: int = 0
-    commented: bool = False
-    implicit: bool = False
 
     @property
     def guesses(self) -> int:
@@ -198,7 +196,7 @@ class Scanner:
             return start
         if not reading.closed and (not reading.cut or text[reading.end : stop].strip()):
             return start
-        self.keep(reading, implicit=True)
+        self.keep(reading)
         return reading.end
 
     def take(self, start: int, limit: int) -> int:
@@ -356,7 +354,7 @@ class Scanner:
             at -= len(match[0]) - 1
         return min(len(region), plain - at)
 
-    def keep(self, reading: Reading, *, implicit: bool = False) -> None:
+    def keep(self, reading: Reading) -> None:
         stray = _STRAY_CLOSER.match(self.text, reading.end) if reading.closed else None
         if stray is not None and "," not in stray[0]:
             reading = reading._replace(repairs=(*reading.repairs, Repair(RepairKind.EXTRA_CLOSER, stray.end() - 1)))
@@ -370,7 +368,6 @@ class Scanner:
                 reading.cut,
                 self.fence,
                 self.previous,
-                implicit=implicit,
             )
         )
         self.previous = reading.end

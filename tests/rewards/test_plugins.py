@@ -20,7 +20,17 @@ from rewards.plugins import check_class, load_rewards
 from rewards.types import FrozenMapping, RewardFunction, Score
 
 _COUNTER = itertools.count()
-BUILT_IN_NAMES = ["extraction", "field_f1", "insights", "json_valid", "push", "sql_qa"]
+BUILT_IN_NAMES = [
+    "contrastive",
+    "extraction",
+    "field_f1",
+    "insights",
+    "json_valid",
+    "push",
+    "sql_qa",
+    "text_overlap",
+    "tool_call",
+]
 
 GOOD = """
 from typing import ClassVar

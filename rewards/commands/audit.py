@@ -1,0 +1,170 @@
+"""Check rows and rewards before a run spends anything on them: gold answers, strictness, derivability, leaks, alarms."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rewards.errors import UserError
+
+if TYPE_CHECKING:
+    from rewards.audit import Audit
+    from rewards.plugins import Registry
+    from rewards.types import Example
+
+EXAMPLES = """\
+examples:
+  python -m rewards audit --config v4_1.yaml
+  python -m rewards audit --config my.yaml --set data.train=other.jsonl --json
+  python -m rewards audit --data train.jsonl --held-out held_out.jsonl --reward field_f1:ignore_fields=[id]
+  python -m rewards audit --data train.jsonl
+
+Without --reward the functions are those made for the tasks of the rows, and field_f1 for other JSON answers.
+Exit code 2: a run on these rows and rewards would be wasted.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--config", metavar="FILE", help="a configuration: its rows and its rewards")
+    what.add_argument("--data", metavar="FILE", help="training rows as JSON Lines")
+    parser.add_argument("--held-out", metavar="FILE", help="with --data: the held-out rows")
+    parser.add_argument(
+        "--reward", action="append", default=[], metavar="NAME[:k=v,...]", help="with --data: a function (repeatable)"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="with --config: one setting")
+    parser.add_argument("--profile", metavar="NAME", help="with --config: auto, gpu or embedded")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+
+
+def run(options: argparse.Namespace) -> int:
+    with_data = {"--held-out": options.held_out, "--reward": options.reward, "--plugin": options.plugin}
+    with_config = {"--set": options.set, "--profile": options.profile}
+    misplaced = [name for name, value in (with_data if options.config else with_config).items() if value]
+    if misplaced:
+        home = "--data; a configuration names its own" if options.config else "--config"
+        raise UserError(f"{', '.join(misplaced)}: goes with {home}")
+    return _audit_config(options) if options.config else _audit_files(options)
+
+
+def _audit_config(options: argparse.Namespace) -> int:
+    """Asked of the package that owns configurations, in a process of its own: this one imports none of the others."""
+    command = [sys.executable, "-m", "grpo.preflight", "--config", options.config]
+    command += [part for setting in options.set for part in ("--set", setting)]
+    command += ["--profile", options.profile] if options.profile else []
+    return subprocess.run(command + (["--json"] if options.json else []), check=False).returncode
+
+
+def _audit_files(options: argparse.Namespace) -> int:
+    from rewards.audit import audit_rows
+    from rewards.commands.selection import make_host
+    from rewards.plugins import load_rewards
+    from rewards.rows import read_examples
+
+    problems, rows = [], []
+    for path in filter(None, (options.data, options.held_out)):
+        try:
+            rows.append(read_examples(path))
+        except UserError as error:
+            problems += error.problems
+    if problems:
+        raise UserError(problems)
+    train, held_out = rows[0], rows[1] if len(rows) > 1 else []
+    registry = load_rewards(options.plugin)
+    rewards = options.reward or choose_rewards(registry, [*train, *held_out])
+    with make_host(rewards, options.plugin, registry=registry) as host:
+        return report_audit(audit_rows(host, train, held_out), as_json=options.json)
+
+
+def choose_rewards(registry: Registry, rows: Sequence[Example]) -> list[str]:
+    """The functions made for the tasks of the rows; `field_f1` where a task has none and its answers are JSON.
+
+    Raises UserError when nothing fits.
+    """
+    tasks = {row.task for row in rows}
+    chosen = [entry.name for entry in registry if tasks.intersection(entry.tasks) and not _needs_options(entry)]
+    served = {task for entry in registry if entry.name in chosen for task in entry.tasks}
+    others = [row for row in rows if row.task not in served and row.reference is not None]
+    if others and all(row.reference.lstrip()[:1] in ("{", "[") for row in others):
+        chosen.append("field_f1")
+    if not chosen:
+        raise UserError(
+            f"--reward: no reward function is made for the tasks {', '.join(sorted(tasks))}; "
+            f"name one of {', '.join(registry.names())}"
+        )
+    return chosen
+
+
+def _needs_options(entry: Any) -> bool:
+    return any(option.is_required() for option in entry.function.model_fields.values())
+
+
+def report_audit(audit: Audit, *, as_json: bool) -> int:
+    """Print the audit, and give the exit code: 0 passed, 2 a run would be wasted."""
+    if as_json:
+        print(json.dumps(audit.to_json(), ensure_ascii=False, indent=2))
+    else:
+        show_audit(audit)
+    return 0 if audit.passed else 2
+
+
+def show_audit(audit: Audit) -> None:
+    """Tables on standard output, what is wrong last."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from rewards.commands.screen import make_console
+
+    console = make_console()
+    facts = audit.facts
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    failing = len({failure["id"] for failure in facts["gold_failures"]})
+    scored = facts["references"] - facts["without_reference"]
+    versions = ", ".join(f"{name} {version}" for name, version in facts["reward_versions"].items())
+    table.add_row("gold self-test", _mark(not failing), f"{scored - failing} of {scored} references pass ({versions})")
+    for task, kinds in facts["strictness"].items():
+        said = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+        table.add_row(f"strictness, {task}", _mark(set(said.split()[1::2]) <= {"strict"}, warn=True), said)
+    for task, shares in facts["derivability"].items():
+        missing = shares["underivable"] + shares["made_up"]
+        said = f"{shares['stated']:.0%} stated, {shares['inferable']:.0%} inferable, {missing:.0%} neither"
+        table.add_row(f"derivability, {task}", _mark(not missing, warn=True), f"{said}, of {shares['leaves']:,} leaves")
+    for name, fields in facts["masked"].items():
+        table.add_row(f"left out of {name}", _mark(False, warn=True), ", ".join(fields))
+    for task, means in facts["probes"].items():
+        table.add_row(f"rewards, {task}", _mark(not means["flat_rows"], warn=True), _say_probes(means))
+    if facts["held_out_tasks"]:
+        counts = facts["near_duplicates"]
+        said = ", ".join(f"{count['held_out']} at {threshold}" for threshold, count in counts.items())
+        leaked = counts["0.95"]["same_answer"]
+        held = sum(facts["held_out_tasks"].values())
+        table.add_row("near duplicates", _mark(not leaked, warn=True), f"{said}, of {held} held-out rows")
+    console.print(table)
+    for line in audit.warnings:
+        console.print(Text.assemble(("warning: ", "yellow"), line))
+    for line in audit.errors:
+        console.print(Text.assemble(("error: ", "bold red"), line))
+    verdict = ("passed", "bold green") if audit.passed else ("failed: a run would be wasted", "bold red")
+    console.print(Text.assemble("audit ", verdict))
+
+
+def _mark(good: bool, warn: bool = False) -> Any:
+    from rich.text import Text
+
+    if good:
+        return Text("ok", "green")
+    return Text("see below", "yellow" if warn else "red")
+
+
+def _say_probes(means: Mapping[str, Any]) -> str:
+    names = {
+        "gold": "right", "other": "another row's", "changed": "half changed", "part": "cut in half",
+        "noise": "no meaning", "empty": "empty",
+    }  # fmt: skip
+    said = ", ".join(f"{name} {means[kind]:.2f}" for kind, name in names.items() if means[kind] is not None)
+    spread = "" if means["spread"] is None else f"; spread {means['spread']:.2f}"
+    return f"{said}{spread}"

@@ -1,0 +1,84 @@
+"""Score the completions of a file with one reward function, a JSON object an answer."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from rewards.errors import UserError
+
+EXAMPLES = """\
+examples:
+  python -m rewards score --reward json_valid --input rows.jsonl
+  python -m rewards score --reward field_f1:ignore_fields=[id,href],digits=6 --input rows.jsonl --output scores.jsonl
+  python -m rewards score --reward extraction --input runs/v4_1/eval/final.jsonl
+  cat rows.jsonl | python -m rewards score --plugin ./my_rewards.py --reward my_reward --input -
+
+rows.jsonl has one object a line: id, task, prompt, completion, reference, and the columns that the reward reads.
+Each answer has id, value, status, reason, parts, repairs, version. Exit code 1: some scores are errors.
+"""
+_CHUNK = 256
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reward", required=True, metavar="NAME[:k=v,...]", help="a reward function and its options")
+    parser.add_argument("--input", required=True, metavar="FILE", help="rows as JSON Lines; - is standard input")
+    parser.add_argument(
+        "--output", metavar="FILE", help="where the scores go as JSON Lines; standard output without it"
+    )
+    parser.add_argument("--timeout-seconds", type=float, default=2.0, help="time limit of a plugin for one completion")
+
+
+def run(options: argparse.Namespace) -> int:
+    from rewards.commands.selection import make_host
+    from rewards.rows import read_completions, shorten
+    from rewards.scoring import repair_kinds
+
+    # A row without a task is scored too: the function was asked for by name.
+    host = make_host([options.reward], options.plugin, timeout_seconds=options.timeout_seconds, any_task=True)
+    rows = read_completions(options.input)
+    function = host.functions[0].function
+    unfit = [
+        f"{options.input}: row '{example.id}': {line}" for example, _ in rows for line in function.problems(example)
+    ]
+    if unfit:
+        raise UserError(shorten(unfit, options.input))
+    failed, values = 0, []
+    with host, open_output(options.output) as output:
+        for start in range(0, len(rows), _CHUNK):
+            for scored in host.score(rows[start : start + _CHUNK]):
+                outcome = scored.outcomes[0]
+                answer = {
+                    "id": scored.example.id,
+                    "value": outcome.value,
+                    "status": outcome.status,
+                    "reason": outcome.reason,
+                    "parts": dict(outcome.parts),
+                    "repairs": repair_kinds(scored.completion),
+                    "version": outcome.version,
+                }
+                output.write(json.dumps(answer, ensure_ascii=True) + "\n")
+                failed += outcome.status == "error"
+                values += [] if outcome.value is None else [outcome.value]
+    mean = f"{sum(values) / len(values):.4f}" if values else "none"
+    said = f"{function.name}: {len(rows)} completions, mean {mean} over {len(values)} values, {failed} errors"
+    print(said, file=sys.stderr)
+    return 1 if failed else 0
+
+
+@contextmanager
+def open_output(path: str | None) -> Iterator[IO[str]]:
+    """The file that `--output` names, or standard output; raises UserError when it cannot be written."""
+    if path is None:
+        yield sys.stdout
+        return
+    try:
+        output = open(path, "w", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+    with output:
+        yield output

@@ -1,0 +1,85 @@
+"""Reward functions as a command line names them: `NAME:option=value,option=value`, and the host made of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rewards.errors import UserError
+
+if TYPE_CHECKING:
+    from rewards.plugins import Registry
+    from rewards.scoring import RewardHost
+
+
+def parse_reward(text: str) -> tuple[str, dict[str, Any]]:
+    """`name:key=value,...` as a name and options; values are YAML, `[a,b]` a list and `{a: b}` a mapping.
+
+    Raises UserError for an option without a value.
+    """
+    name, _, rest = text.partition(":")
+    options: dict[str, Any] = {}
+    if not rest:
+        return name.strip(), options
+    import yaml
+
+    for piece in _split_options(rest):
+        key, equals, value = piece.partition("=")
+        if not equals or not key.strip():
+            raise UserError(f"--reward: '{piece}' is no option; write NAME:key=value,key=value")
+        try:
+            options[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(
+                f"--reward: {key.strip()}: '{value}' cannot be read ({' '.join(str(error).split())})"
+            ) from None
+    return name.strip(), options
+
+
+def make_host(
+    rewards: Sequence[str],
+    plugins: Sequence[str] = (),
+    *,
+    timeout_seconds: float = 2.0,
+    any_task: bool = False,
+    registry: Registry | None = None,
+) -> RewardHost:
+    """The host of the functions that `--reward` names, each with weight 1; faults are counted and stop nothing.
+
+    With `any_task` a function is called whatever a row's task: it was asked for by name. Raises UserError with every
+    unknown name and wrong option.
+    """
+    from rewards.config import FunctionSpec, RewardsSection, build_host
+    from rewards.plugins import load_rewards
+
+    if not timeout_seconds > 0:
+        raise UserError(f"--timeout-seconds: {timeout_seconds:g}; give seconds above 0")
+    named = [parse_reward(reward) for reward in rewards]
+    section = RewardsSection(
+        functions=[FunctionSpec(name=name, options=options, tasks=[] if any_task else None) for name, options in named],
+        timeout_seconds=timeout_seconds,
+        error_budget=1.0,
+        plugins=list(plugins),
+    )
+    try:
+        return build_host(section, registry or load_rewards(plugins))
+    except UserError as error:
+        raise UserError([_name_option(line) for line in error.problems]) from None
+
+
+def _name_option(line: str) -> str:
+    """A problem of the configuration as a problem of the command line."""
+    return re.sub(r"rewards\.functions\[\d+\](?:\.options\.|\.name: |)", "--reward: ", line)
+
+
+def _split_options(text: str) -> list[str]:
+    """Cut at the commas that no bracket encloses."""
+    pieces, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[{") - (letter in "]}")
+        if letter == "," and depth <= 0:
+            pieces.append("")
+        else:
+            pieces[-1] += letter
+    return [piece for piece in pieces if piece.strip()]

@@ -1,0 +1,47 @@
+"""BLEU of one sentence (Papineni et al. 2002), with the mteval-13a tokens and exponential smoothing."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+_ORDER = 4
+_ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
+# ASCII punctuation stands alone, except the four signs that may belong to a word or a number.
+_ALONE = re.compile(f"([{re.escape(''.join(chr(code) for code in range(33, 127) if not chr(code).isalnum()))}])")
+_KEPT = frozenset("'-.,")
+_MARK_AFTER_NO_DIGIT = re.compile(r"([^0-9])([.,])")
+_MARK_BEFORE_NO_DIGIT = re.compile(r"([.,])([^0-9])")
+_DASH_AFTER_DIGIT = re.compile(r"([0-9])(-)")
+
+
+def tokenize_13a(text: str) -> list[str]:
+    """Words as mteval-v13a cuts them: punctuation apart, numbers such as 1,234.5 whole."""
+    text = text.rstrip().replace("<skipped>", "").replace("-\n", "").replace("\n", " ")
+    for entity, sign in _ENTITIES:
+        text = text.replace(entity, sign)
+    text = _ALONE.sub(lambda match: match[1] if match[1] in _KEPT else f" {match[1]} ", f" {text} ")
+    text = _MARK_AFTER_NO_DIGIT.sub(r"\1 \2 ", text)
+    text = _MARK_BEFORE_NO_DIGIT.sub(r" \1 \2", text)
+    return _DASH_AFTER_DIGIT.sub(r"\1 \2 ", text).split()
+
+
+def sentence_bleu(reference: Sequence[str], given: Sequence[str]) -> float:
+    """BLEU in 0..1 up to runs of four words, or as many as `given` has; the n-th order without a match counts 1 / 2^n of one."""
+    logs, halvings = [], 0
+    for size in range(1, min(_ORDER, len(given)) + 1):
+        said = Counter(zip(*(given[at:] for at in range(size)), strict=False))
+        shared = said & Counter(zip(*(reference[at:] for at in range(size)), strict=False))
+        if size == 1 and not shared:
+            return 0.0
+        matches: float = shared.total()
+        if not matches:
+            halvings += 1
+            matches = 0.5**halvings
+        logs.append(math.log(matches / said.total()))
+    if not logs:
+        return 0.0
+    brevity = min(0.0, 1.0 - len(reference) / len(given))
+    return min(1.0, math.exp(brevity + sum(logs) / len(logs)))

@@ -1,0 +1,434 @@
+"""What each keyword of JSON Schema asks, drafts 6 to 2020-12."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+from rewards.schemas.nodes import Broken, Check, Node, Rule, escape, make_assertion, report
+
+_MAX_PATTERN_LETTERS = 20_000
+_GRADED_DEPTH = 5
+
+
+def is_type(value: Any, name: str) -> bool:
+    """Whether a value is of a JSON Schema type; 1.0 is an integer, true is no number."""
+    if name == "integer":
+        return not isinstance(value, bool) and (
+            isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        )
+    if name == "number":
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, _TYPES[name])
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "null": type(None),
+    "boolean": bool,
+    "string": str,
+    "array": list,
+    "object": dict,
+}
+
+
+def comparable(value: Any) -> Any:
+    """A hashable stand-in, equal exactly when two JSON values are: 1 and 1.0 are, 1 and true are not."""
+    if isinstance(value, bool):
+        return ("boolean", value)
+    if isinstance(value, dict):
+        return ("object", frozenset((key, comparable(child)) for key, child in value.items()))
+    if isinstance(value, list):
+        return ("array", tuple(comparable(child) for child in value))
+    return value
+
+
+def _show(value: Any) -> str:
+    text = repr(value) if not isinstance(value, (dict, list)) else type(value).__name__
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _build_type(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+    names = [schema["type"]] if isinstance(schema["type"], str) else list(schema["type"])
+    unknown = [name for name in names if name not in _TYPES and name not in ("integer", "number")]
+    if unknown:
+        raise ValueError(f"no such type: {unknown[0]!r}")
+    node.typed = make_assertion(
+        "type",
+        lambda value: any(is_type(value, name) for name in names),
+        lambda value: f"{_show(value)} is not of type {' or '.join(names)}",
+    )
+
+
+def _build_enum(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+    allowed = list(schema["enum"])
+    known = {comparable(value) for value in allowed}
+    shown = ", ".join(_show(value) for value in allowed[:8]) + (", ..." if len(allowed) > 8 else "")
+    node.rules.append(
+        make_assertion(
+            "enum", lambda value: comparable(value) in known, lambda value: f"{_show(value)} is none of {shown}"
+        )
+    )
+
+
+def _build_const(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+    right = comparable(schema["const"])
+    node.rules.append(
+        make_assertion(
+            "const",
+            lambda value: comparable(value) == right,
+            lambda value: f"{_show(value)} is not {_show(schema['const'])}",
+        )
+    )
+
+
+def _bound(keyword: str, size: Callable[[Any], Any], applies: Check, holds: Callable, words: str):
+    def build(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+        limit = schema[keyword]
+        if not _is_number(limit):
+            raise ValueError(f"{limit!r} is no number")
+        node.rules.append(
+            make_assertion(
+                keyword,
+                lambda value: holds(size(value), limit),
+                lambda value: f"{_show(value)} {words} {limit}",
+                applies,
+            )
+        )
+
+    return build
+
+
+def _build_multiple(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+    unit = schema["multipleOf"]
+    if not _is_number(unit) or unit <= 0:
+        raise ValueError(f"{unit!r} is no number above 0")
+
+    def holds(value: Any) -> bool:
+        if not isinstance(unit, float):
+            return not value % unit
+        quotient = value / unit
+        try:
+            return int(quotient) == quotient
+        except OverflowError:
+            return (Fraction(value) / Fraction(unit)).denominator == 1
+
+    node.rules.append(
+        make_assertion("multipleOf", holds, lambda value: f"{_show(value)} is no multiple of {unit}", _is_number)
+    )
+
+
+def _build_pattern(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+    search = re.compile(schema["pattern"]).search
+    longest = schema.get("maxLength", _MAX_PATTERN_LETTERS)
+    # A text that is too long already breaks a rule: a slow pattern is not run over it.
+    node.rules.append(
+        make_assertion(
+            "pattern",
+            lambda value: len(value) <= longest and search(value) is not None,
+            lambda value: f"{_show(value)} does not match {schema['pattern']}",
+            _is_text,
+        )
+    )
+
+
+def _build_required(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+    keys = list(schema["required"])
+
+    def grade(value: Any, place: str, broken: list[Broken]) -> tuple[float, float]:
+        if not isinstance(value, dict):
+            return 0.0, 0.0
+        missing = [key for key in keys if key not in value]
+        for key in missing:
+            report(broken, place, "required", f"lacks {key}")
+        # A missing key loses its own rule and what its value could have kept.
+        return float(len(keys) - len(missing)), float(len(keys) + len(missing))
+
+    node.rules.append(Rule(lambda value: not isinstance(value, dict) or all(key in value for key in keys), grade))
+
+
+def _build_keys(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+    """properties, patternProperties and additionalProperties in one rule, as each depends on the others."""
+    if node.named or node.patterns or node.extra is not None:
+        return
+    node.named = {key: builder.child(schema, place, "properties", key) for key in schema.get("properties", {})}
+    node.patterns = [
+        (re.compile(pattern), builder.child(schema, place, "patternProperties", pattern))
+        for pattern in schema.get("patternProperties", {})
+    ]
+    closed = schema.get("additionalProperties") is False
+    if "additionalProperties" in schema and not closed:
+        node.extra = builder.child(schema, place, "additionalProperties")
+    named, patterns, extra = node.named, node.patterns, node.extra
+
+    def nodes_of(key: str) -> list[Node] | None:
+        found = [named[key]] if key in named else []
+        found += [inner for pattern, inner in patterns if pattern.search(key)]
+        if found:
+            return found
+        if closed:
+            return None
+        return [extra] if extra is not None else []
+
+    def valid(value: Any) -> bool:
+        if not isinstance(value, dict):
+            return True
+        for key, child in value.items():
+            nodes = nodes_of(key)
+            if nodes is None or not all(inner.valid(child) for inner in nodes):
+                return False
+        return True
+
+    def grade(value: Any, place: str, broken: list[Broken]) -> tuple[float, float]:
+        kept = rules = 0.0
+        if not isinstance(value, dict):
+            return kept, rules
+        surplus, good = 0, 0.0
+        for key, child in value.items():
+            nodes = nodes_of(key)
+            if nodes is None:
+                rules += 1.0
+                report(broken, place, "additionalProperties", f"{key[:60]} is not allowed")
+                continue
+            for inner in nodes:
+                share = inner.share(child, f"{place}/{escape(key)}", broken)
+                if key in named:
+                    kept += share
+                    rules += 1.0
+                else:
+                    surplus += 1
+                    good += share
+        if surplus:
+            # However many free keys: together they are one rule, so that easy ones cannot hide a broken one.
+            kept += good / surplus
+            rules += 1.0
+        return kept, rules
+
+    node.rules.append(Rule(valid, grade))
+
+
+def _build_items(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+    """items, prefixItems and additionalItems; all items together are one rule, however many."""
+    if node.lists is not None:
+        return
+    first = "prefixItems" if builder.draft == 2020 else "items"
+    leading = schema.get(first)
+    leading = (
+        [builder.node(inner, f"{place}/{first}/{index}") for index, inner in enumerate(leading)]
+        if isinstance(leading, list)
+        else []
+    )
+    rest = "items" if builder.draft == 2020 or not isinstance(schema.get("items"), list) else "additionalItems"
+    others = builder.child(schema, place, rest) if rest in schema else None
+
+    def node_at(index: int) -> Node | None:
+        return leading[index] if index < len(leading) else others
+
+    node.lists = node_at
+
+    def valid(value: Any) -> bool:
+        if not isinstance(value, list):
+            return True
+        nodes = ((node_at(index), item) for index, item in enumerate(value))
+        return all(inner is None or inner.valid(item) for inner, item in nodes)
+
+    def grade(value: Any, place: str, broken: list[Broken]) -> tuple[float, float]:
+        if not isinstance(value, list) or not value:
+            return 0.0, 0.0
+        total = 0.0
+        for index, item in enumerate(value):
+            inner = node_at(index)
+            total += 1.0 if inner is None else inner.share(item, f"{place}/{index}", broken)
+        return total / len(value), 1.0
+
+    node.rules.append(Rule(valid, grade))
+
+
+def _build_unique(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+    if not schema["uniqueItems"]:
+        return
+    node.rules.append(
+        make_assertion(
+            "uniqueItems",
+            lambda value: len({comparable(item) for item in value}) == len(value),
+            lambda value: "repeats an item",
+            _is_array,
+        )
+    )
+
+
+def _build_contains(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+    inner = builder.child(schema, place, "contains")
+    counted = builder.draft >= 2019
+    low = schema.get("minContains", 1) if counted else 1
+    high = schema.get("maxContains") if counted else None
+
+    def holds(value: Any) -> bool:
+        count = sum(inner.valid(item) for item in value)
+        return count >= low and (high is None or count <= high)
+
+    node.rules.append(
+        make_assertion("contains", holds, lambda value: "holds too few or too many of the required items", _is_array)
+    )
+
+
+def _build_names(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+    inner = builder.child(schema, place, "propertyNames")
+    node.rules.append(
+        make_assertion(
+            "propertyNames",
+            lambda value: all(inner.valid(key) for key in value),
+            lambda value: "has a key that is not allowed as a name",
+            _is_object,
+        )
+    )
+
+
+def _build_dependent(keyword: str):
+    def build(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+        # As jsonschema has it: `dependencies` up to draft 7, the other two from 2019-09 on.
+        if (keyword == "dependencies") != (builder.draft == 7):
+            return
+        for key, needed in schema[keyword].items():
+            has_key = partial(_has_key, key)
+            if isinstance(needed, list):
+                words = f"{key} needs {', '.join(needed)}"
+                node.rules.append(
+                    make_assertion(keyword, partial(_has_keys, needed), lambda value, words=words: words, has_key)
+                )
+            else:
+                node.rules.append(_when(has_key, builder.child(schema, place, keyword, key)))
+
+    return build
+
+
+def _has_key(key: str, value: Any) -> bool:
+    return isinstance(value, dict) and key in value
+
+
+def _has_keys(keys: list[str], value: Any) -> bool:
+    return all(key in value for key in keys)
+
+
+def _when(applies: Check, inner: Node) -> Rule:
+    return Rule(
+        lambda value: not applies(value) or inner.valid(value),
+        lambda value, place, broken: inner.grade(value, place, broken) if applies(value) else (0.0, 0.0),
+    )
+
+
+def _build_all(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+    for index, inner in enumerate(schema["allOf"]):
+        member = builder.node(inner, f"{place}/allOf/{index}")
+        node.same.append(member)
+        node.rules.append(Rule(member.valid, member.grade))
+
+
+def _build_any(keyword: str):
+    def build(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+        branches = [builder.node(inner, f"{place}/{keyword}/{index}") for index, inner in enumerate(schema[keyword])]
+        node.branches.extend(branches)
+        at_most = 1 if keyword == "oneOf" else len(branches)
+
+        def valid(value: Any) -> bool:
+            return 1 <= sum(inner.valid(value) for inner in branches) <= at_most
+
+        def grade(value: Any, place: str, broken: list[Broken]) -> tuple[float, float]:
+            fitting = sum(inner.valid(value) for inner in branches)
+            if 1 <= fitting <= at_most:
+                return 1.0, 1.0
+            if fitting:
+                report(broken, place, keyword, f"fits {fitting} alternatives, one is allowed")
+                return 0.5, 1.0
+            best, faults = 0.0, []
+            # Alternatives within alternatives multiply: far down, nearly fitting is worth nothing.
+            for inner in branches if place.count("/") < _GRADED_DEPTH else ():
+                tried: list[Broken] = []
+                share = inner.share(value, place, tried)
+                if share > best or not faults:
+                    best, faults = share, tried
+            report(broken, place, keyword, f"fits none of {len(branches)} alternatives")
+            for fault in faults:
+                report(broken, *fault)
+            # Nearly an alternative is worth something, but never the whole rule.
+            return min(best, 0.9), 1.0
+
+        node.rules.append(Rule(valid, grade))
+
+    return build
+
+
+def _build_not(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+    inner = builder.child(schema, place, "not")
+    node.rules.append(
+        make_assertion("not", lambda value: not inner.valid(value), lambda value: f"{_show(value)} is ruled out")
+    )
+
+
+def _build_if(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+    test = builder.child(schema, place, "if")
+    then = builder.child(schema, place, "then") if "then" in schema else None
+    otherwise = builder.child(schema, place, "else") if "else" in schema else None
+    node.conditional = (test, then, otherwise)
+    if then is not None:
+        node.rules.append(_when(test.valid, then))
+    if otherwise is not None:
+        node.rules.append(_when(lambda value: not test.valid(value), otherwise))
+
+
+KEYWORDS: dict[str, Callable[[Any, Node, Mapping, str], None]] = {
+    "type": _build_type,
+    "enum": _build_enum,
+    "const": _build_const,
+    "required": _build_required,
+    "properties": _build_keys,
+    "patternProperties": _build_keys,
+    "additionalProperties": _build_keys,
+    "propertyNames": _build_names,
+    "minProperties": _bound("minProperties", len, _is_object, lambda size, limit: size >= limit, "has fewer keys than"),
+    "maxProperties": _bound("maxProperties", len, _is_object, lambda size, limit: size <= limit, "has more keys than"),
+    "dependencies": _build_dependent("dependencies"),
+    "dependentRequired": _build_dependent("dependentRequired"),
+    "dependentSchemas": _build_dependent("dependentSchemas"),
+    "prefixItems": _build_items,
+    "items": _build_items,
+    "contains": _build_contains,
+    "minItems": _bound("minItems", len, _is_array, lambda size, limit: size >= limit, "has fewer items than"),
+    "maxItems": _bound("maxItems", len, _is_array, lambda size, limit: size <= limit, "has more items than"),
+    "uniqueItems": _build_unique,
+    "minLength": _bound("minLength", len, _is_text, lambda size, limit: size >= limit, "is shorter than"),
+    "maxLength": _bound("maxLength", len, _is_text, lambda size, limit: size <= limit, "is longer than"),
+    "pattern": _build_pattern,
+    "minimum": _bound("minimum", lambda value: value, _is_number, lambda size, limit: size >= limit, "is below"),
+    "maximum": _bound("maximum", lambda value: value, _is_number, lambda size, limit: size <= limit, "is above"),
+    "exclusiveMinimum": _bound(
+        "exclusiveMinimum", lambda value: value, _is_number, lambda size, limit: size > limit, "is not above"
+    ),
+    "exclusiveMaximum": _bound(
+        "exclusiveMaximum", lambda value: value, _is_number, lambda size, limit: size < limit, "is not below"
+    ),
+    "multipleOf": _build_multiple,
+    "allOf": _build_all,
+    "anyOf": _build_any("anyOf"),
+    "oneOf": _build_any("oneOf"),
+    "not": _build_not,
+    "if": _build_if,
+}

@@ -1,0 +1,108 @@
+"""The compiled form of a JSON Schema: nodes, and the rules that each holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+_MAX_BROKEN = 50
+
+
+class Broken(NamedTuple):
+    """One rule that is not kept: `place` is a JSON pointer into the value, empty for the top."""
+
+    place: str
+    keyword: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place or 'top'}: {self.message}"
+
+
+Check = Callable[[Any], bool]
+Grade = Callable[[Any, str, list[Broken]], tuple[float, float]]
+
+
+class Rule(NamedTuple):
+    valid: Check
+    grade: Grade
+
+
+class Node:
+    """One schema: its rules, and what it says about keys, for finding the unknown ones."""
+
+    __slots__ = ("branches", "conditional", "extra", "lists", "named", "patterns", "rules", "same", "typed")
+
+    def __init__(self) -> None:
+        self.typed: Rule | None = None
+        self.rules: list[Rule] = []
+        self.named: dict[str, Node] = {}
+        self.patterns: list[tuple[re.Pattern, Node]] = []
+        self.extra: Node | None = None
+        self.lists: Callable[[int], Node | None] | None = None
+        self.same: list[Node] = []
+        self.branches: list[Node] = []
+        self.conditional: tuple[Node, Node | None, Node | None] | None = None
+
+    def valid(self, value: Any) -> bool:
+        if self.typed is not None and not self.typed.valid(value):
+            return False
+        return all(rule.valid(value) for rule in self.rules)
+
+    def grade(self, value: Any, place: str, broken: list[Broken]) -> tuple[float, float]:
+        """Rules kept and rules that apply; a value of the wrong type keeps none of the others."""
+        kept = rules = 0.0
+        if self.typed is not None:
+            kept, rules = self.typed.grade(value, place, broken)
+            if not kept:
+                return kept, rules
+            if isinstance(value, (dict, list)):
+                # A pair of braces is no merit: an object earns what its keys earn.
+                kept = rules = 0.0
+        for rule in self.rules:
+            good, all_of_it = rule.grade(value, place, broken)
+            kept += good
+            rules += all_of_it
+        return kept, rules
+
+    def says_something(self) -> bool:
+        return self.typed is not None or bool(self.rules)
+
+    def share(self, value: Any, place: str, broken: list[Broken]) -> float:
+        kept, rules = self.grade(value, place, broken)
+        return kept / rules if rules else 1.0
+
+
+def escape(key: str) -> str:
+    """A key as one step of a JSON pointer."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def make_assertion(keyword: str, valid: Check, describe: Callable[[Any], str], applies: Check | None = None) -> Rule:
+    """A rule that holds or does not, of weight 1 where it applies."""
+
+    def check(value: Any) -> bool:
+        return (applies is not None and not applies(value)) or valid(value)
+
+    def grade(value: Any, place: str, broken: list[Broken]) -> tuple[float, float]:
+        if applies is not None and not applies(value):
+            return 0.0, 0.0
+        if valid(value):
+            return 1.0, 1.0
+        report(broken, place, keyword, describe(value))
+        return 0.0, 1.0
+
+    return Rule(check, grade)
+
+
+def report(broken: list[Broken], place: str, keyword: str, message: str) -> None:
+    if len(broken) < _MAX_BROKEN:
+        broken.append(Broken(place, keyword, message))
+
+
+def same_value(node: Node) -> Iterator[Node]:
+    yield from node.same
+    yield from node.branches
+    if node.conditional is not None:
+        yield from (inner for inner in node.conditional if inner is not None)

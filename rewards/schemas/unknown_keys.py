@@ -1,0 +1,48 @@
+"""The keys of a value that its schema names nowhere, also where it tolerates them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rewards.schemas.nodes import Node, escape
+
+
+def _expand(nodes: Iterable[Node], value: Any) -> list[Node]:
+    """The schemas and every one that they apply to the same value; of alternatives those that fit, else all."""
+    flat, pending = [], list(nodes)
+    while pending:
+        node = pending.pop()
+        flat.append(node)
+        pending.extend(node.same)
+        if node.branches:
+            pending.extend([inner for inner in node.branches if inner.valid(value)] or node.branches)
+        if node.conditional is not None:
+            test, then, otherwise = node.conditional
+            pending.extend(inner for inner in ((then,) if test.valid(value) else (otherwise,)) if inner is not None)
+    return flat
+
+
+def find_unknown(nodes: list[Node], value: Any, place: str, unknown: list[str]) -> int:
+    """Adds the places of unknown keys to `unknown`; comes back with the number of keys that were looked up."""
+    keys = 0
+    if isinstance(value, list) and value:
+        flat = [node for node in _expand(nodes, value) if node.lists is not None]
+        for index, item in enumerate(value if flat else ()):
+            inner = [found for node in flat if (found := node.lists(index)) is not None]
+            if inner:
+                keys += find_unknown(inner, item, f"{place}/{index}", unknown)
+    elif isinstance(value, dict) and value:
+        flat = _expand(nodes, value)
+        naming = [node for node in flat if node.named or node.patterns]
+        extra = [node.extra for node in flat if node.extra is not None and node.extra.says_something()]
+        for key, child in value.items():
+            inner = [node.named[key] for node in naming if key in node.named]
+            inner += [found for node in naming for pattern, found in node.patterns if pattern.search(key)]
+            inner += extra if not inner else []
+            keys += bool(naming or extra)
+            if inner:
+                keys += find_unknown(inner, child, f"{place}/{escape(key)}", unknown)
+            elif naming:
+                unknown.append(f"{place}/{escape(key)}")
+    return keys

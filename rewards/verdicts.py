@@ -1,0 +1,93 @@
+"""What becomes of a score: checked for its range, and kept as a value, as `unscored` or as an error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
+
+from rewards.types import Completion, Example, RewardFunction, Score
+
+VALUE, UNSCORED, ERROR = "value", "unscored", "error"
+
+_ROUNDING = 1e-9
+"""A weighted mean of parts may miss 0 or 1 by this much."""
+
+_NO_PARTS: Mapping[str, float] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one function said of one completion; `status` is `value`, `unscored` or `error`."""
+
+    function: str
+    version: str
+    status: str
+    value: float | None
+    reason: str = ""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredCompletion:
+    """A completion with one outcome a function, in the host's order, and their weighted mean, None when none gave a value."""
+
+    example: Example
+    completion: Completion
+    outcomes: tuple[Outcome, ...]
+    reward: float | None
+
+
+def read_score(function: RewardFunction, score: Any, seconds: float = 0.0) -> Outcome:
+    """Check what a function returned; a value that is no number in 0..1 is the function's fault."""
+    if score is None:
+        return make_unscored(function, "does not apply", seconds)
+    if not isinstance(score, Score):
+        return make_error(function, f"contract: returned {type(score).__name__}, not Score", seconds)
+    if score.value is None:
+        return make_unscored(function, score.reason or "does not apply", seconds)
+    value = _in_range(score.value)
+    if value is None:
+        return make_error(function, f"range: value {score.value!r} is no number in 0..1", seconds)
+    parts = _NO_PARTS
+    if score.parts:
+        parts = {}
+        for name, part in score.parts.items():
+            checked = _in_range(part)
+            if checked is None:
+                return make_error(function, f"range: part '{name}' is {part!r}, no number in 0..1", seconds)
+            parts[str(name)] = checked
+    return Outcome(function.name, function.version, VALUE, value, str(score.reason), parts, seconds)
+
+
+def make_unscored(function: RewardFunction, reason: str, seconds: float = 0.0) -> Outcome:
+    return Outcome(function.name, function.version, UNSCORED, None, reason, _NO_PARTS, seconds)
+
+
+def make_error(function: RewardFunction, reason: str, seconds: float = 0.0) -> Outcome:
+    return Outcome(function.name, function.version, ERROR, None, reason, _NO_PARTS, seconds)
+
+
+def describe_fault(function: RewardFunction, error: BaseException, seconds: float = 0.0) -> Outcome:
+    """The error outcome of an exception: its kind (`timeout`, `died`, or its type), a colon, its message on one line."""
+    kind = getattr(error, "kind", None) or type(error).__name__
+    message = " ".join(str(error).split())[:300]
+    return make_error(function, f"{kind}: {message}" if message else kind, seconds)
+
+
+def _in_range(value: Any) -> float | None:
+    if type(value) is not float:
+        if isinstance(value, bool) or not isinstance(value, Real):
+            return None
+        try:
+            value = float(value)
+        except (OverflowError, ValueError):
+            return None
+    if 0.0 <= value <= 1.0:
+        return value
+    if not math.isfinite(value) or not -_ROUNDING <= value <= 1.0 + _ROUNDING:
+        return None
+    return min(1.0, max(0.0, value))
