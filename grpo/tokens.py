@@ -36,12 +36,12 @@ CHAT_TEMPLATE = (
 )
 
 # What may become one token, first match first: a JSON key with its punctuation (an object of ten keys then costs ten
-# tokens and its values, not eighty), a short word with the space before it, a longer or capitalised word WITHOUT it, ONE
-# digit, a run of marks, space. A name or a number is then the same tokens after a space, a quote or a comma: copying it
+# tokens and its values, not eighty), a short word with the space before it, a longer or capitalised word WITHOUT it, two
+# digits, a run of marks, space. A name or a number is then the same tokens after a space, a quote or a comma: copying it
 # from the prompt into an answer is copying tokens, which a small policy learns, and not a translation between two
 # spellings of each, which it does not learn in minutes.
 _PIECES = (
-    r'''[{,"]*[ ]?"[\p{L}_]+":[ ]?"?| ?[\p{Ll}\p{M}]{1,3}(?![\p{L}\p{M}_])|[\p{L}\p{M}_]+|\p{N}'''
+    r'''[{,"]*[ ]?"[\p{L}_]+":[ ]?"?| ?[\p{Ll}\p{M}]{1,3}(?![\p{L}\p{M}_])|[\p{L}\p{M}_]+|\p{N}{1,2}'''
     r'''| ?[^\s\p{L}\p{M}\p{N}_]+|\s+(?!\S)|\s+'''
 )
 

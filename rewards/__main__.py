@@ -37,8 +37,8 @@ _COMMANDS = {
     "attack": "try to cheat a reward function",
 }
 _MODULES = {"list": "rewards.commands.listing"}
-# These read their own arguments.
-_WHOLE = {"schema": "rewards.schema_import", "attack": "rewards.attack"}
+# It reads its own arguments.
+_WHOLE = {"attack": "rewards.attack"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

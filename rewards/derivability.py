@@ -28,15 +28,13 @@ _MADE_UP = re.compile(
 )
 _SCALES = (1.0, 100.0, 0.01, 1e3, 1e-3, 1e6, 1e-6, 1e9, 1e-9)
 """A percentage may be meant as a share, and kbit/s as Gbit/s."""
-_NUMERALS = {
-    word: value
-    for value, words in enumerate(
-        "zero,nenhum,nenhuma,zero um,uma,one dois,duas,two tres,three quatro,four cinco,five seis,six sete,seven oito,eight "
-        "nove,nine dez,ten onze,eleven doze,twelve treze,thirteen catorze,quatorze,fourteen quinze,fifteen "
-        "dezesseis,sixteen dezessete,seventeen dezoito,eighteen dezenove,nineteen vinte,twenty".split()
-    )
-    for word in words.split(",")
-}
+_NUMERAL_WORDS = (
+    "zero nenhum nenhuma", "um uma one", "dois duas two", "tres three", "quatro four", "cinco five", "seis six",
+    "sete seven", "oito eight", "nove nine", "dez ten", "onze eleven", "doze twelve", "treze thirteen",
+    "catorze quatorze fourteen", "quinze fifteen", "dezesseis sixteen", "dezessete seventeen", "dezoito eighteen",
+    "dezenove nineteen", "vinte twenty",
+)  # fmt: skip
+_NUMERALS = {word: value for value, words in enumerate(_NUMERAL_WORDS) for word in words.split()}
 
 
 class FieldCount(NamedTuple):

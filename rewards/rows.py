@@ -93,8 +93,10 @@ def _read(path: str, make: Callable[[dict[str, Any], str, int], Any]) -> list[An
                 made.append(make(row, where, number))
             except UserError as error:
                 problems.extend(error.problems)
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"{path}: cannot be read ({error})")
+    except OSError as error:
+        problems.append(f"{path}: cannot be read ({error.strerror}); give the path of a JSON Lines file")
+    except UnicodeDecodeError as error:
+        problems.append(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save the file as UTF-8")
     if not made and not problems:
         problems.append(f"{path}: no rows; give one JSON object a line")
     if problems:

@@ -25,6 +25,11 @@ class ShopSection(BaseModel):
     instructions: Literal["full", "short"] = Field(
         "full", description="System prompts: `full` for real models, `short` (one word) for the embedded policy."
     )
+    names: Literal["unseen", "recombined"] = Field(
+        "unseen",
+        description="Held-out names and products: `unseen` share no word with training, `recombined` are combinations of "
+        "training's words that it never shows (for the embedded policy, which has minutes to learn to copy).",
+    )
     olist: Path | None = Field(
         None, description="Folder of the nine public Olist CSV files, in place of made-up orders."
     )

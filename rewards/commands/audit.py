@@ -145,9 +145,9 @@ def show_audit(audit: Audit) -> None:
         table.add_row("near duplicates", _mark(not leaked, warn=True), f"{said}, of {held} held-out rows")
     console.print(table)
     for line in audit.warnings:
-        console.print(Text.assemble(("warning: ", "yellow"), line))
+        console.print(Text.assemble(("warning: ", "yellow"), line), soft_wrap=True)
     for line in audit.errors:
-        console.print(Text.assemble(("error: ", "bold red"), line))
+        console.print(Text.assemble(("error: ", "bold red"), line), soft_wrap=True)
     verdict = ("passed", "bold green") if audit.passed else ("failed: a run would be wasted", "bold red")
     console.print(Text.assemble("audit ", verdict))
 

@@ -1,4 +1,4 @@
-"""The JSON answer of a completion as a reward may trust it: what was said twice in contradiction is no answer."""
+"""The answer of a completion as a reward may trust it: no reasoning, and nothing that was said twice in contradiction."""
 
 from __future__ import annotations
 
@@ -35,6 +35,13 @@ class Answer(NamedTuple):
     value: Any
     doubted: bool = False
     repeated: int = 0
+
+
+def skip_reasoning(text: str) -> str:
+    """What stands after the reasoning; nothing where the reasoning never ends."""
+    if "</think>" in text:
+        return text.rpartition("</think>")[2]
+    return "" if "<think>" in text else text
 
 
 def read_answer(completion: Completion) -> Answer:

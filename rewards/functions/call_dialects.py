@@ -17,6 +17,7 @@ MAXIMUM_CALLS = 256
 
 _NAMES = ("name", "tool_name", "tool", "function_name")
 _ARGUMENTS = ("arguments", "parameters", "args", "input", "kwargs", "tool_input")
+_COMPANIONS = frozenset({*_NAMES, *_ARGUMENTS, "function", "id", "call_id", "type", "index"})
 _WRAPPERS = ("tool_calls", "function_calls", "calls", "tools")
 
 _FENCE = re.compile(r"```[ \t]*[\w+-]*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
@@ -29,13 +30,17 @@ _LAST_NAME = re.compile(r"(?:<?function=)?([A-Za-z_][\w.-]{0,199})\s*>?\s*\Z")
 
 
 class Call(NamedTuple):
-    """One call: `typed` is False where the dialect writes every argument as text; `clean` is False for a guessed reading."""
+    """One call: `typed` is False where the dialect writes every argument as text; `clean` is False for a guessed reading.
+
+    `surplus` counts the members around the call that belong to no dialect.
+    """
 
     name: str
     arguments: dict[str, Any]
     typed: bool = True
     clean: bool = True
     repaired: bool = False
+    surplus: int = 0
 
 
 class CallReading(NamedTuple):
@@ -182,6 +187,7 @@ def _read_object(item: Any, needs_arguments: bool) -> Call | None:
     """{"name", "arguments"} and its cousins: `parameters`, `args`, {"function": {...}}, arguments as JSON text."""
     if not isinstance(item, dict):
         return None
+    surplus = sum(key not in _COMPANIONS for key in item)
     if isinstance(item.get("function"), dict) and not _has_name(item):
         item = item["function"]
     name = next((item[key] for key in _NAMES if isinstance(item.get(key), str)), None)
@@ -195,5 +201,5 @@ def _read_object(item: Any, needs_arguments: bool) -> Call | None:
 
         arguments = extract_json(arguments).value if arguments.strip() else None
     if arguments is None:
-        return Call(name.strip(), {})
-    return Call(name.strip(), arguments) if isinstance(arguments, dict) else None
+        return Call(name.strip(), {}, surplus=surplus)
+    return Call(name.strip(), arguments, surplus=surplus) if isinstance(arguments, dict) else None

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from rewards.functions.answers import skip_reasoning
 from rewards.functions.insights import judge_repetition
 from rewards.functions.text_overlap import MAXIMUM_TEXT, measure_overlap, split_text
 from rewards.hookspecs import hookimpl
@@ -57,12 +58,13 @@ class Contrastive(RewardFunction):
 
     def __call__(self, example: Example, completion: Completion) -> Score:
         reference, contrasts = example.reference or "", _as_texts(example.columns[self.column])
-        words = split_text(completion.text[:MAXIMUM_TEXT], self.words)
+        text = skip_reasoning(completion.text)
+        words = split_text(text[:MAXIMUM_TEXT], self.words)
         if not words:
             return Score(0.0, "no words", dict.fromkeys(_PARTS, 0.0))
-        own = measure_overlap(reference, completion.text, self.words)[self.measure]
+        own = measure_overlap(reference, text, self.words)[self.measure]
         bases = _bases(reference, contrasts, self.measure, self.words)
-        others = [measure_overlap(text, completion.text, self.words)[self.measure] for text in contrasts]
+        others = [measure_overlap(other, text, self.words)[self.measure] for other in contrasts]
         # What two right answers must have in common is taken off both ways: a text that is no nearer gets nothing.
         distance = min((own - other) / (1.0 - base) for other, base in zip(others, bases, strict=True))
         distance = min(1.0, max(0.0, distance))

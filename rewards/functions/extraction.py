@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+from rewards.functions.answers import read_answer
 from rewards.functions.json_valid import JsonValid, reference_problems
 from rewards.functions.portuguese import fold, fold_label
 from rewards.hookspecs import hookimpl
@@ -64,7 +65,7 @@ class Extraction(RewardFunction):
     """Mean over the fields of how right each is, a missing one as bad as a wrong one; small shares for JSON and schema."""
 
     name: ClassVar[str] = "extraction"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     tasks: ClassVar[tuple[str, ...]] = ("extraction",)
 
     fields: FrozenMapping[str, FieldRule] = Field(SHOP_FIELDS, description="The fields of the object and their rules.")
@@ -77,6 +78,10 @@ class Extraction(RewardFunction):
     )
     json_share: float = Field(0.05, ge=0, le=0.5, description="Share of the value that strict JSON earns.")
     schema_share: float = Field(0.05, ge=0, le=0.5, description="Share of the value that keeping the schema earns.")
+
+    doubted: float = Field(
+        0.25, ge=0, le=1, description="Factor for a record beside which the text gives another one."
+    )
 
     def problems(self, example: Example) -> list[str]:
         problems = reference_problems(example)
@@ -102,7 +107,8 @@ class Extraction(RewardFunction):
 
     def __call__(self, example: Example, completion: Completion) -> Score:
         reference: Mapping[str, Any] = orjson.loads(example.reference or "{}")
-        given, foreign = self._find_object(completion.extraction.value)
+        answer = read_answer(completion)
+        given, foreign = self._find_object(answer.value)
         if not given:
             reason = "no JSON found" if completion.extraction.value is None else "no field of the record found"
             nothing = dict.fromkeys(["json", "schema", "fields", *(f"field/{key}" for key in self.fields)], 0.0)
@@ -119,6 +125,9 @@ class Extraction(RewardFunction):
         notes = [f"wrong: {', '.join(wrong)}"] if wrong else []
         notes += [f"{foreign} unknown keys or records"] if foreign else []
         notes += [json_reason] if json_reason else []
+        if answer.doubted or _lists_records(answer.value):
+            value *= self.doubted
+            notes.append("another record beside it")
         return Score(
             min(value, 1.0), "; ".join(notes), {"json": json_part, "schema": schema, "fields": fields, **parts}
         )
@@ -189,6 +198,11 @@ class Extraction(RewardFunction):
         if difference <= rule.tolerance + 1e-9:
             return credit
         return credit * max(0.0, 1.0 - difference / rule.reach) if rule.reach else 0.0
+
+
+def _lists_records(value: Any) -> bool:
+    """Whether one record was asked and several are given, for the reader to choose from."""
+    return isinstance(value, list) and sum(isinstance(item, dict) for item in value) > 1
 
 
 def _read_number(text: str) -> float | None:

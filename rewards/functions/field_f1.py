@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import orjson
 from pydantic import Field
 
 from rewards.functions.answers import read_answer
 from rewards.functions.json_valid import reference_problems
-from rewards.functions.leaves import LeafRules, compare, count_leaves
+from rewards.functions.leaves import Flat, LeafRules, compare, flatten
 from rewards.hookspecs import hookimpl
 from rewards.types import Completion, Example, FrozenMapping, RewardFunction, Score
 
@@ -58,7 +58,7 @@ class FieldF1(RewardFunction):
 
     def problems(self, example: Example) -> list[str]:
         problems = reference_problems(example)
-        if not problems and not _read_reference(self, example.reference or "null")[2]:
+        if not problems and not _read_reference(self, example.reference or "null")[1].size:
             problems.append("reference: nothing is left to compare; ignore fewer fields or values")
         return problems
 
@@ -66,8 +66,8 @@ class FieldF1(RewardFunction):
         answer = read_answer(completion)
         if answer.value is None:
             return Score(0.0, "no JSON found", dict.fromkeys(_PARTS, 0.0))
-        rules, reference, size = _read_reference(self, example.reference or "null")
-        found = compare(reference, answer.value, rules, size)
+        rules, reference = _read_reference(self, example.reference or "null")
+        found = compare(reference, flatten(answer.value, rules), rules)
         fields, keys = found.field_f1, found.key_f1
         value = (1.0 - self.key_share) * fields + self.key_share * keys
         notes = [] if fields == 1.0 else [f"{found.right} of {found.expected} leaves right, {found.given} given"]
@@ -95,10 +95,10 @@ class FieldF1(RewardFunction):
 
 
 @lru_cache(maxsize=4096)
-def _read_reference(function: FieldF1, reference: str) -> tuple[LeafRules, Any, int]:
-    """Rules, value and number of leaves of a reference, read once for all completions of its group."""
-    rules, value = function.make_rules(), orjson.loads(reference)
-    return rules, value, count_leaves(value, rules)
+def _read_reference(function: FieldF1, reference: str) -> tuple[LeafRules, Flat]:
+    """Rules and leaves of a reference, read once for all completions of its group."""
+    rules = function.make_rules()
+    return rules, flatten(orjson.loads(reference), rules)
 
 
 @hookimpl

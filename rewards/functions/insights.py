@@ -10,7 +10,8 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import Field, model_validator
 
-from rewards.functions.portuguese import fold, list_words, numbers_in, split_words
+from rewards.functions.answers import skip_reasoning
+from rewards.functions.portuguese import fold, judge_echo, list_words, numbers_in, split_words
 from rewards.hookspecs import hookimpl
 from rewards.types import Completion, Example, RewardFunction, Score
 
@@ -34,13 +35,14 @@ class _Sections(NamedTuple):
     diagnosis: str | None
     actions: tuple[str, ...] | None
     figures_text: str
+    twice: bool = False
 
 
 class Insights(RewardFunction):
     """Length and repetition times what is left after structure, figures and verbs have each taken off their cost."""
 
     name: ClassVar[str] = "insights"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     tasks: ClassVar[tuple[str, ...]] = ("insights",)
 
     diagnosis_label: str = Field("Diagnóstico:", min_length=2, description="What the first section starts with.")
@@ -79,7 +81,8 @@ class Insights(RewardFunction):
         return problems
 
     def __call__(self, example: Example, completion: Completion) -> Score:
-        text = completion.text[:MAXIMUM_TEXT]
+        whole = skip_reasoning(completion.text)
+        text = whole[:MAXIMUM_TEXT]
         sections = self._split(fold(text))
         words = split_words(sections.figures_text)
         if not words:
@@ -87,14 +90,16 @@ class Insights(RewardFunction):
         structure, structure_reason = self._judge_structure(sections)
         figures, figures_reason = self._judge_figures(sections.figures_text, example.columns.get("figures", ()))
         verbs = self._judge_verbs(sections.actions or ())
-        length = self._judge_length(len(words)) if len(completion.text) <= MAXIMUM_TEXT else 0.0
-        repetition = judge_repetition(words)
+        length = self._judge_length(len(words)) if len(whole) <= MAXIMUM_TEXT else 0.0
+        # Handing the data back is no analysis; it counts like saying the same thing again.
+        echo = judge_echo(words, example.prompt)
+        repetition = judge_repetition(words) * echo
         notes = [structure_reason, figures_reason]
         notes.append("" if verbs == 1.0 else "actions do not start with distinct verbs")
         notes.append(
             "" if length == 1.0 else f"{len(words)} words, allowed {self.minimum_words} to {self.maximum_words}"
         )
-        notes.append("" if repetition == 1.0 else "repeats itself")
+        notes.append("" if repetition == 1.0 else "repeats the prompt" if echo < 1.0 else "repeats itself")
         parts = (structure, figures, verbs, length, repetition)
         costs = (self.structure_cost, self.figures_cost, self.verbs_cost)
         # Multiplied, so that a tidy form does not make up for figures that are missing or invented.
@@ -117,10 +122,13 @@ class Insights(RewardFunction):
         _, label, said = before.partition(first)
         if label:
             diagnosis = said.strip()
-        return _Sections(diagnosis, actions, f"{before.replace(first, ' ')} {after}".strip())
+        twice = folded.count(first) > 1 or folded.count(second) > 1
+        return _Sections(diagnosis, actions, f"{before.replace(first, ' ')} {after}".strip(), twice)
 
     def _judge_structure(self, sections: _Sections) -> tuple[float, str]:
         """A third for each: a diagnosis that says something, the label of the actions, enough numbered actions."""
+        if sections.twice:
+            return 0.0, "a section twice"
         diagnosed = sections.diagnosis is not None and _count_real_words(sections.diagnosis) >= 4
         if sections.actions is None:
             return diagnosed / 3, f"no {self.actions_label}" + ("" if diagnosed else f" and no {self.diagnosis_label}")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import orjson
 from pydantic import Field, field_validator
 
-from rewards.functions.contradictions import find_other_answers, find_repeated_keys
+from rewards.functions.answers import read_answer
 from rewards.functions.json_valid import reference_problems
 from rewards.functions.telecom_derivation import TELEMETRY_LAYERS, is_telemetry, read_prompt
 from rewards.functions.telecom_figures import FIGURES, Statement, find_statements, is_right
@@ -39,6 +39,9 @@ class KpiValues(RewardFunction):
     )
     mask_underivable: bool = Field(
         True, description="Leave out figures that the prompt of a monitor or report row does not contain."
+    )
+    doubted: float = Field(
+        0.25, ge=0, le=1, description="Factor for an answer beside which the text gives a contradicting one."
     )
     telemetry_layers: tuple[str, ...] = Field(TELEMETRY_LAYERS, description="The layers that are masked so.")
 
@@ -70,11 +73,17 @@ class KpiValues(RewardFunction):
         figures = self.figures_of(example)
         if not figures:
             return Score(None, "the row has no figure that its reference states and its prompt contains")
-        if completion.extraction.value is None:
+        answer = read_answer(completion)
+        if answer.value is None:
             return Score(0.0, "no JSON found", dict.fromkeys(figures, 0.0))
-        parts = self.judge(example, completion.extraction.value, completion)
+        parts = self.judge(example, answer.value)
         wrong = [name for name, share in parts.items() if share < 1.0]
-        return Score(_mean(parts.values()), f"wrong or missing: {', '.join(wrong)}" if wrong else "", parts)
+        notes = [f"wrong or missing: {', '.join(wrong)}"] if wrong else []
+        value = math.fsum(parts.values()) / len(parts)
+        if answer.doubted:
+            value *= self.doubted
+            notes.append("another answer beside it contradicts it")
+        return Score(value, "; ".join(notes), parts)
 
     def figures_of(self, example: Example) -> dict[str, float]:
         """The columns that count for a row: those that its reference states and, where masked, its prompt contains."""
@@ -83,48 +92,37 @@ class KpiValues(RewardFunction):
             prompt = read_prompt(example)
             figures = {name: figure for name, figure in figures.items() if prompt.has_number(figure)}
         if example.reference is not None:
-            stated = _read_reference(self, example.reference, tuple(figures.items()))
+            stated, _ = _read_reference(self, example.reference, tuple(figures.items()))
             figures = {name: figure for name, figure in figures.items() if name in stated}
         return figures
 
-    def judge(
-        self, example: Example, value: Any, completion: Completion, *, same_keys: bool = False
-    ) -> dict[str, float]:
-        """For each figure that counts, 1 when the answer states it right and never otherwise, else 0.
+    def judge(self, example: Example, value: Any, *, same_keys: bool = False) -> dict[str, float]:
+        """For each figure that counts, 1.0 when the value states it right and never otherwise, else 0.0.
 
         `same_keys`: the share of the reference's own places of the figure that state it right, for a layer that has to be
         kept to the letter.
         """
         figures = self.figures_of(example)
-        statements = self._find(value)
-        for other in find_other_answers(completion):
-            statements += self._find(other)
-        repeated = find_repeated_keys(completion)
-        stated = (
-            _read_reference(self, example.reference, tuple(figures.items())) if example.reference is not None else {}
-        )
+        units = self._units()
+        stated: Mapping[str, _Stated] = {}
+        if example.reference is not None:
+            stated, units = _read_reference(self, example.reference, tuple(figures.items()))
+        statements = find_statements(value, self.carriers, units)
         return {
-            name: self._judge_figure(name, figure, statements, stated.get(name), repeated, same_keys)
+            name: self._judge_figure(name, figure, statements, stated.get(name), same_keys)
             for name, figure in figures.items()
         }
 
     def _judge_figure(
-        self,
-        name: str,
-        figure: float,
-        statements: Sequence[Statement],
-        stated: _Stated | None,
-        repeated: frozenset[str],
-        same_keys: bool,
+        self, name: str, figure: float, statements: Sequence[Statement], stated: _Stated | None, same_keys: bool
     ) -> float:
-        said = _said_of(name, statements)
         verdicts: dict[str, bool] = {}
         variants: dict[str, bool] = {}
-        for statement in said:
-            if stated is not None and statement.slot in stated.otherwise and statement.slot not in stated.right:
+        for statement in _said_of(name, statements):
+            if stated is not None and statement.slot in stated.otherwise:
                 # The reference gives this place another meaning than the column's.
                 continue
-            right = self._is_right(name, figure, statement) and repeated.isdisjoint(statement.keys)
+            right = self._is_right(name, figure, statement)
             verdicts[statement.slot] = verdicts.get(statement.slot, True) and right
             variants[statement.variant] = variants.get(statement.variant, True) and right
         if stated is not None:
@@ -135,19 +133,12 @@ class KpiValues(RewardFunction):
         # Without a reference a rate for a slice and one for a device may differ, but most of what is said must be right.
         return float(any(variants.values()) and 2 * sum(verdicts.values()) >= len(verdicts))
 
-    def _find(self, value: Any) -> list[Statement]:
-        units = tuple(unit for written in self.plain_rates if (unit := name_unit(written)) is not None)
-        return find_statements(value, self.carriers, units)
+    def _units(self) -> tuple[str, ...]:
+        return tuple(unit for written in self.plain_rates if (unit := name_unit(written)) is not None)
 
     def _is_right(self, name: str, figure: float, statement: Statement) -> bool:
-        return is_right(
-            statement.readings[name],
-            figure,
-            FIGURES[name],
-            self.tolerance,
-            self.reliability_tolerance,
-            self.count_tolerance,
-        )
+        tolerances = (self.tolerance, self.reliability_tolerance, self.count_tolerance)
+        return is_right(statement.readings[name], figure, FIGURES[name], *tolerances)
 
 
 class _Stated:
@@ -160,13 +151,29 @@ class _Stated:
 
 
 @lru_cache(maxsize=4096)
-def _read_reference(function: KpiValues, reference: str, figures: tuple[tuple[str, float], ...]) -> dict[str, _Stated]:
-    """The figures that a reference states right, read once for all completions of its group; {} for one that is no JSON."""
+def _read_reference(
+    function: KpiValues, reference: str, figures: tuple[tuple[str, float], ...]
+) -> tuple[dict[str, _Stated], tuple[str, ...]]:
+    """The figures that a reference states right, and the units that its rates without one are in; read once a group.
+
+    Where one unit explains all of the reference it is the row's notation, so that nobody is paid for a thousandfold rate.
+    """
     try:
         value = orjson.loads(reference)
     except ValueError:
-        return {}
-    statements = function._find(value)
+        return {}, function._units()
+    best: tuple[dict[str, _Stated], tuple[str, ...]] = _read_stated(function, value, figures, function._units())
+    for unit in function._units():
+        alone = _read_stated(function, value, figures, (unit,))
+        if alone[0].keys() == best[0].keys():
+            return alone
+    return best
+
+
+def _read_stated(
+    function: KpiValues, value: Any, figures: tuple[tuple[str, float], ...], units: tuple[str, ...]
+) -> tuple[dict[str, _Stated], tuple[str, ...]]:
+    statements = find_statements(value, function.carriers, units)
     found = {}
     for name, figure in figures:
         said = _said_of(name, statements)
@@ -175,7 +182,7 @@ def _read_reference(function: KpiValues, reference: str, figures: tuple[tuple[st
         if right:
             variants = frozenset(statement.variant for statement in said if statement.slot in right)
             found[name] = _Stated(frozenset(right), frozenset(wrong), variants)
-    return found
+    return found, units
 
 
 def _said_of(name: str, statements: Sequence[Statement]) -> list[Statement]:
@@ -193,11 +200,6 @@ def _as_figure(value: Any) -> float | None:
     except OverflowError:
         return None
     return figure if math.isfinite(figure) else None
-
-
-def _mean(shares: Any) -> float:
-    shares = list(shares)
-    return math.fsum(shares) / len(shares)
 
 
 @hookimpl

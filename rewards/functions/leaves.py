@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from math import isfinite
 from typing import Any, NamedTuple
 
-from rewards.functions.answers import UNSAID
 from rewards.functions.portuguese import fold
 from rewards.functions.quantities import read_quantity
 
@@ -32,8 +32,22 @@ _TIME = re.compile(
 VOLATILE_VALUES: Mapping[str, re.Pattern[str]] = {"uuid": _UUID, "time": _TIME}
 """Kinds of values that nobody can know: UUIDs, and ISO-8601 dates with a time of day."""
 
-_INNER: Any = object()
-_HIDDEN: Any = object()
+
+class _Sign:
+    """A leaf that is no text and no number, equal to itself only: 1 and true are equal in Python."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+_TRUE, _FALSE, _EMPTY_OBJECT, _EMPTY_LIST = map(_Sign, ("true", "false", "{}", "[]"))
+_HIDDEN = _Sign("hidden")
+_PLACE = _Sign("place")
 
 
 class Comparison(NamedTuple):
@@ -117,103 +131,131 @@ class LeafRules:
         return below == {}, below or None
 
     def read(self, value: Any) -> Any:
-        """A hashable stand-in that is equal exactly when two leaves are: 1 and 1.0 are, 1 and true are not.
+        """A hashable stand-in for a leaf, equal exactly when two leaves are: 1 and 1.0 are, 1 and true are not.
 
-        _INNER for a container with something in it, _HIDDEN for a leaf that is left out.
+        A container with something in it comes back as it is, and _HIDDEN for a leaf that is left out.
         """
         if isinstance(value, str):
             if self.volatile and len(value) <= _LONGEST_VOLATILE and any(kind.match(value) for kind in self.volatile):
                 return _HIDDEN
             if self.units and (quantity := read_quantity(value, self.units)) is not None:
                 return (quantity.kind, self._round(quantity.amount))
-            return ("text", fold(value) if self.fold_text else value)
-        if value is None or isinstance(value, bool):
-            return ("literal", str(value))
-        if isinstance(value, int) and abs(value) > _BEYOND_FLOAT:
-            return ("number", value)
-        if isinstance(value, (int, float)) and isfinite(value):
-            return ("number", self._round(value))
-        if isinstance(value, (dict, list)) and value:
+            return fold(value) if self.fold_text else value
+        if value is None:
+            return None
+        if isinstance(value, bool):
+            return _TRUE if value else _FALSE
+        if isinstance(value, int):
+            return value if abs(value) < self.whole or abs(value) > _BEYOND_FLOAT else self._round(value)
+        if isinstance(value, float):
+            return self._round(value) if isfinite(value) else _Sign("not finite")
+        if isinstance(value, (dict, list)):
+            if not value:
+                return _EMPTY_OBJECT if isinstance(value, dict) else _EMPTY_LIST
             if self.units and isinstance(value, dict) and (quantity := read_quantity(value, self.units)) is not None:
                 return (quantity.kind, self._round(quantity.amount))
-            return _INNER
-        return ("nothing", None if value is UNSAID else type(value).__name__)
+            return value
+        # UNSAID, or what no JSON has: never equal to anything.
+        return _Sign("unsaid")
+
+    @cached_property
+    def whole(self) -> int:
+        """Integers below it have no digits to be rounded away."""
+        return 10**self.digits
 
     def _round(self, number: float) -> float:
-        return (
-            number if isinstance(number, int) and abs(number) < 10**self.digits else float(f"{number:.{self.digits}g}")
-        )
+        return float(f"{number:.{self.digits}g}")
 
     @property
     def tolerant(self) -> bool:
         return self.relative_tolerance > 0 or bool(self.tolerances)
 
-    def same(self, expected: tuple, given: tuple, key: str | None = None) -> bool:
+    def same(self, expected: Any, given: Any, key: str | None = None) -> bool:
         """Whether two stand-ins are equal; `key` is the nearest key above them."""
         if expected == given:
-            return expected[1] is not None
-        if not self.tolerant or expected[0] != given[0] or expected[0] in ("text", "literal", "nothing"):
+            return True
+        if not self.tolerant:
             return False
-        allowed = self.tolerances.get(key, 0.0) if key is not None and expected[0] == "number" else 0.0
+        allowed = 0.0
+        if isinstance(expected, tuple) and isinstance(given, tuple) and expected[0] == given[0]:
+            expected, given = expected[1], given[1]
+        elif isinstance(expected, (int, float)) and isinstance(given, (int, float)):
+            allowed = self.tolerances.get(key, 0.0) if key is not None else 0.0
+        else:
+            return False
         try:
-            allowed = max(allowed, self.relative_tolerance * abs(expected[1]))
-            return abs(expected[1] - given[1]) <= allowed * (1 + 1e-9)
+            allowed = max(allowed, self.relative_tolerance * abs(expected))
+            return abs(expected - given) <= allowed * (1 + 1e-9)
         except OverflowError:
             return False
+
+
+class Flat(NamedTuple):
+    """A JSON value made ready to be compared: leaves as stand-ins, what is left out gone, and the number of leaves."""
+
+    value: Any
+    size: int
 
 
 def _without_star(entry: str) -> str:
     return entry.removesuffix(".*")
 
 
-def compare(expected: Any, given: Any, rules: LeafRules, expected_size: int | None = None) -> Comparison:
-    """Compare two JSON values; `expected_size` spares counting the leaves of a value that is compared often.
+def flatten(value: Any, rules: LeafRules) -> Flat:
+    """Prepare a value once; no recursion, so that it may be as deep as it likes."""
+    size = 0
+    top: list[Any] = [None]
+    stack: list[tuple[Any, Any, Any, Any]] = [(value, top, 0, rules.paths)]
+    plain = not rules.keys and rules.paths is None
+    while stack:
+        item, place, at, tree = stack.pop()
+        leaf = rules.read(item)
+        if leaf is _HIDDEN:
+            if isinstance(place, dict):
+                del place[at]
+            else:
+                place[at] = _HIDDEN
+        elif isinstance(leaf, dict):
+            # Every key has its place at once, so that the order stays; what is hidden below leaves again.
+            copy = place[at] = dict.fromkeys(leaf, _PLACE)
+            for key, child in leaf.items():
+                if plain:
+                    stack.append((child, copy, key, None))
+                    continue
+                hidden, below = rules.step(tree, key)
+                if hidden:
+                    del copy[key]
+                else:
+                    stack.append((child, copy, key, below))
+        elif isinstance(leaf, list):
+            copied = place[at] = [_PLACE] * len(leaf)
+            stack.extend((child, copied, index, tree) for index, child in enumerate(leaf))
+        else:
+            place[at] = leaf
+            size += 1
+    return Flat(top[0], size)
+
+
+def compare(expected: Flat, given: Flat, rules: LeafRules) -> Comparison:
+    """Compare two values that `flatten` prepared with the same rules.
 
     Linear in the size of `given`, whatever it holds, times the depth of the lists of objects in `expected`.
     """
-    size = count_leaves(expected, rules) if expected_size is None else expected_size
     right = right_paths = 0
     steps = _Steps(MATCHING_STEPS)
-    stack: list[tuple[Any, Any, Any, str | None]] = [(expected, given, rules.paths, None)]
+    stack: list[tuple[Any, Any, str | None]] = [(expected.value, given.value, None)]
     while stack:
-        one, other, tree, key = stack.pop()
-        leaf, said = rules.read(one), rules.read(other)
-        if leaf is _INNER and said is _INNER:
-            if isinstance(one, dict) and isinstance(other, dict):
-                for name, child in one.items():
-                    if name in other:
-                        hidden, below = rules.step(tree, name)
-                        if not hidden:
-                            stack.append((child, other[name], below, name))
-            elif isinstance(one, list) and isinstance(other, list):
-                stack.extend((one[i], other[j], tree, key) for i, j in _pair_items(one, other, rules, steps))
-        elif leaf not in (_INNER, _HIDDEN) and said not in (_INNER, _HIDDEN):
+        one, other, key = stack.pop()
+        if isinstance(one, dict):
+            if isinstance(other, dict):
+                stack.extend((child, other[name], name) for name, child in one.items() if name in other)
+        elif isinstance(one, list):
+            if isinstance(other, list):
+                stack.extend((one[i], other[j], key) for i, j in _pair_items(one, other, rules, steps))
+        elif not isinstance(other, (dict, list)) and one is not _HIDDEN and other is not _HIDDEN:
             right_paths += 1
-            right += rules.same(leaf, said, key)
-    return Comparison(right, right_paths, size, count_leaves(given, rules))
-
-
-def count_leaves(value: Any, rules: LeafRules) -> int:
-    """Number of leaves that are compared; an empty container is one."""
-    return sum(1 for _ in _leaves(value, rules))
-
-
-def _leaves(value: Any, rules: LeafRules) -> Iterator[Any]:
-    stack: list[tuple[Any, Any]] = [(value, rules.paths)]
-    while stack:
-        item, tree = stack.pop()
-        leaf = rules.read(item)
-        if leaf is _HIDDEN:
-            continue
-        if leaf is not _INNER:
-            yield leaf
-        elif isinstance(item, dict):
-            for key, child in item.items():
-                hidden, below = rules.step(tree, key)
-                if not hidden:
-                    stack.append((child, below))
-        else:
-            stack.extend((child, tree) for child in item)
+            right += rules.same(one, other, key)
+    return Comparison(right, right_paths, expected.size, given.size)
 
 
 class _Steps:
@@ -226,9 +268,9 @@ class _Steps:
 
 
 class _Outline(NamedTuple):
-    """An item of a list as a bag of leaves whose paths forget positions in inner lists."""
+    """An item of a list as leaves by path, where paths forget positions in inner lists; each leaf with its nearest key."""
 
-    leaves: Mapping[tuple[int, ...] | int, Sequence[tuple]]
+    leaves: dict[int, list[tuple[Any, str | None]]]
     size: int
 
     def key(self) -> frozenset:
@@ -239,20 +281,24 @@ def _pair_items(
     expected: Sequence[Any], given: Sequence[Any], rules: LeafRules, steps: _Steps
 ) -> list[tuple[int, int]]:
     """Positions to be compared: objects with the objects that they are most alike, everything else by its place."""
-    if not rules.match_lists or (len(expected) == 1 and len(given) == 1):
-        return [(at, at) for at in range(min(len(expected), len(given)))]
-    wanted = [at for at, item in enumerate(expected) if isinstance(item, dict)]
-    offered = [at for at, item in enumerate(given) if isinstance(item, dict)]
-    pairs = [
-        (at, at)
-        for at, (one, other) in enumerate(zip(expected, given, strict=False))
-        if not isinstance(one, dict) and not isinstance(other, dict)
-    ]
-    if wanted and offered:
-        pairs += _match(
-            expected, wanted, given, offered[: MATCHED_PER_ITEM * len(wanted) + MATCHED_EXTRA], rules, steps
-        )
-    return pairs
+    shorter = min(len(expected), len(given))
+    if not rules.match_lists or len(expected) == len(given) == 1:
+        return [(at, at) for at in range(shorter)]
+    pairs, wanted, offered = [], [], []
+    for at in range(shorter):
+        one, other = isinstance(expected[at], dict), isinstance(given[at], dict)
+        if one and other and expected[at] != given[at]:
+            wanted.append(at)
+            offered.append(at)
+        elif one == other:
+            pairs.append((at, at))
+        else:
+            (wanted if one else offered).append(at)
+    wanted += [at for at in range(shorter, len(expected)) if isinstance(expected[at], dict)]
+    most = MATCHED_PER_ITEM * len(wanted) + MATCHED_EXTRA
+    rest = (at for at in range(shorter, len(given)) if isinstance(given[at], dict))
+    offered = [*offered, *islice(rest, most)][:most]
+    return pairs + (_match(expected, wanted, given, offered, rules, steps) if wanted and offered else [])
 
 
 def _match(
@@ -264,9 +310,11 @@ def _match(
     steps: _Steps,
 ) -> list[tuple[int, int]]:
     """Pair objects best-first: equal ones, then the most alike, then what is left in order."""
+    if len(wanted) == len(offered) == 1:
+        return [(wanted[0], offered[0])]
     paths: dict[tuple[int, Any], int] = {}
-    lefts = {at: _outline(expected[at], rules, paths) for at in wanted}
-    rights = {at: _outline(given[at], rules, paths) for at in offered}
+    lefts = {at: _outline(expected[at], paths) for at in wanted}
+    rights = {at: _outline(given[at], paths) for at in offered}
     pairs: list[tuple[int, int]] = []
     same: dict[frozenset, deque[int]] = {}
     for at in wanted:
@@ -275,17 +323,17 @@ def _match(
         equal = same.get(rights[at].key())
         if equal:
             pairs.append((equal.popleft(), at))
-    wanted = [at for at in wanted if at not in {one for one, _ in pairs}]
-    offered = [at for at in offered if at not in {other for _, other in pairs}]
+    ones, others = set(wanted), set(offered)
+    ones.difference_update(one for one, _ in pairs)
+    others.difference_update(other for _, other in pairs)
     scored = []
-    for one in wanted:
-        for other in offered:
+    for one in sorted(ones):
+        for other in sorted(others):
             left, right = lefts[one], rights[other]
-            steps.left -= 1 + min(len(left.leaves), len(right.leaves))
+            steps.left -= 1 + len(left.leaves)
             if steps.left < 0:
                 break
             scored.append((-_likeness(left, right, rules), abs(one - other), one, other))
-    ones, others = set(wanted), set(offered)
     for _, _, one, other in sorted(scored):
         if one in ones and other in others:
             pairs.append((one, other))
@@ -294,41 +342,34 @@ def _match(
     return pairs + list(zip(sorted(ones), sorted(others), strict=False))
 
 
-def _outline(item: Any, rules: LeafRules, paths: dict[tuple[int, Any], int]) -> _Outline:
-    leaves: dict[int, list[tuple]] = {}
+def _outline(item: Any, paths: dict[tuple[int, Any], int]) -> _Outline:
+    """`paths` numbers the paths, the same for all items: joined, the names of a deep path would be quadratic."""
+    leaves: dict[int, list[tuple[Any, str | None]]] = {}
     size = 0
     stack: list[tuple[int, Any, str | None]] = [(0, item, None)]
     while stack:
         path, value, key = stack.pop()
-        leaf = rules.read(value)
-        if leaf is _HIDDEN:
-            continue
-        if leaf is not _INNER:
-            leaves.setdefault(path, [(leaf, key)]) if path not in leaves else leaves[path].append((leaf, key))
-            size += 1
-        elif isinstance(value, dict):
+        if isinstance(value, dict):
             for name, child in value.items():
-                if name not in rules.keys:
-                    stack.append((paths.setdefault((path, name), len(paths) + 1), child, name))
-        else:
+                stack.append((paths.setdefault((path, name), len(paths) + 1), child, name))
+        elif isinstance(value, list):
             stack.extend((path, child, key) for child in value)
+        elif value is not _HIDDEN:
+            leaves.setdefault(path, []).append((value, key))
+            size += 1
     return _Outline(leaves, size)
 
 
 def _likeness(left: _Outline, right: _Outline, rules: LeafRules) -> float:
     """Share of equal leaves of two items, a path that both have counting a little too."""
-    if len(left.leaves) > len(right.leaves):
-        smaller, larger, turned = right.leaves, left.leaves, True
-    else:
-        smaller, larger, turned = left.leaves, right.leaves, False
     shared = 0.0
-    for path, mine in smaller.items():
-        theirs = larger.get(path)
+    for path, mine in left.leaves.items():
+        theirs = right.leaves.get(path)
         if theirs is None:
             continue
         shared += 0.01 * min(len(mine), len(theirs))
         if len(mine) == len(theirs) == 1:
-            (one, key), (other, _) = (theirs[0], mine[0]) if turned else (mine[0], theirs[0])
+            (one, key), (other, _) = mine[0], theirs[0]
             shared += rules.same(one, other, key)
         else:
             shared += (Counter(mine) & Counter(theirs)).total()

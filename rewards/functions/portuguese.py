@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 # Digits are ASCII only: \d would take every script's, which float() then reads as numbers.
 NUMBER = re.compile(r"(?<![0-9A-Za-z_])[0-9]+(?:[.,][0-9]+)*", re.ASCII)
+_LONGEST_PROMPT = 50_000
 _WORD = re.compile(r"[^\W_]+")
 _SPACES = re.compile(r"\s+")
 _THOUSANDS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{3})+\Z")
@@ -66,3 +68,27 @@ def numbers_in(text: str) -> list[float]:
             continue
         values.extend(float(group) for group in re.split(r"[.,]", match[0]) if 0 < len(group) <= 40)
     return values
+
+
+def share_echoed(words: Sequence[str], prompt: Sequence[str], size: int = 4) -> float:
+    """Share of a text's words that stand in runs of at least `size` words copied from the prompt, or all of a shorter text."""
+    size = min(size, len(words))
+    if not size or len(prompt) < size:
+        return 0.0
+    known = {tuple(prompt[at : at + size]) for at in range(len(prompt) - size + 1)}
+    copied = bytearray(len(words))
+    for at in range(len(words) - size + 1):
+        if tuple(words[at : at + size]) in known:
+            copied[at : at + size] = b"\1" * size
+    return sum(copied) / len(words)
+
+
+def judge_echo(words: Sequence[str], prompt: Iterable[Mapping[str, str]], free: float = 0.8) -> float:
+    """1 while at most `free` of a text is copied from the prompt's messages in runs of four words, 0 when all of it is."""
+    written = " ".join(str(turn.get("content", "")) for turn in prompt)
+    return min(1.0, (1.0 - share_echoed(words, _prompt_words(written[:_LONGEST_PROMPT]))) / (1.0 - free))
+
+
+@lru_cache(maxsize=1024)
+def _prompt_words(text: str) -> tuple[str, ...]:
+    return tuple(split_words(fold(text)))

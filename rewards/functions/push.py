@@ -12,7 +12,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from rewards.functions.portuguese import fold, list_words, numbers_in, split_words
+from rewards.functions.answers import skip_reasoning
+from rewards.functions.portuguese import fold, judge_echo, list_words, numbers_in, split_words
 from rewards.hookspecs import hookimpl
 from rewards.types import Completion, Example, RewardFunction, Score
 
@@ -52,7 +53,7 @@ class Push(RewardFunction):
     """Length and repetition times what is left after product, offer, tone and language have each taken off their cost."""
 
     name: ClassVar[str] = "push"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     tasks: ClassVar[tuple[str, ...]] = ("push",)
 
     maximum_characters: int = Field(120, ge=1, description="Limit for rows without a column max_characters.")
@@ -82,21 +83,24 @@ class Push(RewardFunction):
         return problems
 
     def __call__(self, example: Example, completion: Completion) -> Score:
-        text = completion.text[:MAXIMUM_TEXT].strip()
+        whole = skip_reasoning(completion.text).strip()
+        text = whole[:MAXIMUM_TEXT]
         folded = fold(text)
         words = split_words(folded)
         if not words:
             return Score(0.0, "no words", dict.fromkeys(_PARTS, 0.0))
         limit = int(example.columns.get("max_characters", self.maximum_characters))
         wanted_product, wanted_offer = fold(example.columns["product"]), fold(example.columns["offer"])
-        length = _judge_length(len(completion.text.strip()), self.minimum_characters, limit)
+        length = _judge_length(len(whole), self.minimum_characters, limit)
         if "\n" in text:
             length *= _SEVERAL_LINES
         product = _judge_product(words, split_words(wanted_product))
         offer = _judge_offer(folded, wanted_offer, wanted_product)
         portuguese = self._judge_portuguese(words)
         tone, tone_reason = self._judge_tone(text, folded, words)
-        repetition = _judge_repetition(_without(words, split_words(wanted_product)))
+        # Handing the request back is no notification; it counts like saying the same thing again.
+        echo = judge_echo(words, example.prompt)
+        repetition = _judge_repetition(_without(words, split_words(wanted_product))) * echo
         notes = [
             ""
             if length == 1.0
@@ -105,7 +109,7 @@ class Push(RewardFunction):
             "" if offer == 1.0 else f"does not name the offer '{example.columns['offer']}' alone",
             "" if portuguese == 1.0 else "hardly Portuguese",
             tone_reason,
-            "" if repetition == 1.0 else "repeats itself",
+            "" if repetition == 1.0 else "repeats the prompt" if echo < 1.0 else "repeats itself",
         ]
         parts = (length, product, offer, portuguese, tone, repetition)
         costs = (self.product_cost, self.offer_cost, self.portuguese_cost, self.tone_cost)

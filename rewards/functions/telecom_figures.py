@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from rewards.functions.telecom_units import Quantity, Reading, is_unit_of, name_unit, read_figure
+from rewards.functions.answers import UNSAID
+from rewards.functions.telecom_units import NOTHING, Quantity, Reading, is_unit_of, name_unit, read_figure
 
 FIGURES: Mapping[str, Quantity] = {
     "latency_ms": "time",
@@ -73,13 +74,12 @@ _PERHAPS = "?"
 class Statement(NamedTuple):
     """A place that states a figure: `figure` a column, or several where the key does not say which; `slot` the place's name.
 
-    `keys` are the last keys as written, `variant` tells per-device from per-slice and guaranteed from greatest.
+    `variant` tells a rate per device from one per slice, and a guaranteed from a greatest one.
     """
 
     figures: tuple[str, ...]
     slot: str
     variant: str
-    keys: tuple[str, ...]
     readings: Mapping[str, Reading]
 
 
@@ -137,7 +137,7 @@ class _Finder:
                 stack.extend(reversed(list(self._children(item, names, unit))))
             elif isinstance(item, str) and (len(item) > 30 or item[:1] in ("{", "[")):
                 yield from self._read_expression(item, names)
-            elif isinstance(item, (int, float, str)) and not isinstance(item, bool):
+            elif item is UNSAID or (isinstance(item, (int, float, str)) and not isinstance(item, bool)):
                 statement = self._state(item, names, unit)
                 if statement is not None:
                     yield statement
@@ -202,8 +202,9 @@ class _Finder:
             stated = in_key or unit
             if stated and stated.startswith(_PERHAPS):
                 stated = stated[1:] if is_unit_of(stated[1:], quantity) else None
-            readings[figure] = read_figure(value, quantity, stated, self.plain_rates)
-        return Statement(figures, slot, _variant_of(slot), names[-2:], readings)
+            readings[figure] = NOTHING if value is UNSAID else read_figure(value, quantity, stated, self.plain_rates)
+        rate = any(FIGURES[figure] == "rate" for figure in figures)
+        return Statement(figures, slot, _variant_of(slot) if rate else "", readings)
 
     def _read_expression(self, text: str, names: tuple[str, ...]) -> Iterator[Statement]:
         """A figure inside a text: JSON within JSON, or the name and value pairs of Turtle and prose."""

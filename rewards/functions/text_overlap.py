@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
+from rewards.functions.answers import skip_reasoning
 from rewards.functions.bleu import sentence_bleu, tokenize_13a
 from rewards.functions.rouge import jaccard, rouge_l, rouge_lsum, rouge_n, split_ascii_words, split_words
 from rewards.hookspecs import hookimpl
@@ -43,7 +44,7 @@ class TextOverlap(RewardFunction):
         return []
 
     def __call__(self, example: Example, completion: Completion) -> Score:
-        parts = measure_overlap(example.reference or "", completion.text, self.words)
+        parts = measure_overlap(example.reference or "", skip_reasoning(completion.text), self.words)
         value = parts[self.measure]
         return Score(value, "" if value >= 1.0 - 1e-9 else f"{self.measure} {value:.3f}", parts)
 

@@ -10,7 +10,7 @@ import orjson
 from pydantic import Field, model_validator
 
 from rewards.functions.call_dialects import Call, CallReading, read_calls
-from rewards.functions.leaves import LeafRules, compare, count_leaves
+from rewards.functions.leaves import LeafRules, compare, flatten
 from rewards.hookspecs import hookimpl
 from rewards.types import Completion, Example, RewardFunction, Score
 
@@ -81,8 +81,8 @@ class ToolCall(RewardFunction):
         name = _f1(names if not self.ordered else len(matched), len(reference.calls), offered)
         exact = sum(pair.exact for pair in matched.values())
         right = sum(pair.right for pair in matched.values())
-        expected = sum(count_leaves(call.arguments, rules) for call in reference.calls)
-        said = sum(count_leaves(call.arguments, rules) for call in given.calls)
+        expected = sum(flatten(call.arguments, rules).size for call in reference.calls)
+        said = sum(flatten(call.arguments, rules).size + call.surplus for call in given.calls)
         args = _f1(right, expected, said)
         parts = {
             "valid": sum(call.clean for call in given.calls) / offered,
@@ -131,8 +131,8 @@ def _compare_arguments(right: Call, said: Call, rules: LeafRules) -> _Pair:
         given = {key: _type_like(expected.get(key), value) for key, value in given.items()}
     elif said.typed and not right.typed:
         expected = {key: _type_like(given.get(key), value) for key, value in expected.items()}
-    counted = compare(expected, given, rules)
-    return _Pair(counted.right, counted.expected, counted.given)
+    counted = compare(flatten(expected, rules), flatten(given, rules), rules)
+    return _Pair(counted.right, counted.expected, counted.given + said.surplus)
 
 
 def _type_like(model: Any, written: Any) -> Any:

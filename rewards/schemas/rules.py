@@ -52,10 +52,10 @@ class Schema:
 
     def is_valid(self, value: Any) -> bool:
         """The verdict alone; what is nested deeper than MAX_DEPTH is not valid."""
-        return _depth_within(value, MAX_DEPTH) and self._root.valid(value)
+        return depth_within(value, MAX_DEPTH) and self._root.valid(value)
 
     def judge(self, value: Any) -> Judgement:
-        if not _depth_within(value, MAX_DEPTH):
+        if not depth_within(value, MAX_DEPTH):
             return Judgement(False, 0.0, (Broken("", "depth", f"nested deeper than {MAX_DEPTH}"),), (), 0)
         broken: list[Broken] = []
         kept, rules = self._root.grade(value, "", broken)
@@ -202,7 +202,8 @@ def _leads_to(start: Node, goal: Node) -> bool:
     return False
 
 
-def _depth_within(value: Any, limit: int) -> bool:
+def depth_within(value: Any, limit: int) -> bool:
+    """Whether no object or list stands deeper than `limit` others; looked at level by level, so that any depth will do."""
     level = [value]
     for _ in range(limit):
         children: list[Any] = []

@@ -30,7 +30,6 @@ from rewards.errors import UserError
 from rewards.types import Example
 
 VERSION = "3"
-WARMUP_INVENTED = 0.6  # names by heart are no use on held-out rows; invented ones teach the warm-up to copy
 """Raised whenever the same section would build other files."""
 
 MANIFEST = "manifest.json"
@@ -188,7 +187,7 @@ def _draw_rows(
     side: str, name: str, rows: int, section: ShopSection, facts: ShopFacts, memory: sqlite3.Connection, seen: set[str]
 ) -> Iterator[Example]:
     """Rows whose prompts are all different, in a shuffled order of tasks."""
-    source = Source(side, facts, section.instructions, orders=memory)
+    source = Source(side, facts, section.instructions, recombined=section.names == "recombined", orders=memory)
     tasks = _share_rows(rows, section.proportions)
     random.Random(f"{section.seed}/{name}/order").shuffle(tasks)
     streams = {task: random.Random(f"{section.seed}/{name}/{task}") for task in TASKS}
@@ -210,7 +209,7 @@ def _draw_rows(
 
 
 def _draw_warmup_rows(section: ShopSection, facts: ShopFacts) -> Iterator[Example]:
-    source = Source("train", facts, section.instructions, slips=section.warmup_slips, invented=WARMUP_INVENTED)
+    source = Source("train", facts, section.instructions, slips=section.warmup_slips, recombined=section.names == "recombined")
     tasks = _share_rows(section.warmup_rows, section.proportions)
     random.Random(f"{section.seed}/warmup/order").shuffle(tasks)
     rng = random.Random(f"{section.seed}/warmup")

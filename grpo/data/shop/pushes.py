@@ -107,10 +107,10 @@ class Push(NamedTuple):
     offer: str
 
 
-def write_push(rng: random.Random, side: Side, invented: float = 0.0) -> Push:
-    """One notification, of 40 to 120 characters; `invented` is the chance of a made-up product."""
+def write_push(rng: random.Random, side: Side, recombined: bool = False) -> Push:
+    """One notification, of 40 to 120 characters; `recombined` as in `pick_name`."""
     while True:
-        product = pick_product(rng, side, invented)
+        product = pick_product(rng, side, recombined)
         amount, said, told = _pick_offer(rng)
         audience = rng.choice(list(_AUDIENCES.values()))[side]
         prompt = rng.choice(_PROMPTS[side]).format(

@@ -64,11 +64,11 @@ def judge_churn(complaint_category: str, would_buy_again: bool | None, requested
 
 
 def write_review(
-    rng: random.Random, side: Side, facts: ShopFacts, order: Order | None = None, invented: float = 0.0
+    rng: random.Random, side: Side, facts: ShopFacts, order: Order | None = None, recombined: bool = False
 ) -> Review:
     """One review, of some 25 to 55 words; a field that the text does not state is None (or `nenhuma`).
 
-    `invented` is the chance of a made-up customer or product name. With an order, the score, days, price and places that are said are that order's.
+    `recombined` as in `pick_name`. With an order, the score, days, price and places that are said are that order's.
     """
     score = _pick_score(rng, facts) if order is None else float(order.review_score)
     sentiment = judge_sentiment(score)
@@ -77,8 +77,8 @@ def write_review(
     again = _pick_buying_again(rng, sentiment, complaint)
     days = _pick_days(rng, complaint) if rng.random() < 0.6 else None
     price = _pick_price(rng) if rng.random() < 0.6 else None
-    name = pick_name(rng, side, invented) if rng.random() < 0.7 else None
-    product = pick_product(rng, side, invented)
+    name = pick_name(rng, side, recombined) if rng.random() < 0.7 else None
+    product = pick_product(rng, side, recombined)
 
     city, category = rng.choice(facts.cities), rng.choice(facts.categories)
     if order is not None:

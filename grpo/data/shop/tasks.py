@@ -26,8 +26,8 @@ DATABASE = "commerce.db"
 class Source:
     """Where rows are drawn from: a side of the grammar over a shop's facts.
 
-    `slips` spoils references (0 leaves them right); `invented` is the chance of a made-up name of a customer or
-    product, which can only be copied, never learnt by heart; with `orders` given, questions whose answer is empty, zero or a
+    `slips` spoils references (0 leaves them right); `recombined` draws names and
+    products of both sides from the same words (see `vocabulary.pick_name`); with `orders` given, questions whose answer is empty, zero or a
     tie are refused.
     """
 
@@ -35,7 +35,7 @@ class Source:
     facts: ShopFacts
     instructions: str
     slips: float = 0.0
-    invented: float = 0.0
+    recombined: bool = False
     orders: sqlite3.Connection | None = None
 
 
@@ -56,7 +56,7 @@ Drawn = tuple[str, str, dict[str, Any]]
 
 
 def _draw_extraction(rng: random.Random, source: Source) -> Drawn:
-    review = write_review(rng, source.side, source.facts, invented=source.invented)
+    review = write_review(rng, source.side, source.facts, recombined=source.recombined)
     if source.slips:
         return review.text, spoil_extraction(rng, review.fields, source.slips), {}
     return review.text, json.dumps(review.fields, ensure_ascii=False), {}
@@ -81,7 +81,7 @@ def _draw_insights(rng: random.Random, source: Source) -> Drawn | None:
 
 
 def _draw_push(rng: random.Random, source: Source) -> Drawn:
-    push = write_push(rng, source.side, source.invented)
+    push = write_push(rng, source.side, source.recombined)
     reference = spoil_push(rng, push, source.slips) if source.slips else push.reference
     return push.prompt, reference, {
         "product": push.product.name, "offer": push.offer, "max_characters": MAX_CHARACTERS

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import unicodedata
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 Side = Literal["train", "held_out"]
 
@@ -160,40 +161,42 @@ def _fold(text: str) -> str:
     return "".join(char for char in decomposed if not unicodedata.combining(char))
 
 
-def pick_product(rng: random.Random, side: Side, invented: float = 0.0) -> Product:
-    """A product of one side, in two of five cases with a colour, a size or a model; with chance `invented` a made-up one."""
-    product = rng.choice(PRODUCTS[side])
-    if invented and rng.random() < invented:
-        words = [product.name.split()[0], *(invent_word(rng) for _ in range(rng.choice((1, 1, 2))))]
-        return Product(" ".join(words[rng.random() < 0.7 :]), product.gender)
-    if rng.random() < 0.4:
-        return Product(f"{product.name} {rng.choice(QUALIFIERS[side])}", product.gender)
-    return product
+def pick_product(rng: random.Random, side: Side, recombined: bool = False) -> Product:
+    """A product of one side, in two of five cases with a colour, a size or a model; see `pick_name` for `recombined`."""
+    if not recombined:
+        product = rng.choice(PRODUCTS[side])
+        if rng.random() < 0.4:
+            return Product(f"{product.name} {rng.choice(QUALIFIERS[side])}", product.gender)
+        return product
+    if side == "train" and rng.random() < 0.4:
+        return rng.choice(_ALL_PRODUCTS)
+    head, qualifier = _draw_pair(rng, _ALL_PRODUCTS, _ALL_QUALIFIERS, side)
+    return Product(f"{head.name} {qualifier}", head.gender)
 
 
-def pick_name(rng: random.Random, side: Side, invented: float = 0.0) -> str:
-    """A customer's name: a first name, in half the cases with a surname of the same side; with chance `invented` made up."""
-    if invented and rng.random() < invented:
-        return " ".join(invent_word(rng).capitalize() for _ in range(rng.choice((1, 1, 2))))
-    first = rng.choice(FIRST_NAMES[side])
-    return f"{first} {rng.choice(SURNAMES[side])}" if rng.random() < 0.5 else first
+def pick_name(rng: random.Random, side: Side, recombined: bool = False) -> str:
+    """A customer's name: a first name, in half the cases with a surname of the same side.
+
+    By default the sides share no word. `recombined` draws both sides from the same words: what is held out then is the
+    combination, Ana Souza where training has Ana Lima and Davi Souza, and a held-out name always has both.
+    """
+    if not recombined:
+        first = rng.choice(FIRST_NAMES[side])
+        return f"{first} {rng.choice(SURNAMES[side])}" if rng.random() < 0.5 else first
+    if side == "train" and rng.random() < 0.5:
+        return rng.choice(_ALL_FIRST_NAMES)
+    return " ".join(_draw_pair(rng, _ALL_FIRST_NAMES, _ALL_SURNAMES, side))
 
 
-_ONSETS = "b c d f g j l m n p r s t v z br cl cr dr fl gr pl pr tr ch lh nh qu".split()
-_VOWELS = "a a a e e e i i o o o u á é ê í ó ã ei ou".split()
-_CODAS = ("", "", "", "", "l", "m", "n", "r", "s")
+_ALL_PRODUCTS = (*PRODUCTS["train"], *PRODUCTS["held_out"])
+_ALL_QUALIFIERS = (*QUALIFIERS["train"], *QUALIFIERS["held_out"])
+_ALL_FIRST_NAMES = (*FIRST_NAMES["train"], *FIRST_NAMES["held_out"])
+_ALL_SURNAMES = (*SURNAMES["train"], *SURNAMES["held_out"])
 
 
-def invent_word(rng: random.Random) -> str:
-    """A word of two to four syllables that Portuguese could have; never one of the held-out names or products."""
+def _draw_pair(rng: random.Random, firsts: Sequence[Any], seconds: Sequence[Any], side: Side) -> tuple[Any, Any]:
+    """One of each; every fourth combination is held out."""
     while True:
-        word = "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(rng.choice((2, 2, 3, 3, 4))))
-        if _fold(word) not in _HELD_OUT_WORDS:
-            return word
-
-
-_HELD_OUT_WORDS = {
-    word
-    for text in (*FIRST_NAMES["held_out"], *SURNAMES["held_out"], *QUALIFIERS["held_out"], *(p.name for p in PRODUCTS["held_out"]))
-    for word in _fold(text).split()
-}
+        first, second = rng.randrange(len(firsts)), rng.randrange(len(seconds))
+        if ((first + 3 * second) % 4 == 0) == (side == "held_out"):
+            return firsts[first], seconds[second]

@@ -1,0 +1,287 @@
+"""Score a run's stored completions again without a model, and compare its stages, what was stored, or two runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rewards.errors import UserError
+
+if TYPE_CHECKING:
+    from rewards.rescore import Comparison, Rescored, Verdicts
+    from rewards.scoring import RewardHost
+
+EXAMPLES = """\
+examples:
+  python -m rewards rescore runs/v4_1
+  python -m rewards rescore runs/v4_1 --reward extraction:synonym_credit=0 --task extraction
+  python -m rewards rescore runs/v4_1 --from before --to step-000050 --threshold 0.8
+  python -m rewards rescore runs/v4_2_a --against runs/v4_1 --reward extraction --reward sql_qa --json
+  python -m rewards rescore runs/v4_1 --stored --allow-different-versions
+  python -m rewards rescore runs/v4_1 --reward field_f1 --task extraction --output rescored/
+
+Without --reward the run's own functions are used, in the version that is installed now. Both sides of a comparison are
+scored by the same version; only --stored sets new scores against those of the time, and refuses other versions.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="the folder of a run, or one file of stored completions")
+    parser.add_argument(
+        "--reward", action="append", default=[], metavar="NAME[:k=v,...]", help="a function (repeatable)"
+    )
+    parser.add_argument(
+        "--task", action="append", default=[], metavar="TASK", help="only rows of this task (repeatable)"
+    )
+    parser.add_argument("--from", dest="start", metavar="STAGE", help="the side before; warmup, or the first there is")
+    parser.add_argument("--to", dest="end", metavar="STAGE", help="the side after; final, or the last there is")
+    parser.add_argument("--against", metavar="RUN", help="another run; its --to stage is the side before")
+    parser.add_argument("--stored", action="store_true", help="the side before is what was stored then, stage by stage")
+    parser.add_argument("--training", action="store_true", help="score the training rollouts (completions/) too")
+    parser.add_argument("--rows", action="append", default=[], metavar="FILE", help="rows that bring missing columns")
+    parser.add_argument("--threshold", type=float, default=0.5, help="reward from which an answer passes (0.5)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (0)")
+    parser.add_argument("--draws", type=int, default=2000, help="resamples of the bootstrap (2000)")
+    parser.add_argument("--timeout-seconds", type=float, default=2.0, help="time limit of a plugin for one completion")
+    parser.add_argument("--allow-different-versions", action="store_true", help="with --stored: compare versions")
+    parser.add_argument("--allow-different-ids", action="store_true", help="compare the examples that both sides have")
+    parser.add_argument("--output", metavar="FOLDER", help="write the rows with their new scores there")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+
+
+def run(options: argparse.Namespace) -> int:
+    from rewards.rescore import check_comparable, compare, list_stored, new_verdicts, old_verdicts
+
+    _check_numbers(options)
+    columns = _read_columns(options.rows)
+    files = list_stored(Path(options.run), training=options.training)
+    with _make_host(options) as host:
+        stages = _rescore_files(host, files, columns, options.task)
+        pairs: list[tuple[Verdicts, Verdicts]] = []
+        if options.stored:
+            pairs = [
+                (old_verdicts(f"{name}, as stored", stage.stored), new_verdicts(stage))
+                for name, stage in stages.items()
+            ]
+        elif options.against:
+            end = _pick(stages, options.end, "--to", ("final",), last=True)
+            others = list_stored(Path(options.against))
+            other = _pick(others, options.end, "--to", ("final",), last=True)
+            before = _rescore_files(host, {other: others[other]}, columns, options.task)[other]
+            pairs = [
+                (
+                    new_verdicts(before, f"{options.against}, {other}"),
+                    new_verdicts(stages[end], f"{options.run}, {end}"),
+                )
+            ]
+        elif len([name for name in stages if not name.startswith("train/")]) > 1:
+            start = _pick(stages, options.start, "--from", ("warmup", "before"))
+            end = _pick(stages, options.end, "--to", ("final",), last=True)
+            pairs = [(new_verdicts(stages[start]), new_verdicts(stages[end]))] if start != end else []
+    for before, after in pairs:
+        check_comparable(
+            before, after,
+            different_versions=options.allow_different_versions, different_ids=options.allow_different_ids,
+        )  # fmt: skip
+    compared = [
+        (
+            before, after,
+            compare(before, after, threshold=options.threshold, seed=options.seed, draws=options.draws),
+        )
+        for before, after in pairs
+    ]  # fmt: skip
+    if options.output:
+        _write(Path(options.output), stages)
+    errors = sum(stage.errors for stage in stages.values())
+    if options.json:
+        print(json.dumps(_to_json(host, stages, compared, options), ensure_ascii=False, indent=2))
+    else:
+        _show(host, stages, compared, options.threshold)
+    if errors:
+        print(f"{errors} scores are errors; they are left out of the means", file=sys.stderr)
+    return 1 if errors else 0
+
+
+def _check_numbers(options: argparse.Namespace) -> None:
+    problems = []
+    if not 0 < options.threshold <= 1:
+        problems.append(f"--threshold: {options.threshold:g}; give a reward above 0, at most 1")
+    if options.draws < 100:
+        problems.append(f"--draws: {options.draws}; give 100 or more")
+    if options.stored and options.against:
+        problems.append("--stored: compares a run with itself; leave out --against")
+    if problems:
+        raise UserError(problems)
+
+
+def _make_host(options: argparse.Namespace) -> RewardHost:
+    from rewards.commands.selection import make_host
+
+    if options.reward:
+        return make_host(options.reward, options.plugin, timeout_seconds=options.timeout_seconds)
+    return make_recorded_host(Path(options.run), options.plugin)
+
+
+def make_recorded_host(run: Path, plugins: Sequence[str] = ()) -> RewardHost:
+    """The host of the functions that a run's config.json names; UserError when there is no config to read."""
+    from pydantic import ValidationError
+
+    from rewards.config import RewardsSection, build_host
+
+    path = run / "config.json"
+    try:
+        section = json.loads(path.read_text(encoding="utf-8"))["config"]["rewards"]
+        recorded = RewardsSection.model_validate({**section, "error_budget": 1.0})
+    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+        raise UserError(f"{path}: does not name the run's rewards; name a function with --reward") from None
+    recorded = recorded.model_copy(update={"plugins": [*recorded.plugins, *plugins]})
+    return build_host(recorded)
+
+
+def _read_columns(paths: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    from rewards.rows import read_examples
+
+    return {example.id: example.columns for path in paths for example in read_examples(path)}
+
+
+def _rescore_files(
+    host: RewardHost, files: Mapping[str, Path], columns: Mapping[str, Mapping[str, Any]], tasks: Sequence[str]
+) -> dict[str, Rescored]:
+    """Rows of other tasks, and those that no function is for, are left out; UserError with everything that is wrong."""
+    from rewards.rescore import find_unfit, read_stored, rescore
+
+    stored, problems = {}, []
+    for name, path in files.items():
+        try:
+            rows = read_stored(path, columns)
+        except UserError as error:
+            problems += error.problems
+            continue
+        stored[name] = [
+            row for row in rows if (not tasks or row.example.task in tasks) and host.functions_for(row.example.task)
+        ]
+        if not stored[name]:
+            there = ", ".join(sorted({row.example.task for row in rows}))
+            problems.append(
+                f"{path}: no row that {', '.join(host.names())} can score{' and --task allows' if tasks else ''}; "
+                f"its tasks are {there}"
+            )
+    problems += find_unfit(host, [row for rows in stored.values() for row in rows])
+    if problems:
+        raise UserError(problems)
+    return {name: rescore(host, name, rows) for name, rows in stored.items()}
+
+
+def _pick(names: Mapping[str, Any], wanted: str | None, option: str, usual: Sequence[str], last: bool = False) -> str:
+    evaluations = [name for name in names if not name.startswith("train/")] or list(names)
+    if wanted is not None:
+        if wanted not in names:
+            raise UserError(f"{option}: no stage '{wanted}'; there are: {', '.join(names)}")
+        return wanted
+    for name in usual:
+        if name in names:
+            return name
+    return evaluations[-1 if last else 0]
+
+
+def _write(folder: Path, stages: Mapping[str, Rescored]) -> None:
+    for name, stage in stages.items():
+        path = folder / f"{name}.jsonl"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in stage.records())
+            path.write_text("".join(lines), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"--output: {path}: cannot be written ({error.strerror})") from None
+
+
+def _to_json(
+    host: RewardHost,
+    stages: Mapping[str, Rescored],
+    compared: Sequence[tuple[Verdicts, Verdicts, Sequence[Comparison]]],
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    return {
+        "rewards": host.versions(),
+        "threshold": options.threshold,
+        "stages": [_summarise(name, stage) for name, stage in stages.items()],
+        "comparisons": [
+            {
+                "before": before.name,
+                "after": after.name,
+                "versions": {"before": dict(before.versions), "after": dict(after.versions)},
+                "tasks": [
+                    {
+                        "task": row.task, "n": row.delta.n, "before": row.before, "after": row.after,
+                        "delta": row.delta.mean, "low": row.delta.low, "high": row.delta.high, **row.passes._asdict(),
+                    }
+                    for row in rows
+                ],
+            }
+            for before, after, rows in compared
+        ],
+    }  # fmt: skip
+
+
+def _summarise(name: str, stage: Rescored) -> dict[str, Any]:
+    new = [scored.reward for scored in stage.scored if scored.reward is not None]
+    old = [row.reward for row in stage.stored if row.reward is not None]
+    return {
+        "stage": name,
+        "completions": len(stage.stored),
+        "scored": len(new),
+        "mean": sum(new) / len(new) if new else None,
+        "stored_mean": sum(old) / len(old) if old else None,
+        "stored_versions": dict(sorted({pair for row in stage.stored for pair in row.versions.items()})),
+        "errors": stage.errors,
+    }
+
+
+def _show(
+    host: RewardHost,
+    stages: Mapping[str, Rescored],
+    compared: Sequence[tuple[Verdicts, Verdicts, Sequence[Comparison]]],
+    threshold: float,
+) -> None:
+    from rich.table import Table
+
+    from rewards.commands.screen import make_console
+
+    console = make_console()
+    versions = ", ".join(f"{name} {version}" for name, version in host.versions().items())
+    table = Table(title=f"scored by {versions}", title_justify="left")
+    for head in ("stage", "completions", "scored", "mean", "stored mean", "stored versions"):
+        table.add_column(head, justify="left" if head.startswith(("stage", "stored v")) else "right")
+    for name, stage in stages.items():
+        row = _summarise(name, stage)
+        stored = ", ".join(f"{function} {version}" for function, version in row["stored_versions"].items())
+        numbers = (row["completions"], row["scored"])
+        table.add_row(name, *map(str, numbers), _say(row["mean"]), _say(row["stored_mean"]), stored)
+    console.print(table)
+    for before, after, rows in compared:
+        table = Table(title=f"from {before.name} to {after.name}, paired by example", title_justify="left")
+        for head in ("task", "n", "before", "after", "change", "95 % interval", "gained", "lost", "p"):
+            table.add_column(head, justify="left" if head == "task" else "right")
+        for row in rows:
+            low, high = row.delta.low, row.delta.high
+            decided = low is not None and high is not None and (low > 0 or high < 0)
+            table.add_row(
+                row.task, str(row.delta.n), _say(row.before), _say(row.after), _say(row.delta.mean, "+.4f"),
+                "" if low is None else f"{low:+.4f} to {high:+.4f}{'' if decided else ' (0 is inside)'}",
+                str(row.passes.gained), str(row.passes.lost), f"{row.passes.p:.3g}",
+            )  # fmt: skip
+        console.print(table)
+    if compared:
+        console.print(
+            f"gained and lost: examples that pass (reward of {threshold:g} or more) only after, only before; "
+            "p: McNemar's exact test",
+            style="dim",
+        )
+
+
+def _say(value: float | None, form: str = ".4f") -> str:
+    return "none" if value is None else format(value, form)

@@ -1,0 +1,31 @@
+"""Reward for an intent as 3GPP's management interface has it: expectations on an object, each with targets."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rewards.functions.telecom_layer import LayerReward
+from rewards.hookspecs import hookimpl
+
+
+class Intent3gpp(LayerReward):
+    """An intent of 3GPP TS 28.312: expectations, their verb and object, targets with condition and value."""
+
+    name: ClassVar[str] = "intent_3gpp"
+    version: ClassVar[str] = "1"
+
+    # 3GPP TS 28.312: Intent, IntentExpectation, ExpectationObject, ExpectationTarget.
+    required: ClassVar[frozenset[str]] = frozenset(
+        ("intentExpectations", "intentExpectation", "expectationId", "expectationVerb", "expectationObject", "objectType",
+         "expectationTargets", "targetName", "targetCondition", "targetValueRange", "intentPriority")
+    )  # fmt: skip
+    enumerated: ClassVar[frozenset[str]] = frozenset(
+        ("expectationVerb", "objectType", "targetName", "targetCondition", "intentPriority", "intentAdminState",
+         "contextAttribute", "contextCondition", "sst", "sd")
+    )  # fmt: skip
+    own_schema: ClassVar[str | None] = "intent_3gpp"
+
+
+@hookimpl
+def register_rewards(register):
+    register(Intent3gpp)

@@ -1,0 +1,33 @@
+"""Reward for a network resource model as the O1 interface carries it: slice profiles and radio resource shares."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rewards.functions.telecom_layer import LayerReward
+from rewards.hookspecs import hookimpl
+
+
+class O1Nrm(LayerReward):
+    """A ServiceProfile or RRMPolicyRatio of 3GPP TS 28.541: slice identity, enumerations, figures under their own names."""
+
+    name: ClassVar[str] = "o1_nrm"
+    version: ClassVar[str] = "1"
+
+    # 3GPP TS 28.541 release 18: ServiceProfile and RRMPolicyRatio.
+    required: ClassVar[frozenset[str]] = frozenset(
+        ("plmnInfoList", "plmnId", "mcc", "mnc", "snssai", "sNSSAI", "sst", "sd", "maxNumberofUEs", "dLLatency", "uLLatency",
+         "dLThptPerSlice", "uLThptPerSlice", "dLThptPerUE", "uLThptPerUE", "guaThpt", "maxThpt", "uEMobilityLevel",
+         "networkSliceSharingIndicator", "availability", "dLReliability", "uLReliability", "resourceType",
+         "rRMPolicyMemberList", "rRMPolicyMaxRatio", "rRMPolicyMinRatio", "rRMPolicyDedicatedRatio")
+    )  # fmt: skip
+    enumerated: ClassVar[frozenset[str]] = frozenset(
+        ("mcc", "mnc", "sst", "sd", "uEMobilityLevel", "networkSliceSharingIndicator", "resourceSharingLevel", "resourceType",
+         "objectClass", "className", "operation", "sliceType", "serviceType", "administrativeState", "operationalState")
+    )  # fmt: skip
+    own_schema: ClassVar[str | None] = "o1_nrm"
+
+
+@hookimpl
+def register_rewards(register):
+    register(O1Nrm)

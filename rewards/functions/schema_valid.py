@@ -1,0 +1,138 @@
+"""Reward for keeping a JSON Schema: the share of its rules that the answer keeps, 1 exactly when it is valid."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from rewards.errors import UserError
+from rewards.functions.answers import read_answer
+from rewards.functions.telecom_derivation import layer_of
+from rewards.hookspecs import hookimpl
+from rewards.plugins import nearest
+from rewards.schemas import Schema, compile_text, list_schemas, schema_text
+from rewards.types import Completion, Example, RewardFunction, Score
+
+_PARTS = ("valid", "rules", "known", "single")
+
+with warnings.catch_warnings():
+    # The option's name hides a deprecated method of pydantic's, which nobody calls.
+    warnings.filterwarnings("ignore", message='Field name "schema"')
+
+    class SchemaValid(RewardFunction):
+        """Share of the schema's rules that the answer keeps; unknown keys are a part of their own, also where the schema is open."""
+
+        name: ClassVar[str] = "schema_valid"
+        version: ClassVar[str] = "1"
+
+        schema: str | None = Field(
+            None,
+            description="A schema: the name of one of ours, a path, or the schema itself; none: by the row's target_layer.",
+        )
+        unknown_cost: float = Field(
+            0.0,
+            ge=0,
+            le=1,
+            description="Taken off in proportion when keys are unknown to an open schema; 1: all of it.",
+        )
+        doubted: float = Field(
+            0.25, ge=0, le=1, description="Factor for an answer beside which the text gives a contradicting one."
+        )
+        repeated: float = Field(0.5, ge=0, le=1, description="Factor for an answer that gives a key two values.")
+
+        @field_validator("schema", mode="before")
+        @classmethod
+        def _read_schema(cls, schema: Any) -> Any:
+            # Options must not change: a schema written in the configuration is kept as text.
+            if isinstance(schema, Mapping):
+                schema = json.dumps(schema, ensure_ascii=False)
+            if isinstance(schema, str):
+                try:
+                    resolve_schema(schema)
+                except UserError as error:
+                    raise ValueError("; ".join(error.problems)) from None
+            return schema
+
+        def problems(self, example: Example) -> list[str]:
+            try:
+                self.schema_for(example)
+            except UserError as error:
+                return error.problems
+            return []
+
+        def schema_for(self, example: Example) -> Schema:
+            """The schema that a row's answer must keep; raises UserError when neither option nor layer names one."""
+            if self.schema is not None:
+                return resolve_schema(self.schema)
+            layer = layer_of(example)
+            name = (
+                layer
+                if layer in list_schemas()
+                else next((each for each in list_schemas() if layer.startswith(f"{each}_")), None)
+            )
+            if name is None:
+                raise UserError(
+                    f"target_layer: no schema for layer '{layer}'; set the option schema, or use one of the layers "
+                    f"{', '.join(list_schemas())}"
+                )
+            return resolve_schema(name)
+
+        def __call__(self, example: Example, completion: Completion) -> Score:
+            value = completion.extraction.value
+            if value is None:
+                return Score(0.0, "no JSON found", dict.fromkeys(_PARTS, 0.0))
+            judged = self.schema_for(example).judge(value)
+            answer = read_answer(completion)
+            known = 1.0 - len(judged.unknown) / judged.keys if judged.keys else 1.0
+            single = (self.doubted if answer.doubted else 1.0) * (self.repeated if answer.repeated else 1.0)
+            notes = [str(each) for each in judged.broken[:3]]
+            notes += [f"and {len(judged.broken) - 3} more"] if len(judged.broken) > 3 else []
+            notes += [f"unknown: {', '.join(judged.unknown[:3])}"] if judged.unknown else []
+            notes += ["a key is given two values"] if answer.repeated else []
+            notes += ["another answer beside it contradicts it"] if answer.doubted else []
+            parts = {"valid": float(judged.valid), "rules": judged.share, "known": known, "single": single}
+            return Score(judged.share * (1.0 - self.unknown_cost * (1.0 - known)) * single, "; ".join(notes), parts)
+
+
+def resolve_schema(written: str) -> Schema:
+    """A compiled schema from its name, its path or its text; raises UserError when it is none of these or is faulty.
+
+    A file is read again when it has changed.
+    """
+    if written.lstrip()[:1] == "{":
+        return compile_text(written)
+    if written in list_schemas():
+        return compile_text(schema_text(written), written)
+    path = Path(written)
+    try:
+        state = os.stat(path)
+    except (OSError, ValueError):
+        raise UserError(
+            f"schema: '{written[:200]}' is no file and none of ours{nearest(written, list_schemas())}"
+        ) from None
+    return _read_file(str(path.absolute()), state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=64)
+def _read_file(path: str, changed: int, size: int) -> Schema:
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); name a file with a JSON Schema") from None
+    schema = compile_text(text, path)
+    document = json.loads(text)
+    if isinstance(document, dict) and ("openapi" in document or "swagger" in document):
+        raise UserError(f"{path}: is no JSON Schema but an API; run python -m rewards schema import on it first")
+    return schema
+
+
+@hookimpl
+def register_rewards(register):
+    register(SchemaValid)

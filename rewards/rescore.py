@@ -1,0 +1,251 @@
+"""Scoring a run's stored completions again, without a model, and comparing what was scored by one and the same version."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from rewards.errors import UserError
+from rewards.rows import make_example, read_objects, shorten
+from rewards.scoring import RewardHost, ScoredCompletion
+from rewards.statistics import Interval, McNemar, bootstrap_mean, compare_passes
+from rewards.types import Completion, Example
+
+ALL = "all"
+_SHOWN = 3
+
+
+class Stored(NamedTuple):
+    """One stored completion: where it stands, what the policy wrote, and what it earned then."""
+
+    place: str
+    example: Example
+    completion: Completion
+    reward: float | None
+    versions: Mapping[str, str]
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """A file's completions and their new scores, in the file's order; `name` is `final`, `step-000050`, `train/step-000010`."""
+
+    name: str
+    stored: Sequence[Stored]
+    scored: Sequence[ScoredCompletion]
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> int:
+        return sum(outcome.status == "error" for scored in self.scored for outcome in scored.outcomes)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The stored rows with the new scores in place of the old ones."""
+        rows = []
+        for stored, scored in zip(self.stored, self.scored, strict=True):
+            scores = {
+                outcome.function: {
+                    "value": outcome.value, "status": outcome.status, "reason": outcome.reason,
+                    "version": outcome.version, "parts": dict(outcome.parts),
+                }
+                for outcome in scored.outcomes
+            }  # fmt: skip
+            rows.append({**stored.record, "reward": scored.reward, "scores": scores})
+        return rows
+
+
+class Verdicts(NamedTuple):
+    """Rewards of one side of a comparison: by (task, id) the rewards of its completions, and the versions that gave them."""
+
+    name: str
+    rewards: Mapping[tuple[str, str], Sequence[float]]
+    versions: Mapping[str, str]
+    prompts: Mapping[tuple[str, str], Any]
+
+
+class Comparison(NamedTuple):
+    """The paired change of one task, or of all."""
+
+    task: str
+    before: float | None
+    after: float | None
+    delta: Interval
+    passes: McNemar
+
+
+def list_stored(run: Path, *, training: bool = False) -> dict[str, Path]:
+    """The files of stored completions by name, in the order in which they were written; UserError when there are none.
+
+    A single file stands for itself. `training` adds the rollouts, as `train/step-000010`.
+    """
+    if run.is_file():
+        return {run.stem: run}
+    order = {"before": 0, "warmup": 1, "final": 3}
+    evaluations = sorted((run / "eval").glob("*.jsonl"), key=lambda path: (order.get(path.stem, 2), path.stem))
+    files = {path.stem: path for path in evaluations}
+    if training:
+        files |= {f"train/{path.stem}": path for path in sorted((run / "completions").glob("*.jsonl"))}
+    if not files:
+        raise UserError(
+            f"{run}: no stored completions (eval/*.jsonl) there; give the folder of a run, or a file of them"
+        )
+    return files
+
+
+def read_stored(path: Path, columns: Mapping[str, Mapping[str, Any]] | None = None) -> list[Stored]:
+    """The completions of a file; `columns` by id fill in what a row does not bring itself. UserError with every bad line."""
+    rows: list[Stored] = []
+    problems: list[str] = []
+    try:
+        for number, place, row in read_objects(str(path)):
+            if isinstance(row, str):
+                problems.append(row)
+                continue
+            if not isinstance(row.get("completion"), str):
+                problems.append(f"{place}: no text under 'completion'; this is no file of stored completions")
+                continue
+            extra = (columns or {}).get(str(row.get("id", number)), {})
+            if extra:
+                row = {**row, "columns": {**extra, **(row.get("columns") or {})}}
+            try:
+                example = make_example({"scores": {}, **row}, place, number, path.resolve().parent)
+            except UserError as error:
+                problems += error.problems
+                continue
+            scores = row.get("scores") if isinstance(row.get("scores"), dict) else {}
+            versions = {name: str(score["version"]) for name, score in scores.items() if _gave_value(score)}
+            reward = row.get("reward")
+            reward = float(reward) if isinstance(reward, int | float) and not isinstance(reward, bool) else None
+            completion = Completion(row["completion"], bool(row.get("truncated", False)))
+            rows.append(Stored(place, example, completion, reward, versions, row))
+    except OSError as error:
+        problems.append(f"{path}: cannot be read ({error.strerror})")
+    except UnicodeDecodeError as error:
+        problems.append(f"{path}: not UTF-8 ({error.reason})")
+    if not rows and not problems:
+        problems.append(f"{path}: no rows")
+    if problems:
+        raise UserError(shorten(problems, str(path)))
+    return rows
+
+
+def rescore(host: RewardHost, name: str, stored: Sequence[Stored]) -> Rescored:
+    """Score stored completions with the host's functions; `find_unfit` says beforehand which rows lack something."""
+    scored = host.score([(row.example, row.completion) for row in stored])
+    return Rescored(name, stored, scored, host.versions())
+
+
+def find_unfit(host: RewardHost, stored: Iterable[Stored]) -> list[str]:
+    """What the functions miss in the rows, a line each, with the number of rows and the first of them; [] when all fit."""
+    places: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in stored:
+        for entry in host.functions_for(row.example.task):
+            for line in entry.function.problems(row.example):
+                places[entry.function.name, line].append(row.place)
+    lines = [
+        f"{found[0]}: reward '{function}': {line}" + (f" (and {len(found) - 1} more rows)" if len(found) > 1 else "")
+        for (function, line), found in places.items()
+    ]
+    return [*shorten(lines, "rows"), "--rows FILE brings the columns of the rows that were answered"] if lines else []
+
+
+def new_verdicts(rescored: Rescored, name: str = "") -> Verdicts:
+    """What the completions earn now."""
+    rewards = (scored.reward for scored in rescored.scored)
+    return _collect(name or rescored.name, rescored.stored, rewards, rescored.versions)
+
+
+def old_verdicts(name: str, stored: Sequence[Stored]) -> Verdicts:
+    """What the completions earned when they were stored; UserError when their scores are of different versions."""
+    versions: dict[str, set[str]] = defaultdict(set)
+    for row in stored:
+        for function, version in row.versions.items():
+            versions[function].add(version)
+    mixed = [f"'{function}' {', '.join(sorted(found))}" for function, found in versions.items() if len(found) > 1]
+    if mixed:
+        raise UserError(f"{name}: holds scores of different versions ({'; '.join(mixed)}); they have no common mean")
+    return _collect(
+        name, stored, (row.reward for row in stored), {function: min(found) for function, found in versions.items()}
+    )
+
+
+def check_comparable(
+    before: Verdicts, after: Verdicts, *, different_versions: bool = False, different_ids: bool = False
+) -> None:
+    """Refuse, by UserError, scores of different versions or of different examples; the switches allow either."""
+    problems = []
+    if not different_versions and dict(before.versions) != dict(after.versions):
+        changed = [
+            f"'{name}' {before.versions.get(name, 'absent')} and {after.versions.get(name, 'absent')}"
+            for name in sorted({*before.versions, *after.versions})
+            if before.versions.get(name) != after.versions.get(name)
+        ]
+        problems.append(
+            f"{before.name} and {after.name}: scores of different versions: {'; '.join(changed)}; rescore both with one "
+            "version, or compare them anyway with --allow-different-versions"
+        )
+    if not different_ids:
+        missing = sorted(before.prompts.keys() ^ after.prompts.keys())
+        other = sorted(
+            key for key in before.prompts.keys() & after.prompts.keys() if before.prompts[key] != after.prompts[key]
+        )
+        for keys, said in ((missing, "only in one of the two"), (other, "with different prompts or references")):
+            if keys:
+                shown = ", ".join(id for _, id in keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")
+                problems.append(
+                    f"{before.name} and {after.name}: {len(keys)} examples are {said} ({shown}); compare the same "
+                    "examples, or those that both have with --allow-different-ids"
+                )
+    if problems:
+        raise UserError(problems)
+
+
+def compare(before: Verdicts, after: Verdicts, *, threshold: float, seed: int, draws: int) -> list[Comparison]:
+    """The change from one side to the other, for all and each task, paired by example.
+
+    Several completions of one example count as their mean; it passes from `threshold` on. Examples that are not scored
+    on both sides are left out.
+    """
+    shared = [key for key in before.rewards if key in after.rewards and before.prompts[key] == after.prompts[key]]
+    tasks: dict[str, list[tuple[float, float]]] = {ALL: []}
+    for key in sorted(shared):
+        pair = (fmean(before.rewards[key]), fmean(after.rewards[key]))
+        tasks[ALL].append(pair)
+        tasks.setdefault(key[0], []).append(pair)
+    if len(tasks) == 2:
+        tasks = {ALL: tasks[ALL]}
+    return [_compare_task(task, pairs, threshold, seed, draws) for task, pairs in tasks.items()]
+
+
+def _compare_task(
+    task: str, pairs: Sequence[tuple[float, float]], threshold: float, seed: int, draws: int
+) -> Comparison:
+    first, second = [one for one, _ in pairs], [other for _, other in pairs]
+    return Comparison(
+        task,
+        fmean(first) if first else None,
+        fmean(second) if second else None,
+        bootstrap_mean([other - one for one, other in pairs], seed=seed, draws=draws),
+        compare_passes([one >= threshold for one in first], [other >= threshold for other in second]),
+    )
+
+
+def _collect(
+    name: str, stored: Sequence[Stored], rewards: Iterable[float | None], versions: Mapping[str, str]
+) -> Verdicts:
+    collected: dict[tuple[str, str], list[float]] = defaultdict(list)
+    prompts = {}
+    for row, reward in zip(stored, rewards, strict=True):
+        key = (row.example.task, row.example.id)
+        prompts[key] = ([dict(turn) for turn in row.example.prompt], row.example.reference)
+        if reward is not None:
+            collected[key].append(reward)
+    return Verdicts(name, dict(collected), dict(versions), prompts)
+
+
+def _gave_value(score: Any) -> bool:
+    return isinstance(score, Mapping) and score.get("status", "value") == "value" and "version" in score
