@@ -27,14 +27,25 @@ from rewards.types import RewardFunction
 
 OWN_DISTRIBUTION = "recompensa"
 BUILT_INS = (
+    "rewards.functions.a1_policy",
+    "rewards.functions.camara",
     "rewards.functions.contrastive",
+    "rewards.functions.etsi_zsm",
     "rewards.functions.extraction",
     "rewards.functions.field_f1",
     "rewards.functions.insights",
+    "rewards.functions.intent_3gpp",
     "rewards.functions.json_valid",
+    "rewards.functions.kpi_values",
+    "rewards.functions.o1_nrm",
     "rewards.functions.push",
+    "rewards.functions.schema_valid",
     "rewards.functions.sql_qa",
+    "rewards.functions.telecom",
+    "rewards.functions.telecom_adversarial",
+    "rewards.functions.telecom_lifecycle",
     "rewards.functions.text_overlap",
+    "rewards.functions.tmf921",
     "rewards.functions.tool_call",
 )
 HOOK = "register_rewards"

@@ -30,6 +30,7 @@ class ShopSection(BaseModel):
         description="Held-out names and products: `unseen` share no word with training, `recombined` are combinations of "
         "training's words that it never shows (for the embedded policy, which has minutes to learn to copy).",
     )
+    max_filters: int = Field(3, ge=1, le=3, description="Most conditions an SQL question states.")
     olist: Path | None = Field(
         None, description="Folder of the nine public Olist CSV files, in place of made-up orders."
     )

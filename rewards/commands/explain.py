@@ -168,10 +168,10 @@ def _show(example: Example, completion: Completion, extraction: Extraction, scor
         console.print(Text.assemble(("example ", "dim"), example.id, ("  task ", "dim"), example.task))
     for turn in example.prompt:
         if turn.get("role") != "system":
-            console.print(Text.assemble((f"{turn.get('role')}: ", "dim"), _cut(turn["content"])))
+            console.print(Text.assemble((f"{turn.get('role')}: ", "dim"), _cut(turn["content"])), soft_wrap=True)
     _show_completion(console, completion, extraction)
     if example.reference is not None:
-        console.print(Text.assemble(("reference  ", "bold"), _cut(example.reference)))
+        console.print(Text.assemble(("reference  ", "bold"), _cut(example.reference)), soft_wrap=True)
     _show_reading(console, completion, extraction)
     _show_scores(console, scores)
 
@@ -188,7 +188,7 @@ def _show_completion(console: Console, completion: Completion, extraction: Extra
     console.print(
         Text.assemble(("completion ", "bold"), ("(cut by its length limit) " if completion.truncated else "")), end=""
     )
-    console.print(text)
+    console.print(text, soft_wrap=True)
 
 
 def _show_reading(console: Console, completion: Completion, extraction: Extraction) -> None:
@@ -237,7 +237,7 @@ def _show_scores(console: Console, scores: Mapping[str, Any]) -> None:
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         for part, share in (score.get("parts") or {}).items():
             table.add_row(part, f"{share:.3f}", Text(_bar(share), _colour(share)))
-        console.print(Padding(table, (0, 0, 0, 4)))
+        console.print(Padding(table, (0, 0, 0, 4), expand=False))
 
 
 def _bar(share: float, width: int = 20) -> str:

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         for option, described in summary["options"].items():
             default = "required" if described["required"] else _shorten(described["default"])
             table.add_row(Text(option, "green"), Text(default), Text(described["description"], "dim"))
-        console.print(Padding(table, (0, 0, 1, 4)))
+        console.print(Padding(table, (0, 0, 1, 4), expand=False))
     return 0
 
 

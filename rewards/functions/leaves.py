@@ -287,7 +287,7 @@ def _pair_items(
     pairs, wanted, offered = [], [], []
     for at in range(shorter):
         one, other = isinstance(expected[at], dict), isinstance(given[at], dict)
-        if one and other and expected[at] != given[at]:
+        if one and other and _differ(expected[at], given[at]):
             wanted.append(at)
             offered.append(at)
         elif one == other:
@@ -299,6 +299,13 @@ def _pair_items(
     rest = (at for at in range(shorter, len(given)) if isinstance(given[at], dict))
     offered = [*offered, *islice(rest, most)][:most]
     return pairs + (_match(expected, wanted, given, offered, rules, steps) if wanted and offered else [])
+
+
+def _differ(one: Any, other: Any) -> bool:
+    try:
+        return one != other
+    except RecursionError:  # nested deeper than Python compares
+        return True
 
 
 def _match(

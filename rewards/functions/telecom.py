@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import ClassVar
-
-from pydantic import Field
 
 from rewards.functions.a1_policy import A1Policy
 from rewards.functions.camara import Camara
@@ -18,24 +17,25 @@ from rewards.functions.telecom_layer import LayerReward
 from rewards.functions.telecom_lifecycle import TelecomLifecycle
 from rewards.functions.tmf921 import Tmf921
 from rewards.hookspecs import hookimpl
-from rewards.types import Completion, Example, RewardFunction, Score
+from rewards.types import Completion, Example, Score
+
+_OWN: tuple[type[LayerReward], ...] = (
+    Tmf921,
+    O1Nrm,
+    A1Policy,
+    Intent3gpp,
+    Camara,
+    EtsiZsm,
+    TelecomLifecycle,
+    TelecomAdversarial,
+)
 
 
-class Telecom(RewardFunction):
+class Telecom(LayerReward):
     """The reward of the row's layer, by its column target_layer or its task; field F1 for a layer that has none."""
 
     name: ClassVar[str] = "telecom"
     version: ClassVar[str] = "1"
-
-    tmf921: Tmf921 = Field(Tmf921(), description="Options for TMF921 intents.")
-    o1_nrm: O1Nrm = Field(O1Nrm(), description="Options for O1 resource models.")
-    a1_policy: A1Policy = Field(A1Policy(), description="Options for A1 policies.")
-    intent_3gpp: Intent3gpp = Field(Intent3gpp(), description="Options for 3GPP intents.")
-    camara: Camara = Field(Camara(), description="Options for CAMARA requests.")
-    etsi_zsm: EtsiZsm = Field(EtsiZsm(), description="Options for ETSI ZSM intents.")
-    lifecycle: TelecomLifecycle = Field(TelecomLifecycle(), description="Options for life-cycle operations.")
-    adversarial: TelecomAdversarial = Field(TelecomAdversarial(), description="Options for refusals.")
-    unknown: FieldF1 = Field(FieldF1(volatile="telecom"), description="Options of field_f1 for any other layer.")
 
     def problems(self, example: Example) -> list[str]:
         return self.function_for(example).problems(example)
@@ -47,19 +47,16 @@ class Telecom(RewardFunction):
         return Score(score.value, score.reason, {**score.parts, "overall": score.value})
 
     def function_for(self, example: Example) -> LayerReward | FieldF1:
-        """The function that judges a row."""
-        layer = layer_of(example)
-        own = (
-            self.tmf921,
-            self.o1_nrm,
-            self.a1_policy,
-            self.intent_3gpp,
-            self.camara,
-            self.etsi_zsm,
-            self.lifecycle,
-            self.adversarial,
-        )
-        return next((function for function in own if function.takes(layer)), self.unknown)
+        """The function that judges a row, with the options of this one."""
+        return _choose(self, layer_of(example))
+
+
+@lru_cache(maxsize=1024)
+def _choose(telecom: Telecom, layer: str) -> LayerReward | FieldF1:
+    for kind in _OWN:
+        if kind.takes(layer):
+            return kind(**{option: getattr(telecom, option) for option in kind.model_fields})
+    return telecom.likeness
 
 
 @hookimpl

@@ -21,14 +21,25 @@ from rewards.types import FrozenMapping, RewardFunction, Score
 
 _COUNTER = itertools.count()
 BUILT_IN_NAMES = [
+    "a1_policy",
+    "camara",
     "contrastive",
+    "etsi_zsm",
     "extraction",
     "field_f1",
     "insights",
+    "intent_3gpp",
     "json_valid",
+    "kpi_values",
+    "o1_nrm",
     "push",
+    "schema_valid",
     "sql_qa",
+    "telecom",
+    "telecom_adversarial",
+    "telecom_lifecycle",
     "text_overlap",
+    "tmf921",
     "tool_call",
 ]
 

@@ -36,6 +36,7 @@ class Source:
     instructions: str
     slips: float = 0.0
     recombined: bool = False
+    max_filters: int = 3
     orders: sqlite3.Connection | None = None
 
 
@@ -63,7 +64,7 @@ def _draw_extraction(rng: random.Random, source: Source) -> Drawn:
 
 
 def _draw_sql_qa(rng: random.Random, source: Source) -> Drawn | None:
-    question = ask_question(rng, source.side, source.facts)
+    question = ask_question(rng, source.side, source.facts, source.max_filters)
     if source.orders is not None and not has_one_answer(source.orders, question.query):
         return None
     reference = spoil_query(rng, question.query, source.facts, source.slips) if source.slips else str(question.query)

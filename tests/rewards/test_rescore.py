@@ -1,0 +1,213 @@
+"""Rescoring stored completions: pairing, refusals, and the command over a run's folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from rewards.__main__ import main
+from rewards.errors import UserError
+from rewards.rescore import (
+    check_comparable, compare, find_unfit, list_stored, new_verdicts, old_verdicts, read_stored, rescore,
+)  # fmt: skip
+from rewards.scoring import RewardHost
+from rewards.types import Completion, Example, RewardFunction, Score
+
+
+class Length(RewardFunction):
+    """A tenth a letter; the column `unit` changes it."""
+
+    name: ClassVar[str] = "length"
+    version: ClassVar[str] = "2"
+
+    def problems(self, example: Example) -> list[str]:
+        return [] if "unit" in example.columns else ["unit: missing"]
+
+    def __call__(self, example: Example, completion: Completion) -> Score:
+        return Score(min(1.0, len(completion.text) * example.columns["unit"]))
+
+
+def record(id: str, text: str, *, version: str = "2", task: str = "t", **more: Any) -> dict[str, Any]:
+    """A stored completion that had earned a half."""
+    return {
+        "id": id, "task": task, "prompt": [{"role": "user", "content": f"? {id}"}], "completion": text, "reference": "abcde",
+        "truncated": False, "reward": 0.5, "repairs": [], "step": 0, "stage": "x", "columns": {"unit": 0.1},
+        "scores": {"length": {"value": 0.5, "status": "value", "reason": "", "version": version, "parts": {}}}, **more,
+    }  # fmt: skip
+
+
+def write(path: Path, *rows: dict[str, Any]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def host():
+    return RewardHost([Length()])
+
+
+def verdicts(host: RewardHost, path: Path, name: str = ""):
+    return new_verdicts(rescore(host, name or path.stem, read_stored(path)))
+
+
+def test_compare_when_answers_grow_then_pairs_them_by_id_in_any_order(host, tmp_path):
+    """a: 0.2 -> 0.6 gains, b: 0.4 -> 0.4 fails twice; the mean change is 0.2."""
+    before = verdicts(host, write(tmp_path / "a.jsonl", record("a", "xx"), record("b", "xxxx")))
+    after = verdicts(host, write(tmp_path / "b.jsonl", record("b", "yyyy"), record("a", "yyyyyy")))
+    check_comparable(before, after)
+    (row,) = compare(before, after, threshold=0.5, seed=1, draws=200)
+    assert (row.task, row.delta.n) == ("all", 2)
+    assert (row.before, row.after, row.delta.mean) == pytest.approx((0.3, 0.5, 0.2))
+    assert (row.passes.gained, row.passes.lost, row.passes.neither) == (1, 0, 1)
+
+
+def test_compare_when_an_example_has_several_completions_then_their_mean_counts(host, tmp_path):
+    """A group of rollouts is one example."""
+    before = verdicts(host, write(tmp_path / "a.jsonl", record("a", "xx"), record("a", "xxxx")))
+    after = verdicts(host, write(tmp_path / "b.jsonl", record("a", "xxxxx")))
+    (row,) = compare(before, after, threshold=0.5, seed=1, draws=200)
+    assert row.delta.n == 1 and row.delta.mean == pytest.approx(0.2)
+
+
+def test_compare_when_there_are_tasks_then_all_and_each(host, tmp_path):
+    """Tasks in alphabetical order after all of them."""
+    rows = [record("a", "xx", task="u"), record("b", "xx")]
+    side = verdicts(host, write(tmp_path / "a.jsonl", *rows))
+    assert [row.task for row in compare(side, side, threshold=0.5, seed=1, draws=200)] == ["all", "t", "u"]
+
+
+def test_check_when_versions_differ_then_refuses_and_names_them(host, tmp_path):
+    """Scores of different versions must never be compared, unless told."""
+    path = write(tmp_path / "final.jsonl", record("a", "xx", version="1"))
+    old, new = old_verdicts("then", read_stored(path)), verdicts(host, path)
+    with pytest.raises(UserError, match="scores of different versions: 'length' 1 and 2"):
+        check_comparable(old, new)
+    check_comparable(old, new, different_versions=True)
+
+
+def test_check_when_ids_or_prompts_differ_then_refuses_both(host, tmp_path):
+    """The same id with another prompt is another example."""
+    before = verdicts(host, write(tmp_path / "a.jsonl", record("a", "xx"), record("b", "x")))
+    other = record("b", "x") | {"prompt": [{"role": "user", "content": "another"}]}
+    after = verdicts(host, write(tmp_path / "b.jsonl", other, record("c", "x")))
+    with pytest.raises(UserError) as caught:
+        check_comparable(before, after)
+    assert ["only in one of the two (a, c)" in line for line in caught.value.problems] == [True, False]
+    assert "different prompts or references (b)" in caught.value.problems[1]
+    check_comparable(before, after, different_ids=True)
+    assert compare(before, after, threshold=0.5, seed=1, draws=200)[0].delta.n == 0
+
+
+def test_old_verdicts_when_a_file_mixes_versions_then_refuses(tmp_path):
+    """A mean over two versions is none."""
+    path = write(tmp_path / "a.jsonl", record("a", "x", version="1"), record("b", "x", version="2"))
+    with pytest.raises(UserError, match="different versions"):
+        old_verdicts("a", read_stored(path))
+
+
+def test_rescored_rows_when_written_then_keep_everything_but_the_scores(host, tmp_path):
+    """A rescored file is a file of stored completions."""
+    (row,) = rescore(host, "a", read_stored(write(tmp_path / "a.jsonl", record("a", "xxx", group=4)))).records()
+    assert row["group"] == 4 and row["reward"] == pytest.approx(0.3) and row["scores"]["length"]["version"] == "2"
+
+
+def test_stored_row_when_columns_are_missing_then_rows_bring_them(host, tmp_path):
+    """Runs of before had no columns in their records."""
+    bare = record("a", "xxx")
+    del bare["columns"]
+    path = write(tmp_path / "a.jsonl", bare)
+    assert find_unfit(host, read_stored(path))[0].endswith("a.jsonl:1: reward 'length': unit: missing")
+    assert find_unfit(host, read_stored(path, {"a": {"unit": 0.1}})) == []
+
+
+def test_to_record_when_a_row_has_columns_then_they_are_stored_and_read_back(host, tmp_path):
+    """What the host stores, another reward can score."""
+    example = Example("a", "t", [{"role": "user", "content": "?"}], "abc", {"unit": 0.1})
+    stored = host.to_record(host.score([(example, Completion("xx"))])[0])
+    (row,) = read_stored(write(tmp_path / "a.jsonl", stored))
+    assert row.example == example and row.reward == pytest.approx(0.2) and row.versions == {"length": "2"}
+
+
+def test_list_stored_when_a_run_has_stages_then_in_the_order_of_the_run(tmp_path):
+    """before, warmup, steps, final, then the rollouts."""
+    for name in ("eval/final", "eval/step-000100", "eval/step-000050", "eval/before", "eval/warmup", "completions/step-000010"):
+        write(tmp_path / f"{name}.jsonl", record("a", "x"))
+    assert list(list_stored(tmp_path, training=True)) == [
+        "before", "warmup", "step-000050", "step-000100", "final", "train/step-000010",
+    ]  # fmt: skip
+    with pytest.raises(UserError, match="no stored completions"):
+        list_stored(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def run_folder(tmp_path) -> Path:
+    """A run with JSON answers: the first halves of its examples become right."""
+    for stage, right in (("warmup", 0), ("final", 6)):
+        rows = []
+        for n in range(10):
+            reference = json.dumps({"n": n})
+            answer = reference if n < right else json.dumps({"n": n + 1})
+            rows.append(record(f"e{n}", answer, version="1") | {"reference": reference, "columns": {}})
+        write(tmp_path / "run" / "eval" / f"{stage}.jsonl", *rows)
+    config = {"config": {"rewards": {"functions": [{"name": "field_f1", "weight": 1.0}]}}}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    return tmp_path / "run"
+
+
+def test_rescore_command_when_stages_are_compared_then_gives_change_interval_and_p(capsys, run_folder, tmp_path):
+    """Six of ten gain: McNemar's p is 2/64; the run's own rewards are the default."""
+    assert main(["rescore", str(run_folder), "--json", "--output", str(tmp_path / "out")]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert list(answer["rewards"]) == ["field_f1"]
+    (comparison,) = answer["comparisons"]
+    (row,) = comparison["tasks"]
+    assert (comparison["before"], comparison["after"]) == ("warmup", "final")
+    assert (row["n"], row["delta"], row["gained"], row["lost"], row["p"]) == (10, 0.6, 6, 0, 0.03125)
+    assert 0 < row["low"] < 0.6 < row["high"] < 1
+    written = (tmp_path / "out" / "final.jsonl").read_text().splitlines()
+    assert [json.loads(line)["reward"] for line in written] == [1.0] * 6 + [0.0] * 4
+
+
+def test_rescore_command_when_run_twice_then_says_the_same(capsys, run_folder):
+    """The seed is fixed."""
+    texts = []
+    for _ in range(2):
+        assert main(["rescore", str(run_folder)]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] and "+0.6000" in texts[0]
+
+
+def test_rescore_command_when_stored_scores_are_of_another_function_then_refuses(capsys, run_folder):
+    """Exit 2 and one line a stage; told so, it compares."""
+    assert main(["rescore", str(run_folder), "--stored"]) == 2
+    assert "--allow-different-versions" in capsys.readouterr().err
+    assert main(["rescore", str(run_folder), "--stored", "--allow-different-versions"]) == 0
+
+
+def test_rescore_command_when_two_runs_differ_in_rows_then_refuses(capsys, run_folder, tmp_path):
+    """Other examples prove nothing, unless told."""
+    write(tmp_path / "other" / "eval" / "final.jsonl", record("e0", "{}") | {"reference": '{"n": 0}'})
+    command = ["rescore", str(run_folder), "--against", str(tmp_path / "other"), "--reward", "field_f1"]
+    assert main(command) == 2
+    assert "9 examples are only in one of the two" in capsys.readouterr().err
+    assert main([*command, "--allow-different-ids"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--threshold", "2"], "--threshold: 2"),
+        (["--from", "nostage"], "--from: no stage 'nostage'; there are: warmup, final"),
+        (["--reward", "push"], "no row that push can score"),
+        (["--task", "nothing"], "its tasks are t"),
+        (["--stored", "--against", "x"], "--stored: compares a run with itself"),
+    ],
+)
+def test_rescore_command_when_misused_then_one_line_and_exit_2(capsys, run_folder, arguments, said):
+    """No traceback."""
+    assert main(["rescore", str(run_folder), *arguments]) == 2
+    assert said in capsys.readouterr().err
