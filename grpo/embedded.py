@@ -26,7 +26,9 @@ def make_tokenizer(texts: Iterable[str], section: EmbeddedSection) -> PreTrained
     )
 
 
-def make_model(tokenizer: PreTrainedTokenizerFast, section: EmbeddedSection, *, context: int, seed: int) -> PreTrainedModel:
+def make_model(
+    tokenizer: PreTrainedTokenizerFast, section: EmbeddedSection, *, context: int, seed: int
+) -> PreTrainedModel:
     """A Qwen3 causal model with random weights drawn from `seed`."""
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM

@@ -45,7 +45,12 @@ def describe_device() -> dict[str, Any]:
 
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
-        return {"device": "cuda", "name": properties.name, "memory_gib": round(properties.total_memory / 2**30, 1), "count": torch.cuda.device_count()}
+        return {
+            "device": "cuda",
+            "name": properties.name,
+            "memory_gib": round(properties.total_memory / 2**30, 1),
+            "count": torch.cuda.device_count(),
+        }
     return {"device": "cpu", "name": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
 
 

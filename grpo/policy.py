@@ -73,7 +73,11 @@ def _load_pretrained(section: ModelSection, device: str) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     where = f"model.name: {section.name}"
-    if "/" in section.name and section.name.startswith((".", "/", "~")) and not Path(section.name).expanduser().is_dir():
+    if (
+        "/" in section.name
+        and section.name.startswith((".", "/", "~"))
+        and not Path(section.name).expanduser().is_dir()
+    ):
         raise UserError(f"{where}: no such directory; give a Hub id or a directory with config.json")
     options: dict[str, Any] = {"revision": section.revision, "dtype": resolve_dtype(section, device)}
     if section.quantization == "nf4":
@@ -87,13 +91,21 @@ def _load_pretrained(section: ModelSection, device: str) -> tuple[Any, Any]:
         raise UserError(f"{where}: not on the Hub, or private: check the name, or set HF_TOKEN") from None
     except (OSError, HfHubHTTPError, ValueError) as fault:
         reason = str(fault).strip().splitlines()[0][:200]
-        raise UserError(f"{where}: cannot be loaded ({reason}); check the name, the network, HF_TOKEN or HF_HOME") from None
+        raise UserError(
+            f"{where}: cannot be loaded ({reason}); check the name, the network, HF_TOKEN or HF_HOME"
+        ) from None
     if tokenizer.chat_template is None:
         raise UserError(f"{where}: its tokenizer has no chat template; use a chat model or save one with the tokenizer")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     # The sampling is section grpo's (or evaluation's) alone; what a model's authors recommend must not creep in.
-    for name, neutral in (("do_sample", True), ("temperature", 1.0), ("top_p", 1.0), ("top_k", 0), ("repetition_penalty", 1.0)):
+    for name, neutral in (
+        ("do_sample", True),
+        ("temperature", 1.0),
+        ("top_p", 1.0),
+        ("top_k", 0),
+        ("repetition_penalty", 1.0),
+    ):
         setattr(model.generation_config, name, neutral)
     if section.max_sequence_length > model.config.max_position_embeddings:
         raise UserError(
@@ -123,7 +135,9 @@ def _attach_lora(model: Any, section: ModelSection, seed: int) -> Any:
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
     if section.quantization != "none":
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=section.gradient_checkpointing is True)
+        model = prepare_model_for_kbit_training(
+            model, use_gradient_checkpointing=section.gradient_checkpointing is True
+        )
     lora = section.lora
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

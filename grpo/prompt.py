@@ -44,7 +44,9 @@ class PromptBuilder:
         try:
             ids, mask = self.training_ids([*messages, {"role": "assistant", "content": reference}])
         except (ValueError, KeyError) as fault:
-            raise UserError(f"{where}: the chat template cannot mark assistant turns ({fault}); it needs {{% generation %}} blocks") from None
+            raise UserError(
+                f"{where}: the chat template cannot mark assistant turns ({fault}); it needs {{% generation %}} blocks"
+            ) from None
         if ids[: len(prompt)] != prompt:
             problems.append(
                 f"{where}: the template renders the prompt differently for SFT and for generation "

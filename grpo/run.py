@@ -49,9 +49,23 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--config", help="a YAML file, or the name of a shipped one (v4_1.yaml)")
     what.add_argument("--resume", type=Path, metavar="RUN", help="go on with an interrupted run, in its own folder")
-    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="change one setting (repeatable)")
-    parser.add_argument("--profile", choices=("auto", "gpu", "embedded"), default="auto", help="auto: gpu where there is a CUDA device, else embedded")
-    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="where the run is written (default: runs/<config>-<date>-<time>)")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one setting (repeatable)",
+    )
+    parser.add_argument(
+        "--profile",
+        choices=("auto", "gpu", "embedded"),
+        default="auto",
+        help="auto: gpu where there is a CUDA device, else embedded",
+    )
+    parser.add_argument(
+        "--run-dir", type=Path, metavar="DIR", help="where the run is written (default: runs/<config>-<date>-<time>)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="plan and preflight only; writes nothing")
     parser.add_argument("--quiet", action="store_true", help="only warnings and the last line")
     options = parser.parse_args(arguments)
@@ -102,7 +116,9 @@ def resolve(options: argparse.Namespace, progress: Any) -> tuple[Any, str, Any]:
         directory = RunDirectory.open(options.resume)
         saved = directory.read_json("config.json")
         if directory.stage() == "done":
-            raise UserError(f"--resume {options.resume}: this run is finished; python -m grpo.report rebuilds its report")
+            raise UserError(
+                f"--resume {options.resume}: this run is finished; python -m grpo.report rebuilds its report"
+            )
         return RunConfig.model_validate(saved["config"]), saved["profile"], directory
     profile, line = resolve_profile(options.profile)
     if line:
@@ -133,7 +149,9 @@ def require_training_stack() -> None:
 
     missing = [name for name in ("torch", "transformers", "trl", "peft", "datasets") if find_spec(name) is None]
     if missing:
-        raise UserError(f"training needs {', '.join(missing)}: pip install torch==2.13.0 && pip install 'recompensa[train]'")
+        raise UserError(
+            f"training needs {', '.join(missing)}: pip install torch==2.13.0 && pip install 'recompensa[train]'"
+        )
 
 
 def create_directory(options: argparse.Namespace, config: Any, profile: str, plan: Any, audit: dict[str, Any]) -> Any:
@@ -141,7 +159,15 @@ def create_directory(options: argparse.Namespace, config: Any, profile: str, pla
 
     path = options.run_dir or Path("runs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     directory = RunDirectory.create(path)
-    directory.write_json("config.json", {"profile": profile, "source": options.config, "overrides": options.overrides, "config": config.model_dump(mode="json")})
+    directory.write_json(
+        "config.json",
+        {
+            "profile": profile,
+            "source": options.config,
+            "overrides": options.overrides,
+            "config": config.model_dump(mode="json"),
+        },
+    )
     directory.write_json("plan.json", plan.to_json())
     directory.write_json("audit.json", audit)
     directory.reach("sft")
@@ -171,7 +197,9 @@ def train(
     reached = int(checkpoint.name.rsplit("-", 1)[1]) if checkpoint else 0
     resume_from = None
     if resuming:
-        resume_from = {"sft": ("before", 0), "grpo": ("train", reached) if reached else ("warmup", 0)}.get(stage, ("train", config.grpo.max_steps))
+        resume_from = {"sft": ("before", 0), "grpo": ("train", reached) if reached else ("warmup", 0)}.get(
+            stage, ("train", config.grpo.max_steps)
+        )
     with (
         Interruption() as interruption,
         Tracker(
@@ -183,7 +211,9 @@ def train(
         try:
             if stage == "sft":
                 stages.make_policy()
-                directory.write_json("environment.json", environment.describe(profile=profile, **environment.describe_device()))
+                directory.write_json(
+                    "environment.json", environment.describe(profile=profile, **environment.describe_device())
+                )
                 if not resuming or not stages.was_evaluated("before"):
                     stages.evaluate("before", 0)
                 if config.sft_warmup.enabled:
@@ -200,7 +230,9 @@ def train(
             directory.reach("decision", config.grpo.max_steps)
             directory.write_json(
                 "environment.json",
-                environment.describe(profile=profile, **environment.describe_device(), settings=stages.effective, rewards=host.report()),
+                environment.describe(
+                    profile=profile, **environment.describe_device(), settings=stages.effective, rewards=host.report()
+                ),
             )
         except Interrupted:
             progress.say(f"interrupted; go on with: python -m grpo.run --resume {directory.path}", always=True)
@@ -208,7 +240,10 @@ def train(
         except RewardBudgetExceeded as fault:
             stages.save_checkpoint()
             progress.say(f"error: {fault}", always=True)
-            progress.say(f"the run is kept; mend the plugin and go on with: python -m grpo.run --resume {directory.path}", always=True)
+            progress.say(
+                f"the run is kept; mend the plugin and go on with: python -m grpo.run --resume {directory.path}",
+                always=True,
+            )
             return FAILED
     return DONE
 
@@ -220,10 +255,15 @@ def finish(directory: Any, config: Any, profile: str, progress: Any, seconds: fl
     from grpo.report import write_report
 
     decision = decide_run(directory.path, config, rehearsal=profile == "embedded")
-    directory.write_json("status.json", {"stage": "done", "step": config.grpo.max_steps, "finished": True, "seconds": round(seconds, 1)})
+    directory.write_json(
+        "status.json", {"stage": "done", "step": config.grpo.max_steps, "finished": True, "seconds": round(seconds, 1)}
+    )
     write_report(directory.path)
     progress.say(f"decision: {decision.scenario}: {decision.action}", always=True)
-    progress.say(f"everything is in {directory.path} ({format_seconds(seconds)}); read {directory.path / 'report.html'}", always=True)
+    progress.say(
+        f"everything is in {directory.path} ({format_seconds(seconds)}); read {directory.path / 'report.html'}",
+        always=True,
+    )
 
 
 def quieten_libraries() -> None:

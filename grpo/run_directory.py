@@ -31,7 +31,9 @@ class RunDirectory:
             hint = f"go on with it by --resume {shlex.quote(str(path))}, or " if status.is_file() else ""
             raise UserError(f"--run-dir {path}: exists already; {hint}choose another name") from None
         except OSError as fault:
-            raise UserError(f"--run-dir {path}: cannot be made ({fault.strerror}); choose a folder you may write to") from None
+            raise UserError(
+                f"--run-dir {path}: cannot be made ({fault.strerror}); choose a folder you may write to"
+            ) from None
         return cls(path)
 
     @classmethod
@@ -64,7 +66,9 @@ class RunDirectory:
     def write_json(self, name: str, value: Any) -> None:
         target = self.path / name
         partial = target.with_name(target.name + ".partial")
-        partial.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE))
+        partial.write_bytes(
+            orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE)
+        )
         os.replace(partial, target)
 
     def read_json(self, name: str) -> Any:

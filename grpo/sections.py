@@ -53,7 +53,10 @@ class EmbeddedSection(BaseModel):
     heads: int = Field(4, ge=1, description="Attention heads; must divide hidden_size.")
     kv_heads: int = Field(2, ge=1, description="Key and value heads; must divide heads.")
     initializer_range: float = Field(
-        0.02, gt=0, le=1, description="Standard deviation of the random weights; about 1 / sqrt(hidden_size) learns soonest."
+        0.02,
+        gt=0,
+        le=1,
+        description="Standard deviation of the random weights; about 1 / sqrt(hidden_size) learns soonest.",
     )
     vocabulary: int = Field(
         1024, ge=320, le=65536, description="Tokens of the byte-level BPE, its 256 bytes and 3 markers included."

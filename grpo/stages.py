@@ -211,7 +211,9 @@ class Stages:
         self.tracker.log_seconds(stage="train", step=step, **seconds)
         self._trainer.seconds.clear()
 
-    def _record_completions(self, step: int, scored: Sequence[Any], groups: Sequence[int], advantages: Sequence[float]) -> None:
+    def _record_completions(
+        self, step: int, scored: Sequence[Any], groups: Sequence[int], advantages: Sequence[float]
+    ) -> None:
         if step % self.config.grpo.log_completions_every and step != 1:
             return
         write_records(

@@ -41,8 +41,8 @@ CHAT_TEMPLATE = (
 # from the prompt into an answer is copying tokens, which a small policy learns, and not a translation between two
 # spellings of each, which it does not learn in minutes.
 _PIECES = (
-    r'''[{,"]*[ ]?"[\p{L}_]+":[ ]?"?| ?[\p{Ll}\p{M}]{1,3}(?![\p{L}\p{M}_])|[\p{L}\p{M}_]+|\p{N}{1,2}'''
-    r'''| ?[^\s\p{L}\p{M}\p{N}_]+|\s+(?!\S)|\s+'''
+    r"""[{,"]*[ ]?"[\p{L}_]+":[ ]?"?| ?[\p{Ll}\p{M}]{1,3}(?![\p{L}\p{M}_])|[\p{L}\p{M}_]+|\p{N}{1,2}"""
+    r"""| ?[^\s\p{L}\p{M}\p{N}_]+|\s+(?!\S)|\s+"""
 )
 
 # The vocabulary of a templated corpus is settled long before this; more text only costs start-up time.

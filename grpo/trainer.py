@@ -54,7 +54,9 @@ class SharedPrefixTrainer(GRPOTrainer):
         self._scored: list[ScoredCompletion] = []
         self.seconds: dict[str, float] = defaultdict(float)
         self.fallback = supports(policy.model)  # a reason, or None where the prefix can be shared
-        rows = Dataset.from_dict({"prompt": [[dict(m) for m in e.prompt] for e in examples], "row": list(range(len(examples)))})
+        rows = Dataset.from_dict(
+            {"prompt": [[dict(m) for m in e.prompt] for e in examples], "row": list(range(len(examples)))}
+        )
         super().__init__(
             model=policy.model,
             reward_funcs=self._score,
@@ -65,7 +67,9 @@ class SharedPrefixTrainer(GRPOTrainer):
         )
         self.remove_callback(PrinterCallback)
 
-    def _score(self, completions: list, completion_ids: list[list[int]], row: list[int], log_metric: Callable, **_: Any) -> list:
+    def _score(
+        self, completions: list, completion_ids: list[list[int]], row: list[int], log_metric: Callable, **_: Any
+    ) -> list:
         """The one reward TRL knows: the host's weighted mean, None where no function could score."""
         start = time.perf_counter()
         ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
@@ -155,7 +159,14 @@ class SharedPrefixTrainer(GRPOTrainer):
 
 
 def trl_arguments(
-    section: GrpoSection, *, directory: Path, seed: int, device: str, bf16: bool, gradient_checkpointing: bool, world_size: int = 1
+    section: GrpoSection,
+    *,
+    directory: Path,
+    seed: int,
+    device: str,
+    bf16: bool,
+    gradient_checkpointing: bool,
+    world_size: int = 1,
 ) -> GRPOConfig:
     """Our section in TRL's words. Every setting of the recipe is named, none is left to a default."""
     batch = section.trl_batch(world_size)
@@ -207,5 +218,5 @@ def latest_checkpoint(directory: Path) -> Path | None:
 
 
 def device_name() -> str:
-    """"cuda" or "cpu"."""
+    """ "cuda" or "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rewards.cheats import Knowledge, known_labels, make_cheats, make_halves
+from rewards.cheats import Knowledge, is_same, keeps_form, known_labels, make_cheats, make_halves
 from rewards.errors import UserError
 from rewards.types import Completion, Example
 
@@ -30,24 +30,28 @@ MOST_ROWS = 20
 MOST_KNOWN = 200
 
 FORM_ONLY = frozenset({"json_valid", "schema_valid"})
-"""Functions that pay for the form alone: to them a cheat with a perfect form is a right answer."""
+"""Functions that pay for the form alone: to them a text with a perfect form is a right answer, and no cheat."""
 
 _ROUNDING = 1e-9
 
 
 class CheatResult(NamedTuple):
-    """What a cheat earned on average and at best, and the example where it did best; `won` says why it got through."""
+    """What a cheat earned on average and at best, and the example where it did best.
+
+    `half` is the mean of the best honest halves on the same rows, and `won` says why the cheat got through, if it did.
+    """
 
     name: str
     mean: float
     best: float
+    half: float
     example_id: str
     text: str
     won: str = ""
 
 
 class AttackReport(NamedTuple):
-    """Mean values of the right answers and of the best honest halves, and every cheat, the best paid first."""
+    """Mean values of the right answers and of the best honest halves, and every cheat, the winners and the best paid first."""
 
     function: str
     version: str
@@ -67,59 +71,88 @@ class AttackReport(NamedTuple):
         return described
 
 
+class _Row(NamedTuple):
+    """What one row pays: for its right answer, for the best honest half of it, and for each cheat by name."""
+
+    example: Example
+    right: float
+    half: float
+    cheats: dict[str, tuple[float, str]]
+
+
 def attack(host: RewardHost, examples: Sequence[Example]) -> AttackReport:
     """Attack the host's one function on these examples.
 
-    A cheat wins when its mean over the rows is more than SLACK above that of the best honest halves, or within CLEARLY of the right
-    answers' (which does not count for functions that pay for the form alone). Raises UserError where the function finds
-    fault with a row, or scores nothing.
+    A cheat wins when its mean over its rows is more than SLACK above that of the best honest halves of those rows, or
+    within CLEARLY of that of their right answers. Functions that pay for the form alone are attacked with broken forms
+    only, and all of these must stay clearly below. Raises UserError where the function finds fault with a row, fails, or
+    applies to none.
     """
-    entry = host.functions[0]
-    function = entry.function
+    function = host.functions[0].function
     problems = [f"row '{example.id}': {line}" for example in examples for line in function.problems(example)]
     problems += [f"row '{row.id}': no reference to make cheats from" for row in examples if not row.reference]
     if problems or not examples:
         raise UserError(problems[:MOST_ROWS] or "no rows to attack with; give at least one")
-    labels = known_labels(function)
-    right, halves = [], []
-    earned: dict[str, list[tuple[float, str, str]]] = {}
-    for at, example in enumerate(examples):
-        reference = example.reference or ""
-        # The nearest other rows first, so that every row has guesses of its own.
-        others = [row.reference or "" for row in (*examples[at + 1 :], *examples[:at])][:MOST_KNOWN]
-        right.append(_value(host, example, reference))
-        halves.append(max(_value(host, example, half) for half in make_halves(reference, others)))
-        for cheat in make_cheats(example, Knowledge(tuple(others), labels)):
-            value = _value(host, example, cheat.text)
-            earned.setdefault(cheat.name, []).append((value, example.id, cheat.text))
-    mean_right, mean_half = _mean(right), _mean(halves)
-    limit = mean_right if function.name in FORM_ONLY else mean_right - CLEARLY
-    results = [_judge(name, values, mean_half, limit) for name, values in earned.items()]
+    rows = [row for at in range(len(examples)) if (row := _attack_row(host, examples, at)) is not None]
+    if not rows:
+        raise UserError(f"'{function.name}' applies to none of the rows; give rows with what it looks at")
+    names = dict.fromkeys(name for row in rows for name in row.cheats)
+    results = [_judge(name, [row for row in rows if name in row.cheats]) for name in names]
     results.sort(key=lambda result: (not result.won, -result.mean, result.name))
-    return AttackReport(function.name, function.version, len(examples), mean_right, mean_half, tuple(results))
+    return AttackReport(
+        function.name,
+        function.version,
+        len(rows),
+        _mean([row.right for row in rows]),
+        _mean([row.half for row in rows]),
+        tuple(results),
+    )
 
 
-def _judge(name: str, values: list[tuple[float, str, str]], half: float, limit: float) -> CheatResult:
-    mean = _mean([value for value, _, _ in values])
-    best, example_id, text = max(values, key=lambda entry: entry[0])
+def _attack_row(host: RewardHost, examples: Sequence[Example], at: int) -> _Row | None:
+    """Every value of one row; None where the function does not apply to it."""
+    example, function = examples[at], host.functions[0].function
+    reference = example.reference or ""
+    right = _value(host, example, reference)
+    if right is None:
+        return None
+    # The nearest other rows first, so that every row has guesses of its own.
+    others = [row.reference or "" for row in (*examples[at + 1 :], *examples[:at])]
+    others = [other for other in others if not is_same(other, reference)][:MOST_KNOWN]
+    cheats = make_cheats(example, Knowledge(tuple(others), known_labels(function)))
+    if function.name in FORM_ONLY:
+        half = right
+        cheats = [cheat for cheat in cheats if not keeps_form(cheat.text, reference)]
+    else:
+        half = max(_value(host, example, text) or 0.0 for text in make_halves(reference, others))
+    return _Row(
+        example, right, half, {cheat.name: (_value(host, example, cheat.text) or 0.0, cheat.text) for cheat in cheats}
+    )
+
+
+def _judge(name: str, rows: Sequence[_Row]) -> CheatResult:
+    mean = _mean([row.cheats[name][0] for row in rows])
+    half, limit = _mean([row.half for row in rows]), _mean([row.right for row in rows]) - CLEARLY
+    dearest = max(rows, key=lambda row: row.cheats[name][0])
+    best, text = dearest.cheats[name]
     won = ""
     if mean > half + SLACK:
         won = f"more than an honest half ({half:.3f})"
     elif mean > limit + _ROUNDING:
         won = f"not clearly below a right answer (limit {limit:.3f})"
-    return CheatResult(name, mean, best, example_id, text, won)
+    return CheatResult(name, mean, best, half, dearest.example.id, text, won)
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _value(host: RewardHost, example: Example, text: str) -> float:
-    """What the function pays for a text; nothing where it does not apply, a fault is raised as the user's to mend."""
+def _value(host: RewardHost, example: Example, text: str) -> float | None:
+    """What the function pays for a text, None where it does not apply; a fault is raised as the user's to mend."""
     outcome = host.score([(example, Completion(text))])[0].outcomes[0]
     if outcome.status == "error":
         raise UserError(f"row '{example.id}': {outcome.function} failed on {text[:80]!r}: {outcome.reason}")
-    return outcome.value or 0.0
+    return outcome.value
 
 
 def attack_named(name: str, data: str | None = None, plugins: Sequence[str] = ()) -> AttackReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,11 +14,13 @@ from rewards.document_cheats import (
     collect_values,
     dump,
     halve_document,
+    list_leaves,
     read_document,
     spoil_document,
 )
+from rewards.functions.answers import UNSAID, read_answer
 from rewards.sql_cheats import cheat_with_sql, halve_sql, is_sql, spoil_sql
-from rewards.types import Example
+from rewards.types import Completion, Example
 
 FILLER = "isto é importante e deve ser considerado com muita atenção por todos os envolvidos no processo"
 _WORD = re.compile(r"[^\W_]+")
@@ -41,7 +44,7 @@ class Knowledge:
 def make_cheats(example: Example, knowledge: Knowledge) -> list[Cheat]:
     """Every cheat for a row whose reference is a document, a SELECT or a text; the same rows give the same cheats.
 
-    `knowledge` should not hold this row's own answer.
+    `knowledge` should not hold this row's own answer. A guess that happens to be right is left out.
     """
     reference = example.reference or ""
     cheats = [*_cheat_with_anything(example)]
@@ -54,7 +57,7 @@ def make_cheats(example: Example, knowledge: Knowledge) -> list[Cheat]:
     else:
         cheats += _cheat_with_words(example, knowledge)
     cheats += _answer_twice(reference, knowledge)
-    return cheats
+    return [cheat for cheat in cheats if not is_same(cheat.text, reference)]
 
 
 def make_halves(reference: str, others: Sequence[str] = ()) -> list[str]:
@@ -62,10 +65,43 @@ def make_halves(reference: str, others: Sequence[str] = ()) -> list[str]:
     document = read_document(reference)
     if document is not None:
         documents = [other for text in others if (other := read_document(text)) is not None]
-        return [dump(half) for half in halve_document(document, collect_values([document, *documents]))]
+        return [dump(half) for half in halve_document(document, collect_values([document, *documents]))] or ["{}"]
     if is_sql(reference):
         return halve_sql(reference)
     return _halve_text(reference)
+
+
+def is_same(text: str, reference: str) -> bool:
+    """Whether two texts are the same, or write the same document."""
+    if text.strip() == reference.strip():
+        return True
+    document = read_document(reference)
+    if document is None:
+        return False
+    try:
+        written = json.loads(text, object_pairs_hook=_refuse_repeated)
+    except (ValueError, RecursionError):
+        return False
+    return json.dumps(written, sort_keys=True) == json.dumps(document, sort_keys=True)
+
+
+def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a key stands twice")
+    return members
+
+
+def keeps_form(text: str, reference: str) -> bool:
+    """Whether a text offers one document of the reference's kind, nothing in it said twice, empty or no number."""
+    completion = Completion(text)
+    answer, document = read_answer(completion), read_document(reference)
+    return (
+        bool(answer.value)
+        and isinstance(answer.value, type(document))
+        and not (answer.doubted or answer.repeated)
+        and all(leaf is not UNSAID for _, leaf in list_leaves(answer.value))
+    )
 
 
 def _cheat_with_anything(example: Example) -> Iterator[Cheat]:
@@ -111,7 +147,7 @@ def _cheat_with_words(example: Example, knowledge: Knowledge) -> list[Cheat]:
 def _answer_twice(reference: str, knowledge: Knowledge) -> list[Cheat]:
     """The right answer and a contradicting one of its length, so that a lenient reader may pick the right one."""
     wrong = _contradict(reference, knowledge)
-    if wrong is None:
+    if wrong is None or is_same(wrong, reference):
         return []
     return [
         Cheat("contradictory double answer, right first", f"{reference}\n{wrong}"),

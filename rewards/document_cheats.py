@@ -7,14 +7,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from rewards.functions.call_dialects import read_calls
+
 Path = tuple[str, ...]
 _MANY = 200
 _WRONG_TEXT = "resposta errada"
 
 
 def read_document(text: str) -> Any:
-    """The object or list that a reference is, JSON or a Python literal or a list of calls; None where it is another text."""
+    """The object or list that a reference is: JSON, a Python literal, or calls in markup; None where it is another text."""
     stripped = text.strip()
+    if stripped.startswith(("<tool_call>", "<function=")):
+        return [{"name": call.name, "arguments": call.arguments} for call in read_calls(stripped).calls] or None
     if not stripped.startswith(("{", "[")):
         return None
     try:
@@ -68,7 +72,7 @@ def spoil_leaf(path: Path, leaf: Any, pool: Mapping[Path, Sequence[Any]]) -> Any
     if isinstance(leaf, bool):
         return not leaf
     if isinstance(leaf, (int, float)):
-        return leaf * 3 + 7
+        return leaf + abs(leaf) + 3 if abs(leaf) < 1e15 else 7
     if leaf is None:
         return next((other for other in pool.get(path, ()) if other is not None), 7)
     return f"{_WRONG_TEXT} {path[-1]}" if path and isinstance(leaf, str) else _WRONG_TEXT
@@ -80,7 +84,7 @@ def spoil_document(document: Any, pool: Mapping[Path, Sequence[Any]]) -> Any:
 
 
 def halve_document(document: Any, pool: Mapping[Path, Sequence[Any]]) -> list[Any]:
-    """Every other leaf wrong, or missing, either way round; of a single leaf both are wrong."""
+    """Every other leaf wrong, or missing, either way round; nothing where there is no half, as of a single leaf."""
     halves = []
     for parity in (0, 1):
         halves.append(
@@ -90,7 +94,7 @@ def halve_document(document: Any, pool: Mapping[Path, Sequence[Any]]) -> list[An
             )
         )
         halves.append(_drop(document, parity))
-    return [half for half in halves if half]
+    return [half for half in halves if half and dump(half) != dump(document)]
 
 
 def _drop(document: Any, parity: int) -> Any:

@@ -42,7 +42,7 @@ def open_samples(entry: Registered) -> Iterator[list[Example]]:
         examples = read_examples(str(path))
     else:
         raise UserError(
-            f"'{entry.name}' has no sample rows; give --data rows.jsonl, or set SAMPLES in {entry.function.__module__}"
+            f"'{entry.name}' has no sample rows; give --data rows.jsonl, or set SAMPLES in {entry.path or entry.plugin}"
         )
     with tempfile.TemporaryDirectory(prefix="recompensa-") as folder:
         yield [_with_database(example, Path(folder)) for example in examples]

@@ -29,4 +29,6 @@ def label_rows(conversations: Iterable[Messages], encode: Encode, *, max_tokens:
             continue
         input_ids.append(ids)
         labels.append([token if written else IGNORED for token, written in zip(ids, mask, strict=True)])
-    return Dataset.from_dict({"input_ids": input_ids, "labels": labels, "length": [len(i) for i in input_ids]}), too_long
+    return Dataset.from_dict(
+        {"input_ids": input_ids, "labels": labels, "length": [len(i) for i in input_ids]}
+    ), too_long

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sft_warmup.batches import LengthBatches
 from sft_warmup.config import SftWarmupSection
 
 if TYPE_CHECKING:
@@ -50,8 +51,6 @@ def make_sft_trainer(
         loss_type="nll",
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
-        train_sampling_strategy="group_by_length",
-        length_column_name="length",
         bf16=bf16,
         gradient_checkpointing=gradient_checkpointing,
         use_cpu=device == "cpu",
@@ -63,7 +62,12 @@ def make_sft_trainer(
         disable_tqdm=True,
         seed=seed,
     )
-    trainer = SFTTrainer(
+
+    class WarmupTrainer(SFTTrainer):
+        def _get_train_sampler(self, train_dataset: Any = None) -> LengthBatches:
+            return LengthBatches((train_dataset or self.train_dataset)["length"], section.batch_size, seed)
+
+    trainer = WarmupTrainer(
         model=model, args=arguments, train_dataset=rows, processing_class=tokenizer, callbacks=list(callbacks)
     )
     _remove_printer(trainer)

@@ -74,7 +74,14 @@ def test_run_when_it_ends_then_metrics_have_the_promised_rows(finished):
     assert evaluations == [("before", 0), ("warmup", 0), ("train", 2), ("final", 4)]
     training = [row for row in rows if "reward" in row]
     assert [row["step"] for row in training] == [1, 2, 3, 4]
-    for key in ("loss", "grad_norm", "learning_rate", "reward_std", "frac_reward_zero_std", "completions/clipped_ratio"):
+    for key in (
+        "loss",
+        "grad_norm",
+        "learning_rate",
+        "reward_std",
+        "frac_reward_zero_std",
+        "completions/clipped_ratio",
+    ):
         assert key in training[0], key
     for row in rows:
         if "eval/mean_reward" in row:
@@ -154,7 +161,10 @@ def test_run_when_the_directory_exists_then_one_line_and_exit_2(finished, enviro
         (("grpo.max_steps=many",), "grpo.max_steps"),
         (("rewards.plugins=[no_such_module]",), "no_such_module"),
         (("rewards.functions=[{name: extraktion}]",), "extraction"),
-        (("data.source=files", "data.train=nowhere.jsonl", "data.held_out=nowhere_either.jsonl"), "nowhere_either.jsonl"),
+        (
+            ("data.source=files", "data.train=nowhere.jsonl", "data.held_out=nowhere_either.jsonl"),
+            "nowhere_either.jsonl",
+        ),
         (("data.max_prompt_tokens=10",), "prompt"),
         (("grpo.prompts_per_step=4000",), "generation batch"),
     ],
@@ -180,7 +190,9 @@ def test_dry_run_when_traced_then_torch_is_not_imported(environment, tmp_path):
     """The plan starts on a laptop without torch."""
     code = "import sys; from grpo.run import main; code = main(sys.argv[1:]); assert 'torch' not in sys.modules; sys.exit(code)"
     arguments = command("--config", "v4_1.yaml", "--profile", "embedded", "--dry-run")[3:]
-    done = subprocess.run([sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
 
 

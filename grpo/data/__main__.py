@@ -22,7 +22,7 @@ _EXAMPLES = """examples:
   python -m grpo.data --out shop                        1,480 training and 320 held-out rows, and commerce.db
   python -m grpo.data --out shop --seed 8 --json        another shop; what was written, as JSON
   python -m grpo.data --out shop --olist ~/olist        questions and figures from the nine public Olist CSV files
-  python -m grpo.data --out shop --instructions short --warmup-rows 6000
+  python -m grpo.data --out shop --size small --instructions short --warmup-rows 6000
                                                         rows for the embedded policy, with 6,000 more for its warm-up
 """
 
@@ -63,6 +63,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, help="everything generated follows from it (default 7)")
     parser.add_argument("--olist", type=Path, metavar="DIR", help="folder of the nine Olist CSV files")
+    parser.add_argument("--size", choices=("full", "small"), help="how many words it draws from (default full)")
     parser.add_argument("--instructions", choices=("full", "short"), help="length of the system prompts (default full)")
     parser.add_argument("--warmup-rows", type=int, metavar="N", help="extra rows for the embedded policy (default 0)")
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")
@@ -73,6 +74,7 @@ def _make_section(options: argparse.Namespace) -> ShopSection:
     given = {
         "seed": options.seed,
         "olist": options.olist,
+        "size": options.size,
         "instructions": options.instructions,
         "warmup_rows": options.warmup_rows,
     }

@@ -25,12 +25,11 @@ class ShopSection(BaseModel):
     instructions: Literal["full", "short"] = Field(
         "full", description="System prompts: `full` for real models, `short` (one word) for the embedded policy."
     )
-    names: Literal["unseen", "recombined"] = Field(
-        "unseen",
-        description="Held-out names and products: `unseen` share no word with training, `recombined` are combinations of "
-        "training's words that it never shows (for the embedded policy, which has minutes to learn to copy).",
+    size: Literal["full", "small"] = Field(
+        "full",
+        description="`full`: held-out names and products share no word with training. `small`: few words, whose held-out "
+        "combinations training never shows, prices of two digits, one condition a question (for the embedded policy).",
     )
-    max_filters: int = Field(3, ge=1, le=3, description="Most conditions an SQL question states.")
     olist: Path | None = Field(
         None, description="Folder of the nine public Olist CSV files, in place of made-up orders."
     )

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ are shown, with --reward new ones.
 _AROUND = 32
 _MOST_REPAIRS = 40
 _MOST_TEXT = 4_000
+_MOST_COMPARED = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,10 +100,9 @@ def _find_stored(options: argparse.Namespace) -> tuple[Example, Completion, dict
         raise UserError(f"--id: {files[stage]} holds {len(rows)} completions; name one, such as {rows[0].example.id}")
     found = [row for row in rows if row.example.id == options.id]
     if not found:
-        from rewards.plugins import nearest
-
-        near = nearest(options.id, [row.example.id for row in rows]) if len(rows) < 10_000 else ""
-        raise UserError(f"--id: no '{options.id}' in {files[stage]}{near.partition('; there are')[0]}")
+        near = get_close_matches(options.id, [row.example.id for row in rows[:_MOST_COMPARED]], n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"it holds {len(rows)} completions, such as {rows[0].example.id}"
+        raise UserError(f"--id: no '{options.id}' in {files[stage]}; {hint}")
     if not 0 <= options.index < len(found):
         raise UserError(f"--index: {options.index}; '{options.id}' has {len(found)} completions there, counted from 0")
     row = found[options.index]

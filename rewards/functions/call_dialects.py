@@ -175,8 +175,22 @@ def _read_json(text: str, needs_arguments: bool) -> CallReading:
             broken += 1
         else:
             calls.append(call._replace(clean=call.clean and not guessed, repaired=bool(kinds)))
+    if len(calls) == 1 and reading.candidates > 1 and _is_repeated(text, reading.span, calls[0]):
+        calls *= min(reading.candidates, MAXIMUM_CALLS)
     # Another object beside the call that says otherwise is a call too many.
     return CallReading(tuple(calls), broken + answer.doubted) if calls else CallReading(())
+
+
+def _is_repeated(text: str, span: tuple[int, int] | None, call: Call) -> bool:
+    """Whether the same call stands outside of its span again: the reader of JSON takes equal objects for one answer."""
+    from rewards.extraction import extract_json
+
+    start, end = span or (0, len(text))
+    for rest in (text[:start], text[end:]):
+        other = _read_object(extract_json(rest).value, False) if "{" in rest else None
+        if other and (other.name, other.arguments) == (call.name, call.arguments):
+            return True
+    return False
 
 
 def _has_name(value: dict[str, Any]) -> bool:

@@ -52,7 +52,9 @@ def row(n: int, task: str = "t", **changes: Any) -> Example:
     """A row whose reference follows from its prompt."""
     city = CITIES[n % len(CITIES)]
     fields = {"city": city, "weight": n * 1.5, "fragile": n % 2 == 0, **changes}
-    prompt = f"Envie o pacote {n} de {str(n * 1.5).replace('.', ',')} kg para {city}, protocolo {'abcdefghij'[n % 10] * 9}"
+    prompt = (
+        f"Envie o pacote {n} de {str(n * 1.5).replace('.', ',')} kg para {city}, protocolo {'abcdefghij'[n % 10] * 9}"
+    )
     return Example(f"{task}-{n}", task, [{"role": "user", "content": prompt}], json.dumps(fields))
 
 
@@ -89,13 +91,17 @@ def test_audit_when_a_reward_says_the_same_of_everything_then_fails():
 def test_audit_when_only_style_is_constant_then_warns_and_passes():
     """A limit that no answer of the audit passes may still bind a policy."""
     found = audit([row(n) for n in range(8)], host=RewardHost([Style(), FieldF1()]))
-    assert found["passed"] and [line.split(" is ")[0] for line in found["warnings"] if "style" in line] == ["reward 'style'"]
+    assert found["passed"] and [line.split(" is ")[0] for line in found["warnings"] if "style" in line] == [
+        "reward 'style'"
+    ]
 
 
 def test_audit_when_all_that_a_task_earns_is_constant_then_fails():
     """Every group would have zero spread."""
     found = audit([row(n) for n in range(8)], host=RewardHost([Style()]))
-    assert any(line.startswith("task t: the reward is 1.0000 for right answers, for wrong ones") for line in found["errors"])
+    assert any(
+        line.startswith("task t: the reward is 1.0000 for right answers, for wrong ones") for line in found["errors"]
+    )
 
 
 def test_audit_when_another_rows_answer_is_as_good_then_warns():

@@ -70,7 +70,9 @@ def test_leaf_when_it_is_an_identifier_a_link_or_a_time_then_is_made_up(value):
 def test_field_when_few_values_recur_over_the_rows_then_they_are_inferable():
     """An enumeration is learnt from the other rows; a field of values all different is not."""
     rows = [
-        Example(str(n), "t", [{"role": "user", "content": "?"}], json.dumps({"class": "ab"[n % 2], "free": f"nome{n}x"}))
+        Example(
+            str(n), "t", [{"role": "user", "content": "?"}], json.dumps({"class": "ab"[n % 2], "free": f"nome{n}x"})
+        )
         for n in range(12)
     ]
     fields = measure_derivability(rows)["t"]

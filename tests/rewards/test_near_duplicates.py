@@ -53,7 +53,9 @@ def test_find_when_only_case_accents_spaces_and_the_system_turn_differ_then_is_o
 
 def test_find_when_a_twin_with_the_same_answer_is_less_similar_then_it_is_named():
     """The leak matters more than the likeness."""
-    text = "o pedido chegou atrasado e a caixa veio amassada, mas o produto funciona muito bem até agora, obrigado a todos"
+    text = (
+        "o pedido chegou atrasado e a caixa veio amassada, mas o produto funciona muito bem até agora, obrigado a todos"
+    )
     train = [example_of("other answer", text, "a"), example_of("same answer", text + " vocês", "b")]
     (pair,) = find_near_duplicates(train, [example_of("h", text, "b")])
     assert pair.train.id == "same answer" and 0.9 <= pair.similarity < 1.0
@@ -61,7 +63,9 @@ def test_find_when_a_twin_with_the_same_answer_is_less_similar_then_it_is_named(
 
 def test_count_when_pairs_differ_in_likeness_then_counts_by_threshold():
     """A pair counts at every threshold that it reaches."""
-    text = "a entrega atrasou três dias e ninguém respondeu as mensagens que mandei pelo aplicativo da loja ontem à noite"
+    text = (
+        "a entrega atrasou três dias e ninguém respondeu as mensagens que mandei pelo aplicativo da loja ontem à noite"
+    )
     found = find_near_duplicates([example_of("t", text)], [example_of("h", text), example_of("g", text + " ok", "y")])
     counts = count_near_duplicates(found)
     assert counts["0.90"] == {"held_out": 2, "same_answer": 1}

@@ -11,7 +11,14 @@ import pytest
 from rewards.__main__ import main
 from rewards.errors import UserError
 from rewards.rescore import (
-    check_comparable, compare, find_unfit, list_stored, new_verdicts, old_verdicts, read_stored, rescore,
+    check_comparable,
+    compare,
+    find_unfit,
+    list_stored,
+    new_verdicts,
+    old_verdicts,
+    read_stored,
+    rescore,
 )  # fmt: skip
 from rewards.scoring import RewardHost
 from rewards.types import Completion, Example, RewardFunction, Score
@@ -134,7 +141,14 @@ def test_to_record_when_a_row_has_columns_then_they_are_stored_and_read_back(hos
 
 def test_list_stored_when_a_run_has_stages_then_in_the_order_of_the_run(tmp_path):
     """before, warmup, steps, final, then the rollouts."""
-    for name in ("eval/final", "eval/step-000100", "eval/step-000050", "eval/before", "eval/warmup", "completions/step-000010"):
+    for name in (
+        "eval/final",
+        "eval/step-000100",
+        "eval/step-000050",
+        "eval/before",
+        "eval/warmup",
+        "completions/step-000010",
+    ):
         write(tmp_path / f"{name}.jsonl", record("a", "x"))
     assert list(list_stored(tmp_path, training=True)) == [
         "before", "warmup", "step-000050", "step-000100", "final", "train/step-000010",

@@ -27,7 +27,9 @@ def test_label_rows_when_counted_then_only_assistant_tokens_are_unmasked():
     rows, _ = label_rows(CONVERSATIONS[:2], encode, max_tokens=20)
     unmasked = [[label for label in labels if label != IGNORED] for labels in rows["labels"]]
     assert ["".join(map(chr, labels)) for labels in unmasked] == ["cdf", "xyz"]
-    assert all(label in (IGNORED, token) for row in rows for label, token in zip(row["labels"], row["input_ids"], strict=True))
+    assert all(
+        label in (IGNORED, token) for row in rows for label, token in zip(row["labels"], row["input_ids"], strict=True)
+    )
 
 
 def test_label_rows_when_too_long_then_the_row_is_left_out_and_counted():

@@ -29,7 +29,7 @@ from grpo.data.splits import normalise_prompt
 from rewards.errors import UserError
 from rewards.types import Example
 
-VERSION = "3"
+VERSION = "2"
 """Raised whenever the same section would build other files."""
 
 MANIFEST = "manifest.json"
@@ -187,7 +187,7 @@ def _draw_rows(
     side: str, name: str, rows: int, section: ShopSection, facts: ShopFacts, memory: sqlite3.Connection, seen: set[str]
 ) -> Iterator[Example]:
     """Rows whose prompts are all different, in a shuffled order of tasks."""
-    source = Source(side, facts, section.instructions, **_options(section), orders=memory)
+    source = Source(side, facts, section.instructions, small=section.size == "small", orders=memory)
     tasks = _share_rows(rows, section.proportions)
     random.Random(f"{section.seed}/{name}/order").shuffle(tasks)
     streams = {task: random.Random(f"{section.seed}/{name}/{task}") for task in TASKS}
@@ -208,12 +208,8 @@ def _draw_rows(
             )
 
 
-def _options(section: ShopSection) -> dict[str, Any]:
-    return {"recombined": section.names == "recombined", "max_filters": section.max_filters}
-
-
 def _draw_warmup_rows(section: ShopSection, facts: ShopFacts) -> Iterator[Example]:
-    source = Source("train", facts, section.instructions, slips=section.warmup_slips, **_options(section))
+    source = Source("train", facts, section.instructions, slips=section.warmup_slips, small=section.size == "small")
     tasks = _share_rows(section.warmup_rows, section.proportions)
     random.Random(f"{section.seed}/warmup/order").shuffle(tasks)
     rng = random.Random(f"{section.seed}/warmup")

@@ -107,10 +107,10 @@ class Push(NamedTuple):
     offer: str
 
 
-def write_push(rng: random.Random, side: Side, recombined: bool = False) -> Push:
-    """One notification, of 40 to 120 characters; `recombined` as in `pick_name`."""
+def write_push(rng: random.Random, side: Side, small: bool = False) -> Push:
+    """One notification, of 40 to 120 characters; `small` as in `pick_name`."""
     while True:
-        product = pick_product(rng, side, recombined)
+        product = pick_product(rng, side, small)
         amount, said, told = _pick_offer(rng)
         audience = rng.choice(list(_AUDIENCES.values()))[side]
         prompt = rng.choice(_PROMPTS[side]).format(

@@ -75,12 +75,12 @@ class Question:
     terms: tuple[str, ...]
 
 
-def ask_question(rng: random.Random, side: Side, facts: ShopFacts, max_filters: int = 3) -> Question:
-    """One question with one to `max_filters` filters. Nothing is executed: the answer may be empty or a tie."""
+def ask_question(rng: random.Random, side: Side, facts: ShopFacts, small: bool = False) -> Question:
+    """One question with one to three filters, in the small shop one; nothing is executed: its answer may be empty or a tie."""
     names = list(FAMILIES)
     name = rng.choices(names, [_WEIGHTS.get(each, 1) for each in names])[0]
     family = FAMILIES[name]
-    columns = _pick_columns(rng, family, facts, max_filters)
+    columns = _pick_columns(rng, family, facts, 1 if small else rng.choices((1, 2, 3), (45, 48, 7))[0])
     filters = [_make_filter(rng, side, facts, column) for column in columns]
     if len(filters) > 1 and rng.random() < 0.4:
         filters = [filters[-1], *filters[:-1]]
@@ -95,13 +95,12 @@ def ask_question(rng: random.Random, side: Side, facts: ShopFacts, max_filters: 
     return Question(text, name, query, _list_terms(query))
 
 
-def _pick_columns(rng: random.Random, family: Family, facts: ShopFacts, max_filters: int) -> list[str]:
+def _pick_columns(rng: random.Random, family: Family, facts: ShopFacts, count: int) -> list[str]:
     open_columns = {
         column: weight
         for column, weight in _COLUMNS.items()
         if column not in family.closed and (column not in _VALUES or _VALUES[column](facts))
     }
-    count = min(max_filters, rng.choices((1, 2, 3), (45, 48, 7))[0])
     chosen: list[str] = []
     while len(chosen) < count and open_columns:
         column = rng.choices(list(open_columns), list(open_columns.values()))[0]

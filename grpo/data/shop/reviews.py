@@ -64,11 +64,11 @@ def judge_churn(complaint_category: str, would_buy_again: bool | None, requested
 
 
 def write_review(
-    rng: random.Random, side: Side, facts: ShopFacts, order: Order | None = None, recombined: bool = False
+    rng: random.Random, side: Side, facts: ShopFacts, order: Order | None = None, small: bool = False
 ) -> Review:
     """One review, of some 25 to 55 words; a field that the text does not state is None (or `nenhuma`).
 
-    `recombined` as in `pick_name`. With an order, the score, days, price and places that are said are that order's.
+    `small` as in `pick_name`. With an order, the score, days, price and places that are said are that order's.
     """
     score = _pick_score(rng, facts) if order is None else float(order.review_score)
     sentiment = judge_sentiment(score)
@@ -76,9 +76,9 @@ def write_review(
     action = rng.choice(_ACTIONS[complaint]) if complaint != "nenhuma" and rng.random() < 0.55 else "nenhuma"
     again = _pick_buying_again(rng, sentiment, complaint)
     days = _pick_days(rng, complaint) if rng.random() < 0.6 else None
-    price = _pick_price(rng) if rng.random() < 0.6 else None
-    name = pick_name(rng, side, recombined) if rng.random() < 0.7 else None
-    product = pick_product(rng, side, recombined)
+    price = _pick_price(rng, small) if rng.random() < 0.6 else None
+    name = pick_name(rng, side, small) if rng.random() < 0.7 else None
+    product = pick_product(rng, side, small)
 
     city, category = rng.choice(facts.cities), rng.choice(facts.categories)
     if order is not None:
@@ -167,7 +167,9 @@ def _pick_days(rng: random.Random, complaint: str) -> int:
     return rng.randint(15, 60) if complaint == "entrega" else rng.randint(2, 20)
 
 
-def _pick_price(rng: random.Random) -> float:
+def _pick_price(rng: random.Random, small: bool) -> float:
+    if small:
+        return round(rng.randint(10, 99) + rng.choice((0.0, 0.9, 0.9, 0.5)), 2)
     reais = int(rng.choice((40, 90, 150, 300, 800, 1800)) * rng.uniform(0.5, 1.5))
     return round(reais + rng.choice((0.0, 0.0, 0.9, 0.9, 0.99, 0.5, 0.45)), 2)
 

@@ -26,17 +26,15 @@ DATABASE = "commerce.db"
 class Source:
     """Where rows are drawn from: a side of the grammar over a shop's facts.
 
-    `slips` spoils references (0 leaves them right); `recombined` draws names and
-    products of both sides from the same words (see `vocabulary.pick_name`); with `orders` given, questions whose answer is empty, zero or a
-    tie are refused.
+    `slips` spoils references (0 leaves them right); `small` draws from few words (see `vocabulary.pick_name`); with
+    `orders` given, questions whose answer is empty, zero or a tie are refused.
     """
 
     side: Side
     facts: ShopFacts
     instructions: str
     slips: float = 0.0
-    recombined: bool = False
-    max_filters: int = 3
+    small: bool = False
     orders: sqlite3.Connection | None = None
 
 
@@ -57,14 +55,14 @@ Drawn = tuple[str, str, dict[str, Any]]
 
 
 def _draw_extraction(rng: random.Random, source: Source) -> Drawn:
-    review = write_review(rng, source.side, source.facts, recombined=source.recombined)
+    review = write_review(rng, source.side, source.facts, small=source.small)
     if source.slips:
         return review.text, spoil_extraction(rng, review.fields, source.slips), {}
     return review.text, json.dumps(review.fields, ensure_ascii=False), {}
 
 
 def _draw_sql_qa(rng: random.Random, source: Source) -> Drawn | None:
-    question = ask_question(rng, source.side, source.facts, source.max_filters)
+    question = ask_question(rng, source.side, source.facts, source.small)
     if source.orders is not None and not has_one_answer(source.orders, question.query):
         return None
     reference = spoil_query(rng, question.query, source.facts, source.slips) if source.slips else str(question.query)
@@ -82,7 +80,7 @@ def _draw_insights(rng: random.Random, source: Source) -> Drawn | None:
 
 
 def _draw_push(rng: random.Random, source: Source) -> Drawn:
-    push = write_push(rng, source.side, source.recombined)
+    push = write_push(rng, source.side, source.small)
     reference = spoil_push(rng, push, source.slips) if source.slips else push.reference
     return push.prompt, reference, {
         "product": push.product.name, "offer": push.offer, "max_characters": MAX_CHARACTERS

@@ -161,37 +161,41 @@ def _fold(text: str) -> str:
     return "".join(char for char in decomposed if not unicodedata.combining(char))
 
 
-def pick_product(rng: random.Random, side: Side, recombined: bool = False) -> Product:
-    """A product of one side, in two of five cases with a colour, a size or a model; see `pick_name` for `recombined`."""
-    if not recombined:
-        product = rng.choice(PRODUCTS[side])
-        if rng.random() < 0.4:
-            return Product(f"{product.name} {rng.choice(QUALIFIERS[side])}", product.gender)
-        return product
-    if side == "train" and rng.random() < 0.4:
-        return rng.choice(_ALL_PRODUCTS)
-    head, qualifier = _draw_pair(rng, _ALL_PRODUCTS, _ALL_QUALIFIERS, side)
-    return Product(f"{head.name} {qualifier}", head.gender)
+# The small shop: words of one token each, whose combinations are held out.
+_SMALL = _split(
+    {
+        "o": "tapete|relógio|casaco|vestido|perfume|tablet|celular|monitor|caderno|violão|teclado|ventilador",
+        "a": "mochila|carteira|camiseta|bota|cortina|cadeira|estante|bicicleta|caneca|agenda|bola|boneca",
+        "qualifiers": "azul|verde|cinza|rosa|grande|infantil|slim|premium",
+        "first_names": "Ana|Maria|João|José|Pedro|Lucas|Gabriel|Rafael|Bruno|Carlos|Camila|Carla|Júlia|Paula|Renata|"
+        "Sofia|Hugo|Diego|Alice|Bianca",
+        "surnames": "Silva|Souza|Lima|Costa|Rocha|Dias|Gomes|Nunes|Castro|Moura|Lopes|Melo",
+    }
+)
+_SMALL_PRODUCTS = tuple(Product(name, gender) for gender in ("o", "a") for name in _SMALL[gender])
 
 
-def pick_name(rng: random.Random, side: Side, recombined: bool = False) -> str:
+def pick_product(rng: random.Random, side: Side, small: bool = False) -> Product:
+    """A product of one side, in two of five cases with a colour, a size or a model; in the small shop always with one."""
+    if small:
+        product, qualifier = _draw_pair(rng, _SMALL_PRODUCTS, _SMALL["qualifiers"], side)
+        return Product(f"{product.name} {qualifier}", product.gender)
+    product = rng.choice(PRODUCTS[side])
+    if rng.random() < 0.4:
+        return Product(f"{product.name} {rng.choice(QUALIFIERS[side])}", product.gender)
+    return product
+
+
+def pick_name(rng: random.Random, side: Side, small: bool = False) -> str:
     """A customer's name: a first name, in half the cases with a surname of the same side.
 
-    By default the sides share no word. `recombined` draws both sides from the same words: what is held out then is the
-    combination, Ana Souza where training has Ana Lima and Davi Souza, and a held-out name always has both.
+    The sides share no word. In the small shop they share all: what is held out is the combination, Ana Souza where
+    training has Ana Lima and Hugo Souza, and every name has both parts.
     """
-    if not recombined:
-        first = rng.choice(FIRST_NAMES[side])
-        return f"{first} {rng.choice(SURNAMES[side])}" if rng.random() < 0.5 else first
-    if side == "train" and rng.random() < 0.5:
-        return rng.choice(_ALL_FIRST_NAMES)
-    return " ".join(_draw_pair(rng, _ALL_FIRST_NAMES, _ALL_SURNAMES, side))
-
-
-_ALL_PRODUCTS = (*PRODUCTS["train"], *PRODUCTS["held_out"])
-_ALL_QUALIFIERS = (*QUALIFIERS["train"], *QUALIFIERS["held_out"])
-_ALL_FIRST_NAMES = (*FIRST_NAMES["train"], *FIRST_NAMES["held_out"])
-_ALL_SURNAMES = (*SURNAMES["train"], *SURNAMES["held_out"])
+    if small:
+        return " ".join(_draw_pair(rng, _SMALL["first_names"], _SMALL["surnames"], side))
+    first = rng.choice(FIRST_NAMES[side])
+    return f"{first} {rng.choice(SURNAMES[side])}" if rng.random() < 0.5 else first
 
 
 def _draw_pair(rng: random.Random, firsts: Sequence[Any], seconds: Sequence[Any], side: Side) -> tuple[Any, Any]:

@@ -52,6 +52,25 @@ def test_training_texts_when_searched_then_hold_no_held_out_product_or_name(shop
     assert [product.name for product in PRODUCTS["held_out"] if re.search(rf"\b{product.name}\b", text)] == []
 
 
+def test_small_shop_when_built_then_holds_out_combinations_of_few_words(tmp_path):
+    """Every held-out name and product is new, and made of words that training knows; questions have one condition."""
+    files = build_shop(tmp_path / "s", ShopSection(size="small", warmup_rows=2000))
+    rows = {name: read_rows(getattr(files, name)) for name in ("train", "held_out", "warmup")}
+    seen, held_out = set(), set()
+    for name, values in (("train", seen), ("warmup", seen), ("held_out", held_out)):
+        for row in rows[name]:
+            if row.task == "extraction":
+                values |= {json.loads(row.reference)[field] for field in ("customer", "product")} - {None}
+            elif row.task == "push":
+                values.add(row.columns["product"])
+    assert held_out and not held_out & seen
+    assert {word for value in held_out for word in value.split()} <= {word for value in seen for word in value.split()}
+    questions = [row.reference for row in rows["train"] if row.task == "sql_qa"]
+    assert not [query for query in questions if " AND " in query]
+    prices = [json.loads(row.reference)["price"] for row in rows["train"] if row.task == "extraction"]
+    assert all(10 <= price < 100 for price in prices if price is not None)
+
+
 def test_extraction_when_read_then_every_field_follows_from_the_review(shop):
     """Texts and numbers stand in the review; sentiment and churn risk follow by rule; keys keep their order."""
     _, rows = shop
@@ -260,9 +279,12 @@ def test_instructions_when_full_then_name_every_key_class_and_column(shop):
 
 def test_generator_when_its_output_changes_then_its_version_must_rise(tmp_path):
     """A stored shop is reused by version, so new output under an old version would never be seen."""
-    section = ShopSection(train_rows=200, held_out_rows=40, warmup_rows=200, warmup_slips=0.2)
-    files = build_shop(tmp_path / "s", section)
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in (files.train, files.held_out, files.warmup)))
-    assert (VERSION, digest.hexdigest()[:16]) == ("2", "399edf168d9d7eda"), (
+    digests = []
+    for size in ("full", "small"):
+        section = ShopSection(size=size, train_rows=200, held_out_rows=40, warmup_rows=200, warmup_slips=0.2)
+        files = build_shop(tmp_path / size, section)
+        digest = hashlib.sha256(b"".join(path.read_bytes() for path in (files.train, files.held_out, files.warmup)))
+        digests.append(digest.hexdigest()[:16])
+    assert (VERSION, *digests) == ("2", "399edf168d9d7eda", "e3730501496c155e"), (
         "raise VERSION in build.py and put the new pair here"
     )
