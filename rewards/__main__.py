@@ -7,6 +7,8 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
+from types import ModuleType
 
 from rewards.commands.selection import parse_reward
 from rewards.errors import RecompensaError, UserError
@@ -20,11 +22,12 @@ examples:
   python -m rewards audit --config v4_1.yaml
   python -m rewards rescore runs/v4_1 --reward extraction
   python -m rewards explain --text '{"nota": 4,5}'
+  python -m rewards attack extraction
   python -m rewards new my_reward
   python -m rewards --plugin ./my_rewards.py score --reward my_reward --input rows.jsonl
   python -m rewards COMMAND --help
 
-exit codes: 0 done · 1 some scores failed, or an attack got through · 2 bad input, or an audit that a run would not pass
+exit codes: 0 done · 1 some scores are errors, or a cheat won · 2 bad input, or an audit that a run would not pass
 """
 _COMMANDS = {
     "list": "the reward functions, their plugins and options",
@@ -42,8 +45,12 @@ _WHOLE = {"attack": "rewards.attack"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; 0 done, 1 some scores failed, 2 bad input."""
-    given = _make_parser().parse_args(arguments)
+    """Run a command; 0 done, 1 something failed, 2 bad input or an audit that a run would not pass."""
+    parser = _make_main_parser()
+    given = parser.parse_args(arguments)
+    if given.command is None:
+        parser.print_help(sys.stderr)
+        return 2
     try:
         return _run(given.command, given.rest, given.plugin)
     except UserError as error:
@@ -60,9 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What reads the output has gone; Python would complain once more when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        print(f"{error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
+        return 1
 
 
-def _make_parser() -> argparse.ArgumentParser:
+def _make_main_parser() -> argparse.ArgumentParser:
     commands = "\n".join(f"  {name:<9}{said}" for name, said in _COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="python -m rewards",
@@ -72,19 +82,29 @@ def _make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--plugin", action="append", default=[], metavar="MODULE|PATH", help="one more plugin: a module or a .py file"
-    )
-    parser.add_argument("command", choices=list(_COMMANDS), metavar="COMMAND", help=argparse.SUPPRESS)
+    _add_plugin(parser)
+    parser.add_argument("command", nargs="?", metavar="COMMAND", help=argparse.SUPPRESS)
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
 
 
 def _run(command: str, rest: list[str], plugins: list[str]) -> int:
+    if command not in _COMMANDS:
+        near = get_close_matches(command, _COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(_COMMANDS)}"
+        raise UserError(f"python -m rewards: no command '{command}'; {hint}")
     if command in _WHOLE:
         module = importlib.import_module(_WHOLE[command])
         return module.run([*(part for plugin in plugins for part in ("--plugin", plugin)), *rest])
-    module = importlib.import_module(_MODULES.get(command, f"rewards.commands.{command}"))
+    module = _find_module(command)
+    options = make_parser(command).parse_args(rest)
+    options.plugin = [*plugins, *options.plugin]
+    return module.run(options)
+
+
+def make_parser(command: str) -> argparse.ArgumentParser:
+    """The parser of one command; `attack` has its own, in its module."""
+    module = _find_module(command)
     parser = argparse.ArgumentParser(
         prog=f"python -m rewards {command}",
         description=module.__doc__,
@@ -92,13 +112,19 @@ def _run(command: str, rest: list[str], plugins: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    _add_plugin(parser)
+    module.add_arguments(parser)
+    return parser
+
+
+def _find_module(command: str) -> ModuleType:
+    return importlib.import_module(_MODULES.get(command, f"rewards.commands.{command}"))
+
+
+def _add_plugin(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plugin", action="append", default=[], metavar="MODULE|PATH", help="one more plugin: a module or a .py file"
     )
-    module.add_arguments(parser)
-    options = parser.parse_args(rest)
-    options.plugin = [*plugins, *options.plugin]
-    return module.run(options)
 
 
 if __name__ == "__main__":

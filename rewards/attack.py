@@ -124,7 +124,8 @@ def _attack_row(host: RewardHost, examples: Sequence[Example], at: int) -> _Row 
         half = right
         cheats = [cheat for cheat in cheats if not keeps_form(cheat.text, reference)]
     else:
-        half = max(_value(host, example, text) or 0.0 for text in make_halves(reference, others))
+        halves = [_value(host, example, text) or 0.0 for text in make_halves(reference, others)]
+        half = max(halves, default=right - CLEARLY)
     return _Row(
         example, right, half, {cheat.name: (_value(host, example, cheat.text) or 0.0, cheat.text) for cheat in cheats}
     )

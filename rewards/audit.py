@@ -11,21 +11,16 @@ from typing import Any
 import orjson
 
 from rewards import derivability, near_duplicates, probes
-from rewards.derivability import FieldCount
 from rewards.gold import GoldFailure, gold_self_test
-from rewards.scoring import RewardHost, WeightedFunction
+from rewards.masking import ENOUGH_LEAVES, MASKING_OPTION, ignores, mask_made_up
+from rewards.scoring import RewardHost
 from rewards.types import Example
 
 SHOWN = 5
 """Failing rows named in one message; the rest is counted."""
 
 ENOUGH_HELD_OUT = 40
-MASKING_OPTION = "ignore_fields"
-MASKED_SHARE = 0.5
-"""From this share of made-up leaves a field is taken out of the rewards that have the option."""
-
 _MANY_UNDERIVABLE = 0.1
-_FEW_LEAVES = 10
 _LONGEST_LITERAL = 20_000
 
 
@@ -63,10 +58,10 @@ def audit_rows(host: RewardHost, train: Sequence[Example], held_out: Sequence[Ex
     found.facts["references"] = len(rows)
     found.facts["without_reference"] = sum(row.reference is None for row in rows)
     _check_derivability(host, rows, found)
-    _check_gold(host, rows, found)
+    unfit = _check_gold(host, rows, found)
     _check_tasks(host, train, held_out, found)
     _check_strictness(rows, found)
-    _check_probes(host, rows, found)
+    _check_probes(host, [row for row in rows if row.id not in unfit], found)
     _check_near_duplicates(train, held_out, found)
     return Audit(found.facts, found.errors, found.warnings)
 
@@ -88,7 +83,8 @@ def classify_reference(text: str) -> str:
     return "repaired" if isinstance(extract_json(text).value, dict | list) else "unreadable"
 
 
-def _check_gold(host: RewardHost, rows: Sequence[Example], found: _Findings) -> None:
+def _check_gold(host: RewardHost, rows: Sequence[Example], found: _Findings) -> set[str]:
+    """The ids of the rows that a function cannot use: what is wrong with them need not be said twice."""
     failures = gold_self_test(host, [row for row in rows if row.reference is not None])
     by_function: dict[str, list[GoldFailure]] = defaultdict(list)
     for failure in failures:
@@ -101,6 +97,7 @@ def _check_gold(host: RewardHost, rows: Sequence[Example], found: _Findings) -> 
         {"id": f.example_id, "function": f.function, "value": f.value, "reason": f.reason} for f in failures
     ]
     found.facts["reward_versions"] = host.versions()
+    return {failure.example_id for failure in failures if failure.value is None}
 
 
 def _check_tasks(host: RewardHost, train: Sequence[Example], held_out: Sequence[Example], found: _Findings) -> None:
@@ -142,9 +139,9 @@ def _check_strictness(rows: Iterable[Example], found: _Findings) -> None:
     found.facts["strictness"] = strictness
 
 
-def _check_derivability(host: RewardHost, rows: Iterable[Example], found: _Findings) -> None:
+def _check_derivability(host: RewardHost, rows: Sequence[Example], found: _Findings) -> None:
     measured = derivability.measure_derivability(rows)
-    masked = mask_made_up(host, measured)
+    masked = mask_made_up(host, rows, measured)
     found.facts["derivability"] = {}
     found.facts["underivable_fields"] = {}
     found.facts["masked"] = masked
@@ -167,8 +164,8 @@ def _check_derivability(host: RewardHost, rows: Iterable[Example], found: _Findi
                 f"{name} ({count.missing_share:.0%})"
                 for name, count in fields.items()
                 if count.missing_share >= _MANY_UNDERIVABLE
-                and count.leaves >= _FEW_LEAVES
-                and not _ignores(entry, name)
+                and count.leaves >= ENOUGH_LEAVES
+                and not ignores(entry.function, name)
             ]
             if left:
                 shown = ", ".join(left[:SHOWN]) + (f" and {len(left) - SHOWN} more" if len(left) > SHOWN else "")
@@ -176,41 +173,6 @@ def _check_derivability(host: RewardHost, rows: Iterable[Example], found: _Findi
                     f"task {task}: the prompts do not say what '{entry.function.name}' compares in {shown}; "
                     f"put the value into the prompt, or the field into {MASKING_OPTION}"
                 )
-
-
-def mask_made_up(host: RewardHost, measured: Mapping[str, Mapping[str, FieldCount]]) -> dict[str, list[str]]:
-    """Put fields whose values are mostly made up into `ignore_fields` of the functions that have it; by function, what was put.
-
-    A field is left alone where the same name is derivable in another task, or deeper down, that the function judges too.
-    """
-    masked = {}
-    for entry in host.functions:
-        given = getattr(entry.function, MASKING_OPTION, None)
-        if not isinstance(given, tuple):
-            continue
-        fields: Counter[str] = Counter()
-        kept: set[str] = set()
-        for task, counts in measured.items():
-            if not entry.applies_to(task):
-                continue
-            for name, count in counts.items():
-                path = name.replace("[]", "").lstrip(".")
-                if path and count.leaves >= _FEW_LEAVES and count.made_up >= MASKED_SHARE * count.leaves:
-                    fields[path] += 1
-                elif path:
-                    kept.update((path, path.rpartition(".")[2]))
-        added = sorted(path for path in fields if path not in kept and path not in given)
-        if added:
-            options = {**entry.function.model_dump(), MASKING_OPTION: (*given, *added)}
-            host.replace_function(type(entry.function).model_validate(options))
-            masked[entry.function.name] = added
-    return masked
-
-
-def _ignores(entry: WeightedFunction, name: str) -> bool:
-    given = getattr(entry.function, MASKING_OPTION, ())
-    path = name.replace("[]", "").lstrip(".")
-    return path in given or any(part in given for part in path.split("."))
 
 
 def _check_probes(host: RewardHost, rows: Iterable[Example], found: _Findings) -> None:

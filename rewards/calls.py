@@ -34,6 +34,14 @@ def call(function: RewardFunction, example: Example, completion: Completion) -> 
         return describe_fault(function, error, time.perf_counter() - started)
 
 
+def ask_problems(function: RewardFunction, example: Example) -> list[str]:
+    """What the function finds wrong with a row, one line each; an exception of its own is such a line."""
+    try:
+        return [str(line) for line in function.problems(example)]
+    except (Exception, SystemExit) as error:
+        return [f"problems() raised {type(error).__name__}: {' '.join(str(error).split())[:300]}"]
+
+
 async def call_together(
     function: RewardFunction, pairs: Sequence[tuple[Example, Completion]], timeout_seconds: float
 ) -> list[Outcome]:

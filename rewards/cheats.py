@@ -61,11 +61,14 @@ def make_cheats(example: Example, knowledge: Knowledge) -> list[Cheat]:
 
 
 def make_halves(reference: str, others: Sequence[str] = ()) -> list[str]:
-    """Honest answers of which about half is wrong or missing; `others` are references to take wrong values from."""
+    """Honest answers of which about half is wrong or missing; `others` are references to take wrong values from.
+
+    Nothing for a reference that has no half, such as a single word or leaf.
+    """
     document = read_document(reference)
     if document is not None:
         documents = [other for text in others if (other := read_document(text)) is not None]
-        return [dump(half) for half in halve_document(document, collect_values([document, *documents]))] or ["{}"]
+        return [dump(half) for half in halve_document(document, collect_values([document, *documents]))]
     if is_sql(reference):
         return halve_sql(reference)
     return _halve_text(reference)
@@ -126,7 +129,7 @@ def _cheat_with_words(example: Example, knowledge: Knowledge) -> list[Cheat]:
     random.Random(0).shuffle(shuffled)
     size = max(1, len(reference.split()))
     starts = [" ".join(text.split()[:3]) for text in knowledge.references]
-    half = _halve_text(reference)[0]
+    half = " ".join(reference.split()[: (size + 1) // 2])
     cheats = [
         Cheat("keyword stuffing", " ".join(shuffled)),
         Cheat("keyword stuffing, same length", " ".join(shuffled[:size])),
@@ -171,13 +174,17 @@ def _contradict(reference: str, knowledge: Knowledge) -> str | None:
 
 
 def _halve_text(text: str) -> list[str]:
-    """The first and the second half of the words, and every other one replaced."""
+    """The first and the second half of the words, alone or with other words for the rest, and every other one replaced.
+
+    Nothing for a single word.
+    """
     words = text.split()
     middle = (len(words) + 1) // 2
     filler = FILLER.split()
-    replaced = [word if at % 2 else filler[at % len(filler)] for at, word in enumerate(words)]
-    halves = [" ".join(words[:middle]), " ".join(words[middle:]), " ".join(replaced)]
-    return [half for half in halves if half.strip()] or [text[: len(text) // 2]]
+    other = [filler[at % len(filler)] for at in range(len(words))]
+    mixed = [word if at % 2 else other[at] for at, word in enumerate(words)]
+    halves = [words[:middle], words[middle:], words[:middle] + other[middle:], other[:middle] + words[middle:], mixed]
+    return [" ".join(half) for half in halves] if len(words) > 1 else []
 
 
 def known_labels(function: Any) -> dict[str, tuple[str, ...]]:

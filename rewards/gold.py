@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from rewards.calls import ask_problems
 from rewards.types import Completion, Example
 
 if TYPE_CHECKING:
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 
 FULL = 0.999
 """What counts as the maximum: a weighted mean of parts may miss 1 by a rounding."""
+
+
+MOST_ERRORS = 20
+"""A function that has failed so often is not asked again: each call may take the whole time limit."""
 
 
 class GoldFailure(NamedTuple):
@@ -45,17 +50,21 @@ def gold_self_test(host: RewardHost, examples: Iterable[Example]) -> list[GoldFa
             if not entry.applies_to(example.task):
                 continue
             function = entry.function
-            try:
-                problems = function.problems(example)
-            except Exception as error:
-                problems = [f"problems() raised {type(error).__name__}: {error}"]
+            problems = ask_problems(function, example)
             failures.extend((place, at, GoldFailure(example.id, function.name, None, line)) for line in problems)
             if usable and not problems and function.judges_content:
                 asked[at].append(place)
     for at, places in enumerate(asked):
         entry = host.functions[at]
-        for place, outcome in zip(places, host.judge_many(entry, [pairs[place] for place in places]), strict=True):
+        outcomes = host.judge_many(entry, [pairs[place] for place in places], MOST_ERRORS)
+        untried = len(places) - len(outcomes)
+        for place, outcome in zip(places, outcomes, strict=False):
             if outcome.status == "error" or (outcome.value is not None and outcome.value < FULL):
+                reason = outcome.reason
+                if untried and place == places[len(outcomes) - 1]:
+                    reason += (
+                        f" (the {MOST_ERRORS}th failure to give a score; {untried} more references were not tried)"
+                    )
                 name = entry.function.name
-                failures.append((place, at, GoldFailure(pairs[place][0].id, name, outcome.value, outcome.reason)))
+                failures.append((place, at, GoldFailure(pairs[place][0].id, name, outcome.value, reason)))
     return [failure for *_, failure in sorted(failures, key=lambda found: found[:2])]

@@ -22,6 +22,11 @@ GOLD, OTHER, CHANGED, PART, NOISE, EMPTY = KINDS = ("gold", "other", "changed", 
 ROWS_A_TASK = 12
 _NOISE = "talvez sim, talvez não; depende do caso"
 _SAME = 1e-9
+_FEW = 4
+"""Fewer values than this say nothing about a function."""
+
+_MOST_ERRORS = 20
+"""A function that has failed so often is not asked again: each call may take the whole time limit."""
 
 
 class Probe(NamedTuple):
@@ -101,7 +106,7 @@ def find_alarms(host: RewardHost, probes: Iterable[Probe]) -> tuple[list[str], l
             continue
         # Rows without a partner have nobody whose answer could be told apart.
         pairs = [(right, other) for right, other in zip(rows.gold, rows.other, strict=True) if other is not None]
-        if len(pairs) >= 4 and fmean(other for _, other in pairs) >= fmean(right for right, _ in pairs) - 0.001:
+        if len(pairs) >= _FEW and fmean(other for _, other in pairs) >= fmean(right for right, _ in pairs) - 0.001:
             warnings.append(
                 f"task {task}: another row's answer earns as much as the right one; "
                 "a policy need not read the prompt; add a function that compares with the reference"
@@ -120,13 +125,24 @@ def _judge_functions(host: RewardHost, probes: Sequence[Probe]) -> tuple[list[st
     errors, warnings = [], []
     for entry in host.functions:
         name = entry.function.name
-        values = [probe.values[name] for probe in probes if name in probe.values]
-        if len(values) >= 4 and max(values) - min(values) < _SAME:
+        by_task: dict[str, list[float]] = defaultdict(list)
+        for probe in probes:
+            if name in probe.values:
+                by_task[probe.example.task].append(probe.values[name])
+        values = [value for task in by_task.values() for value in task]
+        if _is_constant(values):
             line = f"reward '{name}' is {values[0]:.4f} for right answers, for wrong ones and for none"
             if entry.function.judges_content:
                 errors.append(f"{line}: a metric that never changes is a broken scorer; mend it or leave it out")
             else:
                 warnings.append(f"{line}; leave it out unless a policy can do worse than the audit's answers")
+        elif entry.function.judges_content:
+            warnings += [
+                f"task {task}: reward '{name}' is {found[0]:.4f} for right answers, for wrong ones and for none; "
+                "keep it to other tasks with `tasks`"
+                for task, found in by_task.items()
+                if _is_constant(found)
+            ]
         faults = Counter(error for probe in probes for at, error in _named(probe.errors) if at == name)
         if faults:
             error, _ = faults.most_common(1)[0]
@@ -135,6 +151,10 @@ def _judge_functions(host: RewardHost, probes: Sequence[Probe]) -> tuple[list[st
                 "a completion must never raise: return a Score of 0.0 with a reason"
             )
     return errors, warnings
+
+
+def _is_constant(values: Sequence[float]) -> bool:
+    return len(values) >= _FEW and max(values) - min(values) < _SAME
 
 
 class _TaskProbes:
@@ -169,7 +189,7 @@ def _score(host: RewardHost, asked: Sequence[tuple[Example, str, str]]) -> list[
     errors: list[list[str]] = [[] for _ in pairs]
     for entry in host.functions:
         name = entry.function.name
-        for place, outcome in enumerate(host.judge_many(entry, pairs)):
+        for place, outcome in enumerate(host.judge_many(entry, pairs, _MOST_ERRORS)):
             if outcome.value is not None:
                 values[place][name] = outcome.value
             elif outcome.status == "error":

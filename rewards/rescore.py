@@ -9,7 +9,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from rewards.calls import ask_problems
 from rewards.errors import UserError
+from rewards.records import record_scores
 from rewards.rows import make_example, read_objects, shorten
 from rewards.scoring import RewardHost, ScoredCompletion
 from rewards.statistics import Interval, McNemar, bootstrap_mean, compare_passes
@@ -32,7 +34,10 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True)
 class Rescored:
-    """A file's completions and their new scores, in the file's order; `name` is `final`, `step-000050`, `train/step-000010`."""
+    """A file's completions and their new scores, in the file's order; `name` is `final`, `step-000050`, `train/step-000010`.
+
+    `versions` are those of the functions that gave a value.
+    """
 
     name: str
     stored: Sequence[Stored]
@@ -47,14 +52,7 @@ class Rescored:
         """The stored rows with the new scores in place of the old ones."""
         rows = []
         for stored, scored in zip(self.stored, self.scored, strict=True):
-            scores = {
-                outcome.function: {
-                    "value": outcome.value, "status": outcome.status, "reason": outcome.reason,
-                    "version": outcome.version, "parts": dict(outcome.parts),
-                }
-                for outcome in scored.outcomes
-            }  # fmt: skip
-            rows.append({**stored.record, "reward": scored.reward, "scores": scores})
+            rows.append({**stored.record, "reward": scored.reward, "scores": record_scores(scored)})
         return rows
 
 
@@ -136,7 +134,10 @@ def read_stored(path: Path, columns: Mapping[str, Mapping[str, Any]] | None = No
 def rescore(host: RewardHost, name: str, stored: Sequence[Stored]) -> Rescored:
     """Score stored completions with the host's functions; `find_unfit` says beforehand which rows lack something."""
     scored = host.score([(row.example, row.completion) for row in stored])
-    return Rescored(name, stored, scored, host.versions())
+    versions = {
+        outcome.function: outcome.version for row in scored for outcome in row.outcomes if outcome.status == "value"
+    }
+    return Rescored(name, stored, scored, versions)
 
 
 def find_unfit(host: RewardHost, stored: Iterable[Stored]) -> list[str]:
@@ -144,7 +145,7 @@ def find_unfit(host: RewardHost, stored: Iterable[Stored]) -> list[str]:
     places: dict[tuple[str, str], list[str]] = defaultdict(list)
     for row in stored:
         for entry in host.functions_for(row.example.task):
-            for line in entry.function.problems(row.example):
+            for line in ask_problems(entry.function, row.example):
                 places[entry.function.name, line].append(row.place)
     lines = [
         f"{found[0]}: reward '{function}': {line}" + (f" (and {len(found) - 1} more rows)" if len(found) > 1 else "")
@@ -159,18 +160,23 @@ def new_verdicts(rescored: Rescored, name: str = "") -> Verdicts:
     return _collect(name or rescored.name, rescored.stored, rewards, rescored.versions)
 
 
-def old_verdicts(name: str, stored: Sequence[Stored]) -> Verdicts:
-    """What the completions earned when they were stored; UserError when their scores are of different versions."""
+def old_verdicts(name: str, stored: Sequence[Stored], *, different_versions: bool = False) -> Verdicts:
+    """What the completions earned when they were stored; UserError when their scores are of different versions.
+
+    The switch allows that; the version of such a function is then all of them with commas between.
+    """
     versions: dict[str, set[str]] = defaultdict(set)
     for row in stored:
         for function, version in row.versions.items():
             versions[function].add(version)
     mixed = [f"'{function}' {', '.join(sorted(found))}" for function, found in versions.items() if len(found) > 1]
-    if mixed:
-        raise UserError(f"{name}: holds scores of different versions ({'; '.join(mixed)}); they have no common mean")
-    return _collect(
-        name, stored, (row.reward for row in stored), {function: min(found) for function, found in versions.items()}
-    )
+    if mixed and not different_versions:
+        raise UserError(
+            f"{name}: holds scores of different versions ({'; '.join(mixed)}), which have no common mean; "
+            "rescore them with one version, or take them anyway with --allow-different-versions"
+        )
+    joined = {function: ", ".join(sorted(found)) for function, found in versions.items()}
+    return _collect(name, stored, (row.reward for row in stored), joined)
 
 
 def check_comparable(

@@ -41,11 +41,11 @@ def import_component(
 ) -> dict[str, Any]:
     """The JSON Schema of one component and all it refers to: draft 2020-12 from OpenAPI 3.1, else draft-07.
 
-    `component` is a name, or a JSON pointer such as `#/components/schemas/Intent`; without one a JSON Schema file gives its
-    top. `direction` request frees read-only properties from being required, response write-only ones. A component with a
-    discriminator becomes one that applies the named subtype too. Where a file that is
-    referred to is not there anything is allowed, and a `$comment` says so; with `missing` refuse it is an error. Raises UserError with every problem: an unreadable file, no such component with the nearest names, a
-    reference that leads nowhere.
+    `component` is a name, or a JSON pointer such as `#/components/schemas/Intent`; without one a JSON Schema file gives
+    its top. `direction` request frees read-only properties from being required, response write-only ones. A component
+    with a discriminator becomes one that applies the named subtype too. Where a file that is referred to is not there
+    anything is allowed, and a `$comment` says so; with `missing` refuse it is an error. Raises UserError with every
+    problem: an unreadable file, no such component with the nearest names, a reference that leads nowhere.
     """
     return _import(Path(path), component, _Importer(direction, discriminators, missing))
 
@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Carry out `schema import` with what `add_arguments` declared; 0 when written, 2 after printing a user's mistakes."""
+    """Carry out `schema import` with what `add_arguments` declared; 0 when written, 2 after a user's mistakes."""
     try:
         if getattr(arguments, "list", False):
             print("\n".join(read_schema_file(Path(arguments.file)).components()))
@@ -266,7 +266,7 @@ class _Importer:
         return self._files[path]
 
     def _translate(self, schema: Any, place: Place, where: str, *, inherits: bool = False) -> Any:
-        """One schema in plain JSON Schema. `inherits`: references in its allOf are to supertypes, not to their subtypes."""
+        """One schema in plain JSON Schema. `inherits`: references in its allOf are to supertypes alone."""
         if isinstance(schema, bool):
             return schema
         if not isinstance(schema, Mapping):
@@ -338,7 +338,7 @@ class _Importer:
         return isinstance(schema, Mapping) and schema.get(marker) is True
 
     def _settle_alternatives(self, schema: Mapping[str, Any], out: dict[str, Any]) -> None:
-        """With a discriminator the alternatives are told apart by their name, so an open one may fit beside the named one."""
+        """A discriminator tells the alternatives apart by name, so an open one may fit beside the named one."""
         if self.discriminators and "discriminator" in schema and "oneOf" in out:
             out["anyOf"] = out.pop("oneOf")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rewards.calls import call, is_async, wait_for
 from rewards.errors import RewardBudgetExceeded, UserError
 from rewards.gold import GoldFailure, gold_self_test
+from rewards.records import make_record
 from rewards.types import Completion, Example, RewardFunction
 from rewards.verdicts import Outcome, ScoredCompletion, describe_fault, make_unscored
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rewards.worker import Worker
 
 __all__ = [
-    "GoldFailure", "Outcome", "RewardHost", "ScoredCompletion", "WeightedFunction", "gold_self_test", "repair_kinds",
+    "GoldFailure", "Outcome", "RewardHost", "ScoredCompletion", "WeightedFunction", "gold_self_test",
 ]  # fmt: skip
 
 UNDER_WAY = 16
@@ -165,9 +166,21 @@ class RewardHost:
         """One function's outcome, without counting it."""
         return next(self._judge_each(entry, [(example, completion)]))
 
-    def judge_many(self, entry: WeightedFunction, pairs: Sequence[Pair]) -> list[Outcome]:
-        """One function's outcomes, in order, without counting them."""
-        return list(self._judge_each(entry, pairs))
+    def judge_many(
+        self, entry: WeightedFunction, pairs: Sequence[Pair], most_errors: int | None = None
+    ) -> list[Outcome]:
+        """One function's outcomes, in order, without counting them.
+
+        After `most_errors` errors the rest is not tried and missing from the list: each may have cost the time limit.
+        """
+        outcomes: list[Outcome] = []
+        errors = 0
+        for outcome in self._judge_each(entry, pairs):
+            outcomes.append(outcome)
+            errors += outcome.status == "error"
+            if errors == most_errors:
+                break
+        return outcomes
 
     def replace_function(self, function: RewardFunction) -> None:
         """Put the same function with other options in its place; only before anything was scored.
@@ -207,32 +220,8 @@ class RewardHost:
         return report
 
     def to_record(self, scored: ScoredCompletion) -> dict[str, Any]:
-        """The stored-completion row; `step`, `stage`, `group` and `advantage` are the caller's to add.
-
-        `columns` holds the row's further columns, where it has any: other rewards can then score the row again.
-        """
-        example, completion = scored.example, scored.completion
-        record = {
-            "id": example.id,
-            "task": example.task,
-            "prompt": [dict(message) for message in example.prompt],
-            "completion": completion.text,
-            "reference": example.reference,
-            "truncated": completion.truncated,
-            "reward": scored.reward,
-            "scores": {
-                outcome.function: {
-                    "value": outcome.value,
-                    "status": outcome.status,
-                    "reason": outcome.reason,
-                    "version": outcome.version,
-                    "parts": dict(outcome.parts),
-                }
-                for outcome in scored.outcomes
-            },
-            "repairs": repair_kinds(completion),
-        }
-        return {**record, "columns": dict(example.columns)} if example.columns else record
+        """The stored-completion row; `step`, `stage`, `group` and `advantage` are the caller's to add."""
+        return make_record(scored)
 
     def close(self) -> None:
         """Give up what is under way (its `result()` raises CancelledError) and end the worker processes.
@@ -386,12 +375,6 @@ class RewardHost:
 
             self._workers[name] = Worker(entry.function, entry.path)
         return self._workers[name]
-
-
-def repair_kinds(completion: Completion) -> list[str]:
-    """Kinds of the repairs that reading the completion's JSON took; empty when no function has read any."""
-    extraction = completion.__dict__.get("extraction")
-    return [] if extraction is None else [str(getattr(r.kind, "value", r.kind)) for r in extraction.repairs]
 
 
 def _close_workers(workers: dict[str, Worker]) -> None:

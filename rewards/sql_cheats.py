@@ -42,7 +42,7 @@ def spoil_sql(reference: str) -> str:
     if _QUOTED.search(reference):
         return _QUOTED.sub("'XX'", reference)
     if _NUMBER.search(reference):
-        return _NUMBER.sub(lambda match: str(int(match[0]) + 3), reference)
+        return _NUMBER.sub(lambda match: str(2 * int(match[0]) + 3), reference)
     return _AGGREGATE.sub(lambda match: "MIN" if match[0].upper() != "MIN" else "MAX", reference)
 
 

@@ -28,11 +28,13 @@ def make_sft_trainer(
     device: str,
     bf16: bool,
     gradient_checkpointing: bool,
+    world_size: int = 1,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> SFTTrainer:
     """A trainer over `rows` (`input_ids`, `labels`, `length`, see `sft_warmup.dataset`), ready for `.train()`.
 
-    Batches hold rows of like length, so that little of a step is padding.
+    Batches hold rows of like length, so that little of a step is padding. `section.batch_size` is shared out between
+    `world_size` processes, which must divide it: a step sees the same rows however many there are.
     """
     from trl import SFTConfig, SFTTrainer
 
@@ -43,7 +45,7 @@ def make_sft_trainer(
         learning_rate=section.learning_rate,
         lr_scheduler_type=section.lr_scheduler_type,
         warmup_steps=section.lr_warmup_steps(len(rows)),
-        per_device_train_batch_size=section.batch_size,
+        per_device_train_batch_size=section.batch_size // world_size,
         weight_decay=section.weight_decay,
         adam_beta2=section.adam_beta2,
         max_grad_norm=section.max_grad_norm,
@@ -63,9 +65,11 @@ def make_sft_trainer(
         seed=seed,
     )
 
+    lengths = list(rows["length"])
+
     class WarmupTrainer(SFTTrainer):
         def _get_train_sampler(self, train_dataset: Any = None) -> LengthBatches:
-            return LengthBatches((train_dataset or self.train_dataset)["length"], section.batch_size, seed)
+            return LengthBatches(lengths, section.batch_size, seed)
 
     trainer = WarmupTrainer(
         model=model, args=arguments, train_dataset=rows, processing_class=tokenizer, callbacks=list(callbacks)

@@ -27,6 +27,8 @@ Without --reward the functions are those made for the tasks of the rows, and fie
 Exit code 2: a run on these rows and rewards would be wasted.
 """
 
+_SHOWN_FIELDS = 4
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
@@ -113,7 +115,7 @@ def report_audit(audit: Audit, *, as_json: bool) -> int:
 
 
 def show_audit(audit: Audit) -> None:
-    """Tables on standard output, what is wrong last."""
+    """A table on standard output, below it what was found wrong."""
     from rich.table import Table
     from rich.text import Text
 
@@ -132,11 +134,12 @@ def show_audit(audit: Audit) -> None:
     for task, shares in facts["derivability"].items():
         missing = shares["underivable"] + shares["made_up"]
         said = f"{shares['stated']:.0%} stated, {shares['inferable']:.0%} inferable, {missing:.0%} neither"
-        table.add_row(f"derivability, {task}", _mark(not missing, warn=True), f"{said}, of {shares['leaves']:,} leaves")
+        said += f", of {shares['leaves']:,} leaves{_say_missing(facts['underivable_fields'].get(task, {}))}"
+        table.add_row(f"derivability, {task}", _mark(not missing, warn=True), said)
     for name, fields in facts["masked"].items():
         table.add_row(f"left out of {name}", _mark(False, warn=True), ", ".join(fields))
     for task, means in facts["probes"].items():
-        table.add_row(f"rewards, {task}", _mark(not means["flat_rows"], warn=True), _say_probes(means))
+        table.add_row(f"rewards, {task}", _mark(bool(means["spread"]), warn=True), _say_probes(means))
     if facts["held_out_tasks"]:
         counts = facts["near_duplicates"]
         said = ", ".join(f"{count['held_out']} at {threshold}" for threshold, count in counts.items())
@@ -157,7 +160,16 @@ def _mark(good: bool, warn: bool = False) -> Any:
 
     if good:
         return Text("ok", "green")
-    return Text("see below", "yellow" if warn else "red")
+    return Text("look", "yellow") if warn else Text("failed", "red")
+
+
+def _say_missing(shares: Mapping[str, float]) -> str:
+    """The fields that follow least from the prompts."""
+    worst = sorted(shares.items(), key=lambda found: -found[1])[:_SHOWN_FIELDS]
+    if not worst:
+        return ""
+    more = f" and {len(shares) - len(worst)} more fields" if len(shares) > len(worst) else ""
+    return f"; not in the prompt: {', '.join(f'{name} {share:.0%}' for name, share in worst)}{more}"
 
 
 def _say_probes(means: Mapping[str, Any]) -> str:
@@ -167,4 +179,6 @@ def _say_probes(means: Mapping[str, Any]) -> str:
     }  # fmt: skip
     said = ", ".join(f"{name} {means[kind]:.2f}" for kind, name in names.items() if means[kind] is not None)
     spread = "" if means["spread"] is None else f"; spread {means['spread']:.2f}"
+    if means["flat_rows"]:
+        spread += f", none at all in {means['flat_rows']:.0%} of the rows"
     return f"{said}{spread}"

@@ -111,13 +111,14 @@ def _find_stored(options: argparse.Namespace) -> tuple[Example, Completion, dict
 
 
 def _score(options: argparse.Namespace, example: Example, completion: Completion) -> dict[str, Any]:
+    from rewards.calls import ask_problems
     from rewards.commands.selection import make_host
 
     with make_host(options.reward, options.plugin, any_task=True) as host:
         problems = [
             f"reward '{entry.function.name}': {line}"
             for entry in host.functions
-            for line in entry.function.problems(example)
+            for line in ask_problems(entry.function, example)
         ]
         if problems:
             raise UserError(problems)
@@ -215,9 +216,10 @@ def _show_reading(console: Console, completion: Completion, extraction: Extracti
     for repair in extraction.repairs[:_MOST_REPAIRS]:
         before, letter, after = show_place(completion.text, repair.place)
         kind = Text(str(repair.kind), "red" if getattr(repair.kind, "structural", False) else "yellow")
-        table.add_row(
-            kind, f"at {repair.place}", Text.assemble((before, "dim"), (letter, "bold red reverse"), (after, "dim"))
-        )
+        # Where colours are not shown, such as in a file, brackets show the place.
+        letter = letter if console.color_system else f"⟦{letter}⟧"
+        shown = Text.assemble((before, "dim"), (letter, "bold red reverse"), (after, "dim"))
+        table.add_row(kind, f"at {repair.place}", shown)
     console.print(table)
     if repairs > _MOST_REPAIRS:
         console.print(Text(f"and {repairs - _MOST_REPAIRS} more", "dim"))

@@ -43,10 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stored", action="store_true", help="the side before is what was stored then, stage by stage")
     parser.add_argument("--training", action="store_true", help="score the training rollouts (completions/) too")
     parser.add_argument("--rows", action="append", default=[], metavar="FILE", help="rows that bring missing columns")
-    parser.add_argument("--threshold", type=float, default=0.5, help="reward from which an answer passes (0.5)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (0)")
-    parser.add_argument("--draws", type=int, default=2000, help="resamples of the bootstrap (2000)")
-    parser.add_argument("--timeout-seconds", type=float, default=2.0, help="time limit of a plugin for one completion")
+    parser.add_argument(
+        "--threshold", type=float, default=0.5, metavar="R", help="reward from which an answer passes (0.5)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the bootstrap (0)")
+    parser.add_argument("--draws", type=int, default=2000, metavar="N", help="resamples of the bootstrap (2000)")
+    parser.add_argument(
+        "--timeout-seconds", type=float, default=2.0, metavar="S", help="time limit of a plugin for one completion (2)"
+    )
     parser.add_argument("--allow-different-versions", action="store_true", help="with --stored: compare versions")
     parser.add_argument("--allow-different-ids", action="store_true", help="compare the examples that both sides have")
     parser.add_argument("--output", metavar="FOLDER", help="write the rows with their new scores there")
@@ -63,8 +67,9 @@ def run(options: argparse.Namespace) -> int:
         stages = _rescore_files(host, files, columns, options.task)
         pairs: list[tuple[Verdicts, Verdicts]] = []
         if options.stored:
+            allowed = options.allow_different_versions
             pairs = [
-                (old_verdicts(f"{name}, as stored", stage.stored), new_verdicts(stage))
+                (old_verdicts(f"{name} as stored", stage.stored, different_versions=allowed), new_verdicts(stage))
                 for name, stage in stages.items()
             ]
         elif options.against:
@@ -127,19 +132,39 @@ def _make_host(options: argparse.Namespace) -> RewardHost:
 
 
 def make_recorded_host(run: Path, plugins: Sequence[str] = ()) -> RewardHost:
-    """The host of the functions that a run's config.json names; UserError when there is no config to read."""
+    """The host of the functions that a run's config.json names, without the fields that its audit masked.
+
+    `run` may be a file of stored completions, which lies in eval/ or completions/ of its run. UserError when there is no
+    config to read.
+    """
     from pydantic import ValidationError
 
     from rewards.config import RewardsSection, build_host
+    from rewards.masking import mask
 
-    path = run / "config.json"
+    folder = run.resolve().parents[1] if run.is_file() else run
+    path = folder / "config.json"
     try:
         section = json.loads(path.read_text(encoding="utf-8"))["config"]["rewards"]
         recorded = RewardsSection.model_validate({**section, "error_budget": 1.0})
     except (OSError, ValueError, KeyError, TypeError, ValidationError):
-        raise UserError(f"{path}: does not name the run's rewards; name a function with --reward") from None
+        raise UserError(
+            f"{path}: is not there, or does not name the run's rewards; name a function with --reward"
+        ) from None
+    masked = _read_masked(folder)
+    for spec in recorded.functions:
+        if spec.name in masked:
+            spec.options = mask(spec.options, masked[spec.name])
     recorded = recorded.model_copy(update={"plugins": [*recorded.plugins, *plugins]})
     return build_host(recorded)
+
+
+def _read_masked(folder: Path) -> Mapping[str, Sequence[str]]:
+    """By function the fields that the run's audit put into its options, which its config.json does not have."""
+    try:
+        return dict(json.loads((folder / "audit.json").read_text(encoding="utf-8")).get("masked") or {})
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def _read_columns(paths: Sequence[str]) -> dict[str, Mapping[str, Any]]:
@@ -236,9 +261,18 @@ def _summarise(name: str, stage: Rescored) -> dict[str, Any]:
         "scored": len(new),
         "mean": sum(new) / len(new) if new else None,
         "stored_mean": sum(old) / len(old) if old else None,
-        "stored_versions": dict(sorted({pair for row in stage.stored for pair in row.versions.items()})),
+        "stored_versions": _join_versions(stage),
         "errors": stage.errors,
     }
+
+
+def _join_versions(stage: Rescored) -> dict[str, str]:
+    """By function the version of the stored scores, or all of them with commas between."""
+    found: dict[str, set[str]] = {}
+    for row in stage.stored:
+        for name, version in row.versions.items():
+            found.setdefault(name, set()).add(version)
+    return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
 
 
 def _show(

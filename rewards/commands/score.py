@@ -30,20 +30,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", metavar="FILE", help="where the scores go as JSON Lines; standard output without it"
     )
-    parser.add_argument("--timeout-seconds", type=float, default=2.0, help="time limit of a plugin for one completion")
+    parser.add_argument(
+        "--timeout-seconds", type=float, default=2.0, metavar="S", help="time limit of a plugin for one completion (2)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
+    from rewards.calls import ask_problems
     from rewards.commands.selection import make_host
+    from rewards.records import repair_kinds
     from rewards.rows import read_completions, shorten
-    from rewards.scoring import repair_kinds
 
     # A row without a task is scored too: the function was asked for by name.
     host = make_host([options.reward], options.plugin, timeout_seconds=options.timeout_seconds, any_task=True)
     rows = read_completions(options.input)
     function = host.functions[0].function
     unfit = [
-        f"{options.input}: row '{example.id}': {line}" for example, _ in rows for line in function.problems(example)
+        f"{options.input}: row '{example.id}': {line}"
+        for example, _ in rows
+        for line in ask_problems(function, example)
     ]
     if unfit:
         raise UserError(shorten(unfit, options.input))

@@ -161,7 +161,8 @@ class Scanner:
 
     def cross_fence(self, event: re.Match[str]) -> int:
         """Goes over a fence mark; an opening one may hold members without their braces."""
-        line = self.text.rfind("\n", max(0, event.start() - 200), event.start()) + 1
+        line = max(0, event.start() - 200)
+        line = max(line, self.text.rfind("\n", line, event.start()) + 1)
         marks = event["fence"]
         if self.fence is not None:
             self.fence = None

@@ -12,16 +12,17 @@ class A1Policy(LayerReward):
     """An A1 policy: whom it is for (slice, UE, QoS flow, cell), its objectives, and traffic steering preferences."""
 
     name: ClassVar[str] = "a1_policy"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     # O-RAN A1 policy types: slice SLA, QoS, QoE and UE-level targets, traffic steering preference.
     required: ClassVar[frozenset[str]] = frozenset(
-        ("scope", "sliceId", "ueId", "groupId", "qosId", "cellId", "sst", "plmnId", "mcc", "mnc", "sliceSlaObjectives",
-         "qosObjectives", "qoeObjectives", "ueLevelObjectives", "tspResources", "cellIdList", "preference")
+        ("scope", "sliceId", "ueId", "groupId", "qosId", "cellId", "sst", "plmnId", "mcc", "mnc",
+         "sliceSlaObjectives", "qosObjectives", "qoeObjectives", "ueLevelObjectives", "tspResources", "cellIdList",
+         "preference")
     )  # fmt: skip
     enumerated: ClassVar[frozenset[str]] = frozenset(
-        ("sst", "sd", "mcc", "mnc", "5qI", "qcI", "preference", "primary", "policytype_id", "policyTypeId", "policy_type_id",
-         "priorityLevel", "enforceStatus")
+        ("sst", "sd", "mcc", "mnc", "5qI", "qcI", "preference", "primary", "policytype_id", "policyTypeId",
+         "policy_type_id", "priorityLevel", "enforceStatus")
     )  # fmt: skip
     own_schema: ClassVar[str | None] = "a1_policy"
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from rewards.functions.answers import UNSAID, read_answer
+import orjson
+
+from rewards.functions.answers import UNSAID, read_answer, skip_reasoning
 from rewards.types import Completion
 
 MAXIMUM_TEXT = 60_000
@@ -20,7 +22,11 @@ _ARGUMENTS = ("arguments", "parameters", "args", "input", "kwargs", "tool_input"
 _COMPANIONS = frozenset({*_NAMES, *_ARGUMENTS, "function", "id", "call_id", "type", "index"})
 _WRAPPERS = ("tool_calls", "function_calls", "calls", "tools")
 
-_FENCE = re.compile(r"```[ \t]*[\w+-]*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
+# Neither end of a fence stands inside a text of JSON: there a line break is written as an escape.
+_FENCE = re.compile(
+    r"(?<![^\s:>])```[ \t]*[\w+-]*(?:[ \t]*\n(?P<block>.*?)(?:\n[ \t]*```|```[ \t]*(?=\n|\Z)|\Z)|(?P<inline>[^\n]*?)```)",
+    re.DOTALL,
+)
 _TAGGED = re.compile(r"<(tool_call|function_call)>(.*?)(?:</\1>|(?=<\1>)|\Z)", re.DOTALL)
 _FUNCTION = re.compile(r"<function=", re.IGNORECASE)
 _PARAMETER = re.compile(r"<parameter=([^<>\n]{1,200})>(.*?)(?:</parameter>|(?=<parameter=|</function>)|\Z)", re.DOTALL)
@@ -58,20 +64,20 @@ def read_calls(text: str) -> CallReading:
     one after the other. Reasoning that ended is skipped.
     """
     text = text[:MAXIMUM_TEXT]
-    thought = text.rfind("</think>")
-    if thought >= 0:
-        text = text[thought + len("</think>") :]
-    elif "<think>" in text:
-        return CallReading(())
+    whole = _read_whole(text)
+    if whole is None and "think>" in text:
+        text = skip_reasoning(text)
+        whole = _read_whole(text)
+    if whole is not None:
+        return whole
     found = _Found()
     if "<tool_call>" in text or "<function_call>" in text:
         text = _TAGGED.sub(lambda match: _take(found, _read_tagged(match)), text)
     if _has_markup(text):
-        last_end = text.rfind(_FUNCTION_END)
         _take(found, _read_markup(text))
-        text = text[last_end + len(_FUNCTION_END) :] if last_end >= 0 else ""
+        text = _leave_markup_out(text)
     if "```" in text:
-        text = _FENCE.sub(lambda match: _take(found, _read_json(match[1], bool(found.calls))), text)
+        text = _FENCE.sub(lambda match: _take(found, _read_json(_inside(match), bool(found.calls))), text)
     if "{" in text:
         _take(found, _read_json(text, bool(found.calls)))
     return CallReading(tuple(found.calls[:MAXIMUM_CALLS]), found.broken + max(0, len(found.calls) - MAXIMUM_CALLS))
@@ -94,10 +100,30 @@ def _take(found: _Found, reading: CallReading) -> str:
     return "\n"
 
 
+def _read_whole(text: str) -> CallReading | None:
+    """The calls of a text that is strict JSON as a whole, or one fence of it: what its texts say is no call. Else None."""
+    text = text.strip()
+    fence = _FENCE.fullmatch(text) if text.startswith("```") else None
+    if fence is not None:
+        text = _inside(fence).strip()
+    if not text.startswith(("{", "[")):
+        return None
+    try:
+        orjson.loads(text)
+    except ValueError:
+        return None
+    return _read_json(text, False)
+
+
+def _inside(fence: re.Match[str]) -> str:
+    return fence["block"] or fence["inline"] or ""
+
+
 def _read_tagged(match: re.Match[str]) -> CallReading:
     """The inside of one `<tool_call>`: markup or JSON; a tag without a call in it is a broken call."""
     inside, closed = match[2], match[0].endswith(f"</{match[1]}>")
-    reading = _read_markup(inside) if _has_markup(inside) else _read_json(inside, False)
+    is_json = inside.lstrip().startswith(("{", "["))
+    reading = _read_markup(inside) if not is_json and _has_markup(inside) else _read_json(inside, False)
     calls = reading.calls if closed else tuple(call._replace(clean=False) for call in reading.calls)
     return CallReading(calls, reading.broken or int(not calls))
 
@@ -110,6 +136,16 @@ def _read_markup(text: str) -> CallReading:
     """`<function=name>...</function>` blocks, each ended by its closing tag or the next block."""
     calls = [_read_block(block) for block in islice(_markup_blocks(text), MAXIMUM_CALLS)]
     return CallReading(tuple(call for call in calls if call), calls.count(None))
+
+
+def _leave_markup_out(text: str) -> str:
+    """What stands before, between and after the blocks of markup."""
+    pieces = []
+    for piece in text.split(_FUNCTION_END):
+        opened, parameter = _FUNCTION.search(piece), piece.find("<parameter=")
+        starts = [at for at in (opened.start() if opened else -1, parameter) if at >= 0]
+        pieces.append(piece[: min(starts, default=len(piece))])
+    return "\n".join(pieces)
 
 
 def _markup_blocks(text: str) -> Iterator[str]:

@@ -9,10 +9,10 @@ from rewards.hookspecs import hookimpl
 
 
 class Camara(LayerReward):
-    """A slice booking or QoS session: time, area, profile; rates are integers up to 1024 with a unit, so 2000 Mbps is 2 Gbps."""
+    """A slice booking or QoS session; rates are integers up to 1024 with a unit, so 2000 Mbps is 2 Gbps."""
 
     name: ClassVar[str] = "camara"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     # CAMARA NetworkSliceBooking and QualityOnDemand.
     required: ClassVar[frozenset[str]] = frozenset(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -14,17 +16,19 @@ from rewards.functions.text_overlap import MAXIMUM_TEXT, measure_overlap, split_
 from rewards.hookspecs import hookimpl
 from rewards.types import Completion, Example, RewardFunction, Score
 
-_PARTS = ("own", "other", "distance", "length", "repetition")
+_PARTS = ("own", "other", "distance", "length", "repetition", "stuffing")
 _LENGTH_SLACK = 1.5
 """A text may have half as many words again as its reference, and be as much shorter, before its length costs."""
+_STUFFED_FREE, _STUFFED_ALL = 0.1, 0.4
+"""Shares of the text's pairs of words that may be the reference's own once too often: up to the first for nothing, at the
+second nothing is left."""
 
 
 class Contrastive(RewardFunction):
-    """How much nearer a text is to its reference than to the answers in the column `contrast`: 1 as near as the reference
-    itself, 0 when no nearer than to another's answer."""
+    """How much nearer a text is to its reference than to another's answer: 1 as the reference itself, 0 no nearer."""
 
     name: ClassVar[str] = "contrastive"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     measure: Literal["rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "jaccard"] = Field(
         "rougeL", description="How likeness is measured, as in text_overlap."
@@ -73,15 +77,25 @@ class Contrastive(RewardFunction):
         repetition = min(1.0, judge_repetition(words) / max(1e-9, _own_repetition(reference, self.words)))
         notes = ["no nearer to the reference than to another's answer"] if distance == 0.0 else []
         notes += [f"{len(words)} words"] if length < 1.0 else []
+        stuffing = _judge_stuffing(words, split_text(reference, self.words))
         notes += ["repeats itself"] if repetition < 1.0 else []
-        parts = dict(zip(_PARTS, (own, max(others), distance, length, repetition), strict=True))
-        return Score(distance * length * repetition, "; ".join(notes), parts)
+        notes += ["phrases of the reference too often"] if stuffing < 1.0 else []
+        parts = dict(zip(_PARTS, (own, max(others), distance, length, repetition, stuffing), strict=True))
+        return Score(distance * length * repetition * stuffing, "; ".join(notes), parts)
 
 
 def _judge_length(count: int, wanted: int) -> float:
     """1 within half as much again either way, then falling as the ratio grows."""
     ratio = max(count, wanted) / max(1, min(count, wanted))
     return min(1.0, _LENGTH_SLACK / ratio)
+
+
+def _judge_stuffing(words: Sequence[str], reference: Sequence[str]) -> float:
+    """1 while hardly a pair of words of the reference stands more often than there; catchwords are its own words after all."""
+    said, right = Counter(pairwise(words)), Counter(pairwise(reference))
+    extra = sum(count - right[pair] for pair, count in said.items() if 0 < right[pair] < count)
+    share = extra / max(1, len(words) - 1)
+    return min(1.0, max(0.0, (_STUFFED_ALL - share) / (_STUFFED_ALL - _STUFFED_FREE)))
 
 
 def _is_usable(contrasts: Any) -> bool:

@@ -12,12 +12,12 @@ class EtsiZsm(LayerReward):
     """An ETSI ZSM service or closed-loop intent: the reference's own top keys, identity, stages and figures."""
 
     name: ClassVar[str] = "etsi_zsm"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     enumerated: ClassVar[frozenset[str]] = frozenset(
-        ("@type", "type", "intentType", "serviceType", "sliceType", "slice_type", "sst", "sd", "domain", "managementDomain",
-         "priority", "action", "actions", "closedLoopType", "stage", "stages", "state", "lifecycleState", "automationLevel",
-         "condition", "operator")
+        ("@type", "type", "intentType", "serviceType", "sliceType", "slice_type", "sst", "sd", "domain",
+         "managementDomain", "priority", "action", "actions", "closedLoopType", "stage", "stages", "state",
+         "lifecycleState", "automationLevel", "condition", "operator")
     )  # fmt: skip
     own_schema: ClassVar[str | None] = "etsi_zsm"
 

@@ -79,9 +79,7 @@ class Extraction(RewardFunction):
     json_share: float = Field(0.05, ge=0, le=0.5, description="Share of the value that strict JSON earns.")
     schema_share: float = Field(0.05, ge=0, le=0.5, description="Share of the value that keeping the schema earns.")
 
-    doubted: float = Field(
-        0.25, ge=0, le=1, description="Factor for a record beside which the text gives another one."
-    )
+    doubted: float = Field(0.25, ge=0, le=1, description="Factor for a record beside which the text gives another one.")
 
     def problems(self, example: Example) -> list[str]:
         problems = reference_problems(example)

@@ -12,12 +12,12 @@ class Intent3gpp(LayerReward):
     """An intent of 3GPP TS 28.312: expectations, their verb and object, targets with condition and value."""
 
     name: ClassVar[str] = "intent_3gpp"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     # 3GPP TS 28.312: Intent, IntentExpectation, ExpectationObject, ExpectationTarget.
     required: ClassVar[frozenset[str]] = frozenset(
-        ("intentExpectations", "intentExpectation", "expectationId", "expectationVerb", "expectationObject", "objectType",
-         "expectationTargets", "targetName", "targetCondition", "targetValueRange", "intentPriority")
+        ("intentExpectations", "intentExpectation", "expectationId", "expectationVerb", "expectationObject",
+         "objectType", "expectationTargets", "targetName", "targetCondition", "targetValueRange", "intentPriority")
     )  # fmt: skip
     enumerated: ClassVar[frozenset[str]] = frozenset(
         ("expectationVerb", "objectType", "targetName", "targetCondition", "intentPriority", "intentAdminState",

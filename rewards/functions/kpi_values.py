@@ -1,4 +1,4 @@
-"""Reward for the figures of a slice: do the fields that carry them say what the row's columns say, in any layer and unit?"""
+"""Reward for the figures of a slice: the fields that carry them say what the row's columns say, in any unit."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from rewards.functions.answers import read_answer
 from rewards.functions.json_valid import reference_problems
 from rewards.functions.telecom_derivation import TELEMETRY_LAYERS, is_telemetry, read_prompt
 from rewards.functions.telecom_figures import FIGURES, Statement, find_statements, is_right
+from rewards.functions.telecom_paths import count_leaves
 from rewards.functions.telecom_units import name_unit
 from rewards.hookspecs import hookimpl
 from rewards.types import Completion, Example, FrozenMapping, RewardFunction, Score
 
+_LENGTHENED, _SLACK = 2, 16
+
 
 class KpiValues(RewardFunction):
-    """Share of the row's figures (latency, reliability, throughput, devices) that the answer states right, each under a key that carries it."""
+    """Share of the row's latency, reliability, throughput and devices that stand right under keys that carry them."""
 
     name: ClassVar[str] = "kpi_values"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     tolerance: float = Field(0.001, ge=0, lt=1, description="Relative difference up to which a time or rate is right.")
     reliability_tolerance: float = Field(
@@ -80,6 +83,10 @@ class KpiValues(RewardFunction):
         wrong = [name for name, share in parts.items() if share < 1.0]
         notes = [f"wrong or missing: {', '.join(wrong)}"] if wrong else []
         value = math.fsum(parts.values()) / len(parts)
+        if example.reference is not None:
+            parts["size"] = _judge_size(example.reference, answer.value)
+            value *= parts["size"]
+            notes += ["far longer than the reference"] if parts["size"] < 1.0 else []
         if answer.doubted:
             value *= self.doubted
             notes.append("another answer beside it contradicts it")
@@ -99,8 +106,8 @@ class KpiValues(RewardFunction):
     def judge(self, example: Example, value: Any, *, same_keys: bool = False) -> dict[str, float]:
         """For each figure that counts, 1.0 when the value states it right and never otherwise, else 0.0.
 
-        `same_keys`: the share of the reference's own places of the figure that state it right, for a layer that has to be
-        kept to the letter.
+        `same_keys`: the share of the reference's own places of the figure that state it right, for a layer that has to
+        be kept to the letter; 0.0 still when another place contradicts them.
         """
         figures = self.figures_of(example)
         units = self._units()
@@ -118,6 +125,7 @@ class KpiValues(RewardFunction):
     ) -> float:
         verdicts: dict[str, bool] = {}
         variants: dict[str, bool] = {}
+        contradicted = False
         for statement in _said_of(name, statements):
             if stated is not None and statement.slot in stated.otherwise:
                 # The reference gives this place another meaning than the column's.
@@ -125,12 +133,15 @@ class KpiValues(RewardFunction):
             right = self._is_right(name, figure, statement)
             verdicts[statement.slot] = verdicts.get(statement.slot, True) and right
             variants[statement.variant] = variants.get(statement.variant, True) and right
+            if stated is not None and statement.variant in stated.variants and statement.slot not in stated.right:
+                contradicted = contradicted or not right
         if stated is not None:
             if same_keys:
-                return sum(verdicts.get(slot, False) for slot in stated.right) / len(stated.right)
+                kept = sum(verdicts.get(slot, False) for slot in stated.right)
+                return 0.0 if contradicted else kept / len(stated.right)
             meant = [right for variant, right in variants.items() if variant in stated.variants]
             return float(bool(meant) and all(meant))
-        # Without a reference a rate for a slice and one for a device may differ, but most of what is said must be right.
+        # Without a reference a rate for a slice and one for a device may differ, but most of it must be right.
         return float(any(variants.values()) and 2 * sum(verdicts.values()) >= len(verdicts))
 
     def _units(self) -> tuple[str, ...]:
@@ -150,13 +161,27 @@ class _Stated:
         self.right, self.otherwise, self.variants = right, otherwise, variants
 
 
+def _judge_size(reference: str, value: Any) -> float:
+    """1.0, or less for an answer of far more leaves than the reference: a list of guesses is no configuration."""
+    given = count_leaves(value)
+    return min(1.0, (_LENGTHENED * _count_reference(reference) + _SLACK) / given) if given else 1.0
+
+
+@lru_cache(maxsize=4096)
+def _count_reference(reference: str) -> int:
+    try:
+        return count_leaves(orjson.loads(reference))
+    except ValueError:
+        return 0
+
+
 @lru_cache(maxsize=4096)
 def _read_reference(
     function: KpiValues, reference: str, figures: tuple[tuple[str, float], ...]
 ) -> tuple[dict[str, _Stated], tuple[str, ...]]:
     """The figures that a reference states right, and the units that its rates without one are in; read once a group.
 
-    Where one unit explains all of the reference it is the row's notation, so that nobody is paid for a thousandfold rate.
+    Where one unit explains all of the reference it is the row's notation: nobody is paid for a thousandfold rate.
     """
     try:
         value = orjson.loads(reference)

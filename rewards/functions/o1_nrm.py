@@ -9,21 +9,22 @@ from rewards.hookspecs import hookimpl
 
 
 class O1Nrm(LayerReward):
-    """A ServiceProfile or RRMPolicyRatio of 3GPP TS 28.541: slice identity, enumerations, figures under their own names."""
+    """A ServiceProfile or RRMPolicyRatio of 3GPP TS 28.541: slice identity, enumerations, figures under their names."""
 
     name: ClassVar[str] = "o1_nrm"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     # 3GPP TS 28.541 release 18: ServiceProfile and RRMPolicyRatio.
     required: ClassVar[frozenset[str]] = frozenset(
-        ("plmnInfoList", "plmnId", "mcc", "mnc", "snssai", "sNSSAI", "sst", "sd", "maxNumberofUEs", "dLLatency", "uLLatency",
-         "dLThptPerSlice", "uLThptPerSlice", "dLThptPerUE", "uLThptPerUE", "guaThpt", "maxThpt", "uEMobilityLevel",
-         "networkSliceSharingIndicator", "availability", "dLReliability", "uLReliability", "resourceType",
-         "rRMPolicyMemberList", "rRMPolicyMaxRatio", "rRMPolicyMinRatio", "rRMPolicyDedicatedRatio")
+        ("plmnInfoList", "plmnId", "mcc", "mnc", "snssai", "sNSSAI", "sst", "sd", "maxNumberofUEs", "dLLatency",
+         "uLLatency", "dLThptPerSlice", "uLThptPerSlice", "dLThptPerUE", "uLThptPerUE", "guaThpt", "maxThpt",
+         "uEMobilityLevel", "networkSliceSharingIndicator", "availability", "dLReliability", "uLReliability",
+         "resourceType", "rRMPolicyMemberList", "rRMPolicyMaxRatio", "rRMPolicyMinRatio", "rRMPolicyDedicatedRatio")
     )  # fmt: skip
     enumerated: ClassVar[frozenset[str]] = frozenset(
-        ("mcc", "mnc", "sst", "sd", "uEMobilityLevel", "networkSliceSharingIndicator", "resourceSharingLevel", "resourceType",
-         "objectClass", "className", "operation", "sliceType", "serviceType", "administrativeState", "operationalState")
+        ("mcc", "mnc", "sst", "sd", "uEMobilityLevel", "networkSliceSharingIndicator", "resourceSharingLevel",
+         "resourceType", "objectClass", "className", "operation", "sliceType", "serviceType", "administrativeState",
+         "operationalState")
     )  # fmt: skip
     own_schema: ClassVar[str | None] = "o1_nrm"
 

@@ -27,14 +27,14 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message='Field name "schema"')
 
     class SchemaValid(RewardFunction):
-        """Share of the schema's rules that the answer keeps; unknown keys are a part of their own, also where the schema is open."""
+        """Share of the schema's rules that the answer keeps; unknown keys are a part apart, even in an open schema."""
 
         name: ClassVar[str] = "schema_valid"
-        version: ClassVar[str] = "1"
+        version: ClassVar[str] = "2"
 
         schema: str | None = Field(
             None,
-            description="A schema: the name of one of ours, a path, or the schema itself; none: by the row's target_layer.",
+            description="The name of one of our schemas, a path, or the schema itself; none: by target_layer.",
         )
         unknown_cost: float = Field(
             0.0,
@@ -72,11 +72,9 @@ with warnings.catch_warnings():
             if self.schema is not None:
                 return resolve_schema(self.schema)
             layer = layer_of(example)
-            name = (
-                layer
-                if layer in list_schemas()
-                else next((each for each in list_schemas() if layer.startswith(f"{each}_")), None)
-            )
+            # The layers of a family share its schema; the longest name is the nearest.
+            families = [name for name in list_schemas() if layer == name or layer.startswith(f"{name}_")]
+            name = max(families, key=len, default=None)
             if name is None:
                 raise UserError(
                     f"target_layer: no schema for layer '{layer}'; set the option schema, or use one of the layers "

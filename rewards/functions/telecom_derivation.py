@@ -1,4 +1,4 @@
-"""What of a telecom answer follows from the prompt: telemetry that it does not contain cannot be known, and is not paid."""
+"""What of a telecom answer follows from the prompt: telemetry that it does not contain cannot be known."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Prompt:
         return bool(words) and all(word in self.words for word in words)
 
     def contains(self, value: Any) -> bool:
-        """Whether a leaf of an answer can be known from the prompt; a truth value or null says nothing that could be looked up."""
+        """Whether a leaf of an answer can be known from the prompt; a truth value or null cannot be looked up."""
         if isinstance(value, bool) or value is None:
             return False
         if isinstance(value, (int, float)):
@@ -65,7 +65,7 @@ def layer_of(example: Example) -> str:
 
 
 def is_telemetry(example: Example, layers: Sequence[str]) -> bool:
-    """Whether the row's answer is generated telemetry: by its layer, or by its operation where the layer does not say."""
+    """Whether the row's answer is generated telemetry, by its layer, else by its operation."""
     layer = layer_of(example)
     if layer in layers:
         return True

@@ -1,4 +1,4 @@
-"""Finding which fields of a telecom configuration state latency, reliability, throughput and devices, and what they say."""
+"""Finding the fields of a telecom configuration that state latency, reliability, throughput and devices."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ FIGURES: Mapping[str, Quantity] = {
 MAX_VALUES = 20_000
 """Leaves that are looked at; what is longer is no configuration."""
 
-_BOUND = "(?:gua|guaranteed|max|maximum|min|minimum|target|required|requested|expected|peak|e2e|endtoend|service|slice|network|air|interface|radio|user|plane|packet|sla)"
+_BOUND = (
+    "(?:gua|guaranteed|max|maximum|min|minimum|target|required|requested|expected|peak|e2e|endtoend|service|slice"
+    "|network|air|interface|radio|user|plane|packet|sla)"
+)
 _DOWN, _UP = "(?:dl|downlink|downstream|download)", "(?:ul|uplink|upstream|upload)"
-_RATE = "(?:thpt|throughput|rate|bitrate|datarate|bandwidth|speed|thp)"
+_RATE = "(?:thpt|throughput|rate|bitrate|datarate|bandwidth|speed|thp|gfbr|mfbr|gbr|mbr)"
 _END = (
-    "(?:per(?:ue|slice|device|user|cell|session)|target|max|min|maximum|minimum|limit|requirement|threshold|guathpt|maxthpt|"
-    "guaranteed|gua|upper|lower|bound|value)"
+    "(?:per(?:ue|slice|device|user|cell|session)|target|max|min|maximum|minimum|limit|requirement|threshold|guathpt|"
+    "maxthpt|guaranteed|gua|upper|lower|bound|value)"
 )
 _PATTERNS: tuple[tuple[str, re.Pattern], ...] = (
     (
@@ -38,8 +41,9 @@ _PATTERNS: tuple[tuple[str, re.Pattern], ...] = (
     (
         "reliability_pct",
         re.compile(
-            rf"{_BOUND}*(?:{_DOWN}|{_UP})?{_BOUND}*(?:reliability|availability|successprobability|successprobility|successrate)"
-            rf"(?:{_END}|rate|level|successprobability|successprobility)*"
+            rf"{_BOUND}*(?:{_DOWN}|{_UP})?{_BOUND}*"
+            r"(?:reliability|availability|success(?:probability|rate|ratio))"
+            rf"(?:{_END}|rate|ratio|fraction|level|probability|successprobability)*"
         ),
     ),
     (
@@ -50,29 +54,37 @@ _PATTERNS: tuple[tuple[str, re.Pattern], ...] = (
     (
         "max_ues",
         re.compile(
-            r"(?:(?:max|maximum|target|total)(?:(?:number|num|no)(?:of)?)?|(?:number|num|no)(?:of)?)(?:connected|concurrent|active)?"
-            r"(?:ues?|devices?|users?|terminals?)(?:target|limit|max|perslice|value)*|(?:ue|device|user)s?(?:count|number|max)(?:target)?"
+            r"(?:(?:max|maximum|target|total)(?:(?:number|num|no)(?:of)?)?|(?:number|num|no)(?:of)?)"
+            r"(?:connected|concurrent|active)?(?:ues?|devices?|users?|terminals?)(?:target|limit|max|perslice|value)*"
+            r"|(?:ue|device|user)s?(?:count|number|max)(?:target)?"
         ),
     ),
 )
-_LOOSE = re.compile(rf"(?:gfbr|mfbr|gbr|mbr|{_BOUND}*{_RATE}{_END}*)")
+_LOOSE = re.compile(rf"{_BOUND}*{_RATE}{_END}*")
 """Rates that do not say which way: they carry either, where nothing says it better."""
 
-_NAME_KEYS = ("targetname", "name", "kpi", "kpiname", "metric", "metricname", "parameter", "parametername", "characteristicname", "attribute", "property", "objective", "type", "id")  # fmt: skip
-_VALUE_KEYS = ("value", "targetvalue", "targetvaluerange", "amount", "threshold", "quantity", "target", "limit", "numericvalue")  # fmt: skip
+_NAME_KEYS = (
+    "targetname", "name", "kpi", "kpiname", "metric", "metricname", "parameter", "parametername", "characteristicname",
+    "attribute", "property", "objective", "type", "id",
+)  # fmt: skip
+_VALUE_KEYS = (
+    "value", "targetvalue", "targetvaluerange", "amount", "threshold", "quantity", "target", "limit", "numericvalue",
+)  # fmt: skip
 _UNIT_KEYS = ("unit", "units", "uom", "unitofmeasure", "unitofmeasurement", "targetunit", "valueunit", "unidade")
 _MEASURED = re.compile(
     r"measured|observed|(?<!con)current|(?<!tr)actual|achieved|average|telemetry|previous|baseline|historic|medid"
 )
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+|%")
 _PAIR = re.compile(
-    r"([A-Za-z][\w-]{2,40})[\s\"':=]{1,6}(?:value[\s\"':=]{1,6})?([0-9][0-9.,]{0,20})\"?(?:\^\^[\w:-]{1,40})?\s{0,2}(%|[A-Za-z/]{0,12})", re.ASCII
-)  # fmt: skip
+    r"([A-Za-z][\w-]{2,40})[\s\"':=]{1,6}(?:value[\s\"':=]{1,6})?([0-9][0-9.,]{0,20})\"?(?:\^\^[\w:-]{1,40})?"
+    r"\s{0,2}(%|[A-Za-z/]{0,12})",
+    re.ASCII,
+)
 _PERHAPS = "?"
 
 
 class Statement(NamedTuple):
-    """A place that states a figure: `figure` a column, or several where the key does not say which; `slot` the place's name.
+    """A place that states a figure: `figures` the column, or two where the key does not say which; `slot` its name.
 
     `variant` tells a rate per device from one per slice, and a guaranteed from a greatest one.
     """
@@ -93,14 +105,15 @@ def _read_name(name: str) -> tuple[str, str | None]:
     name = name.rpartition(":")[2] if ":" in name else name
     words = _WORDS.findall(name)
     unit = None
-    if len(words) > 1 and (found := name_unit(words[-1])) is not None and found != "count":
+    if len(words) > 1 and (found := name_unit(words[-1])) not in (None, "count", "fraction"):
         unit, words = found, words[:-1]
-    return "".join(words).casefold(), unit
+    # A published schema misspells it; both spellings are one key.
+    return "".join(words).casefold().replace("probility", "probability"), unit
 
 
 @lru_cache(maxsize=16384)
 def figures_of(name: str) -> tuple[str, ...]:
-    """The columns that a key, lower-case and without separators, carries; two for a rate that does not say which way."""
+    """The columns that a key, lower-case and without separators, carries; two for a rate without a direction."""
     if len(name) < 2 or len(name) > 60:
         return ()
     for figure, pattern in _PATTERNS:
@@ -162,9 +175,6 @@ class _Finder:
             else:
                 # A unit beside several figures holds for those that it can measure.
                 yield child, (*names[-2:], key), beside and f"{_PERHAPS}{beside}"
-
-    def _unit_beside(self, plain: Mapping[str, Any], short: str) -> str | None:
-        return next((unit for end in ("unit", "units") if isinstance(unit := plain.get(short + end), str)), None)
 
     def _find_title(self, plain: Mapping[str, Any]) -> str | None:
         """The name of a figure that an object gives as a value, as {"name": "latency", "value": 10} does."""
@@ -232,7 +242,7 @@ def _variant_of(slot: str) -> str:
 
 
 def is_right(reading: Reading, right: float, quantity: Quantity, relative: float, share: float, count: float) -> bool:
-    """Whether a figure is right within the tolerances: relative for times and rates, of what is missing to 100 % for shares.
+    """Whether a figure is right within the tolerances: relative for times and rates, of what lacks to 100 % for shares.
 
     An integer with a unit, as the CAMARA interfaces ask for, is right when it is next to a value that no integer up to
     1024 in a smaller unit could state.

@@ -1,4 +1,4 @@
-"""What the rewards of all telecom layers share: core, figures, likeness and schema as named parts with declared weights."""
+"""What the rewards of all telecom layers share: core, figures, likeness and schema as parts with declared weights."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ ADVERSARIAL = "adversarial"
 MAX_DEPTH = 40
 _SLACK = 4
 _CONSTANT_KEYS = frozenset(
-    ("@type", "@baseType", "@referredType", "type", "unit", "units", "name", "metric", "kpi", "kpiName", "metricName", "targetName")
+    ("@type", "@baseType", "@referredType", "type", "unit", "units", "name", "metric", "kpi", "kpiName", "metricName",
+     "targetName")
 )  # fmt: skip
 """Keys whose values say what something is, not what was measured: they can be learnt, so telemetry masks spare them."""
 
@@ -48,9 +49,9 @@ def is_known_layer(layer: str) -> bool:
 
 
 class LayerReward(RewardFunction):
-    """A layer's reward: the weighted mean of the parts that apply, times `size`, which falls when far too much is given.
+    """A layer's reward: the weighted mean of the parts that apply, times `size`, which falls for far too long ones.
 
-    `core`: required keys are there with the right kind of value, enumerated and identifying ones say the right thing.
+    `core`: required keys hold values of the right kind, enumerated and identifying ones say the right thing.
     `kpi`: the row's figures stand where the reference states them. `likeness`: field F1 against the reference.
     `schema`: share of the rules of the layer's schema kept. `overall` is the value itself.
     """
@@ -131,9 +132,9 @@ class LayerReward(RewardFunction):
             return Score(score.value, score.reason, {**score.parts, "overall": score.value or 0.0})
         answer = read_answer(completion)
         value = answer.value
-        if isinstance(value, list) and len(value) == 1:
-            value = value[0]
         gold = self._read_gold(example)
+        if isinstance(value, list) and len(value) == 1 and not isinstance(gold.value, list):
+            value = value[0]
         if not isinstance(value, type(gold.value)) or not value or not depth_within(value, MAX_DEPTH):
             return Score(
                 0.0, "no JSON found" if value is None else "no configuration found", {"core": 0.0, "overall": 0.0}
@@ -150,7 +151,7 @@ class LayerReward(RewardFunction):
             parts["core"] = math.fsum(core.values()) / len(core)
             weighted.append((self.core_weight, parts["core"]))
             parts.update({f"core/{name}": share for name, share in core.items()})
-        figures = self.kpis.judge(example, value, same_keys=True)
+        figures = _find_kpis(self).judge(example, value, same_keys=True)
         if figures:
             parts["kpi"] = math.fsum(figures.values()) / len(figures)
             weighted.append((self.kpi_weight, parts["kpi"]))
@@ -162,7 +163,9 @@ class LayerReward(RewardFunction):
         if gold.schema is not None and gold.judged is not None:
             judged = gold.schema.judge(_say_null(written if self.validate_with else value))
             parts["schema"] = _share_of(judged, gold.judged)
-            parts["known"] = 1.0 - len(judged.unknown) / judged.keys if judged.keys else 1.0
+            tolerated = {_without_positions(place) for place in gold.judged.unknown}
+            unknown = [place for place in judged.unknown if _without_positions(place) not in tolerated]
+            parts["known"] = 1.0 - len(unknown) / judged.keys if judged.keys else 1.0
             weighted.append((self.schema_weight, parts["schema"]))
         weights = math.fsum(weight for weight, _ in weighted)
         mean = math.fsum(weight * share for weight, share in weighted) / weights if weights else 0.0
@@ -185,7 +188,7 @@ class LayerReward(RewardFunction):
         return {name: share for name, share in shares.items() if share is not None}
 
     def choose_required(self, places: Places) -> frozenset[Path]:
-        """The places that an answer must have: the layer's keys where the reference has them, else the reference's top."""
+        """The places that an answer must have: the layer's keys that the reference has, else its top keys."""
         found = frozenset(path for path in places.kinds if path[-1] in self.required)
         return found or frozenset(path for path in places.kinds if len(path) == 1)
 
@@ -214,7 +217,7 @@ class LayerReward(RewardFunction):
 
 
 class Gold(NamedTuple):
-    """A reference as a layer looks at it; `masked` are the leaves, by place and value, that its prompt does not contain."""
+    """A reference as a layer looks at it; `masked` are the leaves, by place and value, that its prompt lacks."""
 
     value: Any
     places: Places
@@ -225,6 +228,12 @@ class Gold(NamedTuple):
     flat: Flat
     schema: Schema | None
     judged: Judgement | None
+
+
+@lru_cache(maxsize=256)
+def _find_kpis(function: LayerReward) -> KpiValues:
+    """The figures' function with the layer's own word on masking."""
+    return function.kpis if function.mask_underivable else function.kpis.model_copy(update={"mask_underivable": False})
 
 
 @lru_cache(maxsize=2048)
@@ -277,8 +286,16 @@ def _share_of(judged: Judgement, gold: Judgement) -> float:
 
 
 def _rule_of(broken: Any) -> tuple[str, str, str]:
-    place = "/".join(step for step in broken.place.split("/") if not step.isdecimal())
-    return place, broken.keyword, broken.message if broken.keyword in ("required", "additionalProperties") else ""
+    return (
+        _without_positions(broken.place),
+        broken.keyword,
+        broken.message if broken.keyword in ("required", "additionalProperties") else "",
+    )
+
+
+def _without_positions(place: str) -> str:
+    """A JSON pointer with the positions in lists left out."""
+    return "/".join(step for step in place.split("/") if not step.isdecimal())
 
 
 def _say_null(value: Any) -> Any:

@@ -9,20 +9,20 @@ from rewards.hookspecs import hookimpl
 
 
 class TelecomLifecycle(LayerReward):
-    """An operation on an intent: which one, on what, to which state; telemetry that the prompt does not contain is masked."""
+    """An operation on an intent: which one, on what, to which state; telemetry that the prompt lacks is masked."""
 
     name: ClassVar[str] = "telecom_lifecycle"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     required: ClassVar[frozenset[str]] = frozenset(
-        ("@type", "id", "intentId", "intent", "operation", "lifecycleOperation", "lifecycle_operation", "action", "changes",
-         "lifecycleStatus", "lifecycleState", "state", "status", "expression", "report", "metrics", "kpis", "measurements",
-         "scaling", "target", "previousState", "newState")
+        ("@type", "id", "intentId", "intent", "operation", "lifecycleOperation", "lifecycle_operation", "action",
+         "changes", "lifecycleStatus", "lifecycleState", "state", "status", "expression", "report", "metrics", "kpis",
+         "measurements", "scaling", "target", "previousState", "newState")
     )  # fmt: skip
     enumerated: ClassVar[frozenset[str]] = frozenset(
         ("@type", "@baseType", "operation", "lifecycleOperation", "lifecycle_operation", "action", "lifecycleStatus",
-         "lifecycleState", "state", "status", "previousState", "newState", "targetState", "direction", "scaleDirection",
-         "op", "path", "sst", "sd", "complianceStatus")
+         "lifecycleState", "state", "status", "previousState", "newState", "targetState", "direction",
+         "scaleDirection", "op", "path", "sst", "sd", "complianceStatus")
     )  # fmt: skip
     own_schema: ClassVar[str | None] = "tmf921_lifecycle"
 

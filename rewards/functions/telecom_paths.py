@@ -24,7 +24,7 @@ class Places(NamedTuple):
 
 
 def find_places(value: Any) -> Places:
-    """Every place of a value, its top left out; nothing is deeper than recursion can go, which the caller makes sure of."""
+    """Every place of a value, its top left out; the caller makes sure that it is not deeper than recursion can go."""
     kinds: dict[Path, set[str]] = defaultdict(set)
     leaves: dict[Path, Counter] = defaultdict(Counter)
     for path, item in _walk(value):
@@ -53,6 +53,18 @@ def _kind_of(value: Any) -> str:
     if value is None or value is UNSAID or (isinstance(value, (str, dict, list)) and not value):
         return "empty"
     return {dict: "object", list: "list", str: "text"}.get(type(value), "number")
+
+
+def count_leaves(value: Any) -> int:
+    """The number of scalars and empty containers in a value, however deep."""
+    count, stack = 0, [value]
+    while stack:
+        item = stack.pop()
+        if item and isinstance(item, (dict, list)):
+            stack.extend(item.values() if isinstance(item, dict) else item)
+        else:
+            count += 1
+    return count
 
 
 def share_present(wanted: Iterable[Path], expected: Places, given: Places) -> float | None:

@@ -23,23 +23,26 @@ _SPELLINGS: Mapping[str, str] = {
     "megabitspersecond": "mbps",
     "gbit/s": "gbps", "gbits/s": "gbps", "gb/s": "gbps", "gbitps": "gbps", "gbit": "gbps", "gbits": "gbps",
     "gigabitspersecond": "gbps", "tbit/s": "tbps", "tbits/s": "tbps",
-    "nanosecond": "ns", "nanoseconds": "ns", "nanossegundos": "ns", "microsecond": "us", "microseconds": "us", "µs": "us",
-    "μs": "us", "microssegundos": "us", "usec": "us", "millisecond": "ms", "milliseconds": "ms", "milissegundo": "ms",
+    "nanosecond": "ns", "nanoseconds": "ns", "nanossegundos": "ns", "microsecond": "us", "microseconds": "us",
+    "µs": "us", "μs": "us", "microssegundos": "us",
+    "usec": "us", "millisecond": "ms", "milliseconds": "ms", "milissegundo": "ms",
     "milissegundos": "ms", "msec": "ms", "msecs": "ms", "millis": "ms", "second": "s", "seconds": "s", "sec": "s",
     "secs": "s", "segundo": "s", "segundos": "s", "minute": "min", "minutes": "min", "minutos": "min", "hours": "h",
     "hour": "h", "horas": "h", "percent": "%", "pct": "%", "percentage": "%", "porcento": "%", "percentual": "%",
     "ratio": "fraction", "probability": "fraction",
 }  # fmt: skip
 _COUNTS = frozenset(
-    ("ue", "ues", "device", "devices", "dispositivos", "users", "user", "usuarios", "usuários", "terminals", "sessions", "count")
+    ("ue", "ues", "device", "devices", "dispositivos", "users", "user", "usuarios", "usuários", "terminals", "sessions",
+     "count")
 )  # fmt: skip
 _WRITTEN = re.compile(
-    r"\s*(?:[<>=~≤≥]{1,2}\s*)?(?P<number>[-+]?[0-9][0-9.,  ]*(?:[eE][-+]?[0-9]{1,3})?)\s*(?P<unit>[%A-Za-zµμá/ ]{0,30}?)\.?\s*"
+    r"\s*(?:[<>=~≤≥]{1,2}\s*)?(?P<number>[-+]?[0-9][0-9.,  ]*(?:[eE][-+]?[0-9]{1,3})?)"
+    r"\s*(?P<unit>[%A-Za-zµμá/ ]{0,30}?)\.?\s*"
 )
 
 
 class Reading(NamedTuple):
-    """One figure: the values it may mean in ms, Mbit/s, per cent or pieces; `whole_step` is set for an integer with a unit."""
+    """One figure: what it may mean in ms, Mbit/s, per cent or pieces; `whole_step` is an integer's unit, if any."""
 
     values: tuple[float, ...]
     whole_step: float | None = None

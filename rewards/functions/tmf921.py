@@ -9,18 +9,18 @@ from rewards.hookspecs import hookimpl
 
 
 class Tmf921(LayerReward):
-    """A TMF921 intent: name, expression and its language, life cycle, and the figures wherever the expression states them."""
+    """A TMF921 intent: name, expression and its language, life cycle, and figures wherever the expression has them."""
 
     name: ClassVar[str] = "tmf921"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     # TMF921 4.0: Intent_Create and Expression; 5.0: Intent_FVO and IntentExpression_FVO.
     required: ClassVar[frozenset[str]] = frozenset(
         ("@type", "name", "expression", "expressionLanguage", "expressionValue", "characteristic", "intentExpectation")
     )
     enumerated: ClassVar[frozenset[str]] = frozenset(
-        ("@type", "@baseType", "expressionLanguage", "lifecycleStatus", "lifecycleState", "priority", "isBundle", "version",
-         "sst", "sd", "sliceType", "slice_type", "valueType")
+        ("@type", "@baseType", "expressionLanguage", "lifecycleStatus", "lifecycleState", "priority", "isBundle",
+         "version", "sst", "sd", "sliceType", "slice_type", "valueType")
     )  # fmt: skip
     own_schema: ClassVar[str | None] = "tmf921"
 

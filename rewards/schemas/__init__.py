@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ __all__ = ["Broken", "Judgement", "Schema", "compile_text", "list_schemas", "rea
 _FOLDER = Path(__file__).parent
 
 
-def list_schemas() -> list[str]:
+@cache
+def list_schemas() -> tuple[str, ...]:
     """The names of our own schemas."""
-    return sorted(path.stem for path in _FOLDER.glob("*.json"))
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
 
 
 @lru_cache(maxsize=32)

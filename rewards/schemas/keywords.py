@@ -8,10 +8,10 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from rewards.schemas.nodes import Broken, Check, Node, Rule, escape, make_assertion, report
+from rewards.schemas.combinations import apply_when, build_all, build_any, build_if, build_not
+from rewards.schemas.nodes import Broken, Check, Node, Rule, escape, make_assertion, report, show
 
 _MAX_PATTERN_LETTERS = 20_000
-_GRADED_DEPTH = 5
 
 
 def is_type(value: Any, name: str) -> bool:
@@ -45,11 +45,6 @@ def comparable(value: Any) -> Any:
     return value
 
 
-def _show(value: Any) -> str:
-    text = repr(value) if not isinstance(value, (dict, list)) else type(value).__name__
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
@@ -73,18 +68,20 @@ def _build_type(builder: Any, node: Node, schema: Mapping, place: str) -> None:
         raise ValueError(f"no such type: {unknown[0]!r}")
     node.typed = make_assertion(
         "type",
-        lambda value: any(is_type(value, name) for name in names),
-        lambda value: f"{_show(value)} is not of type {' or '.join(names)}",
+        partial(is_type, name=names[0])
+        if len(names) == 1
+        else lambda value: any(is_type(value, name) for name in names),
+        lambda value: f"{show(value)} is not of type {' or '.join(names)}",
     )
 
 
 def _build_enum(builder: Any, node: Node, schema: Mapping, place: str) -> None:
     allowed = list(schema["enum"])
     known = {comparable(value) for value in allowed}
-    shown = ", ".join(_show(value) for value in allowed[:8]) + (", ..." if len(allowed) > 8 else "")
+    shown = ", ".join(show(value) for value in allowed[:8]) + (", ..." if len(allowed) > 8 else "")
     node.rules.append(
         make_assertion(
-            "enum", lambda value: comparable(value) in known, lambda value: f"{_show(value)} is none of {shown}"
+            "enum", lambda value: comparable(value) in known, lambda value: f"{show(value)} is none of {shown}"
         )
     )
 
@@ -95,7 +92,7 @@ def _build_const(builder: Any, node: Node, schema: Mapping, place: str) -> None:
         make_assertion(
             "const",
             lambda value: comparable(value) == right,
-            lambda value: f"{_show(value)} is not {_show(schema['const'])}",
+            lambda value: f"{show(value)} is not {show(schema['const'])}",
         )
     )
 
@@ -109,7 +106,7 @@ def _bound(keyword: str, size: Callable[[Any], Any], applies: Check, holds: Call
             make_assertion(
                 keyword,
                 lambda value: holds(size(value), limit),
-                lambda value: f"{_show(value)} {words} {limit}",
+                lambda value: f"{show(value)} {words} {limit}",
                 applies,
             )
         )
@@ -132,7 +129,7 @@ def _build_multiple(builder: Any, node: Node, schema: Mapping, place: str) -> No
             return (Fraction(value) / Fraction(unit)).denominator == 1
 
     node.rules.append(
-        make_assertion("multipleOf", holds, lambda value: f"{_show(value)} is no multiple of {unit}", _is_number)
+        make_assertion("multipleOf", holds, lambda value: f"{show(value)} is no multiple of {unit}", _is_number)
     )
 
 
@@ -144,7 +141,7 @@ def _build_pattern(builder: Any, node: Node, schema: Mapping, place: str) -> Non
         make_assertion(
             "pattern",
             lambda value: len(value) <= longest and search(value) is not None,
-            lambda value: f"{_show(value)} does not match {schema['pattern']}",
+            lambda value: f"{show(value)} does not match {schema['pattern']}",
             _is_text,
         )
     )
@@ -315,7 +312,7 @@ def _build_dependent(keyword: str):
                     make_assertion(keyword, partial(_has_keys, needed), lambda value, words=words: words, has_key)
                 )
             else:
-                node.rules.append(_when(has_key, builder.child(schema, place, keyword, key)))
+                node.rules.append(apply_when(has_key, builder.child(schema, place, keyword, key)))
 
     return build
 
@@ -326,72 +323,6 @@ def _has_key(key: str, value: Any) -> bool:
 
 def _has_keys(keys: list[str], value: Any) -> bool:
     return all(key in value for key in keys)
-
-
-def _when(applies: Check, inner: Node) -> Rule:
-    return Rule(
-        lambda value: not applies(value) or inner.valid(value),
-        lambda value, place, broken: inner.grade(value, place, broken) if applies(value) else (0.0, 0.0),
-    )
-
-
-def _build_all(builder: Any, node: Node, schema: Mapping, place: str) -> None:
-    for index, inner in enumerate(schema["allOf"]):
-        member = builder.node(inner, f"{place}/allOf/{index}")
-        node.same.append(member)
-        node.rules.append(Rule(member.valid, member.grade))
-
-
-def _build_any(keyword: str):
-    def build(builder: Any, node: Node, schema: Mapping, place: str) -> None:
-        branches = [builder.node(inner, f"{place}/{keyword}/{index}") for index, inner in enumerate(schema[keyword])]
-        node.branches.extend(branches)
-        at_most = 1 if keyword == "oneOf" else len(branches)
-
-        def valid(value: Any) -> bool:
-            return 1 <= sum(inner.valid(value) for inner in branches) <= at_most
-
-        def grade(value: Any, place: str, broken: list[Broken]) -> tuple[float, float]:
-            fitting = sum(inner.valid(value) for inner in branches)
-            if 1 <= fitting <= at_most:
-                return 1.0, 1.0
-            if fitting:
-                report(broken, place, keyword, f"fits {fitting} alternatives, one is allowed")
-                return 0.5, 1.0
-            best, faults = 0.0, []
-            # Alternatives within alternatives multiply: far down, nearly fitting is worth nothing.
-            for inner in branches if place.count("/") < _GRADED_DEPTH else ():
-                tried: list[Broken] = []
-                share = inner.share(value, place, tried)
-                if share > best or not faults:
-                    best, faults = share, tried
-            report(broken, place, keyword, f"fits none of {len(branches)} alternatives")
-            for fault in faults:
-                report(broken, *fault)
-            # Nearly an alternative is worth something, but never the whole rule.
-            return min(best, 0.9), 1.0
-
-        node.rules.append(Rule(valid, grade))
-
-    return build
-
-
-def _build_not(builder: Any, node: Node, schema: Mapping, place: str) -> None:
-    inner = builder.child(schema, place, "not")
-    node.rules.append(
-        make_assertion("not", lambda value: not inner.valid(value), lambda value: f"{_show(value)} is ruled out")
-    )
-
-
-def _build_if(builder: Any, node: Node, schema: Mapping, place: str) -> None:
-    test = builder.child(schema, place, "if")
-    then = builder.child(schema, place, "then") if "then" in schema else None
-    otherwise = builder.child(schema, place, "else") if "else" in schema else None
-    node.conditional = (test, then, otherwise)
-    if then is not None:
-        node.rules.append(_when(test.valid, then))
-    if otherwise is not None:
-        node.rules.append(_when(lambda value: not test.valid(value), otherwise))
 
 
 KEYWORDS: dict[str, Callable[[Any, Node, Mapping, str], None]] = {
@@ -426,9 +357,9 @@ KEYWORDS: dict[str, Callable[[Any, Node, Mapping, str], None]] = {
         "exclusiveMaximum", lambda value: value, _is_number, lambda size, limit: size < limit, "is not below"
     ),
     "multipleOf": _build_multiple,
-    "allOf": _build_all,
-    "anyOf": _build_any("anyOf"),
-    "oneOf": _build_any("oneOf"),
-    "not": _build_not,
-    "if": _build_if,
+    "allOf": build_all,
+    "anyOf": build_any("anyOf"),
+    "oneOf": build_any("oneOf"),
+    "not": build_not,
+    "if": build_if,
 }

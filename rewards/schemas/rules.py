@@ -27,8 +27,11 @@ _UNSUPPORTED = ("unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "$re
 class Judgement(NamedTuple):
     """`share` in 0..1 is 1.0 exactly when the value is `valid`; `broken` holds the first broken rules.
 
-    `unknown` are JSON pointers of keys that the schema names nowhere, also where it tolerates them; `keys` counts all keys
-    of the objects whose keys it names.
+    It is the mean over the rules of the top, where each key's value and all items of a list are one rule, worth the same
+    mean over their own times FAULTY when not 1.
+
+    `unknown` are JSON pointers of keys that the schema names nowhere, also where it tolerates them; `keys` counts all
+    keys of the objects whose keys it names.
     """
 
     valid: bool
@@ -41,8 +44,8 @@ class Judgement(NamedTuple):
 class Schema:
     """A compiled schema, drafts 6, 7, 2019-09 and 2020-12; `format` is an annotation, as jsonschema has it by default.
 
-    Raises UserError with every fault: a reference that leads nowhere or in a circle, a bad pattern, a keyword of the wrong
-    type, one that is not supported.
+    Raises UserError with every fault: a reference that leads nowhere or in a circle, a bad pattern, a keyword of the
+    wrong type, one that is not supported.
     """
 
     def __init__(self, document: Any, name: str = "schema"):
@@ -57,13 +60,14 @@ class Schema:
     def judge(self, value: Any) -> Judgement:
         if not depth_within(value, MAX_DEPTH):
             return Judgement(False, 0.0, (Broken("", "depth", f"nested deeper than {MAX_DEPTH}"),), (), 0)
-        broken: list[Broken] = []
-        kept, rules = self._root.grade(value, "", broken)
         unknown: list[str] = []
         keys = find_unknown([self._root], value, "", unknown)
-        share = kept / rules if rules else 1.0
+        if self._root.valid(value):
+            return Judgement(True, 1.0, (), tuple(unknown), keys)
+        broken: list[Broken] = []
+        kept, rules = self._root.grade(value, "", broken)
         # A mean over very many items may round to 1 although one of them is wrong.
-        return Judgement(not broken, min(share, 0.9999) if broken else 1.0, tuple(broken), tuple(unknown), keys)
+        return Judgement(False, min(kept / rules if rules else 0.0, 0.9999), tuple(broken), tuple(unknown), keys)
 
 
 class Builder:
@@ -203,7 +207,7 @@ def _leads_to(start: Node, goal: Node) -> bool:
 
 
 def depth_within(value: Any, limit: int) -> bool:
-    """Whether no object or list stands deeper than `limit` others; looked at level by level, so that any depth will do."""
+    """Whether no object or list stands deeper than `limit` others; level by level, so that any depth will do."""
     level = [value]
     for _ in range(limit):
         children: list[Any] = []

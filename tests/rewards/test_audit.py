@@ -12,7 +12,7 @@ from rewards.audit import audit_rows, classify_reference
 from rewards.functions.field_f1 import FieldF1
 from rewards.functions.json_valid import JsonValid
 from rewards.probes import make_answers
-from rewards.scoring import RewardHost
+from rewards.scoring import RewardHost, WeightedFunction
 from rewards.types import Completion, Example, RewardFunction, Score
 
 CITIES = ("Belém", "Natal", "Recife", "Manaus", "Cuiabá", "Vitória", "Palmas", "Macapá")
@@ -96,6 +96,35 @@ def test_audit_when_only_style_is_constant_then_warns_and_passes():
     ]
 
 
+class Labels(RewardFunction):
+    """Compares with the column `label`, which only some tasks have; else everything is right."""
+
+    name: ClassVar[str] = "labels"
+    version: ClassVar[str] = "1"
+
+    def problems(self, example: Example) -> list[str]:
+        return ["label: missing"] if example.task == "without" else []
+
+    def __call__(self, example: Example, completion: Completion) -> Score:
+        assert example.task != "without"
+        return Score(float(example.task != "t" or completion.text == example.reference))
+
+
+def test_audit_when_a_reward_is_constant_in_one_task_then_names_the_task():
+    """Beside another function it dilutes the reward and says nothing."""
+    rows = [row(n, task) for n in range(8) for task in ("t", "u")]
+    found = audit(rows, host=RewardHost([WeightedFunction(Labels(), 0.1), FieldF1()]))
+    assert found["passed"]
+    assert [line.partition(" for right")[0] for line in found["warnings"]] == ["task u: reward 'labels' is 1.0000"]
+
+
+def test_audit_when_rows_are_unfit_then_says_so_once():
+    """What is wrong with the row is not told again as a fault of the function."""
+    found = audit([row(n, "without") for n in range(4)], host=RewardHost([Labels()]))
+    assert len(found["errors"]) == 4 and all("label: missing" in line for line in found["errors"])
+    assert found["warnings"] == [] and found["probes"] == {}
+
+
 def test_audit_when_all_that_a_task_earns_is_constant_then_fails():
     """Every group would have zero spread."""
     found = audit([row(n) for n in range(8)], host=RewardHost([Style()]))
@@ -155,6 +184,15 @@ def test_audit_when_a_field_is_made_up_then_it_is_left_out_of_the_reward_and_tol
     assert any("ignore_fields: [id]" in line for line in found["warnings"])
     wrong_id = Completion(rows[0].reference.replace("urn", "arn"))
     assert host.score([(rows[0], wrong_id)])[0].outcomes[0].value == 1.0
+
+
+def test_audit_when_a_row_has_nothing_but_made_up_fields_then_they_stay_and_are_told():
+    """What the audit does by itself must not make a row unfit."""
+    rows = [row(n, id=f"urn:pacote:{n * 7919:07d}") for n in range(20)]
+    only = Example("only", "t", rows[0].prompt, json.dumps({"id": "urn:pacote:0000001"}))
+    found = audit([*rows, only])
+    assert found["masked"] == {} and found["passed"]
+    assert any("id (100%)" in line for line in found["warnings"])
 
 
 def test_audit_when_the_user_ignores_the_field_already_then_there_is_nothing_to_tell():
@@ -219,6 +257,19 @@ def test_audit_command_when_given_files_then_prints_json_and_exits_by_the_verdic
     assert json.loads(capsys.readouterr().out)["reward_versions"].keys() == {"field_f1"}
     assert main(["audit", "--data", str(path), "--reward", "push"]) == 2
     assert "a run would be wasted" in capsys.readouterr().out
+
+
+def test_audit_command_when_pretty_then_a_table_and_below_it_what_was_found(capsys, tmp_path):
+    """Fields that do not follow are named, and the last line is the verdict."""
+    rows = [row(n, id=f"urn:pacote:{n * 7919:07d}") for n in range(40)]
+    lines = ({"id": r.id, "task": r.task, "prompt": r.prompt, "reference": r.reference} for r in rows)
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert main(["audit", "--data", str(path), "--held-out", str(path)]) == 0
+    shown = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert any(line.startswith("derivability, t") and line.endswith("not in the prompt: id 100%") for line in shown)
+    assert "near duplicates       look  40 at 0.90, 40 at 0.95, 40 at 0.98, of 40 held-out rows" in shown
+    assert sum(line.startswith("warning: ") for line in shown) == 2 and shown[-1] == "audit passed"
 
 
 def test_audit_command_when_options_do_not_go_together_then_says_so(capsys):

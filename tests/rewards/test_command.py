@@ -137,6 +137,51 @@ def test_score_when_the_file_is_missing_or_empty_then_exits_with_2(capsys, tmp_p
         assert code == 2 and len(err) == 1 and err[0].startswith(path)
 
 
+def test_command_when_it_is_missing_or_misspelt_then_helps_and_exits_with_2(capsys):
+    """The list of commands, or the one that was meant."""
+    code, out, err = run(capsys)
+    assert (code, out) == (2, "") and any("audit" in line for line in err)
+    assert run(capsys, "scor") == (2, "", ["python -m rewards: no command 'scor'; did you mean score?"])
+
+
+@pytest.mark.parametrize("command", ["list", "score", "audit", "rescore", "explain", "new", "schema", "attack"])
+def test_command_when_asked_for_help_then_shows_examples(capsys, command):
+    """Every command shows how it is used."""
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert (
+        stopped.value.code == 0 and f"python -m rewards {command}" in capsys.readouterr().out.partition("examples:")[2]
+    )
+
+
+def test_attack_when_a_cheat_is_tried_then_exits_by_the_result(capsys):
+    """0 where every cheat fails; a misspelt name is the user's to mend."""
+    code, out, _ = run(capsys, "attack", "extraction")
+    assert code == 0 and "empty object" in out
+    assert run(capsys, "attack", "extracton") == (
+        2, "", ["--reward: no reward function 'extracton'; did you mean extraction?"]
+    )  # fmt: skip
+
+
+def test_schema_import_when_a_component_is_named_then_prints_it(capsys, tmp_path):
+    """The component and what it refers to."""
+    component = {"Plan": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}}
+    path = tmp_path / "api.json"
+    path.write_text(json.dumps({"openapi": "3.0.0", "paths": {}, "components": {"schemas": component}}))
+    code, out, _ = run(capsys, "schema", "import", str(path), "--component", "Plan")
+    assert code == 0 and json.loads(out)["required"] == ["name"]
+    code, _, err = run(capsys, "schema", "import", str(path), "--component", "Plam")
+    assert code == 2 and len(err) == 1 and "Plan" in err[0]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_command_when_the_disk_is_full_then_one_line_and_exit_1():
+    """No traceback."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "rewards", "list"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr.splitlines()[0] == "standard output: No space left on device"
+
+
 def test_parse_reward_when_values_are_lists_and_mappings_then_commas_inside_do_not_split():
     """Options are YAML."""
     assert parse_reward("a:x=[1, b],y={k: v, l: 2},z=true,w=text") == (

@@ -17,8 +17,17 @@ def test_explain_when_a_text_needs_repairs_then_shows_value_places_and_parts(cap
     code = main(["explain", "--text", text, "--reference", '{"nota": 4.5, "dias": 4}', "--reward", "field_f1"])
     shown = capsys.readouterr().out
     assert code == 0 and '"nota": 4.5' in shown
-    assert any("decimal_comma" in line and "at 9" in line for line in shown.splitlines())
+    assert any("decimal_comma" in line and "at 9" in line and "⟦4⟧,5" in line for line in shown.splitlines())
     assert "0.5000" in shown and "precision" in shown
+
+
+def test_explain_when_on_a_terminal_then_colours_show_the_place(capsys, monkeypatch):
+    """Brackets of our own would only disturb."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert main(["explain", "--text", "{'nota': 4,5}"]) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b[" in shown and "⟦" not in shown
 
 
 def test_explain_when_asked_for_json_then_says_the_same(capsys):
@@ -71,6 +80,7 @@ def test_explain_when_a_stored_completion_is_named_then_shows_the_scores_of_the_
     [
         (["RUN"], "--id: "),
         (["RUN", "--id", "e2"], "did you mean e1?"),
+        (["RUN", "--id", "another"], "it holds 1 completions, such as e1"),
         (["RUN", "--id", "e1", "--stage", "warmup"], "--stage: no stage 'warmup'; there are: final"),
         (["RUN", "--id", "e1", "--index", "1"], "--index: 1; 'e1' has 1 completions"),
         (["--text", "x", "--file", "y"], "give one of RUN, --text and --file"),

@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from rewards.__main__ import make_parser
+from rewards.config import RewardsSection, build_host
+from rewards.plugins import OWN_DISTRIBUTION, load_rewards
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE / "plugin_example"
@@ -72,3 +78,55 @@ def test_tutorial_when_it_shows_an_answer_then_it_is_the_command_answer(installe
     """What the tutorial says a command prints is what it prints."""
     out = run("-m", "rewards", "score", "--reward", "amount", "--input", str(EXAMPLE / "rows.jsonl"), path=installed)
     assert out in TUTORIAL.read_text(encoding="utf-8")
+
+
+def test_tutorial_when_it_shows_a_configuration_then_it_makes_a_host():
+    """The YAML of the tutorial is a section of a real configuration."""
+    (block,) = re.findall(r"```yaml\n(.*?)```", TUTORIAL.read_text(encoding="utf-8"), re.DOTALL)
+    section = RewardsSection.model_validate(yaml.safe_load(block)["rewards"])
+    with build_host(section, load_rewards([str(EXAMPLE / "recompensa_amount.py")])) as host:
+        (entry,) = host.functions
+    assert (entry.function.tolerance, entry.weight, entry.tasks, entry.isolated) == (0.5, 2.0, ("totals",), True)
+
+
+def test_tutorial_when_it_uses_the_host_from_python_then_the_code_runs(installed, tmp_path):
+    """What was submitted and what was waited for are in order."""
+    text = TUTORIAL.read_text(encoding="utf-8")
+    (block,) = (code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "host.submit" in code)
+    code = tmp_path / "example.py"
+    code.write_text(block.replace('"rows.jsonl"', repr(str(EXAMPLE / "rows.jsonl"))) + "print(rewards)\n")
+    assert run(str(code), path=installed) == "[1.0, 0.3, 0.0]\n"
+
+
+def test_tutorial_when_it_lists_the_built_ins_then_none_is_missing():
+    """The table names what the registry has."""
+    table = TUTORIAL.read_text(encoding="utf-8").partition("## What comes with recompensa")[2]
+    named = {
+        name
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
+    assert named == {entry.name for entry in load_rewards() if entry.distribution == OWN_DISTRIBUTION}
+
+
+@pytest.mark.parametrize("page", ["plugins.md", "audit.md", "rescore.md"])
+def test_docs_when_they_show_a_command_then_its_options_exist(page):
+    """A renamed option is found here and not by a reader."""
+    text = (TUTORIAL.parent / page).read_text(encoding="utf-8")
+    commands = re.findall(r"^ *python -m rewards (.*)$", text, re.MULTILINE)
+    assert commands
+    for line in commands:
+        command, *rest = shlex.split(line)
+        if command != "attack":  # it has a parser of its own
+            make_parser(command).parse_args(rest)
+
+
+@pytest.mark.parametrize("command", ["list", "score", "audit", "rescore", "explain", "new", "schema"])
+def test_help_when_it_shows_an_example_then_its_options_exist(command):
+    """The same for the examples of every command."""
+    parser = make_parser(command)
+    lines = re.findall(rf"python -m rewards {command}(.*)$", parser.epilog, re.MULTILINE)
+    assert lines
+    for line in (line for line in lines if "--help" not in line):
+        parser.parse_args(shlex.split(line))

@@ -114,6 +114,7 @@ def test_old_verdicts_when_a_file_mixes_versions_then_refuses(tmp_path):
     path = write(tmp_path / "a.jsonl", record("a", "x", version="1"), record("b", "x", version="2"))
     with pytest.raises(UserError, match="different versions"):
         old_verdicts("a", read_stored(path))
+    assert old_verdicts("a", read_stored(path), different_versions=True).versions == {"length": "1, 2"}
 
 
 def test_rescored_rows_when_written_then_keep_everything_but_the_scores(host, tmp_path):
@@ -200,6 +201,42 @@ def test_rescore_command_when_stored_scores_are_of_another_function_then_refuses
     assert main(["rescore", str(run_folder), "--stored"]) == 2
     assert "--allow-different-versions" in capsys.readouterr().err
     assert main(["rescore", str(run_folder), "--stored", "--allow-different-versions"]) == 0
+
+
+def test_rescore_command_when_only_one_task_is_asked_for_then_other_functions_do_not_count(capsys, run_folder):
+    """A function of the run that none of the rows is for has no version to differ."""
+    config = {"config": {"rewards": {"functions": [{"name": "field_f1"}, {"name": "push"}]}}}
+    (run_folder / "config.json").write_text(json.dumps(config))
+    for name in ("warmup", "final"):
+        path = run_folder / "eval" / f"{name}.jsonl"
+        assert main(["rescore", str(run_folder), "--output", str(run_folder / "eval")]) == 0
+        assert json.loads(path.read_text().splitlines()[0])["scores"]["push"]["status"] == "unscored"
+    capsys.readouterr()
+    assert main(["rescore", str(run_folder), "--stored", "--task", "t", "--json"]) == 0
+    comparison = json.loads(capsys.readouterr().out)["comparisons"][0]
+    assert comparison["versions"]["before"].keys() == comparison["versions"]["after"].keys() == {"field_f1"}
+    assert comparison["tasks"][0]["delta"] == 0.0
+
+
+def test_rescore_command_when_one_file_of_a_run_is_named_then_uses_the_rewards_of_the_run(capsys, run_folder):
+    """`eval/final.jsonl` lies in its run."""
+    assert main(["rescore", str(run_folder / "eval" / "final.jsonl"), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert list(answer["rewards"]) == ["field_f1"] and answer["comparisons"] == []
+    (run_folder / "config.json").unlink()
+    assert main(["rescore", str(run_folder / "eval" / "final.jsonl")]) == 2
+    assert "name a function with --reward" in capsys.readouterr().err
+
+
+def test_rescore_command_when_the_audit_masked_a_field_then_it_stays_masked(capsys, run_folder):
+    """Else the same function would give other scores than the run's."""
+    for name in ("warmup", "final"):
+        row = record("e", '{"n": 2, "k": 1}') | {"reference": '{"n": 1, "k": 1}', "columns": {}}
+        write(run_folder / "eval" / f"{name}.jsonl", row)
+    for masked, value in (({}, 0.5), ({"field_f1": ["n"]}, 1.0)):
+        (run_folder / "audit.json").write_text(json.dumps({"masked": masked}))
+        assert main(["rescore", str(run_folder), "--json"]) == 0
+        assert [stage["mean"] for stage in json.loads(capsys.readouterr().out)["stages"]] == [value, value]
 
 
 def test_rescore_command_when_two_runs_differ_in_rows_then_refuses(capsys, run_folder, tmp_path):

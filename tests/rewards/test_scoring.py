@@ -1,9 +1,13 @@
-"""The reward host: means, faults, budgets, the stored row and the gold self-test."""
+"""The reward host: means, faults, budgets, what runs beside what, the stored row and the gold self-test."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+import threading
+import time
+from concurrent.futures import CancelledError
 from typing import Any, ClassVar
 
 import pytest
@@ -208,3 +212,132 @@ def test_score_when_values_are_legal_then_rewards_are_in_range_and_in_order(valu
     scored = host.score([(example_of(id=str(at)), Completion(repr(value))) for at, value in enumerate(values)])
     assert [item.example.id for item in scored] == [str(at) for at in range(len(values))]
     assert [item.reward for item in scored] == pytest.approx(values)
+
+
+class Service(RewardFunction):
+    """An asynchronous function, as one that asks a judge over the network."""
+
+    name: ClassVar[str] = "service"
+    version: ClassVar[str] = "1"
+
+    async def __call__(self, example: Example, completion: Completion) -> Score:
+        if completion.text == "hang":
+            await asyncio.sleep(60)
+        if completion.text == "own limit":
+            raise TimeoutError("the server did not answer")
+        await asyncio.sleep(0.05)
+        return Score(float(completion.text))
+
+
+class Gate(RewardFunction):
+    """Waits until the test opens it."""
+
+    name: ClassVar[str] = "gate"
+    version: ClassVar[str] = "1"
+    opened: ClassVar[threading.Event] = threading.Event()
+    entered: ClassVar[threading.Event] = threading.Event()
+
+    def __call__(self, example: Example, completion: Completion) -> Score:
+        self.entered.set()
+        assert self.opened.wait(10)
+        return Score(1.0)
+
+
+@pytest.fixture
+def gate():
+    Gate.opened.clear()
+    Gate.entered.clear()
+    yield Gate
+    Gate.opened.set()
+
+
+def pairs_of(*texts: str) -> list[tuple[Example, Completion]]:
+    return [(example_of(id=str(at)), Completion(text)) for at, text in enumerate(texts)]
+
+
+def test_score_when_a_function_is_asynchronous_then_its_calls_overlap_and_keep_their_order():
+    """Sixteen waits of 0.05 s take one of them, beside a plain function, and each text has its own score."""
+    values = [at / 16 for at in range(16)]
+    with RewardHost([Service(), Echo()]) as host:
+        started = time.perf_counter()
+        scored = host.score(pairs_of(*map(str, values)))
+        assert time.perf_counter() - started < 0.6
+    assert [item.outcomes[0].value for item in scored] == values == [item.outcomes[1].value for item in scored]
+
+
+def test_score_when_an_asynchronous_function_hangs_then_only_that_score_is_lost():
+    """Its limit is ours; a time-out of its own is its exception."""
+    with RewardHost([Service()], timeout_seconds=0.2, error_budget=1) as host:
+        hung, own, fine = (item.outcomes[0] for item in host.score(pairs_of("hang", "own limit", "0.5")))
+    assert hung.reason == "timeout: took longer than 0.2 s" and fine.value == 0.5
+    assert own.reason == "TimeoutError: the server did not answer"
+
+
+def test_score_when_the_caller_has_an_event_loop_then_asynchronous_functions_work_too():
+    """As in a notebook."""
+
+    async def cell():
+        with RewardHost([Service()]) as host:
+            return host.score(pairs_of("0.25"))
+
+    assert asyncio.run(cell())[0].reward == 0.25
+
+
+def test_submit_when_chunks_are_given_then_the_caller_goes_on_and_results_keep_their_order(gate):
+    """Nothing is waited for before `result()`."""
+    with RewardHost([gate(), Echo()]) as host:
+        first, second = host.submit(pairs_of("0.5", "0.25")), host.submit(pairs_of("0"))
+        assert gate.entered.wait(10) and not first.done() and not second.done()
+        gate.opened.set()
+        assert [item.reward for item in first.result(10)] == [0.75, 0.625]
+        assert [item.reward for item in second.result(10)] == [0.5]
+        assert host.report()["echo"]["values"] == 3
+
+
+def test_submit_when_the_budget_is_passed_then_result_raises_with_what_was_scored():
+    """The same exception as `score`, and nothing of the batch is lost up to there."""
+    with RewardHost([Echo(), Half()], error_budget=0.0, error_budget_minimum=1) as host:
+        handle = host.submit([(example_of("b"), Completion(text)) for text in ("1", "x", "1")])
+        with pytest.raises(RewardBudgetExceeded) as caught:
+            handle.result(10)
+    assert [item.reward for item in caught.value.scored] == [0.75, 0.5]
+
+
+def test_close_when_a_chunk_is_under_way_then_its_result_says_so(gate):
+    """An interrupted run does not wait for what nobody will read."""
+    host = RewardHost([gate()])
+    first, second = host.submit(pairs_of("a", "b")), host.submit(pairs_of("c"))
+    assert gate.entered.wait(10)
+    threading.Timer(0.05, gate.opened.set).start()
+    host.close()
+    for handle in (first, second):
+        with pytest.raises(CancelledError):
+            handle.result(10)
+    assert host.score(pairs_of("d"))[0].reward == 1.0
+
+
+def test_replace_function_when_nothing_is_scored_yet_then_its_options_change():
+    """Later, scores of two kinds would be counted together."""
+    host = RewardHost([Returns.model_construct(answer=Score(0.0))])
+    host.replace_function(Returns.model_construct(answer=Score(1.0)))
+    assert host.score(pairs_of("x"))[0].reward == 1.0
+    for function in (Returns.model_construct(answer=Score(0.5)), Echo()):
+        with pytest.raises(ValueError, match="not in the host, or has scored already"):
+            host.replace_function(function)
+
+
+def test_gold_self_test_when_a_function_always_fails_then_it_is_not_asked_for_ever():
+    """A plugin that hangs costs its limit twenty times, not once a row."""
+    failures = gold_self_test(RewardHost([Echo()]), [example_of(id=str(n), reference="x") for n in range(100)])
+    assert len(failures) == 20 and failures[-1].reason.endswith("80 more references were not tried)")
+
+
+def test_gold_self_test_when_problems_raises_then_it_is_a_problem_of_the_row():
+    """No traceback out of a plugin."""
+
+    class Raises(Echo):
+        def problems(self, example: Example) -> list[str]:
+            raise KeyError("city")
+
+    (failure,) = gold_self_test(RewardHost([Raises()]), [example_of()])
+    assert failure.reason == "problems() raised KeyError: 'city'"

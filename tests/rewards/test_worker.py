@@ -108,3 +108,74 @@ def test_worker_when_the_host_is_closed_then_the_process_ends_and_can_start_agai
         os.kill(int(first.reason), 0)
     (second,) = score(host, "process")
     assert second.reason != first.reason
+
+
+TWO = """
+import asyncio, time
+from typing import ClassVar
+from rewards.hookspecs import hookimpl
+from rewards.types import RewardFunction, Score
+
+class Slow(RewardFunction):
+    name: ClassVar[str] = "slow"
+    version: ClassVar[str] = "1"
+    def __call__(self, example, completion):
+        time.sleep(0.1)
+        return Score(1.0)
+
+class Slower(Slow):
+    name: ClassVar[str] = "slower"
+
+class Asks(RewardFunction):
+    name: ClassVar[str] = "asks"
+    version: ClassVar[str] = "1"
+    async def __call__(self, example, completion):
+        if completion.text == "hang":
+            await asyncio.sleep(60)
+        if completion.text == "block":
+            time.sleep(60)
+        await asyncio.sleep(0.1)
+        return Score(float(completion.text))
+
+@hookimpl
+def register_rewards(register):
+    for kind in (Slow, Slower, Asks):
+        register(kind)
+"""
+
+
+def make_host(tmp_path, *names: str):
+    path = tmp_path / "two_plugin.py"
+    path.write_text(textwrap.dedent(TWO), encoding="utf-8")
+    functions = [FunctionSpec(name=name) for name in names]
+    section = RewardsSection(plugins=[str(path)], functions=functions, timeout_seconds=0.5, error_budget=1.0)
+    return build_host(section, load_rewards(section.plugins))
+
+
+def test_workers_when_there_are_two_then_they_work_side_by_side(tmp_path):
+    """Ten completions of 0.1 s each cost one second, not two."""
+    with make_host(tmp_path, "slow", "slower") as host:
+        score(host, "warm")
+        started = time.perf_counter()
+        outcomes = score(host, *("x" * 10))
+        assert 0.9 < time.perf_counter() - started < 1.8
+    assert all(outcome.value == 1.0 for outcome in outcomes)
+
+
+def test_worker_when_its_function_is_asynchronous_then_calls_overlap_and_order_is_kept(tmp_path):
+    """Sixteen waits of 0.1 s take little more than one."""
+    with make_host(tmp_path, "asks") as host:
+        score(host, "0")
+        started = time.perf_counter()
+        outcomes = score(host, *(str(at / 16) for at in range(16)))
+        assert time.perf_counter() - started < 1.0
+    assert [outcome.value for outcome in outcomes] == [at / 16 for at in range(16)]
+
+
+def test_worker_when_one_of_several_under_way_hangs_then_only_that_one_is_blamed(tmp_path):
+    """One that waits for ever is given up; one that blocks the loop is killed, and the others are asked again."""
+    with make_host(tmp_path, "asks") as host:
+        first, hung, third = score(host, "0.25", "hang", "0.75")
+        before, blocked, after = score(host, "0.25", "block", "0.75")
+    assert (first.value, third.value, before.value, after.value) == (0.25, 0.75, 0.25, 0.75)
+    assert hung.reason == blocked.reason == "timeout: took longer than 0.5 s"

@@ -57,7 +57,16 @@ def test_contrastive_when_marker_phrases_are_stuffed_then_do_not_pay():
         "Ô meu bem " * 8,
         "meu bem camarada " * 30,
     ):
-        assert score_of(text).value < 0.25
+        assert score_of(text).value < 0.05
+    # Each of them once is what a text in this voice has.
+    assert score_of(f"{OWN} Ô meu bem.").parts["stuffing"] == 1.0
+
+
+def test_contrastive_when_a_phrase_stands_too_often_then_costs_from_a_tenth_of_the_text_on():
+    """Of eight pairs of words two are `a b` once too often: (0.4 - 1/4) / (0.4 - 0.1)."""
+    example = Example("1", "any", [], "a b c d e f g h i", {"contrast": "w x y z"})
+    assert score_of("a b c a b d a b e", example).parts["stuffing"] == pytest.approx(0.5)
+    assert score_of("a b c d w w w w w", example).parts["stuffing"] == 1.0
 
 
 def test_contrastive_when_the_text_is_padded_or_doubled_then_costs():

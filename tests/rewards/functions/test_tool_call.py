@@ -144,6 +144,10 @@ def test_tool_call_when_a_parameter_is_given_twice_then_it_is_wrong():
         (f"<tool_call>{JSON}", ["get_weather"], 0),
         (f"<tool_call>{JSON}</tool_call><tool_call>{JSON}</tool_call>", ["get_weather"] * 2, 0),
         (f"{JSON}\n{JSON.replace('3', '4')}", ["get_weather"] * 2, 0),
+        (f"{JSON} e de novo {JSON}\n{JSON}", ["get_weather"] * 3, 0),
+        (f"{JSON}\n{MARKUP.replace('get_weather', 'f')}\n{JSON}", ["f"] + ["get_weather"] * 2, 0),
+        (f"{MARKUP} e {JSON.replace('get_weather', 'g')} e {MARKUP}", ["get_weather"] * 2 + ["g"], 0),
+        (f"```json\n{JSON}\n```\n{JSON}", ["get_weather"] * 2, 0),
         ('{"name": "Ana", "idade": 3} não é chamada, mas <function=f></function> é', ["f"], 0),
         ("<function=a b><parameter=x>1</parameter></function>", [], 1),
         ("<parameter=x>1</parameter>", [""], 0),
@@ -156,6 +160,50 @@ def test_read_calls_when_texts_are_broken_then_counts_what_was_meant(text, names
     """Broken calls are counted, objects of another kind are none."""
     found = read_calls(text)
     assert ([one.name for one in found.calls], found.broken) == (names, broken)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "```python\nprint(1)\n```",
+        "veja ```x``` e ```json {}```",
+        "<tool_call>{}</tool_call>",
+        "<function=f><parameter=x>1</parameter></function>",
+        'diz {"name": "g", "arguments": {}}',
+    ],
+)
+def test_tool_call_when_an_argument_holds_code_then_is_no_call_of_its_own(content):
+    """A tool that writes files is given fences, tags and JSON; the gold answer earns the maximum all the same."""
+    write = call("write_file", path="a.md", content=content)
+    text = json.dumps(write, ensure_ascii=False)
+    assert ToolCall().problems(Example("1", "any", [], text)) == []
+    ways = [text, f"```json\n{text}\n```", f"<think>Vou gravar.</think>{text}"]
+    if "<tool_call>" not in content:
+        ways.append(f"<tool_call>{text}</tool_call>")
+    for given_text in ways:
+        assert score_of(given_text, text).value == 1.0, given_text
+
+
+def test_tool_call_when_an_argument_talks_of_thinking_then_is_no_reasoning():
+    """A call that stands alone is read as it is."""
+    text = json.dumps(call("note", text="<think>talvez</think>"))
+    assert score_of(text, text).value == score_of(f"```\n{text}\n```", text).value == 1.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"```json\n{JSON}```",
+        f"```json {JSON}```",
+        f"Claro: ```\n{JSON}\n```",
+        f"```json\n{JSON}",
+        f"  ```tool_code\n  {JSON}\n  ```\nPronto",
+        f"```json\n[{JSON}]\n```\n```python\nprint(1)\n```",
+    ],
+)
+def test_tool_call_when_fences_are_sloppy_then_are_still_read(text):
+    """On one line, indented, unclosed, or beside another fence."""
+    assert score_of(text).value == 1.0
 
 
 @settings(max_examples=100, deadline=None)
