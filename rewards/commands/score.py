@@ -25,7 +25,9 @@ _CHUNK = 256
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--reward", required=True, metavar="NAME[:k=v,...]", help="a reward function and its options")
+    parser.add_argument(
+        "--reward", required=True, action="append", metavar="NAME[:k=v,...]", help="a reward function and its options"
+    )
     parser.add_argument("--input", required=True, metavar="FILE", help="rows as JSON Lines; - is standard input")
     parser.add_argument(
         "--output", metavar="FILE", help="where the scores go as JSON Lines; standard output without it"
@@ -42,7 +44,9 @@ def run(options: argparse.Namespace) -> int:
     from rewards.rows import read_completions, shorten
 
     # A row without a task is scored too: the function was asked for by name.
-    host = make_host([options.reward], options.plugin, timeout_seconds=options.timeout_seconds, any_task=True)
+    if len(options.reward) > 1:
+        raise UserError([f"--reward: given {len(options.reward)} times; an answer holds one score: run once for each"])
+    host = make_host(options.reward, options.plugin, timeout_seconds=options.timeout_seconds, any_task=True)
     rows = read_completions(options.input)
     function = host.functions[0].function
     unfit = [

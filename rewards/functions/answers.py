@@ -30,11 +30,15 @@ UNSAID: Final = _Unsaid()
 
 
 class Answer(NamedTuple):
-    """`value` is the reading with UNSAID where it contradicts itself; `doubted` tells of another answer beside it."""
+    """`value` is the reading with UNSAID where it contradicts itself; `doubted` tells of another answer beside it.
+
+    `repeated` counts the keys with two values, `leaves` the scalars and empty containers of the value.
+    """
 
     value: Any
     doubted: bool = False
     repeated: int = 0
+    leaves: int = 1
 
 
 def skip_reasoning(text: str) -> str:
@@ -63,6 +67,7 @@ def _read(completion: Completion) -> Answer:
     start, end = reading.span
     written = completion.text[start:end] if end - start <= _LONGEST_CHECKED else ""
     value, repeated = reading.value, 0
+    keys, leaves = count_all(value)
     if reading.repairs:
         if any(getattr(repair.kind, "value", repair.kind) == "non_finite" for repair in reading.repairs):
             value = _replace(value, lambda key, item: item is None)
@@ -70,21 +75,35 @@ def _read(completion: Completion) -> Answer:
         if spare:
             repeated = len(spare)
             value = _replace(value, lambda key, item: key in spare)
-    elif written and len(_KEY_END.findall(written)) != _count_keys(value):
+    elif written and _may_repeat(written, keys):
         value, repeated = _read_exactly(written, value)
-    return Answer(value, reading.candidates > 1 and _is_doubted(completion.text, reading.value, start, end), repeated)
+    if value is not reading.value:
+        _, leaves = count_all(value)
+    doubted = reading.candidates > 1 and _is_doubted(completion.text, reading.value, start, end)
+    return Answer(value, doubted, repeated, leaves)
 
 
-def _count_keys(value: Any) -> int:
-    count, stack = 0, [value]
+def count_all(value: Any) -> tuple[int, int]:
+    """The keys of a value's objects, and its leaves: scalars and empty containers; however deep."""
+    keys, leaves, stack = 0, 0, [value]
     while stack:
         item = stack.pop()
         if isinstance(item, dict):
-            count += len(item)
-            stack.extend(child for child in item.values() if isinstance(child, (dict, list)))
+            keys += len(item)
+            children = [child for child in item.values() if isinstance(child, (dict, list))]
         elif isinstance(item, list):
-            stack.extend(child for child in item if isinstance(child, (dict, list)))
-    return count
+            children = [child for child in item if isinstance(child, (dict, list))]
+        else:
+            leaves += 1
+            continue
+        leaves += len(item) - len(children) if item else 1
+        stack += children
+    return keys, leaves
+
+
+def _may_repeat(written: str, keys: int) -> bool:
+    """Whether strict JSON has more ends of keys than its reading has keys; a text without other colons is no closer looked at."""
+    return written.count(":") != keys and len(_KEY_END.findall(written)) != keys
 
 
 def _read_exactly(written: str, value: Any) -> tuple[Any, int]:

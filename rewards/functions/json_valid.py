@@ -35,9 +35,6 @@ class JsonValid(RewardFunction):
         0.5, ge=0, le=1, description="Factor for an answer beside which the text gives a contradicting one."
     )
 
-    def problems(self, example: Example) -> list[str]:
-        return reference_problems(example)
-
     def __call__(self, example: Example, completion: Completion) -> Score:
         value, reason = self.judge(completion)
         if read_answer(completion).doubted:

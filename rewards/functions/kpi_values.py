@@ -10,11 +10,10 @@ from typing import Any, ClassVar
 import orjson
 from pydantic import Field, field_validator
 
-from rewards.functions.answers import read_answer
+from rewards.functions.answers import count_all, read_answer
 from rewards.functions.json_valid import reference_problems
 from rewards.functions.telecom_derivation import TELEMETRY_LAYERS, is_telemetry, read_prompt
 from rewards.functions.telecom_figures import FIGURES, Statement, find_statements, is_right
-from rewards.functions.telecom_paths import count_leaves
 from rewards.functions.telecom_units import name_unit
 from rewards.hookspecs import hookimpl
 from rewards.types import Completion, Example, FrozenMapping, RewardFunction, Score
@@ -79,12 +78,12 @@ class KpiValues(RewardFunction):
         answer = read_answer(completion)
         if answer.value is None:
             return Score(0.0, "no JSON found", dict.fromkeys(figures, 0.0))
-        parts = self.judge(example, answer.value)
+        parts = self._judge_figures(example.reference, figures, answer.value)
         wrong = [name for name, share in parts.items() if share < 1.0]
         notes = [f"wrong or missing: {', '.join(wrong)}"] if wrong else []
         value = math.fsum(parts.values()) / len(parts)
         if example.reference is not None:
-            parts["size"] = _judge_size(example.reference, answer.value)
+            parts["size"] = _judge_size(example.reference, answer.leaves)
             value *= parts["size"]
             notes += ["far longer than the reference"] if parts["size"] < 1.0 else []
         if answer.doubted:
@@ -109,11 +108,16 @@ class KpiValues(RewardFunction):
         `same_keys`: the share of the reference's own places of the figure that state it right, for a layer that has to
         be kept to the letter; 0.0 still when another place contradicts them.
         """
-        figures = self.figures_of(example)
-        units = self._units()
+        return self._judge_figures(example.reference, self.figures_of(example), value, same_keys)
+
+    def _judge_figures(
+        self, reference: str | None, figures: Mapping[str, float], value: Any, same_keys: bool = False
+    ) -> dict[str, float]:
         stated: Mapping[str, _Stated] = {}
-        if example.reference is not None:
-            stated, units = _read_reference(self, example.reference, tuple(figures.items()))
+        if reference is None:
+            units = self._units()
+        else:
+            stated, units = _read_reference(self, reference, tuple(figures.items()))
         statements = find_statements(value, self.carriers, units)
         return {
             name: self._judge_figure(name, figure, statements, stated.get(name), same_keys)
@@ -161,16 +165,15 @@ class _Stated:
         self.right, self.otherwise, self.variants = right, otherwise, variants
 
 
-def _judge_size(reference: str, value: Any) -> float:
+def _judge_size(reference: str, given: int) -> float:
     """1.0, or less for an answer of far more leaves than the reference: a list of guesses is no configuration."""
-    given = count_leaves(value)
     return min(1.0, (_LENGTHENED * _count_reference(reference) + _SLACK) / given) if given else 1.0
 
 
 @lru_cache(maxsize=4096)
 def _count_reference(reference: str) -> int:
     try:
-        return count_leaves(orjson.loads(reference))
+        return count_all(orjson.loads(reference))[1]
     except ValueError:
         return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -159,6 +159,11 @@ class LeafRules:
         return _Sign("unsaid")
 
     @cached_property
+    def verbatim(self) -> bool:
+        """Whether every text stands for itself."""
+        return not (self.volatile or self.units or self.fold_text)
+
+    @cached_property
     def whole(self) -> int:
         """Integers below it have no digits to be rounded away."""
         return 10**self.digits
@@ -204,35 +209,35 @@ def _without_star(entry: str) -> str:
 def flatten(value: Any, rules: LeafRules) -> Flat:
     """Prepare a value once; no recursion, so that it may be as deep as it likes."""
     size = 0
-    top: list[Any] = [None]
-    stack: list[tuple[Any, Any, Any, Any]] = [(value, top, 0, rules.paths)]
-    plain = not rules.keys and rules.paths is None
+    top: list[Any] = [_PLACE]
+    stack: list[tuple[Any, Any, Any]] = [([value], top, rules.paths)]
+    whole, verbatim = rules.whole, rules.verbatim
+    selective = bool(rules.keys) or rules.paths is not None
     while stack:
-        item, place, at, tree = stack.pop()
-        leaf = rules.read(item)
-        if leaf is _HIDDEN:
-            if isinstance(place, dict):
-                del place[at]
-            else:
-                place[at] = _HIDDEN
-        elif isinstance(leaf, dict):
-            # Every key has its place at once, so that the order stays; what is hidden below leaves again.
-            copy = place[at] = dict.fromkeys(leaf, _PLACE)
-            for key, child in leaf.items():
-                if plain:
-                    stack.append((child, copy, key, None))
-                    continue
-                hidden, below = rules.step(tree, key)
+        source, copy, tree = stack.pop()
+        keyed = isinstance(source, dict)
+        for at, item in source.items() if keyed else enumerate(source):
+            below = tree
+            if keyed and selective:
+                hidden, below = rules.step(tree, at)
                 if hidden:
-                    del copy[key]
-                else:
-                    stack.append((child, copy, key, below))
-        elif isinstance(leaf, list):
-            copied = place[at] = [_PLACE] * len(leaf)
-            stack.extend((child, copied, index, tree) for index, child in enumerate(leaf))
-        else:
-            place[at] = leaf
-            size += 1
+                    del copy[at]
+                    continue
+            kind = type(item)
+            # Most leaves are texts and small integers that stand for themselves.
+            plain = (kind is str and verbatim) or (kind is int and -whole < item < whole)
+            leaf = item if plain else rules.read(item)
+            if leaf is _HIDDEN and keyed:
+                del copy[at]
+            elif leaf is _HIDDEN:
+                copy[at] = leaf
+            elif isinstance(leaf, (dict, list)):
+                # Every key has its place at once, so that the order stays; what is hidden below leaves again.
+                copy[at] = inner = dict.fromkeys(leaf, _PLACE) if isinstance(leaf, dict) else [_PLACE] * len(leaf)
+                stack.append((leaf, inner, below))
+            else:
+                copy[at] = leaf
+                size += 1
     return Flat(top[0], size)
 
 
@@ -246,15 +251,27 @@ def compare(expected: Flat, given: Flat, rules: LeafRules) -> Comparison:
     stack: list[tuple[Any, Any, str | None]] = [(expected.value, given.value, None)]
     while stack:
         one, other, key = stack.pop()
+        pairs: Iterable[tuple[Any, Any, str | None]]
         if isinstance(one, dict):
-            if isinstance(other, dict):
-                stack.extend((child, other[name], name) for name, child in one.items() if name in other)
+            pairs = (
+                [(child, other[name], name) for name, child in one.items() if name in other]
+                if isinstance(other, dict)
+                else ()
+            )
         elif isinstance(one, list):
-            if isinstance(other, list):
-                stack.extend((one[i], other[j], key) for i, j in _pair_items(one, other, rules, steps))
-        elif not isinstance(other, (dict, list)) and one is not _HIDDEN and other is not _HIDDEN:
-            right_paths += 1
-            right += rules.same(one, other, key)
+            pairs = (
+                [(one[i], other[j], key) for i, j in _pair_items(one, other, rules, steps)]
+                if isinstance(other, list)
+                else ()
+            )
+        else:
+            pairs = ((one, other, key),)
+        for one, other, key in pairs:
+            if isinstance(one, (dict, list)):
+                stack.append((one, other, key))
+            elif not isinstance(other, (dict, list)) and one is not _HIDDEN and other is not _HIDDEN:
+                right_paths += 1
+                right += one == other or rules.same(one, other, key)
     return Comparison(right, right_paths, expected.size, given.size)
 
 
@@ -274,7 +291,13 @@ class _Outline(NamedTuple):
     size: int
 
     def key(self) -> frozenset:
-        return frozenset((path, frozenset(Counter(leaves).items())) for path, leaves in self.leaves.items())
+        """Equal for items with the same leaves at the same paths, each as often."""
+        return frozenset(
+            [
+                (path, leaves[0] if len(leaves) == 1 else frozenset(Counter(leaves).items()))
+                for path, leaves in self.leaves.items()
+            ]
+        )
 
 
 def _pair_items(
@@ -377,7 +400,7 @@ def _likeness(left: _Outline, right: _Outline, rules: LeafRules) -> float:
         shared += 0.01 * min(len(mine), len(theirs))
         if len(mine) == len(theirs) == 1:
             (one, key), (other, _) = mine[0], theirs[0]
-            shared += rules.same(one, other, key)
+            shared += one == other or rules.same(one, other, key)
         else:
             shared += (Counter(mine) & Counter(theirs)).total()
     return 2 * shared / (left.size + right.size) if left.size + right.size else 0.0

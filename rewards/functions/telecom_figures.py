@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -81,6 +81,8 @@ _PAIR = re.compile(
     re.ASCII,
 )
 _PERHAPS = "?"
+_LONGEST_KEPT, _MOST_KEPT = 100, 32
+"""Letters of a key, and keys of an object, whose reading is kept: what a completion writes must not fill the memory."""
 
 
 class Statement(NamedTuple):
@@ -129,94 +131,221 @@ def find_statements(
 
     `carriers` maps further keys to columns.
     """
-    return list(_Finder(carriers or {}, plain_rates).walk(value))
+    finder = _Finder(carriers or {}, plain_rates)
+    finder.walk(value)
+    return finder.found
+
+
+class _Name(NamedTuple):
+    """A key as the search sees it; never more than a few letters of it, so that it may be kept."""
+
+    short: str
+    unit: str | None
+    measured: bool
+
+
+def _name_of(key: str) -> _Name:
+    return _short_name_of(key) if len(key) <= _LONGEST_KEPT else _make_name(key)
+
+
+def _make_name(key: str) -> _Name:
+    return _Name(*read_name(key), _MEASURED.search(key.casefold()) is not None)
+
+
+_short_name_of = lru_cache(maxsize=16384)(_make_name)
+
+
+class _Meaning(NamedTuple):
+    """What stands under a chain of names: the columns, where, and the unit that the names give."""
+
+    figures: tuple[str, ...]
+    slot: str
+    variant: str
+    unit: str | None
+
+
+_Carriers = tuple[tuple[str, str], ...]
+"""Further keys, as `read_name` gives them, with their columns."""
+
+
+def _carried_by(name: str, carriers: _Carriers) -> tuple[str, ...]:
+    for key, figure in carriers:
+        if key == name:
+            return (figure,)
+    return figures_of(name)
+
+
+@lru_cache(maxsize=8192)
+def _find_meaning(names: tuple[_Name, ...], carriers: _Carriers) -> _Meaning | None:
+    """What the names say of the value below them, outermost first; None when that is no figure, or a measured one."""
+    if not names or any(name.measured for name in names):
+        return None
+    said = [name.short for name in names]
+    while len(said) > 1 and said[-1] in _VALUE_KEYS:
+        said.pop()
+    slot, figures = "", ()
+    # A key that says too little is read together with those above it: {"throughput": {"downlink": 100}}.
+    for count in range(1, len(said) + 1):
+        joined = "".join(said[-count:])
+        found = _carried_by(joined, carriers)
+        if found and (not figures or len(found) < len(figures)):
+            slot, figures = joined, found
+        if len(figures) == 1:
+            break
+    if not figures:
+        return None
+    rate = any(FIGURES[figure] == "rate" for figure in figures)
+    unit = next((name.unit for name in reversed(names) if name.unit), None)
+    return _Meaning(figures, slot, _variant_of(slot) if rate else "", unit)
+
+
+class _Member(NamedTuple):
+    """A key of an object; `units` are the keys beside it that may hold its unit, `valued` that it is one such as "value"."""
+
+    key: str
+    names: tuple[_Name, ...]
+    meaning: _Meaning | None
+    units: tuple[str, ...]
+    valued: bool
+
+
+class _Shape(NamedTuple):
+    """What the keys of an object say, whatever stands under them: `units` may hold a unit for all, `titles` a name."""
+
+    members: tuple[_Member, ...]
+    units: tuple[str, ...]
+    titles: tuple[str, ...]
+
+
+def _shape_of(keys: tuple[str, ...], looked_at: int, above: tuple[_Name, ...], carriers: _Carriers) -> _Shape:
+    """Objects of a list mostly share their keys: the shape of a small object is kept."""
+    if len(keys) <= min(looked_at, _MOST_KEPT) and len("".join(keys)) <= _LONGEST_KEPT * 4:
+        return _small_shape_of(keys, above, carriers)
+    return _make_shape(keys, above, carriers, looked_at)
+
+
+def _make_shape(
+    keys: tuple[str, ...], above: tuple[_Name, ...], carriers: _Carriers, looked_at: int | None = None
+) -> _Shape:
+    names = [_name_of(key) for key in keys]
+    # Of keys that are read alike the last one counts.
+    keyed = {name.short: key for name, key in zip(names[:looked_at], keys, strict=False)}
+    members = []
+    for name, key in zip(names, keys, strict=True):
+        if name.short not in _UNIT_KEYS:
+            units = tuple(keyed[name.short + end] for end in ("unit", "units") if name.short + end in keyed)
+            chain = (*above, name)
+            members.append(_Member(key, chain, _find_meaning(chain, carriers), units, name.short in _VALUE_KEYS))
+    units = tuple(keyed[short] for short in _UNIT_KEYS if short in keyed)
+    return _Shape(tuple(members), units, tuple(keyed[short] for short in _NAME_KEYS if short in keyed))
+
+
+_small_shape_of = lru_cache(maxsize=1024)(_make_shape)
+
+
+def _is_expression(text: str) -> bool:
+    return len(text) > 30 or text[:1] in ("{", "[")
+
+
+def _first_text(item: dict[str, Any], keys: tuple[str, ...], otherwise: str | None) -> str | None:
+    for key in keys:
+        if isinstance(item[key], str):
+            return item[key]
+    return otherwise
+
+
+class _Entry(NamedTuple):
+    """A value still to be looked at; `meaning` is set for a scalar that states something.
+
+    `cost` counts it and the values before it that state nothing.
+    """
+
+    value: Any
+    names: tuple[_Name, ...] = ()
+    meaning: _Meaning | None = None
+    unit: str | None = None
+    cost: int = 1
 
 
 class _Finder:
     def __init__(self, carriers: Mapping[str, str], plain_rates: tuple[str, ...]):
-        self.carriers = {read_name(key)[0]: figure for key, figure in carriers.items()}
+        self.carriers: _Carriers = tuple({read_name(key)[0]: figure for key, figure in carriers.items()}.items())
         self.plain_rates = plain_rates
         self.left = MAX_VALUES
+        self.found: list[Statement] = []
 
-    def walk(self, value: Any, names: tuple[str, ...] = (), unit: str | None = None) -> Iterator[Statement]:
-        """`names` are the keys above, outermost first; `unit` is the one that holds for all below."""
-        stack: list[tuple[Any, tuple[str, ...], str | None]] = [(value, names, unit)]
-        while stack and self.left > 0:
-            item, names, unit = stack.pop()
+    def walk(self, value: Any, names: tuple[_Name, ...] = ()) -> None:
+        """`names` are the keys above, outermost first."""
+        stack = [_Entry(value, names)]
+        while stack:
+            item, names, meaning, unit, cost = stack.pop()
+            self.left -= cost - 1
+            if self.left <= 0:
+                return
             self.left -= 1
-            if isinstance(item, list):
-                stack.extend((child, names, unit) for child in reversed(item[: self.left]))
-            elif isinstance(item, dict):
-                stack.extend(reversed(list(self._children(item, names, unit))))
-            elif isinstance(item, str) and (len(item) > 30 or item[:1] in ("{", "[")):
-                yield from self._read_expression(item, names)
-            elif item is UNSAID or (isinstance(item, (int, float, str)) and not isinstance(item, bool)):
-                statement = self._state(item, names, unit)
-                if statement is not None:
-                    yield statement
+            if isinstance(item, dict):
+                stack += reversed(self._open_object(item, names[-2:], unit))
+            elif isinstance(item, list):
+                stack += reversed(self._open_list(item[: self.left], names, unit))
+            elif isinstance(item, str) and _is_expression(item):
+                self._read_expression(item, names)
+            elif meaning is not None:
+                self._state(item, meaning, unit)
 
-    def _children(
-        self, item: dict[str, Any], names: tuple[str, ...], unit: str | None
-    ) -> Iterator[tuple[Any, tuple[str, ...], str | None]]:
-        plain = {read_name(key)[0]: child for key, child in list(item.items())[: self.left]}
-        unit = next((plain[key] for key in _UNIT_KEYS if isinstance(plain.get(key), str)), unit)
-        title = self._find_title(plain)
-        for key, child in item.items():
-            short = read_name(key)[0]
-            if short in _UNIT_KEYS:
-                continue
-            beside = next(
-                (plain[short + end] for end in ("unit", "units") if isinstance(plain.get(short + end), str)), unit
-            )
-            if title is not None and short in _VALUE_KEYS:
-                yield child, (*names[-2:], title), beside
-            elif short in _VALUE_KEYS or isinstance(child, (dict, list)):
-                yield child, (*names[-2:], key), beside
+    def _open_list(self, items: list[Any], names: tuple[_Name, ...], unit: str | None) -> list[_Entry]:
+        entries: list[_Entry] = []
+        dull = 0
+        meaning = _find_meaning(names, self.carriers)
+        for child in items:
+            if isinstance(child, (dict, list)) or _may_state(child, meaning):
+                entries.append(_Entry(child, names, meaning, unit, dull + 1))
+                dull = 0
             else:
-                # A unit beside several figures holds for those that it can measure.
-                yield child, (*names[-2:], key), beside and f"{_PERHAPS}{beside}"
+                dull += 1
+        return [*entries, _Entry(None, cost=dull)] if dull else entries
 
-    def _find_title(self, plain: Mapping[str, Any]) -> str | None:
+    def _open_object(self, item: dict[str, Any], above: tuple[_Name, ...], unit: str | None) -> list[_Entry]:
+        shape = _shape_of(tuple(item), self.left, above, self.carriers)
+        unit = _first_text(item, shape.units, unit)
+        title = self._find_title(item, shape)
+        entries: list[_Entry] = []
+        dull = 0
+        for key, names, meaning, units, valued in shape.members:
+            child = item[key]
+            if title is not None and valued:
+                names = (*above, title)
+                meaning = _find_meaning(names, self.carriers)
+            container = isinstance(child, (dict, list))
+            if not container and not _may_state(child, meaning):
+                dull += 1
+                continue
+            beside = _first_text(item, units, unit)
+            if beside and not container and not valued:
+                # A unit beside several figures holds for those that it can measure.
+                beside = f"{_PERHAPS}{beside}"
+            entries.append(_Entry(child, names, meaning, beside, dull + 1))
+            dull = 0
+        return [*entries, _Entry(None, cost=dull)] if dull else entries
+
+    def _find_title(self, item: dict[str, Any], shape: _Shape) -> _Name | None:
         """The name of a figure that an object gives as a value, as {"name": "latency", "value": 10} does."""
-        for key in _NAME_KEYS:
-            name = plain.get(key)
-            if isinstance(name, str) and len(name) <= 60 and self._figures(read_name(name)[0]):
-                return name
+        for key in shape.titles:
+            name = item[key]
+            if isinstance(name, str) and len(name) <= 60 and _carried_by(read_name(name)[0], self.carriers):
+                return _name_of(name)
         return None
 
-    def _figures(self, name: str) -> tuple[str, ...]:
-        return (self.carriers[name],) if name in self.carriers else figures_of(name)
-
-    def _state(self, value: Any, names: tuple[str, ...], unit: str | None) -> Statement | None:
-        if not names or any(_MEASURED.search(name.casefold()) for name in names):
-            return None
-        read = [read_name(name) for name in names]
-        said = [name for name, _ in read]
-        while len(said) > 1 and said[-1] in _VALUE_KEYS:
-            said.pop()
-        slot, figures = "", ()
-        # A key that says too little is read together with those above it: {"throughput": {"downlink": 100}}.
-        for count in range(1, len(said) + 1):
-            joined = "".join(said[-count:])
-            found = self._figures(joined)
-            if found and (not figures or len(found) < len(figures)):
-                slot, figures = joined, found
-            if len(figures) == 1:
-                break
-        if not figures:
-            return None
-        in_key = next((found for _, found in reversed(read) if found), None)
+    def _state(self, value: Any, meaning: _Meaning, unit: str | None) -> None:
         readings = {}
-        for figure in figures:
+        for figure in meaning.figures:
             quantity = FIGURES[figure]
-            stated = in_key or unit
+            stated = meaning.unit or unit
             if stated and stated.startswith(_PERHAPS):
                 stated = stated[1:] if is_unit_of(stated[1:], quantity) else None
             readings[figure] = NOTHING if value is UNSAID else read_figure(value, quantity, stated, self.plain_rates)
-        rate = any(FIGURES[figure] == "rate" for figure in figures)
-        return Statement(figures, slot, _variant_of(slot) if rate else "", readings)
+        self.found.append(Statement(meaning.figures, meaning.slot, meaning.variant, readings))
 
-    def _read_expression(self, text: str, names: tuple[str, ...]) -> Iterator[Statement]:
+    def _read_expression(self, text: str, names: tuple[_Name, ...]) -> None:
         """A figure inside a text: JSON within JSON, or the name and value pairs of Turtle and prose."""
         if text[:1] in ("{", "[") and len(text) <= 100_000:
             try:
@@ -224,14 +353,21 @@ class _Finder:
             except (ValueError, RecursionError):
                 inner = None
             if isinstance(inner, (dict, list)):
-                yield from self.walk(inner, names)
+                self.walk(inner, names)
                 return
         for name, number, unit in _PAIR.findall(text[:20_000]):
             self.left -= 1
             written = number.rstrip(".,") + (f" {unit}" if name_unit(unit) else "")
-            statement = self._state(written, (name,), None)
-            if statement is not None and self.left > 0:
-                yield statement
+            meaning = _find_meaning((_name_of(name),), self.carriers)
+            if meaning is not None and self.left > 0:
+                self._state(written, meaning, None)
+
+
+def _may_state(value: Any, meaning: _Meaning | None) -> bool:
+    """Whether a scalar below these names states a figure, or is a text with something in it."""
+    if isinstance(value, str):
+        return meaning is not None or _is_expression(value)
+    return meaning is not None and not isinstance(value, bool) and (value is UNSAID or isinstance(value, (int, float)))
 
 
 def _variant_of(slot: str) -> str:

@@ -130,6 +130,13 @@ def test_score_when_a_row_is_unfit_for_the_reward_then_says_which(capsys, tmp_pa
     assert code == 2 and err == [f"{rows}: row 'p': offer: None; give the words that the notification must name"]
 
 
+def test_score_when_two_rewards_are_named_then_refuses(capsys, tmp_path):
+    """An answer holds one score; the first must not be dropped in silence."""
+    rows = write_rows(tmp_path, {"id": "p", "completion": "{}"})
+    code, out, err = run(capsys, "score", "--reward", "json_valid", "--reward", "field_f1", "--input", rows)
+    assert (code, out, err) == (2, "", ["--reward: given 2 times; an answer holds one score: run once for each"])
+
+
 def test_score_when_the_file_is_missing_or_empty_then_exits_with_2(capsys, tmp_path):
     """No traceback for a wrong path."""
     for path in (str(tmp_path / "none.jsonl"), write_rows(tmp_path)):
