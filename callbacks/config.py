@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from callbacks.watch_rules import WatchSection
+
 
 class EvaluationSection(BaseModel):
     """`evaluation:` when and how the held-out rows are answered, and which checkpoint counts as the best."""
@@ -34,7 +36,10 @@ class EvaluationSection(BaseModel):
 
 
 class DecisionSection(BaseModel):
-    """`decision:` the thresholds of the tree that names the next step after a run. Rewards and means lie in 0..1."""
+    """`decision:` what is watched during a run, and the thresholds of the tree that names the next step after it.
+
+    Rewards and means lie in 0..1.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -59,6 +64,13 @@ class DecisionSection(BaseModel):
         70, ge=1, description="Steps at the end of the run in which a new best must appear, or it is a plateau."
     )
     plateau_gain: float = Field(0.01, ge=0, le=1, description="A new best by less than this is none.")
+    schedule_share: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="A plateau over which the learning rate was on average below this share of its peak is the "
+        "schedule's, not the model's.",
+    )
     floors: dict[str, float] = Field(
         default_factory=lambda: {"extraction": 0.25, "sql_qa": 0.20, "insights": 0.20},
         description="Scenario C: the mean reward each task must reach at the end.",
@@ -66,6 +78,9 @@ class DecisionSection(BaseModel):
     question_step: int = Field(130, ge=0, description="The step of the question whether the run improved past it.")
     rehearsal_gain: float = Field(
         0.33, ge=0, description="A rehearsal has learnt when its mean rose over the warm-up by this share."
+    )
+    watch: WatchSection = Field(
+        default_factory=WatchSection, description="Rules that warn or stop while a run goes on."
     )
 
 
@@ -80,3 +95,10 @@ class TrackingSection(BaseModel):
     project: str = Field("recompensa", min_length=1, description="Weights & Biases project.")
     entity: str | None = Field(None, description="Weights & Biases user or team; none: the default of the key.")
     tensorboard: bool = Field(False, description="Write TensorBoard event files into the run directory as well.")
+    mlflow: bool = Field(
+        False,
+        description="Write an MLflow run as well: at MLFLOW_TRACKING_URI, else into mlflow.db of the run directory.",
+    )
+    completions: bool = Field(
+        True, description="Send the stored completions too; false where prompts must not leave the machine."
+    )

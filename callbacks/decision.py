@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from callbacks.task_scores import Estimate, examples_to_decide
@@ -49,6 +49,8 @@ class Decision:
     """The decision after a run. `reason` says in a sentence why, `action` what to do; `task` is set in scenario C.
 
     `not_judged` names what the recorded history was too poor to judge; `answers` holds the four questions of the recipe.
+    `cause` is `schedule` where a plateau is the schedule's; `routes` says which rung serves which task where one of them
+    goes to a larger model.
     """
 
     scenario: Scenario
@@ -64,11 +66,15 @@ class Decision:
     path: tuple[Node, ...] = ()
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     not_judged: tuple[str, ...] = ()
+    cause: str | None = None
+    routes: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for decision.json."""
         data = asdict(self)
-        data["path"] = [asdict(node) for node in self.path]
+        data["path"] = [
+            {**asdict(node), "interval": None if node.low is None else [node.low, node.high]} for node in self.path
+        ]
         data["not_judged"] = list(self.not_judged)
         return data
 
@@ -85,6 +91,28 @@ def ask_below(
 ) -> Node:
     """Whether the mean is below the threshold; within noise when the threshold lies inside the interval."""
     return _compare(name, question, estimate, threshold, note, task, above="no", below="yes", includes_threshold="no")
+
+
+def ask_above(
+    name: str, question: str, estimate: Estimate, threshold: float, note: str = "", task: str | None = None
+) -> Node:
+    """Whether the mean is above the threshold; within noise when the threshold lies inside the interval."""
+    return _compare(name, question, estimate, threshold, note, task, above="yes", below="no", includes_threshold="no")
+
+
+def ask_no_gain(
+    name: str, question: str, estimate: Estimate, threshold: float, note: str = "", task: str | None = None
+) -> Node:
+    """Whether a gain stayed at or below the threshold. The curve as it was recorded says yes; only a gain that is clear
+    of zero says no."""
+    node = _compare(name, question, estimate, threshold, note, task, above="no", below="yes", includes_threshold="yes")
+    if node.value is None:
+        return node
+    outcome: Outcome = "yes" if node.margin <= 0 else "no"
+    if outcome == "no" and node.low is not None and node.low <= 0.0:
+        outcome = "within noise"
+    further = node.further_examples if outcome == "within noise" else 0
+    return replace(node, outcome=outcome, further_examples=further)
 
 
 def _compare(

@@ -25,13 +25,14 @@ class HeldOutEvaluation:
 
     `generate` answers each example once at the section's settings; `on_metrics(stage, step, metrics)` receives the
     numbers; `on_best(step)` is called when this step is the best so far, by the held-out mean with a floor a task.
+    Without a `directory` no row is kept.
     """
 
     examples: Sequence[Example]
     generate: Generate
     host: RewardHost
     section: EvaluationSection
-    directory: Path
+    directory: Path | None
     on_metrics: Callable[[str, int, dict[str, Any]], None]
     on_estimates: Callable[[str, int, dict[str, Estimate]], None]
     on_best: Callable[[int], None]
@@ -55,6 +56,8 @@ class HeldOutEvaluation:
         return estimates
 
     def _write(self, stage: str, step: int, scored: Sequence[Any]) -> None:
+        if self.directory is None:
+            return
         name = f"step-{step:06d}" if stage == "train" else stage
         write_records(self.directory / f"{name}.jsonl", ({**self.host.to_record(s), "stage": stage, "step": step} for s in scored))
 

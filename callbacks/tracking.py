@@ -1,31 +1,23 @@
-"""Where the numbers of a run go: metrics.jsonl and timings.jsonl always, W&B and TensorBoard beside them."""
+"""Where the numbers of a run go: metrics.jsonl and timings.jsonl always; W&B, TensorBoard and MLflow beside them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from callbacks.config import TrackingSection
+from callbacks.tracking_queue import Backend, QueuedBackend
+from callbacks.tracking_secrets import redact
 from rewards.errors import UserError
 
 STAGES = ("before", "warmup", "train", "final")
 # What TRL and the Trainer log of the clock: it differs between two runs with the same seed.
 _CLOCK_KEYS = ("step_time", "seconds", "runtime", "_per_second", "profiling/", "timing/")
-
-
-class Backend(Protocol):
-    """A place numbers are sent to besides the run directory. Any exception it raises silences it for the rest of the run."""
-
-    name: str
-
-    def log(self, row: Mapping[str, float], stage: str, step: int) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class Tracker:
@@ -53,6 +45,7 @@ class Tracker:
         self._backends = _open_backends(
             self.section, self.run_directory, run_name or self.run_directory.name, config or {}, notify
         )
+        self._warned: set[str] = set()
         paths = [self.run_directory / name for name in ("metrics.jsonl", "timings.jsonl")]
         if resume_from is not None:
             for path in paths:
@@ -80,12 +73,31 @@ class Tracker:
         if clock:
             self.log_seconds(stage=stage, step=step, **clock)
         known = {key: value for key, value in metrics.items() if value is not None}
-        self._send({**known, **clock}, stage, step)
+        self._send("log", {**known, **clock}, stage, step)
 
     def log_seconds(self, *, stage: str, step: int, **seconds: float) -> None:
         """Write wall-clock seconds under their names; `stage_seconds` is what a whole stage took."""
         _check_stage(stage)
         _append(self._timings, {**seconds, "stage": stage, "step": step})
+
+    def log_margins(self, nodes: Iterable[Any], *, stage: str, step: int) -> None:
+        """Send `decision/<node>/margin` of each node (`name`, `margin`) that has one; not to metrics.jsonl, which it follows from."""
+        row = {
+            f"decision/{name_of_node(node.name)}/margin": float(node.margin)
+            for node in nodes
+            if getattr(node, "margin", None) is not None
+        }
+        if row:
+            self._send("log", row, stage, step)
+
+    def log_completions(self, path: Path, *, stage: str, step: int) -> None:
+        """Send a file of stored completions; whoever is sent it reads it in its own time."""
+        if self.section.completions:
+            self._send("log_completions", Path(path), stage, step)
+
+    def alert(self, title: str, text: str, *, level: str = "warn") -> None:
+        """Send something a person should look at, such as a broken watch rule; `level` is `warn` or `stop`."""
+        self._send("alert", title, text, level)
 
     def close(self) -> None:
         """Finish all files and backends; may be called twice."""
@@ -94,22 +106,54 @@ class Tracker:
         self._closed = True
         self._metrics.close()
         self._timings.close()
-        for backend in list(self._backends):
-            self._attempt(backend, backend.close)
+        for backend in self._backends:
+            backend.close()
+        self._report_faults()
 
-    def _send(self, row: Mapping[str, float], stage: str, step: int) -> None:
-        for backend in list(self._backends):
-            self._attempt(backend, lambda backend=backend: backend.log(row, stage, step))
+    def _send(self, method: str, *arguments: Any) -> None:
+        for backend in self._backends:
+            backend.send(method, *arguments)
+        self._report_faults()
 
-    def _attempt(self, backend: Backend, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except Exception as error:  # a tracker that fails must not end a run that has cost hours
-            self._backends = [other for other in self._backends if other is not backend]
-            self._notify(
-                f"warning: {backend.name} failed ({_first_line(error)}) and gets no more numbers of this run; "
-                f"all of them are in {self.run_directory / 'metrics.jsonl'}"
-            )
+    def _report_faults(self) -> None:
+        # Said here and not where it happened: that is another thread, which must not write between two progress bars.
+        for backend in self._backends:
+            if backend.fault is not None and backend.name not in self._warned:
+                self._warned.add(backend.name)
+                self._notify(
+                    f"warning: {backend.name} failed ({backend.fault}) and gets no more numbers of this run; "
+                    f"all of them are in {self.run_directory / 'metrics.jsonl'}"
+                )
+
+
+def publish_files(
+    run_directory: Path | str,
+    section: TrackingSection,
+    paths: Iterable[Path],
+    *,
+    name: str = "report",
+    run_name: str | None = None,
+    notify: Callable[[str], None] = print,
+) -> None:
+    """Add files, such as the report, to the run that the trackers already have; a failure is a warning and no more."""
+    folder = Path(run_directory)
+    wanted = [path for path in map(Path, paths) if path.is_file()]
+    try:
+        backends = _open_backends(section, folder, run_name or folder.name, {}, lambda _: None)
+    except UserError as error:
+        notify(f"warning: the {name} was not sent ({error.problems[0]}); it is in {folder}")
+        return
+    for backend in backends:
+        backend.send("log_files", wanted, name)
+    for backend in backends:
+        backend.close()
+        if backend.fault is not None:
+            notify(f"warning: {backend.name} failed ({backend.fault}): the {name} was not sent; it is in {folder}")
+
+
+def name_of_node(name: str) -> str:
+    """A node of the decision as a part of a metric's name: `floor: extraction` is `floor_extraction`."""
+    return "_".join("".join(letter if letter.isalnum() else " " for letter in name).split()) or "node"
 
 
 def is_wall_clock(key: str) -> bool:
@@ -167,25 +211,23 @@ def _append(file: Any, row: Mapping[str, Any]) -> None:
     file.flush()
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:200] or type(error).__name__
-
-
 def _open_backends(
     section: TrackingSection,
     run_directory: Path,
     run_name: str,
     config: Mapping[str, Any],
     notify: Callable[[str], None],
-) -> list[Backend]:
+) -> list[QueuedBackend]:
     """Open what the section asks for; all that cannot be opened is one UserError and nothing stays open."""
     from callbacks import tracking_backends
 
     opened: list[Backend] = []
     problems: list[str] = []
+    settings = redact({**config, **_read_facts(run_directory)}) if config else {}
     openers = (
-        lambda: tracking_backends.open_wandb(section, run_directory, run_name, config, notify),
+        lambda: tracking_backends.open_wandb(section, run_directory, run_name, settings, notify),
         lambda: tracking_backends.open_tensorboard(section, run_directory),
+        lambda: tracking_backends.open_mlflow(section, run_directory, run_name, settings, notify),
     )
     for opener in openers:
         try:
@@ -199,4 +241,19 @@ def _open_backends(
         for backend in opened:
             backend.close()
         raise UserError(problems)
-    return opened
+    return [QueuedBackend(backend) for backend in opened]
+
+
+def _read_facts(run_directory: Path) -> dict[str, Any]:
+    """What the run directory holds beside the config when training begins: audit, plan, and the rewards' versions."""
+    facts = {}
+    for name in ("audit", "plan"):
+        try:
+            value = orjson.loads((run_directory / f"{name}.json").read_bytes())
+        except (OSError, ValueError):
+            continue
+        if isinstance(value, dict):
+            # Lists of rows are for the report; here they would be thousands of settings.
+            facts[name] = {key: item for key, item in value.items() if not isinstance(item, list) or len(item) <= 20}
+    versions = facts.get("audit", {}).get("reward_versions")
+    return {**facts, "reward_versions": versions} if versions else facts

@@ -1,11 +1,10 @@
-"""Weights & Biases and TensorBoard behind the tracker's small interface."""
+"""Weights & Biases, TensorBoard and MLflow behind one small interface; each is imported only where it is opened."""
 
 from __future__ import annotations
 
 import importlib.util
 import netrc
 import os
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,76 +14,12 @@ from urllib.parse import urlsplit
 import orjson
 
 from callbacks.config import TrackingSection
+from callbacks.tracking_queue import describe_fault
+from callbacks.tracking_secrets import redact_text
 from rewards.errors import UserError
 
 RUN_ID_FILE = "wandb_run.json"
-# An offline run cannot ask how far an earlier part of it came, and rows at a known step are dropped when it is synced:
-# each part begins this much further.
-_PART_STEPS = 1_000_000
-
-
-class WandbBackend:
-    """One W&B run; metrics stand on the axis `step`, those of the warm-up's training on `sft/step`."""
-
-    name = "W&B"
-
-    def __init__(self, run: Any, first_step: int | None = None):
-        self._run = run
-        self._next_step = first_step
-        run.define_metric("step", hidden=True)
-        run.define_metric("sft/step", hidden=True)
-        run.define_metric("*", step_metric="step")
-        run.define_metric("sft/*", step_metric="sft/step")
-
-    def log(self, row: Mapping[str, float], stage: str, step: int) -> None:
-        # W&B's own step only grows and would swallow rows of a resumed run: the axis is ours.
-        self._run.log({**row, "stage": stage, "step": step}, step=self._next_step)
-        if self._next_step is not None:
-            self._next_step += 1
-
-    def close(self) -> None:
-        self._run.finish()
-
-
-class TensorBoardBackend:
-    """Event files under tensorboard/ of the run directory; the warm-up's training stands on its own steps."""
-
-    name = "TensorBoard"
-
-    def __init__(self, directory: Path):
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-        self._event, self._summary = Event, Summary
-        self._writer = EventFileWriter(str(directory))
-
-    def log(self, row: Mapping[str, float], stage: str, step: int) -> None:
-        values = [
-            self._summary.Value(tag=f"{stage}/{key}" if stage != "train" else key, simple_value=float(value))
-            for key, value in row.items()
-        ]
-        axis = int(row.get("sft/step", step))
-        self._writer.add_event(
-            self._event(wall_time=time.time(), step=axis, summary=self._summary(value=values)),
-        )
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-def open_tensorboard(section: TrackingSection, run_directory: Path) -> TensorBoardBackend | None:
-    """The event file writer, or None when it is not wanted; UserError when TensorBoard is not installed."""
-    if not section.tensorboard:
-        return None
-    try:
-        return TensorBoardBackend(run_directory / "tensorboard")
-    except ImportError as error:
-        raise UserError(
-            "tracking.tensorboard: TensorBoard is not installed; run `pip install recompensa[track]` or set it to false"
-        ) from error
-    except OSError as error:
-        raise UserError(f"tracking.tensorboard: cannot write under {run_directory}: {error.strerror}") from error
+MLFLOW_ID_FILE = "mlflow_run.json"
 
 
 def open_wandb(
@@ -93,7 +28,7 @@ def open_wandb(
     run_name: str,
     config: Mapping[str, Any],
     notify: Callable[[str], None],
-) -> WandbBackend | None:
+) -> Any:
     """Start the W&B run, or the earlier one again when the run directory holds its id; None when it is off."""
     mode = choose_wandb_mode(section.wandb)
     if mode == "off":
@@ -106,33 +41,65 @@ def open_wandb(
             f"tracking.wandb: {section.wandb} needs W&B, which is not installed; run `pip install recompensa[track]` "
             "or set tracking.wandb to off"
         )
-    import wandb
+    from callbacks.tracking_wandb import start_wandb
 
     run_id, part = _read_identity(run_directory)
     try:
-        run = wandb.init(
-            project=section.project,
-            entity=section.entity,
-            name=run_name,
-            id=run_id,
-            resume="allow",
-            mode=mode,
-            dir=str(run_directory),
-            config=dict(config),
-            settings=wandb.Settings(silent=True, console="off", x_disable_stats=True, save_code=False),
-        )
-        backend = WandbBackend(run, part * _PART_STEPS if mode == "offline" else None)
+        backend = start_wandb(section, run_directory, run_name, config, mode=mode, run_id=run_id, part=part)
         (run_directory / RUN_ID_FILE).write_bytes(orjson.dumps({"id": run_id, "parts": part + 1}))
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"tracking.wandb: W&B could not start in {mode} mode ({reason}); check the key and the network, or set "
-            "tracking.wandb to offline or off"
+            f"tracking.wandb: W&B could not start in {mode} mode ({redact_text(describe_fault(error))}); check the key "
+            "and the network, or set tracking.wandb to offline or off"
         ) from error
-    if mode == "offline":
-        notify(f"W&B: offline; send it later with `wandb sync {Path(run.dir).parent}`")
-    else:
-        notify(f"W&B: {run.url}")
+    notify(f"W&B: {backend.place}")
+    return backend
+
+
+def open_tensorboard(section: TrackingSection, run_directory: Path) -> Any:
+    """The event file writer, or None when it is not wanted; UserError when TensorBoard is not installed."""
+    if not section.tensorboard:
+        return None
+    try:
+        from callbacks.tracking_tensorboard import TensorBoardBackend
+
+        return TensorBoardBackend(run_directory / "tensorboard")
+    except ImportError as error:
+        raise UserError(
+            "tracking.tensorboard: TensorBoard is not installed; run `pip install recompensa[track]` or set it to false"
+        ) from error
+    except OSError as error:
+        raise UserError(f"tracking.tensorboard: cannot write under {run_directory}: {error.strerror}") from error
+
+
+def open_mlflow(
+    section: TrackingSection,
+    run_directory: Path,
+    run_name: str,
+    config: Mapping[str, Any],
+    notify: Callable[[str], None],
+) -> Any:
+    """Start the MLflow run, or the earlier one again; None when it is not wanted."""
+    if not section.mlflow:
+        return None
+    if importlib.util.find_spec("mlflow") is None:
+        raise UserError("tracking.mlflow: MLflow is not installed; run `pip install mlflow` or set it to false")
+    from callbacks.tracking_mlflow import start_mlflow
+
+    place = run_directory / MLFLOW_ID_FILE
+    try:
+        earlier = str(orjson.loads(place.read_bytes())["id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        earlier = None
+    try:
+        backend = start_mlflow(section, run_directory, run_name, config, run_id=earlier)
+        place.write_bytes(orjson.dumps({"id": backend.run_id}))
+    except Exception as error:
+        raise UserError(
+            f"tracking.mlflow: MLflow could not start ({redact_text(describe_fault(error))}); check MLFLOW_TRACKING_URI "
+            "or set tracking.mlflow to false"
+        ) from error
+    notify(f"MLflow: {redact_text(backend.place)}")
     return backend
 
 

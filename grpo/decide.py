@@ -13,15 +13,20 @@ import orjson
 
 from callbacks.config import DecisionSection
 from callbacks.decision import Decision, Node
+from callbacks.decision_measures import Schedule
 from callbacks.decision_tree import decide
 from callbacks.task_scores import ALL, Estimate, paired_difference
-from grpo.ladder import find_rung, write_next_config
+from callbacks.watch_rules import rename_metrics
+from grpo.ladder import find_rung
+from grpo.next_config import write_next_config
+from grpo.sections import ratio_to_steps
 from rewards.errors import UserError
 
 EXAMPLES = """examples:
   python -m grpo.decide --metrics runs/mine/metrics.jsonl --config v4_1.yaml
   python -m grpo.decide --metrics runs/mine/metrics.jsonl --profile embedded     against the run's own warm-up
   python -m grpo.decide --metrics history.jsonl --json | jq .scenario
+  python -m grpo.decide --metrics history.jsonl --config v4_1.yaml --next-config next_config.yaml
 
 A row needs "step" and "eval/mean_reward"; "eval/<task>" and the _n and _std of each make the decision sharper.
 """
@@ -42,15 +47,39 @@ def main(arguments: list[str] | None = None) -> int:
         "--profile", choices=("gpu", "embedded"), default="gpu", help="embedded: judge it as a rehearsal"
     )
     parser.add_argument("--json", action="store_true", help="print the whole decision as JSON")
+    parser.add_argument("--next-config", type=Path, metavar="PATH", help="write the config of the next run there")
     options = parser.parse_args(arguments)
+    problems: list[str] = []
+    section, settings, history = DecisionSection(), {}, []
     try:
-        section, model = _read_config(options.config)
+        if options.config is not None:
+            section, settings = _read_config(options.config)
+    except UserError as error:
+        problems += error.problems
+    try:
         history = read_history(options.metrics)
     except UserError as error:
-        print("\n".join(f"error: {line}" for line in error.problems), file=sys.stderr)
+        problems += error.problems
+    if problems:
+        print("\n".join(f"error: {line}" for line in problems), file=sys.stderr)
         return 2
-    rung, next_rung = find_rung(model, options.config)
-    decision = decide(history, section, rung=rung, next_rung=next_rung, rehearsal=options.profile == "embedded")
+    rung, next_rung = find_rung((settings.get("model") or {}).get("name"), options.config)
+    decision = decide(
+        history,
+        section,
+        rung=rung,
+        next_rung=next_rung,
+        rehearsal=options.profile == "embedded",
+        schedule=read_schedule(settings),
+    )
+    if options.next_config is not None:
+        try:
+            written = write_next_config(decision, options.config, options.next_config, config=settings)
+        except OSError as error:
+            print(f"error: --next-config {options.next_config}: cannot be written ({error.strerror})", file=sys.stderr)
+            return 2
+        if written is None:
+            print("the decision names no next config: none was written", file=sys.stderr)
     if options.json:
         sys.stdout.write(orjson.dumps(decision.to_json(), option=orjson.OPT_INDENT_2).decode() + "\n")
     else:
@@ -77,6 +106,7 @@ def decide_run(run_directory: Path | str, config: Any = None, *, rehearsal: bool
         next_rung=next_rung,
         rehearsal=rehearsal,
         paired=pair_evaluations(folder / "eval" / "warmup.jsonl", folder / "eval" / "final.jsonl"),
+        schedule=read_schedule(settings),
     )
     target = folder / "decision.json"
     draft = target.with_name(target.name + ".draft")
@@ -84,6 +114,17 @@ def decide_run(run_directory: Path | str, config: Any = None, *, rehearsal: bool
     os.replace(draft, target)
     write_next_config(decision, source, folder / "next_config.yaml", config=settings)
     return decision
+
+
+def read_schedule(settings: Mapping[str, Any]) -> Schedule | None:
+    """The learning-rate schedule of resolved settings; None where they have none."""
+    grpo = settings.get("grpo") or {}
+    if not {"lr_scheduler_type", "max_steps", "learning_rate"} <= grpo.keys():
+        return None
+    steps = grpo.get("warmup_steps")
+    if steps is None:
+        steps = ratio_to_steps(grpo.get("warmup_ratio") or 0.0, grpo["max_steps"])
+    return Schedule(grpo["lr_scheduler_type"], grpo["max_steps"], grpo["learning_rate"], steps)
 
 
 def pair_evaluations(before: Path, after: Path) -> dict[str, Estimate]:
@@ -103,7 +144,8 @@ def pair_evaluations(before: Path, after: Path) -> dict[str, Estimate]:
 def read_history(path: Path) -> list[dict[str, Any]]:
     """The rows of a metrics file; UserError with every line that cannot be read.
 
-    A last line without its end is one that is being written, or was when the run was killed, and is left out.
+    Other trainers' names of metrics are read as ours. A last line without its end is one that is being written, or was
+    when the run was killed, and is left out.
     """
     path = Path(path)
     if path.is_dir():
@@ -124,6 +166,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
                 continue
             problems.append(f'{path}: line {number}: not JSON; each line is one object such as {{"step": 10, ...}}')
             continue
+        row = _rename(row)
         problems += [f"{path}: line {number}: {problem}" for problem in _find_problems(row)]
         rows.append(row)
     if not rows and not problems:
@@ -140,6 +183,8 @@ def describe_decision(decision: Decision) -> str:
         lines.append(f"  config: {decision.next_config}")
     lines += ["", "path"] + [f"  {_describe_node(node)}" for node in decision.path]
     lines += ["", "questions"] + [f"  {item['question']} {item['answer']}" for item in decision.answers.values()]
+    if decision.routes:
+        lines += ["", "routes"] + [f"  {task}: {rung}" for task, rung in decision.routes.items()]
     if decision.not_judged:
         lines += ["", "not judged"] + [f"  {line}" for line in decision.not_judged]
     return "\n".join(lines)
@@ -148,7 +193,7 @@ def describe_decision(decision: Decision) -> str:
 def _describe_node(node: Node) -> str:
     if node.value is None:
         return f"{node.question} {node.outcome}" + (f" ({node.note})" if node.note else "")
-    cells = [f"{node.value:.3f} against {node.threshold:.3f}"]
+    cells = [f"{node.value:.3f} against {node.threshold:.3f}, margin {node.margin:+.3f}"]
     if node.low is not None and node.high is not None:
         cells.append(f"95 % {node.low:.3f} to {node.high:.3f}")
     if node.n is not None:
@@ -158,6 +203,17 @@ def _describe_node(node: Node) -> str:
     if node.note:
         cells.append(node.note)
     return f"{node.question} {node.outcome} ({'; '.join(cells)})"
+
+
+def _rename(row: Any) -> Any:
+    """A row under the names used here, its step too."""
+    if not isinstance(row, dict):
+        return row
+    row = rename_metrics(row)
+    if "step" not in row:
+        found = next((row[key] for key in ("global_step", "_step") if key in row), None)
+        row |= {"step": found} if found is not None else {}
+    return row
 
 
 def _find_problems(row: Any) -> list[str]:
@@ -180,14 +236,12 @@ def _find_problems(row: Any) -> list[str]:
     return problems
 
 
-def _read_config(name: str | None) -> tuple[DecisionSection, str | None]:
-    """The thresholds of a config and its model; the recipe's when none is named."""
-    if name is None:
-        return DecisionSection(), None
+def _read_config(name: str) -> tuple[DecisionSection, dict[str, Any]]:
+    """The thresholds of a config and all that it resolves to."""
     from grpo.config import load_config
 
     config = load_config(name, profile=None)
-    return config.decision, config.model.name
+    return config.decision, config.model_dump(mode="json")
 
 
 def _read_rewards(path: Path) -> dict[tuple[str, str], float | None]:

@@ -8,6 +8,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from grpo.distributed import find_rank
+
 RECORDED = (
     "recompensa", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "vllm", "unsloth",
     "bitsandbytes", "wandb", "pluggy", "pydantic", "orjson",
@@ -20,7 +22,7 @@ def prepare_threads(wanted: int | None) -> int:
     Spinning threads make a run many times slower as soon as another process wants one of the cores.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = wanted or max(1, min(cores, 8))
+    threads = wanted or max(1, min(cores // find_rank().local_count, 8))
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))

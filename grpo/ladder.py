@@ -1,14 +1,21 @@
-"""The ladder of model sizes, 0.5B to 3.7B to 8B, and the config that follows from a decision."""
+"""The ladder of model sizes, 0.5B to 3.7B to 8B: its rungs, what they take, and whether the next run fits the device."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from callbacks.decision import Decision, Rung
+from callbacks.decision import Rung
+from rewards.errors import UserError
+
+if TYPE_CHECKING:
+    from grpo.config import RunConfig
+    from grpo.device import Device
 
 RUNGS = (
     Rung(
@@ -22,15 +29,17 @@ RUNGS = (
     Rung(name="8B", model="Qwen/Qwen3-8B", config="qwen3_8b.yaml"),
 )
 # The Base model stands on the rung of its size; there is nothing below it to fall back on.
-_BASE = Rung(name="0.5B", model="Polygl0t/Tucano2-qwen-0.5B-Base", config="v4_2_b.yaml", fix="v4_2_c.yaml")
+BASE_RUNG = Rung(name="0.5B", model="Polygl0t/Tucano2-qwen-0.5B-Base", config="v4_2_b.yaml", fix="v4_2_c.yaml")
 _CONFIGS = {
     "v4": RUNGS[0],
     "v4_1": RUNGS[0],
     "v4_2_a": RUNGS[1],
-    "v4_2_b": _BASE,
+    "v4_2_b": BASE_RUNG,
     "v4_2_c": RUNGS[0],
     "qwen3_8b": RUNGS[2],
 }
+_TIGHT = 0.9
+"""From this share of the device's memory on a run is called tight, as the plan does."""
 
 
 def find_rung(model: str | None = None, config_name: str | None = None) -> tuple[Rung, Rung | None]:
@@ -38,7 +47,7 @@ def find_rung(model: str | None = None, config_name: str | None = None) -> tuple
 
     A model that is on no rung stands alone: a decision about it names no next config.
     """
-    rung = next((item for item in (*RUNGS, _BASE) if item.model == model), None)
+    rung = next((item for item in (*RUNGS, BASE_RUNG) if item.model == model), None)
     if rung is None and model is None:
         rung = _CONFIGS.get(Path(config_name).stem if config_name else "", None if config_name else RUNGS[0])
     if rung is None:
@@ -48,83 +57,131 @@ def find_rung(model: str | None = None, config_name: str | None = None) -> tuple
     return rung, RUNGS[place] if place < len(RUNGS) else None
 
 
-def write_next_config(
-    decision: Decision, config_name: str | None, path: Path | str, *, config: Mapping[str, Any] | None = None
-) -> Path | None:
-    """Write the config of the next run and return its path; None, and no file, where the decision names none.
+@dataclass(frozen=True, slots=True)
+class RungCost:
+    """What a rung takes: `peak_bytes` is an estimate for prompts of the greatest length, None where the model's shape is
+    unknown; `adjustments` are the settings that differ from the rung below."""
 
-    It extends a shipped config and holds only what must differ, with the reason of each line. `config_name` is what the
-    present run was started from and `config` its resolved settings: rows of the user's own, and the rewards that score
-    them, go along to the next run. An earlier file at `path` is removed when there is nothing to write.
-    """
-    path = Path(path)
-    if decision.next_config is None:
-        path.unlink(missing_ok=True)
+    rung: Rung
+    adjustments: dict[str, Any]
+    peak_bytes: int | None
+
+    def fits(self, device: Device) -> bool | None:
+        """Whether it fits a CUDA device; None where that cannot be told."""
+        if self.peak_bytes is None or device.kind != "cuda" or device.memory_bytes is None:
+            return None
+        return self.peak_bytes <= device.memory_bytes
+
+
+def measure_rungs() -> list[RungCost]:
+    """All rungs from small to large, each with its adjustments and its memory on a CUDA device."""
+    from grpo.config import load_config
+    from grpo.next_config import flatten
+
+    costs: list[RungCost] = []
+    below: dict[tuple[str, ...], Any] = {}
+    for rung in RUNGS:
+        config = load_config(rung.config, profile=None)
+        leaves = flatten(config.model_dump(mode="json"))
+        changed = {
+            ".".join(key): value for key, value in leaves.items() if below and key != ("name",) and below[key] != value
+        }
+        costs.append(RungCost(rung, changed, estimate_peak(config)))
+        below = leaves
+    return costs
+
+
+def estimate_peak(config: RunConfig, prompt_tokens: int | None = None) -> int | None:
+    """Bytes a config takes on a CUDA device with prompts of so many tokens (by default of the greatest length allowed)."""
+    from grpo.memory import estimate_memory, find_shape
+
+    shape, _ = find_shape(config.model)
+    if shape is None:
         return None
-    config = config or {}
-    goes_on = decision.scenario == "undecided"
-    lines = [
-        f"# After {Path(config_name).name if config_name else 'this run'}: {decision.title}",
-        f"# {decision.reason}",
-        f"# {decision.action}",
-        f"# Start it: python -m grpo.run --config {path.name}",
-        f"extends: {_write(_extends_of(decision, config_name if goes_on else None))}  # {_reason_of(decision)}",
-    ]
-    steps = (config.get("grpo") or {}).get("max_steps")
-    if goes_on and isinstance(steps, int):
-        lines += [
-            "",
-            "grpo:",
-            f"  max_steps: {2 * steps}  # twice the {steps} of this run, whose curve was still rising",
+    room = max(1, config.model.max_sequence_length - config.grpo.max_completion_length)
+    return estimate_memory(
+        shape,
+        config.model,
+        config.grpo,
+        device_kind="cuda",
+        prompt_tokens=min(prompt_tokens or room, config.data.max_prompt_tokens or room),
+        completion_tokens=config.grpo.max_completion_length,
+    ).peak
+
+
+def check_next_run(path: Path, profile: str, *, device: Device | None = None, world_size: int | None = None) -> None:
+    """Raise `UserError` where the run of a next config cannot be started from this process, or does not fit the device.
+
+    A `plan.json` beside it tells how long the prompts really are.
+    """
+    import os
+
+    import orjson
+
+    from grpo.config import load_config
+    from grpo.device import find_device
+    from grpo.plan_screen import show_size
+
+    config = load_config(path, profile=profile)
+    if (world_size or int(os.environ.get("WORLD_SIZE") or 1)) > 1:
+        raise UserError(
+            f"--follow: this run has several processes, the next must be started by torchrun too: --config {path}"
+        )
+    if profile != "gpu":
+        return
+    device = device or find_device()
+    longest = None
+    with suppress(OSError, ValueError, KeyError, TypeError):  # without it the greatest length allowed is assumed
+        longest = orjson.loads((path.parent / "plan.json").read_bytes())["tokens"]["prompt_longest"]
+    peak = estimate_peak(config, longest)
+    if peak is not None and device.memory_bytes is not None and peak > device.memory_bytes:
+        raise UserError(
+            f"--follow: {config.model.name} of {path} takes about {show_size(peak)} and does not fit {device}; start it on a "
+            f"larger one: python -m grpo.run --config {path}, or lower grpo.micro_batch_size in it"
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `python -m grpo.ladder`; returns the exit code."""
+    import json
+
+    from grpo.device import find_device
+    from grpo.plan_screen import show_size
+
+    parser = argparse.ArgumentParser(
+        prog="python -m grpo.ladder",
+        description="The ladder of model sizes: each rung's model, recipe, memory with the longest prompts allowed, and what "
+        "it changes from the one below.",
+    )
+    parser.add_argument("--json", action="store_true", help="print the rungs as JSON")
+    options = parser.parse_args(arguments)
+    device, costs = find_device(), measure_rungs()
+    if options.json:
+        rows = [
+            {
+                "name": cost.rung.name,
+                "model": cost.rung.model,
+                "config": cost.rung.config,
+                "adjustments": cost.adjustments,
+                "peak_bytes": cost.peak_bytes,
+                "fits": cost.fits(device),
+            }
+            for cost in costs
         ]
-    if not goes_on:
-        lines += _carry_rows(config)
-    draft = path.with_name(path.name + ".draft")
-    draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    os.replace(draft, path)
-    return path
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return 0
+    for cost in costs:
+        fits = cost.fits(device)
+        size = "memory unknown" if cost.peak_bytes is None else f"up to {show_size(cost.peak_bytes)}"
+        place = ""
+        if fits is not None:
+            tight = cost.peak_bytes > _TIGHT * device.memory_bytes
+            place = f", {'does not fit' if not fits else 'fits tightly' if tight else 'fits'} {device}"
+        print(f"{cost.rung.name:5} {cost.rung.model}  ({cost.rung.config}; {size}{place})")
+        for key, value in cost.adjustments.items():
+            print(f"      {key}: {json.dumps(value, ensure_ascii=False)}")
+    return 0
 
 
-def _reason_of(decision: Decision) -> str:
-    if decision.task == "sql_qa":
-        return "the next rung: sql_qa is routed to the larger model"
-    reasons = {
-        "A": "the next rung, with the settings its size needs",
-        "B": "the Base model, taught the JSON by an SFT warm-up first"
-        if decision.next_config == _BASE.config
-        else "the next rung: the Base model is no way out",
-        "C": f"the same rung with a fix aimed at {decision.task}",
-    }
-    return reasons.get(decision.scenario, "the same recipe: the gain is real and not yet what was asked for")
-
-
-def _extends_of(decision: Decision, config_name: str | None) -> str:
-    """A shipped name as it is; a file as an absolute path, since the new config lies in another folder."""
-    if config_name is None:
-        return decision.next_config
-    source = Path(config_name)
-    return str(source.resolve()) if source.is_file() else config_name
-
-
-def _carry_rows(config: Mapping[str, Any]) -> list[str]:
-    """The lines that keep a user's own rows and rewards; the shop's are what every shipped config has."""
-    data = config.get("data") or {}
-    lines: list[str] = []
-    if data.get("source") == "files":
-        lines += ["", "data:  # the rows of this run", "  source: files"]
-        for key in ("train", "held_out"):
-            if data.get(key):
-                lines.append(f"  {key}: {_write(os.path.abspath(data[key]))}")
-        if functions := (config.get("rewards") or {}).get("functions"):
-            lines += ["", "rewards:", "  functions:  # the functions that score these rows"]
-            lines += [f"    - {_write(function)}" for function in functions]
-    elif olist := (data.get("shop") or {}).get("olist"):
-        lines += ["", "data:", "  shop:", f"    olist: {_write(os.path.abspath(olist))}  # the shop of this run"]
-    return lines
-
-
-def _write(value: Any) -> str:
-    """A value as YAML on one line; JSON is YAML, and plain words need no quotes."""
-    if isinstance(value, str) and value[:1].isalpha() and all(letter.isalnum() or letter in "._-/" for letter in value):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+if __name__ == "__main__":
+    sys.exit(main())

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Policy:
-    """What is trained, and how it is spoken to."""
+    """What is trained, and how it is spoken to; `fallback` is an engine's reason not to share prompts, None without."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    fallback: str | None = None
     prompts: PromptBuilder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -35,8 +36,9 @@ class Policy:
         ids.update([configured] if isinstance(configured, int) else configured or [])
         return sorted(i for i in ids if i is not None)
 
-    def save(self, directory: Path) -> None:
-        self.model.save_pretrained(directory)
+    def save(self, directory: Path, weights: dict[str, Any] | None = None) -> None:
+        """Write model and tokenizer; `weights` are given where the model holds only a part of them."""
+        self.model.save_pretrained(directory, state_dict=weights)
         self.tokenizer.save_pretrained(directory)
 
 
@@ -94,8 +96,16 @@ def _load_pretrained(section: ModelSection, device: str) -> tuple[Any, Any]:
         raise UserError(
             f"{where}: cannot be loaded ({reason}); check the name, the network, HF_TOKEN or HF_HOME"
         ) from None
+    finish_pretrained(model, tokenizer, section)
+    return model, tokenizer
+
+
+def finish_pretrained(model: Any, tokenizer: Any, section: ModelSection) -> None:
+    """Check what was loaded, and take the sampling settings of its authors out of it; `UserError` in one line."""
+    where = f"model.name: {section.name}"
     if tokenizer.chat_template is None:
         raise UserError(f"{where}: its tokenizer has no chat template; use a chat model or save one with the tokenizer")
+    keep_differentiable(model)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     # The sampling is section grpo's (or evaluation's) alone; what a model's authors recommend must not creep in.
@@ -112,7 +122,17 @@ def _load_pretrained(section: ModelSection, device: str) -> tuple[Any, Any]:
             f"model.max_sequence_length: {section.max_sequence_length} is beyond the context of {section.name}, "
             f"{model.config.max_position_embeddings}; lower it"
         )
-    return model, tokenizer
+
+
+def keep_differentiable(model: Any) -> None:
+    """Stop bitsandbytes from packing 4-bit layers for inference, as it does on processors with AVX-512 BF16.
+
+    It does so at the first forward in evaluation mode and never undoes it; the packed product has no gradient, so that
+    after one generation the adapters below would learn nothing, without an error.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _nf4(section: ModelSection, device: str) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grpo.engines import choose_engine
 from grpo.local_model import looks_local, model_folder, read_model_json
 from grpo.memory import KNOWN_SHAPES, Shape
 from rewards.types import Example
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from grpo.inputs import Inputs
 
 SHOWN = 3
-ENGINES_BUILT = ("transformers",)
 
 # What the shipped models' authors recommend for inference; a run replaces it and the plan says so.
 KNOWN_RECOMMENDATIONS: dict[str, dict[str, Any]] = {
@@ -84,19 +85,18 @@ def replaced_recommendations(config: RunConfig) -> dict[str, Any]:
 
 
 def _engine_refusals(config: RunConfig, world_size: int) -> list[str]:
-    engine, grpo = config.model.engine, config.grpo
-    if engine in ENGINES_BUILT:
-        return []
-    refusals = [f"model.engine: {engine} cannot run yet; allowed: {', '.join(ENGINES_BUILT)}"]
-    if engine == "unsloth" and not grpo.batch_problems(world_size):
-        per_device = grpo.trl_batch(world_size).per_device_train_batch_size
-        if per_device % grpo.num_generations:
-            raised = -(-per_device // grpo.num_generations) * grpo.num_generations
-            refusals.append(
-                f"grpo.micro_batch_size: unsloth would silently raise {per_device} completions a pass to {raised}, a "
-                f"multiple of num_generations {grpo.num_generations}, and train on another number of prompts a step than "
-                f"prompts_per_step {grpo.prompts_per_step}; write a multiple of {grpo.num_generations}"
-            )
+    refusals = choose_engine(config.model).problems(config, world_size)
+    sharded = [name for name in ("FSDP", "DEEPSPEED") if os.environ.get(f"ACCELERATE_USE_{name}", "").lower() == "true"]
+    if sharded and config.model.quantization != "none":
+        refusals.append(
+            f"model.quantization: {config.model.quantization} weights cannot be spread over processes (accelerate's "
+            f"{sharded[0]}); launch with configs/accelerate/ddp.yaml or torchrun, where each process has them all"
+        )
+    if config.sft_warmup.enabled and config.sft_warmup.batch_size % world_size:
+        refusals.append(
+            f"sft_warmup.batch_size: {config.sft_warmup.batch_size} rows a step cannot be shared equally between "
+            f"{world_size} processes; write a multiple of {world_size}, or start another number"
+        )
     return refusals
 
 

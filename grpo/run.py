@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from grpo.distributed import Silent, find_rank, join, leave, on_main, wait
+from grpo.engines import Engine, EngineFailed, choose_engine
 from rewards.errors import RecompensaError, RewardBudgetExceeded, UserError
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 75
+DONE, FAILED, BAD_INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 75
+# torchrun ends all processes as soon as it notices that one did.
+QUIET_SECONDS = 1.5
 
 EXAMPLES = """examples:
   python -m grpo.run --config v4_1.yaml                      the recipe; without a GPU the embedded rehearsal of it
   python -m grpo.run --config v4_1.yaml --dry-run            plan and preflight only, nothing is written
   python -m grpo.run --config my.yaml --set grpo.max_steps=100 --set seed=3
   python -m grpo.run --config v4_1.yaml --run-dir runs/mine  a folder of your choice
+  python -m grpo.run --config v4_1.yaml --follow             and start the run its decision names, one hop (--follow 3: three)
   python -m grpo.run --resume runs/mine                      go on where a run was interrupted
+  torchrun --nproc_per_node 8 -m grpo.run --config v4_1.yaml on eight devices: docs/scale_out.md
 
 exit codes: 0 done · 1 failed · 2 bad config, data or preflight · 3 stopped by a watch rule · 75 interrupted, resumable
 """
@@ -29,14 +37,24 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return run(options)
     except UserError as error:
-        print("\n".join(f"error: {line}" for line in error.problems), file=sys.stderr)
+        complain("\n".join(f"error: {line}" for line in error.problems))
         return BAD_INPUT
     except RecompensaError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(f"error: {error}")
         return FAILED
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        complain("stopped")
         return INTERRUPTED
+    finally:
+        leave()
+
+
+def complain(text: str) -> None:
+    """Say once on each machine what is wrong; other processes give the one that says it the time to."""
+    if find_rank().local:
+        time.sleep(QUIET_SECONDS)
+    else:
+        print(text, file=sys.stderr, flush=True)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -67,6 +85,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--run-dir", type=Path, metavar="DIR", help="where the run is written (default: runs/<config>-<date>-<time>)"
     )
     parser.add_argument("--dry-run", action="store_true", help="plan and preflight only; writes nothing")
+    parser.add_argument(
+        "--follow", type=read_hops, nargs="?", const=1, default=0, metavar="HOPS",
+        help="after the report, start the run that the decision names; HOPS runs in a row (default: 1)",
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="only warnings and the last line")
     options = parser.parse_args(arguments)
     if options.resume and (options.overrides or options.run_dir or options.profile != "auto"):
@@ -74,11 +96,24 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
+def read_hops(text: str) -> int:
+    """A number of runs to follow, 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of runs; write 1 or more")
+    return int(text)
+
+
 def run(options: argparse.Namespace) -> int:
     from callbacks.progress import Progress
 
     started = time.perf_counter()
-    progress = Progress(quiet=options.quiet)
+    rank = find_rank()
+    if options.follow and rank.count > 1:
+        raise UserError(
+            f"--follow: not with {rank.count} processes; start the next run with --config RUN/next_config.yaml"
+        )
+    # What another process would show is what the first one shows.
+    progress = Progress(quiet=options.quiet) if rank.is_main else Progress(quiet=True, stream=io.StringIO())
     config, profile, directory = resolve(options, progress)
     inputs, host, plan, audit = prepare(config, profile, progress)
     if options.dry_run:
@@ -89,18 +124,22 @@ def run(options: argparse.Namespace) -> int:
     from grpo.environment import prepare_threads
 
     threads = prepare_threads(config.threads)
-    require_training_stack()
+    engine = choose_engine(config.model)
+    require_training_stack(config, engine)
     if profile == "gpu":
-        require_cuda(find_device(), int(os.environ.get("WORLD_SIZE") or 1))
-    directory = directory or create_directory(options, config, profile, plan, audit)
+        require_cuda(find_device(), rank.count)
+    engine.prepare()
+    join("cuda" if profile == "gpu" else "cpu")
+    directory = on_main(lambda: directory or create_directory(options, config, profile, plan, audit))
+    directory = replace(directory, writes=rank.is_main)
     if directory.stage() == "decision":
         finish(directory, config, profile, progress, time.perf_counter() - started)
-        return DONE
+        return follow(options, directory, profile, progress)
     with host:
-        code = train(config, profile, inputs, host, directory, progress, threads, resuming=bool(options.resume))
-    if code == DONE:
-        finish(directory, config, profile, progress, time.perf_counter() - started)
-    return code
+        code = train(config, profile, inputs, host, directory, progress, threads, engine, resuming=bool(options.resume))
+    if code in (DONE, STOPPED):
+        finish(directory, config, profile, progress, time.perf_counter() - started, finished=code == DONE)
+    return follow(options, directory, profile, progress) if code == DONE else code
 
 
 # -- before anything is spent ------------------------------------------------------------------------------------------
@@ -143,15 +182,46 @@ def prepare(config: Any, profile: str, progress: Any) -> tuple[Any, Any, Any, di
     return inputs, host, plan, audit
 
 
-def require_training_stack() -> None:
+def require_training_stack(config: Any, engine: Engine) -> None:
     """One clear line where the base install is there but not what trains."""
-    from importlib.util import find_spec
-
-    missing = [name for name in ("torch", "transformers", "trl", "peft", "datasets") if find_spec(name) is None]
+    missing = [name for name in ("torch", "transformers", "trl", "peft", "datasets") if not is_installed(name)]
+    problems = []
     if missing:
-        raise UserError(
+        problems.append(
             f"training needs {', '.join(missing)}: pip install torch==2.13.0 && pip install 'recompensa[train]'"
         )
+    for name in engine.packages:
+        if not is_installed(name):
+            problems.append(
+                f"model.engine: {config.model.engine} needs {name}: pip install 'recompensa[gpu]', or use engine "
+                "transformers"
+            )
+    if not is_installed("bitsandbytes"):
+        where = {
+            "model.quantization": config.model.quantization == "nf4",
+            "grpo.optim": needs_bitsandbytes(config.grpo.optim),
+        }
+        problems += [
+            f"{key}: {'nf4' if key.startswith('model') else config.grpo.optim} needs bitsandbytes: pip install "
+            "'recompensa[quant]'"
+            for key, wanted in where.items()
+            if wanted
+        ]
+    if problems:
+        raise UserError(problems)
+
+
+def is_installed(name: str) -> bool:
+    """Whether that package can be imported; a mere folder of its name does not count."""
+    from importlib.util import find_spec
+
+    found = find_spec(name)
+    return found is not None and found.origin is not None
+
+
+def needs_bitsandbytes(optimiser: str) -> bool:
+    """Whether transformers takes the optimiser of that name from bitsandbytes."""
+    return optimiser.endswith(("_8bit", "_32bit")) or "bnb" in optimiser or optimiser.startswith("paged_")
 
 
 def create_directory(options: argparse.Namespace, config: Any, profile: str, plan: Any, audit: dict[str, Any]) -> Any:
@@ -178,7 +248,16 @@ def create_directory(options: argparse.Namespace, config: Any, profile: str, pla
 
 
 def train(
-    config: Any, profile: str, inputs: Any, host: Any, directory: Any, progress: Any, threads: int, *, resuming: bool
+    config: Any,
+    profile: str,
+    inputs: Any,
+    host: Any,
+    directory: Any,
+    progress: Any,
+    threads: int,
+    engine: Engine,
+    *,
+    resuming: bool,
 ) -> int:
     """Warm-up, GRPO and the evaluations, from wherever the run stands."""
     quieten_libraries()
@@ -187,7 +266,7 @@ def train(
     from callbacks.interrupt import Interruption
     from callbacks.tracking import Tracker
     from grpo import environment
-    from grpo.stages import Interrupted, Stages
+    from grpo.stages import Interrupted, Stages, Stopped
     from grpo.trainer import latest_checkpoint
 
     torch.set_num_threads(threads)
@@ -200,14 +279,16 @@ def train(
         resume_from = {"sft": ("before", 0), "grpo": ("train", reached) if reached else ("warmup", 0)}.get(
             stage, ("train", config.grpo.max_steps)
         )
+    # From here on files change that every process has to read first.
+    wait()
     with (
         Interruption() as interruption,
         Tracker(
             directory.path, config.tracking, run_name=directory.path.name, config=config.model_dump(mode="json"),
             resume_from=resume_from, notify=progress.say,
-        ) as tracker,
+        ) if directory.writes else Silent() as tracker,
     ):  # fmt: skip
-        stages = Stages(config, inputs, host, directory, tracker, progress, interruption, device)
+        stages = Stages(config, inputs, host, directory, tracker, progress, interruption, device, engine=engine)
         try:
             if stage == "sft":
                 stages.make_policy()
@@ -228,14 +309,23 @@ def train(
                 directory.reach(stage := "final", config.grpo.max_steps)
             stages.evaluate("final", config.grpo.max_steps)
             directory.reach("decision", config.grpo.max_steps)
-            directory.write_json(
-                "environment.json",
-                environment.describe(
-                    profile=profile, **environment.describe_device(), settings=stages.effective, rewards=host.report()
-                ),
-            )
+            directory.write_json("environment.json", describe_end(profile, stages, host))
         except Interrupted:
             progress.say(f"interrupted; go on with: python -m grpo.run --resume {directory.path}", always=True)
+            return INTERRUPTED
+        except Stopped as stop:
+            directory.reach("grpo", stop.event.step, stopped_by=stop.event.rule)
+            directory.write_json("environment.json", describe_end(profile, stages, host))
+            progress.say(
+                f"stopped by watch rule {stop.event.rule}; a checkpoint is kept, go on all the same with: "
+                f"python -m grpo.run --resume {directory.path}",
+                always=True,
+            )
+            return STOPPED
+        except EngineFailed as fault:
+            stages.save_checkpoint()
+            progress.say(f"error: {fault}", always=True)
+            progress.say(f"the run is kept; go on with: python -m grpo.run --resume {directory.path}", always=True)
             return INTERRUPTED
         except RewardBudgetExceeded as fault:
             stages.save_checkpoint()
@@ -248,22 +338,58 @@ def train(
     return DONE
 
 
-def finish(directory: Any, config: Any, profile: str, progress: Any, seconds: float) -> None:
-    """Decide, write the report, and say in one line where everything is."""
+def describe_end(profile: str, stages: Any, host: Any) -> dict[str, Any]:
+    """The environment with the settings that were in force and what the reward functions did."""
+    from grpo import environment
+
+    return environment.describe(
+        profile=profile, **environment.describe_device(), settings=stages.effective, rewards=host.report()
+    )
+
+
+def finish(directory: Any, config: Any, profile: str, progress: Any, seconds: float, *, finished: bool = True) -> None:
+    """Decide, write the report, and say in one line where everything is; a run that was stopped stays resumable."""
+    if not directory.writes:
+        return
     from callbacks.progress import format_seconds
     from grpo.decide import decide_run
     from grpo.report import write_report
 
     decision = decide_run(directory.path, config, rehearsal=profile == "embedded")
-    directory.write_json(
-        "status.json", {"stage": "done", "step": config.grpo.max_steps, "finished": True, "seconds": round(seconds, 1)}
-    )
+    if finished:
+        directory.write_json(
+            "status.json",
+            {"stage": "done", "step": config.grpo.max_steps, "finished": True, "seconds": round(seconds, 1)},
+        )
     write_report(directory.path)
     progress.say(f"decision: {decision.scenario}: {decision.action}", always=True)
     progress.say(
         f"everything is in {directory.path} ({format_seconds(seconds)}); read {directory.path / 'report.html'}",
         always=True,
     )
+
+
+def follow(options: argparse.Namespace, directory: Any, profile: str, progress: Any) -> int:
+    """Start the run that the decision names in place of this process, where one was asked for and it fits."""
+    if not options.follow:
+        return DONE
+    from grpo.ladder import check_next_run
+
+    path = directory.path / "next_config.yaml"
+    if not path.is_file():
+        progress.say("--follow: the decision names no next run", always=True)
+        return DONE
+    check_next_run(path, profile)
+    arguments = ["--config", str(path), "--profile", profile]
+    if options.follow > 1:
+        arguments += ["--follow", str(options.follow - 1)]
+    if options.quiet:
+        arguments.append("--quiet")
+    progress.say(f"--follow: python -m grpo.run {' '.join(arguments)}", always=True)
+    sys.stdout.flush()
+    # A process of its own gets back all memory of the device, and Ctrl-C reaches it as it would the first.
+    os.execv(sys.executable, [sys.executable, "-m", "grpo.run", *arguments])
+    return DONE
 
 
 def quieten_libraries() -> None:

@@ -17,9 +17,10 @@ STAGES = ("sft", "grpo", "final", "decision", "done")
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Paths of one run. Every file is written whole or not at all."""
+    """Paths of one run. Every file is written whole or not at all, and by the process that `writes` only."""
 
     path: Path
+    writes: bool = True
 
     @classmethod
     def create(cls, path: Path) -> RunDirectory:
@@ -64,6 +65,8 @@ class RunDirectory:
         return self.path / "completions"
 
     def write_json(self, name: str, value: Any) -> None:
+        if not self.writes:
+            return
         target = self.path / name
         partial = target.with_name(target.name + ".partial")
         partial.write_bytes(

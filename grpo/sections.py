@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Literal
 
@@ -78,6 +78,54 @@ class EmbeddedSection(BaseModel):
         return self
 
 
+class VllmSection(BaseModel):
+    """vLLM as the engine that generates. The keys are TRL's, without their `vllm_`."""
+
+    model_config = SECTION
+
+    mode: Literal["colocate", "server"] = Field(
+        "colocate",
+        description="colocate: inside the training processes, on their devices; server: a process elsewhere.",
+    )
+    gpu_memory_utilization: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of a device's memory that vLLM takes; null is 0.3 colocated, 0.9 in a server.",
+    )
+    tensor_parallel_size: int = Field(1, ge=1, description="Devices that one copy of the policy is spread over.")
+    enable_sleep_mode: bool = Field(
+        False, description="Colocated: give the memory back during the optimiser step; waking up costs time."
+    )
+    importance_sampling_correction: bool = Field(
+        True, description="Weigh the loss by how far vLLM's probabilities are from the policy's own."
+    )
+    importance_sampling_mode: Literal["sequence_mask", "sequence_truncate", "token_mask", "token_truncate"] = Field(
+        "sequence_mask", description="Weigh whole completions or tokens; ratios beyond the limit are left out or cut."
+    )
+    importance_sampling_clip_max: float = Field(3.0, gt=0, description="The limit of that ratio.")
+    server_base_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="A server that runs already; null: the run starts and stops one itself.",
+    )
+    server_devices: str | None = Field(
+        None, min_length=1, description="Devices of the server that the run starts, as CUDA_VISIBLE_DEVICES lists them."
+    )
+    server_port: int = Field(8000, ge=1, le=65535, description="Port of the server that the run starts.")
+    server_timeout: float = Field(600.0, gt=0, description="Most seconds until the server answers.")
+    group_port: int = Field(51216, ge=1, le=65535, description="Port over which the weights go to the server.")
+
+    @model_validator(mode="after")
+    def _server_is_meant(self) -> VllmSection:
+        for key in ("server_base_url", "server_devices"):
+            if self.mode == "colocate" and getattr(self, key) is not None:
+                raise ValueError(f"{key} is set, but mode is colocate; write mode: server, or {key}: null")
+        if self.mode == "server" and self.enable_sleep_mode:
+            raise ValueError("enable_sleep_mode is for mode colocate; set it to false")
+        return self
+
+
 class ModelSection(BaseModel):
     """The policy: which model, how it is loaded, what of it is trained, which engine runs it."""
 
@@ -103,6 +151,7 @@ class ModelSection(BaseModel):
         "on a CUDA device, and nowhere else, where it only costs.",
     )
     engine: Literal["transformers", "vllm", "unsloth"] = Field("transformers", description="What generates and trains.")
+    vllm: VllmSection = Field(default_factory=VllmSection, description="Settings of engine vllm; no other reads them.")
     generation_config: Literal["refuse", "replace"] = Field(
         "refuse",
         description="What to do when the model's own generation_config.json names another sampling than section "
@@ -181,6 +230,13 @@ class GrpoSection(BaseModel):
     optim: str = Field("adamw_torch", min_length=1, description="Optimiser, by transformers' name.")
     adam_beta2: float = Field(0.999, gt=0, lt=1, description="Decay of Adam's second moment.")
     mask_truncated_completions: bool = Field(False, description="Leave truncated completions out of the loss.")
+    dynamic_sampling: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="Most extra rounds of generation a step: in each, prompts whose completions all got one reward give "
+        "way to fresh ones; 0 is off.",
+    )
     micro_batch_size: int | None = Field(
         None,
         ge=1,
@@ -243,6 +299,15 @@ class GrpoSection(BaseModel):
         share = self.completions_per_step // world_size
         per_device = self.micro_batch_size or share
         return TrlBatch(per_device, share // per_device, self.completions_per_step)
+
+    def trl_settings(self, world_size: int = 1) -> dict[str, str | int | float | bool | None]:
+        """What this section asks of TRL, by TRL's names: to be held against the settings in force."""
+        return {
+            **self.model_dump(exclude={"warmup_ratio"}),
+            **asdict(self.trl_batch(world_size)),
+            "warmup_steps": self.lr_warmup_steps,
+            "scale_rewards": self.trl_scale_rewards,
+        }
 
 
 def ratio_to_steps(ratio: float, steps: int) -> int:

@@ -40,8 +40,8 @@ def grouped_logps(
 
     prompts, completions = real_tokens(prompt_ids, prompt_mask, "left"), real_lengths(completion_mask)
     if not any(completions):
-        # A distributed step waits for every process's gradients, so that even an empty batch needs a forward.
-        completions[0] = 1
+        # A step waits for every process's gradients, and its optimiser for zeros: one token goes through the model.
+        completions[0], prompts[0] = 1, prompts[0][-1:]
     groups = [[i for i in rows if completions[i]] for rows in find_groups(prompts)]
     groups = [rows for rows in groups if rows]
     size = micro_groups or len(groups)

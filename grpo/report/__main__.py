@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from grpo.report.page import write_report
+from grpo.report.run_files import read_run
 from rewards.errors import UserError
 
 
@@ -16,14 +18,37 @@ def main(arguments: list[str] | None = None) -> int:
         description="Write report.html and report.md into the folder of a run, from what the folder holds.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run, such as runs/mine")
+    parser.add_argument(
+        "--send",
+        action="store_true",
+        help="add both files to the run that the trackers of its config have, as an artifact",
+    )
     options = parser.parse_args(arguments)
     try:
-        for path in write_report(options.run):
+        paths = write_report(options.run)
+        for path in paths:
             print(path)
+        if options.send:
+            send_report(options.run, paths)
     except UserError as error:
         print("\n".join(f"error: {line}" for line in error.problems), file=sys.stderr)
         return 2
     return 0
+
+
+def send_report(folder: Path, paths: Sequence[Path]) -> None:
+    """Add the files to the tracked run that belongs to the folder; UserError where its config tracks nothing."""
+    from callbacks.config import TrackingSection
+    from callbacks.tracking import publish_files
+    from callbacks.tracking_backends import choose_wandb_mode
+
+    try:
+        section = TrackingSection.model_validate(read_run(folder).config.get("tracking") or {})
+    except ValueError:
+        raise UserError(f"{folder / 'config.json'}: tracking: not readable; nothing was sent") from None
+    if choose_wandb_mode(section.wandb) == "off" and not section.mlflow:
+        raise UserError("--send: this run is tracked nowhere; set tracking.wandb or tracking.mlflow before a run")
+    publish_files(folder, section, paths, run_name=folder.resolve().name, notify=print)
 
 
 if __name__ == "__main__":

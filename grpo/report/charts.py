@@ -1,174 +1,129 @@
-"""The curves of the report as SVG that lives inside the page and takes its colours from the page's scheme."""
+"""The curves of the report: SVG that stretches to any width in the page's own colours, with labels that stay readable."""
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from html import escape
+from itertools import pairwise
+from math import ceil, floor, isfinite, log10
 
-# matplotlib draws in these; the page's variables take their place, so that one drawing serves light and dark.
-_INK, _MUTED, _GRID, _SERIES, _MARK, _BEST, _TRAINED = (f"#0{n}0{n}0{n}" for n in range(1, 8))
-_VARIABLES = {
-    _INK: "var(--ink)",
-    _MUTED: "var(--muted)",
-    _GRID: "var(--line)",
-    _SERIES: "var(--series)",
-    _MARK: "var(--mark)",
-    _BEST: "var(--good)",
-    _TRAINED: "var(--faint)",
-}
+# More points than this cannot be told apart in a drawing; longer lines are averaged down to it.
+_MOST_POINTS = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One evaluation in a curve; the interval may be unknown."""
+    """One evaluation in a curve; the interval and n may be unknown."""
 
     step: int
     mean: float
     low: float | None = None
     high: float | None = None
+    n: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """What one chart shows: `marks` are horizontal lines with their names, `best_step` the best checkpoint's place."""
+    """What one chart shows: `marks` are horizontal lines with their names, `best_step` the best checkpoint's place.
+
+    `before` is a mean from before any training; `values` are (step, value) pairs of a metric of training; `events` the
+    steps at which a watch rule was broken.
+    """
 
     name: str
-    points: Sequence[Point]
+    points: Sequence[Point] = ()
     marks: Sequence[tuple[str, float]] = ()
     best_step: int | None = None
     before: float | None = None
-    fixed_range: tuple[float, float] | None = None
-    line_only: Sequence[tuple[int, float]] = field(default_factory=tuple)
+    values: Sequence[tuple[int, float]] = field(default_factory=tuple)
+    events: Sequence[int] = ()
+
+    @property
+    def last(self) -> float | None:
+        """The value at the right end; the smoothed one of a metric of training."""
+        if self.points:
+            return self.points[-1].mean
+        return smooth([value for _, value in self.values])[-1] if self.values else None
 
 
-def draw_curves(curves: Sequence[Curve], *, wide_first: bool = True) -> list[str]:
-    """One SVG per curve, in order; the first one wider when `wide_first`. Axis 0..1 unless a curve says otherwise."""
-    # The object interface draws without pyplot's global state and without a display.
-    from matplotlib import rc_context
+class Frame:
+    """Maps steps and values to the 100 by 100 units of a drawing, y downwards."""
 
-    settings = {
-        "svg.fonttype": "none",  # text stays text: searchable, and in the page's own font
-        "text.parse_math": False,  # names are users' and may hold a dollar sign
-        "font.family": "sans-serif",
-        "font.size": 8.5,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    drawings = []
-    for number, curve in enumerate(curves):
-        with rc_context({**settings, "svg.hashsalt": f"{number}-{curve.name}"}):
-            size = (4.7, 3.3) if wide_first and number == 0 else (2.8, 1.8)
-            drawings.append(_draw(curve, size, f"chart{number}"))
-    return drawings
+    def __init__(self, steps: Sequence[float], values: Sequence[float]):
+        self.first, self.last = min(steps, default=0), max(steps, default=1)
+        if self.last == self.first:
+            self.last = self.first + 1
+        low, high = min(values, default=0.0), max(values, default=1.0)
+        space = 0.1 * (high - low) or max(0.02, abs(high) * 0.2)
+        # A curve of rewards or shares is not shown below nothing.
+        low, high = (max(0.0, low - space) if low >= 0 else low - space), high + space
+        self.ticks = find_ticks(low, high)
+        self.low, self.high = low, high
 
+    def x(self, step: float) -> float:
+        return round(1.5 + 97 * (step - self.first) / (self.last - self.first), 2)
 
-def draw_lines(curves: Sequence[Curve]) -> list[str]:
-    """Small charts of training metrics, one a curve, from `line_only`."""
-    from matplotlib import rc_context
-
-    drawings = []
-    for number, curve in enumerate(curves):
-        with rc_context(
-            {
-                "svg.fonttype": "none",
-                "text.parse_math": False,
-                "font.size": 8.0,
-                "axes.spines.top": False,
-                "axes.spines.right": False,
-                "svg.hashsalt": f"line-{number}",
-            }
-        ):
-            drawings.append(_draw(curve, (3.0, 1.5), f"line{number}"))
-    return drawings
+    def y(self, value: float) -> float:
+        value = min(max(value, self.low), self.high)
+        return round(100 * (1 - (value - self.low) / (self.high - self.low)), 2)
 
 
-def _draw(curve: Curve, size: tuple[float, float], prefix: str) -> str:
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.add_subplot()
-    steps = [point.step for point in curve.points]
-    if curve.line_only:
-        xs, ys = zip(*curve.line_only, strict=True)
-        axes.plot(xs, ys, color=_TRAINED, linewidth=0.8)
-        smooth = _smooth(ys)
-        axes.plot(xs, smooth, color=_SERIES, linewidth=1.5)
-        steps += list(xs)
-    _draw_points(axes, curve)
-    last = max(steps, default=1)
-    first = min(steps, default=0)
-    span = max(1, last - first)
-    for name, value in curve.marks:
-        axes.axhline(value, color=_MARK, linewidth=0.9, linestyle=(0, (4, 3)))
-        # The name stands at the end where the curve is farther away.
-        at_left = bool(curve.points) and abs(curve.points[0].mean - value) > abs(curve.points[-1].mean - value)
-        place, side = (first, "left") if at_left else (last + 0.02 * span, "right")
-        axes.annotate(name, (place, value), color=_MARK, va="bottom", ha=side, fontsize=7.5, annotation_clip=False)
-    axes.set_xlim(first - 0.03 * span, last + 0.04 * span)
-    _set_range(axes, curve)
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.grid(axis="y", color=_GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=_MUTED, length=0, pad=4)
-    axes.spines["left"].set_visible(False)
-    axes.spines["bottom"].set_color(_GRID)
-    axes.set_xlabel("GRPO step", color=_MUTED, fontsize=7.5, loc="right")
-    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        label.set_color(_MUTED)
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return _embed(buffer.getvalue(), prefix, curve.name)
+def draw(curve: Curve) -> str:
+    """The chart of a curve as HTML; every text of it is escaped."""
+    frame = Frame(
+        [*(point.step for point in curve.points), *(step for step, _ in curve.values)],
+        [
+            *(value for point in curve.points for value in (point.mean, point.low, point.high) if value is not None),
+            *(value for _, value in curve.values),
+            *(value for _, value in curve.marks),
+        ],
+    )
+    shapes = [f'<path class="grid" d="M0 {frame.y(tick)}H100"/>' for tick in frame.ticks]
+    shapes += [f'<path class="event" d="M{frame.x(step)} 0V100"/>' for step in sorted(set(curve.events))]
+    shapes += _draw_values(curve, frame)
+    shapes += [f'<path class="mark" d="M0 {frame.y(value)}H100"/>' for _, value in curve.marks]
+    shapes += _draw_points(curve, frame)
+    labels = "".join(_label_mark(curve, frame, name, value) for name, value in curve.marks)
+    y_ticks = "".join(f'<span style="top:{frame.y(tick)}%">{_say(tick, frame.ticks)}</span>' for tick in frame.ticks)
+    x_ticks = "".join(
+        f'<span style="left:{frame.x(tick)}%">{tick:g}</span>'
+        for tick in find_ticks(frame.first, frame.last, whole=True)
+    )
+    return (
+        f'<div class="plot" role="img" aria-label="{escape(_describe(curve))}"><div class="y">{y_ticks}</div>'
+        f'<div class="area"><svg viewBox="0 0 100 100" preserveAspectRatio="none">{"".join(shapes)}</svg>{labels}</div>'
+        f'<div class="x">{x_ticks}</div></div>'
+    )
 
 
-def _draw_points(axes, curve: Curve) -> None:
-    points = curve.points
-    if not points:
-        return
-    xs, means = [point.step for point in points], [point.mean for point in points]
-    if all(point.low is not None and point.high is not None for point in points):
-        lows, highs = [point.low for point in points], [point.high for point in points]
-        axes.fill_between(xs, lows, highs, color=_SERIES, alpha=0.16, linewidth=0)
-        axes.vlines(xs, lows, highs, color=_SERIES, alpha=0.45, linewidth=0.8)
-    if len(points) > 1:
-        axes.plot(xs, means, color=_SERIES, linewidth=1.8, solid_capstyle="round")
-    axes.plot(xs, means, color=_SERIES, marker="o", markersize=3.2, linestyle="none")
-    if curve.before is not None:
-        axes.plot(
-            [xs[0]], [curve.before], marker="o", markersize=4, color=_MUTED, markerfacecolor="none", clip_on=False
-        )
-    best = next((point for point in points if point.step == curve.best_step), None)
-    if best is not None:
-        axes.axvline(best.step, color=_BEST, linewidth=0.8, alpha=0.6)
-        axes.plot(
-            [best.step],
-            [best.mean],
-            marker="o",
-            markersize=7.5,
-            color=_BEST,
-            markerfacecolor="none",
-            markeredgewidth=1.6,
-        )
+def draw_sparkline(values: Sequence[tuple[int, float]]) -> str:
+    """A small smoothed line of a metric on a scale of its own, without axes; nothing for fewer than two values."""
+    if len(values) < 2:
+        return ""
+    even = thin(list(zip((step for step, _ in values), smooth([value for _, value in values]), strict=True)), 120)
+    frame = Frame([step for step, _ in even], [value for _, value in even])
+    name = f"on training rows from {even[0][1]:.3f} to {even[-1][1]:.3f}"
+    return (
+        f'<svg class="spark" viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label="{name}">'
+        f'<path class="grid" d="M0 100H100"/><path class="line" d="{_path(even, frame)}"/><title>{name}</title></svg>'
+    )
 
 
-def _set_range(axes, curve: Curve) -> None:
-    if curve.fixed_range is not None:
-        axes.set_ylim(*curve.fixed_range)
-        return
-    values = [value for _, value in curve.marks] + [value for _, value in curve.line_only]
-    for point in curve.points:
-        values += [value for value in (point.mean, point.low, point.high) if value is not None]
-    if curve.before is not None:
-        values.append(curve.before)
-    low, high = min(values, default=0.0), max(values, default=1.0)
-    space = max(0.02, 0.12 * (high - low)) if high > low else max(0.02, abs(high) * 0.1)
-    axes.set_ylim(low - space if low - space > 0 or low < 0 else -0.02 * max(high, 0.1), high + space)
+def find_ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
+    """Three to six round numbers within low..high."""
+    if not (isfinite(low) and isfinite(high)) or high <= low:
+        return []
+    raw = (high - low) / 4
+    power = 10.0 ** floor(log10(raw))
+    size = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
+    if whole:
+        size = max(1, round(size))
+    first = ceil(low / size - 1e-9)
+    return [round(number * size, 10) for number in range(first, floor(high / size + 1e-9) + 1)]
 
 
-def _smooth(values: Sequence[float]) -> list[float]:
+def smooth(values: Sequence[float]) -> list[float]:
     """A running mean over about a twentieth of the run, so that the eye finds the trend."""
     width = max(1, len(values) // 20)
     sums, total = [], 0.0
@@ -180,14 +135,123 @@ def _smooth(values: Sequence[float]) -> list[float]:
     return sums
 
 
-def _embed(svg: str, prefix: str, name: str) -> str:
-    """The drawing as an element of the page: no XML head, ids of its own, colours by variable, size by the page."""
-    svg = svg[svg.index("<svg") :]
-    # The marker and clip ids of several drawings would meet in one page.
-    svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
-    for drawn, variable in _VARIABLES.items():
-        svg = svg.replace(drawn, variable)
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' (width|height)="[^"]*pt"', "", svg, count=2)
-    label = name.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+def thin(pairs: Sequence[tuple[float, float]], most: int = _MOST_POINTS) -> list[tuple[float, float]]:
+    """At most `most` pairs, each the mean of neighbours, the last one kept."""
+    if len(pairs) <= most:
+        return list(pairs)
+    cuts = [len(pairs) * part // (most - 1) for part in range(most)]
+    groups = [pairs[start:end] for start, end in pairwise(cuts)]
+    means = [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
+    return [*means, pairs[-1]]
+
+
+def _draw_values(curve: Curve, frame: Frame) -> list[str]:
+    if not curve.values:
+        return []
+    raw = thin(curve.values)
+    even = thin(
+        list(zip((step for step, _ in curve.values), smooth([value for _, value in curve.values]), strict=True))
+    )
+    return [f'<path class="raw" d="{_path(raw, frame)}"/>', f'<path class="line" d="{_path(even, frame)}"/>']
+
+
+def _draw_points(curve: Curve, frame: Frame) -> list[str]:
+    points = curve.points
+    shapes = []
+    if points and all(point.low is not None and point.high is not None for point in points):
+        there = [f"{frame.x(point.step)} {frame.y(point.high)}" for point in points]
+        back = [f"{frame.x(point.step)} {frame.y(point.low)}" for point in reversed(points)]
+        shapes.append(f'<path class="band" d="M{"L".join(there + back)}Z"/>')
+        shapes += [f'<path class="range" d="M{frame.x(p.step)} {frame.y(p.low)}V{frame.y(p.high)}"/>' for p in points]
+    if len(points) > 1:
+        shapes.append(f'<path class="line" d="{_path([(p.step, p.mean) for p in points], frame)}"/>')
+    # What was reached before any training is in the table; here it would flatten the curve that is looked at.
+    if curve.before is not None and frame.low <= curve.before <= frame.high:
+        shapes.append(_dot("hollow", frame.first, curve.before, frame, f"before any training: {curve.before:.3f}"))
+    for point in points:
+        if point.step == curve.best_step:
+            shapes.append(_dot("best", point.step, point.mean, frame))
+        interval = "" if point.low is None or point.high is None else f" ({point.low:.3f} to {point.high:.3f})"
+        counted = "" if point.n is None else f", n {point.n}"
+        best = ", best checkpoint" if point.step == curve.best_step else ""
+        shapes.append(
+            _dot("dot", point.step, point.mean, frame, f"step {point.step}: {point.mean:.3f}{interval}{counted}{best}")
+        )
+    return shapes
+
+
+def _dot(kind: str, step: float, value: float, frame: Frame, title: str = "") -> str:
+    # A stroke of no length with round ends stays a circle however the drawing is stretched.
+    place = f"M{frame.x(step)} {frame.y(value)}h.01"
+    inner = f'<path class="core" d="{place}"/>' if kind == "hollow" else ""
+    hit = f'<path class="hit" d="{place}"><title>{escape(title)}</title></path>' if title else ""
+    return f'<path class="{kind}" d="{place}"/>{inner}{hit}'
+
+
+def _path(pairs: Sequence[tuple[float, float]], frame: Frame) -> str:
+    return "M" + "L".join(f"{frame.x(step)} {frame.y(value)}" for step, value in pairs)
+
+
+def _label_mark(curve: Curve, frame: Frame, name: str, value: float) -> str:
+    """The name of a line, at the end where the curve is farther away, and on the side of it where there is room."""
+    ends = [(p.mean) for p in (curve.points[:1] + curve.points[-1:])] if curve.points else []
+    ends = ends or [curve.values[0][1], curve.values[-1][1]] if curve.values else ends
+    side = "left" if len(ends) == 2 and abs(ends[0] - value) > abs(ends[1] - value) else "right"
+    place = frame.y(value)
+    below = " below" if place < 14 else ""
+    return f'<span class="name {side}{below}" style="top:{place}%">{escape(name)}</span>'
+
+
+def _say(tick: float, ticks: Sequence[float]) -> str:
+    size = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
+    digits = max(0, -floor(log10(size) + 1e-9)) if size < 1 else 0
+    if size < 1 and round(size, digits) != round(size, 10):
+        digits += 1
+    if 0 < size < 0.001:
+        return f"{tick:.3g}"
+    if abs(tick) >= 10_000:
+        return f"{tick / 1000:g}k"
+    return f"{tick:.{min(digits, 4)}f}"
+
+
+def _describe(curve: Curve) -> str:
+    if curve.points:
+        first, last = curve.points[0], curve.points[-1]
+        said = f"{first.mean:.3f} at step {first.step}, {last.mean:.3f} at step {last.step}"
+    elif curve.values:
+        said = f"{curve.values[0][1]:.3g} at step {curve.values[0][0]}, {curve.last:.3g} at step {curve.values[-1][0]}"
+    else:
+        said = "no values"
+    marks = "".join(f"; {name}" for name, _ in curve.marks)
+    return f"{curve.name}: {said}{marks}"
+
+
+def draw_spread(marks: Sequence[tuple[str, str, Point]], most: float, threshold: float | None = None) -> str:
+    """Means with their intervals on one line from 0 to `most`; a mark is its kind (a CSS class), what it is, and the point."""
+    scale = 100.0 / (most or 1.0)
+
+    def x(value: float) -> float:
+        return round(min(max(value * scale, 0.0), 100.0), 2)
+
+    shapes = ['<path class="grid" d="M0 50H100"/>']
+    if threshold is not None:
+        shapes.append(f'<path class="mark" d="M{x(threshold)} 0V100"/>')
+    height = 100 / (len(marks) + 1)
+    for number, (kind, what, point) in enumerate(marks, 1):
+        y = round(number * height, 1)
+        interval = ""
+        if point.low is not None and point.high is not None:
+            shapes.append(f'<path class="reach {kind}" d="M{x(point.low)} {y}H{x(point.high)}"/>')
+            interval = f" ({point.low:.3f} to {point.high:.3f})"
+        title = f"{what}: {point.mean:.3f}{interval}"
+        place = f"M{x(point.mean)} {y}h.01"
+        core = f'<path class="core" d="{place}"/>' if kind == "before" else ""
+        shapes.append(
+            f'<path class="dot {kind}" d="{place}"/>{core}'
+            f'<path class="hit" d="{place}"><title>{escape(title)}</title></path>'
+        )
+    said = "; ".join(f"{what} {point.mean:.3f}" for _, what, point in marks)
+    return (
+        f'<svg class="spread" viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label="{escape(said)}">'
+        f"{''.join(shapes)}</svg>"
+    )

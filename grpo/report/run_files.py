@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import orjson
 
 from callbacks.best import BestCheckpoint
 from callbacks.history import Evaluation, read_evaluations
+from callbacks.tracking_secrets import redact, redact_text
 from rewards.errors import UserError
 
 Record = Mapping[str, Any]
@@ -18,7 +21,12 @@ Record = Mapping[str, Any]
 
 @dataclass
 class RunFiles:
-    """The pieces of a run; `notes` says in a line each what was not there or could not be read."""
+    """The pieces of a run; `notes` says in a line each what was not there or could not be read.
+
+    `records` holds the stored completions of `before`, `warmup` and `final`, and of the last stored step of training
+    under `train`. `ended` names where those of `final` come from: the last evaluation on the way, in a run that has not
+    finished.
+    """
 
     folder: Path
     config: dict[str, Any] = field(default_factory=dict)
@@ -33,8 +41,11 @@ class RunFiles:
     sft_baseline: dict[str, Any] = field(default_factory=dict)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    watched: bool = False
     evaluations: list[Evaluation] = field(default_factory=list)
     records: dict[str, list[Record]] = field(default_factory=dict)
+    ended: str = "final"
     best: BestCheckpoint = field(default_factory=BestCheckpoint)
     stored_completions: int = 0
     has_next_config: bool = False
@@ -43,6 +54,11 @@ class RunFiles:
     def find_evaluation(self, stage: str) -> Evaluation | None:
         """The evaluation of `before`, `warmup` or `final`; None when it was not made."""
         return next((item for item in self.evaluations if item.stage == stage), None)
+
+    @property
+    def last_step(self) -> int:
+        """The last step of GRPO that left a number; 0 before the first."""
+        return max((row["step"] for row in self.metrics if row["stage"] in ("train", "final")), default=0)
 
 
 def read_run(folder: Path | str) -> RunFiles:
@@ -53,42 +69,87 @@ def read_run(folder: Path | str) -> RunFiles:
     if not any((folder / name).exists() for name in ("config.json", "metrics.jsonl", "plan.json")):
         raise UserError(f"{folder}: no run there (neither config.json nor metrics.jsonl); give the folder of a run")
     run = RunFiles(folder)
-    saved = _read_object(run, "config.json", "the settings are not shown")
+    # Whatever wrote these files: a key that stands in one of them must not stand in a page that is passed on.
+    saved = redact(_read_object(run, "config.json", "the settings are not shown"))
     # A bare config is read too: config.json of a run holds it beside where it came from.
     run.config = saved["config"] if isinstance(saved.get("config"), dict) else saved
-    run.profile, run.source = saved.get("profile"), saved.get("source")
-    run.overrides = [str(item) for item in saved.get("overrides") or []]
-    run.environment = _read_object(run, "environment.json", "versions and device are not known")
+    run.profile, run.source = (saved[key] if isinstance(saved.get(key), str) else None for key in ("profile", "source"))
+    run.overrides = [redact_text(str(item)) for item in as_list(saved.get("overrides"))]
+    run.environment = redact(_read_object(run, "environment.json", "versions and device are not known"))
     run.plan = _read_object(run, "plan.json", "there is no plan to compare with")
     run.audit = _read_object(run, "audit.json", "there is no audit to show")
     run.decision = _read_object(run, "decision.json", "no decision was made")
     run.status = _read_object(run, "status.json", "whether the run finished is not known")
     run.sft_baseline = _read_object(run, "sft_baseline.json")
-    run.metrics = _read_rows(run, "metrics.jsonl", "there are no numbers")
-    run.timings = _read_rows(run, "timings.jsonl", "times are not known")
-    run.evaluations = read_evaluations(row for row in run.metrics if isinstance(row.get("step"), int))
-    run.best.task_floor_margin = float((run.config.get("evaluation") or {}).get("task_floor_margin") or 0.0)
-    run.best.replay(row for row in run.metrics if isinstance(row.get("step"), int))
-    for name in ("before", "warmup", "final"):
-        missing = "" if name == "before" else "its completions are not shown"
-        run.records[name] = _read_rows(run, f"eval/{name}.jsonl", missing)
+    run.metrics = [clean_row(row) for row in _read_rows(run, "metrics.jsonl", "there are no numbers")]
+    run.timings = [clean_row(row) for row in _read_rows(run, "timings.jsonl", "times are not known")]
+    run.watched = (folder / "watch.jsonl").is_file()
+    run.events = [row for row in _read_rows(run, "watch.jsonl") if isinstance(row.get("rule"), str)]
+    run.evaluations = read_evaluations(run.metrics)
+    margin = as_mapping(run.config.get("evaluation")).get("task_floor_margin")
+    run.best.task_floor_margin = margin if is_number(margin) else 0.0
+    run.best.replay(run.metrics)
+    _read_records(run)
     run.stored_completions = _count_stored(folder)
     run.has_next_config = (folder / "next_config.yaml").is_file()
     if not run.evaluations:
         run.notes.append("metrics.jsonl has no evaluation: there is no learning curve")
-    if run.status and not run.status.get("finished"):
-        run.notes.append("the run has not finished: everything here is as far as it came")
     return run
+
+
+def clean_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of numbers: `stage` a string and `step` a whole number, all else finite numbers; what is neither is left out."""
+    step = row.get("step")
+    return {
+        # A mean that is null is no number, but says that its n, std and interval are not tasks of their own.
+        **{
+            str(key): value for key, value in row.items() if is_number(value) or (value is None and "eval/" in str(key))
+        },
+        "stage": row["stage"] if isinstance(row.get("stage"), str) else "train",
+        "step": int(step) if is_number(step) else 0,
+    }
+
+
+def is_number(value: Any) -> bool:
+    """Whether this is a finite number that arithmetic may be done with."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300 and isfinite(value)
+
+
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """The value where it is an object, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """The value where it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def _read_records(run: RunFiles) -> None:
+    """Stored completions of the evaluations before, after the warm-up and at the end, and of the last training step."""
+    for name in ("before", "warmup", "final"):
+        missing = "its completions are not shown" if name == "warmup" else ""
+        run.records[name] = _read_rows(run, f"eval/{name}.jsonl", missing)
+    if not run.records["final"]:
+        on_the_way = sorted(run.folder.glob("eval/step-*.jsonl"))
+        if on_the_way:
+            run.ended = on_the_way[-1].stem
+            run.records["final"] = _read_rows(run, f"eval/{run.ended}.jsonl")
+            run.notes.append(f"eval/final.jsonl is missing: the completions at the end are those of {run.ended}")
+        else:
+            run.notes.append("eval/final.jsonl is missing: its completions are not shown")
+    trained = sorted(run.folder.glob("completions/step-*.jsonl"))
+    run.records["train"] = _read_rows(run, f"completions/{trained[-1].name}") if trained else []
 
 
 def _read_object(run: RunFiles, name: str, missing: str = "") -> dict[str, Any]:
     try:
-        value = orjson.loads((run.folder / name).read_bytes())
+        value = _parse((run.folder / name).read_bytes())
     except OSError:
         if missing:
             run.notes.append(f"{name} is missing: {missing}")
         return {}
-    except ValueError:
+    except (ValueError, RecursionError):
         run.notes.append(f"{name} is not JSON and was left out")
         return {}
     if not isinstance(value, dict):
@@ -99,16 +160,17 @@ def _read_object(run: RunFiles, name: str, missing: str = "") -> dict[str, Any]:
 
 def _read_rows(run: RunFiles, name: str, missing: str = "") -> list[dict[str, Any]]:
     try:
-        lines = (run.folder / name).read_bytes().splitlines()
+        lines = (run.folder / name).read_bytes().split(b"\n")
     except OSError:
         if missing:
             run.notes.append(f"{name} is missing: {missing}")
         return []
+    lines = [line for line in lines if line.strip()]
     rows, broken = [], 0
     for line in lines:
         try:
-            row = orjson.loads(line)
-        except ValueError:
+            row = _parse(line)
+        except (ValueError, RecursionError):
             broken += 1
             continue
         if isinstance(row, dict):
@@ -120,9 +182,20 @@ def _read_rows(run: RunFiles, name: str, missing: str = "") -> list[dict[str, An
     return rows
 
 
+def _parse(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        # Half of a surrogate pair, and NaN, are refused by orjson though other writers of JSON Lines leave them.
+        return json.loads(text)
+
+
 def _count_stored(folder: Path) -> int:
     count = 0
     for path in [*folder.glob("completions/*.jsonl"), *folder.glob("eval/*.jsonl")]:
-        with path.open("rb") as file:
-            count += sum(1 for _ in file)
+        try:
+            data = path.read_bytes()
+        except OSError:
+            continue
+        count += data.count(b"\n") + (bool(data) and not data.endswith(b"\n"))
     return count

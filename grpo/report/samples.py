@@ -1,14 +1,16 @@
-"""The completions a report shows: best, worst, and most changed by the training. All of them are hostile text."""
+"""The completions a report shows: best, worst, most changed, and one group of training. All of them are hostile text."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Record = Mapping[str, Any]
-SHOWN_CHARACTERS = 1500
+from grpo.report.readings import Field, Reading, compare_fields, read_answer
+from grpo.report.run_files import Record, as_list, as_mapping, is_number
+from grpo.report.visible import make_label, make_visible
+
+SHOWN_IN_GROUP = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +25,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One completion made fit to be shown; `text` is still to be escaped."""
+    """One completion made fit to be shown; all texts are still to be escaped."""
 
     text: str
     reward: float | None
     truncated: bool
-    repairs: tuple[str, ...]
+    reading: Reading
     verdicts: tuple[Verdict, ...]
+    advantage: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,18 @@ class Sample:
     final: Answer
     warmup: Answer | None = None
     change: float | None = None
+    fields: tuple[Field, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The completions of one prompt in one step of training, best first."""
+
+    step: int
+    task: str
+    prompt: str
+    answers: tuple[Answer, ...]
+    left_out: int = 0
 
 
 def choose_samples(warmup: Sequence[Record], final: Sequence[Record], count: int = 4) -> dict[str, list[Sample]]:
@@ -51,78 +66,64 @@ def choose_samples(warmup: Sequence[Record], final: Sequence[Record], count: int
     `gained` and `lost` are the largest changes of the reward from the warm-up to the end, of the same row.
     """
     scored = [record for record in final if _reward(record) is not None]
-    earlier = {(record.get("task"), record.get("id")): record for record in warmup if _reward(record) is not None}
+    earlier = {_key(record): record for record in warmup if _reward(record) is not None}
     pairs = [
         (record, earlier[key], _reward(record) - _reward(earlier[key]))
         for record in scored
-        if (key := (record.get("task"), record.get("id"))) in earlier
+        if (key := _key(record)) in earlier
     ]
-    best = _spread(sorted(scored, key=lambda r: (-_reward(r), _key(r))), count, _task)
-    worst = _spread(sorted(scored, key=lambda r: (_reward(r), _key(r))), count, _task)
     gained = sorted((pair for pair in pairs if pair[2] > 0), key=lambda pair: (-pair[2], _key(pair[0])))
     lost = sorted((pair for pair in pairs if pair[2] < 0), key=lambda pair: (pair[2], _key(pair[0])))
+    best = _spread(sorted(scored, key=lambda r: (-_reward(r), _key(r))), count, _task)
+    worst = _spread(sorted(scored, key=lambda r: (_reward(r), _key(r))), count, _task)
     return {
-        "best": [_make_sample(record) for record in best],
-        "worst": [_make_sample(record) for record in worst],
         "gained": [_make_sample(*pair) for pair in _spread(gained, count, lambda pair: _task(pair[0]))],
         "lost": [_make_sample(*pair) for pair in _spread(lost, count, lambda pair: _task(pair[0]))],
+        "best": [_make_sample(record) for record in best],
+        "worst": [_make_sample(record) for record in worst],
     }
 
 
-def make_visible(text: str, limit: int = SHOWN_CHARACTERS) -> str:
-    """The text without what could hide or reorder it: control, direction and other invisible characters are named.
-
-    Longer texts are cut at `limit` characters and say how many are left out.
-    """
-    shown = "".join(_show(character) for character in text[:limit])
-    return shown if len(text) <= limit else f"{shown} … ({len(text) - limit} more characters)"
-
-
-def _show(character: str) -> str:
-    if character in "\n\t" or character.isprintable():
-        return character
-    code = ord(character)
-    if code < 32:
-        return chr(0x2400 + code)
-    if unicodedata.category(character) == "Zs":
-        return " "
-    return f"⟨U+{code:04X}⟩"
-
-
-def _make_sample(final: Record, warmup: Record | None = None, change: float | None = None) -> Sample:
-    return Sample(
-        id=make_visible(_key(final)[1], 80),
-        task=make_visible(_task(final), 80),
-        prompt=make_visible(_read_prompt(final)),
-        reference=make_visible(_text(final.get("reference"))),
-        final=_make_answer(final),
-        warmup=_make_answer(warmup) if warmup is not None else None,
-        change=change,
+def choose_group(records: Sequence[Record]) -> Group | None:
+    """The group of a training step whose rewards lie farthest apart: what the policy was pushed towards, and away from."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        if "group" in record and _reward(record) is not None:
+            groups.setdefault(str(record["group"]), []).append(record)
+    spread = {
+        name: max(map(_reward, group)) - min(map(_reward, group)) for name, group in groups.items() if len(group) > 1
+    }
+    if not spread:
+        return None
+    group = groups[max(spread, key=lambda name: (spread[name], name))]
+    ordered = sorted(group, key=lambda record: -_reward(record))
+    step = ordered[0].get("step")
+    return Group(
+        step=int(step) if is_number(step) else 0,
+        task=make_label(_task(ordered[0])),
+        prompt=make_visible(read_prompt(ordered[0])),
+        answers=tuple(_make_answer(record, limit=600) for record in ordered[:SHOWN_IN_GROUP]),
+        left_out=max(0, len(ordered) - SHOWN_IN_GROUP),
     )
 
 
-def _make_answer(record: Record) -> Answer:
-    scores = record.get("scores")
-    verdicts = [
-        Verdict(
-            make_visible(str(name), 60),
-            score.get("value"),
-            str(score.get("status", "value")),
-            make_visible(_text(score.get("reason")), 300),
-        )
-        for name, score in (scores.items() if isinstance(scores, Mapping) else ())
-        if isinstance(score, Mapping)
-    ]
-    return Answer(
-        text=make_visible(_text(record.get("completion"))),
-        reward=_reward(record),
-        truncated=bool(record.get("truncated")),
-        repairs=tuple(make_visible(str(kind), 60) for kind in record.get("repairs") or ()),
-        verdicts=tuple(verdicts),
-    )
+def count_states(records: Iterable[Record]) -> dict[str, Any]:
+    """How many completions were stored, truncated, repaired, not scored; `repairs` counts each kind, most frequent first."""
+    counts: dict[str, Any] = {"completions": 0, "truncated": 0, "repaired": 0, "unscored": 0}
+    kinds: dict[str, int] = {}
+    for record in records:
+        counts["completions"] += 1
+        counts["truncated"] += bool(record.get("truncated"))
+        counts["unscored"] += _reward(record) is None
+        found = {make_label(kind, 60) for kind in as_list(record.get("repairs"))}
+        counts["repaired"] += bool(found)
+        for kind in found:
+            kinds[kind] = kinds.get(kind, 0) + 1
+    counts["repairs"] = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))[:12]
+    return counts
 
 
-def _read_prompt(record: Record) -> str:
+def read_prompt(record: Record) -> str:
     """The user's turns; the system's is the same in every row of a task."""
     prompt = record.get("prompt")
     if not isinstance(prompt, list):
@@ -130,6 +131,48 @@ def _read_prompt(record: Record) -> str:
     turns = [turn for turn in prompt if isinstance(turn, Mapping)]
     spoken = [turn for turn in turns if turn.get("role") != "system"] or turns
     return "\n\n".join(_text(turn.get("content")) for turn in spoken)
+
+
+def _make_sample(final: Record, warmup: Record | None = None, change: float | None = None) -> Sample:
+    answer, earlier = _make_answer(final), _make_answer(warmup) if warmup is not None else None
+    return Sample(
+        id=make_label(_key(final)[1]),
+        task=make_label(_task(final)),
+        prompt=make_visible(read_prompt(final)),
+        reference=make_visible(_text(final.get("reference"))),
+        final=answer,
+        warmup=earlier,
+        change=change,
+        fields=compare_fields(
+            _text(final.get("reference")), answer.reading, earlier.reading if earlier is not None else None
+        ),
+    )
+
+
+def _make_answer(record: Record, limit: int = 1500) -> Answer:
+    verdicts = [
+        Verdict(
+            make_label(name, 60),
+            float(score["value"]) if is_number(score.get("value")) else None,
+            make_label(score.get("status") or "value", 20),
+            make_label(score.get("reason"), 300),
+        )
+        for name, score in as_mapping(record.get("scores")).items()
+        if isinstance(score, Mapping)
+    ]
+    text = _text(record.get("completion"))
+    advantage = record.get("advantage")
+    return Answer(
+        text=make_visible(text, limit),
+        reward=_reward(record),
+        truncated=bool(record.get("truncated")),
+        reading=read_answer(
+            text, _text(record.get("reference")), [make_label(kind, 60) for kind in as_list(record.get("repairs"))]
+        ),
+        # A function that is not for this task has nothing to say about it.
+        verdicts=tuple(v for v in verdicts if v.value is not None or v.status == "error") or tuple(verdicts[:3]),
+        advantage=float(advantage) if is_number(advantage) else None,
+    )
 
 
 def _spread(items: Sequence[Any], count: int, task_of: Callable[[Any], str]) -> list[Any]:
@@ -148,27 +191,16 @@ def _spread(items: Sequence[Any], count: int, task_of: Callable[[Any], str]) -> 
 
 def _reward(record: Record) -> float | None:
     value = record.get("reward")
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return float(value) if is_number(value) else None
 
 
 def _task(record: Record) -> str:
-    return str(record.get("task", "default"))
+    return _text(record.get("task", "default"))
 
 
 def _key(record: Record) -> tuple[str, str]:
-    return _task(record), str(record.get("id", ""))
+    return _task(record), _text(record.get("id"))
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value)
-
-
-def count_states(records: Iterable[Record]) -> dict[str, int]:
-    """How many completions were stored, truncated, repaired, not scored."""
-    counts = {"completions": 0, "truncated": 0, "repaired": 0, "unscored": 0}
-    for record in records:
-        counts["completions"] += 1
-        counts["truncated"] += bool(record.get("truncated"))
-        counts["repaired"] += bool(record.get("repairs"))
-        counts["unscored"] += _reward(record) is None
-    return counts
+    return value if isinstance(value, str) else "" if value is None else str(value)

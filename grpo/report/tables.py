@@ -10,7 +10,8 @@ from typing import Any
 from callbacks.history import Evaluation
 from callbacks.progress import format_seconds
 from callbacks.task_scores import ALL, Estimate, paired_difference, unpaired_difference
-from grpo.report.run_files import Record, RunFiles
+from grpo.report.run_files import Record, RunFiles, as_mapping, is_number
+from grpo.report.visible import make_label
 
 STAGE_NAMES = {"before": "before training", "warmup": "SFT warm-up", "train": "GRPO", "final": "final evaluation"}
 
@@ -24,7 +25,7 @@ def list_tasks(run: RunFiles) -> list[str]:
 def make_task_rows(run: RunFiles) -> list[dict[str, Any]]:
     """A row a task: estimates before, after the warm-up, at the best and the last evaluation, and the change."""
     before, warmup = run.find_evaluation("before"), run.find_evaluation("warmup")
-    final = run.find_evaluation("final") or (run.evaluations[-1] if run.evaluations else None)
+    final = find_end(run)
     rows = []
     for name in list_tasks(run):
         change = measure_change(run, name)
@@ -47,9 +48,9 @@ def measure_change(run: RunFiles, name: str = ALL) -> Estimate | None:
     """The change from the warm-up to the end: paired by example where both were stored, else from the two means."""
     sides = [
         {
-            (r.get("task"), r.get("id")): r.get("reward")
+            (str(r.get("task")), str(r.get("id"))): r["reward"]
             for r in run.records.get(stage, [])
-            if name in (ALL, r.get("task"))
+            if name in (ALL, r.get("task")) and is_number(r.get("reward"))
         }
         for stage in ("warmup", "final")
     ]
@@ -57,41 +58,51 @@ def measure_change(run: RunFiles, name: str = ALL) -> Estimate | None:
         paired = paired_difference(*sides)
         if paired.mean is not None:
             return paired
-    warmup, final = run.find_evaluation("warmup"), run.find_evaluation("final")
+    warmup, final = run.find_evaluation("warmup"), find_end(run)
     first, last = _pick(warmup, name), _pick(final, name)
-    if first is None or last is None or first.mean is None or last.mean is None:
+    if final is warmup or first is None or last is None or first.mean is None or last.mean is None:
         return None
     return unpaired_difference(first, last)
 
 
+def find_end(run: RunFiles) -> Evaluation | None:
+    """The evaluation at the end; the last one made, in a run that has not come so far."""
+    return run.find_evaluation("final") or (run.evaluations[-1] if run.evaluations else None)
+
+
 def make_function_rows(run: RunFiles) -> list[dict[str, Any]]:
     """A row a reward function: version, counts, and mean of its value and of its parts after the warm-up and at the end."""
-    reported = run.environment.get("rewards")
-    reported = reported if isinstance(reported, Mapping) else {}
+    reported = as_mapping(run.environment.get("rewards"))
+    planned = as_mapping(run.audit.get("reward_versions"))
     stages = {stage: _collect_scores(run.records.get(stage, [])) for stage in ("warmup", "final")}
-    names = sorted({*stages["warmup"], *stages["final"], *reported})
+    names = sorted({*stages["warmup"], *stages["final"], *map(str, reported), *map(str, planned)})[:60]
     rows = []
     for name in names:
         first, last = (stages[stage].get(name) for stage in ("warmup", "final"))
-        said = reported.get(name) if isinstance(reported.get(name), Mapping) else {}
+        said = as_mapping(reported.get(name))
         seen = [side for side in (first, last) if side is not None]
         versions = sorted(
             {version for side in seen for version in side["versions"]}
             | ({str(said["version"])} if "version" in said else set())
-        )
-        parts = sorted({part for side in seen for part in side["parts"]})
+        ) or ([str(planned[name])] if name in planned else [])
+        parts = sorted({part for side in seen for part in side["parts"]})[:40]
         rows.append(
             {
                 "name": name,
                 "versions": versions,
                 "mixed": len(versions) > 1,
-                "weight": said.get("weight"),
+                "weight": said["weight"] if is_number(said.get("weight")) else None,
                 "tasks": sorted({task for side in seen for task in side["tasks"]}),
                 "n": last["n"] if last else None,
                 "warmup": first["mean"] if first else None,
                 "final": last["mean"] if last else None,
-                "errors": said.get("errors", sum(side["errors"] for side in seen)),
-                "seconds": said.get("mean_seconds"),
+                "errors": said["errors"] if is_number(said.get("errors")) else sum(side["errors"] for side in seen),
+                "seconds": said["mean_seconds"] if is_number(said.get("mean_seconds")) else None,
+                "trained": [
+                    (row["step"], row[f"reward/{name}"])
+                    for row in run.metrics
+                    if row["stage"] == "train" and row.get(f"reward/{name}") is not None
+                ],
                 "parts": [{"name": part, "warmup": _part(first, part), "final": _part(last, part)} for part in parts],
             }
         )
@@ -99,53 +110,83 @@ def make_function_rows(run: RunFiles) -> list[dict[str, Any]]:
 
 
 def make_time_rows(run: RunFiles) -> list[dict[str, Any]]:
-    """Where the time went: a row a stage, then what of it the evaluations and the parts of GRPO's steps took."""
+    """Where the time went: a row a stage, then what of it the evaluations and the parts of GRPO's steps took.
+
+    `share` is the part of all stages together, 0..1; `planned` the seconds the plan gave it, where it named any.
+    """
     stages: dict[str, float] = defaultdict(float)
     steps: dict[str, float] = defaultdict(float)
     parts: dict[str, float] = defaultdict(float)
     for row in run.timings:
-        stage = str(row.get("stage"))
+        stage = row["stage"]
         for key, value in row.items():
-            if not isinstance(value, int | float) or key == "step":
+            if not is_number(value) or value < 0:
                 continue
             if key == "stage_seconds":
                 stages[stage] += value
             elif key == "step_time":
                 steps[stage] += value
             elif key == "evaluation_seconds":
-                parts["of it held-out evaluations"] += value
+                parts["evaluation"] += value
             elif key.endswith("_seconds"):
-                parts[f"of it {key.removesuffix('_seconds').replace('_', ' ')}"] += value
+                parts[key.removesuffix("_seconds").replace("_", " ")] += value
     # A resumed stage notes only what it took after the resume; its steps are all there.
     whole = {stage: max(stages.get(stage, 0.0), steps.get(stage, 0.0)) for stage in {**stages, **steps}}
     order = [stage for stage in STAGE_NAMES if stage in whole] + sorted(set(whole) - set(STAGE_NAMES))
-    rows = [(STAGE_NAMES.get(stage, stage), whole[stage]) for stage in order] + list(parts.items())
-    return [{"what": name, "seconds": value, "said": format_seconds(value)} for name, value in rows]
+    total = sum(whole.values()) or 1.0
+    planned = as_mapping(run.plan.get("seconds_estimated"))
+    meant = {"warmup": planned.get("sft_warmup"), "train": _add(planned.get("generation"), planned.get("training"))}
+    rows = [(STAGE_NAMES.get(stage, make_label(stage)), whole[stage], meant.get(stage), False) for stage in order]
+    rows += [
+        ("held-out evaluations" if name == "evaluation" else make_label(name), value, planned.get(name), True)
+        for name, value in parts.items()
+    ]
+    return [
+        {
+            "what": name,
+            "said": format_seconds(value),
+            "share": min(1.0, value / total),
+            "planned": _say_seconds(wanted),
+            "inner": inner,
+        }
+        for name, value, wanted, inner in rows
+    ]
 
 
 def make_plan_rows(run: RunFiles) -> list[dict[str, Any]]:
     """What was planned against what happened; a row only where at least one side is known."""
     plan = run.plan
-    train = [row for row in run.metrics if row.get("stage") == "train"]
-    steps = max((row["step"] for row in train if isinstance(row.get("step"), int)), default=None)
-    tokens = next(
-        (row["num_tokens"] for row in reversed(train) if isinstance(row.get("num_tokens"), int | float)), None
-    )
+    train = [row for row in run.metrics if row["stage"] == "train"]
+    steps = max((row["step"] for row in train), default=None)
+    tokens = next((row["num_tokens"] for row in reversed(train) if is_number(row.get("num_tokens"))), None)
     a_step, prompts = plan.get("completions_per_step"), plan.get("prompts_per_step")
-    lengths = [
-        row["completions/mean_length"] for row in train if isinstance(row.get("completions/mean_length"), int | float)
-    ]
+    lengths = [row["completions/mean_length"] for row in train if is_number(row.get("completions/mean_length"))]
+    peak = max(
+        (row["peak_memory_bytes"] for row in run.timings if is_number(row.get("peak_memory_bytes"))), default=None
+    )
+    on_gpu = run.environment.get("device") == "cuda"
     rows = [
-        ("GRPO steps", plan.get("max_steps"), steps),
-        ("prompts seen", plan.get("prompts_seen"), _times(steps, prompts)),
-        ("completions", _times(plan.get("max_steps"), a_step), _times(steps, a_step)),
-        ("tokens", _dig(plan, "tokens", "total_expected"), tokens),
-        ("mean completion, tokens", _dig(plan, "tokens", "reference_mean"), fmean(lengths) if lengths else None),
-        ("time", _say_seconds(_dig(plan, "seconds_estimated", "total")), _say_seconds(run.status.get("seconds"))),
+        ("GRPO steps", plan.get("max_steps"), steps, ""),
+        ("prompts seen", plan.get("prompts_seen"), _times(steps, prompts), ""),
+        ("completions", _times(plan.get("max_steps"), a_step), _times(steps, a_step), ""),
+        ("tokens", _dig(plan, "tokens", "total_expected"), tokens, ""),
+        (
+            "mean completion, tokens",
+            _dig(plan, "tokens", "reference_mean"),
+            fmean(lengths) if lengths else None,
+            "planned: that of the references",
+        ),
+        ("time", _say_seconds(_dig(plan, "seconds_estimated", "total")), _say_seconds(run.status.get("seconds")), ""),
+        (
+            "memory at its peak",
+            _say_bytes(_dig(plan, "memory_bytes", "peak")),
+            _say_bytes(peak),
+            "" if on_gpu or peak is None else "happened: the whole process, libraries included",
+        ),
     ]
     return [
-        {"what": what, "planned": _say(planned), "happened": _say(happened)}
-        for what, planned, happened in rows
+        {"what": what, "planned": _say(planned), "happened": _say(happened), "note": note}
+        for what, planned, happened, note in rows
         if planned is not None or happened is not None
     ]
 
@@ -159,19 +200,25 @@ def flatten(value: Any, prefix: str = "", limit: int = 400, compact: bool = Fals
     if isinstance(value, Mapping):
         plain = not any(isinstance(item, Mapping | list) for item in value.values())
         if compact and prefix and plain:
-            return [(prefix, ", ".join(f"{key} {_say(item)}" for key, item in value.items()) or "none")]
+            return [(prefix, ", ".join(f"{_name(key)} {_say(item)}" for key, item in value.items())[:1000] or "none")]
         for key, item in value.items():
-            rows += flatten(item, f"{prefix}.{key}" if prefix else str(key), limit, compact)
+            if len(rows) >= limit:
+                break
+            rows += flatten(item, f"{prefix}.{_name(key)}" if prefix else _name(key), limit, compact)
     elif isinstance(value, list) and any(isinstance(item, Mapping | list) for item in value):
         for number, item in enumerate(value[:20]):
             rows += flatten(item, f"{prefix}[{number}]", limit, compact)
         if len(value) > 20:
             rows.append((prefix, f"and {len(value) - 20} more"))
     elif isinstance(value, list):
-        rows.append((prefix, ", ".join(map(_say, value)) or "none"))
+        rows.append((prefix, ", ".join(map(_say, value[:50])) or "none"))
     else:
         rows.append((prefix, _say(value)))
     return rows[:limit]
+
+
+def _name(key: Any) -> str:
+    return make_label(key, 100)
 
 
 def _collect_scores(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
@@ -181,18 +228,17 @@ def _collect_scores(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
     tasks: dict[str, set[str]] = defaultdict(set)
     errors: dict[str, int] = defaultdict(int)
     for record in records:
-        scores = record.get("scores")
-        for name, score in scores.items() if isinstance(scores, Mapping) else ():
+        for name, score in as_mapping(record.get("scores")).items():
             if not isinstance(score, Mapping):
                 continue
             errors[name] += score.get("status") == "error"
-            if not isinstance(score.get("value"), int | float):
+            if not is_number(score.get("value")):
                 continue
             values[name].append(float(score["value"]))
-            versions[name].add(str(score.get("version")))
-            tasks[name].add(str(record.get("task")))
-            for part, share in (score.get("parts") or {}).items():
-                if isinstance(share, int | float):
+            versions[name].add(make_label(score.get("version"), 40))
+            tasks[name].add(make_label(record.get("task", "default"), 60))
+            for part, share in as_mapping(score.get("parts")).items():
+                if is_number(share):
                     parts[name][part].append(float(share))
     return {
         name: {
@@ -225,34 +271,45 @@ def _direction(change: Estimate | None) -> str:
 
 def _sft_mean(run: RunFiles, name: str) -> float | None:
     baseline = run.sft_baseline
-    value = baseline.get("mean") if name == ALL else (baseline.get("per_task") or {}).get(name)
+    value = baseline.get("mean") if name == ALL else as_mapping(baseline.get("per_task")).get(name)
     if isinstance(value, Mapping):
         value = value.get("mean")
-    return float(value) if isinstance(value, int | float) else None
+    return float(value) if is_number(value) else None
 
 
 def _dig(value: Any, *keys: str) -> Any:
-    """The value under these keys, one inside the other; None where one is missing."""
+    """The number under these keys, one inside the other; None where there is none."""
     for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
+        value = as_mapping(value).get(key)
+    return value if is_number(value) else None
 
 
 def _times(first: Any, second: Any) -> int | None:
     return first * second if isinstance(first, int) and isinstance(second, int) else None
 
 
+def _add(*values: Any) -> float | None:
+    known = [value for value in values if is_number(value)]
+    return sum(known) if known else None
+
+
 def _say_seconds(seconds: Any) -> str | None:
-    return format_seconds(seconds) if isinstance(seconds, int | float) else None
+    return format_seconds(seconds) if is_number(seconds) else None
+
+
+def _say_bytes(count: Any) -> str | None:
+    return f"{count / 2**30:.2f} GiB" if is_number(count) else None
 
 
 def _say(value: Any) -> str:
     if value is None:
-        return "-"
+        return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return f"{value:,}"
+        return (
+            f"{value:,}" if abs(value) < 10**18 else f"{value:.3g}" if abs(value) < 10**300 else "a very large number"
+        )
     if isinstance(value, float):
-        return f"{value:,.0f}" if value >= 1000 and value == int(value) else f"{value:.4g}"
-    return str(value)
+        return f"{value:,.0f}" if is_number(value) and value >= 1000 and value == int(value) else f"{value:.4g}"
+    return make_label(value, 400)

@@ -30,15 +30,11 @@ UNSAID: Final = _Unsaid()
 
 
 class Answer(NamedTuple):
-    """`value` is the reading with UNSAID where it contradicts itself; `doubted` tells of another answer beside it.
-
-    `repeated` counts the keys with two values, `leaves` the scalars and empty containers of the value.
-    """
+    """`value` is the reading with UNSAID where it contradicts itself; `doubted` tells of another answer beside it."""
 
     value: Any
     doubted: bool = False
     repeated: int = 0
-    leaves: int = 1
 
 
 def skip_reasoning(text: str) -> str:
@@ -54,16 +50,25 @@ def read_answer(completion: Completion) -> Answer:
     A key written twice with two values holds UNSAID, and so does every null where NaN or an infinity was written.
     `doubted` is True when the text offers a second object that gives a key of the first another value.
     """
+    return _read_counted(completion)[0]
+
+
+def count_leaves(completion: Completion) -> int:
+    """The scalars and empty containers of the completion's answer, counted when it is read."""
+    return _read_counted(completion)[1]
+
+
+def _read_counted(completion: Completion) -> tuple[Answer, int]:
     known = completion.__dict__.get("answer")
     if known is None:
         known = completion.__dict__["answer"] = _read(completion)
     return known
 
 
-def _read(completion: Completion) -> Answer:
+def _read(completion: Completion) -> tuple[Answer, int]:
     reading = completion.extraction
     if reading.value is None or reading.span is None:
-        return Answer(reading.value)
+        return Answer(reading.value), count_all(reading.value)[1]
     start, end = reading.span
     written = completion.text[start:end] if end - start <= _LONGEST_CHECKED else ""
     value, repeated = reading.value, 0
@@ -80,7 +85,7 @@ def _read(completion: Completion) -> Answer:
     if value is not reading.value:
         _, leaves = count_all(value)
     doubted = reading.candidates > 1 and _is_doubted(completion.text, reading.value, start, end)
-    return Answer(value, doubted, repeated, leaves)
+    return Answer(value, doubted, repeated), leaves
 
 
 def count_all(value: Any) -> tuple[int, int]:

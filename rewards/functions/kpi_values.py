@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import orjson
 from pydantic import Field, field_validator
 
-from rewards.functions.answers import count_all, read_answer
+from rewards.functions.answers import count_all, count_leaves, read_answer
 from rewards.functions.json_valid import reference_problems
 from rewards.functions.telecom_derivation import TELEMETRY_LAYERS, is_telemetry, read_prompt
 from rewards.functions.telecom_figures import FIGURES, Statement, find_statements, is_right
@@ -83,7 +83,7 @@ class KpiValues(RewardFunction):
         notes = [f"wrong or missing: {', '.join(wrong)}"] if wrong else []
         value = math.fsum(parts.values()) / len(parts)
         if example.reference is not None:
-            parts["size"] = _judge_size(example.reference, answer.leaves)
+            parts["size"] = _judge_size(example.reference, count_leaves(completion))
             value *= parts["size"]
             notes += ["far longer than the reference"] if parts["size"] < 1.0 else []
         if answer.doubted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -47,7 +47,6 @@ class _Sign:
 
 _TRUE, _FALSE, _EMPTY_OBJECT, _EMPTY_LIST = map(_Sign, ("true", "false", "{}", "[]"))
 _HIDDEN = _Sign("hidden")
-_PLACE = _Sign("place")
 
 
 class Comparison(NamedTuple):
@@ -209,7 +208,7 @@ def _without_star(entry: str) -> str:
 def flatten(value: Any, rules: LeafRules) -> Flat:
     """Prepare a value once; no recursion, so that it may be as deep as it likes."""
     size = 0
-    top: list[Any] = [_PLACE]
+    top = [value]
     stack: list[tuple[Any, Any, Any]] = [([value], top, rules.paths)]
     whole, verbatim = rules.whole, rules.verbatim
     selective = bool(rules.keys) or rules.paths is not None
@@ -224,20 +223,19 @@ def flatten(value: Any, rules: LeafRules) -> Flat:
                     del copy[at]
                     continue
             kind = type(item)
-            # Most leaves are texts and small integers that stand for themselves.
-            plain = (kind is str and verbatim) or (kind is int and -whole < item < whole)
-            leaf = item if plain else rules.read(item)
+            if (kind is str and verbatim) or (kind is int and -whole < item < whole):
+                # Most leaves stand for themselves.
+                size += 1
+                continue
+            leaf = rules.read(item)
             if leaf is _HIDDEN and keyed:
                 del copy[at]
-            elif leaf is _HIDDEN:
-                copy[at] = leaf
             elif isinstance(leaf, (dict, list)):
-                # Every key has its place at once, so that the order stays; what is hidden below leaves again.
-                copy[at] = inner = dict.fromkeys(leaf, _PLACE) if isinstance(leaf, dict) else [_PLACE] * len(leaf)
-                stack.append((leaf, inner, below))
+                copy[at] = leaf.copy()
+                stack.append((leaf, copy[at], below))
             else:
                 copy[at] = leaf
-                size += 1
+                size += leaf is not _HIDDEN
     return Flat(top[0], size)
 
 
@@ -251,27 +249,24 @@ def compare(expected: Flat, given: Flat, rules: LeafRules) -> Comparison:
     stack: list[tuple[Any, Any, str | None]] = [(expected.value, given.value, None)]
     while stack:
         one, other, key = stack.pop()
-        pairs: Iterable[tuple[Any, Any, str | None]]
         if isinstance(one, dict):
-            pairs = (
-                [(child, other[name], name) for name, child in one.items() if name in other]
-                if isinstance(other, dict)
-                else ()
-            )
+            if not isinstance(other, dict):
+                continue
+            for name, child in one.items():
+                if name not in other:
+                    continue
+                found = other[name]
+                if isinstance(child, (dict, list)):
+                    stack.append((child, found, name))
+                elif not isinstance(found, (dict, list)):
+                    right_paths += 1
+                    right += child == found or rules.same(child, found, name)
         elif isinstance(one, list):
-            pairs = (
-                [(one[i], other[j], key) for i, j in _pair_items(one, other, rules, steps)]
-                if isinstance(other, list)
-                else ()
-            )
-        else:
-            pairs = ((one, other, key),)
-        for one, other, key in pairs:
-            if isinstance(one, (dict, list)):
-                stack.append((one, other, key))
-            elif not isinstance(other, (dict, list)) and one is not _HIDDEN and other is not _HIDDEN:
-                right_paths += 1
-                right += one == other or rules.same(one, other, key)
+            if isinstance(other, list):
+                stack.extend([(one[i], other[j], key) for i, j in _pair_items(one, other, rules, steps)])
+        elif not isinstance(other, (dict, list)) and one is not _HIDDEN and other is not _HIDDEN:
+            right_paths += 1
+            right += rules.same(one, other, key)
     return Comparison(right, right_paths, expected.size, given.size)
 
 

@@ -80,6 +80,7 @@ _PAIR = re.compile(
     r"\s{0,2}(%|[A-Za-z/]{0,12})",
     re.ASCII,
 )
+_BRACKETS = ("{", "[")
 _PERHAPS = "?"
 _LONGEST_KEPT, _MOST_KEPT = 100, 32
 """Letters of a key, and keys of an object, whose reading is kept: what a completion writes must not fill the memory."""
@@ -243,10 +244,6 @@ def _make_shape(
 _small_shape_of = lru_cache(maxsize=1024)(_make_shape)
 
 
-def _is_expression(text: str) -> bool:
-    return len(text) > 30 or text[:1] in ("{", "[")
-
-
 def _first_text(item: dict[str, Any], keys: tuple[str, ...], otherwise: str | None) -> str | None:
     for key in keys:
         if isinstance(item[key], str):
@@ -254,17 +251,9 @@ def _first_text(item: dict[str, Any], keys: tuple[str, ...], otherwise: str | No
     return otherwise
 
 
-class _Entry(NamedTuple):
-    """A value still to be looked at; `meaning` is set for a scalar that states something.
-
-    `cost` counts it and the values before it that state nothing.
-    """
-
-    value: Any
-    names: tuple[_Name, ...] = ()
-    meaning: _Meaning | None = None
-    unit: str | None = None
-    cost: int = 1
+_Entry = tuple[Any, tuple[_Name, ...], _Meaning | None, str | None, int]
+"""A value still to be looked at, the keys above it, what it states if it is a scalar, the unit beside it, and how many
+values it counts for: itself and those before it that state nothing."""
 
 
 class _Finder:
@@ -276,7 +265,7 @@ class _Finder:
 
     def walk(self, value: Any, names: tuple[_Name, ...] = ()) -> None:
         """`names` are the keys above, outermost first."""
-        stack = [_Entry(value, names)]
+        stack: list[_Entry] = [(value, names, None, None, 1)]
         while stack:
             item, names, meaning, unit, cost = stack.pop()
             self.left -= cost - 1
@@ -287,7 +276,7 @@ class _Finder:
                 stack += reversed(self._open_object(item, names[-2:], unit))
             elif isinstance(item, list):
                 stack += reversed(self._open_list(item[: self.left], names, unit))
-            elif isinstance(item, str) and _is_expression(item):
+            elif isinstance(item, str) and (len(item) > 30 or item[:1] in _BRACKETS):
                 self._read_expression(item, names)
             elif meaning is not None:
                 self._state(item, meaning, unit)
@@ -298,16 +287,18 @@ class _Finder:
         meaning = _find_meaning(names, self.carriers)
         for child in items:
             if isinstance(child, (dict, list)) or _may_state(child, meaning):
-                entries.append(_Entry(child, names, meaning, unit, dull + 1))
+                entries.append((child, names, meaning, unit, dull + 1))
                 dull = 0
             else:
                 dull += 1
-        return [*entries, _Entry(None, cost=dull)] if dull else entries
+        if dull:
+            entries.append((None, (), None, None, dull))
+        return entries
 
     def _open_object(self, item: dict[str, Any], above: tuple[_Name, ...], unit: str | None) -> list[_Entry]:
         shape = _shape_of(tuple(item), self.left, above, self.carriers)
         unit = _first_text(item, shape.units, unit)
-        title = self._find_title(item, shape)
+        title = self._find_title(item, shape.titles) if shape.titles else None
         entries: list[_Entry] = []
         dull = 0
         for key, names, meaning, units, valued in shape.members:
@@ -319,17 +310,19 @@ class _Finder:
             if not container and not _may_state(child, meaning):
                 dull += 1
                 continue
-            beside = _first_text(item, units, unit)
+            beside = _first_text(item, units, unit) if units else unit
             if beside and not container and not valued:
                 # A unit beside several figures holds for those that it can measure.
                 beside = f"{_PERHAPS}{beside}"
-            entries.append(_Entry(child, names, meaning, beside, dull + 1))
+            entries.append((child, names, meaning, beside, dull + 1))
             dull = 0
-        return [*entries, _Entry(None, cost=dull)] if dull else entries
+        if dull:
+            entries.append((None, (), None, None, dull))
+        return entries
 
-    def _find_title(self, item: dict[str, Any], shape: _Shape) -> _Name | None:
+    def _find_title(self, item: dict[str, Any], keys: tuple[str, ...]) -> _Name | None:
         """The name of a figure that an object gives as a value, as {"name": "latency", "value": 10} does."""
-        for key in shape.titles:
+        for key in keys:
             name = item[key]
             if isinstance(name, str) and len(name) <= 60 and _carried_by(read_name(name)[0], self.carriers):
                 return _name_of(name)
@@ -347,7 +340,7 @@ class _Finder:
 
     def _read_expression(self, text: str, names: tuple[_Name, ...]) -> None:
         """A figure inside a text: JSON within JSON, or the name and value pairs of Turtle and prose."""
-        if text[:1] in ("{", "[") and len(text) <= 100_000:
+        if text[:1] in _BRACKETS and len(text) <= 100_000:
             try:
                 inner = json.loads(text)
             except (ValueError, RecursionError):
@@ -366,7 +359,7 @@ class _Finder:
 def _may_state(value: Any, meaning: _Meaning | None) -> bool:
     """Whether a scalar below these names states a figure, or is a text with something in it."""
     if isinstance(value, str):
-        return meaning is not None or _is_expression(value)
+        return meaning is not None or len(value) > 30 or value[:1] in _BRACKETS
     return meaning is not None and not isinstance(value, bool) and (value is UNSAID or isinstance(value, (int, float)))
 
 

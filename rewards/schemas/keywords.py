@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
@@ -23,6 +24,10 @@ def is_type(value: Any, name: str) -> bool:
     if name == "number":
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     return isinstance(value, _TYPES[name])
+
+
+def _is_integer(value: Any) -> bool:
+    return type(value) is int or is_type(value, "integer")
 
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
@@ -61,6 +66,28 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+_CHECKS: dict[str, Check] = {
+    "null": lambda value: value is None,
+    "boolean": lambda value: isinstance(value, bool),
+    "string": _is_text,
+    "array": _is_array,
+    "object": _is_object,
+    "number": _is_number,
+    "integer": _is_integer,
+}
+_SURE: Mapping[Check, tuple[str, ...]] = {
+    _is_text: ("string",),
+    _is_array: ("array",),
+    _is_object: ("object",),
+    _is_number: ("number", "integer"),
+}
+
+
+def _unless_sure(applies: Check, schema: Mapping) -> Check | None:
+    """None where the schema's type has been checked before its other rules are, and says that the rule applies."""
+    return None if schema.get("type") in _SURE[applies] else applies
+
+
 def _build_type(builder: Any, node: Node, schema: Mapping, place: str) -> None:
     names = [schema["type"]] if isinstance(schema["type"], str) else list(schema["type"])
     unknown = [name for name in names if name not in _TYPES and name not in ("integer", "number")]
@@ -68,9 +95,7 @@ def _build_type(builder: Any, node: Node, schema: Mapping, place: str) -> None:
         raise ValueError(f"no such type: {unknown[0]!r}")
     node.typed = make_assertion(
         "type",
-        partial(is_type, name=names[0])
-        if len(names) == 1
-        else lambda value: any(is_type(value, name) for name in names),
+        _CHECKS[names[0]] if len(names) == 1 else lambda value: any(is_type(value, name) for name in names),
         lambda value: f"{show(value)} is not of type {' or '.join(names)}",
     )
 
@@ -81,7 +106,9 @@ def _build_enum(builder: Any, node: Node, schema: Mapping, place: str) -> None:
     shown = ", ".join(show(value) for value in allowed[:8]) + (", ..." if len(allowed) > 8 else "")
     node.rules.append(
         make_assertion(
-            "enum", lambda value: comparable(value) in known, lambda value: f"{show(value)} is none of {shown}"
+            "enum",
+            lambda value: (value if type(value) is str else comparable(value)) in known,
+            lambda value: f"{show(value)} is none of {shown}",
         )
     )
 
@@ -97,7 +124,7 @@ def _build_const(builder: Any, node: Node, schema: Mapping, place: str) -> None:
     )
 
 
-def _bound(keyword: str, size: Callable[[Any], Any], applies: Check, holds: Callable, words: str):
+def _bound(keyword: str, applies: Check, holds: Callable[[Any, Any], bool], words: str):
     def build(builder: Any, node: Node, schema: Mapping, place: str) -> None:
         limit = schema[keyword]
         if not _is_number(limit):
@@ -105,9 +132,9 @@ def _bound(keyword: str, size: Callable[[Any], Any], applies: Check, holds: Call
         node.rules.append(
             make_assertion(
                 keyword,
-                lambda value: holds(size(value), limit),
+                lambda value: holds(value, limit),
                 lambda value: f"{show(value)} {words} {limit}",
-                applies,
+                _unless_sure(applies, schema),
             )
         )
 
@@ -142,13 +169,14 @@ def _build_pattern(builder: Any, node: Node, schema: Mapping, place: str) -> Non
             "pattern",
             lambda value: len(value) <= longest and search(value) is not None,
             lambda value: f"{show(value)} does not match {schema['pattern']}",
-            _is_text,
+            _unless_sure(_is_text, schema),
         )
     )
 
 
 def _build_required(builder: Any, node: Node, schema: Mapping, place: str) -> None:
     keys = list(schema["required"])
+    wanted = frozenset(keys)
 
     def grade(value: Any, place: str, broken: list[Broken]) -> tuple[float, float]:
         if not isinstance(value, dict):
@@ -159,7 +187,7 @@ def _build_required(builder: Any, node: Node, schema: Mapping, place: str) -> No
         # A missing key loses its own rule and what its value could have kept.
         return float(len(keys) - len(missing)), float(len(keys) + len(missing))
 
-    node.rules.append(Rule(lambda value: not isinstance(value, dict) or all(key in value for key in keys), grade))
+    node.rules.append(Rule(lambda value: not isinstance(value, dict) or wanted <= value.keys(), grade))
 
 
 def _build_keys(builder: Any, node: Node, schema: Mapping, place: str) -> None:
@@ -190,7 +218,19 @@ def _build_keys(builder: Any, node: Node, schema: Mapping, place: str) -> None:
             return True
         for key, child in value.items():
             nodes = nodes_of(key)
-            if nodes is None or not all(inner.valid(child) for inner in nodes):
+            if nodes is None or not all(inner.check(child) for inner in nodes):
+                return False
+        return True
+
+    def valid_without_patterns(value: Any) -> bool:
+        if not isinstance(value, dict):
+            return True
+        for key, child in value.items():
+            inner = named.get(key, extra)
+            if inner is None:
+                if closed:
+                    return False
+            elif not inner.check(child):
                 return False
         return True
 
@@ -219,7 +259,7 @@ def _build_keys(builder: Any, node: Node, schema: Mapping, place: str) -> None:
             rules += 1.0
         return kept, rules
 
-    node.rules.append(Rule(valid, grade))
+    node.rules.append(Rule(valid if patterns else valid_without_patterns, grade))
 
 
 def _build_items(builder: Any, node: Node, schema: Mapping, place: str) -> None:
@@ -244,8 +284,15 @@ def _build_items(builder: Any, node: Node, schema: Mapping, place: str) -> None:
     def valid(value: Any) -> bool:
         if not isinstance(value, list):
             return True
-        nodes = ((node_at(index), item) for index, item in enumerate(value))
-        return all(inner is None or inner.valid(item) for inner, item in nodes)
+        for inner, item in zip(leading, value, strict=False):
+            if not inner.check(item):
+                return False
+        if others is not None:
+            check = others.check
+            for item in value[len(leading) :] if leading else value:
+                if not check(item):
+                    return False
+        return True
 
     def grade(value: Any, place: str, broken: list[Broken]) -> tuple[float, float]:
         if not isinstance(value, list) or not value:
@@ -334,28 +381,26 @@ KEYWORDS: dict[str, Callable[[Any, Node, Mapping, str], None]] = {
     "patternProperties": _build_keys,
     "additionalProperties": _build_keys,
     "propertyNames": _build_names,
-    "minProperties": _bound("minProperties", len, _is_object, lambda size, limit: size >= limit, "has fewer keys than"),
-    "maxProperties": _bound("maxProperties", len, _is_object, lambda size, limit: size <= limit, "has more keys than"),
+    "minProperties": _bound(
+        "minProperties", _is_object, lambda value, least: len(value) >= least, "has fewer keys than"
+    ),
+    "maxProperties": _bound("maxProperties", _is_object, lambda value, most: len(value) <= most, "has more keys than"),
     "dependencies": _build_dependent("dependencies"),
     "dependentRequired": _build_dependent("dependentRequired"),
     "dependentSchemas": _build_dependent("dependentSchemas"),
     "prefixItems": _build_items,
     "items": _build_items,
     "contains": _build_contains,
-    "minItems": _bound("minItems", len, _is_array, lambda size, limit: size >= limit, "has fewer items than"),
-    "maxItems": _bound("maxItems", len, _is_array, lambda size, limit: size <= limit, "has more items than"),
+    "minItems": _bound("minItems", _is_array, lambda value, least: len(value) >= least, "has fewer items than"),
+    "maxItems": _bound("maxItems", _is_array, lambda value, most: len(value) <= most, "has more items than"),
     "uniqueItems": _build_unique,
-    "minLength": _bound("minLength", len, _is_text, lambda size, limit: size >= limit, "is shorter than"),
-    "maxLength": _bound("maxLength", len, _is_text, lambda size, limit: size <= limit, "is longer than"),
+    "minLength": _bound("minLength", _is_text, lambda value, least: len(value) >= least, "is shorter than"),
+    "maxLength": _bound("maxLength", _is_text, lambda value, most: len(value) <= most, "is longer than"),
     "pattern": _build_pattern,
-    "minimum": _bound("minimum", lambda value: value, _is_number, lambda size, limit: size >= limit, "is below"),
-    "maximum": _bound("maximum", lambda value: value, _is_number, lambda size, limit: size <= limit, "is above"),
-    "exclusiveMinimum": _bound(
-        "exclusiveMinimum", lambda value: value, _is_number, lambda size, limit: size > limit, "is not above"
-    ),
-    "exclusiveMaximum": _bound(
-        "exclusiveMaximum", lambda value: value, _is_number, lambda size, limit: size < limit, "is not below"
-    ),
+    "minimum": _bound("minimum", _is_number, operator.ge, "is below"),
+    "maximum": _bound("maximum", _is_number, operator.le, "is above"),
+    "exclusiveMinimum": _bound("exclusiveMinimum", _is_number, operator.gt, "is not above"),
+    "exclusiveMaximum": _bound("exclusiveMaximum", _is_number, operator.lt, "is not below"),
     "multipleOf": _build_multiple,
     "allOf": build_all,
     "anyOf": build_any("anyOf"),

@@ -55,14 +55,14 @@ class Schema:
 
     def is_valid(self, value: Any) -> bool:
         """The verdict alone; what is nested deeper than MAX_DEPTH is not valid."""
-        return depth_within(value, MAX_DEPTH) and self._root.valid(value)
+        return depth_within(value, MAX_DEPTH) and self._root.check(value)
 
     def judge(self, value: Any) -> Judgement:
         if not depth_within(value, MAX_DEPTH):
             return Judgement(False, 0.0, (Broken("", "depth", f"nested deeper than {MAX_DEPTH}"),), (), 0)
         unknown: list[str] = []
         keys = find_unknown([self._root], value, "", unknown)
-        if self._root.valid(value):
+        if self._root.check(value):
             return Judgement(True, 1.0, (), tuple(unknown), keys)
         broken: list[Broken] = []
         kept, rules = self._root.grade(value, "", broken)
@@ -87,6 +87,7 @@ class Builder:
         for place, node in self.nodes.items():
             if _leads_to(node, node):
                 self.problems.append(f"{self.name}: {place}: refers to itself without an end; cut the circle")
+            node.seal()
         if self.problems:
             raise UserError(self.problems)
 
@@ -208,15 +209,14 @@ def _leads_to(start: Node, goal: Node) -> bool:
 
 def depth_within(value: Any, limit: int) -> bool:
     """Whether no object or list stands deeper than `limit` others; level by level, so that any depth will do."""
-    level = [value]
+    level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(limit):
-        children: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                children.extend(child for child in item.values() if isinstance(child, (dict, list)))
-            elif isinstance(item, list):
-                children.extend(child for child in item if isinstance(child, (dict, list)))
-        if not children:
+        level = [
+            child
+            for item in level
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
             return True
-        level = children
     return False

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from callbacks.config import DecisionSection
 from callbacks.decision import Rung
-from callbacks.decision_tree import decide
+from callbacks.decision_measures import MEASURES, Schedule
+from callbacks.decision_moves import MOVES
+from callbacks.decision_tree import ASKS, decide, load_tree
 from callbacks.task_scores import Estimate
 
 SMALL = Rung("0.5B", "small", "v4_1.yaml", base="v4_2_b.yaml", fix="v4_2_c.yaml")
@@ -49,11 +51,12 @@ def test_decision_of_v4_1_scales_up():
 
 
 def test_decision_of_v4_restarts_from_base():
-    """V4's plateau at 0.476 from step 130 with extraction at 0.17 is scenario B."""
+    """A plateau at 0.476 from step 130 with extraction at 0.17 is scenario B where no schedule is known to explain it."""
     means = [(0, 0.358), (50, 0.42), (100, 0.46), (130, 0.476), (160, 0.474), (200, 0.475)]
     decision = decide_here([row(step, mean, extraction=0.17) for step, mean in means])
     assert (decision.scenario, decision.next_config) == ("B", "v4_2_b.yaml")
-    assert [node.outcome for node in decision.path] == ["no", "yes", "yes", "yes"]
+    assert [node.outcome for node in decision.path] == ["no", "yes", "yes", "yes", "not judged"]
+    assert any(line.startswith("schedule: ") for line in decision.not_judged)
 
 
 def test_decision_of_v4_with_means_alone_is_the_same_and_says_what_was_not_judged():
@@ -119,10 +122,101 @@ def test_decision_of_an_empty_history_asks_for_an_evaluation():
 
 
 def test_decision_of_one_evaluation_judges_no_trend():
-    """With a single row neither plateau nor improvement can be judged, and that is said."""
+    """With a single row neither plateau nor improvement can be judged, nor the tasks it lacks, and that is said."""
     decision = decide_here([row(600, 0.4, extraction=0.1)])
     assert decision.scenario == "undecided"
-    assert len(decision.not_judged) == 2
+    assert [line.split(": ")[0] for line in decision.not_judged] == ["plateau", "floor", "floor", "improving"]
+
+
+def test_decision_without_any_task_says_that_floors_could_not_be_judged():
+    """A history of the mean alone leaves C open, and says so in one line."""
+    decision = decide_here(climb(0.3, 0.45))
+    assert [line for line in decision.not_judged if line.startswith("floors: no task was recorded")]
+
+
+def test_decision_of_a_run_with_tasks_of_its_own_is_not_told_of_the_shop():
+    """Floors of tasks that a run does not have are no gap in its history."""
+    decision = decide_here(climb(0.3, 0.45, translation=(0.3, 0.5)))
+    assert not any(line.startswith("floor") for line in decision.not_judged)
+
+
+STUCK = [(0, 0.358), (50, 0.42), (100, 0.46), (130, 0.476), (160, 0.474), (200, 0.475)]
+
+
+def stand_still(rates=None):
+    history = [row(step, mean, extraction=0.17) for step, mean in STUCK]
+    return history + [{"step": step, "learning_rate": rate} for step, rate in (rates or {}).items()]
+
+
+def test_decision_of_a_plateau_under_a_decayed_rate_blames_the_schedule():
+    """Recorded rates near nothing explain the plateau: no B, the same rung at a constant rate."""
+    decision = decide_here(stand_still({50: 2e-6, 150: 2e-7, 200: 1.5e-10}))
+    assert (decision.scenario, decision.cause, decision.next_config) == ("undecided", "schedule", "v4_1.yaml")
+    assert decision.path[-1].value == pytest.approx((2e-7 + 1.5e-10) / 2 / 2e-6)
+
+
+def test_decision_of_a_plateau_under_a_cosine_config_blames_the_schedule_without_recorded_rates():
+    """V4's own config says what its rate did: from step 130 to 200 it was on average about a tenth."""
+    decision = decide_here(stand_still(), schedule=Schedule("cosine", 200, 2e-6, 20))
+    assert decision.cause == "schedule"
+    # the mean of (1 + cos(pi p)) / 2 for p from 110/180 to 1
+    assert decision.path[-1].value == pytest.approx(0.116, abs=0.01)
+
+
+def test_decision_of_a_plateau_under_a_constant_rate_is_b():
+    """A rate that never fell explains nothing, recorded or by the config."""
+    assert decide_here(stand_still({50: 5e-6, 200: 5e-6})).scenario == "B"
+    assert decide_here(stand_still(), schedule=Schedule("constant_with_warmup", 600, 5e-6, 30)).scenario == "B"
+
+
+@pytest.mark.parametrize(
+    ("kind", "share"),
+    [("constant", 1.0), ("linear", 0.5), ("cosine", 0.5), ("inverse_sqrt", (10 / 60) ** 0.5), ("unheard_of", None)],
+)
+def test_schedule_when_half_way_then_its_share_is_known(kind, share):
+    """Step 60 of 110 with 10 steps of warm-up is the middle; before that the rate rises; an unknown kind is unknown."""
+    schedule = Schedule(kind, 110, 1e-5, 10)
+    assert schedule.share_at(60) == (None if share is None else pytest.approx(share))
+    assert schedule.share_at(5) == 0.5
+
+
+def test_decision_for_sql_routes_it_to_the_larger_model_and_leaves_the_others():
+    """Back and forth on the ladder: each task is served by the rung that suits it."""
+    tasks = {name: (0.3, 0.5) for name in ("extraction", "insights")} | {"sql_qa": (0.05, 0.1)}
+    decision = decide_here(climb(0.3, 0.5, **tasks))
+    assert decision.routes == {"extraction": "0.5B", "insights": "0.5B", "sql_qa": "3.7B"}
+
+
+def test_tree_when_read_as_data_then_every_name_in_it_leads_somewhere():
+    """Questions, measures, conclusions and moves that the tree names exist, and no question or conclusion is unused."""
+    data = load_tree()
+    asked, concluded = set(), set()
+
+    def walk(branch):
+        if isinstance(branch, str):
+            concluded.add(branch)
+        elif "ask" in branch:
+            asked.update(branch["ask"])
+            assert {"otherwise"} <= branch.keys()
+            for outcome, inner in branch.items():
+                if outcome not in ("ask", "combine"):
+                    assert outcome in ("yes", "no", "within noise", "not judged", "otherwise")
+                    walk(inner)
+        else:
+            assert set(branch["about"]) <= asked
+
+    walk(data["tree"])
+    assert asked == data["questions"].keys()
+    assert concluded == data["conclusions"].keys()
+    fields = DecisionSection.model_fields
+    for question in data["questions"].values():
+        assert question["measure"] in MEASURES and question["is"] in ASKS
+        limits = question.get("threshold", [])
+        for name in limits if isinstance(limits, list) else [limits]:
+            assert not isinstance(name, str) or name in fields
+        assert question.get("each", "floors") in fields
+    for conclusion in data["conclusions"].values():
+        assert conclusion.get("move") in MOVES or conclusion["action"]
 
 
 def test_decision_answers_hold_the_numbers():

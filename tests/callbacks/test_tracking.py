@@ -1,16 +1,17 @@
-"""The tracker: JSONL always, W&B and TensorBoard beside it, the same bytes after a resume."""
+"""The tracker: JSONL always, the same bytes after a resume, and backends that can fail or hang without harm."""
 
-import struct
+import threading
 import time
-from pathlib import Path
+from types import SimpleNamespace
 
 import orjson
 import pytest
 
 from callbacks import tracking_backends
 from callbacks.config import TrackingSection
-from callbacks.tracking import Tracker, cut_rows_beyond, is_wall_clock
+from callbacks.tracking import Tracker, cut_rows_beyond, is_wall_clock, name_of_node, publish_files
 from callbacks.tracking_backends import choose_wandb_mode
+from callbacks.tracking_queue import QueuedBackend
 from rewards.errors import UserError
 
 OFF = TrackingSection(wandb="off")
@@ -142,7 +143,7 @@ def test_wandb_that_is_not_installed_is_an_error_only_when_asked_for(tmp_path, m
 
 
 def test_backend_that_fails_later_warns_once_and_the_run_goes_on(tmp_path, monkeypatch):
-    """After the first failure the backend is left alone and every row is still in metrics.jsonl."""
+    """After the first failure the backend gets nothing but its end, and every row is still in metrics.jsonl."""
     calls, said = [], []
 
     class Broken:
@@ -158,83 +159,131 @@ def test_backend_that_fails_later_warns_once_and_the_run_goes_on(tmp_path, monke
     monkeypatch.setattr(tracking_backends, "open_wandb", lambda *_: Broken())
     with Tracker(tmp_path, TrackingSection(), notify=said.append) as tracker:
         write_run(tracker, 1, 3)
-    assert (calls, len(said)) == ([1], 1)
+    assert (calls, len(said)) == ([1, "close"], 1)
     assert len(read_rows(tmp_path / "metrics.jsonl")) == 3
 
 
-def test_wandb_offline_file_holds_what_was_logged_and_one_run_id(tmp_path, monkeypatch):
-    """The offline file of a run and of its resume is read back: values, axes, config, and the same run."""
-    pytest.importorskip("wandb")
-    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    section, said = TrackingSection(wandb="offline", project="shop"), []
-    with Tracker(tmp_path, section, run_name="first", config={"seed": 42}, notify=said.append) as tracker:
-        tracker.log({"sft/loss": 1.25, "sft/step": 10}, stage="warmup", step=0)
-        tracker.log({"eval/extraction": 0.375, "gone": None}, stage="train", step=50)
-    with Tracker(tmp_path, section, resume_from=("train", 50), notify=said.append) as tracker:
-        tracker.log({"eval/extraction": 0.5}, stage="train", step=100)
-    assert all("wandb sync" in line for line in said)
-    records = wait_for_records(tmp_path / "wandb", parts=2)
-    history = [
-        {item.key or ".".join(item.nested_key): orjson.loads(item.value_json) for item in record.history.item}
-        for record in records
-        if record.WhichOneof("record_type") == "history"
+class Recorder:
+    """A backend that remembers what it was told."""
+
+    name = "W&B"
+
+    def __init__(self):
+        self.calls = []
+
+    def __getattr__(self, method):
+        return lambda *arguments: self.calls.append((method, *arguments))
+
+
+def test_tracker_sends_margins_alerts_and_completions_in_order_and_keeps_them_out_of_the_metrics(tmp_path, monkeypatch):
+    """Margins follow from metrics.jsonl and alerts stand in watch.jsonl: only the trackers get them as well."""
+    recorder = Recorder()
+    monkeypatch.setattr(tracking_backends, "open_wandb", lambda *_: recorder)
+    nodes = [SimpleNamespace(name="floor: sql_qa", margin=-0.1), SimpleNamespace(name="plateau", margin=None)]
+    with Tracker(tmp_path, TrackingSection()) as tracker:
+        tracker.log({"eval/sql_qa": 0.1}, stage="train", step=50)
+        tracker.log_margins(nodes, stage="train", step=50)
+        tracker.log_completions(tmp_path / "x.jsonl", stage="train", step=50)
+        tracker.alert("zero_spread", "half of the groups", level="stop")
+    assert recorder.calls == [
+        ("log", {"eval/sql_qa": 0.1}, "train", 50),
+        ("log", {"decision/floor_sql_qa/margin": -0.1}, "train", 50),
+        ("log_completions", tmp_path / "x.jsonl", "train", 50),
+        ("alert", "zero_spread", "half of the groups", "stop"),
+        ("close",),
     ]
-    assert {"eval/extraction": 0.375, "stage": "train", "step": 50}.items() <= history[1].items()
-    assert [row.get("eval/extraction") for row in history] == [None, 0.375, 0.5]
-    assert history[0]["sft/loss"] == 1.25
-    runs = [record.run for record in records if record.WhichOneof("record_type") == "run"]
-    assert {run.run_id for run in runs} == {orjson.loads((tmp_path / "wandb_run.json").read_bytes())["id"]}
-    assert {run.project for run in runs} == {"shop"}
-    steps = [record.history.step.num for record in records if record.WhichOneof("record_type") == "history"]
-    assert steps == sorted(set(steps)), "a step seen before is dropped when the parts are synced"
-    assert any(item.key == "seed" and item.value_json == "42" for run in runs for item in run.config.update)
-    axes = {
-        (r.metric.name or r.metric.glob_name): r.metric.step_metric
-        for r in records
-        if r.WhichOneof("record_type") == "metric"
+    assert read_rows(tmp_path / "metrics.jsonl") == [{"eval/sql_qa": 0.1, "stage": "train", "step": 50}]
+
+
+def test_tracker_that_must_not_send_completions_sends_none(tmp_path, monkeypatch):
+    """`tracking.completions: false` keeps prompts on the machine."""
+    recorder = Recorder()
+    monkeypatch.setattr(tracking_backends, "open_wandb", lambda *_: recorder)
+    with Tracker(tmp_path, TrackingSection(completions=False)) as tracker:
+        tracker.log_completions(tmp_path / "x.jsonl", stage="train", step=1)
+    assert recorder.calls == [("close",)]
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("floor: sql_qa", "floor_sql_qa"), ("not fallen: a/b", "not_fallen_a_b"), ("", "node")]
+)
+def test_node_names_become_one_part_of_a_metric_name(name, key):
+    """No slash or space of a node's name opens another level of the metric."""
+    assert name_of_node(name) == key
+
+
+def test_backend_that_hangs_never_holds_up_the_training(tmp_path, monkeypatch):
+    """A thousand rows to a service that does not answer cost well under a second, and the end does not wait for it."""
+    release, said = threading.Event(), []
+
+    class Hanging(Recorder):
+        def log(self, *_):
+            release.wait(30)
+
+    monkeypatch.setattr(tracking_backends, "open_wandb", lambda *_: Hanging())
+    monkeypatch.setattr(
+        "callbacks.tracking.QueuedBackend", lambda backend: QueuedBackend(backend, length=50, close_seconds=0.2)
+    )
+    started = time.perf_counter()
+    with Tracker(tmp_path, TrackingSection(), notify=said.append) as tracker:
+        write_run(tracker, 1, 1000)
+    assert time.perf_counter() - started < 2.0
+    release.set()
+    assert len(said) == 1 and "50 messages behind" in said[0]
+    assert len(read_rows(tmp_path / "metrics.jsonl")) == 1000
+
+
+def test_backend_that_does_not_end_is_left_behind_with_a_warning(tmp_path, monkeypatch):
+    """What was sent may still arrive; the run is not kept waiting for it."""
+    release, said = threading.Event(), []
+
+    class Endless(Recorder):
+        def close(self):
+            release.wait(30)
+
+    monkeypatch.setattr(tracking_backends, "open_wandb", lambda *_: Endless())
+    monkeypatch.setattr("callbacks.tracking.QueuedBackend", lambda backend: QueuedBackend(backend, close_seconds=0.2))
+    Tracker(tmp_path, TrackingSection(), notify=said.append).close()
+    release.set()
+    assert len(said) == 1 and "did not end" in said[0]
+
+
+def test_config_that_is_sent_has_audit_versions_and_no_secret(tmp_path, monkeypatch):
+    """The run's config at the tracker holds the facts of the run directory, with values that look like keys hidden."""
+    sent = {}
+
+    def open_wandb(section, run_directory, run_name, config, notify):
+        sent.update(config)
+
+    monkeypatch.setattr(tracking_backends, "open_wandb", open_wandb)
+    audit = {"passed": True, "reward_versions": {"push": "2"}, "near_duplicate_rows": [{"id": "x"}] * 50}
+    (tmp_path / "audit.json").write_bytes(orjson.dumps(audit))
+    options = {"api_key": "0123456789abcdef", "max_tokens": 12, "eos_token": "<|im_end|>"}
+    Tracker(tmp_path, TrackingSection(), config={"seed": 42, "rewards": options}).close()
+    assert sent == {
+        "seed": 42,
+        "rewards": {"api_key": "(hidden)", "max_tokens": 12, "eos_token": "<|im_end|>"},
+        "audit": {"passed": True, "reward_versions": {"push": "2"}},
+        "reward_versions": {"push": "2"},
     }
-    assert "step" in axes.values()
-    assert "sft/step" in axes.values()
 
 
-def test_tensorboard_events_hold_what_was_logged(tmp_path):
-    """Scalars are read back from the event file at their steps."""
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    with Tracker(tmp_path, TrackingSection(wandb="off", tensorboard=True)) as tracker:
-        tracker.log({"reward": 0.25}, stage="train", step=7)
-        tracker.log({"sft/loss": 2.0, "sft/step": 40}, stage="warmup", step=0)
-    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
-    events.Reload()
-    assert [(event.step, event.value) for event in events.Scalars("reward")] == [(7, 0.25)]
-    assert [(event.step, event.value) for event in events.Scalars("warmup/sft/loss")] == [(40, 2.0)]
+def test_files_that_cannot_be_sent_after_the_run_are_a_warning(tmp_path, monkeypatch):
+    """The report is written already: a tracker that is gone by then costs a line."""
+    said = []
+
+    def refuse(*_):
+        raise UserError("tracking.wandb: W&B could not start in online mode (no route to host)")
+
+    monkeypatch.setattr(tracking_backends, "open_wandb", refuse)
+    publish_files(tmp_path, TrackingSection(), [tmp_path / "report.html"], notify=said.append)
+    assert len(said) == 1 and "no route to host" in said[0]
 
 
-def wait_for_records(folder: Path, parts: int):
-    """The records of all parts of a run; W&B's own process ends its files a moment after the run is finished."""
-    for _ in range(100):
-        records = [record for path in sorted(folder.glob("offline-run-*/*.wandb")) for record in read_wandb(path)]
-        if sum(record.WhichOneof("record_type") == "exit" for record in records) == parts:
-            return records
-        time.sleep(0.1)
-    raise AssertionError("the offline files were not finished within ten seconds")
-
-
-def read_wandb(path: Path):
-    """The records of an offline file: a LevelDB log behind a header of seven bytes, in blocks of 32 KiB."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data, place, parts = path.read_bytes(), 7, []
-    while place + 7 <= len(data):
-        left = 32768 - place % 32768
-        if left < 7:
-            place += left
-            continue
-        _, length, kind = struct.unpack("<IHB", data[place : place + 7])
-        parts.append(data[place + 7 : place + 7 + length])
-        place += 7 + length
-        if kind in (1, 4):  # a whole record, or the last part of one
-            record = Record()
-            record.ParseFromString(b"".join(parts))
-            parts = []
-            yield record
+def test_files_are_sent_to_every_backend_where_they_exist(tmp_path, monkeypatch):
+    """Only files that are there are named."""
+    recorder = Recorder()
+    monkeypatch.setattr(tracking_backends, "open_wandb", lambda *_: recorder)
+    (tmp_path / "report.html").write_text("x")
+    publish_files(tmp_path, TrackingSection(), [tmp_path / "report.html", tmp_path / "none.md"])
+    assert recorder.calls == [("log_files", [tmp_path / "report.html"], "report"), ("close",)]

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import orjson
 import pytest
 
-from grpo.decide import decide_run, main, pair_evaluations, read_history
+from callbacks.watch import Watch
+from grpo.decide import decide_run, main, pair_evaluations, read_history, read_schedule
 from rewards.errors import UserError
 
 
@@ -116,7 +118,9 @@ def test_decide_run_leaves_decision_and_next_config_in_the_folder(tmp_path):
     decision = decide_run(tmp_path)
     assert orjson.loads((tmp_path / "decision.json").read_bytes())["scenario"] == decision.scenario == "A"
     assert decision.path[0].threshold == 0.6
-    assert "extends: v4_2_a.yaml" in (tmp_path / "next_config.yaml").read_text()
+    text = (tmp_path / "next_config.yaml").read_text()
+    assert "extends: v4_1.yaml" in text and "Tucano2-qwen-3.7B" in text
+    assert "scale_at: 0.6  # as this run had it" in text
 
 
 def test_decide_of_a_history_imports_no_training_library(tmp_path):
@@ -129,3 +133,114 @@ def test_decide_of_a_history_imports_no_training_library(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+# -- the recorded histories --------------------------------------------------------------------------------------------
+
+HISTORIES = Path(__file__).parent.parent / "histories"
+
+
+def replay(capsys, name, *arguments):
+    """What the command says of a recorded history, as JSON."""
+    assert main(["--metrics", str(HISTORIES / name), "--json", *arguments]) == 0
+    return orjson.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("arguments", [("--config", "v4.yaml"), ("--config", "v4_1.yaml"), ()])
+def test_decide_of_v4_when_replayed_then_the_plateau_is_the_schedules(capsys, arguments):
+    """V4 stood still while its rate went to 1.5e-10: its recorded rates say so whatever config is named."""
+    said = replay(capsys, "v4.jsonl", *arguments)
+    assert (said["scenario"], said["cause"], said["next_config"]) == ("undecided", "schedule", "v4_1.yaml")
+    assert "schedule" in said["title"]
+    assert [node["name"] for node in said["path"]][-1] == "schedule"
+
+
+def test_decide_of_v4_when_its_rates_are_not_recorded_then_its_config_tells_and_v4_1_gives_b(tmp_path, capsys):
+    """The same numbers under a constant rate are scenario B: the model cannot write the JSON."""
+    rows = [row for row in read_history(HISTORIES / "v4.jsonl") if "learning_rate" not in row]
+    path = str(write(tmp_path / "metrics.jsonl", rows))
+    assert replay(capsys, path, "--config", "v4.yaml")["cause"] == "schedule"
+    said = replay(capsys, path, "--config", "v4_1.yaml")
+    assert (said["scenario"], said["cause"], said["next_config"]) == ("B", None, "v4_2_b.yaml")
+
+
+def test_decide_of_v4_1_when_replayed_then_it_scales_up(capsys):
+    """0.64 at the end exhausts the rung, and the questions are answered with their numbers."""
+    said = replay(capsys, "v4_1.jsonl", "--config", "v4_1.yaml")
+    assert (said["scenario"], said["next_config"], said["cause"]) == ("A", "v4_2_a.yaml", None)
+    assert said["answers"]["lowest_task"]["task"] == "sql_qa"
+    assert said["path"][0]["interval"] == [said["path"][0]["low"], said["path"][0]["high"]]
+
+
+def test_watch_rules_of_the_recorded_histories_when_replayed_then_v4_stops_and_v4_1_does_not():
+    """The recipe's own table would have stopped V4 for extraction at step 100 and for the plateau at 200."""
+    stops = Watch()
+    stops.replay(read_history(HISTORIES / "v4.jsonl"))
+    assert [(event.rule, event.step) for event in stops.events if event.action == "stop"] == [
+        ("extraction", 100),
+        ("plateau", 200),
+    ]
+    sound = Watch()
+    assert sound.replay(read_history(HISTORIES / "v4_1.jsonl")) == []
+
+
+def test_audit_of_the_hermes_gold_when_scored_as_strict_json_then_the_run_is_stopped_before_it_begins():
+    """None of the 50 gold answers was strict JSON, so no model could score; read as calls, all of them can be."""
+    from grpo.data.rows import read_rows
+    from rewards.audit import audit_rows
+    from rewards.config import RewardsSection, build_host
+
+    rows = read_rows(HISTORIES / "hermes_gold.jsonl")
+    audits = {}
+    for name in ("json_valid", "tool_call"):
+        with build_host(RewardsSection.model_validate({"functions": [{"name": name}]})) as host:
+            audits[name] = audit_rows(host, rows)
+    assert not audits["json_valid"].passed
+    assert len(audits["json_valid"].facts["gold_failures"]) == 50
+    assert audits["tool_call"].facts["gold_failures"] == []
+    assert any("50 literal" in line for line in audits["tool_call"].warnings)
+
+
+# -- the issue's own rows, other names, more options -------------------------------------------------------------------
+
+
+def test_decide_of_rows_as_the_recipe_writes_them_when_replayed_then_b(tmp_path, capsys):
+    """A plateau at 0.476 with extraction at 0.17, n and std recorded, under V4.1's constant rate."""
+    stuck = {"eval/extraction": 0.17, "eval/extraction_n": 75, "eval/extraction_std": 0.2}
+    rows = [make_row(step, 0.476, **stuck) for step in (130, 200, 400, 600)]
+    said = replay(capsys, str(write(tmp_path / "metrics.jsonl", rows)), "--config", "v4_1.yaml")
+    assert (said["scenario"], said["next_config"]) == ("B", "v4_2_b.yaml")
+
+
+def test_decide_of_rows_without_n_and_std_when_replayed_then_it_says_what_it_could_not_judge(tmp_path, capsys):
+    """The means alone decide, and the JSON lists what they cannot tell."""
+    rows = [{"step": step, "eval/mean_reward": mean} for step, mean in ((0, 0.36), (600, 0.6))]
+    said = replay(capsys, str(write(tmp_path / "metrics.jsonl", rows)), "--config", "v4_1.yaml")
+    assert said["scenario"] == "A"
+    assert said["path"][0]["interval"] is None
+    assert any("n or std was not recorded" in line for line in said["not_judged"])
+
+
+def test_history_with_other_trainers_names_when_read_then_it_is_ours(tmp_path):
+    """Exports of W&B and older versions are replayed without rewriting them."""
+    path = write(
+        tmp_path / "metrics.jsonl", [{"train/global_step": 5, "eval_reward": 0.4, "train/learning_rate": 1e-6}]
+    )
+    assert read_history(path)[0] == {"global_step": 5, "step": 5, "eval/mean_reward": 0.4, "learning_rate": 1e-6}
+
+
+def test_decide_with_next_config_when_one_follows_then_it_is_written(tmp_path, capsys):
+    """The replay of a history leaves the same file a run would."""
+    target = tmp_path / "next.yaml"
+    replay(capsys, "v4_1.jsonl", "--config", "v4_1.yaml", "--next-config", str(target))
+    assert "Tucano2-qwen-3.7B" in target.read_text()
+    assert main(["--metrics", str(HISTORIES / "v4_1.jsonl"), "--next-config", str(tmp_path / "no" / "x.yaml")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_schedule_of_settings_when_read_then_the_rise_is_in_steps():
+    """A ratio is turned into steps as training does; settings without a schedule have none."""
+    grpo = {"lr_scheduler_type": "cosine", "max_steps": 200, "learning_rate": 2e-6, "warmup_ratio": 0.1}
+    assert read_schedule({"grpo": grpo}).warmup_steps == 20
+    assert read_schedule({"grpo": {**grpo, "warmup_steps": 7}}).warmup_steps == 7
+    assert read_schedule({}) is None

@@ -22,7 +22,10 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from grpo.generation import Sampling, arrange, batches, draw, generate
+from grpo.generation import batches, generate
+from grpo.key_value_memory import arrange
+from grpo.prompt_stems import find_stems
+from grpo.sampling import Sampling, draw
 from rewards.errors import UserError
 
 VOCABULARY, EOS, PAD = 31, 2, 0
@@ -77,10 +80,10 @@ def run(model, prompts, **options):
     return generate(model, prompts, eos_ids=EOS, pad_id=PAD, **options)
 
 
-def greedy_of_transformers(model, prompt, steps, **options):
+def greedy_of_transformers(model, prompt, steps, ends=EOS, **options):
     ids = torch.tensor([prompt])
     out = model.generate(
-        ids, attention_mask=torch.ones_like(ids), max_new_tokens=steps, do_sample=False, eos_token_id=EOS, **options
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=steps, do_sample=False, eos_token_id=ends, **options
     )
     return out[0, len(prompt) :].tolist()
 
@@ -202,7 +205,7 @@ def test_generate_when_batches_differ_then_completions_are_the_same(batch_size, 
     options = {"samples": 4, "max_new_tokens": 30, "temperature": 1.2}
     wanted = run(model, prompts, generator=seeded(5), **options)
     assert len({len(tokens) for tokens in wanted.completion_ids}) > 5
-    monkeypatch.setattr("grpo.generation.PACK_TOKENS_CPU", batch_size)
+    monkeypatch.setattr("grpo.decoding.PACK_TOKENS_CPU", batch_size)
     found = run(model, prompts, generator=seeded(5), batch_size=batch_size, **options)
     assert found.completion_ids == wanted.completion_ids
     assert run(model, prompts, generator=seeded(6), **options).completion_ids != wanted.completion_ids
@@ -322,7 +325,7 @@ def test_draw_when_numbers_are_spread_evenly_then_shares_are_the_probabilities(s
     seen = torch.zeros(1, 8, dtype=torch.bool).scatter_(1, before, True)
     wanted = processors(sampling)(before, logits).log_softmax(-1)[0]
     uniform = (torch.arange(n, dtype=torch.float64) + 0.5) / n
-    tokens, scores = draw(logits.expand(n, -1), sampling, seen.expand(n, -1), uniform)
+    tokens, scores, _ = draw(logits.expand(n, -1), sampling, seen.expand(n, -1), uniform)
     torch.testing.assert_close(scores, wanted[tokens])
     counts = torch.bincount(tokens, minlength=8)
     assert ((counts - n * wanted.exp()).abs() <= 1 + 1e-3).all()
@@ -334,7 +337,7 @@ def test_draw_when_the_number_is_at_the_edge_then_an_impossible_token_is_not_cho
     """The first and the last token have no chance here."""
     logits = torch.randn(500, 4, generator=seeded())
     logits[:, [0, 3]] = -torch.inf
-    tokens, _ = draw(logits, Sampling(), None, torch.full((500,), uniform, dtype=torch.float64))
+    tokens, *_ = draw(logits, Sampling(), None, torch.full((500,), uniform, dtype=torch.float64))
     assert set(tokens.tolist()) == ({1} if uniform == 0 else {2})
 
 
@@ -362,3 +365,94 @@ def test_batches_when_cut_then_each_completion_is_in_one_and_none_is_too_large(l
     assert all(sum(map(len, rows)) <= limit for _, rows in found)
     order = [lengths[p] for p, _ in pairs]
     assert order == sorted(order, reverse=True)
+
+
+def make_prompts_with_stems(stems, tails, seed=0):
+    """Prompts of which each begins with one of the stems (given by their lengths; 0 is none), in a mixed order."""
+    generator = torch.Generator().manual_seed(seed)
+    starts = make_prompts([n or 1 for n in stems], seed=seed + 1)
+    prompts = []
+    for number, tail in enumerate(tails):
+        start = starts[number % len(stems)] if stems[number % len(stems)] else []
+        prompts.append(start + torch.randint(3, VOCABULARY, (tail,), generator=generator).tolist())
+    return prompts
+
+
+@pytest.mark.parametrize("batch_size", [None, 5])
+@pytest.mark.parametrize("name", ["qwen3", "llama", "mistral-window"])
+def test_generate_when_prompts_share_their_beginnings_then_tokens_are_those_of_transformers(name, batch_size):
+    """Stems of unlike length, prompts without one, a prompt that is another's beginning, a batch that shrinks."""
+    model, prompts = cached(name), make_prompts_with_stems([30, 0, 18], [3, 6, 1, 9, 2, 4, 1, 5, 7, 2, 8, 3], seed=4)
+    prompts += [prompts[0], prompts[0] + [5, 6]]
+    ends = [2, 7, 11, 13, 19]
+    wanted = [greedy_of_transformers(model, prompt, 30, ends, repetition_penalty=1.3) for prompt in prompts]
+    assert len({len(tokens) for tokens in wanted}) > 2
+    found = generate(
+        model, prompts, samples=1, max_new_tokens=30, temperature=0, repetition_penalty=1.3, eos_ids=ends, pad_id=PAD,
+        batch_size=batch_size,
+    )  # fmt: skip
+    assert found.completion_ids == wanted
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    stems=st.lists(st.one_of(st.just(0), st.integers(16, 24)), min_size=1, max_size=3),
+    tails=st.lists(st.integers(1, 9), min_size=2, max_size=7), samples=st.integers(1, 4), seed=st.integers(0, 1000),
+)  # fmt: skip
+def test_generate_when_stems_are_of_any_shape_then_logprobs_are_those_of_a_plain_forward(stems, tails, samples, seed):
+    """Whatever is shared, what is reported is the model's own distribution."""
+    model, prompts = cached("qwen3"), make_prompts_with_stems(stems, tails, seed)
+    found = run(model, prompts, samples=samples, max_new_tokens=14, temperature=1.3, generator=seeded(seed))
+    for number, (tokens, logprobs) in enumerate(zip(found.completion_ids, found.logprobs, strict=True)):
+        wanted = processed(model, prompts[number // samples], tokens, Sampling(temperature=1.3))
+        assert logprobs == pytest.approx(wanted, abs=1e-5)
+
+
+def test_generate_when_prompts_share_their_beginnings_then_these_are_read_once():
+    """A page of instructions passes through the model once a batch, not once a prompt."""
+    model, prompts = build("qwen3"), make_prompts_with_stems([40, 25], [3, 4, 5, 6])
+    seen = []
+    model.model.embed_tokens.register_forward_hook(lambda module, args, out: seen.append(args[0].shape[1]))
+    run(model, prompts, samples=2, max_new_tokens=2, temperature=0)
+    assert seen == [40 + 25, 3 + 5 + 4 + 6, 1]
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.4])
+def test_generate_when_asked_then_entropies_are_those_of_the_unfiltered_distribution(penalty):
+    """As TRL measures it: at the temperature, before any filter."""
+    model, prompts = cached("qwen3"), make_prompts([7, 4])
+    filters = {"top_k": 5, "top_p": 0.9} if penalty != 1.0 else {}
+    found = run(
+        model, prompts, samples=3, max_new_tokens=9, temperature=0.8, repetition_penalty=penalty, generator=seeded(1),
+        entropies=True, **filters,
+    )  # fmt: skip
+    for number, (tokens, entropies) in enumerate(zip(found.completion_ids, found.entropies, strict=True)):
+        prompt = prompts[number // 3]
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([prompt + tokens])).logits[0, len(prompt) - 1 : -1] / 0.8
+        wanted = torch.distributions.Categorical(logits=logits).entropy()
+        torch.testing.assert_close(torch.tensor(entropies), wanted, atol=1e-5, rtol=0)
+
+
+@given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=8), max_size=10))
+def test_find_stems_when_prompts_begin_alike_then_runs_share_what_they_say(prompts):
+    """Every prompt is in one run, begins with what its run shares, and has a token of its own."""
+    runs = find_stems(prompts, least=2)
+    assert sorted(number for _, members in runs for number in members) == list(range(len(prompts)))
+    for shared, members in runs:
+        assert (shared >= 2) == (len(members) > 1)
+        assert len({tuple(prompts[number][:shared]) for number in members}) == 1
+        assert all(len(prompts[number]) > shared for number in members)
+
+
+def test_find_stems_when_tasks_have_their_own_instructions_then_each_is_a_run():
+    """The few tokens that all tasks share do not join them."""
+    tasks = [[9, 9, 9, *range(100 * task, 100 * task + 40)] for task in range(3)]
+    prompts = [tasks[number % 3] + [5000 + number] for number in range(9)]
+    assert sorted(find_stems(prompts)) == [(43, [0, 3, 6]), (43, [1, 4, 7]), (43, [2, 5, 8])]
+
+
+def test_batches_when_prompts_begin_alike_then_they_stay_together():
+    """A batch boundary falls between stems where it can."""
+    found = batches([9, 4, 8, 5, 9, 3], 1, 2, [(3, [0, 1]), (2, [2, 5]), (0, [3]), (0, [4])])
+    assert [prompts for prompts, _ in found] == [[0, 1], [4, 2], [5, 3]]

@@ -20,6 +20,8 @@ NAMES = ("extraction", "sql_qa", "insights", "push")
 
 # The parameters of what we override, in TRL 1.14.2. When this fails, TRL moved: read its new code before changing this.
 SIGNATURES = {
+    "_prepare_inputs": "self, generation_batch",
+    "training_step": "self, model, inputs, num_items_in_batch",
     "_generate_single_turn": "self, prompt_ids, images, multimodal_fields, num_generations, has_tool_images",
     "_get_per_token_logps_and_entropies": "self, model, args, batch_size, compute_aux_loss, kwargs",
     "_generate_and_score_completions": "self, inputs",

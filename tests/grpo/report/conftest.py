@@ -39,7 +39,10 @@ def hostile_texts() -> tuple[str, ...]:
     return HOSTILE
 
 
-def write_synthetic_run(folder: Path, *, rehearsal: bool = False, steps: int = 600, seed: int = 7) -> Path:
+def write_synthetic_run(
+    folder: Path, *, rehearsal: bool = False, steps: int = 600, seed: int = 7, stored_every: int | None = None
+) -> Path:
+    """A finished run of the four tasks; `stored_every` steps 32 training completions are kept (about 62 times by default)."""
     draw = random.Random(seed)
     folder.mkdir(parents=True)
     examples = [(task, f"{task}-{number:04d}") for task, (_, _, n) in TASKS.items() for number in range(n)]
@@ -77,7 +80,7 @@ def write_synthetic_run(folder: Path, *, rehearsal: bool = False, steps: int = 6
                 "stage": "train", "step": step, "reward": 0.3 + 0.3 * share + draw.gauss(0, 0.06), "reward_std": 0.2,
                 "frac_reward_zero_std": max(0.0, draw.gauss(0.12, 0.1)), "completions/mean_length": 90 + 20 * share + draw.gauss(0, 6),
                 "completions/clipped_ratio": max(0.0, draw.gauss(0.01, 0.02)), "entropy": 0.9 - 0.5 * share + draw.gauss(0, 0.03),
-                "grad_norm": abs(draw.gauss(0.3, 0.1)), "learning_rate": 5e-6, "loss": draw.gauss(0, 0.01), "num_tokens": step * 14000,
+                "grad_norm": abs(draw.gauss(0.3, 0.1)), **{f"reward/{task}": start + (end - start) * share + draw.gauss(0, 0.05) for task, (start, end, _) in TASKS.items()}, "learning_rate": 5e-6, "loss": draw.gauss(0, 0.01), "num_tokens": step * 14000,
             }
         )  # fmt: skip
         timings.append({"stage": "train", "step": step, "step_time": 1.1})
@@ -88,7 +91,7 @@ def write_synthetic_run(folder: Path, *, rehearsal: bool = False, steps: int = 6
         {"stage": "warmup", "step": 0, "stage_seconds": 62.0},
         {"stage": "train", "step": steps, "stage_seconds": 700.0},
     ]
-    for step in range(10, steps + 1, max(1, steps // 62)):
+    for step in range(10, steps + 1, stored_every or max(1, steps // 62)):
         rows = [
             {
                 **make_record(draw, *draw.choice(examples), draw.random(), "train", step),

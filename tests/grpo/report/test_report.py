@@ -1,6 +1,8 @@
 """The report: whole, self-contained, safe against what a policy writes, tolerant of what is missing."""
 
 import shutil
+import subprocess
+import sys
 import time
 from html.parser import HTMLParser
 
@@ -101,16 +103,15 @@ def test_report_puts_the_verdict_first(page):
     first = page.tags.index("table")
     assert "h1" in page.tags[:first]
     text = " ".join("".join(page.text).split())
-    assert text.index("Next:") < text.index("How the decision was reached") < text.index("Task by task")
+    assert text.index("Next ") < text.index("How the decision was reached") < text.index("Task by task")
 
 
 def test_report_has_a_curve_for_all_and_for_each_task_in_scheme_colours(run, page):
-    """Five curves and six health charts; their colours are the page's variables, none is fixed."""
-    html = (run / "report.html").read_text(encoding="utf-8")
-    assert page.tags.count("figure") == 5 + 6
-    drawings = html.split("<figure")[1:]
-    assert all("var(--series)" in drawing for drawing in drawings)
-    assert "#0101" not in html
+    """Five curves and seven health charts; a drawing names no colour of its own, only the page's style does."""
+    body = (run / "report.html").read_text(encoding="utf-8").split("</style>")[1]
+    assert page.tags.count("figure") == 5 + 7
+    assert all('class="line"' in drawing for drawing in body.split("<figure")[1:])
+    assert not [value for _, name, value in page.attributes if name in ("fill", "stroke", "color")]
     identifiers = [value for _, name, value in page.attributes if name == "id"]
     assert len(identifiers) == len(set(identifiers))
 
@@ -225,3 +226,28 @@ def test_visible_text_names_what_hides_and_says_what_it_cut():
     """Direction marks, controls and zero-width characters are named; the rest stays."""
     assert make_visible("a\u202eb\x00c\u200bd\ne") == "a⟨U+202E⟩b␀c⟨U+200B⟩d\ne"
     assert make_visible("x" * 10, limit=4) == "xxxx … (6 more characters)"
+
+
+def test_report_command_sends_the_report_where_it_is_asked_to(tmp_path, write_run, monkeypatch, capsys):
+    """--send hands both files to the run's own trackers, and says so in one line where there is none."""
+    folder = write_run(tmp_path / "run", steps=100)
+    sent = []
+    monkeypatch.setattr(
+        "callbacks.tracking.publish_files", lambda folder, section, paths, **_: sent.append(list(paths))
+    )
+    assert main([str(folder), "--send"]) == 0
+    assert sent == [[folder / "report.html", folder / "report.md"]]
+    saved = orjson.loads((folder / "config.json").read_bytes())
+    saved["config"]["tracking"] = {"wandb": "off"}
+    (folder / "config.json").write_bytes(orjson.dumps(saved))
+    assert main([str(folder), "--send"]) == 2
+    assert "tracked nowhere" in capsys.readouterr().err
+
+
+def test_report_starts_without_the_libraries_of_training():
+    """Neither torch nor a plotting library is needed for a report, nor a tracker."""
+    code = (
+        "import sys, grpo.report.__main__; "
+        "bad = {'torch', 'transformers', 'trl', 'datasets', 'wandb', 'matplotlib', 'mlflow', 'numpy'} & set(sys.modules); sys.exit(str(bad) if bad else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0

@@ -1,0 +1,557 @@
+"""A GRPO step of ours beside plain TRL's own, and our evaluation beside one prompt at a time; prints tables.
+
+    python benchmarks/step.py                      everything, about half an hour on two quiet cores
+    python benchmarks/step.py --quick              the settings that have targets, about three minutes
+    python benchmarks/step.py --json step.json     the numbers as well
+
+Both trainers get the same policy (the embedded kind, about 5 million random weights), rows of the shop with the full
+instructions cut or filled up to the prompt length, rewards, seed and settings; both are TRL's GRPOTrainer, ours is its
+subclass. Random weights never end a completion: a bias on the end token of the policy's head, the same for both, gives
+`--ends` of them an end before the limit ("mixed"); without it all run to the limit ("full"). Steps run in turns in one
+process, so that a busy machine slows both; times are medians. Peak memory is taken in a process of its own for each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+SHAPE = {"layers": 6, "hidden_size": 256, "intermediate_size": 768, "heads": 4, "kv_heads": 2, "vocabulary": 1024}
+REWARDS = ("extraction", "sql_qa", "insights", "push")
+PARTS = ("generation", "scoring", "loss")
+
+
+def main() -> None:
+    options = parse()
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    import torch
+
+    torch.set_num_threads(options.threads)
+    quieten()
+    if options.measure:
+        print(json.dumps(measure_memory(json.loads(options.measure))))
+        return
+    peak = measure_matmul()
+    found = {"threads": options.threads, "matmul_gflops": peak, "parameters": count_parameters(), "steps": []}
+    print(
+        f"{found['parameters'] / 1e6:.1f} M parameters, {options.threads} thread(s), matmul peak {peak:.0f} GFLOP/s\n"
+    )
+    print(STEP_HEADER)
+    for setting in step_settings(options):
+        row = compare_steps(setting, options, peak)
+        found["steps"].append(row)
+        show_step(row)
+    print()
+    show_growth(found["steps"])
+    found["scoring"] = measure_scoring()
+    print(f"scoring of right answers (the dearest text): {found['scoring'] * 1e3:.2f} ms a completion\n")
+    print(EVALUATION_HEADER)
+    found["evaluation"] = []
+    for setting in evaluation_settings(options):
+        row = compare_evaluation(setting)
+        found["evaluation"].append(row)
+        show_evaluation(row)
+    if options.json:
+        Path(options.json).write_text(json.dumps(found, indent=2) + "\n")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="prompt 300 only, one measured step, fewer rows")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--steps", type=int, help="measured steps of each trainer (default: 3, quick: 1)")
+    parser.add_argument("--completion", type=int, default=100, help="most tokens of a completion")
+    parser.add_argument(
+        "--ends", type=float, default=0.75, help="share of 'mixed' completions that end before the limit"
+    )
+    parser.add_argument("--json", help="write the numbers here as well")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.steps = options.steps or (1 if options.quick else 3)
+    return options
+
+
+def step_settings(options: argparse.Namespace) -> list[dict]:
+    """Two prompts a step. The targets are those of prompt 300; the others show the growth."""
+    base = {"prompts": 2, "completion": options.completion, "ends": options.ends}
+    if options.quick:
+        return [base | {"prompt": 300, "group": group} for group in (8, 16)]
+    shapes = [(prompt, group) for prompt in (100, 300, 700) for group in (8, 16)] + [(300, 4), (300, 32)]
+    settings = [base | {"prompt": prompt, "group": group} for prompt, group in sorted(shapes)]
+    return settings + [base | {"prompt": 300, "group": group, "ends": 0.0} for group in (8, 16)]
+
+
+def evaluation_settings(options: argparse.Namespace) -> list[dict]:
+    rows = 32 if options.quick else 64
+    base = {"rows": rows, "completion": options.completion, "alone": 8 if options.quick else 32}
+    kinds = [{"kind": "shop"}, {"kind": "unrelated", "prompt": 300}]
+    return [base | kind for kind in (kinds if options.quick else [*kinds, {"kind": "unrelated", "prompt": 100}])]
+
+
+# -- what both trainers get --------------------------------------------------------------------------------------------
+
+
+@cache
+def read_shop():
+    """Rows of the shop, training then held-out, and a tokenizer taught on them."""
+    from grpo.data.rows import read_rows
+    from grpo.data.section import ShopSection
+    from grpo.data.shop import build_shop
+    from grpo.embedded import make_tokenizer
+    from grpo.sections import EmbeddedSection
+    from grpo.tokens import training_texts
+
+    folder = Path(tempfile.gettempdir()) / "recompensa-benchmark-shop"
+    shop = build_shop(folder, ShopSection(train_rows=200, held_out_rows=64, warmup_rows=0))
+    rows = read_rows(shop.train)
+    return rows, read_rows(shop.held_out), make_tokenizer(training_texts(rows), EmbeddedSection(**SHAPE))
+
+
+def make_policy(setting: dict):
+    """Random weights, the same for the same setting, and a head that ends completions as the setting says."""
+    import torch
+
+    from grpo.embedded import make_model
+    from grpo.policy import Policy
+    from grpo.sections import EmbeddedSection
+
+    tokenizer = read_shop()[2]
+    model = make_model(tokenizer, EmbeddedSection(**SHAPE), context=4096, seed=0)
+    # Of nearly even logits, the end token is drawn with chance p when it is ahead by this much.
+    p = 1 - (1 - setting["ends"]) ** (1 / setting["completion"])
+    bias = torch.zeros(len(tokenizer))
+    bias[tokenizer.eos_token_id] = math.log(p * (len(tokenizer) - 1) / (1 - p)) if p else -30.0
+    model.lm_head.bias = torch.nn.Parameter(bias, requires_grad=False)
+    return Policy(model, tokenizer)
+
+
+def make_examples(length: int) -> list:
+    """Rows of the shop whose prompts have about `length` tokens: texts of other rows fill them up, or they are cut."""
+    from dataclasses import replace
+
+    from grpo.prompt import PromptBuilder
+
+    rows, _, tokenizer = read_shop()
+    builder, examples = PromptBuilder(tokenizer), []
+    filling = " ".join(message["content"] for row in rows[:20] for message in row.prompt)
+    for row in rows[:32]:
+        words = (" ".join(message["content"] for message in row.prompt) + " " + filling[len(examples) * 50 :]).split(
+            " "
+        )
+        low, high = 1, len(words)
+        while low < high:  # the most words that fit
+            middle = (low + high + 1) // 2
+            prompt = [{"role": "user", "content": " ".join(words[:middle])}]
+            low, high = (middle, high) if len(builder.prompt_ids(prompt)) <= length else (low, middle - 1)
+        examples.append(replace(row, prompt=[{"role": "user", "content": " ".join(words[:low])}]))
+    return examples
+
+
+def make_host():
+    from rewards.config import RewardsSection, build_host
+
+    return build_host(RewardsSection(functions=[{"name": name} for name in REWARDS]))
+
+
+def make_arguments(setting: dict, directory: str, steps: int):
+    from grpo.sections import GrpoSection
+    from grpo.trainer import trl_arguments
+
+    section = GrpoSection(
+        max_steps=steps, learning_rate=1e-6, warmup_steps=0, prompts_per_step=setting["prompts"],
+        num_generations=setting["group"], max_completion_length=setting["completion"], save_every_steps=10**6,
+    )  # fmt: skip
+    return trl_arguments(
+        section, directory=Path(directory), seed=1, device="cpu", bf16=False, gradient_checkpointing=False
+    )
+
+
+class Spread:
+    """The host's rewards, with a little added that differs: random weights write only wrong answers, all worth 0.
+
+    Without it every advantage would be 0 and our loss free; what is measured must be a step that learns.
+    """
+
+    def __init__(self, host):
+        self.host = host
+
+    def score(self, pairs):
+        from dataclasses import replace
+
+        scored = self.host.score(pairs)
+        return [replace(each, reward=(each.reward or 0.0) + 0.01 * (n % 7)) for n, each in enumerate(scored)]
+
+
+def make_ours(setting: dict, directory: str, steps: int):
+    from grpo.trainer import SharedPrefixTrainer
+
+    class Ours(SharedPrefixTrainer):
+        def _prepare_inputs(self, batch):
+            inputs = super()._prepare_inputs(batch)
+            self.before_loss(inputs)
+            return inputs
+
+    return Ours(
+        make_policy(setting), make_examples(setting["prompt"]), Spread(make_host()),
+        make_arguments(setting, directory, steps), record=lambda *_: None,
+    )  # fmt: skip
+
+
+def make_plain(setting: dict, directory: str, steps: int):
+    """TRL's own trainer with the same rows and rewards, and clocks at the same places as ours."""
+    from collections import defaultdict
+
+    from datasets import Dataset
+    from trl import GRPOTrainer
+
+    from rewards.types import Completion
+
+    examples, host, policy = make_examples(setting["prompt"]), Spread(make_host()), make_policy(setting)
+
+    def score(completions, completion_ids, row, **_):
+        start = time.perf_counter()
+        ends = {policy.tokenizer.eos_token_id}
+        pairs = [
+            (examples[index], Completion(messages[0]["content"], truncated=ids[-1] not in ends))
+            for messages, ids, index in zip(completions, completion_ids, row, strict=True)
+        ]
+        rewards = [scored.reward for scored in host.score(pairs)]
+        trainer.seconds["scoring"] += time.perf_counter() - start
+        return rewards
+
+    class Plain(GRPOTrainer):
+        def _generate_single_turn(self, *args, **kwargs):
+            start = time.perf_counter()
+            written = super()._generate_single_turn(*args, **kwargs)
+            self.seconds["generation"] += time.perf_counter() - start
+            return written
+
+        def _prepare_inputs(self, batch):
+            inputs = super()._prepare_inputs(batch)
+            self.before_loss(inputs)
+            self.start = time.perf_counter()
+            return inputs
+
+        def training_step(self, *args, **kwargs):
+            loss = super().training_step(*args, **kwargs)
+            self.seconds["loss"] += time.perf_counter() - self.start
+            return loss
+
+    trainer = Plain(
+        model=policy.model,
+        reward_funcs=score,
+        args=make_arguments(setting, directory, steps),
+        train_dataset=Dataset.from_dict(
+            {"prompt": [[dict(m) for m in e.prompt] for e in examples], "row": list(range(len(examples)))}
+        ),
+        processing_class=policy.tokenizer,
+    )
+    trainer.seconds = defaultdict(float)
+    return trainer
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------
+
+
+def compare_steps(setting: dict, options: argparse.Namespace, peak: float) -> dict:
+    """Steps of both trainers in turns, each from the start of a fresh training; the first of each is not counted."""
+    times = {"plain": [], "ours": []}
+    tokens = {"plain": [], "ours": []}
+    for turn in range(options.steps + 1):
+        for name in times:
+            parts, count = run_step(name, setting)
+            if turn:
+                times[name].append(parts)
+                tokens[name].append(count)
+    row: dict = {"setting": setting}
+    for name, runs in times.items():
+        row[name] = {part: statistics.median(run[part] for run in runs) for part in (*PARTS, "step")}
+        row[name]["completion_tokens"] = statistics.mean(count["completions"] for count in tokens[name])
+        row[name]["tokens_per_second"] = (
+            statistics.mean(count["completions"] for count in tokens[name]) / row[name]["step"]
+        )
+        row[name]["matmul_share"] = useful_flops(setting, tokens[name]) / row[name]["step"] / peak / 1e9
+        row[name] |= run_alone("memory", setting | {"trainer": name}, options.threads)
+    return row
+
+
+def run_step(name: str, setting: dict) -> tuple[dict, dict]:
+    """Seconds of the parts of one step and of the whole, its optimiser included; tokens it had."""
+    counts = {}
+
+    def count(inputs):
+        prompts = inputs["prompt_mask"].sum(1)[:: setting["group"]]
+        counts.update(prompts=int(prompts.sum()), completions=int(inputs["completion_mask"].sum()))
+
+    with tempfile.TemporaryDirectory() as directory:
+        trainer = build_trainer(name, setting, directory, 1)
+        trainer.before_loss = count
+        clock = time_steps(trainer)
+        trainer.train()
+    return {part: trainer.seconds[part] for part in PARTS} | {"step": clock[0]}, counts
+
+
+def build_trainer(name: str, setting: dict, directory: str, steps: int):
+    trainer = {"plain": make_plain, "ours": make_ours}[name](setting, directory, steps)
+    trainer.before_loss = lambda inputs: None
+    return trainer
+
+
+def time_steps(trainer) -> list[float]:
+    """A list that grows by the seconds of each step."""
+    from transformers import TrainerCallback
+
+    seconds: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_step_begin(self, *args, **kwargs):
+            self.start = time.perf_counter()
+
+        def on_step_end(self, *args, **kwargs):
+            seconds.append(time.perf_counter() - self.start)
+
+    trainer.add_callback(Clock())
+    return seconds
+
+
+def useful_flops(setting: dict, tokens: list[dict]) -> float:
+    """Matrix products that nobody can leave out: each token once forward to be written, forward and backward to learn.
+
+    Each prompt counts once a group; attention and the head's first prompts are left out of the count.
+    """
+    passed = statistics.mean(count["prompts"] + count["completions"] for count in tokens)
+    return passed * (2 + 6) * matrix_parameters()
+
+
+@cache
+def matrix_parameters() -> int:
+    """Weights of the layers' matrices; with tied embeddings the head is not among them."""
+    model = make_policy({"ends": 0.0, "completion": 1}).model
+    return sum(p.numel() for name, p in model.named_parameters() if p.dim() == 2 and "embed" not in name)
+
+
+def count_parameters() -> int:
+    return make_policy({"ends": 0.0, "completion": 1}).model.num_parameters()
+
+
+def measure_matmul() -> float:
+    """GFLOP/s of the best of a few products of two square float32 matrices."""
+    import torch
+
+    a, best = torch.randn(1536, 1536), math.inf
+    for _ in range(8):
+        start = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - start)
+    return 2 * 1536**3 / best / 1e9
+
+
+def measure_scoring() -> float:
+    """Seconds a right answer takes to be scored, which gets furthest in every function."""
+    from rewards.types import Completion
+
+    rows = [row for row in read_shop()[0] if row.reference is not None]
+    pairs = [(row, Completion(row.reference)) for row in rows]
+    with make_host() as host:
+        host.score(pairs[:8])
+        start = time.perf_counter()
+        host.score([(row, Completion(row.reference)) for row in rows])
+        return (time.perf_counter() - start) / len(rows)
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+def run_alone(what: str, setting: dict, threads: int) -> dict:
+    command = [sys.executable, __file__, "--threads", str(threads), "--measure", json.dumps(setting)]
+    # Freed memory goes back to the system at once, so that the peak of a part is its own.
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    run = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if run.returncode:
+        raise SystemExit(f"{what} of {setting} failed:\n{run.stderr}")
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def measure_memory(setting: dict) -> dict:
+    """MiB that a step and its loss (with backward) add to this process at most; Linux."""
+    with tempfile.TemporaryDirectory() as directory:
+        # A tiny step loads all code, and its gradients and moments stay.
+        tiny = setting | {"group": 2, "completion": 2, "prompt": 30}
+        build_trainer(setting["trainer"], tiny, directory, 1).train()
+        trainer = build_trainer(setting["trainer"], setting, directory, 1)
+        start = reset_peak()
+        seen = {}
+
+        def before(inputs):
+            seen["generation"] = resident("VmHWM")
+            seen["start"] = reset_peak()
+
+        trainer.before_loss = before
+        step = trainer.training_step
+
+        def training_step(*args, **kwargs):
+            loss = step(*args, **kwargs)
+            seen["loss"] = resident("VmHWM")
+            return loss
+
+        trainer.training_step = training_step
+        trainer.train()
+    loss = seen["loss"] - seen["start"]
+    return {"loss_mib": loss, "step_mib": max(seen["generation"], seen["loss"]) - start}
+
+
+def reset_peak() -> float:
+    """Count the highest resident memory from here; what there is now, in MiB."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return resident("VmRSS")
+
+
+def resident(field: str) -> float:
+    """The present (VmRSS) or the highest (VmHWM) resident memory of this process in MiB; Linux only."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"{field}: not in /proc/self/status; this measure needs Linux")
+
+
+# -- evaluation --------------------------------------------------------------------------------------------------------
+
+
+def compare_evaluation(setting: dict) -> dict:
+    """Seconds a held-out row, greedy: one prompt at a time (over `alone` rows) beside ours over all, texts compared."""
+    import torch
+
+    from grpo.generation import generate
+    from grpo.prompt import PromptBuilder
+
+    policy = make_policy({"ends": 0.0, "completion": setting["completion"]})
+    model, steps = policy.model.eval(), setting["completion"]
+    if setting["kind"] == "shop":
+        builder = PromptBuilder(policy.tokenizer)
+        prompts = [builder.prompt_ids(row.prompt) for row in read_shop()[1]][: setting["rows"]]
+    else:
+        generator = torch.Generator().manual_seed(1)
+        low, high = setting["prompt"] * 4 // 5, setting["prompt"] + 1
+        lengths = torch.randint(low, high, (setting["rows"],), generator=generator).tolist()
+        prompts = [torch.randint(3, len(policy.tokenizer), (n,), generator=generator).tolist() for n in lengths]
+    alone = prompts[:: max(1, len(prompts) // setting["alone"])]
+
+    def plain(prompts):
+        written = []
+        with torch.no_grad():
+            for prompt in prompts:
+                ids = torch.tensor([prompt])
+                out = model.generate(
+                    input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=steps, do_sample=False,
+                    eos_token_id=policy.eos_ids, pad_token_id=policy.tokenizer.pad_token_id,
+                )  # fmt: skip
+                written.append(out[0, len(prompt) :].tolist())
+        return written
+
+    def ours(prompts):
+        return generate(
+            model, prompts, samples=1, max_new_tokens=steps, temperature=0, eos_ids=policy.eos_ids,
+            pad_id=policy.tokenizer.pad_token_id, batch_size=64,
+        ).completion_ids  # fmt: skip
+
+    plain(alone[:1]), ours(prompts[:2])
+    clocks = {"plain": [], "ours": []}
+    for _ in range(2):
+        for name, call, chosen in (("plain", plain, alone), ("ours", ours, prompts)):
+            start = time.perf_counter()
+            texts = call(chosen)
+            clocks[name].append((time.perf_counter() - start) / len(chosen))
+            if name == "plain":
+                wanted = texts
+    equal = sum(a == b for a, b in zip(wanted, texts[:: max(1, len(prompts) // setting["alone"])], strict=True))
+    return {
+        "setting": setting,
+        "prompt_tokens": statistics.mean(map(len, prompts)),
+        "plain": min(clocks["plain"]),
+        "ours": min(clocks["ours"]),
+        "equal": equal / len(alone),
+    }
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+STEP_HEADER = (
+    "| prompt | G | ends | trainer | step | generation | scoring | loss | tokens/s | of matmul peak | memory: loss | step |\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|---|"
+)
+EVALUATION_HEADER = (
+    "| evaluation, greedy | prompt tokens | one at a time | ours | times | equal texts |\n|---|---|---|---|---|---|"
+)
+
+
+def show_step(row: dict) -> None:
+    setting = row["setting"]
+    ends = "mixed" if setting["ends"] else "full"
+    for name in ("plain", "ours"):
+        found = row[name]
+        seconds = " | ".join(f"{found[part]:.3f} s" for part in ("step", *PARTS))
+        print(
+            f"| {setting['prompt']} | {setting['group']} | {ends} | {name} | {seconds} | {found['tokens_per_second']:.0f} | "
+            f"{found['matmul_share']:.0%} | {found['loss_mib']:.0f} MiB | {found['step_mib']:.0f} MiB |",
+        )
+    ratio = {part: row["plain"][part] / max(row["ours"][part], 1e-9) for part in ("step", "generation", "loss")}
+    memory = {part: row["ours"][part] / row["plain"][part] for part in ("loss_mib", "step_mib")}
+    print(
+        f"| | | | **times** | **{ratio['step']:.2f}** | {ratio['generation']:.2f} | "
+        f"{row['ours']['scoring'] / row['ours']['step']:.2%} of ours | {ratio['loss']:.2f} | | | "
+        f"{memory['loss_mib']:.2f} | {memory['step_mib']:.2f} |",
+        flush=True,
+    )
+
+
+def show_growth(rows: list[dict]) -> None:
+    """How a step grows with G (prompt 300) and with the prompt (G 16), each as a multiple of the smallest."""
+    mixed = [row for row in rows if row["setting"]["ends"]]
+    for axis, fixed, value in (("group", "prompt", 300), ("prompt", "group", 16)):
+        line = sorted((row for row in mixed if row["setting"][fixed] == value), key=lambda row: row["setting"][axis])
+        if len(line) < 2:
+            continue
+        sizes = " : ".join(str(row["setting"][axis]) for row in line)
+        print(f"growth with {axis} ({sizes}), {fixed} {value}:")
+        for name in ("plain", "ours"):
+            times = [row[name]["step"] for row in line]
+            print(f"  {name:5} " + " : ".join(f"{seconds / times[0]:.2f}" for seconds in times))
+    print(flush=True)
+
+
+def show_evaluation(row: dict) -> None:
+    kind = "rows of the shop" if row["setting"]["kind"] == "shop" else "unrelated random prompts"
+    print(
+        f"| {kind} | {row['prompt_tokens']:.0f} | {row['plain'] * 1e3:.1f} ms | {row['ours'] * 1e3:.1f} ms | "
+        f"**{row['plain'] / row['ours']:.1f}** | {row['equal']:.0%} |",
+        flush=True,
+    )
+
+
+def quieten() -> None:
+    """Only the tables go to the terminal."""
+    import warnings
+
+    import datasets
+    import transformers
+
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    warnings.filterwarnings("ignore")
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Keys and passwords kept out of what is written or sent: found by their names, by their shape, and by the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+HIDDEN = "(hidden)"
+# `token` alone is a secret's name, `max_tokens` and `tokenizer` are not; a name may be said with _ or - or nothing.
+_NAME = re.compile(
+    r"(?:^|[_\-. ])(?:api[_-]?keys?|apikey|token|secret|passw(?:or)?d|passphrase|credentials?|authorization|bearer"
+    r"|(?:private|access|secret|auth)[_-]?key)$",
+    re.IGNORECASE,
+)
+_SHAPE = re.compile(
+    r"\bhf_[A-Za-z0-9]{16,}|\bsk-[A-Za-z0-9_\-]{16,}|\bgh[opsu]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bAKIA[0-9A-Z]{16}\b"
+    r"|\bxox[abprs]-[\w\-]{10,}|\bwandb_v\d_\w{16,}|\beyJ[\w\-]{10,}\.[\w\-]{10,}\.[\w\-]+"
+)
+_LOGIN = re.compile(r"(?<=://)[^\s/@:]+:[^\s/@]+(?=@)")
+_ASSIGNED = re.compile(
+    r"((?:api[_-]?keys?|apikey|token|secret|passw(?:or)?d|passphrase|credentials?|authorization|(?:private|access|auth)[_-]?key)"
+    r"['\"]?\s*[=:]\s*['\"]?(?:bearer\s+)?)([^\s'\",}]+)",
+    re.IGNORECASE,
+)
+_INDEX = re.compile(r"\[\d+\]$")
+# Shorter values are words such as `none` or `auto`, which would be hidden wherever they occur.
+_SHORTEST = 8
+
+
+def redact(value: Any, environment: Mapping[str, str] | None = None) -> Any:
+    """A copy of nested plain data in which what looks like a secret reads `(hidden)`; numbers and shapes are kept."""
+    return _redact(value, _secret_values(environment))
+
+
+def redact_text(text: str, environment: Mapping[str, str] | None = None) -> str:
+    """A text, such as a command line, without the secrets in it."""
+    return _redact_text(text, _secret_values(environment))
+
+
+def find_secrets(value: Any, environment: Mapping[str, str] | None = None) -> list[str]:
+    """The dotted places of nested plain data at which something looks like a secret."""
+    return [place for place, text in _walk(value, "") if _looks_secret(place, text, _secret_values(environment))]
+
+
+def _secret_values(environment: Mapping[str, str] | None) -> tuple[str, ...]:
+    """The values of environment variables with a secret's name, longest first, so that none is hidden in part."""
+    environment = os.environ if environment is None else environment
+    values = {value for name, value in environment.items() if _NAME.search(name) and len(value) >= _SHORTEST}
+    return tuple(sorted(values, key=lambda value: (-len(value), value)))
+
+
+def _redact(value: Any, secrets: tuple[str, ...], name: str = "") -> Any:
+    if isinstance(value, Mapping):
+        return {key: _redact(item, secrets, str(key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redact(item, secrets, name) for item in value]
+    if not isinstance(value, str):
+        return value
+    return HIDDEN if _is_named_secret(name, value) else _redact_text(value, secrets)
+
+
+def _redact_text(text: str, secrets: tuple[str, ...]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    text = _SHAPE.sub(HIDDEN, text)
+    text = _LOGIN.sub(HIDDEN, text)
+    return _ASSIGNED.sub(lambda match: match[1] + HIDDEN if len(match[2]) >= _SHORTEST else match[0], text)
+
+
+def _looks_secret(place: str, text: str, secrets: tuple[str, ...]) -> bool:
+    return _is_named_secret(place, text) or _redact_text(text, secrets) != text
+
+
+def _is_named_secret(name: str, text: str) -> bool:
+    # The tokens of a tokenizer, such as eos_token, are written in angle brackets.
+    plain = len(text) >= _SHORTEST and not text.startswith("<") and not any(letter.isspace() for letter in text)
+    return plain and _NAME.search(_INDEX.sub("", name)) is not None
+
+
+def _walk(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _walk(item, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _walk(item, f"{place}[{number}]")
+    elif isinstance(value, str):
+        yield place, value

@@ -1,0 +1,69 @@
+"""The engines of a run: what loads the policy, writes its completions and computes its steps.
+
+Each engine is one file with one class. It is chosen by `model.engine` before torch is imported, because unsloth must be
+imported before everything it patches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from grpo.sections import ModelSection
+from rewards.errors import RecompensaError
+
+if TYPE_CHECKING:
+    from grpo.config import RunConfig
+    from grpo.policy import Policy
+
+
+class EngineFailed(RecompensaError):
+    """An engine stopped working in the middle of a run, through no fault of the config; the run can be resumed."""
+
+
+class Engine(Protocol):
+    """What a run asks of an engine, in this order."""
+
+    packages: tuple[str, ...]
+    """Distributions that it needs beside those of the extra `train`."""
+
+    def problems(self, config: RunConfig, world_size: int) -> list[str]:
+        """Why this config cannot run on this engine, one line each. Imports nothing heavy."""
+
+    def prepare(self) -> None:
+        """Whatever must happen before torch, transformers, trl and peft are imported."""
+
+    def load(self, *, texts: Iterable[str], seed: int, device: str) -> Policy:
+        """The policy, as `grpo.policy.load_policy` makes it."""
+
+    def restore(self, directory: Path, *, device: str) -> Policy:
+        """A policy of which all weights were saved in `directory`."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Settings of TRL's GRPOConfig that this engine needs."""
+
+    def serving(self, policy: Policy, directory: Path, *, device: str) -> AbstractContextManager[None]:
+        """Everything the trainer needs from its making to its end; `directory` is the run's."""
+
+    def attach(self, trainer: Any) -> None:
+        """Take hold of the trainer that was just made."""
+
+    def observe(self, logs: Mapping[str, Any]) -> None:
+        """Look at the numbers of a step; raise `RecompensaError` where they say that it trains something else."""
+
+
+def choose_engine(section: ModelSection) -> Engine:
+    """The engine that `model.engine` names; imports nothing of it yet."""
+    if section.engine == "vllm":
+        from grpo.engines.vllm import VllmEngine
+
+        return VllmEngine(section)
+    if section.engine == "unsloth":
+        from grpo.engines.unsloth import UnslothEngine
+
+        return UnslothEngine(section)
+    from grpo.engines.transformers import TransformersEngine
+
+    return TransformersEngine(section)

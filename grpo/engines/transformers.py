@@ -1,0 +1,55 @@
+"""The engine of plain transformers: our own generation and loss, in which a group shares its prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grpo.sections import ModelSection
+
+if TYPE_CHECKING:
+    from grpo.config import RunConfig
+    from grpo.policy import Policy
+
+
+class TransformersEngine:
+    """Runs everywhere, and is the only engine whose loss shares prompts."""
+
+    packages: tuple[str, ...] = ()
+
+    def __init__(self, section: ModelSection):
+        self.section = section
+
+    def problems(self, config: RunConfig, world_size: int) -> list[str]:
+        return []
+
+    def prepare(self) -> None:
+        pass
+
+    def load(self, *, texts: Iterable[str], seed: int, device: str) -> Policy:
+        from grpo.policy import load_policy
+
+        return load_policy(self.section, texts=texts, seed=seed, device=device)
+
+    def restore(self, directory: Path, *, device: str) -> Policy:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        from grpo.policy import Policy, resolve_dtype
+
+        model = AutoModelForCausalLM.from_pretrained(directory, dtype=resolve_dtype(self.section, device))
+        return Policy(model.to(device), AutoTokenizer.from_pretrained(directory))
+
+    def arguments(self) -> dict[str, Any]:
+        return {}
+
+    @contextmanager
+    def serving(self, policy: Policy, directory: Path, *, device: str) -> Iterator[None]:
+        yield
+
+    def attach(self, trainer: Any) -> None:
+        pass
+
+    def observe(self, logs: Mapping[str, Any]) -> None:
+        pass

@@ -1,0 +1,72 @@
+"""The audit of a run as the report shows it: what was checked before training, and what came of each check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from grpo.report.run_files import as_list, as_mapping, is_number
+from grpo.report.tables import flatten
+from grpo.report.visible import make_label
+
+_SHOWN = 12
+# What a probe puts in the place of an answer, in the order of how much it should be paid.
+PROBES = (
+    ("gold", "the reference itself"),
+    ("changed", "the reference with one fact changed"),
+    ("part", "a part of the reference"),
+    ("other", "another row's reference"),
+    ("noise", "noise"),
+    ("empty", "nothing"),
+)
+_SHOWN_APART = frozenset(
+    {"passed", "references", "without_reference", "gold_failures", "errors", "warnings", "probes", "reward_versions"}
+)
+
+
+def make_audit(audit: Mapping[str, Any]) -> dict[str, Any]:
+    """The audit as plain values: `passed`, `references`, messages, the table of probes, and all else in `rows`."""
+    if not audit:
+        return {}
+    failures = as_list(audit.get("gold_failures"))
+    return {
+        "passed": audit["passed"] if isinstance(audit.get("passed"), bool) else None,
+        "references": audit["references"] if is_number(audit.get("references")) else None,
+        "without_reference": audit["without_reference"] if is_number(audit.get("without_reference")) else None,
+        "failures": [make_label(item, 300) for item in failures[:_SHOWN]],
+        "more_failures": max(0, len(failures) - _SHOWN),
+        "errors": _say(audit.get("errors")),
+        "warnings": _say(audit.get("warnings")),
+        "probes": _make_probes(as_mapping(audit.get("probes"))),
+        "rows": flatten({key: value for key, value in audit.items() if key not in _SHOWN_APART}, compact=True)[:80],
+    }
+
+
+def _make_probes(probes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row a task; a cell is alarming where something that is no answer is paid more than half as much as the answer."""
+    rows = []
+    for task, values in probes.items():
+        values = as_mapping(values)
+        gold = values.get("gold")
+        cells = [
+            {
+                "name": name,
+                "value": values[name] if is_number(values.get(name)) else None,
+                "alarm": _is_alarming(name, values.get(name), gold),
+            }
+            for name, _ in PROBES
+        ]
+        rows.append({"task": make_label(task, 60), "cells": cells})
+    return rows
+
+
+def _is_alarming(name: str, value: Any, gold: Any) -> bool:
+    if not is_number(value):
+        return False
+    if name == "gold":
+        return value < 0.999
+    return name in ("other", "noise", "empty") and is_number(gold) and value > 0.5 * gold
+
+
+def _say(lines: Any) -> list[str]:
+    return [make_label(line, 400) for line in as_list(lines)[:_SHOWN]]

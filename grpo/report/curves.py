@@ -1,0 +1,133 @@
+"""Which curves a report shows: held-out reward for all and for each task, and the health of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from callbacks.config import DecisionSection
+from callbacks.task_scores import ALL
+from grpo.report import tables
+from grpo.report.charts import Curve, Point, draw_spread
+from grpo.report.run_files import RunFiles, as_mapping, is_number
+from grpo.report.visible import make_label
+
+# Metrics of training worth a look, with the bounds the recipe watches and the rules of callbacks/watch that mind them.
+WATCHED = (
+    ("reward", "training reward", ()),
+    ("frac_reward_zero_std", "zero-spread groups", ((0.5, "stop at 0.5"),)),
+    ("completions/mean_length", "completion length, tokens", ()),
+    ("completions/clipped_ratio", "truncated completions", ((0.5, "stop at 0.5"),)),
+    ("entropy", "entropy", ()),
+    ("grad_norm", "gradient norm", ((2.0, "stop at 2"),)),
+    ("completions/repetition", "repeated phrases", ()),
+    ("learning_rate", "learning rate", ()),
+    ("kl", "KL to the reference policy", ()),
+)
+
+
+def make_curves(run: RunFiles) -> list[Curve]:
+    """A learning curve for all and for each task, with the lines the decision was made against."""
+    section, relative = read_thresholds(run)
+    warmup, before = run.find_evaluation("warmup"), run.find_evaluation("before")
+    curves = []
+    for name in tables.list_tasks(run):
+        points = {
+            item.step: Point(item.step, estimate.mean, estimate.low, estimate.high, estimate.n)
+            for item in run.evaluations
+            if item.stage != "before" and (estimate := item.task(name)) is not None
+        }
+        marks: list[tuple[str, float]] = []
+        start = warmup.task(name) if warmup else None
+        if relative and start is not None:
+            if name == ALL:
+                marks.append((f"warm-up +{section.rehearsal_gain:.0%}", start.mean * (1 + section.rehearsal_gain)))
+            elif start.low is not None:
+                marks.append(("low end of the warm-up", start.low))
+        elif not relative and name == ALL:
+            marks.append((f"scale up at {section.scale_at:g}", section.scale_at))
+        elif not relative and name in section.floors:
+            marks.append((f"floor {section.floors[name]:g}", section.floors[name]))
+        untrained = before.task(name) if before else None
+        curves.append(
+            Curve(
+                name="all tasks" if name == ALL else make_label(name, 60),
+                points=[points[step] for step in sorted(points)],
+                marks=marks,
+                best_step=run.best.step,
+                before=untrained.mean if untrained else None,
+            )
+        )
+    return curves
+
+
+def make_lines(run: RunFiles) -> list[Curve]:
+    """The metrics of training that were recorded at two steps or more."""
+    lines = []
+    for key, name, bounds in WATCHED:
+        values = [
+            (row["step"], float(row[key])) for row in run.metrics if row["stage"] == "train" and is_number(row.get(key))
+        ]
+        if len(values) < 2:
+            continue
+        top = max(value for _, value in values)
+        lines.append(
+            Curve(
+                name=name,
+                marks=[(label, bound) for bound, label in bounds if top >= 0.6 * bound],
+                values=values,
+                events=[
+                    event["step"] for event in run.events if event.get("metric") == key and is_number(event.get("step"))
+                ],
+            )
+        )
+    return lines
+
+
+def draw_tasks(run: RunFiles, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the tasks with a picture each of what every stage reached, all on one scale from 0."""
+    kinds = (
+        ("before", "before training"),
+        ("warmup", "after the warm-up"),
+        ("sft", "further SFT"),
+        ("final", "at the end"),
+    )
+    section, relative = read_thresholds(run)
+    drawn = []
+    for row in rows:
+        marks = []
+        for kind, what in kinds:
+            value = row[kind]
+            if kind == "sft":
+                point = Point(0, value) if value is not None else None
+            else:
+                point = (
+                    Point(0, value.mean, value.low, value.high)
+                    if value is not None and value.mean is not None
+                    else None
+                )
+            if point is not None:
+                marks.append((kind, what, point))
+        drawn.append((row, marks))
+    most = max((point.high or point.mean for _, marks in drawn for _, _, point in marks), default=1.0)
+    thresholds: Mapping[str, float] = {} if relative else {ALL: section.scale_at, **section.floors}
+    most = min(1.0, max(0.1, most * 1.08, *(thresholds.get(row["task"], 0.0) * 1.08 for row in rows)))
+    return [
+        {**row, "spread": draw_spread(marks, most, thresholds.get(row["task"])), "most": most} if marks else row
+        for row, marks in drawn
+    ]
+
+
+def read_thresholds(run: RunFiles) -> tuple[DecisionSection, bool]:
+    """The thresholds of the run, the recipe's where it recorded none, and whether it is held to its own warm-up."""
+    section = DecisionSection()
+    known = {
+        key: value
+        for key, value in as_mapping(run.config.get("decision")).items()
+        if key in DecisionSection.model_fields and key != "watch"
+    }
+    # The thresholds of another version of the config are no reason to have no report.
+    with suppress(ValueError):
+        section = DecisionSection.model_validate(known)
+    return section, section.relative_to == "warmup" or run.decision.get("rehearsal") is True

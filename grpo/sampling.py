@@ -1,0 +1,72 @@
+"""How the next token is drawn from the logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn from the logits; the order is that of `transformers`' `generate`."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    repetition_penalty: float = 1.0
+
+    def __post_init__(self):
+        problems = []
+        if not self.temperature >= 0:
+            problems.append(f"temperature: {self.temperature} is below 0; give 0 for greedy decoding or more")
+        if not 0 < self.top_p <= 1:
+            problems.append(f"top_p: {self.top_p} is outside (0, 1]; give 1 to keep every token")
+        if self.top_k < 0:
+            problems.append(f"top_k: {self.top_k} is below 0; give 0 to keep every token")
+        if not self.repetition_penalty > 0:
+            problems.append(f"repetition_penalty: {self.repetition_penalty} is not above 0; give 1 for none")
+        if problems:
+            from rewards.errors import UserError
+
+            raise UserError(problems)
+
+    @property
+    def keeps_distribution(self) -> bool:
+        """Whether tokens are drawn from the model's own distribution at the temperature, nothing filtered."""
+        return self.repetition_penalty == 1.0 and self.top_p == 1.0 and self.top_k == 0
+
+
+def draw(logits, sampling: Sampling, seen=None, uniform=None, entropies: bool = False):
+    """The next token of each row of float32 `logits`, its log-probability and, where asked for, the entropy.
+
+    `seen` marks the tokens that the repetition penalty counts; `uniform` holds one number in [0, 1) a row: without it
+    the choice is greedy and the rest None. The entropy is that of the logits at the temperature, before any filter.
+    """
+    import torch
+
+    raw = logits
+    if sampling.repetition_penalty != 1.0:
+        penalty = sampling.repetition_penalty
+        logits = torch.where(seen, torch.where(logits < 0, logits * penalty, logits / penalty), logits)
+    if uniform is None:
+        return logits.argmax(-1), None, None
+    if sampling.temperature != 1.0:
+        logits = logits / sampling.temperature
+    if 0 < sampling.top_k < logits.shape[-1]:
+        least = logits.topk(sampling.top_k, dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    if sampling.top_p < 1.0:
+        ordered, order = logits.sort(descending=False, dim=-1)
+        drop = ordered.softmax(-1).cumsum(-1) <= 1 - sampling.top_p
+        drop[:, -1] = False
+        logits = logits.masked_fill(torch.zeros_like(drop).scatter_(1, order, drop), -torch.inf)
+    scores = logits.log_softmax(-1)
+    chances = scores.exp()
+    spreads = None
+    if entropies and sampling.keeps_distribution:
+        spreads = torch.special.entr(chances).sum(-1)
+    elif entropies:
+        spreads = torch.special.entr((raw / sampling.temperature).softmax(-1)).sum(-1)
+    cumulative = chances.cumsum(-1, dtype=torch.float64)
+    # A float64 below 1 times the total is below the total: a token of probability 0 at the end is never chosen.
+    tokens = torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True)
+    return tokens[:, 0], scores.gather(1, tokens)[:, 0], spreads

@@ -1,0 +1,66 @@
+"""The decision of a run that is measured against its own warm-up."""
+
+import pytest
+
+from callbacks.config import DecisionSection
+from callbacks.decision import Rung
+from callbacks.decision_tree import decide
+from callbacks.task_scores import Estimate
+
+SMALL = Rung("0.5B", "small", "v4_1.yaml", base="v4_2_b.yaml", fix="v4_2_c.yaml")
+LARGE = Rung("3.7B", "large", "v4_2_a.yaml")
+RELATIVE = DecisionSection(relative_to="warmup")
+
+
+def row(stage, step, mean, **tasks):
+    cells = {"stage": stage, "step": step}
+    for name, value in {"mean_reward": mean, **tasks}.items():
+        cells |= {f"eval/{name}": value, f"eval/{name}_n": 320, f"eval/{name}_std": 0.2}
+    return cells
+
+
+def judge(start, end, section=RELATIVE, **options):
+    return decide(
+        [row("warmup", 0, **start), row("final", 300, **end)], section, rung=SMALL, next_rung=LARGE, **options
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "scenario", "config"),
+    [
+        ({"mean": 0.3}, {"mean": 0.5}, "A", "v4_2_a.yaml"),
+        ({"mean": 0.3}, {"mean": 0.2}, "B", "v4_2_b.yaml"),
+        ({"mean": 0.3, "push": 0.6}, {"mean": 0.5, "push": 0.3}, "C", "v4_2_c.yaml"),
+        ({"mean": 0.3}, {"mean": 0.36}, "undecided", "v4_1.yaml"),
+        ({"mean": 0.3}, {"mean": 0.305}, "undecided", None),
+    ],
+)
+def test_run_held_to_its_warm_up_when_it_is_no_rehearsal_then_it_names_the_next_config(start, end, scenario, config):
+    """A real run may be judged so too, and then a config follows; of a rehearsal none does."""
+    decision = judge(start, end)
+    assert (decision.scenario, decision.next_config) == (scenario, config)
+    assert judge(start, end, rehearsal=True).next_config is None
+
+
+def test_gain_of_tasks_that_gained_differently_when_paired_then_only_the_noise_within_them_counts():
+    """One task rose by 0.30, one by 0.02, each evenly: pooled that looks like noise, by task it is clear of zero."""
+    paired = {
+        "all": Estimate(0.16, 20, 0.145, -0.01, 0.33),
+        "a": Estimate(0.30, 10, 0.03, 0.28, 0.32),
+        "b": Estimate(0.02, 10, 0.03, 0.0, 0.04),
+    }
+    start, end = {"mean": 0.3, "a": 0.3, "b": 0.3}, {"mean": 0.46, "a": 0.6, "b": 0.32}
+    clear = next(node for node in judge(start, end, paired=paired).path if node.name == "clear of zero")
+    assert clear.outcome == "yes"
+    assert clear.low == pytest.approx(0.16 - 2.10 * 0.03 / 20**0.5, abs=0.002)
+
+
+def test_run_held_to_its_warm_up_when_n_and_std_are_missing_then_the_means_decide_and_it_says_so():
+    """Bare means are enough for a verdict and not for its noise."""
+    rows = [
+        {"stage": "warmup", "step": 0, "eval/mean_reward": 0.3},
+        {"stage": "final", "step": 9, "eval/mean_reward": 0.6},
+    ]
+    decision = decide(rows, RELATIVE, rung=SMALL, next_rung=LARGE)
+    assert decision.scenario == "A"
+    assert any("means alone" in line for line in decision.not_judged)

@@ -1,0 +1,276 @@
+"""Several processes of one run: two with gloo do what one does, share the work out, and only the first writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from grpo import distributed
+from grpo.config import configs_folder, load_config
+from grpo.distributed import Rank, Silent, find_rank
+from rewards.errors import RecompensaError
+
+pytest.importorskip("torch")
+
+SETTINGS = (
+    "data.shop.train_rows=60", "data.shop.held_out_rows=20", "data.shop.warmup_rows=64",
+    "model.embedded.layers=1", "model.embedded.hidden_size=64", "model.embedded.intermediate_size=64",
+    "model.embedded.heads=2", "model.embedded.kv_heads=1", "model.embedded.vocabulary=400",
+    "sft_warmup.max_steps=100", "grpo.max_steps=3", "grpo.prompts_per_step=3", "grpo.num_generations=4",
+    "grpo.learning_rate=0.001", "grpo.max_completion_length=16", "evaluation.max_completion_length=16",
+    "grpo.save_every_steps=2", "grpo.log_completions_every=1", "evaluation.every_steps=2", "threads=1",
+    'rewards.functions=[{"name":"text_overlap"}]', "tracking.wandb=off",
+)  # fmt: skip
+
+# What each of two processes finds out, as one JSON line a process.
+PROBE = """
+import copy, json, sys, torch
+from grpo.distributed import *
+from grpo.distributed import Rank
+from rewards.errors import UserError
+from transformers import Qwen3Config, Qwen3ForCausalLM
+rank, found = find_rank(), {}
+join("cpu")
+found["rank"] = [rank.index, rank.count, rank.is_main]
+found["gathered"] = gather(rank.index * 10)
+found["concatenated"] = concatenate(["a"] * (rank.index + 1))
+found["any"] = [any_of(rank.index == 1), any_of(False)]
+worked = []
+found["shared"] = share_out(lambda items: worked.extend(items) or [item * item for item in items], list(range(7)))
+found["worked"] = worked
+found["main"] = on_main(lambda: ["from", rank.index])
+def fail_in_the_second():
+    if rank.index == 1:
+        raise UserError(["row 7: no reference"])
+try:
+    together(fail_in_the_second)
+except UserError as error:
+    found["raised"] = error.problems
+
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from grpo.generation import generate
+from grpo.shared_prefix import grouped_logps
+torch.manual_seed(0)
+whole = Qwen3ForCausalLM(Qwen3Config(
+    vocab_size=300, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+    num_key_value_heads=1, head_dim=16, max_position_embeddings=64, tie_word_embeddings=True, eos_token_id=1,
+    pad_token_id=0, bos_token_id=None))
+model, mesh = copy.deepcopy(whole), init_device_mesh("cpu", (2,))
+for layer in model.model.layers:
+    fully_shard(layer, mesh=mesh)
+fully_shard(model, mesh=mesh)
+found["sharded"] = [is_sharded(model), is_sharded(whole)]
+def write(policy):
+    # Other prompts and lengths in each process: without whole weights one would wait for the other for ever.
+    return generate(policy, [[5, 6, 7], [8, 9]][: 1 + rank.index], samples=2, max_new_tokens=4 + 4 * rank.index,
+                    eos_ids=1, pad_id=0, generator=torch.Generator().manual_seed(rank.index)).completion_ids
+with whole_weights(model, None):
+    written = write(model)
+found["same completions"] = written == write(whole)
+ids = torch.tensor([[5, 6, 7, 8, 9, 10]] * 2)
+mask = torch.ones_like(ids)
+for policy in (model, whole):
+    logps, _ = grouped_logps(policy, ids[:, :3], mask[:, :3], ids[:, 3:], mask[:, 3:])
+    logps.sum().backward()
+found["same gradients"] = all(
+    torch.allclose(mine.grad.full_tensor(), theirs.grad, atol=1e-6)
+    for mine, theirs in zip(model.parameters(), whole.parameters(), strict=True))
+leave()
+with open(sys.argv[1] + f"/{rank.index}.json", "w") as file:
+    json.dump(found, file)
+"""
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {**os.environ, "RECOMPENSA_CACHE": str(home / "cache"), "HOME": str(home), "OMP_NUM_THREADS": "1"}
+
+
+def torchrun(home: Path, *arguments: str) -> subprocess.CompletedProcess:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(port)]
+    return subprocess.run([*command, *arguments], env=environment(home), cwd=home, capture_output=True, text=True)
+
+
+def run_arguments(directory: Path, *settings: str) -> list[str]:
+    sets = [part for each in (*SETTINGS, *settings) for part in ("--set", each)]
+    return ["-m", "grpo.run", "--config", "v4_1.yaml", "--profile", "embedded", "--run-dir", str(directory), *sets]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def probes(home):
+    """What two processes found out about each other."""
+    script, out = home / "probe.py", home / "probes"
+    script.write_text(PROBE)
+    out.mkdir()
+    root = str(Path(distributed.__file__).parent.parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    done = torchrun(home, str(script), str(out))
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads((out / f"{index}.json").read_text()) for index in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def runs(home):
+    """One run twice: in one process and in two."""
+    one, two = home / "one", home / "two"
+    done = subprocess.run(
+        [sys.executable, *run_arguments(one)], env=environment(home), cwd=home, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    done = torchrun(home, *run_arguments(two))
+    assert done.returncode == 0, done.stderr[-3000:]
+    return one, two, done.stdout
+
+
+def read_metrics(directory: Path) -> list[dict]:
+    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_processes_when_they_share_rows_out_then_all_know_all_results_in_order(probes):
+    """Each works on its share only, and every process ends with everything."""
+    for index, found in enumerate(probes):
+        assert found["rank"] == [index, 2, index == 0]
+        assert found["gathered"] == [0, 10]
+        assert found["concatenated"] == ["a", "a", "a"]
+        assert found["any"] == [True, False]
+        assert found["shared"] == [0, 1, 4, 9, 16, 25, 36]
+        assert found["worked"] == list(range(7))[index::2]
+        assert found["main"] == ["from", 0]
+
+
+def test_processes_when_one_fails_then_all_raise_what_it_raised(probes):
+    """Nobody waits for a process that has stopped at a bad row."""
+    assert all(found["raised"] == ["row 7: no reference"] for found in probes)
+
+
+def test_sharded_weights_when_made_whole_then_generation_and_loss_are_those_of_one_process(probes):
+    """With FSDP2 the completions, log-probabilities' gradients and weights are those of the unsharded policy."""
+    for found in probes:
+        assert found["sharded"] == ["FSDP2", None]
+        assert found["same completions"] and found["same gradients"]
+
+
+def test_two_processes_when_compared_with_one_then_losses_rewards_and_evaluations_are_the_same(runs):
+    """Same completions, same rewards; losses, gradients and warm-up agree to float32's rounding."""
+    one, two, _ = runs
+    mine, theirs = read_metrics(one), read_metrics(two)
+    assert [(row["stage"], row["step"]) for row in mine] == [(row["stage"], row["step"]) for row in theirs]
+    assert any(abs(row.get("loss", 0)) > 1e-4 for row in mine), "nothing was trained, so nothing was compared"
+    for row, other in zip(mine, theirs, strict=True):
+        assert row.keys() == other.keys()
+        for key, value in row.items():
+            assert other[key] == pytest.approx(value, rel=1e-4, abs=1e-6), (row["stage"], row["step"], key)
+    for folder in ("completions", "eval"):
+        names = sorted(path.name for path in (one / folder).iterdir())
+        assert names == sorted(path.name for path in (two / folder).iterdir()) and names
+        for name in names:
+            rows, others = (
+                [json.loads(line) for line in (run / folder / name).read_text().splitlines()] for run in (one, two)
+            )
+            assert [row["completion"] for row in rows] == [row["completion"] for row in others], name
+            assert [row.get("group") for row in rows] == [row.get("group") for row in others], name
+
+
+def test_two_processes_when_they_write_then_only_the_first_does(runs):
+    """Every row is there once, the report is written, and beside the checkpoints' random states no file is doubled."""
+    one, two, shown = runs
+    rows = Counter(
+        (row["stage"], row["step"], "eval/mean_reward" in row) for row in read_metrics(two) if "sft/step" not in row
+    )
+    assert set(rows.values()) == {1}
+    files = [
+        {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file() and "rng_state" not in path.name}
+        for run in (one, two)
+    ]
+    assert files[0] == files[1]
+    assert shown.count("decision: ") == 1
+    assert json.loads((two / "status.json").read_text())["finished"] is True
+
+
+def test_two_processes_when_the_config_is_bad_then_one_complaint_and_no_run(home):
+    """A mistake is told once, not once a process."""
+    done = torchrun(home, *run_arguments(home / "bad", "grpo.prompts_per_step=1", "grpo.num_generations=3"))
+    assert done.returncode != 0
+    assert done.stderr.count("cannot be shared equally between 2 processes") == 1
+    assert "grpo/run.py" not in done.stderr
+    assert not (home / "bad").exists()
+
+
+def test_rank_when_read_then_it_is_what_torchrun_says(monkeypatch):
+    """Without torchrun there is one process, the first."""
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert find_rank() == Rank(0, 1, 0, 1) and find_rank().is_main
+    for name, value in (("RANK", "11"), ("WORLD_SIZE", "16"), ("LOCAL_RANK", "3"), ("LOCAL_WORLD_SIZE", "8")):
+        monkeypatch.setenv(name, value)
+    assert find_rank() == Rank(11, 16, 3, 8) and not find_rank().is_main
+
+
+def test_one_process_when_it_calls_the_shared_functions_then_they_are_the_plain_ones():
+    """Alone, nothing is sent anywhere, and faults come out as they are."""
+    assert distributed.share_out(lambda items: [item + 1 for item in items], [1, 2]) == [2, 3]
+    assert distributed.concatenate([1]) == [1] and distributed.on_main(lambda: 5) == 5
+    with pytest.raises(RecompensaError, match="gone"):
+        distributed.together(lambda: (_ for _ in ()).throw(RecompensaError("gone")))
+
+
+def test_silence_when_called_then_nothing_happens_and_blocks_still_run():
+    """What only the first process has can be called, and entered, in all."""
+    with Silent() as tracker:
+        assert tracker.log({"loss": 1.0}, stage="train", step=1) is None
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp2", "zero3"])
+def test_accelerate_config_when_parsed_then_accelerate_reads_what_was_meant(name):
+    """Each shipped file is one that accelerate takes, for the strategy it is named after."""
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config = load_config_from_file(str(configs_folder() / "accelerate" / f"{name}.yaml"))
+    assert config.distributed_type.value == {"ddp": "MULTI_GPU", "fsdp2": "FSDP", "zero3": "DEEPSPEED"}[name]
+    assert config.mixed_precision == "no" and config.use_cpu is False
+    if name == "fsdp2":
+        assert config.fsdp_config["fsdp_version"] == 2
+        assert config.fsdp_config["fsdp_state_dict_type"] == "FULL_STATE_DICT"
+    if name == "zero3":
+        assert config.deepspeed_config["zero_stage"] == 3
+        assert config.deepspeed_config["zero3_save_16bit_model"] is True
+
+
+def test_fsdp2_config_when_launched_then_its_variables_say_version_two(monkeypatch):
+    """What `accelerate launch` hands to the processes spreads the weights the way the file says."""
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser, prepare_multi_gpu_env
+
+    path = configs_folder() / "accelerate" / "fsdp2.yaml"
+    given = ["--config_file", str(path), "--num_processes", "2", "-m", "grpo.run"]
+    arguments = _validate_launch_command(launch_command_parser().parse_args(given))[0]
+    variables = prepare_multi_gpu_env(arguments)
+    assert variables["ACCELERATE_USE_FSDP"] == "true"
+    assert variables["FSDP_VERSION"] == "2"
+    assert variables["FSDP_STATE_DICT_TYPE"] == "FULL_STATE_DICT"
+    assert variables["ACCELERATE_MIXED_PRECISION"] == "no"
+
+
+def test_plan_when_four_bit_weights_would_be_spread_then_refused(monkeypatch):
+    """NF4 weights cannot be cut up by FSDP or DeepSpeed as they are launched here."""
+    from grpo.refusals import _engine_refusals
+
+    config = load_config("qwen3_8b", profile="gpu")
+    assert _engine_refusals(config, 1) == []
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    (line,) = _engine_refusals(config, 1)
+    assert line.startswith("model.quantization: nf4 weights cannot be spread over processes")
