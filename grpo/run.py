@@ -147,6 +147,7 @@ def run(options: argparse.Namespace) -> int:
 
 def resolve(options: argparse.Namespace, progress: Any) -> tuple[Any, str, Any]:
     """The config and its profile: from the command line, or from the run that is resumed."""
+    from callbacks.tracking_secrets import find_secrets
     from grpo.config import RunConfig, load_config
     from grpo.device import resolve_profile
     from grpo.run_directory import RunDirectory
@@ -162,7 +163,17 @@ def resolve(options: argparse.Namespace, progress: Any) -> tuple[Any, str, Any]:
     profile, line = resolve_profile(options.profile)
     if line:
         progress.say(line)
-    return load_config(options.config, options.overrides, profile), profile, None
+    config = load_config(options.config, options.overrides, profile)
+    secrets = find_secrets(config.model_dump(mode="json"))
+    if secrets:
+        raise UserError(
+            [
+                f"{place}: looks like a key or a password, and a run writes its config to files; "
+                "take it out and set it in the environment, such as WANDB_API_KEY or HF_TOKEN"
+                for place in secrets
+            ]
+        )
+    return config, profile, None
 
 
 def prepare(config: Any, profile: str, progress: Any) -> tuple[Any, Any, Any, dict[str, Any]]:
@@ -352,6 +363,7 @@ def finish(directory: Any, config: Any, profile: str, progress: Any, seconds: fl
     if not directory.writes:
         return
     from callbacks.progress import format_seconds
+    from callbacks.tracking import publish_files
     from grpo.decide import decide_run
     from grpo.report import write_report
 
@@ -361,7 +373,8 @@ def finish(directory: Any, config: Any, profile: str, progress: Any, seconds: fl
             "status.json",
             {"stage": "done", "step": config.grpo.max_steps, "finished": True, "seconds": round(seconds, 1)},
         )
-    write_report(directory.path)
+    pages = write_report(directory.path)
+    publish_files(directory.path, config.tracking, pages, run_name=directory.path.name, notify=progress.say)
     progress.say(f"decision: {decision.scenario}: {decision.action}", always=True)
     progress.say(
         f"everything is in {directory.path} ({format_seconds(seconds)}); read {directory.path / 'report.html'}",

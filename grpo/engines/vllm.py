@@ -117,6 +117,8 @@ class VllmEngine:
                 "dtype": str(resolve_dtype(self.section, device)).removeprefix("torch."),
                 "enable_prefix_caching": True,
             }
+            if device == "cpu":
+                options["enforce_eager"] = True  # compiling takes longer than it ever saves there
             if self.section.embedded is not None:
                 # It has no weights on disk; TRL sends them before the first completion.
                 options["load_format"] = "dummy"

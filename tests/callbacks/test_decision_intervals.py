@@ -7,8 +7,7 @@ import pytest
 
 from callbacks.decision import Rung
 from callbacks.decision_tree import decide
-from callbacks.history import stratify
-from callbacks.task_scores import ALL, estimate_mean, evaluation_metrics, paired_difference, summarise
+from callbacks.task_scores import ALL, estimate_mean, evaluation_metrics, paired_difference, stratify, summarise
 
 TASKS = {"extraction": 128, "sql_qa": 128, "insights": 32, "push": 32}
 STARTS = {"extraction": 0.25, "sql_qa": 0.20, "insights": 0.25, "push": 0.30}
@@ -91,12 +90,12 @@ def test_interval_of_the_plateau_when_runs_are_simulated_then_it_errs_to_the_wid
 
 def test_stratified_interval_when_tasks_lie_apart_then_it_is_narrower_and_the_mean_the_same():
     """How far push lies from extraction is no noise of the mean over fixed shares."""
-    estimates = summarise([("a", 0.1), ("a", 0.2), ("a", 0.15), ("b", 0.8), ("b", 0.9), ("b", 0.85)])
-    narrow = stratify(estimates)
+    rows = [("a", 0.1), ("a", 0.2), ("a", 0.15), ("b", 0.8), ("b", 0.9), ("b", 0.85)]
+    narrow, pooled = summarise(rows)[ALL], estimate_mean([reward for _, reward in rows])
     # within each task the variance is 0.0025: sqrt(2 * 0.25 * 0.0025 / 3) = 0.0204, times t(4) = 2.776
-    assert narrow.mean == estimates[ALL].mean
+    assert narrow.mean == pooled.mean
     assert narrow.high - narrow.mean == pytest.approx(2.7764 * 0.020412, rel=1e-3)
-    assert narrow.half_width < estimates[ALL].half_width
+    assert narrow.half_width < pooled.half_width
 
 
 def test_stratified_interval_when_a_task_is_missing_or_bare_then_the_whole_is_left_alone():

@@ -174,6 +174,8 @@ def test_two_processes_when_compared_with_one_then_losses_rewards_and_evaluation
     for row, other in zip(mine, theirs, strict=True):
         assert row.keys() == other.keys()
         for key, value in row.items():
+            if key == "stage":
+                continue
             assert other[key] == pytest.approx(value, rel=1e-4, abs=1e-6), (row["stage"], row["step"], key)
     for folder in ("completions", "eval"):
         names = sorted(path.name for path in (one / folder).iterdir())

@@ -54,7 +54,7 @@ def refusals(*overrides: str, rows: Inputs | None = None, name: str = "v4_1", de
         ("model.max_sequence_length=8192", "model.max_sequence_length: 8192 is beyond the context"),
         ("model.name=./no/such/model", "model.name: ./no/such/model is no folder"),
         ("evaluation.max_completion_length=2048", "evaluation.max_completion_length: 2048 leaves no room"),
-        ("model.engine=vllm", "model.engine: vllm cannot run yet; allowed: transformers"),
+        ("model={engine: vllm, vllm: {mode: server}}", "model.vllm.server_devices: not given"),
     ],
 )
 def test_setting_when_it_cannot_work_then_one_line_refuses_it(override, said):
@@ -65,9 +65,14 @@ def test_setting_when_it_cannot_work_then_one_line_refuses_it(override, said):
 
 def test_problems_when_there_are_many_then_all_come_at_once():
     """A plan refuses everything it refuses in one go."""
-    lines = refusals("grpo.micro_batch_size=5", "grpo.warmup_steps=900", "model.engine=vllm", rows=inputs(train=1))
+    lines = refusals(
+        "grpo.micro_batch_size=5",
+        "grpo.warmup_steps=900",
+        "model={engine: vllm, vllm: {mode: server}}",
+        rows=inputs(train=1),
+    )
     assert [line.partition(":")[0] for line in lines] == [
-        "model.engine",
+        "model.vllm.server_devices",
         "grpo.micro_batch_size",
         "grpo.warmup_steps",
         "data",
@@ -76,9 +81,12 @@ def test_problems_when_there_are_many_then_all_come_at_once():
 
 def test_unsloth_when_it_would_raise_the_batch_then_the_plan_says_so():
     """unsloth makes 16 of a batch of 2, silently: with 2 x 16 in passes of 2 that is another recipe."""
-    lines = refusals("model.engine=unsloth", "grpo.micro_batch_size=2")
-    assert any("unsloth would silently raise 2 completions a pass to 16" in line for line in lines)
-    assert len(refusals("model.engine=unsloth", "grpo.micro_batch_size=16")) == 1
+    (line,) = refusals("model.engine=unsloth", "grpo.micro_batch_size=2")
+    assert "unsloth would silently raise 2 completions a pass to 16" in line
+    make_plan(
+        load_config("v4_1", ("model.engine=unsloth", "grpo.micro_batch_size=16"), profile="gpu"),
+        inputs(), COUNTER, profile="gpu", device=L4,
+    )  # fmt: skip
 
 
 def test_rows_when_fewer_than_one_generation_batch_then_are_refused():

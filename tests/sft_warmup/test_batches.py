@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +24,7 @@ def test_batches_when_two_tasks_differ_in_length_then_are_of_like_length_and_tak
     batches = [[lengths[index] for index in order[start : start + 16]] for start in range(0, len(order), 16)]
     assert sum(len(set(batch)) > 1 for batch in batches) <= len(batches) / 20
     first = [batch[0] for batch in batches]
-    turns = sum(one != other for one, other in zip(first, first[1:], strict=False))
+    turns = sum(one != other for one, other in pairwise(first))
     assert turns > len(batches) / 4
 
 
