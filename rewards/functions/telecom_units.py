@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
-from rewards.extraction import as_number
-
 Quantity = Literal["time", "rate", "share", "count"]
 
 _RATES = {"bps": 1e-6, "kbps": 1e-3, "mbps": 1.0, "gbps": 1e3, "tbps": 1e6}
@@ -110,6 +108,9 @@ def _read_text(text: str, quantity: Quantity, unit: str | None, plain_rates: tup
 
 def numbers_of(written: str) -> tuple[float, ...]:
     """What a written number may mean: `1.000` is a thousand in Portuguese and one in JSON."""
+    # Here, so that commands which read no answer start without the reader's regular expressions.
+    from rewards.extraction import as_number
+
     found = []
     with suppress(ValueError):
         found.append(float(written))

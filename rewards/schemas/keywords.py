@@ -11,91 +11,20 @@ from typing import Any
 
 from rewards.schemas.combinations import apply_when, build_all, build_any, build_if, build_not
 from rewards.schemas.nodes import Broken, Check, Node, Rule, escape, make_assertion, report, show
+from rewards.schemas.values import TYPES, comparable, is_array, is_number, is_object, is_text, unless_sure
 
 _MAX_PATTERN_LETTERS = 20_000
 
 
-def is_type(value: Any, name: str) -> bool:
-    """Whether a value is of a JSON Schema type; 1.0 is an integer, true is no number."""
-    if name == "integer":
-        return not isinstance(value, bool) and (
-            isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-        )
-    if name == "number":
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    return isinstance(value, _TYPES[name])
-
-
-def _is_integer(value: Any) -> bool:
-    return type(value) is int or is_type(value, "integer")
-
-
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "null": type(None),
-    "boolean": bool,
-    "string": str,
-    "array": list,
-    "object": dict,
-}
-
-
-def comparable(value: Any) -> Any:
-    """A hashable stand-in, equal exactly when two JSON values are: 1 and 1.0 are, 1 and true are not."""
-    if isinstance(value, bool):
-        return ("boolean", value)
-    if isinstance(value, dict):
-        return ("object", frozenset((key, comparable(child)) for key, child in value.items()))
-    if isinstance(value, list):
-        return ("array", tuple(comparable(child) for child in value))
-    return value
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, list)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-_CHECKS: dict[str, Check] = {
-    "null": lambda value: value is None,
-    "boolean": lambda value: isinstance(value, bool),
-    "string": _is_text,
-    "array": _is_array,
-    "object": _is_object,
-    "number": _is_number,
-    "integer": _is_integer,
-}
-_SURE: Mapping[Check, tuple[str, ...]] = {
-    _is_text: ("string",),
-    _is_array: ("array",),
-    _is_object: ("object",),
-    _is_number: ("number", "integer"),
-}
-
-
-def _unless_sure(applies: Check, schema: Mapping) -> Check | None:
-    """None where the schema's type has been checked before its other rules are, and says that the rule applies."""
-    return None if schema.get("type") in _SURE[applies] else applies
-
-
 def _build_type(builder: Any, node: Node, schema: Mapping, place: str) -> None:
     names = [schema["type"]] if isinstance(schema["type"], str) else list(schema["type"])
-    unknown = [name for name in names if name not in _TYPES and name not in ("integer", "number")]
+    unknown = [name for name in names if name not in TYPES]
     if unknown:
         raise ValueError(f"no such type: {unknown[0]!r}")
+    checks = [TYPES[name] for name in names]
     node.typed = make_assertion(
         "type",
-        _CHECKS[names[0]] if len(names) == 1 else lambda value: any(is_type(value, name) for name in names),
+        checks[0] if len(checks) == 1 else lambda value: any(check(value) for check in checks),
         lambda value: f"{show(value)} is not of type {' or '.join(names)}",
     )
 
@@ -127,14 +56,14 @@ def _build_const(builder: Any, node: Node, schema: Mapping, place: str) -> None:
 def _bound(keyword: str, applies: Check, holds: Callable[[Any, Any], bool], words: str):
     def build(builder: Any, node: Node, schema: Mapping, place: str) -> None:
         limit = schema[keyword]
-        if not _is_number(limit):
+        if not is_number(limit):
             raise ValueError(f"{limit!r} is no number")
         node.rules.append(
             make_assertion(
                 keyword,
                 lambda value: holds(value, limit),
                 lambda value: f"{show(value)} {words} {limit}",
-                _unless_sure(applies, schema),
+                unless_sure(applies, schema),
             )
         )
 
@@ -143,7 +72,7 @@ def _bound(keyword: str, applies: Check, holds: Callable[[Any, Any], bool], word
 
 def _build_multiple(builder: Any, node: Node, schema: Mapping, place: str) -> None:
     unit = schema["multipleOf"]
-    if not _is_number(unit) or unit <= 0:
+    if not is_number(unit) or unit <= 0:
         raise ValueError(f"{unit!r} is no number above 0")
 
     def holds(value: Any) -> bool:
@@ -156,7 +85,7 @@ def _build_multiple(builder: Any, node: Node, schema: Mapping, place: str) -> No
             return (Fraction(value) / Fraction(unit)).denominator == 1
 
     node.rules.append(
-        make_assertion("multipleOf", holds, lambda value: f"{show(value)} is no multiple of {unit}", _is_number)
+        make_assertion("multipleOf", holds, lambda value: f"{show(value)} is no multiple of {unit}", is_number)
     )
 
 
@@ -169,7 +98,7 @@ def _build_pattern(builder: Any, node: Node, schema: Mapping, place: str) -> Non
             "pattern",
             lambda value: len(value) <= longest and search(value) is not None,
             lambda value: f"{show(value)} does not match {schema['pattern']}",
-            _unless_sure(_is_text, schema),
+            unless_sure(is_text, schema),
         )
     )
 
@@ -314,7 +243,7 @@ def _build_unique(builder: Any, node: Node, schema: Mapping, place: str) -> None
             "uniqueItems",
             lambda value: len({comparable(item) for item in value}) == len(value),
             lambda value: "repeats an item",
-            _is_array,
+            is_array,
         )
     )
 
@@ -330,7 +259,7 @@ def _build_contains(builder: Any, node: Node, schema: Mapping, place: str) -> No
         return count >= low and (high is None or count <= high)
 
     node.rules.append(
-        make_assertion("contains", holds, lambda value: "holds too few or too many of the required items", _is_array)
+        make_assertion("contains", holds, lambda value: "holds too few or too many of the required items", is_array)
     )
 
 
@@ -341,7 +270,7 @@ def _build_names(builder: Any, node: Node, schema: Mapping, place: str) -> None:
             "propertyNames",
             lambda value: all(inner.valid(key) for key in value),
             lambda value: "has a key that is not allowed as a name",
-            _is_object,
+            is_object,
         )
     )
 
@@ -382,25 +311,25 @@ KEYWORDS: dict[str, Callable[[Any, Node, Mapping, str], None]] = {
     "additionalProperties": _build_keys,
     "propertyNames": _build_names,
     "minProperties": _bound(
-        "minProperties", _is_object, lambda value, least: len(value) >= least, "has fewer keys than"
+        "minProperties", is_object, lambda value, least: len(value) >= least, "has fewer keys than"
     ),
-    "maxProperties": _bound("maxProperties", _is_object, lambda value, most: len(value) <= most, "has more keys than"),
+    "maxProperties": _bound("maxProperties", is_object, lambda value, most: len(value) <= most, "has more keys than"),
     "dependencies": _build_dependent("dependencies"),
     "dependentRequired": _build_dependent("dependentRequired"),
     "dependentSchemas": _build_dependent("dependentSchemas"),
     "prefixItems": _build_items,
     "items": _build_items,
     "contains": _build_contains,
-    "minItems": _bound("minItems", _is_array, lambda value, least: len(value) >= least, "has fewer items than"),
-    "maxItems": _bound("maxItems", _is_array, lambda value, most: len(value) <= most, "has more items than"),
+    "minItems": _bound("minItems", is_array, lambda value, least: len(value) >= least, "has fewer items than"),
+    "maxItems": _bound("maxItems", is_array, lambda value, most: len(value) <= most, "has more items than"),
     "uniqueItems": _build_unique,
-    "minLength": _bound("minLength", _is_text, lambda value, least: len(value) >= least, "is shorter than"),
-    "maxLength": _bound("maxLength", _is_text, lambda value, most: len(value) <= most, "is longer than"),
+    "minLength": _bound("minLength", is_text, lambda value, least: len(value) >= least, "is shorter than"),
+    "maxLength": _bound("maxLength", is_text, lambda value, most: len(value) <= most, "is longer than"),
     "pattern": _build_pattern,
-    "minimum": _bound("minimum", _is_number, operator.ge, "is below"),
-    "maximum": _bound("maximum", _is_number, operator.le, "is above"),
-    "exclusiveMinimum": _bound("exclusiveMinimum", _is_number, operator.gt, "is not above"),
-    "exclusiveMaximum": _bound("exclusiveMaximum", _is_number, operator.lt, "is not below"),
+    "minimum": _bound("minimum", is_number, operator.ge, "is below"),
+    "maximum": _bound("maximum", is_number, operator.le, "is above"),
+    "exclusiveMinimum": _bound("exclusiveMinimum", is_number, operator.gt, "is not above"),
+    "exclusiveMaximum": _bound("exclusiveMaximum", is_number, operator.lt, "is not below"),
     "multipleOf": _build_multiple,
     "allOf": build_all,
     "anyOf": build_any("anyOf"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -202,6 +203,19 @@ def test_two_processes_when_they_write_then_only_the_first_does(runs):
     assert files[0] == files[1]
     assert shown.count("decision: ") == 1
     assert json.loads((two / "status.json").read_text())["finished"] is True
+
+
+def test_two_processes_when_resumed_from_a_checkpoint_then_they_end_as_if_they_had_not_stopped(runs, home):
+    """What a run of two processes left at step 2 leads two processes to the same bytes."""
+    _, two, _ = runs
+    directory = home / "resumed"
+    shutil.copytree(two, directory)
+    shutil.rmtree(directory / "checkpoints" / "checkpoint-3")
+    (directory / "status.json").write_text('{"stage": "grpo", "step": 0, "finished": false}')
+    done = torchrun(home, "-m", "grpo.run", "--resume", str(directory))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (directory / "metrics.jsonl").read_bytes() == (two / "metrics.jsonl").read_bytes()
+    assert (directory / "eval" / "final.jsonl").read_bytes() == (two / "eval" / "final.jsonl").read_bytes()
 
 
 def test_two_processes_when_the_config_is_bad_then_one_complaint_and_no_run(home):

@@ -177,6 +177,13 @@ def test_memory_when_beyond_the_device_then_a_note_says_what_to_lower():
     assert any("lower grpo.micro_batch_size" in note for note in plan.notes)
 
 
+def test_dynamic_sampling_when_on_then_a_note_bounds_what_it_adds():
+    """Fresh prompts come on top of what the plan counts."""
+    config = load_config("v4_1", ["grpo.dynamic_sampling=3"], profile="gpu")
+    plan = make_plan(config, inputs(), COUNTER, profile="gpu", device=L4)
+    assert any("up to 3 further rounds" in note and "at most 6 fresh prompts" in note for note in plan.notes)
+
+
 def test_references_when_longer_than_a_completion_may_be_then_a_note_says_so():
     """A right answer that would be cut off can never be rewarded."""
     config = load_config("v4_1", ["grpo.max_completion_length=2"], profile="gpu")

@@ -14,7 +14,11 @@ from rewards.sample_rows import FOLDER, open_samples
 from rewards.types import Completion
 
 PAGES = Path(__file__).parents[2] / "docs" / "rewards"
-OWN = ("contrastive", "extraction", "field_f1", "insights", "json_valid", "push", "sql_qa", "text_overlap", "tool_call")
+OWN = (
+    "a1_policy", "camara", "contrastive", "etsi_zsm", "extraction", "field_f1", "insights", "intent_3gpp", "json_valid",
+    "kpi_values", "o1_nrm", "push", "schema_valid", "sql_qa", "telecom", "telecom_adversarial", "telecom_lifecycle",
+    "text_overlap", "tmf921", "tool_call",
+)  # fmt: skip
 _OPTION = re.compile(r"\| `(\w+)` \| (.+?) \| .+ \|")
 _EXAMPLE = re.compile(r"\| (`{1,2}) ?(.+?) ?\1 \| ([01]\.\d{3}) \| (.*?) ?\|")
 
