@@ -180,8 +180,9 @@ class Memory:
         self.slots, self.stems_of_chunks = slots, [self.stem_of_prompt[prompt] for prompt in prompts]
         source = torch.tensor(prompts, device=self.no_mask.device)
         self.masks.clear()
+        if prompts != list(range(len(self.stem_of_prompt))):
+            self.choose_tails(source)
         for states in self.layers.values():
-            states.tail_keys, states.tail_values = states.tail_keys[:, source], states.tail_values[:, source]
             heads, chunks, size, _ = states.tail_keys.shape
             states.keys = states.tail_keys.new_empty(heads, chunks, slots, size, 0)
             states.values = states.tail_values.new_empty(heads, chunks, slots, 0, states.tail_values.shape[3])
@@ -216,13 +217,17 @@ class Memory:
         pick = torch.tensor([[chunk[0] if i is None else i for i in chunk] for chunk in chunks], device=device)
         filler = torch.tensor([i is None for chunk in chunks for i in chunk], device=device)
         self.slots, self.stems_of_chunks = pick.shape[1], [self.stems_of_chunks[chunk] for chunk in sources]
-        old_chunk, old_slot = pick // slots, pick % slots
-        for states in self.layers.values():
-            states.tail_keys, states.tail_values = states.tail_keys[:, source], states.tail_values[:, source]
+        self.choose_tails(source)
         if self.bias is not None:
             self.bias = self.bias[source]
-        self.rebuild(lambda states: states[:, old_chunk, old_slot])
+        self.rebuild(lambda states: states.flatten(1, 2).index_select(1, pick.flatten()).unflatten(1, pick.shape))
         return pick.flatten(), filler
+
+    def choose_tails(self, source) -> None:
+        """Keep the tails of these chunks, in this order."""
+        for states in self.layers.values():
+            states.tail_keys = states.tail_keys.index_select(1, source)
+            states.tail_values = states.tail_values.index_select(1, source)
 
     def rebuild(self, chosen) -> None:
         """Copy what was written, as `chosen` picks it, into arrays with `room` places."""

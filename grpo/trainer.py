@@ -106,8 +106,10 @@ class SharedPrefixTrainer(GRPOTrainer):
     # -- a generation batch ----------------------------------------------------------------------------------------
 
     def _prepare_inputs(self, generation_batch):
-        if not self.model.training:
-            return super()._prepare_inputs(generation_batch)
+        if not self.model.training or self.fallback:
+            inputs = super()._prepare_inputs(generation_batch)
+            self._loss_start = time.perf_counter()
+            return inputs
         cuts = self.args.steps_per_generation
         if self._step % (cuts * self.num_iterations) == 0 or self._buffered_inputs is None:
             batch = self._generate_and_score_completions(generation_batch)

@@ -82,8 +82,8 @@ _PAIR = re.compile(
 )
 _BRACKETS = ("{", "[")
 _PERHAPS = "?"
-_LONGEST_KEPT, _MOST_KEPT = 100, 32
-"""Letters of a key, and keys of an object, whose reading is kept: what a completion writes must not fill the memory."""
+_LONGEST_KEY, _MOST_KEYS, _LONGEST_KEYS = 100, 32, 400
+"""Letters of a key, and keys of an object and their letters, whose reading is kept: hostile text must not fill the memory."""
 
 
 class Statement(NamedTuple):
@@ -146,7 +146,7 @@ class _Name(NamedTuple):
 
 
 def _name_of(key: str) -> _Name:
-    return _short_name_of(key) if len(key) <= _LONGEST_KEPT else _make_name(key)
+    return _short_name_of(key) if len(key) <= _LONGEST_KEY else _make_name(key)
 
 
 def _make_name(key: str) -> _Name:
@@ -220,7 +220,7 @@ class _Shape(NamedTuple):
 
 def _shape_of(keys: tuple[str, ...], looked_at: int, above: tuple[_Name, ...], carriers: _Carriers) -> _Shape:
     """Objects of a list mostly share their keys: the shape of a small object is kept."""
-    if len(keys) <= min(looked_at, _MOST_KEPT) and len("".join(keys)) <= _LONGEST_KEPT * 4:
+    if len(keys) <= min(looked_at, _MOST_KEYS) and len("".join(keys)) <= _LONGEST_KEYS:
         return _small_shape_of(keys, above, carriers)
     return _make_shape(keys, above, carriers, looked_at)
 
