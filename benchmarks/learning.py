@@ -1,7 +1,7 @@
 """Does the embedded run learn? Seeds side by side, each beside the same time of further SFT; prints a table.
 
-  python benchmarks/learning.py                     three seeds of v4_1.yaml, about 25 minutes on two quiet cores
-  python benchmarks/learning.py --seeds 42 --json learning.json
+python benchmarks/learning.py                     three seeds of v4_1.yaml, about 25 minutes on two quiet cores
+python benchmarks/learning.py --seeds 42 --json learning.json
 """
 
 from __future__ import annotations
@@ -44,7 +44,19 @@ def main() -> int:
 
 def run_once(config: str, seed: int, overrides: list[str], directory: Path) -> dict:
     """One run as a user starts it: wall-clock seconds, peak memory, and its means after the warm-up and at the end."""
-    command = [sys.executable, "-m", "grpo.run", "--config", config, "--profile", "embedded", "--run-dir", str(directory), "--set", f"seed={seed}"]
+    command = [
+        sys.executable,
+        "-m",
+        "grpo.run",
+        "--config",
+        config,
+        "--profile",
+        "embedded",
+        "--run-dir",
+        str(directory),
+        "--set",
+        f"seed={seed}",
+    ]
     for override in overrides:
         command += ["--set", override]
     start = time.perf_counter()
@@ -75,7 +87,9 @@ def read_result(directory: Path) -> dict:
         gain = paired_difference(*chosen)
         gains[task] = {"gain": gain.mean, "low": gain.low, "high": gain.high, "n": gain.n}
     return {
-        stage: {task: evaluations[stage][f"eval/{'mean_reward' if task == 'all' else task}"] for task in ("all", *tasks)}
+        stage: {
+            task: evaluations[stage][f"eval/{'mean_reward' if task == 'all' else task}"] for task in ("all", *tasks)
+        }
         for stage in ("before", "warmup", "final")
     } | {"gains": gains}
 
@@ -132,12 +146,16 @@ def sft_for_as_long(directory: Path) -> None:
         seconds = time.perf_counter() - start
         estimates = stages.evaluate("warmup", 0)
     mean = {name: estimate.mean for name, estimate in estimates.items()}
-    run.write_json("sft_baseline.json", {"seconds": round(seconds, 1), "steps": steps, "mean": mean.pop("all"), "per_task": mean})
+    run.write_json(
+        "sft_baseline.json", {"seconds": round(seconds, 1), "steps": steps, "mean": mean.pop("all"), "per_task": mean}
+    )
     write_report(directory)
 
 
 def print_table(results: list[dict]) -> None:
-    print("| seed | after warm-up | after GRPO | gain (95 % interval) | share | same time of SFT | tasks fallen | run | peak |")
+    print(
+        "| seed | after warm-up | after GRPO | gain (95 % interval) | share | same time of SFT | tasks fallen | run | peak |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for r in results:
         gain = r["gains"]["all"]

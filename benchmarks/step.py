@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.step_trainers import build_trainer, make_host, make_policy, quieten, read_shop
 
 PARTS = ("generation", "scoring", "loss")
+BATCH = 128  # rows that are evaluated together, as in the embedded profile
 
 
 def main() -> None:
@@ -98,7 +99,7 @@ def step_settings(options: argparse.Namespace) -> list[dict]:
 
 
 def evaluation_settings(options: argparse.Namespace) -> list[dict]:
-    rows = 64 if options.quick else 256
+    rows = BATCH if options.quick else 2 * BATCH
     base = {"rows": rows, "completion": options.completion, "alone": 8 if options.quick else 32}
     kinds = [{"kind": "shop"}, {"kind": "unrelated", "prompt": 300}]
     return [base | kind for kind in (kinds if options.quick else [*kinds, {"kind": "unrelated", "prompt": 100}])]
@@ -299,7 +300,7 @@ def compare_evaluation(setting: dict) -> dict:
     def ours(prompts):
         return generate(
             model, prompts, samples=1, max_new_tokens=steps, temperature=0, eos_ids=policy.eos_ids,
-            pad_id=policy.tokenizer.pad_token_id, batch_size=64,
+            pad_id=policy.tokenizer.pad_token_id, batch_size=BATCH,
         ).completion_ids  # fmt: skip
 
     plain(alone[:1]), ours(prompts[:2])

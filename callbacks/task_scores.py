@@ -75,7 +75,10 @@ def stratify(estimates: Mapping[str, Estimate], lowest: float = 0.0, highest: fl
         return whole
     parts = [(task.n / whole.n) ** 2 * task.std**2 / task.n for task in known]
     variance = sum(parts)
-    freedom = variance**2 / sum(part**2 / (task.n - 1) for part, task in zip(parts, known, strict=True))
+    if not variance:
+        return whole
+    # Shares rather than squares of variances, which may be too small for a float.
+    freedom = 1 / sum((part / variance) ** 2 / (task.n - 1) for part, task in zip(parts, known, strict=True))
     half = t_quantile(max(1, int(freedom))) * sqrt(variance)
     return replace(
         whole,

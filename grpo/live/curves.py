@@ -36,12 +36,12 @@ def draw_curve(
         places = [
             (
                 min(columns - 1, int(x / end * (columns - 1) + 0.5)),
-                min(rows - 1, max(0, int((high - y) / (high - low) * (rows - 1) + 0.5))),
+                _find_row(y, low, high, rows),
             )
             for x, y in points
         ]
         if limit is not None:
-            row = min(rows - 1, max(0, int((high - limit) / (high - low) * (rows - 1) + 0.5)))
+            row = _find_row(limit, low, high, rows)
             for column in range(0, columns, 2 * across):
                 _set(cells, column, row, across, down)
         _set(cells, *places[0], across, down)
@@ -54,6 +54,13 @@ def draw_curve(
     if ascii_only:
         return ["".join("*" if cell else " " for cell in line) for line in cells]
     return ["".join(chr(_BLANK + cell) for cell in line) for line in cells]
+
+
+def _find_row(y: float, low: float, high: float, rows: int) -> int:
+    """The row of a value, 0 at the top; a value beyond the axis lies on its edge."""
+    if not low < y < high:
+        return 0 if y >= high else rows - 1
+    return min(rows - 1, max(0, int((high - y) / (high - low) * (rows - 1) + 0.5)))
 
 
 def find_range(points: Sequence[Point], limit: float | None = None) -> tuple[float, float]:

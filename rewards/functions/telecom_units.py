@@ -76,7 +76,8 @@ def read_figure(
         return NOTHING
     if isinstance(value, str):
         return _read_text(value, quantity, unit, plain_rates)
-    if not isinstance(value, (int, float)) or abs(value) > 1e15:
+    # NaN, which JSON within a text may hold, is not at most anything.
+    if not isinstance(value, (int, float)) or not abs(value) <= 1e15:
         return NOTHING
     number = float(value)
     whole = number == int(number)

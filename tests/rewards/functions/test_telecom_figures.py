@@ -107,3 +107,10 @@ def test_find_statements_when_carriers_differ_then_kept_meanings_do_not_mix():
     for figure in FIGURES:
         assert [found.figures for found in find_statements(value, {"peakRate": figure})] == [(figure,)]
     assert isinstance(find_statements(json.loads('{"latency": 1}'))[0], Statement)
+
+
+@pytest.mark.parametrize("written", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_find_statements_when_json_within_a_text_holds_no_finite_number_then_states_nothing(written):
+    """Such a completion is wrong; it must not become an error of the function."""
+    (found,) = find_statements({"expression": f'{{"latency": {written}}}'})
+    assert found.readings["latency_ms"].values == ()
