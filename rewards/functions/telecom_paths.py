@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import fsum
 from typing import Any, NamedTuple
 
 from rewards.functions.answers import UNSAID
@@ -81,7 +82,8 @@ def share_equal(wanted: Iterable[Path], expected: Places, given: Places) -> floa
     for path in wanted:
         right, said = expected.leaves[path], given.leaves.get(path, Counter())
         shares.append((right & said).total() / max(right.total(), said.total()))
-    return sum(shares) / len(shares) if shares else None
+    # The paths come in an order of their hashes, which differs between processes: fsum does not depend on it.
+    return fsum(shares) / len(shares) if shares else None
 
 
 def normalise_keys(value: Any, typos: Mapping[str, str] = TYPOS) -> Any:
