@@ -120,6 +120,7 @@ class Batch:
         positions = [piece.start + place for piece in pieces for place in range(piece.length)]
         ends = torch.tensor([piece.length for piece in pieces], device=self.device).cumsum(0) - 1
         memory.reading = pieces
+        memory.reached.clear()
         ids, positions = (torch.tensor([values], device=self.device) for values in (ids, positions))
         return self.model(input_ids=ids, position_ids=positions, logits_to_keep=ends, **fixed).logits[0]
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from grpo.attention_routing import routed_attention
 from grpo.decoding import Batch, has_window
 from grpo.prompt_stems import find_stems
 from grpo.sampling import Sampling
-from grpo.shared_prefix import routed_attention, unwrap
+from grpo.shared_prefix import evaluating, unwrap
 
 if TYPE_CHECKING:
     import torch
@@ -86,18 +86,6 @@ def generate(
     truncated = [tokens[-1] not in ends for tokens in ids]
     sampled = temperature > 0
     return Generated(ids, truncated, logprobs if sampled else None, spreads if sampled and entropies else None)
-
-
-@contextmanager
-def evaluating(model: Any):
-    """Evaluation mode, given back module by module: a frozen part may have been in another mode than the rest."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def batches(

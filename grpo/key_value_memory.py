@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from grpo.shared_prefix import causal_mask
+from grpo.shared_prefix import attend_causally
 
 if TYPE_CHECKING:
     import torch
@@ -56,7 +56,8 @@ class Memory:
         self.stems_of_chunks: list[int | None] = []
         self.layers: dict[int, Layer] = {}
         self.reading: Sequence[Piece] = ()
-        self.masks: dict[tuple[int, int], torch.Tensor] = {}
+        self.reached: set[int] = set()  # layers of the present forward
+        self.masks: dict[tuple, torch.Tensor] = {}
         # transformers builds no mask of its own when it is handed one with four axes.
         self.no_mask = torch.zeros(1, 1, 1, 1, device=device)
         lengths = torch.tensor([piece.length for piece in tails], device=device)
@@ -157,9 +158,10 @@ class Memory:
         heads, shared, length = key.shape[0], query.shape[0] // key.shape[0], piece.length
         sdpa = torch.nn.functional.scaled_dot_product_attention
         if piece.prompt is None or piece.stem is None:
-            band = causal_mask(length, window, query.device) if window and window < length else None
             key, value = key.repeat_interleave(shared, 0), value.repeat_interleave(shared, 0)
-            return sdpa(query[None], key[None], value[None], attn_mask=band, is_causal=band is None, scale=scaling)[0]
+            return attend_causally(query, key, value, window, self.masks, scale=scaling)
+        if window:
+            raise RuntimeError("a layer with a window cannot read stems; has_window did not know of it")
         stem_keys, stem_values = states.stems[piece.stem]
         key, value = torch.cat((stem_keys.transpose(1, 2), key), 1), torch.cat((stem_values, value), 1)
         if (piece.start, length) not in self.masks:
@@ -193,6 +195,7 @@ class Memory:
 
     def advance(self) -> None:
         """Make room for one token more."""
+        self.reached.clear()
         self.written += 1
         if self.written > self.room:
             self.room = max(32, 2 * self.room)

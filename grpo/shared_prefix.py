@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from grpo.attention_routing import ATTENTION, routed_attention
+from grpo.token_logps import token_logps
 
 if TYPE_CHECKING:
     import torch
 
-ATTENTION = "recompensa"
-CHUNK_ELEMENTS = 1 << 22  # logits that are taken to float32 at once, 16 MiB
+PROBED: WeakKeyDictionary[Any, str | None] = WeakKeyDictionary()  # what `probe` found, a model
+BAND_QUERIES = 1024  # queries of a window that share one mask
 
 
 def grouped_logps(
@@ -64,9 +67,13 @@ def supports(model: Any) -> str | None:
     import inspect
 
     model = getattr(model, "module", model)
+    if hasattr(model, "_orig_mod"):
+        return "the model is compiled, and each new length of a row would compile it again"
     for adapter in getattr(model, "peft_config", {}).values():
         if adapter.is_prompt_learning:
             return f"the adapter ({adapter.peft_type.value}) puts virtual tokens before every prompt"
+        if getattr(adapter, "alora_invocation_tokens", None):
+            return "the adapter (aLoRA) acts from some token of a row on, and here a row holds many texts"
     model = unwrap(model)
     config = getattr(model, "config", None)
     name = type(model).__name__
@@ -90,7 +97,41 @@ def supports(model: Any) -> str | None:
     checkpointing = getattr(model, "is_gradient_checkpointing", False)
     if checkpointing and config._attn_implementation not in ("sdpa", ATTENTION):
         return f"gradient checkpointing is on and attention is {config._attn_implementation}; load the model with sdpa"
-    return None
+    if model not in PROBED:
+        PROBED[model] = probe(model)
+    return PROBED[model]
+
+
+def probe(model: Any) -> str | None:
+    """Why sharing gives other numbers than reading each text alone, found by doing both; None when it does not.
+
+    A model may mix tokens outside the attention that it lets be exchanged, and no flag of transformers would tell.
+    """
+    import torch
+
+    weights = list(model.parameters())
+    if any(weight.is_meta or not weight.numel() or hasattr(weight, "full_tensor") for weight in weights):
+        return None  # this process holds a part of the weights only; the model was seen when it was whole, or never
+    device = model.get_input_embeddings().weight.device
+    ids = torch.arange(36, device=device) * 7919 % model.config.vocab_size
+    prompt, completions = ids[:6].expand(5, -1), ids[6:].view(5, 6)
+    everything = torch.ones_like(completions)
+    with torch.no_grad(), evaluating(model):
+        texts = torch.cat((prompt, completions), 1)
+        with routed_attention(model):  # without a router: SDPA, whatever the model was loaded with
+            logits = [model(input_ids=text[None], use_cache=False).logits[0, 5:-1] for text in texts]
+        wanted = token_logps(torch.cat(logits), completions.flatten())[0]
+        try:
+            found, _ = grouped_logps(model, prompt, everything, completions, everything)
+        except Exception as fault:
+            reason = next(iter(str(fault).splitlines()), type(fault).__name__)
+            return f"{type(model).__name__} cannot share prompts: {reason}"
+    # Half precision rounds, and an expert may then be another one for a token: hence the median.
+    allowed = 0.05 if all(weight.dtype == torch.float32 for weight in weights) else 0.25
+    difference = (found.flatten() - wanted).abs().median().item()
+    if difference <= allowed:
+        return None
+    return f"{type(model).__name__} gives other log-probabilities when prompts are shared (by {difference:.2g})"
 
 
 def unwrap(model: Any) -> Any:
@@ -98,6 +139,18 @@ def unwrap(model: Any) -> Any:
     while hasattr(model, "module"):
         model = model.module
     return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+@contextmanager
+def evaluating(model: Any):
+    """Evaluation mode, given back module by module: a frozen part may have been in another mode than the rest."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def real_tokens(ids: torch.Tensor, mask: torch.Tensor, padding: str) -> list[tuple[int, ...]]:
@@ -158,7 +211,8 @@ class Packed:
         self.sources = torch.tensor(sources, device=device)
         self.places = torch.tensor(places, device=device).T
         self.targets = completion_ids[tuple(self.places)]
-        self.calls = 0
+        self.reached: set[int] | None = None
+        self.masks: dict = {}
 
     def forward(self, model: Any) -> torch.Tensor:
         """The logits that predict `targets`, (tokens, vocabulary)."""
@@ -168,7 +222,7 @@ class Packed:
         replays = getattr(inner, "is_gradient_checkpointing", False) and torch.is_grad_enabled()
         # transformers builds no mask of its own when it is handed one with four axes.
         no_mask = torch.zeros(1, 1, 1, 1, device=self.input_ids.device)
-        self.calls = 0
+        self.reached = set()
         with routed_attention(inner, keep=replays):
             logits = model(
                 input_ids=self.input_ids,
@@ -178,10 +232,11 @@ class Packed:
                 use_cache=False,
                 router=self,
             ).logits[0]
-        if self.calls < inner.config.num_hidden_layers:
+        reached, self.reached = self.reached, None
+        if len(reached) != inner.config.num_hidden_layers:
             raise RuntimeError(
-                f"{type(inner).__name__}: {self.calls} of {inner.config.num_hidden_layers} attention layers could be "
-                "reached, so the completions of a group would see each other; turn the shared prefix off"
+                f"{type(inner).__name__}: {len(reached)} of {inner.config.num_hidden_layers} attention layers could be "
+                "reached, so the completions of a group would see each other"
             )
         return logits
 
@@ -189,9 +244,10 @@ class Packed:
         """Attention within each group; see `routed_attention`."""
         import torch
 
-        self.calls += 1
         query, key, value = (states[0].transpose(0, 1) for states in (query, key, value))
-        parts = [part for span in self.spans for part in span.attend(query, key, value, scaling, dropout, window)]
+        parts = [
+            part for span in self.spans for part in span.attend(query, key, value, scaling, dropout, window, self.masks)
+        ]
         return torch.cat(parts).transpose(0, 1)[None]
 
 
@@ -207,35 +263,26 @@ class Span:
         lengths = [length for length in lengths if length] if len(lengths) > 1 else []
         self.rows, self.longest = len(lengths), max(lengths, default=0)
         self.total = sum(lengths)
-        self.gather = self.scatter = None
+        self.places = None  # of the completions' tokens among rows of equal length
         if self.rows and self.total < self.rows * self.longest:
-            counts = torch.tensor(lengths, device=device)
-            columns = torch.arange(self.longest, device=device)
-            real = columns < counts[:, None]
-            starts = counts.cumsum(0) - counts
-            # What pads a shorter completion is a token later in the row: causality hides it from every real one.
-            self.gather = torch.where(real, starts[:, None] + columns, 0).flatten()
-            self.scatter = real.flatten().nonzero()[:, 0]
+            real = torch.arange(self.longest, device=device) < torch.tensor(lengths, device=device)[:, None]
+            self.places = real.flatten().nonzero()[:, 0]
         self.masks: dict = {}
 
-    def attend(self, query, key, value, scaling, dropout, window):
+    def attend(self, query, key, value, scaling, dropout, window, masks):
         """Outputs for the prompt and for the completions, (tokens, heads, size) each."""
-        import torch
-
         shared = query.shape[1] // key.shape[1]
         whole = slice(self.start, self.end)
-        length = self.end - self.start
-        band = causal_mask(length, window, query.device) if window and window < length else None
-        out = torch.nn.functional.scaled_dot_product_attention(
-            query[whole].transpose(0, 1)[None],
-            key[whole].transpose(0, 1).repeat_interleave(shared, 0)[None],
-            value[whole].transpose(0, 1).repeat_interleave(shared, 0)[None],
-            attn_mask=band,
-            is_causal=band is None,
+        out = attend_causally(
+            query[whole].transpose(0, 1),
+            key[whole].transpose(0, 1).repeat_interleave(shared, 0),
+            value[whole].transpose(0, 1).repeat_interleave(shared, 0),
+            window,
+            masks,
             dropout_p=dropout,
             scale=scaling,
         )
-        yield out[0].transpose(0, 1)
+        yield out.transpose(0, 1)
         if self.rows:
             yield self.attend_completions(query, key, value, scaling, dropout, window)
 
@@ -249,139 +296,61 @@ class Span:
         values = torch.cat((value[prompt].transpose(0, 1).expand(rows, -1, -1, -1), values), 2)
         # The heads that share a key are folded into the query's length: no key is copied for its second head.
         queries = queries.reshape(rows, heads, shared * longest, -1)
-        mask = self.completion_mask(window, query.device).repeat(shared, 1)
         out = torch.nn.functional.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=mask, dropout_p=dropout, scale=scaling
+            queries, keys, values, attn_mask=self.mask(window, shared, query), dropout_p=dropout, scale=scaling
         )
         out = out.view(rows, heads * shared, longest, -1).transpose(1, 2).flatten(0, 1)
-        return out if self.scatter is None else out[self.scatter]
+        return out if self.places is None else out.index_select(0, self.places)
 
     def by_row(self, states):
-        """The completions' part of packed states, (rows, heads, longest, size)."""
+        """The completions' part of packed states, (rows, heads, longest, size); 0 after a shorter completion."""
         first = self.start + self.width
         states = states[first : first + self.total]
-        if self.gather is not None:
-            states = states[self.gather]
+        if self.places is not None:
+            empty = states.new_zeros(self.rows * self.longest, *states.shape[1:])
+            states = empty.index_copy(0, self.places, states)
         return states.view(self.rows, self.longest, *states.shape[1:]).transpose(1, 2)
 
-    def completion_mask(self, window, device):
-        """What a completion's token sees of prompt and completion, (longest, width + longest)."""
-        import torch
-
-        if window not in self.masks:
-            keys = torch.arange(self.width + self.longest, device=device)
-            distance = self.width + torch.arange(self.longest, device=device)[:, None] - keys
-            self.masks[window] = (distance >= 0) & (distance < (window or len(keys)))
-        return self.masks[window]
+    def mask(self, window, shared, like):
+        """What a completion's token sees of prompt and completion, (shared * longest, width + longest)."""
+        if (window, shared, like.dtype) not in self.masks:
+            mask = band_mask(self.longest, self.width + self.longest, window, like, repeats=shared)
+            self.masks[window, shared, like.dtype] = mask
+        return self.masks[window, shared, like.dtype]
 
 
-def causal_mask(length: int, window: int, device) -> torch.Tensor:
-    """What each of `length` places sees when it sees itself and the `window - 1` before it, (length, length)."""
+def attend_causally(query, key, value, window: int | None, masks: dict, **options):
+    """Attention of each place to itself and the `window - 1` before it, or all of them; states (heads, tokens, size).
+
+    Queries of a window go in blocks, so that no mask has the length of a prompt twice. `masks` keeps what layers share.
+    """
     import torch
 
-    places = torch.arange(length, device=device)
-    distance = places[:, None] - places
-    return (distance >= 0) & (distance < window)
+    sdpa, length = torch.nn.functional.scaled_dot_product_attention, query.shape[1]
+    if not window or window >= length:
+        return sdpa(query[None], key[None], value[None], is_causal=True, **options)[0]
+    outs = []
+    for start in range(0, length, BAND_QUERIES):
+        end, first = min(start + BAND_QUERIES, length), max(0, start - window + 1)
+        shape = end - start, end - first, window, query.dtype
+        if shape not in masks:
+            masks[shape] = band_mask(*shape[:3], query)
+        block = query[None, :, start:end], key[None, :, first:end], value[None, :, first:end]
+        outs.append(sdpa(*block, attn_mask=masks[shape], **options)[0])
+    return torch.cat(outs, 1)
 
 
-def token_logps(logits: torch.Tensor, ids: torch.Tensor, temperature: float = 1.0, compute_entropy: bool = False):
-    """Log-probability of each of `ids` (tokens,) under `logits` (tokens, vocabulary), and the entropies or None.
+def band_mask(queries: int, keys: int, window: int | None, like: torch.Tensor, repeats: int = 1) -> torch.Tensor:
+    """0 where each of the last `queries` of `keys` places sees, else -inf, `repeats` times below each other.
 
-    Float32 whatever the logits are. The backward writes its gradient over the logits, which nobody may need then.
+    In the queries' own type and with rows that begin where kernels want them, SDPA takes it as it is: of another one it
+    makes a copy in every layer, and keeps that for the backward.
     """
-    logps, entropies = _token_logps().apply(logits, ids, temperature, compute_entropy)
-    return logps, entropies if compute_entropy else None
-
-
-@cache
-def _token_logps():
     import torch
 
-    class TokenLogps(torch.autograd.Function):
-        """Gather minus log-sum-exp; a plain softmax would keep three arrays of the size of the logits."""
-
-        @staticmethod
-        def forward(ctx, logits, ids, temperature, compute_entropy):
-            total = torch.empty(len(ids), dtype=torch.float32, device=logits.device)
-            logps, entropies = torch.empty_like(total), torch.empty_like(total)
-            for part in parts(logits):
-                scaled = tempered(logits[part], temperature)
-                total[part] = scaled.logsumexp(-1)
-                logps[part] = scaled.gather(1, ids[part, None])[:, 0] - total[part]
-                if compute_entropy:
-                    share = (scaled - total[part, None]).exp_()
-                    entropies[part] = total[part] - share.mul_(scaled).sum(-1)
-            ctx.save_for_backward(logits, ids, total)
-            ctx.temperature, ctx.spent = temperature, False
-            ctx.mark_non_differentiable(entropies)
-            return logps, entropies
-
-        @staticmethod
-        def backward(ctx, gradient, _):
-            if ctx.spent:
-                raise RuntimeError("the logits of these log-probabilities are spent; run the forward again")
-            ctx.spent = True
-            logits, ids, total = ctx.saved_tensors
-            for part in parts(logits):
-                slope = gradient[part, None] / ctx.temperature
-                share = (tempered(logits[part], ctx.temperature) - total[part, None]).exp_().mul_(-slope)
-                logits[part] = share.scatter_add_(1, ids[part, None], slope)
-            return logits, None, None, None
-
-    return TokenLogps
-
-
-def tempered(logits: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Float32 logits over the temperature; the same array where nothing has to change."""
-    return logits.float() if temperature == 1.0 else logits.float() / temperature
-
-
-def parts(logits: torch.Tensor) -> list[slice]:
-    """Slices of rows that are small enough to be taken to float32."""
-    step = max(1, CHUNK_ELEMENTS // logits.shape[-1])
-    return [slice(start, start + step) for start in range(0, len(logits), step)]
-
-
-@contextmanager
-def routed_attention(model: Any, keep: bool = False):
-    """Send every attention of `model` through the `router` object that its forward is called with.
-
-    The router's `attend(layer, query, key, value, scaling, dropout, window)` receives rotated states of shape (rows,
-    heads, tokens, size), keys and values with fewer heads, and returns the same for the queries. `keep` leaves the
-    model routed: a checkpointed layer runs again in the backward, after this block. Without a router such a
-    model's attention is SDPA.
-    """
-    register_attention()
-    config = model.config
-    before = config._attn_implementation
-    config._attn_implementation = ATTENTION
-    try:
-        yield
-    finally:
-        if not keep:
-            config._attn_implementation = before
-
-
-@cache
-def register_attention() -> None:
-    """Make `ATTENTION` known to transformers, once."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
-    AttentionInterface.register(ATTENTION, attend)
-    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
-
-
-def attend(module, query, key, value, attention_mask, scaling=None, dropout=0.0, router=None, **options):
-    """The attention that transformers calls, (rows, tokens, heads, size): the router's, or SDPA's without one."""
-    if router is None:
-        from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-        return sdpa_attention_forward(
-            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **options
-        )
-    for name in ("s_aux", "softcap", "position_bias"):
-        if options.get(name) is not None:
-            raise RuntimeError(f"{type(module).__name__} passes {name} to its attention, which cannot be routed")
-    out = router.attend(module.layer_idx, query, key, value, scaling, dropout, options.get("sliding_window"))
-    return out.transpose(1, 2), None
+    distance = keys - queries + torch.arange(queries, device=like.device)[:, None]
+    distance = distance - torch.arange(keys, device=like.device)
+    hidden = (distance < 0) | (distance >= (window or keys))
+    mask = torch.zeros(repeats, queries, -(-keys // 16) * 16, dtype=like.dtype, device=like.device)
+    mask[..., :keys].masked_fill_(hidden, -torch.inf)
+    return mask.flatten(0, 1)[:, :keys]

@@ -231,15 +231,14 @@ def test_train_when_every_group_is_idle_then_the_optimiser_sees_zeros(policy, ro
     torch.testing.assert_close(policy.model.state_dict()[matrix], before[matrix] * (1 - 1e-2 * 0.1))
 
 
-@pytest.mark.parametrize("loss_type", LOSSES)
-def test_train_when_all_savings_apply_then_weights_are_those_of_plain_trl(loss_type, policy, rows, tmp_path):
-    """Two generation batches, each used twice, in micro-batches: the weights end where TRL's own trainer takes them."""
-    # bnpo divides by the tokens of a micro-batch, which TRL fills at random: there it has only one.
-    options = {"loss_type": loss_type, "num_iterations": 2, "max_steps": 4}
-    options["micro_batch_size"] = None if loss_type == "bnpo" else 4
-    start = copy.deepcopy(policy.model.state_dict())
+def assert_trains_as_trl(policy, rows, tmp_path, options, **changes):
+    """Plain TRL, given the same completions and rewards, takes the weights to the same place; `changes` go to both."""
+    start = {name: weight.detach().clone() for name, weight in policy.model.named_parameters()}
     plain = make_plain(policy, rows, tmp_path, **options)
     trainer = make_trainer(policy, rows, tmp_path, MIXED, **options)
+    assert trainer.fallback is None
+    for each in (plain, trainer):
+        vars(each).update(changes)
     drawn, generate = [], trainer._generate_single_turn
 
     def record(*args, **kwargs):
@@ -252,12 +251,44 @@ def test_train_when_all_savings_apply_then_weights_are_those_of_plain_trl(loss_t
     plain._generate_single_turn = lambda *args, **kwargs: next(replay)
     plain.reward_funcs = [lambda **_: MIXED]
     plain.train()
-    assert len(drawn) == 2
-    moved = {name: weight - start[name] for name, weight in plain.model.state_dict().items()}
-    found = {name: weight - start[name] for name, weight in policy.model.state_dict().items()}
+    assert len(drawn) == options["max_steps"] // options["num_iterations"]
+    weights, wanted = (dict(each.named_parameters()) for each in (policy.model, plain.model))
+    moved = torch.cat([(wanted[name] - start[name]).flatten() for name in start])
+    found = torch.cat([(weights[name] - start[name]).flatten() for name in start])
+    assert moved.any()
     # AdamW turns rounding into whole steps where a gradient is all but zero, so the bound is on the whole.
-    whole = torch.cat([m.flatten() for m in moved.values()]).norm()
-    assert torch.cat([(found[n] - moved[n]).flatten() for n in moved]).norm() < 1e-2 * whole
+    assert (found - moved).norm() < 1e-2 * moved.norm()
+
+
+@pytest.mark.parametrize("loss_type", LOSSES)
+def test_train_when_all_savings_apply_then_weights_are_those_of_plain_trl(loss_type, policy, rows, tmp_path):
+    """Two generation batches, each used twice, in micro-batches: the weights end where TRL's own trainer takes them."""
+    # bnpo divides by the tokens of a micro-batch, which TRL fills at random: there it has only one.
+    micro = None if loss_type == "bnpo" else 4
+    options = {"loss_type": loss_type, "num_iterations": 2, "max_steps": 4, "micro_batch_size": micro}
+    assert_trains_as_trl(policy, rows, tmp_path, options)
+
+
+@pytest.mark.parametrize("adapter", [None, "dora"])
+def test_train_when_micro_batches_cut_groups_and_beta_is_positive_then_weights_are_trls(
+    adapter, policy, rows, tmp_path
+):
+    """Micro-batches of three of a group of four; the reference policy is a copy, or the policy without its adapter."""
+    if adapter:
+        from peft import LoraConfig, get_peft_model
+
+        lora = LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False, lora_dropout=0.3, use_dora=True)
+        policy = Policy(get_peft_model(policy.model, lora), policy.tokenizer)
+    options = {"beta": 0.04, "num_iterations": 2, "max_steps": 4, "micro_batch_size": 3}
+    assert_trains_as_trl(policy, rows, tmp_path, options)
+
+
+@pytest.mark.parametrize("loss_type", ["dr_grpo", "luspo"])
+def test_train_when_ratios_are_of_sequences_then_weights_are_trls(loss_type, policy, rows, tmp_path):
+    """A sequence's ratio is a mean over its tokens: what an idle one holds must not matter."""
+    options = {"num_iterations": 2, "max_steps": 4, "micro_batch_size": 3}
+    changes = {"importance_sampling_level": "sequence", "loss_type": loss_type}
+    assert_trains_as_trl(policy, rows, tmp_path, options, **changes)
 
 
 def test_logps_when_adapters_and_checkpointing_are_on_then_idle_groups_are_left_out_too(policy, rows, tmp_path):
