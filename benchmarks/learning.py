@@ -116,8 +116,8 @@ def sft_for_as_long(directory: Path) -> None:
     from grpo.environment import prepare_threads
     from grpo.inputs import load_inputs
     from grpo.report import write_report
-    from grpo.run import quieten_libraries
     from grpo.run_directory import RunDirectory
+    from grpo.training_stack import quieten_libraries
     from rewards.config import build_host
 
     run = RunDirectory.open(directory)

@@ -77,7 +77,7 @@ def make_host():
 
 def make_arguments(setting: dict, directory: str, steps: int):
     from grpo.sections import GrpoSection
-    from grpo.trainer import trl_arguments
+    from grpo.step_arguments import trl_arguments
 
     section = GrpoSection(
         max_steps=steps, learning_rate=1e-6, warmup_steps=0, prompts_per_step=setting["prompts"],

@@ -1,8 +1,10 @@
-"""Ctrl-C and SIGTERM: finish the step, save a checkpoint, stop; a second Ctrl-C stops at once."""
+"""Ctrl-C and SIGTERM: finish the step, save a checkpoint, stop; a second one stops at once."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -29,14 +31,32 @@ class Interruption:
         self.requested = True
 
 
-def make_callback(interruption: Interruption) -> Any:
-    """A transformers callback that ends training after the present step, with a checkpoint, once a stop was asked for."""
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Inside, SIGTERM ends the block as Ctrl-C does: by KeyboardInterrupt. What handles it otherwise by then stays."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is handle:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def make_callback(interruption: Interruption, *, every: int = 1, saves: bool = True) -> Any:
+    """A transformers callback that ends training after the present step, with a checkpoint, once a stop was asked for.
+
+    Steps are gone through `every` at a time: a stop between them waits for the last of them.
+    """
     from transformers import TrainerCallback
 
     class StopWhenAsked(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-            if interruption.requested and state.global_step < state.max_steps:
-                control.should_save = True
+            if interruption.requested and state.global_step < state.max_steps and state.global_step % every == 0:
+                control.should_save = saves
                 control.should_training_stop = True
             return control
 

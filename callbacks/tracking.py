@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 
 import orjson
 
+from callbacks import tracking_backends
 from callbacks.config import TrackingSection
+from callbacks.tracking_messages import Messages
 from callbacks.tracking_queue import Backend, QueuedBackend
 from callbacks.tracking_secrets import redact
 from rewards.errors import UserError
@@ -25,6 +28,9 @@ class Tracker:
 
     `resume_from` is the (stage, step) the run continues after: rows beyond it are cut from both files, so that a run
     that was killed and resumed ends with the bytes of one that was not. None starts both files afresh.
+
+    Messages to the trackers are written down and cut in the same way, and each tracker's place among them is kept: a
+    resumed run sends what was not delivered, and nothing twice.
     """
 
     def __init__(
@@ -42,16 +48,32 @@ class Tracker:
         self._notify = notify
         self._closed = False
         # The backends come first: when one fails the start, no file of an earlier run has been touched.
-        self._backends = _open_backends(
+        tracking_backends.remove_offline_parts(self.run_directory)
+        opened = _open_backends(
             self.section, self.run_directory, run_name or self.run_directory.name, config or {}, notify
         )
         self._warned: set[str] = set()
-        paths = [self.run_directory / name for name in ("metrics.jsonl", "timings.jsonl")]
-        if resume_from is not None:
-            for path in paths:
+        tracked = self.run_directory / "tracked"
+        paths = [self.run_directory / "metrics.jsonl", self.run_directory / "timings.jsonl", tracked / "messages.jsonl"]
+        for path in paths:
+            if resume_from is None:
+                path.unlink(missing_ok=True)
+            else:
                 cut_rows_beyond(path, *resume_from)
-        mode = "wb" if resume_from is None else "ab"
-        self._metrics, self._timings = (path.open(mode) for path in paths)
+        self._metrics, self._timings = (path.open("ab") for path in paths[:2])
+        self._messages: Messages | None = None
+        self._backends: list[QueuedBackend] = []
+        if opened:
+            tracked.mkdir(exist_ok=True)
+            self._messages = Messages(paths[2], self.run_directory)
+            self._backends = [
+                QueuedBackend(
+                    backend,
+                    cursor=tracked / f"{re.sub('[^a-z]', '', backend.name.lower())}.json",
+                    earlier=self._messages.earlier,
+                )
+                for backend in opened
+            ]
 
     def __enter__(self) -> Tracker:
         return self
@@ -73,7 +95,7 @@ class Tracker:
         if clock:
             self.log_seconds(stage=stage, step=step, **clock)
         known = {key: value for key, value in metrics.items() if value is not None}
-        self._send("log", {**known, **clock}, stage, step)
+        self._send(stage, step, "log", {**known, **clock}, stage, step)
 
     def log_seconds(self, *, stage: str, step: int, **seconds: float) -> None:
         """Write wall-clock seconds under their names; `stage_seconds` is what a whole stage took."""
@@ -88,16 +110,16 @@ class Tracker:
             if getattr(node, "margin", None) is not None
         }
         if row:
-            self._send("log", row, stage, step)
+            self._send(stage, step, "log", row, stage, step)
 
     def log_completions(self, path: Path, *, stage: str, step: int) -> None:
         """Send a file of stored completions; whoever is sent it reads it in its own time."""
         if self.section.completions:
-            self._send("log_completions", Path(path), stage, step)
+            self._send(stage, step, "log_completions", Path(path), stage, step)
 
-    def alert(self, title: str, text: str, *, level: str = "warn") -> None:
+    def alert(self, title: str, text: str, *, stage: str, step: int, level: str = "warn") -> None:
         """Send something a person should look at, such as a broken watch rule; `level` is `warn` or `stop`."""
-        self._send("alert", title, text, level)
+        self._send(stage, step, "alert", title, text, level, stage, step)
 
     def close(self) -> None:
         """Finish all files and backends; may be called twice."""
@@ -106,13 +128,16 @@ class Tracker:
         self._closed = True
         self._metrics.close()
         self._timings.close()
+        if self._messages:
+            self._messages.close()
         for backend in self._backends:
             backend.close()
         self._report_faults()
 
-    def _send(self, method: str, *arguments: Any) -> None:
+    def _send(self, stage: str, step: int, method: str, *arguments: Any) -> None:
+        number = self._messages.add(stage, step, method, arguments) if self._messages else None
         for backend in self._backends:
-            backend.send(method, *arguments)
+            backend.send(method, *arguments, number=number)
         self._report_faults()
 
     def _report_faults(self) -> None:
@@ -139,10 +164,11 @@ def publish_files(
     folder = Path(run_directory)
     wanted = [path for path in map(Path, paths) if path.is_file()]
     try:
-        backends = _open_backends(section, folder, run_name or folder.name, {}, lambda _: None)
+        opened = _open_backends(section, folder, run_name or folder.name, {}, lambda _: None)
     except UserError as error:
         notify(f"warning: the {name} was not sent ({error.problems[0]}); it is in {folder}")
         return
+    backends = [QueuedBackend(backend) for backend in opened]
     for backend in backends:
         backend.send("log_files", wanted, name)
     for backend in backends:
@@ -217,10 +243,8 @@ def _open_backends(
     run_name: str,
     config: Mapping[str, Any],
     notify: Callable[[str], None],
-) -> list[QueuedBackend]:
+) -> list[Backend]:
     """Open what the section asks for; all that cannot be opened is one UserError and nothing stays open."""
-    from callbacks import tracking_backends
-
     opened: list[Backend] = []
     problems: list[str] = []
     settings = redact({**config, **_read_facts(run_directory)}) if config else {}
@@ -241,7 +265,7 @@ def _open_backends(
         for backend in opened:
             backend.close()
         raise UserError(problems)
-    return [QueuedBackend(backend) for backend in opened]
+    return opened
 
 
 def _read_facts(run_directory: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import netrc
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from callbacks.config import TrackingSection
-from callbacks.tracking_queue import describe_fault
+from callbacks.tracking_queue import describe_fault, write_whole
 from callbacks.tracking_secrets import redact_text
 from rewards.errors import UserError
 
@@ -43,11 +44,15 @@ def open_wandb(
         )
     from callbacks.tracking_wandb import start_wandb
 
-    run_id, part = _read_identity(run_directory)
+    known = _read_wandb_id(run_directory)
+    run_id = known or uuid.uuid4().hex[:12]
     try:
-        backend = start_wandb(section, run_directory, run_name, config, mode=mode, run_id=run_id, part=part)
-        (run_directory / RUN_ID_FILE).write_bytes(orjson.dumps({"id": run_id, "parts": part + 1}))
+        # Before it starts: a run that is killed meanwhile goes on under this id.
+        write_whole(run_directory / RUN_ID_FILE, {"id": run_id})
+        backend = start_wandb(section, run_directory, run_name, config, mode=mode, run_id=run_id)
     except Exception as error:
+        if known is None:
+            (run_directory / RUN_ID_FILE).unlink(missing_ok=True)
         raise UserError(
             f"tracking.wandb: W&B could not start in {mode} mode ({redact_text(describe_fault(error))}); check the key "
             "and the network, or set tracking.wandb to offline or off"
@@ -93,7 +98,7 @@ def open_mlflow(
         earlier = None
     try:
         backend = start_mlflow(section, run_directory, run_name, config, run_id=earlier)
-        place.write_bytes(orjson.dumps({"id": backend.run_id}))
+        write_whole(place, {"id": backend.run_id})
     except Exception as error:
         raise UserError(
             f"tracking.mlflow: MLflow could not start ({redact_text(describe_fault(error))}); check MLFLOW_TRACKING_URI "
@@ -128,10 +133,14 @@ def _has_netrc_login(environment: Mapping[str, str], home: Path) -> bool:
     return False
 
 
-def _read_identity(run_directory: Path) -> tuple[str, int]:
-    """The run's id and how many times it was started before; a fresh id and 0 the first time."""
+def remove_offline_parts(run_directory: Path) -> None:
+    """Take away what W&B wrote offline for a run that is begun or resumed: the part that it starts now holds all of it."""
+    for part in (run_directory / "wandb").glob("offline-run-*"):
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _read_wandb_id(run_directory: Path) -> str | None:
     try:
-        saved = orjson.loads((run_directory / RUN_ID_FILE).read_bytes())
-        return str(saved["id"]), int(saved["parts"])
+        return str(orjson.loads((run_directory / RUN_ID_FILE).read_bytes())["id"])
     except (OSError, ValueError, KeyError, TypeError):
-        return uuid.uuid4().hex[:12], 0
+        return None

@@ -57,6 +57,7 @@ class MlflowBackend:
     """Steps are GRPO's, for the warm-up's training its own; a stage other than training is part of the name."""
 
     name = "MLflow"
+    delivered = None
 
     def __init__(self, client: Any, run_id: str, place: str):
         self.run_id, self.place = run_id, place
@@ -77,7 +78,7 @@ class MlflowBackend:
         # The folder the file lies in, completions/ or eval/, is its place there as well.
         self._client.log_artifact(self.run_id, str(path), path.parent.name)
 
-    def alert(self, title: str, text: str, level: str) -> None:
+    def alert(self, title: str, text: str, level: str, stage: str, step: int) -> None:
         self._client.set_tag(self.run_id, _name(f"watch.{title}"), f"{level}: {text}"[:5000])
 
     def log_files(self, paths: list[Path], name: str) -> None:

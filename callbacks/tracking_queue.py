@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+import orjson
+
+from callbacks.tracking_messages import Message
 
 QUEUE_LENGTH = 2000
 CLOSE_SECONDS = 60.0
@@ -16,6 +21,8 @@ class Backend(Protocol):
     """A place numbers are sent to besides the run directory. The first exception it raises is its last call but `close`."""
 
     name: str
+    delivered: int | None
+    """How many messages of the run the place is known to have; None where it cannot be asked."""
 
     def log(self, row: Mapping[str, float], stage: str, step: int) -> None:
         """Metrics of one step."""
@@ -23,7 +30,7 @@ class Backend(Protocol):
     def log_completions(self, path: Path, stage: str, step: int) -> None:
         """A file of stored completions, as it lies in the run directory."""
 
-    def alert(self, title: str, text: str, level: str) -> None:
+    def alert(self, title: str, text: str, level: str, stage: str, step: int) -> None:
         """Something a person should look at; `level` is `warn` or `stop`."""
 
     def log_files(self, paths: list[Path], name: str) -> None:
@@ -34,24 +41,39 @@ class Backend(Protocol):
 
 
 class QueuedBackend:
-    """A backend behind a queue: calls return at once and never raise; `fault` is the reason why it was given up."""
+    """A backend behind a queue: calls return at once and never raise; `fault` is the reason why it was given up.
 
-    def __init__(self, backend: Backend, *, length: int = QUEUE_LENGTH, close_seconds: float = CLOSE_SECONDS):
+    `earlier` are the messages of the processes that this one goes on from, by their numbers. Those that were not delivered
+    come first, and a numbered one that was is dropped; how many were says the backend, else the file `cursor`.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        cursor: Path | None = None,
+        earlier: Sequence[Message] = (),
+        length: int = QUEUE_LENGTH,
+        close_seconds: float = CLOSE_SECONDS,
+    ):
         self.name = backend.name
         self.fault: str | None = None
         self._backend = backend
         self._close_seconds = close_seconds
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(length)
         self._closed = False
+        self._cursor = cursor
+        self._earlier = earlier
+        self._delivered = _read_cursor(cursor) if backend.delivered is None else backend.delivered
         self._thread = threading.Thread(target=self._work, name=f"tracking-{backend.name}", daemon=True)
         self._thread.start()
 
-    def send(self, method: str, *arguments: Any) -> None:
+    def send(self, method: str, *arguments: Any, number: int | None = None) -> None:
         """Call a method of the backend, in order, when its turn comes; nothing once it failed or was closed."""
-        if self.fault is not None or self._closed:
+        if self.fault is not None or self._closed or (number is not None and number < self._delivered):
             return
         try:
-            self._queue.put_nowait(lambda: getattr(self._backend, method)(*arguments))
+            self._queue.put_nowait(lambda: self._deliver(number, method, arguments))
         except queue.Full:
             self.fault = f"it is {self._queue.maxsize} messages behind"
 
@@ -71,6 +93,9 @@ class QueuedBackend:
             self.fault = f"it did not end within {self._close_seconds:.0f} seconds"
 
     def _work(self) -> None:
+        for number, (method, arguments) in enumerate(self._earlier):
+            if number >= self._delivered and self.fault is None:
+                self._attempt(lambda n=number, m=method, a=arguments: self._deliver(n, m, a))
         while self.fault is None:
             try:
                 action = self._queue.get(timeout=0.5)
@@ -81,11 +106,30 @@ class QueuedBackend:
             self._attempt(action)
         self._attempt(self._backend.close)
 
+    def _deliver(self, number: int | None, method: str, arguments: Sequence[Any]) -> None:
+        getattr(self._backend, method)(*arguments)
+        if self._cursor is not None and number is not None:
+            write_whole(self._cursor, number + 1)
+
     def _attempt(self, action: Callable[[], None]) -> None:
         try:
             action()
         except Exception as error:  # a tracker that fails must not end a run that has cost hours
             self.fault = self.fault or describe_fault(error)
+
+
+def _read_cursor(cursor: Path | None) -> int:
+    try:
+        return int(orjson.loads(cursor.read_bytes())) if cursor is not None else 0
+    except (OSError, ValueError, TypeError):
+        return 0
+
+
+def write_whole(path: Path, value: Any) -> None:
+    """Write a JSON file so that whoever reads it after a kill finds the old one or the new one."""
+    draft = path.with_name(path.name + ".draft")
+    draft.write_bytes(orjson.dumps(value))
+    os.replace(draft, path)
 
 
 def describe_fault(error: BaseException) -> str:

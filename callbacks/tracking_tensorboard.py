@@ -28,8 +28,8 @@ class TensorBoardBackend:
         self._event, self._summary = Event, Summary
         self._metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
         self._make_tensor = lambda text: TensorProto(dtype=DT_STRING, string_val=[text.encode("utf-8", "replace")])
+        self.delivered = _count_messages(directory)
         self._writer = EventFileWriter(str(directory))
-        self._last_step = 0
 
     def log(self, row: Mapping[str, float], stage: str, step: int) -> None:
         values = [
@@ -45,8 +45,8 @@ class TensorBoardBackend:
         texts = ["\n".join(f"    {name}: {cell}" for name, cell in zip(columns, row, strict=True)) for row in rows]
         self._write([self._text(f"completions/{kind}/{n}", text) for n, text in enumerate(texts)], step)
 
-    def alert(self, title: str, text: str, level: str) -> None:
-        self._write([self._text(f"watch/{title}", f"{level}: {text}")], self._last_step)
+    def alert(self, title: str, text: str, level: str, stage: str, step: int) -> None:
+        self._write([self._text(f"watch/{title}", f"{level}: {text}")], step)
 
     def log_files(self, paths: list[Path], name: str) -> None:
         """Nothing: TensorBoard keeps no files, and these are in the run directory."""
@@ -55,10 +55,23 @@ class TensorBoardBackend:
         self._writer.close()
 
     def _write(self, values: list[Any], step: int) -> None:
-        self._last_step = max(self._last_step, step)
         self._writer.add_event(
             self._event(wall_time=time.time(), step=step, summary=self._summary(value=values)),
         )
+        # Else it keeps two minutes of a run in memory, which a kill takes away.
+        self._writer.flush()
 
     def _text(self, tag: str, text: str) -> Any:
         return self._summary.Value(tag=tag, metadata=self._metadata, tensor=self._make_tensor(text))
+
+
+def _count_messages(directory: Path) -> int:
+    """How many messages lie in the event files of earlier processes: each is one event, and half a one is none."""
+    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    return sum(
+        Event.FromString(data).HasField("summary")
+        for path in directory.glob("events.out.*")
+        for data in RawEventFileLoader(str(path)).Load()
+    )

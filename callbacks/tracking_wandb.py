@@ -9,9 +9,6 @@ from typing import Any
 from callbacks.config import TrackingSection
 from callbacks.tracking_rows import make_table, read_records
 
-# An offline run cannot ask how far an earlier part of it came, and rows at a known step are dropped when it is synced:
-# each part begins this much further.
-_PART_STEPS = 1_000_000
 # Metrics in which the best value of the run is the one to show in W&B's table of runs.
 _BEST_IS_HIGHEST = ("eval/mean_reward",)
 
@@ -24,9 +21,8 @@ def start_wandb(
     *,
     mode: str,
     run_id: str,
-    part: int,
 ) -> WandbBackend:
-    """Start or resume the run of this id; raises what W&B raises. `part` counts how often it was started before."""
+    """Start or resume the run of this id; raises what W&B raises."""
     import wandb
 
     run = wandb.init(
@@ -40,10 +36,15 @@ def start_wandb(
         config=dict(config),
         # The metadata W&B collects hold the command line, and that may hold a key.
         settings=wandb.Settings(
-            silent=True, console="off", x_disable_stats=True, x_disable_meta=True, save_code=False, disable_git=True
+            silent=True,
+            console="off",
+            x_disable_stats=True,
+            x_disable_meta=True,
+            save_code=False,
+            disable_git=True,
         ),
     )
-    return WandbBackend(run, part * _PART_STEPS if mode == "offline" else None)
+    return WandbBackend(run, offline=mode == "offline")
 
 
 class WandbBackend:
@@ -51,9 +52,13 @@ class WandbBackend:
 
     name = "W&B"
 
-    def __init__(self, run: Any, first_step: int | None = None):
+    def __init__(self, run: Any, *, offline: bool):
         self._run = run
-        self._next_step = first_step
+        self._offline = offline
+        # W&B's own step is the number of the message. Its service says how many it has; what it had written of an offline
+        # run when that was killed nobody can say, so each part of it is the whole run.
+        self.delivered = 0 if offline else run.starting_step
+        self._next_step = self.delivered
         run.define_metric("step", hidden=True)
         run.define_metric("sft/step", hidden=True)
         run.define_metric("*", step_metric="step")
@@ -64,15 +69,14 @@ class WandbBackend:
     @property
     def place(self) -> str:
         """Where to look, in a few words."""
-        if self._next_step is None:
+        if not self._offline:
             return str(self._run.url)
         return f"offline; send it later with `wandb sync {Path(self._run.dir).parent}`"
 
     def log(self, row: Mapping[str, float], stage: str, step: int) -> None:
-        # W&B's own step only grows and would swallow rows of a resumed run: the axis is ours.
-        self._run.log({**row, "stage": stage, "step": step}, step=self._next_step)
-        if self._next_step is not None:
-            self._next_step += 1
+        # A row with a step of its own would else wait for the next one.
+        self._run.log({**row, "stage": stage, "step": step}, step=self._next_step, commit=True)
+        self._next_step += 1
 
     def log_completions(self, path: Path, stage: str, step: int) -> None:
         import wandb
@@ -82,12 +86,13 @@ class WandbBackend:
         kind = "training" if "advantage" in columns else "evaluation"
         self.log({f"completions/{kind}": wandb.Table(columns=columns, data=rows)}, stage, step)
 
-    def alert(self, title: str, text: str, level: str) -> None:
+    def alert(self, title: str, text: str, level: str, stage: str, step: int) -> None:
         import wandb
 
         self._run.alert(
             title=title, text=text, level=wandb.AlertLevel.ERROR if level == "stop" else wandb.AlertLevel.WARN
         )
+        self._next_step += 1
 
     def log_files(self, paths: list[Path], name: str) -> None:
         import wandb

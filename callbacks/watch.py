@@ -238,8 +238,11 @@ def read_events(path: Path) -> list[dict[str, Any]]:
     return events
 
 
-def make_callback(watch: Watch) -> Any:
-    """A transformers callback that ends training with a checkpoint once a rule asked for a stop; put it last."""
+def make_callback(watch: Watch, *, every: int = 1) -> Any:
+    """A transformers callback that ends training with a checkpoint once a rule asked for a stop; put it last.
+
+    Steps are gone through `every` at a time: a stop between them waits for the last of them.
+    """
     from transformers import TrainerCallback
 
     class StopWhenBroken(TrainerCallback):
@@ -251,7 +254,7 @@ def make_callback(watch: Watch) -> Any:
             return self._stop(state, control)
 
         def _stop(self, state: Any, control: Any) -> Any:
-            if watch.stop is not None and state.global_step < state.max_steps:
+            if watch.stop is not None and state.global_step < state.max_steps and state.global_step % every == 0:
                 control.should_save = True
                 control.should_training_stop = True
             return control

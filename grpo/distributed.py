@@ -7,18 +7,39 @@ rows are shared out and the results gathered, so that every process knows every 
 from __future__ import annotations
 
 import os
+import signal
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
 from typing import Any, TypeVar
 
-from rewards.errors import RecompensaError
+from rewards.errors import RecompensaError, UserError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 # Longer than a vLLM server takes to load a large model while all other processes wait for the first.
 TIMEOUT_SECONDS = 3600
+# How long each further process of a machine waits for the one before it to say what is wrong.
+PATIENCE_SECONDS = 10.0
+# A launcher ends all processes as soon as it notices that one did: the one that speaks gets the time to.
+QUIET_SECONDS = 1.5
+# What gloo says of a connection that another process left.
+LOSSES = ("closed by peer", "reset by peer", "Broken pipe", "Timed out waiting", "Connection refused")
+
+LAUNCHES = {
+    "ddp": "whole weights (torchrun, configs/accelerate/ddp.yaml or one process)",
+    "fsdp2": "FSDP2 (configs/accelerate/fsdp2.yaml)",
+    "zero3": "ZeRO-3 (configs/accelerate/zero3.yaml)",
+}
+
+
+class ProcessLost(RecompensaError):
+    """Another process of this run ended while this one waited for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +66,8 @@ def join(device: str) -> None:
     """Meet the other processes: gloo on a CPU, NCCL on CUDA devices, of which each process gets its own."""
     if find_rank().count == 1:
         return
+    # torch reads it when it is imported. Each process would warn that DDP searched for unused weights and found none.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from datetime import timedelta
 
     from accelerate import PartialState
@@ -55,14 +78,89 @@ def join(device: str) -> None:
     PartialState(cpu=device == "cpu", timeout=timedelta(seconds=TIMEOUT_SECONDS))
 
 
-def leave() -> None:
-    """Part from the other processes, if there are any."""
-    if find_rank().count == 1:
-        return
+def has_joined() -> bool:
+    """Whether this process has met others, and not parted from them."""
+    if find_rank().count == 1 or "torch" not in sys.modules:
+        return False
     import torch.distributed
 
-    if torch.distributed.is_initialized():
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+@contextmanager
+def company() -> Iterator[None]:
+    """The whole work of a process: at its end it waits for the others and parts from them.
+
+    A launcher ends all processes as soon as one ends with another code than 0, also the first while it still writes.
+    After an exception nobody is waited for: the others may never come. ProcessLost is raised in place of what a library
+    says when another process is gone.
+    """
+    try:
+        yield
+        if has_joined():
+            wait()
+            leave()
+    except RuntimeError as fault:
+        loss = find_loss(fault)
+        if loss is None:
+            raise
+        # The launcher has noticed as well and ends all: this process ends by itself, once it has said why.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise ProcessLost(
+            f"another process of this run is gone ({loss}): its own lines or the launcher's say why; the run is kept, "
+            "go on with: python -m grpo.run --resume RUN, launched as before"
+        ) from fault
+
+
+def find_loss(fault: RuntimeError) -> str | None:
+    """What a fault says of a connection to another process; None where it is about something else."""
+    import torch.distributed
+
+    text = str(fault)
+    for words in LOSSES:
+        if words in text and ("gloo" in text or isinstance(fault, torch.distributed.DistError)):
+            return words
+    return "NCCL" if isinstance(fault, torch.distributed.DistBackendError) else None
+
+
+def leave() -> None:
+    """Part from the other processes, if there are any."""
+    if has_joined():
+        import torch.distributed
+
         torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def one_voice() -> Iterator[None]:
+    """What ends a process inside, such as argparse with the usage, is printed by the first of each machine only."""
+    if not find_rank().local:
+        yield
+        return
+    try:
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            yield
+    except SystemExit as end:
+        time.sleep(PATIENCE_SECONDS if end.code else 0)
+        raise
+
+
+def may_speak() -> bool:
+    """Whether this process is the one to say why all of them end; for the others it returns when that was said."""
+    rank = find_rank()
+    if not has_joined():
+        # The first of a machine most likely fails at the same, and the launcher then ends those who wait here.
+        time.sleep(PATIENCE_SECONDS * rank.local)
+        return True
+    from torch.distributed.distributed_c10d import _get_default_store
+
+    try:
+        first = _get_default_store().add("recompensa/spoken", 1) == 1
+    except RuntimeError:  # the launcher keeps the store, and may be gone
+        first = rank.is_main
+    if not first:
+        time.sleep(QUIET_SECONDS)
+    return first
 
 
 def wait() -> None:
@@ -95,15 +193,20 @@ def any_of(flag: bool) -> bool:
 def together(function: Callable[[], R]) -> R:
     """Call `function` in every process; what RecompensaError it raises in one of them is raised in all.
 
-    Without this, the others would wait for the one that failed until they are killed.
+    Without this, the others would wait for the one that failed until they are killed. Of another exception they are
+    told its name and its text.
     """
-    if find_rank().count == 1:
+    rank = find_rank()
+    if rank.count == 1:
         return function()
     result, fault = None, None
     try:
         result = function()
     except RecompensaError as error:
         fault = error
+    except Exception as error:
+        gather(RecompensaError(f"process {rank.index} failed: {type(error).__name__}: {error}"))
+        raise
     faults = [each for each in gather(fault) if each is not None]
     if faults:
         raise fault or faults[0]
@@ -153,6 +256,22 @@ class SharedHost:
         return share_out(self._host.score, pairs)
 
 
+def take_signals(interruption: Any) -> None:
+    """Inside the block of `interruption`, let a signal that comes again ask for nothing more where there are others.
+
+    SLURM signals the launcher and its processes, and the launcher passes on what it got: one stop arrives twice. What
+    takes too long is killed by the launcher.
+    """
+    if find_rank().count == 1:
+        return
+
+    def ask(*_: object) -> None:
+        interruption.requested = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
+
+
 def make_agreement(interruption: Any) -> Any:
     """A transformers callback after which every process knows of a stop that any was asked for.
 
@@ -195,9 +314,16 @@ def whole_weights(model: Any, trainer: Any) -> Iterator[None]:
         with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator):
             yield
     elif kind == "FSDP2":
+        import torch
         from torch.distributed.fsdp import FSDPModule
 
         parts = [module for module in model.modules() if isinstance(module, FSDPModule)]
+        if hasattr(model, "get_base_model"):
+            # Generation calls the model inside the adapters' wrapper, but FSDP2 learns what its root is from the first
+            # call, for good.
+            with torch.no_grad():
+                model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=model.device), use_cache=False)
+        reshards = trainer is None or bool(trainer.accelerator.state.fsdp_plugin.reshard_after_forward)
         # Forward passes outside this block free each layer again; inside they must leave it whole.
         for part in parts:
             part.set_reshard_after_forward(False, recurse=False)
@@ -206,7 +332,7 @@ def whole_weights(model: Any, trainer: Any) -> Iterator[None]:
             yield
         finally:
             for part in parts:
-                part.set_reshard_after_forward(part is not model, recurse=False)
+                part.set_reshard_after_forward(reshards and part is not model, recurse=False)
                 part.reshard()
     else:
         yield
@@ -215,6 +341,36 @@ def whole_weights(model: Any, trainer: Any) -> Iterator[None]:
 def whole_state(model: Any, trainer: Any) -> dict[str, Any] | None:
     """All weights of a sharded model, gathered in the first process by the accelerator of `trainer`; None for others."""
     return trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer and is_sharded(model) else None
+
+
+def check_checkpoint(checkpoint: Path, trainer: Any) -> str | None:
+    """A line where `checkpoint` was saved by another number of processes; `UserError` where `trainer` cannot read it."""
+    count, saved = find_rank().count, find_launch(checkpoint)
+    states = len(list(checkpoint.glob("rng_state_*.pth"))) or 1
+    launched = "zero3" if trainer.is_deepspeed_enabled else "fsdp2" if trainer.is_fsdp_enabled else "ddp"
+    if saved != launched:
+        raise UserError(
+            f"--resume: {checkpoint} was saved by a launch with {LAUNCHES[saved]}, this is one with "
+            f"{LAUNCHES[launched]}, which cannot read it; launch it as it was"
+        )
+    if states == count:
+        return None
+    if saved == "zero3":
+        raise UserError(
+            f"--resume: {checkpoint} was saved by {states} processes, and DeepSpeed cuts its optimiser up for just as "
+            f"many; launch {states}, not {count}"
+        )
+    return (
+        f"resumed by {count} processes where {states} saved {checkpoint.name}: from here on numbers agree to rounding "
+        f"only with those that {states} would have given"
+    )
+
+
+def find_launch(checkpoint: Path) -> str:
+    """Which of LAUNCHES saved a checkpoint, by the files that only its library writes."""
+    if (checkpoint / "latest").is_file():
+        return "zero3"
+    return "fsdp2" if any(checkpoint.glob("pytorch_model_fsdp*")) else "ddp"
 
 
 def _read(name: str, otherwise: int) -> int:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from callbacks.config import EvaluationSection
+from callbacks.interrupt import terminable
+from grpo.distributed import ProcessLost, company, find_rank, join, on_main, one_voice
+from grpo.run import complain
 from rewards.errors import RecompensaError, UserError
 from rewards.types import Completion, Example
 
 if TYPE_CHECKING:
+    from callbacks.progress import Progress
     from grpo.evaluation.inputs import Inputs
     from grpo.evaluation.journal import Journal
     from grpo.policy import Policy
@@ -21,32 +27,46 @@ if TYPE_CHECKING:
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 75
 
 EXAMPLES = """\
-MODEL is a model on the Hub, a local folder, the folder of a LoRA adapter (merged into its base), or the folder of a
-finished run (its best policy, its config, its held-out rows).
+MODEL is a model on the Hub, a local folder, the folder of a LoRA adapter (merged into its base, unless that is loaded
+in 4 bits), or the folder of a finished run (its best policy, its config, its held-out rows).
 
 examples:
   python -m grpo.evaluate --model runs/v4_1 --out evaluations/v4_1
   python -m grpo.evaluate --model Polygl0t/Tucano2-qwen-0.5B-Instruct --data runs/v4_1 --config v4_1 --out evaluations/zero_shot
   python -m grpo.evaluate --model adapters/stage2 --data rows/test.jsonl --config qwen3_8b --samples 8 --set evaluation.temperature=0.7
   python -m grpo.evaluate --model runs/v4_1 --out evaluations/v4_1 --resume
+  torchrun --nproc_per_node 8 -m grpo.evaluate --model runs/v4_1 --data rows/large.jsonl --out evaluations/large
   python -m grpo.compare evaluations/zero_shot evaluations/v4_1
 
-exit codes: 0 done · 1 failed · 2 bad input · 75 interrupted, go on with --resume
+exit codes: 0 done · 1 failed · 2 bad input · 75 interrupted or out of disk, go on with --resume
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parse(arguments)
+    from grpo.engines import EngineFailed
+    from grpo.evaluation.journal import WritingFailed
+
+    with one_voice():
+        options = parse(arguments)
     try:
-        return run(options)
+        with terminable(), company():
+            return run(options)
     except UserError as error:
-        print("\n".join(f"error: {line}" for line in error.problems), file=sys.stderr)
+        complain("\n".join(f"error: {line}" for line in error.problems))
         return BAD_INPUT
+    except ProcessLost:
+        complain("error: another process is gone, its own lines say why; the rows so far are kept, go on with --resume")
+        return INTERRUPTED
+    except (WritingFailed, EngineFailed) as error:
+        complain(f"error: {error}")
+        return INTERRUPTED
     except RecompensaError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(f"error: {error}")
         return FAILED
-    except KeyboardInterrupt:
-        print("stopped; the rows so far are kept, go on with --resume", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        # All processes got the signal: nobody waits for another to say so.
+        if not find_rank().local:
+            print(str(stop) or "stopped before the first answer", file=sys.stderr, flush=True)
         return INTERRUPTED
 
 
@@ -77,7 +97,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--samples", type=int, default=1, metavar="K", help="answers to each row (1)")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N rows")
-    parser.add_argument("--resume", action="store_true", help="go on where an evaluation in --out was interrupted")
+    parser.add_argument("--resume", action="store_true", help="go on where the evaluation in --out was interrupted")
     parser.add_argument("--json", action="store_true", help="print evaluation.json, and nothing else")
     parser.add_argument("--quiet", action="store_true", help="only warnings and the last line")
     return parser.parse_args(arguments)
@@ -85,131 +105,98 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> int:
     from callbacks.progress import Progress
+    from grpo.environment import prepare_threads
     from grpo.evaluation.inputs import prepare
     from grpo.evaluation.journal import Journal
 
-    inputs = prepare(options)
+    rank = find_rank()
+    quiet, stream = options.quiet or options.json, sys.stderr if options.json else None
+    # What another process would show is what the first one shows.
+    progress = Progress(quiet=quiet, stream=stream) if rank.is_main else Progress(quiet=True, stream=io.StringIO())
+    inputs = prepare(options, rank.count)
+    threads = prepare_threads(inputs.config.threads)
+    device = _find_device()
+    join(device)
     with inputs.host:
         folder = options.out or Path("evaluations") / f"{inputs.source.name}-{_name_data(options.data, inputs)}"
         journal = Journal(folder)
         described = {"name": folder.resolve().name, **inputs.to_json()}
-        journal.resume(described) if options.resume else journal.claim()
-        progress = Progress(quiet=options.quiet or options.json, stream=sys.stderr if options.json else None)
-        if inputs.unrewarded:
-            progress.warn(
-                f"{inputs.unrewarded} rows are of a task that no reward function is for; their reward is none"
-            )
-        from grpo.environment import prepare_threads
-
-        threads = prepare_threads(inputs.config.threads)
-        seconds = _answer_all(inputs, journal, described, progress, threads)
-        summary = _summarise(inputs, journal, described, seconds)
-    _show(summary, folder, progress, as_json=options.json)
+        on_main(lambda: journal.resume(described, inputs.keys()) if options.resume else journal.claim())
+        try:
+            if inputs.rows.unrewarded:
+                progress.warn(
+                    f"{inputs.rows.unrewarded} rows are of a task that no reward function is for; their reward is none"
+                )
+            if on_main(lambda: journal.done) < inputs.rows.count * inputs.settings.samples:
+                # What libraries print must not stand in the JSON.
+                with redirect_stdout(sys.stderr) if options.json else nullcontext():
+                    _answer_all(inputs, journal, folder, progress, threads, device)
+            summary = on_main(lambda: _summarise(inputs, journal, folder))
+        except KeyboardInterrupt:
+            if journal.begun or not rank.is_main:
+                raise KeyboardInterrupt("stopped; the rows so far are kept, go on with --resume") from None
+            raise
+        finally:
+            journal.close()
+    if rank.is_main:
+        _show(summary, folder, progress, as_json=options.json)
     return DONE
 
 
-def _answer_all(inputs: Inputs, journal: Journal, described: dict[str, Any], progress: Any, threads: int) -> float:
-    """Answer what the journal lacks, batch by batch; a batch of which rows are missing is generated as a whole.
+def _answer_all(inputs: Inputs, journal: Journal, folder: Path, progress: Progress, threads: int, device: str) -> None:
+    """Load the policy and answer what the journal lacks."""
+    from grpo.evaluation.writers import choose, open_writer
 
-    So no answer depends on where an evaluation was interrupted, not even by rounding.
-    """
-    wanted = {(e.task, e.id, sample) for e in inputs.examples for sample in range(inputs.settings.samples)}
-    if wanted <= journal.rows.keys():
-        return 0.0
-    _require_torch()
+    choose(inputs.config).prepare()
     import torch
 
-    from grpo.evaluation.answers import answer_batch, find_fallback, plan_batches
-    from grpo.evaluation.inputs import check_lengths
-    from grpo.evaluation.measures import Measurer
-    from grpo.evaluation.source import load_source
-    from grpo.run import quieten_libraries
+    from grpo.evaluation.windows import answer_rows, measure_prompts
+    from grpo.training_stack import quieten_libraries
 
     quieten_libraries()
     torch.set_num_threads(threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    progress.say(f"loading {inputs.source.location} on {device}")
-    policy = load_source(inputs.source, inputs.config, device)
-    settings, measurer = inputs.settings, Measurer()
-    prompts = [policy.prompts.prompt_ids(example.prompt) for example in inputs.examples]
-    check_lengths(prompts, inputs.examples, settings, policy.model.config.get_text_config().max_position_embeddings)
-    if reason := find_fallback(policy):
-        progress.warn(f"answers are written by transformers, slower and batch by batch: {reason}")
-    batches = plan_batches(
-        [len(prompt) for prompt in prompts], batch_size=inputs.config.evaluation.batch_size, samples=settings.samples
-    )
-    journal.start(described)
-    started = time.perf_counter()
-    with progress.stage("evaluation", len(wanted), unit="answers", done=len(journal.rows)) as bar:
-        for batch in batches:
-            examples = [inputs.examples[index] for index in batch]
-            missing = [
-                (e.task, e.id, sample)
-                for e in examples
-                for sample in range(settings.samples)
-                if (e.task, e.id, sample) not in journal.rows
-            ]
-            if not missing:
-                continue
-            answers = answer_batch(policy, examples, [prompts[index] for index in batch], settings)
-            pairs = [
-                (example, answer) for example, given in zip(examples, answers, strict=True) for answer in given
-            ]  # fmt: skip
-            scored = inputs.host.score([(example, answer.completion) for example, answer in pairs])
-            records = [
-                _record(inputs.host, measurer, score, answer.tokens, place % settings.samples)
-                for place, (score, (_, answer)) in enumerate(zip(scored, pairs, strict=True))
-            ]
-            journal.append(records)
-            rewards = [row["reward"] for row in journal.rows.values() if row["reward"] is not None]
-            bar.advance(len(missing), reward=sum(rewards) / len(rewards) if rewards else None)
-    for name, count in measurer.errors.items():
+    rank, rows = find_rank(), inputs.rows
+    progress.say(f"loading {inputs.source.location} on {device}{f', {rank.count} processes' if rank.count > 1 else ''}")
+    with open_writer(inputs.source, inputs.config, device) as writer:
+        with progress.stage("prompts", rows.count, unit="rows") as bar:
+            longest = measure_prompts(writer, rows, inputs.settings, bar)
+        writer.start(longest)
+        if writer.note:
+            progress.warn(writer.note)
+        # Described again: which commit of a Hub model it is may be known only now that it was loaded.
+        on_main(lambda: journal.start({"name": folder.resolve().name, **inputs.to_json()}))
+        done, started = on_main(lambda: journal.done + len(journal.waiting)), time.perf_counter()
+        try:
+            total = rows.count * inputs.settings.samples
+            with progress.stage("evaluation", total, unit="answers", done=done) as bar:
+                errors = answer_rows(inputs, writer, journal, bar)
+        finally:
+            if rank.is_main:
+                answers, seconds = journal.done + len(journal.waiting) - done, time.perf_counter() - started
+                journal.note_timing({"answers": answers, "seconds": round(seconds, 1), "processes": rank.count})
+    for name, count in errors.items():
         progress.warn(f"{name} could not be measured on {count} answers; they are left out of it")
-    return time.perf_counter() - started
 
 
-def _record(host: Any, measurer: Any, scored: Any, tokens: int, sample: int) -> dict[str, Any]:
-    """The stored-completion row with what an evaluation adds."""
-    from grpo.evaluation.failures import name_failure
-    from grpo.evaluation.stripping import strip_answer
-
-    example, completion = scored.example, scored.completion
-    completion.extraction  # noqa: B018 - read here so that the row names the repairs whatever the rewards looked at
-    row = host.to_record(scored)
-    metrics = measurer.measure(example, completion, row["scores"])
-    return {
-        **row,
-        "repairs": row["repairs"] if "parse" in metrics else [],
-        "stage": "evaluation",
-        "step": 0,
-        "sample": sample,
-        "tokens": tokens,
-        "metrics": metrics,
-        "stripped": list(strip_answer(completion.text).kinds),
-        "failure": name_failure(example, completion, scored.reward, metrics),
-    }
-
-
-def _summarise(inputs: Inputs, journal: Journal, described: dict[str, Any], seconds: float) -> dict[str, Any]:
+def _summarise(inputs: Inputs, journal: Journal, folder: Path) -> dict[str, Any]:
     from grpo.environment import describe
-    from grpo.evaluation.summary import summarise_rows, write_markdown
+    from grpo.evaluation.page import write_markdown
+    from grpo.evaluation.summary import summarise_rows
 
-    order = [(e.task, e.id, sample) for e in inputs.examples for sample in range(inputs.settings.samples)]
-    rows = [journal.rows[key] for key in order]
     summary = {
-        **described,
+        "name": folder.resolve().name,
+        **inputs.to_json(),
         "finished": True,
-        **summarise_rows(rows, inputs.settings.samples),
+        **summarise_rows(journal.read(), inputs.settings.samples),
         "environment": describe(),
-        "seconds": round(seconds, 1),
     }
-    journal.finish(order, summary)
-    journal.write_text("evaluation.md", write_markdown(summary))
+    journal.finish(summary, write_markdown(summary))
     return summary
 
 
 def _show(summary: dict[str, Any], folder: Path, progress: Any, *, as_json: bool) -> None:
-    from grpo.evaluation.summary import describe_counts, estimates_by_task
+    from grpo.evaluation.page import describe_counts
+    from grpo.evaluation.summary import estimates_by_task
 
     if as_json:
         import orjson
@@ -233,14 +220,17 @@ def _name_data(data: str | None, inputs: Inputs) -> str:
     return "held_out" if data is None or Path(data).is_dir() else Path(data).stem
 
 
-def _require_torch() -> None:
-    from importlib.util import find_spec
+def _find_device() -> str:
+    """ "cuda" or "cpu"; UserError where there are more processes than devices, which would share one's memory."""
+    from grpo.device import find_device
 
-    missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
-    if missing:
+    device = find_device()
+    if device.kind == "cuda" and find_rank().local_count > device.count:
         raise UserError(
-            f"evaluating needs {', '.join(missing)}: pip install torch==2.13.0 && pip install 'recompensa[train]'"
+            f"device: {find_rank().local_count} processes on {device.count} CUDA devices; start torchrun with "
+            f"--nproc_per_node {device.count}"
         )
+    return device.kind
 
 
 def make_generate(
@@ -251,8 +241,7 @@ def make_generate(
     Its random numbers come from `section.seed` and the row, so that an evaluation neither depends on nor disturbs
     training, and is the same however many processes share it.
     """
-    from grpo.evaluation.answers import Settings, answer_batch, answer_plainly, plan_batches
-    from grpo.shared_prefix import supports
+    from grpo.evaluation.answers import Settings, answer_batch, plan_batches
 
     settings = Settings(
         temperature=section.temperature,
@@ -263,13 +252,12 @@ def make_generate(
         samples=1,
         seed=section.seed,
     )
-    answer_rows = answer_plainly if policy.fallback or supports(policy.model) else answer_batch
 
     def answer(examples: Sequence[Example], advance: Callable[[int], None]) -> list[Completion]:
         prompts = [policy.prompts.prompt_ids(example.prompt) for example in examples]
         answers: list[Completion | None] = [None] * len(prompts)
         for batch in plan_batches([len(ids) for ids in prompts], batch_size=section.batch_size, samples=1):
-            rows = answer_rows(policy, [examples[i] for i in batch], [prompts[i] for i in batch], settings)
+            rows = answer_batch(policy, [examples[i] for i in batch], [prompts[i] for i in batch], settings)
             for index, row in zip(batch, rows, strict=True):
                 answers[index] = row[0].completion
             advance(len(batch))

@@ -10,12 +10,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from grpo.config import RunConfig
-from grpo.device import GIB, Device, find_device, multiplies_batch
+from grpo.device import GIB, Device, find_device
 from grpo.duration import Duration, Work, estimate_duration, find_speed
 from grpo.inputs import Inputs
 from grpo.memory import BYTES, Memory, Shape, estimate_memory, find_shape, guess_parameters
-from grpo.plan_screen import plan_lines, screen_lines, show_count, show_size
-from grpo.refusals import find_refusals, replaced_recommendations
+from grpo.plan_notes import write_notes
+from grpo.plan_screen import plan_lines, screen_lines
+from grpo.refusals import find_refusals
 from grpo.sections import TrlBatch
 from grpo.tokens import TokenCounter, find_token_counter
 from rewards.errors import UserError
@@ -230,7 +231,7 @@ def make_plan(
         tokens=tokens,
         memory=memory,
         duration=duration,
-        notes=_write_notes(config, device, is_reference, tokens, memory, shape, world_size),
+        notes=write_notes(config, device, is_reference, tokens, memory, shape, world_size),
     )
 
 
@@ -314,57 +315,6 @@ def _make_work(
         sft_steps=sft_steps,
         sft_batch=config.sft_warmup.batch_size,
     )
-
-
-def _write_notes(
-    config: RunConfig,
-    device: Device,
-    is_reference: bool,
-    tokens: Tokens,
-    memory: Memory | None,
-    shape: Shape | None,
-    world_size: int,
-) -> list[str]:
-    notes = []
-    if is_reference:
-        notes.append(f"no CUDA device here: memory and time are those of the recipe's {device}")
-    if multiplies_batch(device, world_size):
-        notes.append(
-            f"one process sees {device.count} CUDA devices and a run would refuse to start so: use torchrun "
-            f"--nproc_per_node {device.count}, or set CUDA_VISIBLE_DEVICES=0"
-        )
-    if not tokens.exact:
-        notes.append(f"no tokenizer of {config.model.name} on this machine: tokens are {tokens.source}")
-    if tokens.references_beyond_limit:
-        notes.append(
-            f"{tokens.references_beyond_limit} references are longer than grpo.max_completion_length "
-            f"{config.grpo.max_completion_length}: the right answer would be cut off"
-        )
-    if memory is not None and device.memory_bytes is not None and memory.peak > 0.9 * device.memory_bytes:
-        notes.append(
-            f"about {show_size(memory.peak)} may not fit {show_size(device.memory_bytes)}: lower grpo.micro_batch_size, or set "
-            "model.gradient_checkpointing=true"
-        )
-    replaced = replaced_recommendations(config)
-    if replaced:
-        listed = ", ".join(f"{key} {value}" for key, value in replaced.items())
-        notes.append(f"generation_config.json of {config.model.name} recommends {listed}; section grpo replaces it")
-    if config.model.embedded is not None and shape is not None and shape.parameters > 5_000_000:
-        notes.append(
-            f"{show_count(shape.parameters)} parameters are many for a policy made on the spot: expect it to be slow"
-        )
-    rounds = config.grpo.dynamic_sampling
-    if rounds:
-        notes.append(
-            f"grpo.dynamic_sampling {rounds}: up to {rounds} further rounds of generation a step, with at most "
-            f"{rounds * config.grpo.prompts_per_step} fresh prompts; prompts, tokens and time above count none of them"
-        )
-    micro = config.grpo.micro_batch_size
-    if micro is not None and micro % config.grpo.num_generations and config.grpo.num_generations % micro:
-        notes.append(
-            f"grpo.micro_batch_size {micro} cuts through groups of {config.grpo.num_generations}: prompts are shared less"
-        )
-    return notes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

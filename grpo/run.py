@@ -5,19 +5,20 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from grpo.distributed import Silent, find_rank, join, leave, on_main, wait
+from callbacks.interrupt import terminable
+from grpo.distributed import Silent, company, find_rank, join, may_speak, on_main, one_voice, take_signals, wait
 from grpo.engines import Engine, EngineFailed, choose_engine
+from grpo.training_stack import quieten_libraries, require_training_stack
 from rewards.errors import RecompensaError, RewardBudgetExceeded, UserError
 
 DONE, FAILED, BAD_INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 75
-# torchrun ends all processes as soon as it notices that one did.
-QUIET_SECONDS = 1.5
 
 EXAMPLES = """examples:
   python -m grpo.run --config v4_1.yaml                      the recipe; without a GPU the embedded rehearsal of it
@@ -33,9 +34,11 @@ exit codes: 0 done · 1 failed · 2 bad config, data or preflight · 3 stopped b
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parse(arguments)
+    with one_voice():
+        options = parse(arguments)
     try:
-        return run(options)
+        with terminable(), company():
+            return run(options)
     except UserError as error:
         complain("\n".join(f"error: {line}" for line in error.problems))
         return BAD_INPUT
@@ -43,17 +46,15 @@ def main(arguments: list[str] | None = None) -> int:
         complain(f"error: {error}")
         return FAILED
     except KeyboardInterrupt:
-        complain("stopped")
+        # All processes got the signal: nobody waits for another to say so.
+        if not find_rank().local:
+            print("stopped", file=sys.stderr, flush=True)
         return INTERRUPTED
-    finally:
-        leave()
 
 
 def complain(text: str) -> None:
-    """Say once on each machine what is wrong; other processes give the one that says it the time to."""
-    if find_rank().local:
-        time.sleep(QUIET_SECONDS)
-    else:
+    """Say once what is wrong, however many processes it is wrong for."""
+    if may_speak():
         print(text, file=sys.stderr, flush=True)
 
 
@@ -132,13 +133,16 @@ def run(options: argparse.Namespace) -> int:
     join("cuda" if profile == "gpu" else "cpu")
     directory = on_main(lambda: directory or create_directory(options, config, profile, plan, audit))
     directory = replace(directory, writes=rank.is_main)
-    if directory.stage() == "decision":
-        finish(directory, config, profile, progress, time.perf_counter() - started)
-        return follow(options, directory, profile, progress)
-    with host:
-        code = train(config, profile, inputs, host, directory, progress, threads, engine, resuming=bool(options.resume))
-    if code in (DONE, STOPPED):
-        finish(directory, config, profile, progress, time.perf_counter() - started, finished=code == DONE)
+    try:
+        code = DONE
+        if on_main(directory.stage) != "decision":
+            with host:
+                code = train(config, profile, inputs, host, directory, progress, threads, engine)
+        if code in (DONE, STOPPED):
+            finish(directory, config, profile, progress, time.perf_counter() - started, finished=code == DONE)
+    except KeyboardInterrupt:
+        progress.say(f"stopped at once; go on with: python -m grpo.run --resume {directory.path}", always=True)
+        return INTERRUPTED
     return follow(options, directory, profile, progress) if code == DONE else code
 
 
@@ -193,66 +197,17 @@ def prepare(config: Any, profile: str, progress: Any) -> tuple[Any, Any, Any, di
     return inputs, host, plan, audit
 
 
-def require_training_stack(config: Any, engine: Engine) -> None:
-    """One clear line where the base install is there but not what trains."""
-    missing = [name for name in ("torch", "transformers", "trl", "peft", "datasets") if not is_installed(name)]
-    problems = []
-    if missing:
-        problems.append(
-            f"training needs {', '.join(missing)}: pip install torch==2.13.0 && pip install 'recompensa[train]'"
-        )
-    for name in engine.packages:
-        if not is_installed(name):
-            problems.append(
-                f"model.engine: {config.model.engine} needs {name}: pip install 'recompensa[gpu]', or use engine "
-                "transformers"
-            )
-    if not is_installed("bitsandbytes"):
-        where = {
-            "model.quantization": config.model.quantization == "nf4",
-            "grpo.optim": needs_bitsandbytes(config.grpo.optim),
-        }
-        problems += [
-            f"{key}: {'nf4' if key.startswith('model') else config.grpo.optim} needs bitsandbytes: pip install "
-            "'recompensa[quant]'"
-            for key, wanted in where.items()
-            if wanted
-        ]
-    if problems:
-        raise UserError(problems)
-
-
-def is_installed(name: str) -> bool:
-    """Whether that package can be imported; a mere folder of its name does not count."""
-    from importlib.util import find_spec
-
-    found = find_spec(name)
-    return found is not None and found.origin is not None
-
-
-def needs_bitsandbytes(optimiser: str) -> bool:
-    """Whether transformers takes the optimiser of that name from bitsandbytes."""
-    return optimiser.endswith(("_8bit", "_32bit")) or "bnb" in optimiser or optimiser.startswith("paged_")
-
-
 def create_directory(options: argparse.Namespace, config: Any, profile: str, plan: Any, audit: dict[str, Any]) -> Any:
     from grpo.run_directory import RunDirectory
 
     path = options.run_dir or Path("runs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    directory = RunDirectory.create(path)
-    directory.write_json(
-        "config.json",
-        {
-            "profile": profile,
-            "source": options.config,
-            "overrides": options.overrides,
-            "config": config.model_dump(mode="json"),
-        },
-    )
-    directory.write_json("plan.json", plan.to_json())
-    directory.write_json("audit.json", audit)
-    directory.reach("sft")
-    return directory
+    settings = {
+        "profile": profile,
+        "source": options.config,
+        "overrides": options.overrides,
+        "config": config.model_dump(mode="json"),
+    }
+    return RunDirectory.create(path, {"config.json": settings, "plan.json": plan.to_json(), "audit.json": audit})
 
 
 # -- the stages --------------------------------------------------------------------------------------------------------
@@ -267,8 +222,6 @@ def train(
     progress: Any,
     threads: int,
     engine: Engine,
-    *,
-    resuming: bool,
 ) -> int:
     """Warm-up, GRPO and the evaluations, from wherever the run stands."""
     quieten_libraries()
@@ -276,20 +229,20 @@ def train(
 
     from callbacks.interrupt import Interruption
     from callbacks.tracking import Tracker
-    from grpo import environment
+    from grpo.run_directory import read_step
     from grpo.stages import Interrupted, Stages, Stopped
-    from grpo.trainer import latest_checkpoint
 
     torch.set_num_threads(threads)
     device = "cuda" if profile == "gpu" else "cpu"
     stage = directory.stage()
-    checkpoint = latest_checkpoint(directory.checkpoints) if stage in ("grpo", "final") else None
-    reached = int(checkpoint.name.rsplit("-", 1)[1]) if checkpoint else 0
-    resume_from = None
-    if resuming:
-        resume_from = {"sft": ("before", 0), "grpo": ("train", reached) if reached else ("warmup", 0)}.get(
-            stage, ("train", config.grpo.max_steps)
-        )
+    checkpoint = directory.latest_checkpoint() if stage in ("grpo", "final") else None
+    reached = read_step(checkpoint) if checkpoint else 0
+    if reached == config.grpo.max_steps:
+        stage = "final"  # killed before it was noted; the Trainer would take a step beyond the last
+    # The warm-up and what comes before it start anew.
+    resume_from = {"sft": None, "grpo": ("train", reached) if reached else ("warmup", 0)}.get(
+        stage, ("train", config.grpo.max_steps)
+    )
     # From here on files change that every process has to read first.
     wait()
     with (
@@ -299,34 +252,35 @@ def train(
             resume_from=resume_from, notify=progress.say,
         ) if directory.writes else Silent() as tracker,
     ):  # fmt: skip
+        take_signals(interruption)
         stages = Stages(config, inputs, host, directory, tracker, progress, interruption, device, engine=engine)
+        record = stages.record
         try:
             if stage == "sft":
                 stages.make_policy()
-                directory.write_json(
-                    "environment.json", environment.describe(profile=profile, **environment.describe_device())
-                )
-                if not resuming or not stages.was_evaluated("before"):
-                    stages.evaluate("before", 0)
+                record.write_environment(device)
+                stages.evaluate("before", 0)
                 if config.sft_warmup.enabled:
                     stages.warm_up()
                 stages.evaluate("warmup", 0)
+                record.write_environment(device)
                 directory.reach(stage := "grpo")
             else:
+                record.resume(checkpoint)
                 stages.restore_policy(checkpoint if stage == "final" else None)
-                stages.replay_best()
+            record.replay()
             if stage == "grpo":
                 stages.train(resume_from=checkpoint)
                 directory.reach(stage := "final", config.grpo.max_steps)
             stages.evaluate("final", config.grpo.max_steps)
+            record.write_environment(device)
             directory.reach("decision", config.grpo.max_steps)
-            directory.write_json("environment.json", describe_end(profile, stages, host))
         except Interrupted:
             progress.say(f"interrupted; go on with: python -m grpo.run --resume {directory.path}", always=True)
             return INTERRUPTED
         except Stopped as stop:
+            record.write_environment(device)
             directory.reach("grpo", stop.event.step, stopped_by=stop.event.rule)
-            directory.write_json("environment.json", describe_end(profile, stages, host))
             progress.say(
                 f"stopped by watch rule {stop.event.rule}; a checkpoint is kept, go on all the same with: "
                 f"python -m grpo.run --resume {directory.path}",
@@ -349,15 +303,6 @@ def train(
     return DONE
 
 
-def describe_end(profile: str, stages: Any, host: Any) -> dict[str, Any]:
-    """The environment with the settings that were in force and what the reward functions did."""
-    from grpo import environment
-
-    return environment.describe(
-        profile=profile, **environment.describe_device(), settings=stages.effective, rewards=host.report()
-    )
-
-
 def finish(directory: Any, config: Any, profile: str, progress: Any, seconds: float, *, finished: bool = True) -> None:
     """Decide, write the report, and say in one line where everything is; a run that was stopped stays resumable."""
     if not directory.writes:
@@ -368,13 +313,14 @@ def finish(directory: Any, config: Any, profile: str, progress: Any, seconds: fl
     from grpo.report import write_report
 
     decision = decide_run(directory.path, config, rehearsal=profile == "embedded")
+    ended = {"step": config.grpo.max_steps, "finished": True, "seconds": round(seconds, 1)}
     if finished:
-        directory.write_json(
-            "status.json",
-            {"stage": "done", "step": config.grpo.max_steps, "finished": True, "seconds": round(seconds, 1)},
-        )
+        # The report says so; but a run is done, and cannot be resumed, once its report is there.
+        directory.write_json("status.json", {"stage": "decision", **ended})
     pages = write_report(directory.path)
     publish_files(directory.path, config.tracking, pages, run_name=directory.path.name, notify=progress.say)
+    if finished:
+        directory.write_json("status.json", {"stage": "done", **ended})
     progress.say(f"decision: {decision.scenario}: {decision.action}", always=True)
     progress.say(
         f"everything is in {directory.path} ({format_seconds(seconds)}); read {directory.path / 'report.html'}",
@@ -405,21 +351,8 @@ def follow(options: argparse.Namespace, directory: Any, profile: str, progress: 
     return DONE
 
 
-def quieten_libraries() -> None:
-    """Library chatter would drown the progress bars; warnings of ours are said through them."""
-    import logging
-    import warnings
-
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    warnings.filterwarnings("ignore", message=".*experimental.*")
-    from datasets.utils.logging import disable_progress_bar
-    from transformers.utils import logging as transformers_logging
-
-    disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    logging.getLogger("trl").setLevel(logging.ERROR)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    # All is done: while Python winds up, a SIGTERM would only turn the exit code into another one.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(code)

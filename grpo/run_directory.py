@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,15 +25,20 @@ class RunDirectory:
     writes: bool = True
 
     @classmethod
-    def create(cls, path: Path) -> RunDirectory:
-        """A fresh folder; `UserError` when something is there already."""
+    def create(cls, path: Path, files: Mapping[str, Any]) -> RunDirectory:
+        """A fresh folder with these JSON files, all of them at once; `UserError` when something is there already."""
+        _refuse_used(path)
+        # A run that is killed before its folder is whole has none, and the same command starts it again.
+        draft = cls(path.absolute().with_name(f".{path.absolute().name}.partial"))
         try:
-            path.mkdir(parents=True, exist_ok=False)
-        except FileExistsError:
-            status = path / "status.json"
-            hint = f"go on with it by --resume {shlex.quote(str(path))}, or " if status.is_file() else ""
-            raise UserError(f"--run-dir {path}: exists already; {hint}choose another name") from None
+            shutil.rmtree(draft.path, ignore_errors=True)
+            draft.path.mkdir(parents=True)
+            for name, value in files.items():
+                draft.write_json(name, value)
+            draft.reach("sft")
+            draft.path.rename(path)
         except OSError as fault:
+            _refuse_used(path)
             raise UserError(
                 f"--run-dir {path}: cannot be made ({fault.strerror}); choose a folder you may write to"
             ) from None
@@ -43,6 +50,11 @@ class RunDirectory:
         if not (path / "config.json").is_file():
             raise UserError(f"--resume {path}: no run there (config.json is missing); give the folder of a run")
         return cls(path)
+
+    def latest_checkpoint(self) -> Path | None:
+        """The newest whole checkpoint of GRPO, by step; None where there is none."""
+        found = [path for path in self.checkpoints.glob("checkpoint-*") if _is_whole(path)]
+        return max(found, key=read_step, default=None)
 
     @property
     def sft(self) -> Path:
@@ -85,3 +97,27 @@ class RunDirectory:
         """The stage to do next; `sft` where nothing was noted."""
         status = self.path / "status.json"
         return orjson.loads(status.read_bytes())["stage"] if status.is_file() else "sft"
+
+
+def read_step(checkpoint: Path) -> int:
+    """The step a checkpoint was saved after, which its name ends with."""
+    return int(checkpoint.name.rsplit("-", 1)[1])
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether saving came to its end: `trainer_state.json` is written last, but not in one move."""
+    try:
+        orjson.loads((checkpoint / "trainer_state.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _refuse_used(path: Path) -> None:
+    try:
+        used = path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None)
+    except OSError as fault:
+        raise UserError(f"--run-dir {path}: cannot be read ({fault.strerror}); choose another folder") from None
+    if used:
+        hint = f"go on with it by --resume {shlex.quote(str(path))}, or " if (path / "status.json").is_file() else ""
+        raise UserError(f"--run-dir {path}: exists already; {hint}choose another name")

@@ -279,8 +279,9 @@ class GrpoSection(BaseModel):
         )
         if rest:
             return [
-                f"grpo.prompts_per_step: {step} cannot be shared equally between {world_size} processes; "
-                "change prompts_per_step, num_generations or the number of processes"
+                f"grpo.prompts_per_step: {step} cannot be shared equally between {world_size} processes; allowed: a multiple "
+                f"of {world_size // math.gcd(world_size, self.num_generations)} prompts, or as many processes as divide "
+                f"{self.completions_per_step}"
             ]
         if self.micro_batch_size is not None and share % self.micro_batch_size:
             divisors = [size for size in range(1, share + 1) if share % size == 0]

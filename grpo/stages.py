@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from callbacks import interrupt, watch
-from callbacks.best import BestCheckpoint
-from callbacks.eval import HeldOutEvaluation, write_records
+from callbacks.eval import HeldOutEvaluation
 from callbacks.eval import make_callback as make_evaluation_callback
 from callbacks.progress import Progress
 from callbacks.task_scores import Estimate
@@ -21,9 +18,11 @@ from callbacks.tracking import Tracker
 from grpo import distributed, environment
 from grpo.config import RunConfig
 from grpo.engines import Engine, choose_engine
+from grpo.engines.transformers import widen_adapters
 from grpo.inputs import Inputs
 from grpo.policy import Policy, resolve_dtype
-from grpo.run_directory import RunDirectory
+from grpo.record import Record
+from grpo.run_directory import RunDirectory, read_step
 from grpo.sections import GrpoSection
 from grpo.tokens import training_texts
 from rewards.errors import UserError
@@ -33,7 +32,7 @@ from sft_warmup.dataset import label_rows
 
 
 class Interrupted(Exception):
-    """A stop was asked for and a checkpoint is on disk."""
+    """A stop was asked for, and what was reached is on disk."""
 
 
 class Stopped(Exception):
@@ -62,19 +61,11 @@ class Stages:
     def __post_init__(self) -> None:
         self.engine = self.engine or choose_engine(self.config.model)
         self.rank = distributed.find_rank()
-        self.best = BestCheckpoint(self.config.evaluation.task_floor_margin)
-        self.effective: dict[str, Any] = {}
-        self._previous: dict[str, Estimate] | None = None
+        # What a run says of itself lies where its numbers do, also when it takes its policy from another's folder.
+        written = RunDirectory(self.tracker.run_directory) if self.rank.is_main else self.directory
+        self.record = Record(self.config, self.host, written, self.tracker, self.progress)
         self._trainer: Any = None
-        self._repetition: float | None = None
-        self._reward_counts = (0, 0)
-        grpo, decision = self.config.grpo, self.config.decision
-        self.watch = watch.Watch(
-            decision.watch,
-            beta=grpo.beta,
-            recipe=decision.relative_to == "thresholds",
-            settings={"max_completion_length": grpo.max_completion_length, "max_steps": grpo.max_steps},
-        )
+        self._logged_step = 0
 
     # -- the policy ------------------------------------------------------------------------------------------------
 
@@ -93,27 +84,18 @@ class Stages:
         if source is None:
             return
         if self.config.model.lora is not None:
-            from peft import load_peft_weights, set_peft_model_state_dict
-
-            set_peft_model_state_dict(self.policy.model, load_peft_weights(str(source), device=self.device))
+            self._restore_adapter(source)
             return
         self.policy = self.engine.restore(source, device=self.device)
+        # Where a tokenizer was read from is nothing to write down with it.
+        for key in ("is_local", "local_files_only"):
+            self.policy.tokenizer.init_kwargs.pop(key, None)
         self._check_prompts()
 
-    def replay_best(self) -> None:
-        """Recall which evaluation was the best from the metrics that were kept."""
-        self.best.replay(self._recorded())
+    def _restore_adapter(self, source: Path) -> None:
+        from peft import load_peft_weights, set_peft_model_state_dict
 
-    def was_evaluated(self, stage: str) -> bool:
-        return any(row["stage"] == stage and "eval/mean_reward" in row for row in self._recorded())
-
-    def _recorded(self) -> list[dict[str, Any]]:
-        """The rows of metrics so far, for every process: all of them have to ask."""
-        return distributed.on_main(self._read_metrics)
-
-    def _read_metrics(self) -> list[dict[str, Any]]:
-        path = self.directory.path / "metrics.jsonl"
-        return [orjson.loads(line) for line in path.read_bytes().splitlines()] if path.is_file() else []
+        set_peft_model_state_dict(self.policy.model, load_peft_weights(str(source), device=self.device))
 
     def _check_prompts(self) -> None:
         for example in {e.task: e for e in reversed(self.inputs.train)}.values():
@@ -126,6 +108,7 @@ class Stages:
         """Supervised fine-tuning on demonstrations; leaves the policy in `sft/`."""
         from sft_warmup.train import make_sft_trainer
 
+        self._stop_where_asked()
         section = self.config.sft_warmup
         rows = self.warmup_rows()
         trainer = make_sft_trainer(
@@ -141,18 +124,20 @@ class Stages:
             world_size=self.rank.count,
             callbacks=[
                 distributed.make_agreement(self.interruption),
-                interrupt.make_callback(self.interruption),
-                follow := _make_follower(self._log_warmup),
+                # It starts anew when it is resumed.
+                interrupt.make_callback(self.interruption, saves=False),
+                follow := _make_follower(self.record.log_warmup),
             ],
         )
+        widen_adapters(trainer.model, self.config.model)
         start = time.perf_counter()
         with self.progress.stage("SFT warm-up", trainer.args.max_steps) as follow.bar:
             trainer.train()
-        self.effective["sft"] = environment.effective_arguments(trainer.args)
+        self.record.effective["sft"] = environment.effective_arguments(trainer.args)
         distributed.wait()
         if self.rank.is_main:
             shutil.rmtree(self.directory.path / "sft-trainer", ignore_errors=True)
-        if distributed.any_of(self.interruption.requested):
+        if trainer.state.global_step < trainer.args.max_steps:
             raise Interrupted
         self.tracker.log_seconds(stage="warmup", step=0, stage_seconds=time.perf_counter() - start)
         self._save(self.directory.sft, trainer)
@@ -174,19 +159,15 @@ class Stages:
             raise UserError("sft_warmup: no demonstration is short enough; raise model.max_sequence_length")
         return rows
 
-    def _log_warmup(self, step: int, logs: dict[str, Any]) -> None:
-        if "loss" in logs:
-            row = {f"sft/{key}": value for key, value in logs.items() if key != "epoch"}
-            self.tracker.log({**row, "sft/step": step}, stage="warmup", step=0)
-
     # -- GRPO ------------------------------------------------------------------------------------------------------
 
     def train(self, *, resume_from: Path | None = None) -> None:
         """GRPO from the present policy, or from a checkpoint; checkpoints and the best policy are left on disk."""
         from transformers import set_seed
 
-        from grpo.trainer import trl_arguments
+        from grpo.step_arguments import trl_arguments
 
+        self._stop_where_asked()
         section = self.config.grpo
         set_seed(self.config.seed)
         arguments = trl_arguments(
@@ -201,10 +182,6 @@ class Stages:
         )
         # Unsloth changes settings as they are made: what the config says comes last.
         wanted = environment.effective_arguments(arguments) | section.trl_settings(self.rank.count)
-        # What a resumed run has been told already comes out of its metrics again.
-        events = self.watch.replay(self._recorded())
-        if self.rank.is_main:
-            watch.write_events(self.directory.path / watch.EVENTS_FILE, events)
         self.policy.model.config.use_cache = True
         with self.engine.serving(self.policy, self.directory.path, device=self.device):
             self._train(section, arguments, wanted, resume_from)
@@ -217,30 +194,38 @@ class Stages:
             self.inputs.train,
             self.host,
             arguments,
-            record=self._record_completions,
+            record=self.record.log_completions,
             callbacks=[
-                follow := _make_follower(self._log_training),
+                follow := _make_follower(self._log_training, self.record.report_rewards),
                 distributed.make_agreement(self.interruption),
-                interrupt.make_callback(self.interruption),
+                interrupt.make_callback(self.interruption, every=section.num_iterations),
                 make_evaluation_callback(self.evaluation(), max_steps=section.max_steps),
-                watch.make_callback(self.watch),
+                watch.make_callback(self.record.watch, every=section.num_iterations),
             ],
         )
         self._trainer = trainer
+        if resume_from is not None and self.config.model.lora is not None:
+            # Where a checkpoint holds the adapter of a reference policy too, the Trainer would load that one alone.
+            self._restore_adapter(resume_from)
         self.engine.attach(trainer)
-        self.effective["grpo"] = environment.effective_arguments(trainer.args)
-        self.effective["changed_by_libraries"] = environment.changed_settings(wanted, self.effective["grpo"])
-        for line in self.effective["changed_by_libraries"]:
+        self.record.effective["grpo"] = environment.effective_arguments(trainer.args)
+        self.record.effective["changed_by_libraries"] = environment.changed_settings(
+            wanted, self.record.effective["grpo"]
+        )
+        for line in self.record.effective["changed_by_libraries"]:
             self.progress.warn(line)
         if trainer.fallback:
             self.progress.warn(f"prompts are not shared within a group: {trainer.fallback}")
+        if resume_from and (line := distributed.check_checkpoint(resume_from, trainer)):
+            self.progress.warn(line)
+        self.record.write_environment(self.device)
         start = time.perf_counter()
-        done = int(resume_from.name.rsplit("-", 1)[1]) if resume_from else 0
+        done = read_step(resume_from) if resume_from else 0
         with self.progress.stage("GRPO", section.max_steps, done=done) as follow.bar:
             trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         if trainer.state.global_step < section.max_steps:
-            if self.watch.stop is not None:
-                raise Stopped(self.watch.stop)
+            if self.record.watch.stop is not None:
+                raise Stopped(self.record.watch.stop)
             raise Interrupted
         self.tracker.log_seconds(
             stage="train",
@@ -250,63 +235,20 @@ class Stages:
         )
 
     def save_checkpoint(self) -> None:
-        """Keep the present step, after a fault in the middle of training."""
-        trainer = self._trainer
-        if trainer is not None and trainer.state.global_step:
+        """Keep the last whole step, after a fault in the middle of training; nothing where it cannot be gone on from."""
+        trainer, step = self._trainer, self._logged_step
+        # A step is whole once its row is logged, which comes after its evaluation.
+        if not step or step != trainer.state.global_step or step % self.config.grpo.num_iterations:
+            return
+        if not (self.directory.checkpoints / f"checkpoint-{step}").exists():
             trainer._save_checkpoint(trainer.model, None)
 
     def _log_training(self, step: int, logs: dict[str, Any]) -> None:
         if "loss" not in logs:
             return  # the Trainer's closing summary
-        logs = {key: value for key, value in logs.items() if not key.startswith("rewards/")}
-        if self._repetition is not None:
-            logs["completions/repetition"] = self._repetition
-        logs |= self._count_reward_errors()
-        self.tracker.log(logs, stage="train", step=step)
-        self._watch(logs, "train", step)
-        self.engine.observe(logs)
-        seconds = {f"{name}_seconds": round(value, 4) for name, value in self._trainer.seconds.items()}
-        self.tracker.log_seconds(stage="train", step=step, **seconds)
+        self.engine.observe(self.record.log_training(step, logs, self._trainer.seconds))
         self._trainer.seconds.clear()
-
-    def _count_reward_errors(self) -> dict[str, float]:
-        """The share of scores that failed since the last step; nothing where none did."""
-        report = self.host.report().values()
-        counts = distributed.gather([sum(function[key] for function in report) for key in ("errors", "values")])
-        errors, scores = (sum(each) for each in zip(*counts, strict=True))
-        before, self._reward_counts = self._reward_counts, (errors, scores + errors)
-        failed, made = errors - before[0], scores + errors - before[1]
-        return {"reward_errors": failed / made} if failed > 0 and made > 0 else {}
-
-    def _watch(self, row: dict[str, Any], stage: str, step: int) -> None:
-        """Judge a row that was just logged; what comes of it is kept, tracked and shown."""
-        events = self.watch.observe(row, stage=stage, step=step)
-        if not events:
-            return
-        if self.rank.is_main:
-            watch.append_events(self.directory.path / watch.EVENTS_FILE, events)
-        self.tracker.log({f"watch/{event.rule}": event.value for event in events}, stage=stage, step=step)
-        for event in events:
-            self.tracker.alert(event.rule, event.text, level=event.action)
-            self.progress.warn(event.text)
-
-    def _record_completions(
-        self, step: int, scored: Sequence[Any], groups: Sequence[int], advantages: Sequence[float]
-    ) -> None:
-        if self.rank.count > 1:
-            scored, advantages = distributed.concatenate(scored), distributed.concatenate(advantages)
-            groups = [index // self.config.grpo.num_generations for index in range(len(scored))]
-        self._repetition = watch.measure_repetition(s.completion.text for s in scored)
-        if not self.rank.is_main or (step % self.config.grpo.log_completions_every and step != 1):
-            return
-        write_records(
-            path := self.directory.completions / f"step-{step:06d}.jsonl",
-            (
-                {**self.host.to_record(s), "stage": "train", "step": step, "group": group, "advantage": advantage}
-                for s, group, advantage in zip(scored, groups, advantages, strict=True)
-            ),
-        )
-        self.tracker.log_completions(path, stage="train", step=step)
+        self._logged_step = step
 
     # -- evaluation ------------------------------------------------------------------------------------------------
 
@@ -323,10 +265,10 @@ class Stages:
             host=distributed.SharedHost(self.host),
             section=self.config.evaluation,
             directory=self.directory.evaluations if self.rank.is_main else None,
-            on_metrics=self._log_evaluation,
-            on_estimates=self._show_estimates,
+            on_metrics=self.record.log_evaluation,
+            on_estimates=self.record.show_estimates,
             on_best=lambda step: self._save(self.directory.best),
-            best=self.best,
+            best=self.record.best,
         )
 
     def evaluate(self, stage: str, step: int) -> dict[str, Estimate]:
@@ -335,44 +277,21 @@ class Stages:
         self.tracker.log_seconds(stage=stage, step=step, evaluation_seconds=time.perf_counter() - start)
         return estimates
 
-    def _log_evaluation(self, stage: str, step: int, metrics: dict[str, Any]) -> None:
-        self.tracker.log(metrics, stage=stage, step=step)
-        self._watch(metrics, stage, step)
-        name = f"step-{step:06d}" if stage == "train" else stage
-        self.tracker.log_completions(self.directory.evaluations / f"{name}.jsonl", stage=stage, step=step)
-        if stage != "before" and self.rank.is_main:
-            self.tracker.log_margins(self._ask_tree(), stage=stage, step=step)
-
-    def _ask_tree(self) -> Sequence[Any]:
-        """The nodes that the decision would pass if the run ended now; none where that cannot be told."""
-        from callbacks.decision_tree import decide
-        from grpo.ladder import find_rung
-
-        try:
-            rung, next_rung = find_rung(self.config.model.name)
-            return decide(self._read_metrics(), self.config.decision, rung=rung, next_rung=next_rung).path
-        except Exception as fault:  # a number to look at must not end the run
-            self.progress.warn(f"the margins of the decision are not tracked at this step: {fault}")
-            return ()
-
     def _answer(self, examples: Sequence[Example]) -> list[Any]:
         with (
             self.progress.stage("held-out evaluation", len(examples), unit="rows") as bar,
             distributed.whole_weights(self.policy.model, self._trainer),
         ):
-            return distributed.share_out(lambda share: self._generate(share, bar.advance), examples)
-
-    def _show_estimates(self, stage: str, step: int, estimates: dict[str, Estimate]) -> None:
-        titles = {"before": "before training", "warmup": "after the SFT warm-up", "final": f"at the end, step {step}"}
-        self.progress.show_evaluation(
-            titles.get(stage, f"step {step} of {self.config.grpo.max_steps}"),
-            estimates,
-            previous=self._previous,
-            baseline=self.best.baseline if stage in ("train", "final") else None,
-        )
-        self._previous = estimates
+            return distributed.share_out(
+                lambda share: self._generate(share, lambda rows: bar.advance(rows * self.rank.count)), examples
+            )
 
     # -- the rest --------------------------------------------------------------------------------------------------
+
+    def _stop_where_asked(self) -> None:
+        """Between two stages all that was reached is on disk."""
+        if distributed.any_of(self.interruption.requested):
+            raise Interrupted
 
     @property
     def _bf16(self) -> bool:
@@ -423,12 +342,21 @@ def measure_peak_memory(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _make_follower(on_log: Callable[[int, dict[str, Any]], None]) -> Any:
-    """A transformers callback that moves the bar of its stage (`bar`, set once the stage is open) and hands logs on."""
-    from transformers import TrainerCallback
+def _make_follower(
+    on_log: Callable[[int, dict[str, Any]], Any], report_rewards: Callable[[], dict[str, Any]] | None = None
+) -> Any:
+    """A transformers callback that moves the bar of its stage (`bar`, set once the stage is open) and hands logs on.
 
-    class Follow(TrainerCallback):
+    Each checkpoint keeps what the rewards have done up to it.
+    """
+    from transformers import TrainerCallback
+    from transformers.trainer_callback import ExportableState
+
+    class Follow(TrainerCallback, ExportableState):
         bar: Any = None
+
+        def state(self) -> dict[str, Any]:
+            return {"args": {}, "attributes": {"rewards": report_rewards() if report_rewards else {}}}
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
             logs = logs or {}

@@ -75,6 +75,7 @@ def trl_arguments(
         report_to="none",
         log_completions=False,
         disable_tqdm=True,
+        log_level_replica="error",
         seed=seed,
         **(engine or {}),
     )

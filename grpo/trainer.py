@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import gcd
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,12 +26,10 @@ from grpo.dynamic_sampling import Rollouts, draw_until_rewards_differ, find_flat
 from grpo.generation import generate
 from grpo.policy import Policy
 from grpo.shared_prefix import grouped_logps, supports
-from grpo.step_arguments import StepArguments, trl_arguments
+from grpo.step_arguments import StepArguments
 from rewards.errors import UserError
 from rewards.scoring import RewardHost, ScoredCompletion
 from rewards.types import Completion, Example
-
-__all__ = ["SharedPrefixTrainer", "latest_checkpoint", "trl_arguments"]
 
 Record = Callable[[int, Sequence[ScoredCompletion], Sequence[int], Sequence[float]], None]
 
@@ -374,9 +371,3 @@ def copied_reference(model: Any) -> Iterator[None]:
         yield
     finally:
         grpo_trainer.create_model_from_path = original
-
-
-def latest_checkpoint(directory: Path) -> Path | None:
-    """The newest whole checkpoint, by step; None where there is none. `trainer_state.json` is written last."""
-    found = [p for p in directory.glob("checkpoint-*") if (p / "trainer_state.json").is_file()]
-    return max(found, key=lambda p: int(p.name.rsplit("-", 1)[1]), default=None)

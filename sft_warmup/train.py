@@ -62,6 +62,7 @@ def make_sft_trainer(
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
+        log_level_replica="error",
         seed=seed,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -142,6 +143,65 @@ def test_run_when_interrupted_and_resumed_then_it_ends_as_if_it_had_not_been(fin
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     assert metrics.read_bytes() == (whole / "metrics.jsonl").read_bytes()
     assert (directory / "eval" / "final.jsonl").read_bytes() == (whole / "eval" / "final.jsonl").read_bytes()
+    for name in ("decision.json", "watch.jsonl"):
+        assert (directory / name).read_bytes() == (whole / name).read_bytes()
+    (known, settings), (known_whole, settings_whole) = (read_environment(path) for path in (directory, whole))
+    assert known == known_whole, "scores of the process that was interrupted count"
+    assert settings == settings_whole == {"sft", "grpo", "changed_by_libraries"}
+    last = Path("checkpoints", "checkpoint-4")
+    for name in ("model.safetensors", "optimizer.pt", "tokenizer_config.json"):
+        assert (directory / last / name).read_bytes() == (whole / last / name).read_bytes(), name
+
+
+def read_environment(directory: Path) -> tuple[dict, set]:
+    """What each reward function did, without its times, and the stages whose settings were recorded."""
+    environment = json.loads((directory / "environment.json").read_text())
+    counts = {
+        name: {key: report[key] for key in ("values", "unscored", "errors", "faults", "version")}
+        for name, report in environment["rewards"].items()
+    }
+    return counts, set(environment["settings"])
+
+
+@pytest.mark.parametrize("stage", ["grpo", "decision"])
+def test_run_when_killed_after_its_last_step_then_a_resumed_one_makes_the_rest(finished, environment, tmp_path, stage):
+    """Killed before the end of GRPO was noted it takes no step beyond the last, killed before the report it writes it."""
+    whole, _ = finished
+    directory = tmp_path / "killed"
+    shutil.copytree(whole, directory)
+    (directory / "status.json").write_text(json.dumps({"stage": stage, "step": 0, "finished": False}))
+    (directory / "report.html").unlink()
+    resume = command("--resume", str(directory), settings=())
+    resumed = subprocess.run(resume, env=environment, capture_output=True, text=True)
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    assert (directory / "report.html").is_file()
+    assert json.loads((directory / "status.json").read_text())["stage"] == "done"
+    for name in ("metrics.jsonl", "eval/final.jsonl", "decision.json"):
+        assert (directory / name).read_bytes() == (whole / name).read_bytes(), name
+    assert read_environment(directory) == read_environment(whole)
+    again = subprocess.run(resume, env=environment, capture_output=True, text=True)
+    assert again.returncode == 2 and "this run is finished" in again.stderr
+
+
+def test_run_when_sigterm_comes_twice_then_it_stops_at_once_and_says_how_to_go_on(environment, tmp_path):
+    """The second signal does not wait for the step; the run is kept, without a traceback."""
+    directory = tmp_path / "run"
+    arguments = ("--config", "v4_1.yaml", "--profile", "embedded", "--run-dir", str(directory))
+    settings = (*SMALL, "sft_warmup.max_steps=100000")
+    process = subprocess.Popen(
+        command(*arguments, settings=settings), env=environment, cwd=environment["HOME"], stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    metrics = directory / "metrics.jsonl"
+    while time.monotonic() < deadline and not (metrics.is_file() and b"sft/loss" in metrics.read_bytes()):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.003)
+    process.send_signal(signal.SIGTERM)
+    shown, _ = process.communicate(timeout=60)
+    assert process.returncode == 75, shown[-3000:]
+    assert f"--resume {directory}" in shown and "Traceback" not in shown
 
 
 def test_run_when_the_directory_exists_then_one_line_and_exit_2(finished, environment):

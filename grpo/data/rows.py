@@ -92,7 +92,7 @@ def _parse_file(path: Path) -> Iterator[tuple[Example | None, list[str]]]:
         yield None, [f"{path}: cannot be read ({error.strerror}); give the path of a JSON Lines file"]
         return
     first_line_of: dict[str, int] = {}
-    checked_databases: set[str] = set()
+    databases: dict[str, str] = {}  # as written -> absolute: thousands of rows name the same few
     empty = True
     with file:
         for number, raw in enumerate(file, start=1):
@@ -106,19 +106,22 @@ def _parse_file(path: Path) -> Iterator[tuple[Example | None, list[str]]]:
             if row is None:
                 yield None, [problem]
                 continue
-            example, problems = _make_example(row, where, number, path.parent)
+            example, problems = _make_example(row, where, number)
             row_id = row.get("id", str(number) if "messages" in row else None)
             if isinstance(row_id, str) and row_id:
                 first = first_line_of.setdefault(row_id, number)
                 if first != number:
                     problems.append(f"{where}: id {row_id!r} is already used in line {first}; ids must be unique")
-            database = example.columns.get("database") if example is not None else None
-            if isinstance(database, str) and database not in checked_databases:
-                checked_databases.add(database)
-                if not Path(database).is_file():
-                    problems.append(
-                        f"{where}: database: no such file: {database}; a relative path starts at the folder of the rows"
-                    )
+            named = example.columns.get("database") if example is not None else None
+            if named is not None:
+                if named not in databases:
+                    databases[named] = str((path.parent / named).resolve())
+                    if not Path(databases[named]).is_file():
+                        problems.append(
+                            f"{where}: database: no such file: {databases[named]}; "
+                            "a relative path starts at the folder of the rows"
+                        )
+                example.columns["database"] = databases[named]
             yield (None if problems else example), problems
     if empty:
         yield None, [f"{path}: the file is empty; it must hold at least one row, one JSON object a line"]
@@ -126,7 +129,7 @@ def _parse_file(path: Path) -> Iterator[tuple[Example | None, list[str]]]:
 
 def _parse_json(raw: bytes, where: str) -> tuple[dict[str, Any] | None, str]:
     try:
-        row = json.loads(raw.decode("utf-8"), parse_constant=_reject_constant)
+        row = _DECODER.decode(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         return None, f"{where}: not UTF-8 (byte {error.start} of the line); save the file as UTF-8"
     except (ValueError, RecursionError) as error:
@@ -149,7 +152,10 @@ def _reject_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _make_example(row: dict[str, Any], where: str, number: int, folder: Path) -> tuple[Example | None, list[str]]:
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant)
+
+
+def _make_example(row: dict[str, Any], where: str, number: int) -> tuple[Example | None, list[str]]:
     problems: list[str] = []
     if "messages" in row:
         row = _from_messages(row, where, number, problems)
@@ -169,11 +175,8 @@ def _make_example(row: dict[str, Any], where: str, number: int, folder: Path) ->
         advice = "; write the JSON as a string" if isinstance(reference, dict | list) else ""
         problems.append(f"{where}: reference: a text (or null) is allowed, not {_kind(reference)}{advice}")
     columns = {key: value for key, value in row.items() if key not in _OWN_KEYS}
-    if "database" in columns:
-        if isinstance(columns["database"], str) and columns["database"]:
-            columns["database"] = str((folder / columns["database"]).resolve())
-        else:
-            problems.append(f"{where}: database: a path is allowed, not {_kind(columns['database'])}")
+    if "database" in columns and not (isinstance(columns["database"], str) and columns["database"]):
+        problems.append(f"{where}: database: a path is allowed, not {_kind(columns['database'])}")
     if problems:
         return None, problems
     return Example(row["id"], row["task"], row["prompt"], reference, columns), []

@@ -67,3 +67,8 @@ def choose_engine(section: ModelSection) -> Engine:
     from grpo.engines.transformers import TransformersEngine
 
     return TransformersEngine(section)
+
+
+def first_words(fault: Exception) -> str:
+    """What an exception says, in one line that is not too long."""
+    return " ".join(str(fault).split())[:300] or type(fault).__name__

@@ -49,7 +49,19 @@ class TransformersEngine:
         yield
 
     def attach(self, trainer: Any) -> None:
-        pass
+        widen_adapters(trainer.model, self.section)
 
     def observe(self, logs: Mapping[str, Any]) -> None:
         pass
+
+
+def widen_adapters(model: Any, section: ModelSection) -> None:
+    """Make adapters over 4-bit weights float32, as they are everywhere else.
+
+    TRL's trainer has just made them bfloat16, in which most updates of GRPO's small learning rates round to nothing.
+    """
+    if section.quantization == "none":
+        return
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grpo.engines import first_words
+from grpo.engines.transformers import widen_adapters
+from grpo.engines.versions import find_wrong_versions
 from grpo.sections import ModelSection
 from rewards.errors import RecompensaError, UserError
 
@@ -62,7 +65,16 @@ class UnslothEngine:
             )
         # Its statistics and its cache of rewritten trainers must not need a network nor a writable working directory.
         os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
-        importlib.import_module("unsloth")
+        problems = find_wrong_versions("unsloth", self.packages)
+        if problems:
+            raise UserError(problems)
+        try:
+            importlib.import_module("unsloth")
+        except Exception as fault:  # whatever a library that does not fit this machine may raise
+            raise UserError(
+                f"model.engine: unsloth cannot be imported here ({first_words(fault)}); reinstall it with pip install "
+                "'recompensa[gpu]', or use engine transformers"
+            ) from fault
 
     def load(self, *, texts: Iterable[str], seed: int, device: str) -> Policy:
         section = self.section
@@ -102,9 +114,8 @@ class UnslothEngine:
                 use_gradient_checkpointing=self._checkpointing,
             )
         except (OSError, ValueError, RuntimeError) as fault:
-            reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]
             raise UserError(
-                f"model.name: {name}: unsloth cannot load it ({reason}); check the name, the network and HF_TOKEN, or use "
+                f"model.name: {name}: unsloth cannot load it ({first_words(fault)}); check the name, the network and HF_TOKEN, or use "
                 "engine transformers"
             ) from None
         finish_pretrained(model, tokenizer, section)
@@ -138,7 +149,7 @@ class UnslothEngine:
         yield
 
     def attach(self, trainer: Any) -> None:
-        pass
+        widen_adapters(trainer.model, self.section)
 
     def observe(self, logs: Mapping[str, Any]) -> None:
         pass

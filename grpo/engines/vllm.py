@@ -1,7 +1,12 @@
-"""The engine whose completions vLLM writes, in the training processes or in a server; steps are those of transformers."""
+"""The engine whose completions vLLM writes, in the training processes or in a server; steps are those of transformers.
+
+Taken hold of in TRL 1.14.2: `VLLMGeneration._iter_named_params` (with `_fix_param_name_to_vllm` and `_dist`), its
+`generate`, `sync_weights`, `llm` and `vllm_client`, and the name `LLM` in its module.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -9,9 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpo.distributed import find_rank, on_main
-from grpo.engines import EngineFailed
+from grpo.engines import EngineFailed, first_words
 from grpo.engines.transformers import TransformersEngine
-from grpo.engines.vllm_server import VllmServer, is_healthy, serve_command, serve_environment
+from grpo.engines.versions import find_wrong_versions
+from grpo.engines.vllm_client import bound_requests, end_when_late, generate_one_by_one
+from grpo.engines.vllm_server import VllmServer, is_healthy, is_taken, serve_command, serve_environment, skip_proxies
+from grpo.engines.vllm_weights import list_merged, sync_repacked
 from grpo.local_model import model_folder
 from grpo.sections import ModelSection
 from grpo.shared_prefix import unwrap
@@ -25,6 +33,8 @@ LOG = "vllm-server.log"
 DIFFERENCE = "sampling/sampling_logp_difference/mean"
 # Nats a token; bfloat16 against float32 gives some hundredths, weights that never arrived give more than one.
 MOST_DIFFERENCE = 0.5
+# What cuts or bends the distribution that is sampled from, and the value at which it does not.
+BENT = {"top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0}
 
 
 class VllmEngine:
@@ -36,6 +46,7 @@ class VllmEngine:
         self.section = section
         self.settings = section.vllm
         self.server: VllmServer | None = None
+        self._attached = False
         self._plain = TransformersEngine(section)
 
     def problems(self, config: RunConfig, world_size: int) -> list[str]:
@@ -57,6 +68,11 @@ class VllmEngine:
                 f"model.vllm.tensor_parallel_size {vllm.tensor_parallel_size} makes them generate together; set one to 0 "
                 "or 1"
             )
+        if vllm.enable_sleep_mode and model.embedded is not None:
+            problems.append(
+                "model.vllm.enable_sleep_mode: gives back the memory of a CUDA device, which the embedded policy does not "
+                "need; set it to false"
+            )
         if vllm.mode == "server" and model.embedded is not None:
             problems.append(
                 "model.vllm.mode: server takes its weights over NCCL, between CUDA devices, which the embedded policy has "
@@ -67,10 +83,57 @@ class VllmEngine:
                 "model.vllm.server_devices: not given, so the server would take the devices that train; write the "
                 "devices it may have, such as '1', or the server_base_url of one that runs already"
             )
+        if vllm.importance_sampling_correction:
+            problems += [
+                f"grpo.{key}: {value} with engine vllm and its importance sampling correction: vLLM's probabilities are "
+                "those after it, the policy's those before it, so that their ratio departs from 1 with every token and the "
+                f"step is scaled by it; write {off}, or set model.vllm.importance_sampling_correction=false"
+                for key, off in BENT.items()
+                if (value := getattr(config.grpo, key)) != off
+            ]
         return problems
 
     def prepare(self) -> None:
-        pass
+        problems = find_wrong_versions("vllm", self.packages)
+        if find_rank().is_main:
+            problems += self._place_problems()
+        if problems:
+            raise UserError(problems)
+        # As TRL sets it, which is imported later.
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        try:
+            from vllm import LLM  # noqa: F401 (TRL imports it next, outside of any handling)
+            from vllm.platforms import current_platform
+        except Exception as fault:  # whatever a library that does not fit this machine may raise
+            raise UserError(
+                f"model.engine: vllm cannot be imported here ({first_words(fault)}); reinstall it with pip install "
+                "'recompensa[gpu]', or use engine transformers"
+            ) from fault
+        if not current_platform.device_type:
+            raise UserError(
+                "model.engine: the installed vllm finds no device that it was built for; without a CUDA device it takes "
+                "vLLM's build for processors (docs/engines.md), or engine transformers"
+            )
+
+    def _place_problems(self) -> list[str]:
+        """Why the server could not be reached later, after all that comes before it: one line each."""
+        vllm = self.settings
+        if vllm.mode != "server":
+            return []
+        problems = [
+            f"model.vllm.{key}: port {port} is taken on this machine; end what listens there, or write another port"
+            for key, port, own in (
+                ("server_port", vllm.server_port, vllm.server_base_url is None),
+                ("group_port", vllm.group_port, True),
+            )
+            if own and is_taken(port)
+        ]
+        if vllm.server_base_url is not None and not is_healthy(vllm.server_base_url, timeout=10):
+            problems.append(
+                f"model.vllm.server_base_url: no vLLM server answers at {vllm.server_base_url}/health; start one as "
+                "docs/scale_out.md shows, or write null and let the run start it"
+            )
+        return problems
 
     def load(self, *, texts: Iterable[str], seed: int, device: str) -> Policy:
         return self._plain.load(texts=texts, seed=seed, device=device)
@@ -128,28 +191,30 @@ class VllmEngine:
         try:
             on_main(lambda: self._start(folder, directory, device))
             yield
+        except Exception as fault:
+            if not self._attached:  # TRL's client speaks to the server as the trainer is made
+                self._explain(fault)
+            raise
         finally:
             if self.server is not None:
                 self.server.stop()
 
     def attach(self, trainer: Any) -> None:
-        generation = trainer.vllm_generation
+        self._attached, generation = True, trainer.vllm_generation
+        generation._iter_named_params = partial(list_merged, generation, generation._iter_named_params)
         if self.settings.mode == "colocate":
             if trainer.accelerator.device.type == "cpu":
                 generation.sync_weights = partial(sync_repacked, generation, generation.sync_weights)
-            generation.llm.generate = seed_requests(
-                generation.llm.generate,
-                lambda: draw_seed(trainer, find_rank().index // generation.tensor_parallel_size),
-            )
+            copy = find_rank().index // generation.tensor_parallel_size
+            generation.llm.generate = seed_requests(generation.llm.generate, Seeds(trainer, copy))
             return
         generate, sync_weights = generation.generate, generation.sync_weights
-
-        def generate_checked(*arguments: Any, **options: Any) -> Any:
-            generation.generation_kwargs = {**generation.generation_kwargs, "seed": draw_seed(trainer, 0)}
-            return self._ask(partial(generate, *arguments, **options))
-
-        generation.generate = generate_checked
-        generation.sync_weights = lambda: self._ask(sync_weights)
+        if trainer.accelerator.is_main_process:
+            client = generation.vllm_client
+            bound_requests(client.session, self.settings.server_timeout)
+            client.generate = generate_one_by_one(client.generate, Seeds(trainer, 0))
+        generation.generate = lambda *given, **named: self._ask(partial(generate, *given, **named))
+        generation.sync_weights = lambda: self._send(sync_weights)
 
     def observe(self, logs: Mapping[str, Any]) -> None:
         difference = logs.get(DIFFERENCE)
@@ -168,10 +233,10 @@ class VllmEngine:
                 "allowed: colocate"
             )
         if vllm.server_base_url is not None:
-            if not is_healthy(vllm.server_base_url, timeout=min(vllm.server_timeout, 10)):
-                raise UserError(
-                    f"model.vllm.server_base_url: no vLLM server answers at {vllm.server_base_url}/health; start one as "
-                    "docs/scale_out.md shows, or write null and let the run start it"
+            if not is_healthy(vllm.server_base_url, timeout=10):
+                raise EngineFailed(
+                    f"the vLLM server at {vllm.server_base_url} answered at the start and is gone; start it anew as "
+                    "docs/scale_out.md shows"
                 )
             return
         from grpo.policy import resolve_dtype
@@ -184,6 +249,7 @@ class VllmEngine:
             tensor_parallel_size=vllm.tensor_parallel_size,
             gpu_memory_utilization=vllm.gpu_memory_utilization or 0.9,
         )
+        skip_proxies("127.0.0.1")
         self.server = VllmServer(command, self.url, directory / LOG, serve_environment(vllm.server_devices))
         self.server.start(vllm.server_timeout)
 
@@ -194,13 +260,34 @@ class VllmEngine:
         try:
             return request()
         except Exception as fault:  # requests, sockets and TRL's own plain Exception for a bad status
-            if self.server is not None:
-                self.server.check()
-            if is_healthy(self.url, timeout=10):
-                raise
-            reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]
+            self._explain(fault)
+            raise
+
+    def _send(self, sync_weights: Callable[[], None]) -> None:
+        """Send the weights; a server that is lost on the way ends the process, as nothing else can."""
+        if not find_rank().is_main:
+            sync_weights()
+            return
+        line = (
+            f"error: the vLLM server at {self.url} did not take the weights in {self.settings.server_timeout:.0f} s; the run "
+            "is kept, go on from its last checkpoint with python -m grpo.run --resume"
+        )
+        # A minute after the requests that go with them have given up in their own, better words.
+        with end_when_late(self.settings.server_timeout + 60, line, self.server):
+            self._ask(sync_weights)
+
+    def _explain(self, fault: Exception) -> None:
+        """Raise `EngineFailed` in one line where the fault is that the server is gone or silent."""
+        if isinstance(fault, RecompensaError) or not find_rank().is_main:
+            return
+        from requests import Timeout
+
+        if self.server is not None:
+            self.server.check()
+        if isinstance(fault, Timeout) or not is_healthy(self.url, timeout=10):
+            where = f"read {self.server.log}" if self.server is not None else "look at its log"
             raise EngineFailed(
-                f"the vLLM server at {self.url} no longer answers ({reason}); look at its log"
+                f"the vLLM server at {self.url} no longer answers ({first_words(fault)}); {where}"
             ) from fault
 
 
@@ -220,43 +307,47 @@ def find_folder(policy: Policy, section: ModelSection, directory: Path) -> Path:
 
 @contextmanager
 def told_llm(options: dict[str, Any]) -> Iterator[None]:
-    """Inside, TRL makes its colocated `vllm.LLM` with these options too: GRPOConfig has no setting for them."""
+    """Inside, TRL makes its colocated `vllm.LLM` with these options too: GRPOConfig has no setting for them.
+
+    Where vLLM cannot start, its pages of traces become `EngineFailed` in one line.
+    """
     from trl.generation import vllm_generation
 
     original = vllm_generation.LLM
-    vllm_generation.LLM = partial(original, **options)
+
+    def make(**given: Any) -> Any:
+        try:
+            return original(**given, **options)
+        except Exception as fault:  # vLLM's own, pydantic's, torch's
+            raise EngineFailed(
+                f"vLLM cannot start beside the training ({first_words(fault)}); free the device's memory or lower "
+                "model.vllm.gpu_memory_utilization, or use engine transformers"
+            ) from fault
+
+    vllm_generation.LLM = make
     try:
         yield
     finally:
         vllm_generation.LLM = original
 
 
-def sync_repacked(generation: Any, sync_weights: Callable[[], None]) -> None:
-    """Send weights to a colocated vLLM on a CPU, whose layers compute with repacked copies of them.
+class Seeds:
+    """The first seed of each call for completions; a resumed run draws the same ones as one that went on.
 
-    TRL writes each weight where vLLM had it when it was loaded. That is enough on a CUDA device; on a CPU with oneDNN the
-    place is gone, and what is still there is no longer read. vLLM's own way of reloading packs the new weights again.
+    `copy` numbers the copies of the policy that generate side by side. Calls are far apart: each request adds one.
     """
-    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
-    from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
-    runner = generation.llm.llm_engine.model_executor.driver_worker.model_runner
-    initialize_layerwise_reload(runner.model)
-    sync_weights()
-    finalize_layerwise_reload(runner.model, runner.model_config)
-    # A head tied to the embeddings is sent no weights of its own, so nothing has packed it again.
-    for layer in runner.model.modules():
-        if isinstance(layer, ParallelLMHead):
-            layer.quant_method.process_weights_after_loading(layer)
+    def __init__(self, trainer: Any, copy: int):
+        self._trainer, self._copy = trainer, copy
+        self._step, self._calls = -1, 0
 
-
-def draw_seed(trainer: Any, group: int) -> int:
-    """The first seed of a step's requests; a resumed run draws the same completions as one that went on.
-
-    `group` numbers the copies of the policy that generate side by side. Steps are far apart: each request adds one.
-    """
-    step = trainer.args.seed * 1_000_003 + trainer.state.global_step
-    return ((step * 1_009 + group) * 1_000_003) % 2**62
+    def __call__(self) -> int:
+        step = self._trainer.state.global_step
+        # Dynamic sampling asks more than once a step.
+        self._calls = self._calls + 1 if step == self._step else 0
+        self._step = step
+        place = self._trainer.args.seed * 1_000_003 + step
+        return (((place * 1_009 + self._copy) * 1_009 + self._calls) * 1_000_003) % 2**62
 
 
 def seed_requests(generate: Callable[..., Any], next_seed: Callable[[], int]) -> Callable[..., Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -121,6 +123,25 @@ def is_healthy(url: str, timeout: float = 2.0) -> bool:
             return answer.status == 200
     except (OSError, ValueError, urllib.error.URLError):
         return False
+
+
+def is_taken(port: int) -> bool:
+    """Whether something listens on that port of this machine."""
+    with socket.socket() as probe:
+        # As a server does it: a port that its last owner has just left is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError as fault:
+            return fault.errno == errno.EADDRINUSE
+    return False
+
+
+def skip_proxies(host: str) -> None:
+    """Have this process speak to `host` itself, whatever proxy its environment names."""
+    listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if listed.strip() != "*" and host not in listed.split(","):
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, (listed, host)))
 
 
 def _die_with_parent() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -41,29 +41,39 @@ def name_failure(
     return "low reward" if reward is not None else "another text"
 
 
-def collect_failures(rows: Iterable[Mapping[str, Any]], most: int = 3) -> list[dict[str, Any]]:
+class Failures:
     """The kinds, most frequent first, each with its count and its first examples, texts cut to a readable length."""
-    counts: Counter[str] = Counter()
-    examples: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
+
+    def __init__(self, most: int = 3):
+        self._most = most
+        self._counts: Counter[str] = Counter()
+        self._examples: dict[str, list[dict[str, Any]]] = defaultdict(list)
+
+    def add(self, row: Mapping[str, Any]) -> None:
         kind = row.get("failure")
         if not kind:
-            continue
-        counts[kind] += 1
-        if len(examples[kind]) < most:
-            scores = (row.get("scores") or {}).values()
-            reasons = [score["reason"] for score in scores if score.get("reason") and score["status"] != "unscored"]
-            examples[kind].append(
-                {
-                    "id": row["id"],
-                    "task": row["task"],
-                    "reward": row["reward"],
-                    "reason": "; ".join(reasons),
-                    "completion": _shorten(row["completion"]),
-                    "reference": _shorten(row["reference"] or ""),
-                }
-            )
-    return [{"kind": kind, "count": count, "examples": examples[kind]} for kind, count in counts.most_common()]
+            return
+        self._counts[kind] += 1
+        if len(self._examples[kind]) == self._most:
+            return
+        scores = (row.get("scores") or {}).values()
+        reasons = [score["reason"] for score in scores if score.get("reason") and score["status"] != "unscored"]
+        self._examples[kind].append(
+            {
+                "id": row["id"],
+                "task": row["task"],
+                "reward": row["reward"],
+                "reason": "; ".join(reasons),
+                "completion": _shorten(row["completion"]),
+                "reference": _shorten(row["reference"] or ""),
+            }
+        )
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return [
+            {"kind": kind, "count": count, "examples": self._examples[kind]}
+            for kind, count in self._counts.most_common()
+        ]
 
 
 def _is_right(kind: str, reward: float | None, metrics: Mapping[str, float]) -> bool:

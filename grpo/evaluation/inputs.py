@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
+from grpo.evaluation import rows
 from grpo.evaluation.answers import Settings
 from grpo.evaluation.source import Source, find_source, is_run, load_run_config
 from rewards.errors import UserError
-from rewards.types import Example
 
 if TYPE_CHECKING:
     import argparse
 
     from grpo.config import RunConfig
+    from grpo.evaluation.journal import Key
     from rewards.scoring import RewardHost
-
-_SHOWN = 20
 
 
 @dataclass
 class Inputs:
-    """A checked request. `data` says where the rows are from, `unrewarded` how many of them no reward function is for."""
+    """A checked request."""
 
     source: Source
     config: RunConfig
-    examples: list[Example]
-    data: dict[str, Any]
+    rows: rows.Rows
     settings: Settings
     host: RewardHost
-    unrewarded: int
+
+    def keys(self) -> Iterator[Key]:
+        """The key of each answer, in the data's order."""
+        for example in self.rows:
+            for sample in range(self.settings.samples):
+                yield example.task, example.id, sample
 
     def to_json(self) -> dict[str, Any]:
         """All that the answers and their scores follow from; a resumed evaluation must have the same."""
@@ -42,16 +42,18 @@ class Inputs:
 
         return {
             "model": self.source.to_json(),
-            "data": self.data,
+            "data": self.rows.to_json(),
             "settings": self.settings.to_json(),
             "rewards": describe_rewards(self.config.rewards.model_dump(mode="json")),
             "versions": self.host.versions(),
             "batch_size": self.config.evaluation.batch_size,
+            "loading": self.config.model.model_dump(mode="json", include={"engine", "dtype", "quantization"}),
         }
 
 
-def prepare(options: argparse.Namespace) -> Inputs:
+def prepare(options: argparse.Namespace, processes: int = 1) -> Inputs:
     """The request that the command line makes; UserError with all that can be found wrong without a model."""
+    from grpo.evaluation.writers import find_problems
     from rewards.config import build_host
 
     problems: list[str] = []
@@ -67,15 +69,17 @@ def prepare(options: argparse.Namespace) -> Inputs:
         problems.append(
             f"--samples: {options.samples} greedy answers are one and the same; --set evaluation.temperature=0.7"
         )
-    read = _collect(problems, lambda: _read_data(options.data, config, _run_of(options, source)))
     host = _collect(problems, lambda: build_host(config.rewards))
-    if problems or read is None or host is None or source is None:
+    data = _collect(problems, lambda: _find_rows(options.data, config, _run_of(options, source)))
+    if source is not None:
+        named = config.model.name in (source.location, source.base)
+        source = replace(source, revision=config.model.revision if named else None)
+        problems += find_problems(config, source, processes)
+    surveyed = None
+    if data is not None and host is not None:
+        surveyed = _collect(problems, lambda: rows.survey(data, host, options.limit))
+    if problems or surveyed is None or source is None:
         raise UserError(problems)
-    where, examples = read
-    examples = examples[: options.limit]
-    unfit = _find_unfit(host, examples)
-    if unfit:
-        raise UserError(unfit)
     section = config.evaluation
     settings = Settings(
         temperature=section.temperature,
@@ -86,26 +90,7 @@ def prepare(options: argparse.Namespace) -> Inputs:
         samples=options.samples,
         seed=section.seed,
     )
-    data = {"source": where, "examples": len(examples), "fingerprint": _fingerprint(examples)}
-    unrewarded = sum(not host.functions_for(example.task) for example in examples)
-    return Inputs(source, config, examples, data, settings, host, unrewarded)
-
-
-def check_lengths(
-    prompts: Sequence[Sequence[int]], examples: Sequence[Example], settings: Settings, context: int
-) -> None:
-    """UserError for prompts that leave no room for an answer in the model's context of so many tokens."""
-    long = [
-        f"{example.id} ({len(prompt)})"
-        for prompt, example in zip(prompts, examples, strict=True)
-        if len(prompt) + settings.max_completion_length > context
-    ]
-    if long:
-        shown = ", ".join(long[:3]) + (f" and {len(long) - 3} more" if len(long) > 3 else "")
-        raise UserError(
-            f"--data: prompts of so many tokens and answers of {settings.max_completion_length} are beyond the model's "
-            f"context of {context}: {shown}; --set evaluation.max_completion_length=N lowers it"
-        )
+    return Inputs(source, config, surveyed, settings, host)
 
 
 def _find_config(options: argparse.Namespace, source: Source | None) -> RunConfig:
@@ -116,7 +101,9 @@ def _find_config(options: argparse.Namespace, source: Source | None) -> RunConfi
     if source is None:
         raise UserError("--config: not given; name a YAML file or a shipped config such as v4_1")
     if source.run is None:
-        raise UserError("--config: not given, and the model is no run that has one; name a YAML file or v4_1")
+        raise UserError(
+            f"--config: not given, and --model {options.model} is no run here that has one; name a YAML file or v4_1"
+        )
     config = load_run_config(source.run)
     if not options.overrides:
         return config
@@ -152,70 +139,32 @@ def _override(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any
     return values
 
 
-def _read_data(data: str | None, config: RunConfig, run: Path | None) -> tuple[str, list[Example]]:
-    """Where the rows are from, and the rows: of a file, or the held-out rows of a run or of the config."""
-    from grpo.data.rows import read_rows
+def _find_rows(data: str | None, config: RunConfig, run: Path | None) -> rows.Source:
+    """The rows of a file, or the held-out rows of a run or of the config."""
     from grpo.inputs import load_inputs
 
+    def held_out_of(config: RunConfig, name: str) -> rows.Source:
+        held_out = load_inputs(config).held_out
+        return rows.Source(f"held-out rows of {name}", lambda: iter(held_out))
+
     if data is None and run is None:
-        return f"held-out rows of {config.name}", load_inputs(config).held_out
+        return held_out_of(config, config.name)
     path = Path(data).expanduser() if data is not None else run
-    if path.is_dir():
-        if not is_run(path):
-            raise UserError(f"--data {data}: a folder, but not that of a run; give a JSON Lines file")
-        where = f"held-out rows of {path.resolve().name}"
-        # Its evaluations hold the very rows that it answered, whatever became of their files since.
-        for stage in ("before", "warmup", "final"):
-            if (stored := path / "eval" / f"{stage}.jsonl").is_file():
-                return where, _read_stored(stored)
-        return where, load_inputs(load_run_config(path, rows=True)).held_out
-    return path.name, _read_stored(path) if _is_stored(path) else read_rows(path)
-
-
-def _read_stored(path: Path) -> list[Example]:
-    from rewards.rows import read_examples
-
-    return list({(example.task, example.id): example for example in read_examples(str(path))}.values())
+    if not path.is_dir():
+        return rows.find_file(path)
+    if not is_run(path):
+        raise UserError(f"--data {data}: a folder, but not that of a run; give a JSON Lines file")
+    name = path.resolve().name
+    # Its evaluations hold the very rows that it answered, whatever became of their files since.
+    for stage in ("before", "warmup", "final"):
+        if (stored := path / "eval" / f"{stage}.jsonl").is_file():
+            return rows.Source(f"held-out rows of {name}", lambda: rows.read_stored(stored), stored)
+    return held_out_of(load_run_config(path, rows=True), name)
 
 
 def _run_of(options: argparse.Namespace, source: Source | None) -> Path | None:
     """The run whose held-out rows are meant where no data is named: that of the model, unless a config is named."""
     return source.run if source is not None and not options.config else None
-
-
-def _is_stored(path: Path) -> bool:
-    """Whether a file holds stored completions: their rows bring the columns in a place of their own."""
-    try:
-        with path.open("rb") as file:
-            first = orjson.loads(next((line for line in file if line.strip()), b"null"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(first, dict) and {"completion", "scores"} <= first.keys()
-
-
-def _find_unfit(host: RewardHost, examples: Sequence[Example]) -> list[str]:
-    """What the reward functions miss in the rows, a line for each fault with the number of rows that have it."""
-    from rewards.calls import ask_problems
-
-    found: dict[tuple[str, str], list[str]] = {}
-    for example in examples:
-        for entry in host.functions_for(example.task):
-            for line in ask_problems(entry.function, example):
-                found.setdefault((entry.function.name, line), []).append(example.id)
-    lines = [
-        f"--data: example {ids[0]!r}{f' and {len(ids) - 1} more' if len(ids) > 1 else ''}: reward '{name}': {line}"
-        for (name, line), ids in found.items()
-    ]
-    return lines[:_SHOWN] + ([f"--data: and {len(lines) - _SHOWN} more faults"] if len(lines) > _SHOWN else [])
-
-
-def _fingerprint(examples: Sequence[Example]) -> str:
-    digest = hashlib.sha256()
-    for example in examples:
-        turns = [dict(turn) for turn in example.prompt]
-        columns = {name: value for name, value in example.columns.items() if name != "database"}
-        digest.update(orjson.dumps([example.id, example.task, turns, example.reference, columns], default=str))
-    return digest.hexdigest()[:16]
 
 
 def _collect(problems: list[str], make: Any) -> Any:

@@ -1,112 +1,275 @@
-"""The rows of an evaluation on disk: written as they come, read back after an interruption, put in order at the end."""
+"""The rows of an evaluation on disk: safe as soon as they are answered, in the data's order, found again after a kill."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
-from rewards.errors import UserError
+from rewards.errors import RecompensaError, UserError
 
 Key = tuple[str, str, int]
 
-ROWS, SUMMARY = "rows.jsonl", "evaluation.json"
+ROWS, PENDING, SUMMARY, PAGE, TIMINGS = (
+    "rows.jsonl", "pending.jsonl", "evaluation.json", "evaluation.md", "timings.jsonl"
+)  # fmt: skip
 _LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
 
 
+class WritingFailed(RecompensaError):
+    """The disk is full or gone; what was written before is kept and can be gone on with."""
+
+
 class Journal:
-    """`rows.jsonl` and `evaluation.json` of one folder; rows are known by (task, id, sample)."""
+    """The files of one evaluation's folder; rows are known by (task, id, sample).
+
+    `rows.jsonl` holds `done` rows and is only ever added to, in the data's order: at any moment it is the beginning of
+    the finished file. Rows that were answered before those in front of them wait in `pending.jsonl`; `waiting` has their
+    lines. No more than that is in memory.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.rows: dict[Key, dict[str, Any]] = {}
+        self.done = 0
+        self.waiting: dict[Key, bytes] = {}
         self.begun = False
+        self._rewards = (0.0, 0)
+        self._rows: BinaryIO | None = None
+
+    @property
+    def mean_reward(self) -> float | None:
+        """Of all rows so far that have one."""
+        total, count = self._rewards
+        return total / count if count else None
 
     def claim(self) -> None:
-        """UserError when an evaluation is there already; writes nothing."""
-        there = [name for name in (ROWS, SUMMARY) if (self.folder / name).exists()]
+        """UserError when an evaluation is there already, or none could be written; writes nothing."""
+        rows, summary = self.folder / ROWS, self.folder / SUMMARY
+        # No rows without a summary: it ended before it had begun.
+        there = [path.name for path in (rows, summary) if path.exists() and (path == summary or path.stat().st_size)]
         if there:
             raise UserError(
                 f"--out {self.folder}: {' and '.join(there)} there already; go on with --resume, or choose another folder"
             )
+        nearest = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+            reason = "cannot be written" if nearest.is_dir() else "no folder"
+            raise UserError(f"--out {self.folder}: {nearest} {reason}; choose another folder")
+
+    def resume(self, inputs: Mapping[str, Any], expected: Iterator[Key]) -> None:
+        """Read back what was answered; UserError when it was of another model, data, rewards or settings.
+
+        `expected` are the keys of all rows in the data's order. A line that was being written when the process ended is
+        dropped.
+        """
+        try:
+            recorded = orjson.loads((self.folder / SUMMARY).read_bytes())
+        except (OSError, ValueError):
+            raise UserError(f"--resume: {self.folder / SUMMARY} is not there; leave --resume out to begin") from None
+        self._compare(recorded, inputs)
+        try:
+            self._rows = (self.folder / ROWS).open("ab")
+            self._lock()
+            self._recall_pending()
+            _drop_torn_line(self.folder / ROWS)
+            for number, row in enumerate(self.read(), 1):
+                key = key_of(row)
+                if next(expected, None) != key:
+                    raise UserError(
+                        f"--resume: {self.folder / ROWS}:{number}: not the row that belongs there; it was changed, or "
+                        "written by another version: begin again with another --out"
+                    )
+                self.waiting.pop(key, None)
+                self.done = number
+                self._count(row)
+            for line in self.waiting.values():
+                self._count(orjson.loads(line))
+        except OSError as error:
+            raise UserError(
+                f"--resume: {error.filename or self.folder}: cannot be written ({error.strerror})"
+            ) from None
+        self.begun = True
 
     def start(self, inputs: Mapping[str, Any]) -> None:
-        """Write what the answers will follow from, unless that was read back; UserError when it cannot be written."""
+        """Write what the answers will follow from; UserError when it cannot be written, or another was read back."""
         if self.begun:
+            self._compare(orjson.loads((self.folder / SUMMARY).read_bytes()), inputs)
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self.write_summary({**inputs, "finished": False})
-            (self.folder / ROWS).touch()
+            self._rows = (self.folder / ROWS).open("ab")
+            self._lock()
+            self.claim()
+            _replace(self.folder / SUMMARY, _dump({**inputs, "finished": False}))
         except OSError as error:
             raise UserError(f"--out {self.folder}: cannot be written ({error.strerror})") from None
         self.begun = True
 
-    def resume(self, inputs: Mapping[str, Any]) -> None:
-        """Read back what was answered; UserError when it was of another model, data, rewards or settings.
+    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows, unless they are there; they are on disk when this returns."""
+        new = {key_of(row): row for row in rows if key_of(row) not in self.waiting}
+        lines = {key: orjson.dumps(row, option=_LINE) for key, row in new.items()}
+        with self._writing(), (self.folder / PENDING).open("ab") as file:
+            file.writelines(lines.values())
+            _settle(file)
+        self.waiting |= lines
+        for row in new.values():
+            self._count(row)
 
-        A line that was being written when the process ended is dropped.
-        """
-        try:
-            before = orjson.loads((self.folder / SUMMARY).read_bytes())
-        except (OSError, ValueError):
-            raise UserError(f"--resume: {self.folder / SUMMARY} is not there; leave --resume out to begin") from None
-        same = orjson.loads(orjson.dumps(inputs))
-        other = [key for key in same if before.get(key) != same[key]]
+    def put_in_order(self, keys: Sequence[Key]) -> None:
+        """Move the rows of these keys, the next in the data's order, to their place; no others are waiting then."""
+        with self._writing():
+            self._rows.writelines(self.waiting[key] for key in keys)
+            _settle(self._rows)
+            # Only now may they go: a kill in between leaves them in both files, and in their place they count.
+            (self.folder / PENDING).unlink(missing_ok=True)
+        self.done += len(keys)
+        self.waiting.clear()
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """The rows in their place, one after the other."""
+        with (self.folder / ROWS).open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    row = orjson.loads(line)
+                    key_of(row)
+                except (ValueError, KeyError, TypeError):
+                    raise UserError(
+                        f"{self.folder / ROWS}:{number}: no row of an evaluation; begin again with another --out"
+                    ) from None
+                yield row
+
+    def finish(self, summary: Mapping[str, Any], page: str) -> None:
+        """Write the summary; that it is finished comes last."""
+        with self._writing():
+            _replace(self.folder / PAGE, page.encode())
+            _replace(self.folder / SUMMARY, _dump(summary))
+
+    def note_timing(self, timing: Mapping[str, Any]) -> None:
+        """Add how long this process took; wall-clock numbers have a file of their own, so that the others repeat."""
+        with suppress(OSError), (self.folder / TIMINGS).open("ab") as file:
+            file.write(orjson.dumps(timing, option=_LINE))
+
+    def close(self) -> None:
+        """Let another process have the folder."""
+        if self._rows is not None:
+            with suppress(OSError):
+                self._rows.close()
+
+    def _recall_pending(self) -> None:
+        path = self.folder / PENDING
+        if not path.exists():
+            return
+        with path.open("r+b") as file:
+            whole = 0
+            for line in file:
+                try:
+                    row = orjson.loads(line)
+                except ValueError:
+                    break
+                if not line.endswith(b"\n"):
+                    break
+                whole += len(line)
+                self.waiting[key_of(row)] = line
+            file.truncate(whole)
+
+    def _count(self, row: Mapping[str, Any]) -> None:
+        if row["reward"] is not None:
+            total, count = self._rewards
+            self._rewards = (total + row["reward"], count + 1)
+
+    def _compare(self, recorded: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+        now = orjson.loads(orjson.dumps(inputs))
+        other = [key for key in now if key != "name" and not _is_same(recorded.get(key), now[key])]
         if other:
             raise UserError(
                 [
                     f"--resume: {self.folder} was begun with another {key} "
-                    f"({_say(before.get(key), same[key])}); choose another folder"
+                    f"({_say(recorded.get(key), now[key])}); choose another folder"
                     for key in other
                 ]
             )
-        path = self.folder / ROWS
-        content = path.read_bytes() if path.is_file() else b""
-        whole, _, rest = content.rpartition(b"\n")
-        if rest:
-            path.write_bytes(whole + b"\n" if whole else b"")
-        for line in whole.splitlines():
-            if line.strip():
-                row = orjson.loads(line)
-                self.rows[key_of(row)] = row
-        self.begun = True
 
-    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Add rows, unless they are there; they are on disk when this returns."""
-        new = [row for row in rows if key_of(row) not in self.rows]
-        with (self.folder / ROWS).open("ab") as file:
-            for row in new:
-                file.write(orjson.dumps(row, option=_LINE))
-            file.flush()
-            os.fsync(file.fileno())
-        for row in new:
-            self.rows[key_of(row)] = dict(row)
+    def _lock(self) -> None:
+        """UserError when another process writes here; the system lets go of it however this one ends."""
+        try:
+            import fcntl
+        except ImportError:  # not on every system
+            return
+        try:
+            fcntl.flock(self._rows, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"--out {self.folder}: another process is writing there; wait for its end, or choose another folder"
+            ) from None
+        except OSError:  # a file system without locks
+            return
 
-    def finish(self, order: Sequence[Key], summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Put the rows in the data's order, write the summary, and return the rows."""
-        rows = [self.rows[key] for key in order]
-        self._replace(ROWS, b"".join(orjson.dumps(row, option=_LINE) for row in rows))
-        self.write_summary(summary)
-        return rows
-
-    def write_summary(self, summary: Mapping[str, Any]) -> None:
-        self._replace(SUMMARY, orjson.dumps(summary, option=_LINE | orjson.OPT_INDENT_2))
-
-    def write_text(self, name: str, text: str) -> None:
-        self._replace(name, text.encode())
-
-    def _replace(self, name: str, content: bytes) -> None:
-        partial = self.folder / f"{name}.partial"
-        partial.write_bytes(content)
-        os.replace(partial, self.folder / name)
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise WritingFailed(
+                f"--out {self.folder}: cannot be written ({error.strerror}); the rows so far are kept: make room, then go "
+                "on with --resume"
+            ) from None
 
 
 def key_of(row: Mapping[str, Any]) -> Key:
     return row["task"], row["id"], row["sample"]
+
+
+def _dump(value: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(value, option=_LINE | orjson.OPT_INDENT_2)
+
+
+def _settle(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            _settle(file)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _drop_torn_line(path: Path, block: int = 2**16) -> None:
+    """Cut off what follows the last line end, reading no more of the file than that."""
+    with path.open("r+b") as file:
+        size = place = file.seek(0, os.SEEK_END)
+        while place > 0:
+            start = max(0, place - block)
+            file.seek(start)
+            found = file.read(place - start).rfind(b"\n")
+            if found >= 0:
+                place = start + found + 1
+                break
+            place = start
+        if place < size:
+            file.truncate(place)
+
+
+def _is_same(before: Any, now: Any) -> bool:
+    """Whether they are alike. What has a fingerprint is known by it, under whatever name or path.
+
+    The fingerprint now is None for a Hub model that was not loaded yet; then the rest must be alike.
+    """
+    if not (isinstance(before, dict) and isinstance(now, dict) and "fingerprint" in now):
+        return before == now
+    if now["fingerprint"] is not None:
+        return before.get("fingerprint") == now["fingerprint"]
+    return all(before.get(key) == now[key] for key in now if key != "fingerprint")
 
 
 def _say(before: Any, now: Any) -> str:

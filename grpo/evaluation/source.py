@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from grpo.local_model import looks_local
+from grpo.local_model import looks_local, model_folder
 from rewards.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,22 +22,30 @@ _ROW_SECTIONS = ("data", "sft_warmup")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A policy that can be loaded: `location` is its folder or Hub name, `run` the run it belongs to."""
+    """A policy that can be loaded: `location` is its folder or Hub name, `run` the run it belongs to.
+
+    `revision` is the config's, where it is for this model or its base.
+    """
 
     kind: Literal["model", "adapter"]
     location: str
     name: str
     base: str | None = None
     run: Path | None = None
+    revision: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """What identifies the policy, so that a resumed evaluation is not of another one."""
+        """What identifies the policy, so that a resumed evaluation is not of another one.
+
+        The fingerprint is None for a Hub model that this machine does not hold yet.
+        """
+        parts = [_fingerprint(name, self.revision) for name in (self.location, self.base) if name is not None]
         return {
             "name": self.name,
             "kind": self.kind,
-            "location": self.location,
+            "location": str(Path(self.location).resolve()) if looks_local(self.location) else self.location,
             "base": self.base,
-            "fingerprint": _fingerprint(Path(self.location)) if looks_local(self.location) else None,
+            "fingerprint": "+".join(parts) if all(parts) else None,
         }
 
 
@@ -93,10 +101,13 @@ def load_run_config(run: Path, *, rows: bool = False) -> RunConfig:
 
 
 def load_source(source: Source, config: RunConfig, device: str) -> Policy:
-    """The policy on `device`, adapters merged into weights that are not quantised: that generates fastest."""
+    """The policy on `device`; adapters are merged, which generates faster, unless the weights are quantised.
+
+    4-bit weights would round what is merged into them to another policy than the one that was trained.
+    """
     if source.kind == "adapter":
         return _load_adapter(source, config, device)
-    return _load_model(source.location, config, device, quantization=config.model.quantization)
+    return _load_model(source.location, source.revision, config, device)
 
 
 def _read_folder(folder: Path, name: str, run: Path | None) -> Source:
@@ -114,14 +125,12 @@ def _read_folder(folder: Path, name: str, run: Path | None) -> Source:
     return Source("model", str(folder), name, None, run)
 
 
-def _load_model(location: str, config: RunConfig, device: str, *, quantization: str) -> Policy:
+def _load_model(location: str, revision: str | None, config: RunConfig, device: str) -> Policy:
     from grpo.policy import load_policy
 
-    revision = config.model.revision if location == config.model.name else None
     section = config.model.model_copy(
         update={
             "name": location, "revision": revision, "embedded": None, "lora": None,
-            "quantization": quantization if device == "cuda" else "none",
             "max_sequence_length": 16,  # how long prompts and answers are is checked row by row
         }
     )  # fmt: skip
@@ -131,10 +140,15 @@ def _load_model(location: str, config: RunConfig, device: str, *, quantization: 
         raise UserError([line.replace("model.name: ", "--model ", 1) for line in error.problems]) from None
 
 
+def is_made_on_the_spot(source: Source) -> bool:
+    """Whether it is an adapter on weights that a run made and never saved."""
+    return source.kind == "adapter" and source.run is not None and bool(load_run_config(source.run).model.embedded)
+
+
 def _load_adapter(source: Source, config: RunConfig, device: str) -> Policy:
     from grpo.policy import Policy
 
-    if source.run is not None and load_run_config(source.run).model.embedded is not None:
+    if is_made_on_the_spot(source):
         # The base was never saved: it is made again from the run's rows and seed.
         run = load_run_config(source.run, rows=True)
         from peft import load_peft_weights, set_peft_model_state_dict
@@ -151,7 +165,7 @@ def _load_adapter(source: Source, config: RunConfig, device: str) -> Policy:
     from peft import PeftModel
     from transformers import AutoTokenizer
 
-    base = _load_model(source.base, config, device, quantization="none")
+    base = _load_model(source.base, source.revision, config, device)
     folder = Path(source.location)
     # The adapter's own tokenizer, where it brings one: it may know tokens that the base does not.
     tokenizer = base.tokenizer
@@ -162,16 +176,22 @@ def _load_adapter(source: Source, config: RunConfig, device: str) -> Policy:
         if tokenizer.chat_template is None:
             tokenizer.chat_template = base.tokenizer.chat_template
     try:
-        merged = PeftModel.from_pretrained(base.model, source.location).merge_and_unload()
+        model = PeftModel.from_pretrained(base.model, source.location)
+        model = model.merge_and_unload() if config.model.quantization == "none" else model
     except (RuntimeError, ValueError) as fault:
         raise UserError(
             f"--model {source.location}: does not fit its base {source.base} ({str(fault).splitlines()[0][:200]})"
         ) from None
-    return Policy(merged, tokenizer)
+    return Policy(model, tokenizer)
 
 
-def _fingerprint(folder: Path) -> str:
-    """Names, sizes and times of a folder's files: another policy in the same place is another policy."""
+def _fingerprint(name: str, revision: str | None) -> str | None:
+    """The commit of a Hub model, or of a folder its files' names, sizes and times: another policy in the same place."""
+    folder = model_folder(name, revision)
+    if folder is None:
+        return None
+    if not looks_local(name):
+        return folder.name
     entries = sorted(
         (file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in folder.iterdir() if file.is_file()
     )

@@ -55,7 +55,8 @@ def parse(state: State, *, implicit: bool = False) -> Reading | None:
         if state.decimals:
             target[:] = alternative
             state.note(K.DECIMAL_COMMA, place)
-    repairs = tuple(sorted(set(state.repairs), key=lambda repair: repair.place))
+    # Not a set: its order, and with it that of two repairs at one place, differs from process to process.
+    repairs = tuple(sorted(dict.fromkeys(state.repairs), key=lambda repair: repair.place))
     return Reading(state.root, state.start, state.i, repairs, state.closed, state.cut, state.too_deep)
 
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from math import isnan
 from types import SimpleNamespace
 
 import orjson
@@ -148,6 +149,7 @@ def test_backend_that_fails_later_warns_once_and_the_run_goes_on(tmp_path, monke
 
     class Broken:
         name = "W&B"
+        delivered = None
 
         def log(self, row, stage, step):
             calls.append(step)
@@ -167,6 +169,7 @@ class Recorder:
     """A backend that remembers what it was told."""
 
     name = "W&B"
+    delivered = None
 
     def __init__(self):
         self.calls = []
@@ -184,12 +187,12 @@ def test_tracker_sends_margins_alerts_and_completions_in_order_and_keeps_them_ou
         tracker.log({"eval/sql_qa": 0.1}, stage="train", step=50)
         tracker.log_margins(nodes, stage="train", step=50)
         tracker.log_completions(tmp_path / "x.jsonl", stage="train", step=50)
-        tracker.alert("zero_spread", "half of the groups", level="stop")
+        tracker.alert("zero_spread", "half of the groups", stage="train", step=50, level="stop")
     assert recorder.calls == [
         ("log", {"eval/sql_qa": 0.1}, "train", 50),
         ("log", {"decision/floor_sql_qa/margin": -0.1}, "train", 50),
         ("log_completions", tmp_path / "x.jsonl", "train", 50),
-        ("alert", "zero_spread", "half of the groups", "stop"),
+        ("alert", "zero_spread", "half of the groups", "stop", "train", 50),
         ("close",),
     ]
     assert read_rows(tmp_path / "metrics.jsonl") == [{"eval/sql_qa": 0.1, "stage": "train", "step": 50}]
@@ -222,7 +225,8 @@ def test_backend_that_hangs_never_holds_up_the_training(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tracking_backends, "open_wandb", lambda *_: Hanging())
     monkeypatch.setattr(
-        "callbacks.tracking.QueuedBackend", lambda backend: QueuedBackend(backend, length=50, close_seconds=0.2)
+        "callbacks.tracking.QueuedBackend",
+        lambda backend, **_: QueuedBackend(backend, length=50, close_seconds=0.2),
     )
     started = time.perf_counter()
     with Tracker(tmp_path, TrackingSection(), notify=said.append) as tracker:
@@ -242,10 +246,81 @@ def test_backend_that_does_not_end_is_left_behind_with_a_warning(tmp_path, monke
             release.wait(30)
 
     monkeypatch.setattr(tracking_backends, "open_wandb", lambda *_: Endless())
-    monkeypatch.setattr("callbacks.tracking.QueuedBackend", lambda backend: QueuedBackend(backend, close_seconds=0.2))
+    monkeypatch.setattr(
+        "callbacks.tracking.QueuedBackend", lambda backend, **_: QueuedBackend(backend, close_seconds=0.2)
+    )
     Tracker(tmp_path, TrackingSection(), notify=said.append).close()
     release.set()
     assert len(said) == 1 and "did not end" in said[0]
+
+
+def write_steps(tracker, first, last):
+    """What a run sends at each step: a row, and every other step completions, margins and an alert."""
+    for step in range(first, last + 1):
+        if step % 2 == 0:
+            tracker.log_completions(tracker.run_directory / f"step-{step}.jsonl", stage="train", step=step)
+        tracker.log({"reward": step / 10}, stage="train", step=step)
+        if step % 2 == 0:
+            tracker.log_margins([SimpleNamespace(name="scale", margin=0.1)], stage="train", step=step)
+            tracker.alert("zero_spread", "half of the groups", stage="train", step=step)
+
+
+def run_steps(tmp_path, monkeypatch, recorder, first, last, resume_from):
+    """What a backend is told by a process that takes those steps."""
+    monkeypatch.setattr(tracking_backends, "open_wandb", lambda *_: recorder)
+    with Tracker(tmp_path, TrackingSection(), resume_from=resume_from, notify=lambda _: None) as tracker:
+        write_steps(tracker, first, last)
+    return [call for call in recorder.calls if call != ("close",)]
+
+
+class Killed(Recorder):
+    """A backend of a process that is killed when so many messages were delivered."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most = most
+
+    def __getattr__(self, method):
+        if len(self.calls) >= self.most and method != "close":
+            raise ConnectionError("what is killed is told no more")
+        return super().__getattr__(method)
+
+
+@pytest.mark.parametrize("checkpoint", [0, 2, 4])
+@pytest.mark.parametrize("delivered", range(0, 16, 2))
+def test_backend_of_a_killed_and_resumed_run_gets_each_message_once(tmp_path, monkeypatch, delivered, checkpoint):
+    """Neither what was delivered after the last checkpoint comes twice, nor is lost what lay in the queue before it."""
+    (tmp_path / "whole").mkdir()
+    whole = run_steps(tmp_path / "whole", monkeypatch, Recorder(), 1, 6, None)
+    (tmp_path / "killed").mkdir()
+    before = run_steps(tmp_path / "killed", monkeypatch, Killed(delivered), 1, 5, None)
+    after = run_steps(tmp_path / "killed", monkeypatch, Recorder(), checkpoint + 1, 6, ("train", checkpoint))
+    told, wanted = (
+        [[getattr(part, "name", part) for part in call] for call in calls] for calls in (before + after, whole)
+    )
+    assert told == wanted
+    messages = [(tmp_path / name / "tracked" / "messages.jsonl").read_bytes() for name in ("whole", "killed")]
+    assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize("known", [0, 3])
+def test_backend_that_knows_what_it_has_is_told_the_rest(tmp_path, monkeypatch, known):
+    """A service that lost what it was given gets it again, whatever the cursor says."""
+    whole = run_steps(tmp_path, monkeypatch, Recorder(), 1, 4, None)
+    recorder = Recorder()
+    recorder.delivered = known
+    assert run_steps(tmp_path, monkeypatch, recorder, 5, 4, ("train", 4)) == whole[known:]
+
+
+def test_messages_with_a_value_that_is_no_number_keep_it(tmp_path, monkeypatch):
+    """JSON has no NaN; a tracker that is told again is told NaN all the same."""
+    monkeypatch.setattr(tracking_backends, "open_wandb", lambda *_: Killed(0))
+    with Tracker(tmp_path, TrackingSection(), notify=lambda _: None) as tracker:
+        tracker.log({"loss": float("nan"), "gone": None}, stage="train", step=1)
+    recorder = Recorder()
+    run_steps(tmp_path, monkeypatch, recorder, 2, 1, ("train", 1))
+    (_, row, *_), *_ = recorder.calls
+    assert list(row) == ["loss"] and isnan(row["loss"])
 
 
 def test_config_that_is_sent_has_audit_versions_and_no_secret(tmp_path, monkeypatch):

@@ -56,16 +56,17 @@ def test_table_of_broken_and_odd_lines_is_made_of_what_is_left(tmp_path):
 
 
 def test_wandb_offline_file_holds_what_was_logged_and_one_run_id(tmp_path):
-    """The offline file of a run and of its resume is read back: values, axes, config, and the same run."""
+    """The offline file of a resumed run is read back: it holds the whole of it, with axes and config."""
     pytest.importorskip("wandb")
     section, said = TrackingSection(wandb="offline", project="shop"), []
     with Tracker(tmp_path, section, run_name="first", config={"seed": 42}, notify=said.append) as tracker:
         tracker.log({"sft/loss": 1.25, "sft/step": 10}, stage="warmup", step=0)
         tracker.log({"eval/extraction": 0.375, "gone": None}, stage="train", step=50)
-    with Tracker(tmp_path, section, resume_from=("train", 50), notify=said.append) as tracker:
+    run_id = orjson.loads((tmp_path / "wandb_run.json").read_bytes())["id"]
+    with Tracker(tmp_path, section, config={"seed": 42}, resume_from=("train", 50), notify=said.append) as tracker:
         tracker.log({"eval/extraction": 0.5}, stage="train", step=100)
     assert all("wandb sync" in line for line in said)
-    records = wait_for_records(tmp_path / "wandb", parts=2)
+    records = wait_for_records(tmp_path / "wandb", parts=1)
     history = [
         {item.key or ".".join(item.nested_key): orjson.loads(item.value_json) for item in record.history.item}
         for record in records
@@ -75,7 +76,7 @@ def test_wandb_offline_file_holds_what_was_logged_and_one_run_id(tmp_path):
     assert [row.get("eval/extraction") for row in history] == [None, 0.375, 0.5]
     assert history[0]["sft/loss"] == 1.25
     runs = [record.run for record in records if record.WhichOneof("record_type") == "run"]
-    assert {run.run_id for run in runs} == {orjson.loads((tmp_path / "wandb_run.json").read_bytes())["id"]}
+    assert {run.run_id for run in runs} == {run_id}
     assert {run.project for run in runs} == {"shop"}
     steps = [record.history.step.num for record in records if record.WhichOneof("record_type") == "history"]
     assert steps == sorted(set(steps)), "a step seen before is dropped when the parts are synced"
@@ -112,7 +113,7 @@ def test_wandb_offline_has_margins_alerts_and_the_report_under_one_run(tmp_path)
     section = TrackingSection(wandb="offline")
     with Tracker(tmp_path, section, config={"seed": 1}, notify=lambda _: None) as tracker:
         tracker.log_margins([type("Node", (), {"name": "scale", "margin": 0.07})], stage="train", step=50)
-        tracker.alert("zero_spread", "half of the groups", level="stop")
+        tracker.alert("zero_spread", "half of the groups", stage="train", step=50, level="stop")
     report = tmp_path / "report.html"
     report.write_text("<h1>A</h1>")
     publish_files(tmp_path, section, [report], notify=print)
@@ -164,12 +165,126 @@ def test_tensorboard_events_hold_completions_and_alerts_as_text(tmp_path):
     path = store_rows(tmp_path / "completions" / "step-000010.jsonl", ROWS)
     with Tracker(tmp_path, TrackingSection(wandb="off", tensorboard=True)) as tracker:
         tracker.log_completions(path, stage="train", step=10)
-        tracker.alert("zero_spread", "half of the groups", level="stop")
+        tracker.alert("zero_spread", "half of the groups", stage="train", step=10, level="stop")
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     texts = {tag: events.Tensors(tag)[0].tensor_proto.string_val[0].decode() for tag in events.Tags()["tensors"]}
     assert texts["watch/zero_spread"] == "stop: half of the groups"
+    assert events.Tensors("watch/zero_spread")[0].step == 10
     assert "completion: Só hoje! 3" in texts["completions/training/3"]
+
+
+def write_run(directory: Path, section: TrackingSection, first: int, last: int, resume_from=None) -> None:
+    """Steps of a run, with an evaluation and stored completions every other step."""
+    with Tracker(directory, section, run_name="x", resume_from=resume_from, notify=lambda _: None) as tracker:
+        if resume_from is None:
+            tracker.log({"sft/loss": 2.0, "sft/step": 10}, stage="warmup", step=0)
+        for step in range(first, last + 1):
+            if step % 2 == 0:
+                path = store_rows(directory / "completions" / f"step-{step:06d}.jsonl", ROWS[:1])
+                tracker.log_completions(path, stage="train", step=step)
+                tracker.log({"eval/push": step / 20}, stage="train", step=step)
+            tracker.log({"reward": step / 10}, stage="train", step=step)
+
+
+def test_wandb_offline_history_of_a_resumed_run_is_that_of_one_that_was_not_killed(tmp_path):
+    """Killed after step 5 with a checkpoint of step 2: steps 3 to 5 are computed again and are there once."""
+    pytest.importorskip("wandb")
+    section, histories = TrackingSection(wandb="offline"), []
+    for name, ends in (("whole", [(1, 6, None)]), ("resumed", [(1, 5, None), (3, 6, ("train", 2))])):
+        (tmp_path / name).mkdir()
+        for first, last, resume_from in ends:
+            write_run(tmp_path / name, section, first, last, resume_from)
+        records = wait_for_records(tmp_path / name / "wandb", parts=1)
+        rows = [read_history(record) for record in records if record.WhichOneof("record_type") == "history"]
+        tables = ("completions/training.sha256", "completions/training")
+        histories.append(
+            [
+                {
+                    key: value
+                    for key, value in row.items()
+                    if key in ("reward", "eval/push", "sft/loss", "stage", "step")
+                }
+                | {"table": any(key.startswith(tables) for key in row)}
+                for row in rows
+            ]
+        )
+    assert histories[0] == histories[1]
+    assert sum(row["table"] for row in histories[0]) == 3
+
+
+def test_wandb_online_run_is_told_what_its_service_lacks(tmp_path, monkeypatch):
+    """The service has a message more than the checkpoint covers: that one is not sent again, all after it are."""
+    wandb = pytest.importorskip("wandb")
+    told = []
+
+    class Run:
+        url, id, starting_step = "https://wandb.example/run", "x", 0
+
+        def define_metric(self, *_, **__):
+            pass
+
+        def log(self, row, step, commit):
+            told.append((step, row["step"]))
+
+        def finish(self):
+            pass
+
+    def start(**options):
+        assert (options["resume"], options["mode"]) == ("allow", "online")
+        return Run()
+
+    monkeypatch.setattr(wandb, "init", start)
+    section = TrackingSection(wandb="online", completions=False)
+    write_run(tmp_path, section, 1, 4)
+    whole = told[:]
+    told.clear()
+    Run.starting_step = 4
+    write_run(tmp_path, section, 3, 4, ("train", 2))
+    assert [step for step, _ in whole] == list(range(len(whole)))
+    assert told == whole[4:]
+
+
+def test_tensorboard_of_a_resumed_run_shows_each_step_once(tmp_path):
+    """Killed after step 5 with a checkpoint of step 2: the curves are those of a run that was not killed."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    section = TrackingSection(wandb="off", tensorboard=True)
+    write_run(tmp_path, section, 1, 5)
+    write_run(tmp_path, section, 3, 6, ("train", 2))
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("reward")] == [1, 2, 3, 4, 5, 6]
+    assert [event.step for event in events.Scalars("eval/push")] == [2, 4, 6]
+    assert [event.step for event in events.Tensors("completions/training/0")] == [2, 4, 6]
+
+
+def test_tensorboard_of_a_run_killed_while_it_wrote_a_row_shows_that_row_once(tmp_path):
+    """Half an event is none: its row is sent again, and no other."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    section = TrackingSection(wandb="off", tensorboard=True)
+    write_run(tmp_path, section, 1, 3)
+    (path,) = (tmp_path / "tensorboard").iterdir()
+    path.write_bytes(path.read_bytes()[:-5])
+    write_run(tmp_path, section, 4, 6, ("train", 3))
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("reward")] == [1, 2, 3, 4, 5, 6]
+    assert [event.step for event in events.Scalars("eval/push")] == [2, 4, 6]
+
+
+def test_tensorboard_file_holds_a_row_as_soon_as_it_was_delivered(tmp_path):
+    """A kill takes no rows away: what the cursor counts as delivered is on disk."""
+    loader = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
+    tracker = Tracker(tmp_path, TrackingSection(wandb="off", tensorboard=True))
+    tracker.log({"reward": 0.5}, stage="train", step=1)
+    for _ in range(100):
+        if (tmp_path / "tracked" / "tensorboard.json").is_file():  # the row was delivered
+            break
+        time.sleep(0.05)
+    (path,) = (tmp_path / "tensorboard").iterdir()
+    tags = [value.tag for event in loader.EventFileLoader(str(path)).Load() for value in event.summary.value]
+    tracker.close()
+    assert tags == ["reward"]
 
 
 def test_mlflow_run_holds_metrics_config_completions_and_report_and_is_the_same_after_a_resume(tmp_path):
@@ -182,7 +297,7 @@ def test_mlflow_run_holds_metrics_config_completions_and_report_and_is_the_same_
         tracker.log({"eval/extraction": 0.375}, stage="train", step=50)
         tracker.log({"sft/loss": 2.0, "sft/step": 40}, stage="warmup", step=0)
         tracker.log_completions(path, stage="train", step=10)
-        tracker.alert("zero_spread", "half of the groups", level="stop")
+        tracker.alert("zero_spread", "half of the groups", stage="train", step=50, level="stop")
     with Tracker(tmp_path, section, resume_from=("train", 50), notify=lambda _: None) as tracker:
         tracker.log({"eval/extraction": 0.5}, stage="train", step=100)
     (tmp_path / "report.html").write_text("<h1>A</h1>")
@@ -227,6 +342,8 @@ def read_wandb(path: Path):
             place += left
             continue
         _, length, kind = struct.unpack("<IHB", data[place : place + 7])
+        if place + 7 + length > len(data):
+            return  # it is being written
         parts.append(data[place + 7 : place + 7 + length])
         place += 7 + length
         if kind in (1, 4):  # a whole record, or the last part of one

@@ -14,9 +14,7 @@ from pathlib import Path
 import pytest
 
 from grpo import distributed
-from grpo.config import configs_folder, load_config
-from grpo.distributed import Rank, Silent, find_rank
-from rewards.errors import RecompensaError
+from grpo.config import configs_folder
 
 pytest.importorskip("torch")
 
@@ -32,7 +30,7 @@ SETTINGS = (
 
 # What each of two processes finds out, as one JSON line a process.
 PROBE = """
-import copy, json, sys, torch
+import copy, json, sys, time, torch
 from grpo.distributed import *
 from grpo.distributed import Rank
 from rewards.errors import UserError
@@ -54,6 +52,14 @@ try:
     together(fail_in_the_second)
 except UserError as error:
     found["raised"] = error.problems
+def break_in_the_second():
+    if rank.index == 1:
+        raise ValueError("a bug")
+try:
+    together(break_in_the_second)
+except Exception as error:
+    found["broken"] = f"{type(error).__name__}: {error}"
+found["spoke"] = gather(may_speak())
 
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -84,9 +90,61 @@ for policy in (model, whole):
 found["same gradients"] = all(
     torch.allclose(mine.grad.full_tensor(), theirs.grad, atol=1e-6)
     for mine, theirs in zip(model.parameters(), whole.parameters(), strict=True))
-leave()
+from peft import LoraConfig, get_peft_model
+adapted = get_peft_model(copy.deepcopy(whole), LoraConfig(target_modules="all-linear", init_lora_weights=False))
+spread = copy.deepcopy(adapted)
+for layer in spread.base_model.model.model.layers:
+    fully_shard(layer, mesh=mesh)
+fully_shard([spread.base_model.model.model.embed_tokens, spread.base_model.model.lm_head], mesh=mesh)
+fully_shard(spread, mesh=mesh)
+with whole_weights(spread, None):
+    written = write(spread)
+found["same adapted completions"] = written == write(adapted)
+with company():
+    if rank.index == 0:
+        time.sleep(0.5)
+    found["wrote"] = time.time()
+found["parted"] = time.time()
+found["joined"] = has_joined()
 with open(sys.argv[1] + f"/{rank.index}.json", "w") as file:
     json.dump(found, file)
+"""
+
+# The second of two processes is killed while the first waits for it.
+DEATH = """
+import os, signal
+from callbacks.interrupt import Interruption, terminable
+from grpo.distributed import *
+from grpo.run import complain
+join("cpu")
+gather(None)
+try:
+    # As in a run: else the launcher, where it notices first, ends the other before that has noticed anything.
+    with terminable(), company(), Interruption() as interruption:
+        take_signals(interruption)
+        if find_rank().index == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        gather(None)
+except ProcessLost as fault:
+    complain(f"error: {fault}")
+    raise SystemExit(1)
+"""
+
+# accelerate spreads weights over accelerators only: gloo's processes are called such.
+SPREAD = """
+import sys
+from accelerate import PartialState
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
+from grpo import run
+init = AcceleratorState.__init__
+def call_them_accelerators(state, *arguments, **options):
+    shared = PartialState(cpu=True)._shared_state
+    if shared["distributed_type"] == DistributedType.MULTI_CPU:
+        shared["distributed_type"] = DistributedType.MULTI_SDAA
+    init(state, *arguments, **options)
+AcceleratorState.__init__ = call_them_accelerators
+sys.exit(run.main())
 """
 
 
@@ -94,12 +152,13 @@ def environment(home: Path) -> dict[str, str]:
     return {**os.environ, "RECOMPENSA_CACHE": str(home / "cache"), "HOME": str(home), "OMP_NUM_THREADS": "1"}
 
 
-def torchrun(home: Path, *arguments: str) -> subprocess.CompletedProcess:
+def torchrun(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(port)]
-    return subprocess.run([*command, *arguments], env=environment(home), cwd=home, capture_output=True, text=True)
+    environs = {**environment(home), **variables}
+    return subprocess.run([*command, *arguments], env=environs, cwd=home, capture_output=True, text=True)
 
 
 def run_arguments(directory: Path, *settings: str) -> list[str]:
@@ -157,6 +216,40 @@ def test_processes_when_they_share_rows_out_then_all_know_all_results_in_order(p
 def test_processes_when_one_fails_then_all_raise_what_it_raised(probes):
     """Nobody waits for a process that has stopped at a bad row."""
     assert all(found["raised"] == ["row 7: no reference"] for found in probes)
+
+
+def test_processes_when_one_has_a_bug_then_the_others_are_told_its_name(probes):
+    """The one with the bug raises it as it is, for its traceback; the others end with one line."""
+    assert [found["broken"] for found in probes] == [
+        "RecompensaError: process 1 failed: ValueError: a bug",
+        "ValueError: a bug",
+    ]
+
+
+def test_processes_when_all_have_something_to_say_then_one_does(probes):
+    """Whoever comes first says it, whichever that is."""
+    assert all(sorted(found["spoke"]) == [False, True] for found in probes)
+
+
+def test_processes_when_one_is_done_then_it_waits_for_the_others(probes):
+    """A launcher ends all as soon as one ends with a code: the first may still be writing its report."""
+    assert min(found["parted"] for found in probes) >= max(found["wrote"] for found in probes)
+    assert not any(found["joined"] for found in probes)
+
+
+def test_process_when_another_is_killed_then_one_line_says_so_and_how_to_go_on(home, probes):
+    """Not a traceback of gloo's in every process."""
+    script = home / "death.py"
+    script.write_text(DEATH)
+    done = torchrun(home, str(script))
+    assert done.returncode == 1
+    assert done.stderr.count("error: another process of this run is gone") == 1
+    assert "go on with: python -m grpo.run --resume" in done.stderr and "gloo" not in done.stderr
+
+
+def test_sharded_weights_when_they_have_adapters_then_generation_is_that_of_one_process(probes):
+    """Generation calls the model inside PEFT's wrapper, which is not the root that FSDP2 must meet first."""
+    assert all(found["same adapted completions"] for found in probes)
 
 
 def test_sharded_weights_when_made_whole_then_generation_and_loss_are_those_of_one_process(probes):
@@ -218,6 +311,34 @@ def test_two_processes_when_resumed_from_a_checkpoint_then_they_end_as_if_they_h
     assert (directory / "eval" / "final.jsonl").read_bytes() == (two / "eval" / "final.jsonl").read_bytes()
 
 
+@pytest.mark.slow
+def test_two_processes_when_weights_are_spread_then_the_run_is_that_of_one(runs, home):
+    """FSDP2 by the shipped file: warm-up, generation, loss, evaluation and checkpoints of one process; to be resumed so only."""
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser, prepare_multi_gpu_env
+
+    one, _, _ = runs
+    script, directory = home / "spread.py", home / "spread"
+    script.write_text(SPREAD)
+    path = configs_folder() / "accelerate" / "fsdp2.yaml"
+    given = launch_command_parser().parse_args(["--config_file", str(path), "--num_processes", "2", str(script)])
+    made = prepare_multi_gpu_env(_validate_launch_command(given)[0])
+    variables = {key: value for key, value in made.items() if key.startswith(("FSDP_", "ACCELERATE_"))}
+    done = torchrun(home, str(script), *run_arguments(directory)[2:], **variables)
+    assert done.returncode == 0, done.stderr[-3000:]
+    checkpoint = directory / "checkpoints" / "checkpoint-2"
+    assert (checkpoint / "pytorch_model_fsdp.bin").is_file(), "nothing was spread, so nothing was compared"
+    for row, other in zip(read_metrics(one), read_metrics(directory), strict=True):
+        assert row.keys() == other.keys()
+        assert {key: other[key] for key in row if key != "stage"} == pytest.approx(
+            {key: value for key, value in row.items() if key != "stage"}, rel=1e-4, abs=1e-6
+        )
+    shutil.rmtree(directory / "checkpoints" / "checkpoint-3")
+    (directory / "status.json").write_text('{"stage": "grpo", "step": 0, "finished": false}')
+    done = torchrun(home, "-m", "grpo.run", "--resume", str(directory))
+    assert done.stderr.count("error: --resume:") == 1
+    assert "was saved by a launch with FSDP2" in done.stderr and "grpo/run.py" not in done.stderr
+
+
 def test_two_processes_when_the_config_is_bad_then_one_complaint_and_no_run(home):
     """A mistake is told once, not once a process."""
     done = torchrun(home, *run_arguments(home / "bad", "grpo.prompts_per_step=1", "grpo.num_generations=3"))
@@ -225,68 +346,3 @@ def test_two_processes_when_the_config_is_bad_then_one_complaint_and_no_run(home
     assert done.stderr.count("cannot be shared equally between 2 processes") == 1
     assert "grpo/run.py" not in done.stderr
     assert not (home / "bad").exists()
-
-
-def test_rank_when_read_then_it_is_what_torchrun_says(monkeypatch):
-    """Without torchrun there is one process, the first."""
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
-    assert find_rank() == Rank(0, 1, 0, 1) and find_rank().is_main
-    for name, value in (("RANK", "11"), ("WORLD_SIZE", "16"), ("LOCAL_RANK", "3"), ("LOCAL_WORLD_SIZE", "8")):
-        monkeypatch.setenv(name, value)
-    assert find_rank() == Rank(11, 16, 3, 8) and not find_rank().is_main
-
-
-def test_one_process_when_it_calls_the_shared_functions_then_they_are_the_plain_ones():
-    """Alone, nothing is sent anywhere, and faults come out as they are."""
-    assert distributed.share_out(lambda items: [item + 1 for item in items], [1, 2]) == [2, 3]
-    assert distributed.concatenate([1]) == [1] and distributed.on_main(lambda: 5) == 5
-    with pytest.raises(RecompensaError, match="gone"):
-        distributed.together(lambda: (_ for _ in ()).throw(RecompensaError("gone")))
-
-
-def test_silence_when_called_then_nothing_happens_and_blocks_still_run():
-    """What only the first process has can be called, and entered, in all."""
-    with Silent() as tracker:
-        assert tracker.log({"loss": 1.0}, stage="train", step=1) is None
-
-
-@pytest.mark.parametrize("name", ["ddp", "fsdp2", "zero3"])
-def test_accelerate_config_when_parsed_then_accelerate_reads_what_was_meant(name):
-    """Each shipped file is one that accelerate takes, for the strategy it is named after."""
-    from accelerate.commands.config.config_args import load_config_from_file
-
-    config = load_config_from_file(str(configs_folder() / "accelerate" / f"{name}.yaml"))
-    assert config.distributed_type.value == {"ddp": "MULTI_GPU", "fsdp2": "FSDP", "zero3": "DEEPSPEED"}[name]
-    assert config.mixed_precision == "no" and config.use_cpu is False
-    if name == "fsdp2":
-        assert config.fsdp_config["fsdp_version"] == 2
-        assert config.fsdp_config["fsdp_state_dict_type"] == "FULL_STATE_DICT"
-    if name == "zero3":
-        assert config.deepspeed_config["zero_stage"] == 3
-        assert config.deepspeed_config["zero3_save_16bit_model"] is True
-
-
-def test_fsdp2_config_when_launched_then_its_variables_say_version_two(monkeypatch):
-    """What `accelerate launch` hands to the processes spreads the weights the way the file says."""
-    from accelerate.commands.launch import _validate_launch_command, launch_command_parser, prepare_multi_gpu_env
-
-    path = configs_folder() / "accelerate" / "fsdp2.yaml"
-    given = ["--config_file", str(path), "--num_processes", "2", "-m", "grpo.run"]
-    arguments = _validate_launch_command(launch_command_parser().parse_args(given))[0]
-    variables = prepare_multi_gpu_env(arguments)
-    assert variables["ACCELERATE_USE_FSDP"] == "true"
-    assert variables["FSDP_VERSION"] == "2"
-    assert variables["FSDP_STATE_DICT_TYPE"] == "FULL_STATE_DICT"
-    assert variables["ACCELERATE_MIXED_PRECISION"] == "no"
-
-
-def test_plan_when_four_bit_weights_would_be_spread_then_refused(monkeypatch):
-    """NF4 weights cannot be cut up by FSDP or DeepSpeed as they are launched here."""
-    from grpo.refusals import _engine_refusals
-
-    config = load_config("qwen3_8b", profile="gpu")
-    assert _engine_refusals(config, 1) == []
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    (line,) = _engine_refusals(config, 1)
-    assert line.startswith("model.quantization: nf4 weights cannot be spread over processes")

@@ -144,7 +144,8 @@ class PickyHost:
 
 
 def make_trainer(policy, rows, directory, batches=None, **options):
-    from grpo.trainer import SharedPrefixTrainer, trl_arguments
+    from grpo.step_arguments import trl_arguments
+    from grpo.trainer import SharedPrefixTrainer
 
     section = GrpoSection(
         max_steps=2, learning_rate=1e-2, prompts_per_step=3, num_generations=4, max_completion_length=8,

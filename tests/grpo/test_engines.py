@@ -14,7 +14,7 @@ import pytest
 
 from grpo.config import load_config
 from grpo.engines import Engine, EngineFailed, choose_engine
-from grpo.engines.vllm import MOST_DIFFERENCE, VllmEngine, draw_seed, seed_requests
+from grpo.engines.vllm import MOST_DIFFERENCE, Seeds, VllmEngine, seed_requests
 from grpo.engines.vllm_server import VllmServer, is_healthy, serve_command, serve_environment
 from grpo.sections import ModelSection, VllmSection
 from rewards.errors import RecompensaError
@@ -91,6 +91,14 @@ def test_engine_when_chosen_then_it_has_every_part_of_the_contract_and_nothing_h
             2,
             "grpo.dynamic_sampling: 2 needs each process to generate on its own",
         ),
+        (("model.engine=vllm", "grpo.top_p=0.9"), 1, "grpo.top_p: 0.9 with engine vllm"),
+        (("model.engine=vllm", "grpo.top_k=20"), 1, "grpo.top_k: 20 with engine vllm"),
+        (("model.engine=vllm", "grpo.repetition_penalty=1.2"), 1, "write 1.0, or set model.vllm.importance_sampling"),
+        (
+            ("model.engine=vllm", "model.embedded={}", "model.vllm.enable_sleep_mode=true"),
+            1,
+            "model.vllm.enable_sleep_mode: gives back the memory of a CUDA device",
+        ),
         (("model.engine=unsloth", "grpo.micro_batch_size=16"), 2, "unsloth runs in one process here, not in 2"),
         (("model.engine=unsloth", "grpo.micro_batch_size=2"), 1, "would silently raise 2 completions a pass to 16"),
     ],
@@ -105,6 +113,8 @@ def test_plan_when_an_engine_cannot_do_it_then_one_line_says_why(settings, world
     "settings",
     [
         ("model.engine=vllm",),
+        ("model.engine=vllm", "grpo.temperature=0.7", "model.vllm.enable_sleep_mode=true"),
+        ("model.engine=vllm", "grpo.top_p=0.9", "model.vllm.importance_sampling_correction=false"),
         ("model.engine=vllm", "model.vllm={mode: server, server_devices: '7'}"),
         ("model.engine=vllm", "model.vllm={mode: server, server_base_url: 'http://10.0.0.7:8000'}"),
         ("model.engine=unsloth", "grpo.micro_batch_size=32"),
@@ -244,15 +254,25 @@ def test_server_when_its_parent_is_killed_then_it_ends_too(make_server, tmp_path
 
 
 def test_seeds_when_drawn_then_no_two_requests_of_a_run_share_one():
-    """Steps and copies of the policy are further apart than a step has requests."""
+    """Steps, copies of the policy and calls of a step are further apart than a call has requests."""
+    trainer = SimpleNamespace(args=SimpleNamespace(seed=42), state=SimpleNamespace(global_step=0))
+    copies = [Seeds(trainer, copy) for copy in range(8)]
+    drawn = []
+    for step in range(50):
+        trainer.state.global_step = step
+        drawn += [seeds() for seeds in copies for _ in range(3)]
+    assert min(abs(a - b) for a, b in zip(sorted(drawn), sorted(drawn)[1:], strict=False)) > 100_000
+    assert all(0 <= first < 2**62 for first in drawn)
 
-    def trainer(step: int) -> SimpleNamespace:
-        return SimpleNamespace(args=SimpleNamespace(seed=42), state=SimpleNamespace(global_step=step))
 
-    firsts = [draw_seed(trainer(step), group) for step in range(50) for group in range(8)]
-    assert len(set(firsts)) == len(firsts)
-    assert min(abs(a - b) for a, b in zip(sorted(firsts), sorted(firsts)[1:], strict=False)) > 100_000
-    assert all(0 <= first < 2**63 for first in firsts)
+def test_seeds_when_a_run_is_resumed_then_they_are_those_of_one_that_went_on():
+    """They follow from the step and from nothing that was drawn before it."""
+    trainer = SimpleNamespace(args=SimpleNamespace(seed=42), state=SimpleNamespace(global_step=6))
+    whole, resumed = Seeds(trainer, 0), Seeds(trainer, 0)
+    whole(), whole()
+    trainer.state.global_step = 7
+    assert whole() == resumed()
+    assert whole() == resumed()
 
 
 def test_requests_when_sent_then_each_has_a_seed_of_its_own():

@@ -46,7 +46,7 @@ def make_section(**options) -> GrpoSection:
 
 
 def make_arguments(section, directory: Path):
-    from grpo.trainer import trl_arguments
+    from grpo.step_arguments import trl_arguments
 
     return trl_arguments(section, directory=directory, seed=3, device="cpu", bf16=False, gradient_checkpointing=False)
 

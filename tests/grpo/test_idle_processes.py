@@ -20,7 +20,8 @@ torch.set_num_threads(1)
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from grpo.policy import Policy
 from grpo.sections import GrpoSection
-from grpo.trainer import SharedPrefixTrainer, trl_arguments
+from grpo.step_arguments import trl_arguments
+from grpo.trainer import SharedPrefixTrainer
 from rewards.types import Example
 from rewards.verdicts import ScoredCompletion
 

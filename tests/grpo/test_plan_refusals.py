@@ -156,6 +156,7 @@ def test_processes_when_they_cannot_share_a_step_then_are_refused():
     """32 completions on 3 processes have no equal shares."""
     (line,) = refusals(world_size=3)
     assert "32 completions a step cannot be shared equally between 3 processes" in line
+    assert "allowed: a multiple of 3 prompts, or as many processes as divide 32" in line
 
 
 @pytest.fixture

@@ -31,7 +31,8 @@ SIGNATURES = {
 
 
 def make_trainer(policy, rows, tmp_path: Path, section: GrpoSection = SECTION, record=lambda *_: None, seed: int = 3):
-    from grpo.trainer import SharedPrefixTrainer, trl_arguments
+    from grpo.step_arguments import trl_arguments
+    from grpo.trainer import SharedPrefixTrainer
 
     arguments = trl_arguments(
         section, directory=tmp_path / "checkpoints", seed=seed, device="cpu", bf16=False, gradient_checkpointing=False

@@ -11,10 +11,12 @@ from sft_warmup.batches import LengthBatches
 
 
 @given(st.lists(st.integers(1, 500), max_size=300), st.integers(1, 9), st.integers(0, 3))
-def test_batches_when_drawn_then_hold_every_row_once_in_an_order_of_the_seed(lengths, batch_size, seed):
-    """A permutation, the same for the same seed and pass."""
-    order = list(LengthBatches(lengths, batch_size, seed))
-    assert sorted(order) == list(range(len(lengths))) and order == list(LengthBatches(lengths, batch_size, seed))
+def test_batches_when_drawn_then_are_whole_hold_every_row_and_follow_the_seed(lengths, batch_size, seed):
+    """Every row, some of them once more where the last batch would be short, in the same order for the same seed."""
+    sampler = LengthBatches(lengths, batch_size, seed)
+    order = list(sampler)
+    assert len(order) == len(sampler) and len(order) % batch_size == 0 and len(order) - len(lengths) < batch_size
+    assert set(order) == set(range(len(lengths))) and order == list(LengthBatches(lengths, batch_size, seed))
 
 
 def test_batches_when_two_tasks_differ_in_length_then_are_of_like_length_and_take_turns():

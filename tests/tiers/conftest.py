@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,24 +24,49 @@ SMALL = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    """A function that runs `grpo.run` in a folder of its own and returns the run directory and the process."""
-    home = tmp_path_factory.mktemp("home")
-    environment = {
-        **os.environ, "RECOMPENSA_CACHE": str(home / "cache"), "HOME": str(home), "OMP_NUM_THREADS": "1",
-        "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "ERROR", "UNSLOTH_COMPILE_LOCATION": str(home / "compiled"),
-    }  # fmt: skip
+@dataclass(frozen=True)
+class Home:
+    """A folder in which runs are started as a user starts them, each in a folder of its own."""
 
-    def run(name: str, *settings: str, expect: int = 0) -> tuple[Path, str]:
-        directory = home / name
+    folder: Path
+
+    def command(self, name: str, *settings: str, entry: Sequence[str] = ("-m", "grpo.run")) -> list[str]:
+        """The command of the small run `name` with these settings more; `entry` stands for `-m grpo.run`."""
         parts = [part for each in (*SMALL, *settings) for part in ("--set", each)]
+        return [
+            sys.executable, *entry, "--config", "v4_1.yaml", "--profile", "embedded", "--run-dir", str(self.folder / name),
+            *parts,
+        ]  # fmt: skip
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return {
+            **os.environ, "RECOMPENSA_CACHE": str(self.folder / "cache"), "HOME": str(self.folder), "OMP_NUM_THREADS": "1",
+            "VLLM_CPU_KVCACHE_SPACE": "1", "UNSLOTH_COMPILE_LOCATION": str(self.folder / "compiled"), **more,
+        }  # fmt: skip
+
+    def run(self, command: Sequence[str], *, expect: int = 0, **environment: str) -> str:
+        """What the command says; it has to end with the exit code `expect`."""
         done = subprocess.run(
-            [sys.executable, "-m", "grpo.run", "--config", "v4_1.yaml", "--profile", "embedded", "--run-dir", str(directory), *parts],
-            env=environment, cwd=home, capture_output=True, text=True, timeout=280,
-        )  # fmt: skip
-        assert done.returncode == expect, (done.stdout + done.stderr)[-4000:]
-        return directory, done.stdout + done.stderr
+            command, env=self.environment(**environment), cwd=self.folder, capture_output=True, text=True, timeout=280
+        )
+        shown = done.stdout + done.stderr
+        assert done.returncode == expect, shown[-4000:]
+        assert "Traceback" not in shown or done.returncode == 0, shown[-4000:]
+        return shown
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Where the runs of a module live."""
+    return Home(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def start(home):
+    """A function that runs `grpo.run` in a folder of its own and returns the run directory and what was said."""
+
+    def run(name: str, *settings: str, expect: int = 0, entry: Sequence[str] = ("-m", "grpo.run"), **environment: str):
+        return home.folder / name, home.run(home.command(name, *settings, entry=entry), expect=expect, **environment)
 
     return run
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 pytest.importorskip("torch")
@@ -10,6 +12,7 @@ bnb = pytest.importorskip("bitsandbytes")
 from grpo.data.rows import read_rows  # noqa: E402
 from grpo.data.section import ShopSection  # noqa: E402
 from grpo.data.shop import build_shop  # noqa: E402
+from grpo.engines.transformers import TransformersEngine  # noqa: E402
 from grpo.sections import EmbeddedSection, GrpoSection, LoraSection, ModelSection  # noqa: E402
 from rewards.config import RewardsSection, build_host  # noqa: E402
 
@@ -48,7 +51,8 @@ def load(folder, rank: int = 32):
 
 
 def train(policy, rows, directory, **settings):
-    from grpo.trainer import SharedPrefixTrainer, trl_arguments
+    from grpo.step_arguments import trl_arguments
+    from grpo.trainer import SharedPrefixTrainer
 
     section = SECTION.model_copy(update=settings)
     arguments = trl_arguments(
@@ -58,6 +62,7 @@ def train(policy, rows, directory, **settings):
     # Rewards of an untrained policy are all 0: tell the completions of a group apart by their length instead.
     host.score = _by_length(host)
     trainer = SharedPrefixTrainer(policy, rows, host, arguments, record=lambda *_: None)
+    TransformersEngine(ModelSection(name="any", quantization="nf4")).attach(trainer)
     trainer.train()
     return trainer
 
@@ -114,6 +119,49 @@ def test_grpo_when_optimiser_is_8_bit_then_its_state_is_bytes_and_weights_move(f
     assert any(
         weight.abs().sum() > 0 for name, weight in policy.model.named_parameters() if "lora_B" in name
     )  # B starts at zero
+
+
+def test_grpo_when_the_learning_rate_is_small_then_no_update_of_the_adapters_is_lost(folder, rows, tmp_path):
+    """TRL keeps adapters over 4-bit weights in bfloat16, in which a step of 5e-6 leaves a weight of 0.05 where it is."""
+    import torch
+
+    policy = load(folder)
+    with torch.no_grad():
+        for name, weight in policy.model.named_parameters():
+            if "lora_B" in name:
+                weight.fill_(0.05)  # zero, as it starts, would leave A without a gradient
+            if weight.requires_grad:
+                weight.copy_(weight.bfloat16())  # so that a mere rounding is not taken for an update
+    before = {name: weight.detach().clone() for name, weight in policy.model.named_parameters() if weight.requires_grad}
+    train(policy, rows, tmp_path, learning_rate=5e-6)
+    moved = stays = 0
+    for name, weight in policy.model.named_parameters():
+        if weight.requires_grad:
+            moved += int((weight.float() != before[name].float()).sum())
+            stays += int((weight.float() == before[name].float()).sum())
+    assert moved > 0.95 * (moved + stays)
+
+
+def test_run_when_the_policy_is_qlora_then_it_trains_from_start_to_report(start, folder, read_rows):
+    """NF4 with double quantisation and a paged 8-bit optimiser, through the command that a user gives."""
+    from safetensors import safe_open
+
+    directory, _ = start(
+        "qlora", "model.embedded=null", f"model.name={folder}", "model.quantization=nf4", "model.lora={r: 32, alpha: 64}",
+        "sft_warmup.max_steps=60", "grpo.optim=paged_adamw_8bit", "model.max_sequence_length=512",
+    )  # fmt: skip
+    rows = read_rows(directory, "grad_norm")
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert any(row["grad_norm"] > 0 for row in rows)
+    # TRL's trainers make adapters over 4-bit weights bfloat16; these learnt and were saved in float32, the warm-up's too.
+    for part in ("sft", "best"):
+        with safe_open(directory / part / "adapter_model.safetensors", "pt") as adapter:
+            assert {adapter.get_slice(name).get_dtype() for name in adapter.keys()} == {"F32"}  # noqa: SIM118
+    recorded = json.loads((directory / "environment.json").read_text())
+    assert recorded["packages"]["bitsandbytes"]
+    assert recorded["settings"]["grpo"]["optim"] == "paged_adamw_8bit"
+    assert not recorded["settings"]["changed_by_libraries"]
+    assert (directory / "report.html").is_file()
 
 
 def test_gradients_when_compared_with_the_same_weights_unpacked_then_they_agree(folder):

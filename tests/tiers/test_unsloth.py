@@ -29,6 +29,20 @@ def test_run_when_the_engine_is_unsloth_then_it_trains_from_start_to_report(star
     assert (directory / "report.html").is_file()
 
 
+def test_run_when_the_engine_is_unsloth_and_the_policy_nf4_then_adapters_learn_in_float32(start, read_rows):
+    """QLoRA on a pretrained folder; TRL would keep the adapters in bfloat16, where small updates round to nothing."""
+    from safetensors import safe_open
+
+    folder = start("plain", "grpo.max_steps=2", "model.engine=transformers")[0] / "sft"
+    directory, _ = start(
+        "qlora", "model.engine=unsloth", "model.embedded=null", f"model.name={folder}", "model.quantization=nf4",
+        "model.lora={r: 8, alpha: 16}", "sft_warmup.max_steps=20",
+    )  # fmt: skip
+    assert any(row["grad_norm"] > 0 for row in read_rows(directory, "grad_norm"))
+    with safe_open(directory / "checkpoints" / "checkpoint-4" / "adapter_model.safetensors", "pt") as file:
+        assert {str(file.get_tensor(name).dtype) for name in file.keys()} == {"torch.float32"}  # noqa: SIM118
+
+
 def test_settings_when_unsloth_changes_one_then_the_run_says_so(start):
     """It takes another optimiser on a processor than the config names: seen, although it is changed at construction."""
     directory, shown = start("changed", "model.engine=unsloth", "grpo.max_steps=2")

@@ -194,3 +194,14 @@ def test_rows_when_written_and_read_then_are_the_same(tmp_path_factory, drawn):
     path = tmp_path_factory.mktemp("rows") / "r.jsonl"
     assert write_rows(path, rows) == len(rows)
     assert read_rows(path) == rows
+
+
+def test_database_when_many_rows_name_it_then_it_is_looked_up_once(tmp_path, monkeypatch):
+    """Thousands of rows share a database: a walk through the file system for each took most of the reading."""
+    (tmp_path / "shop.sqlite").write_bytes(b"")
+    path = write_lines(tmp_path / "r.jsonl", *({**GOOD, "id": str(n), "database": "shop.sqlite"} for n in range(50)))
+    resolved, resolve = [], Path.resolve
+    monkeypatch.setattr(Path, "resolve", lambda self, *rest: resolved.append(self) or resolve(self, *rest))
+    rows = read_rows(path)
+    assert {row.columns["database"] for row in rows} == {str(tmp_path / "shop.sqlite")}
+    assert len(resolved) == 1

@@ -43,6 +43,12 @@ def test_repair_when_made_then_its_kind_and_place_are_reported(text, kind, place
     assert Repair(kind, place) in extract_json(text).repairs
 
 
+def test_repairs_when_three_stand_at_one_place_then_their_order_is_that_of_reading():
+    """Not that of a hash, which is another one in each process: stored completions must have the same bytes."""
+    kinds = [repair.kind for repair in extract_json("{“a”: “x\ty}").repairs]
+    assert kinds == [K.QUOTE_STYLE, K.QUOTE_STYLE, K.MISSING_QUOTE, K.CONTROL_CHARACTER]
+
+
 def test_strict_json_when_read_then_the_result_is_certain():
     """Strict JSON has no repairs, the whole span and full confidence."""
     assert extract_json('{"a": 1}') == Extraction({"a": 1}, (), False, (0, 8), 1, 1.0)

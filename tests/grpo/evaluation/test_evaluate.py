@@ -1,4 +1,4 @@
-"""`python -m grpo.evaluate`: any policy on any rows, resumed to the same bytes, read by a comparison."""
+"""`python -m grpo.evaluate`: any policy on any rows, every metric of its answers, read by a comparison."""
 
 from __future__ import annotations
 
@@ -14,55 +14,8 @@ from grpo.evaluate import main
 
 pytest.importorskip("torch")
 
-CONFIG = """\
-extends: base
-evaluation: {temperature: 1.0, max_completion_length: 12, batch_size: 6, seed: 5}
-threads: 1
-"""
 
-
-@pytest.fixture(scope="module")
-def folder(shop, rows, tmp_path_factory):
-    """A saved policy of a few thousand weights, the shop's held-out rows and a config, in one place."""
-    from grpo.policy import load_policy
-    from grpo.sections import EmbeddedSection, ModelSection
-    from grpo.tokens import training_texts
-
-    path = tmp_path_factory.mktemp("evaluate")
-    shape = EmbeddedSection(layers=2, hidden_size=32, intermediate_size=64, heads=2, kv_heads=1, vocabulary=400)
-    section = ModelSection(embedded=shape, lora=None, max_sequence_length=512)
-    load_policy(section, texts=training_texts(rows), seed=1, device="cpu").save(path / "policy")
-    (path / "config.yaml").write_text(CONFIG)
-    shutil.copy(shop.held_out, path / "rows.jsonl")
-    lines = [json.loads(line) for line in (path / "rows.jsonl").read_text().splitlines()]
-    for line in lines:
-        if "database" in line:
-            line["database"] = str(shop.database)
-    (path / "rows.jsonl").write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-    return path
-
-
-@pytest.fixture
-def arguments(folder, tmp_path):
-    """What every call has in common; `--out` comes last, so that the folder is at hand."""
-    return ["--model", str(folder / "policy"), "--data", str(folder / "rows.jsonl"), "--config",
-            str(folder / "config.yaml"), "--quiet", "--out", str(tmp_path / "out")]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def whole(folder, tmp_path_factory):
-    """An evaluation from start to end."""
-    out = tmp_path_factory.mktemp("whole") / "whole"
-    assert main(["--model", str(folder / "policy"), "--data", str(folder / "rows.jsonl"), "--config",
-                 str(folder / "config.yaml"), "--quiet", "--out", str(out)]) == 0  # fmt: skip
-    return out
-
-
-def read(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def test_evaluate_of_a_folder_writes_rows_in_order_and_means_that_follow_from_them(folder, whole):
+def test_evaluate_of_a_folder_writes_rows_in_order_and_means_that_follow_from_them(read, folder, whole):
     """One row an example in the data's order, as a run stores them, with metrics; the summary is their mean."""
     rows, summary = read(whole / "rows.jsonl"), json.loads((whole / "evaluation.json").read_text())
     assert [row["id"] for row in rows] == [line["id"] for line in read(folder / "rows.jsonl")]
@@ -90,51 +43,14 @@ def test_evaluate_when_a_comparison_reads_it_then_it_is_a_run(whole, folder, arg
     assert {item["metric"] for item in found["differences"]} >= {"reward", "field_f1", "key_f1", "parse"}
 
 
-@pytest.mark.parametrize("kept", [0, 1, 7, 23])
-def test_evaluate_when_resumed_after_any_row_then_the_same_bytes(whole, arguments, tmp_path, kept):
-    """Rows that were on disk are kept, a half-written one is dropped, and the end is that of an uninterrupted one."""
-    out = tmp_path / "whole"
-    out.mkdir()
-    lines = (whole / "rows.jsonl").read_bytes().splitlines(keepends=True)
-    (out / "rows.jsonl").write_bytes(b"".join(lines[-kept:] if kept else []) + lines[0][:40])
-    summary = json.loads((whole / "evaluation.json").read_text())
-    (out / "evaluation.json").write_text(json.dumps({**summary, "finished": False}))
-    assert main([*arguments[:-1], str(out), "--resume"]) == 0
-    assert (out / "rows.jsonl").read_bytes() == (whole / "rows.jsonl").read_bytes()
-    again = json.loads((out / "evaluation.json").read_text())
-    assert {k: v for k, v in again.items() if k != "seconds"} == {k: v for k, v in summary.items() if k != "seconds"}
-
-
-def test_evaluate_when_stopped_by_hand_then_75_and_resumable(whole, arguments, tmp_path, monkeypatch, capsys):
-    """Ctrl-C after two batches keeps their rows; --resume ends with the bytes of an uninterrupted evaluation."""
-    from grpo.evaluation import answers
-
-    answer, calls = answers.answer_batch, []
-
-    def stop_at_third(*given):
-        calls.append(given)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return answer(*given)
-
-    out = tmp_path / "whole"
-    monkeypatch.setattr(answers, "answer_batch", stop_at_third)
-    assert main([*arguments[:-1], str(out)]) == 75
-    assert "--resume" in capsys.readouterr().err
-    assert len(read(out / "rows.jsonl")) == 12
-    monkeypatch.setattr(answers, "answer_batch", answer)
-    assert main([*arguments[:-1], str(out), "--resume"]) == 0
-    assert (out / "rows.jsonl").read_bytes() == (whole / "rows.jsonl").read_bytes()
-
-
-def test_evaluate_of_fewer_rows_in_other_batches_gives_the_same_answers(whole, arguments, tmp_path):
+def test_evaluate_of_fewer_rows_in_other_batches_gives_the_same_answers(read, whole, arguments, tmp_path):
     """An answer follows from its row and the seed alone, whatever is answered beside it."""
     assert main([*arguments, "--limit", "5", "--set", "evaluation.batch_size=2"]) == 0
     mine = [row["completion"] for row in read(tmp_path / "out" / "rows.jsonl")]
     assert mine == [row["completion"] for row in read(whole / "rows.jsonl")][:5]
 
 
-def test_evaluate_of_several_samples_reports_mean_best_and_majority(arguments, tmp_path):
+def test_evaluate_of_several_samples_reports_mean_best_and_majority(read, arguments, tmp_path):
     """K rows an example, numbered; best at k never falls, and equals the mean at 1."""
     assert main([*arguments, "--samples", "3", "--limit", "6"]) == 0
     rows = read(tmp_path / "out" / "rows.jsonl")
@@ -156,7 +72,9 @@ def make_run(folder, path, **model):
     return path
 
 
-def test_evaluate_of_a_run_takes_its_best_policy_its_config_and_its_held_out_rows(folder, whole, tmp_path, monkeypatch):
+def test_evaluate_of_a_run_takes_its_best_policy_its_config_and_its_held_out_rows(
+    read, folder, whole, tmp_path, monkeypatch
+):
     """Nothing but --model is needed, and the rows are those that the run itself was evaluated on."""
     run = make_run(folder, tmp_path / "run")
     shutil.copytree(folder / "policy", run / "best")
@@ -198,7 +116,9 @@ def adapter(folder):
     return folder / "adapter", policy
 
 
-def test_evaluate_of_an_adapter_merges_it_and_writes_what_the_adapter_writes(folder, adapter, arguments, tmp_path):
+def test_evaluate_of_an_adapter_merges_it_and_writes_what_the_adapter_writes(
+    read, folder, adapter, arguments, tmp_path
+):
     """Greedy answers of the merged model are those of base and adapter side by side, and not those of the base."""
     from grpo.data.rows import read_rows
     from grpo.evaluation.answers import Settings, answer_batch
@@ -250,7 +170,7 @@ def test_evaluate_of_a_run_whose_policy_was_made_on_the_spot_makes_its_base_agai
 
 
 def test_evaluate_when_our_generation_does_not_know_the_model_then_transformers_writes_the_same(
-    arguments, whole, tmp_path, monkeypatch
+    read, arguments, whole, tmp_path, monkeypatch
 ):
     """The way around gives the same greedy answers, from prompts padded on the left."""
     from grpo.evaluation import answers
@@ -264,32 +184,6 @@ def test_evaluate_when_our_generation_does_not_know_the_model_then_transformers_
         for name in ("out", "around")
     )
     assert ours == theirs
-
-
-def test_evaluate_when_something_is_in_the_folder_then_it_is_not_written_over(whole, arguments, capsys):
-    """An evaluation is continued or left alone."""
-    before = (whole / "rows.jsonl").read_bytes()
-    assert main([*arguments[:-1], str(whole)]) == 2
-    assert "go on with --resume" in capsys.readouterr().err
-    assert (whole / "rows.jsonl").read_bytes() == before
-
-
-def test_evaluate_when_resumed_with_something_else_then_what_differs_is_named(whole, arguments, capsys):
-    """Other settings or other rows make another evaluation; nothing to resume is said as well."""
-    assert main([*arguments[:-1], str(whole), "--resume", "--set", "evaluation.temperature=0.3"]) == 2
-    assert "another settings (temperature: 1.0, now 0.3)" in capsys.readouterr().err
-    assert main([*arguments[:-1], str(whole), "--resume", "--limit", "3"]) == 2
-    assert "another data" in capsys.readouterr().err
-    assert main([*arguments, "--resume"]) == 2
-    assert "leave --resume out to begin" in capsys.readouterr().err
-
-
-def test_evaluate_when_all_is_answered_then_resuming_loads_no_model(whole, arguments, tmp_path, monkeypatch):
-    """A finished evaluation is only summed up again."""
-    out = tmp_path / "whole"
-    shutil.copytree(whole, out)
-    monkeypatch.setattr("grpo.evaluation.source.load_source", None)
-    assert main([*arguments[:-1], str(out), "--resume"]) == 0
 
 
 def test_evaluate_when_input_is_bad_then_all_problems_at_once_without_torch(folder, tmp_path):

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grpo.evaluation.failures import collect_failures, name_failure
+from grpo.evaluation.failures import name_failure
 from grpo.evaluation.measures import Measurer, kind_of
+from grpo.evaluation.page import write_markdown
 from grpo.evaluation.stripping import strip_answer
-from grpo.evaluation.summary import measure_at_k, summarise_rows, write_markdown
+from grpo.evaluation.summary import summarise_rows
 from rewards.types import Completion, Example
 
 A1_REFERENCE = {
@@ -158,30 +159,30 @@ def make_row(id, sample, reward, completion="x", failure=None, reference="y"):
     }  # fmt: skip
 
 
-def test_measure_at_k_of_hand_computed_samples_is_met():
+def test_summarise_rows_of_hand_computed_samples_is_met():
     """Rewards 0, 1, 0, 1 with answers b, a, b, b: mean 1/2, best of 2 is 5/6, the majority of 4 is b and earns 0."""
     rows = [make_row("1", n, value, answer) for n, (value, answer) in enumerate(zip((0, 1, 0, 1), "babb", strict=True))]
-    found = measure_at_k(rows, 4)["reward"]
+    found = summarise_rows(rows, 4)["at_k"]["reward"]
     assert found["1"]["best"]["value"] == 0.5 and found["2"]["best"]["value"] == pytest.approx(5 / 6)
     assert found["4"]["best"]["value"] == 1.0 and found["4"]["mean"]["value"] == 0.5
     assert found["4"]["majority"]["value"] == 0.0 and found["1"]["majority"]["value"] == 0.0
 
 
-def test_measure_at_k_when_json_is_spelt_otherwise_then_it_is_one_answer():
+def test_summarise_rows_when_json_is_spelt_otherwise_then_it_is_one_answer():
     """The majority counts what is meant: key order and spaces make no other answer."""
     answers = ('{"a": 1, "b": 2}', '{"a": 0}', '{"b":2,"a":1}')
     rows = [
         make_row("1", n, v, a, reference='{"a": 1}') for n, (v, a) in enumerate(zip((1, 0, 1), answers, strict=True))
     ]
-    assert measure_at_k(rows, 3)["reward"]["3"]["majority"]["value"] == 1.0
+    assert summarise_rows(rows, 3)["at_k"]["reward"]["3"]["majority"]["value"] == 1.0
 
 
-def test_collect_failures_when_kinds_differ_then_the_most_frequent_comes_first():
+def test_summarise_rows_when_failure_kinds_differ_then_the_most_frequent_comes_first():
     """Kinds by count, a few examples of each, long texts cut."""
     rows = [make_row(f"{n}", 0, 0.0, "z" * 5000, "wrong values") for n in range(5)] + [
         make_row("9", 0, 0.0, "", "empty")
     ]
-    found = collect_failures(rows)
+    found = summarise_rows(rows, 1)["failures"]
     assert [(kind["kind"], kind["count"]) for kind in found] == [("wrong values", 5), ("empty", 1)]
     assert len(found[0]["examples"]) == 3 and len(found[0]["examples"][0]["completion"]) < 700
 

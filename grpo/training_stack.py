@@ -1,0 +1,65 @@
+"""The packages that training needs beyond the base install: one line where one is missing, and less of their chatter."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+from grpo.engines import Engine
+from rewards.errors import UserError
+
+
+def require_training_stack(config: Any, engine: Engine) -> None:
+    """One clear line where the base install is there but not what trains."""
+    missing = [name for name in ("torch", "transformers", "trl", "peft", "datasets") if not is_installed(name)]
+    problems = []
+    if missing:
+        problems.append(
+            f"training needs {', '.join(missing)}: pip install torch==2.13.0 && pip install 'recompensa[train]'"
+        )
+    for name in engine.packages:
+        if not is_installed(name):
+            problems.append(
+                f"model.engine: {config.model.engine} needs {name}: pip install 'recompensa[gpu]', or use engine "
+                "transformers"
+            )
+    if not is_installed("bitsandbytes"):
+        where = {
+            "model.quantization": config.model.quantization == "nf4",
+            "grpo.optim": needs_bitsandbytes(config.grpo.optim),
+        }
+        problems += [
+            f"{key}: {'nf4' if key.startswith('model') else config.grpo.optim} needs bitsandbytes: pip install "
+            "'recompensa[quant]'"
+            for key, wanted in where.items()
+            if wanted
+        ]
+    if problems:
+        raise UserError(problems)
+
+
+def is_installed(name: str) -> bool:
+    """Whether that package can be imported; a mere folder of its name does not count."""
+    found = find_spec(name)
+    return found is not None and found.origin is not None
+
+
+def needs_bitsandbytes(optimiser: str) -> bool:
+    """Whether transformers takes the optimiser of that name from bitsandbytes."""
+    return optimiser.endswith(("_8bit", "_32bit")) or "bnb" in optimiser or optimiser.startswith("paged_")
+
+
+def quieten_libraries() -> None:
+    """Library chatter would drown the progress bars; warnings of ours are said through them."""
+    import logging
+    import warnings
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", message=".*experimental.*")
+    from datasets.utils.logging import disable_progress_bar
+    from transformers.utils import logging as transformers_logging
+
+    disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("trl").setLevel(logging.ERROR)

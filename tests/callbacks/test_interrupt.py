@@ -1,0 +1,73 @@
+"""Signals: what they end, and at which step."""
+
+import os
+import signal
+from types import SimpleNamespace
+
+import pytest
+
+from callbacks.interrupt import Interruption, make_callback, terminable
+
+
+def stop_at(callback, step: int):
+    """The trainer's control after that step of ten."""
+    control = SimpleNamespace(should_save=False, should_training_stop=False)
+    callback.on_step_end(None, SimpleNamespace(global_step=step, max_steps=10), control)
+    return control.should_training_stop, control.should_save
+
+
+def test_interruption_when_a_second_signal_comes_then_it_ends_at_once():
+    """The first SIGTERM is noted, the second is an exception like Ctrl-C."""
+    with Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interruption.requested
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_terminable_when_sigterm_comes_then_it_is_a_keyboard_interrupt():
+    """The plan and the report end with a line and an exit code, not with the signal."""
+    with pytest.raises(KeyboardInterrupt), terminable():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_callback_when_a_stop_is_asked_for_then_it_ends_with_a_checkpoint():
+    """Without a signal training goes on; with one it ends after the step, and the last step is the end anyway."""
+    pytest.importorskip("transformers")
+    interruption = Interruption()
+    callback = make_callback(interruption)
+    assert stop_at(callback, 3) == (False, False)
+    interruption.requested = True
+    assert stop_at(callback, 3) == (True, True)
+    assert stop_at(callback, 10) == (False, False)
+
+
+def test_callback_when_steps_share_a_generation_then_it_ends_after_the_last_of_them():
+    """A checkpoint between two steps of one generation does not resume to the same weights."""
+    pytest.importorskip("transformers")
+    interruption = Interruption()
+    interruption.requested = True
+    callback = make_callback(interruption, every=2)
+    assert [stop_at(callback, step)[0] for step in (1, 2, 3, 4)] == [False, True, False, True]
+
+
+def test_callback_when_nothing_is_resumed_then_it_ends_without_a_checkpoint():
+    """The warm-up starts anew: a checkpoint of it would be written for nothing."""
+    pytest.importorskip("transformers")
+    interruption = Interruption()
+    interruption.requested = True
+    assert stop_at(make_callback(interruption, saves=False), 3) == (True, False)
+
+
+def test_terminable_when_its_inside_took_the_signal_for_good_then_that_stays():
+    """A process that is about to end by itself must not be ended by its launcher before it has said why."""
+    previous = signal.getsignal(signal.SIGTERM)
+    try:
+        with terminable():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, previous)

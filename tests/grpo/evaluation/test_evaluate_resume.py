@@ -1,0 +1,234 @@
+"""An evaluation that was interrupted: any kill, any change, any number of processes; the same bytes or a clear refusal."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from grpo.evaluate import main
+
+pytest.importorskip("torch")
+
+FINAL = ("rows.jsonl", "evaluation.json", "evaluation.md")
+
+
+def interrupt(whole, out, in_place, pending=(), torn=b""):
+    """A folder as a kill leaves it: so many rows in their place, these others pending, and half a line."""
+    out.mkdir()
+    lines = (whole / "rows.jsonl").read_bytes().splitlines(keepends=True)
+    (out / "rows.jsonl").write_bytes(b"".join(lines[:in_place]) + (b"" if pending else torn))
+    if pending:
+        (out / "pending.jsonl").write_bytes(b"".join(lines[place] for place in pending) + torn)
+    summary = json.loads((whole / "evaluation.json").read_text())
+    (out / "evaluation.json").write_text(json.dumps({**summary, "finished": False}))
+
+
+def is_whole(out, whole):
+    """Whether the three files have the bytes of the uninterrupted evaluation and nothing else is left behind."""
+    assert [(out / name).read_bytes() == (whole / name).read_bytes() for name in FINAL] == [True] * 3
+    return {path.name for path in out.iterdir()} <= {*FINAL, "timings.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("in_place", "pending", "torn"),
+    [
+        (0, (), b""),
+        (0, (23, 7, 1), b'{"id": "half'),
+        (5, (), b'{"id": "half'),
+        (5, (4, 3, 20, 5, 6), b'{"id"'),  # killed after rows went to their place, before they left the pending ones
+        (12, tuple(range(12, 24)), b""),
+        (0, (2,), b"\x00\x00\n"),  # what a power cut may leave
+        (24, (), b""),
+    ],
+)
+def test_evaluate_when_resumed_after_a_kill_then_the_same_bytes(whole, arguments, tmp_path, in_place, pending, torn):
+    """What was on disk is kept, a half-written line is dropped, and the end is that of an uninterrupted evaluation."""
+    out = tmp_path / "whole"
+    interrupt(whole, out, in_place, pending, torn)
+    assert main([*arguments[:-1], str(out), "--resume"]) == 0
+    assert is_whole(out, whole)
+
+
+def test_evaluate_when_stopped_by_hand_then_75_and_resumable(whole, arguments, tmp_path, monkeypatch, capsys, read):
+    """Ctrl-C after two batches keeps their rows; --resume ends with the bytes of an uninterrupted evaluation."""
+    from grpo.evaluation import writers
+
+    answer, calls = writers.answer_batch, []
+
+    def stop_at_third(*given):
+        calls.append(given)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return answer(*given)
+
+    out = tmp_path / "whole"
+    monkeypatch.setattr(writers, "answer_batch", stop_at_third)
+    assert main([*arguments[:-1], str(out)]) == 75
+    assert "the rows so far are kept, go on with --resume" in capsys.readouterr().err
+    assert len(read(out / "pending.jsonl")) == 12
+    monkeypatch.setattr(writers, "answer_batch", answer)
+    assert main([*arguments[:-1], str(out), "--resume"]) == 0
+    assert is_whole(out, whole)
+    assert [row["answers"] for row in read(out / "timings.jsonl")] == [12, 12]
+
+
+def test_evaluate_when_the_disk_is_full_then_75_in_one_line_and_resumable(whole, arguments, tmp_path, capsys):
+    """No traceback, nothing lost: once there is room, --resume goes on."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full here")
+    out = tmp_path / "whole"
+    out.mkdir()
+    (out / "pending.jsonl").symlink_to("/dev/full")
+    assert main([*arguments[:-1], str(out)]) == 75
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1 and "No space left on device" in error and "--resume" in error
+    (out / "pending.jsonl").unlink()
+    assert main([*arguments[:-1], str(out), "--resume"]) == 0
+    assert is_whole(out, whole)
+
+
+def test_evaluate_when_two_processes_resume_then_the_bytes_are_those_of_one(whole, arguments, tmp_path, read):
+    """Rows are shared out, and only the first process writes: also where one process had begun."""
+    out = tmp_path / "whole"
+    interrupt(whole, out, 3, (5, 20), b'{"id"')
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(port), "-m",
+         "grpo.evaluate", *arguments[:-1], str(out), "--resume"],
+        capture_output=True, text=True, timeout=200, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert is_whole(out, whole)
+    assert done.stdout.count("everything is in") == 1
+    assert read(out / "timings.jsonl")[-1]["processes"] == 2
+
+
+def test_evaluate_when_something_is_in_the_folder_then_it_is_not_written_over(whole, arguments, capsys):
+    """An evaluation is continued or left alone."""
+    before = (whole / "rows.jsonl").read_bytes()
+    assert main([*arguments[:-1], str(whole)]) == 2
+    assert "go on with --resume" in capsys.readouterr().err
+    assert (whole / "rows.jsonl").read_bytes() == before
+
+
+def test_evaluate_when_resumed_with_something_else_then_what_differs_is_named(whole, arguments, capsys):
+    """Other settings, rows or weights make another evaluation; nothing to resume is said as well."""
+    for changes, said in (
+        (("--set", "evaluation.temperature=0.3"), "another settings (temperature: 1.0, now 0.3)"),
+        (("--limit", "3"), "another data"),
+        (("--set", "model.dtype=bfloat16"), "another loading (dtype: auto, now bfloat16)"),
+        (("--set", "evaluation.batch_size=7"), "another batch_size (6, now 7)"),
+        (("--set", "rewards.functions=[{name: text_overlap}]"), "another rewards"),
+    ):
+        assert main([*arguments[:-1], str(whole), "--resume", *changes]) == 2
+        assert said in capsys.readouterr().err
+    assert main([*arguments, "--resume"]) == 2
+    assert "leave --resume out to begin" in capsys.readouterr().err
+
+
+def test_evaluate_when_resumed_with_a_newer_reward_function_then_refused(whole, arguments, monkeypatch, capsys):
+    """Scores of two versions must not stand in one file."""
+    from rewards.scoring import RewardHost
+
+    versions = RewardHost.versions
+    monkeypatch.setattr(RewardHost, "versions", lambda host: {**versions(host), "push": "99"})
+    assert main([*arguments[:-1], str(whole), "--resume"]) == 2
+    assert "another versions (push: " in capsys.readouterr().err
+
+
+def test_evaluate_when_a_file_changed_since_then_resuming_is_refused(folder, whole, arguments, tmp_path, capsys):
+    """The rows, the database their SQL is run on, the weights: each is noticed; other paths to the same are not."""
+    lines = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    database = next(line["database"] for line in lines if "database" in line)
+    shutil.copy(database, tmp_path / "shop.db")
+    shutil.copytree(folder / "policy", tmp_path / "policy")
+    for line in lines:
+        if "database" in line:
+            line["database"] = "shop.db"
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ours = [*arguments[:-1], str(tmp_path / "out"), "--data", str(rows), "--model", str(tmp_path / "policy")]
+    assert main(ours) == 0
+    rows.rename(moved := tmp_path / "moved.jsonl")
+    ours[-3] = str(moved)
+    (tmp_path / "policy").rename(tmp_path / "elsewhere")
+    (tmp_path / "policy").symlink_to(tmp_path / "elsewhere")
+    assert main([*ours, "--resume"]) == 0
+    capsys.readouterr()
+    os.utime(tmp_path / "policy" / "model.safetensors", (1, 1))
+    assert main([*ours, "--resume"]) == 2
+    assert "another model (fingerprint: " in capsys.readouterr().err
+    with (tmp_path / "shop.db").open("ab") as file:
+        file.write(b"\0")
+    assert main([*ours, "--resume", "--model", str(folder / "policy")]) == 2
+    assert "another data (fingerprint: " in capsys.readouterr().err
+
+
+def test_evaluate_when_the_rows_file_changes_while_it_is_read_then_nothing_of_it_is_answered(
+    folder, arguments, tmp_path, monkeypatch, capsys
+):
+    """Rows of two files must not stand in one evaluation."""
+    from grpo.evaluation import windows
+
+    rows = tmp_path / "rows.jsonl"
+    shutil.copy(folder / "rows.jsonl", rows)
+    measure = windows.measure_prompts
+
+    def measure_and_change(*given):
+        with rows.open("a") as file:
+            file.write("\n")
+        return measure(*given)
+
+    monkeypatch.setattr(windows, "measure_prompts", measure_and_change)
+    assert main([*arguments, "--data", str(rows)]) == 2
+    assert "was changed while it was read" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "pending.jsonl").exists()
+
+
+def test_evaluate_when_all_is_answered_then_resuming_loads_no_model(whole, arguments, tmp_path, monkeypatch):
+    """A finished evaluation is only summed up again."""
+    out = tmp_path / "whole"
+    shutil.copytree(whole, out)
+    monkeypatch.setattr("grpo.evaluation.writers.load_source", None)
+    assert main([*arguments[:-1], str(out), "--resume"]) == 0
+    assert is_whole(out, whole)
+
+
+def test_evaluate_when_its_rows_were_edited_then_resuming_names_the_line(whole, arguments, tmp_path, capsys):
+    """A row that is gone, or is no row any more, is no beginning of this evaluation."""
+    for name, change in (("gone", lambda lines: lines[:3] + lines[4:]), ("bad", lambda lines: [*lines[:3], b"{}\n"])):
+        out = tmp_path / name / "whole"
+        out.parent.mkdir()
+        interrupt(whole, out, 10)
+        lines = (out / "rows.jsonl").read_bytes().splitlines(keepends=True)
+        (out / "rows.jsonl").write_bytes(b"".join(change(lines)))
+        assert main([*arguments[:-1], str(out), "--resume"]) == 2
+        assert "rows.jsonl:4: no" in capsys.readouterr().err
+
+
+def test_evaluate_when_another_process_writes_there_then_refused(whole, arguments, tmp_path, capsys):
+    """Two processes in one folder would write each row twice."""
+    fcntl = pytest.importorskip("fcntl")
+    out = tmp_path / "whole"
+    interrupt(whole, out, 10)
+    with (out / "rows.jsonl").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert main([*arguments[:-1], str(out), "--resume"]) == 2
+    assert "another process is writing there" in capsys.readouterr().err
+
+
+def test_evaluate_when_it_ended_before_it_had_begun_then_it_simply_begins(whole, arguments, tmp_path):
+    """A kill between the first two files leaves nothing that has to be deleted by hand."""
+    out = tmp_path / "whole"
+    out.mkdir()
+    (out / "rows.jsonl").touch()
+    assert main([*arguments[:-1], str(out)]) == 0
+    assert is_whole(out, whole)
