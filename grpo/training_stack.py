@@ -56,6 +56,8 @@ def quieten_libraries() -> None:
 
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", message=".*experimental.*")
+    # bitsandbytes, which is imported wherever it is installed, asks for one more package on a processor.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     from datasets.utils.logging import disable_progress_bar
     from transformers.utils import logging as transformers_logging
 
