@@ -75,7 +75,7 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="prompt 300 only, one measured step, fewer rows")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of torch (default: all cores)")
     parser.add_argument("--steps", type=int, help="measured steps of each trainer (default: 3, quick: 1)")
     parser.add_argument("--completion", type=int, default=100, help="most tokens of a completion")
     parser.add_argument(
