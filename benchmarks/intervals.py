@@ -8,12 +8,12 @@ from collections.abc import Callable
 from math import fsum, sqrt
 from random import Random
 
-from callbacks.task_scores import t_quantile
-from grpo.comparison.intervals import paired_change
-from grpo.comparison.promotion import compare_runs
-from grpo.comparison.recorded import Recorded, Row, make_cells
-from grpo.comparison.rules import load_rules
-from rewards.statistics import bootstrap_mean
+from callbacks.evaluation.task_scores import t_quantile
+from grpo.compare.promotion import compare_runs
+from grpo.compare.promotion_rules import load_rules
+from grpo.compare.reading import Recorded, Row, make_cells
+from rewards.statistics.changes import paired_change
+from rewards.statistics.resampling import bootstrap_mean
 
 Draw = Callable[[Random], float]
 

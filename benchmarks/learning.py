@@ -72,7 +72,7 @@ def run_once(config: str, seed: int, overrides: list[str], directory: Path) -> d
 
 
 def read_result(directory: Path) -> dict:
-    from callbacks.task_scores import paired_difference
+    from callbacks.evaluation.task_scores import paired_difference
 
     rewards = {stage: read_rewards(directory / "eval" / f"{stage}.jsonl") for stage in ("warmup", "final")}
     rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
@@ -111,13 +111,13 @@ def sft_for_as_long(directory: Path) -> None:
     """Continue the SFT of a finished run on the same rows for the seconds its GRPO stage took, and evaluate."""
     from callbacks.interrupt import Interruption
     from callbacks.progress import Progress
-    from callbacks.tracking import Tracker
-    from grpo.config import RunConfig
-    from grpo.environment import prepare_threads
-    from grpo.inputs import load_inputs
+    from callbacks.tracking.tracking import Tracker
+    from grpo.config.run_config import RunConfig
+    from grpo.data.run_rows import load_inputs
+    from grpo.engines.packages import quieten_libraries
+    from grpo.machine.environment import prepare_threads
     from grpo.report import write_report
     from grpo.run_directory import RunDirectory
-    from grpo.training_stack import quieten_libraries
     from rewards.config import build_host
 
     run = RunDirectory.open(directory)
@@ -133,7 +133,7 @@ def sft_for_as_long(directory: Path) -> None:
     quieten_libraries()
     import torch
 
-    from grpo.stages import Stages
+    from grpo.training.stages import Stages
 
     torch.set_num_threads(threads)
     scratch = RunDirectory(Path(tempfile.mkdtemp(prefix="sft-")))

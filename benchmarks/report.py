@@ -12,17 +12,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from callbacks.best import BestCheckpoint
 from callbacks.config import DecisionSection, EvaluationSection, TrackingSection
-from callbacks.decision_tree import decide
-from callbacks.eval import HeldOutEvaluation, write_records
-from callbacks.tracking import Tracker
-from grpo.decide import read_history
+from callbacks.decision.tree import decide
+from callbacks.evaluation.best import BestCheckpoint
+from callbacks.evaluation.eval import HeldOutEvaluation, write_records
+from callbacks.tracking.tracking import Tracker
+from grpo.decide.__main__ import read_history
 from grpo.ladder import RUNGS
 from grpo.report import write_report
-from rewards.records import make_record
+from rewards.host.records import make_record
+from rewards.host.verdicts import Outcome, ScoredCompletion
 from rewards.types import Completion, Example
-from rewards.verdicts import Outcome, ScoredCompletion
 
 TASKS = ("extraction", "sql_qa", "insights", "push")
 TEXT = (

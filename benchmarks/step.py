@@ -270,8 +270,8 @@ def compare_evaluation(setting: dict) -> dict:
     """Seconds a held-out row, greedy: one prompt at a time (over `alone` rows) beside ours over all, texts compared."""
     import torch
 
-    from grpo.generation import generate
-    from grpo.prompt import PromptBuilder
+    from grpo.generation.generate import generate
+    from grpo.policy.prompts import PromptBuilder
 
     policy = make_policy({"ends": 0.0, "completion": setting["completion"]})
     model, steps = policy.model.eval(), setting["completion"]

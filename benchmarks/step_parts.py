@@ -146,7 +146,7 @@ def plain_loss(model, prompt_ids, prompt_mask, completion_ids, completion_mask):
 
 
 def our_loss(model, *batch):
-    from grpo.shared_prefix import grouped_logps
+    from grpo.policy.shared_prefix import grouped_logps
 
     return grouped_logps(model, *batch, compute_entropy=True)[0].sum()
 
@@ -166,7 +166,7 @@ def alternate(plain, ours, repeats: int) -> dict:
 def measure_generation(setting: dict, options) -> dict:
     import torch
 
-    from grpo.generation import generate
+    from grpo.generation.generate import generate
 
     model, prompts = build_model(setting["size"]).eval(), make_prompts(setting)
     ids, mask = pad_left([prompt for prompt in prompts for _ in range(setting["group"])])
@@ -192,7 +192,7 @@ def measure_evaluation(setting: dict, options) -> dict:
     """Greedy completions of many prompts: one prompt at a time, beside ours."""
     import torch
 
-    from grpo.generation import generate
+    from grpo.generation.generate import generate
 
     model, prompts = build_model(setting["size"]).eval(), make_prompts(setting)
     steps = setting["completion"]

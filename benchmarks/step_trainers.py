@@ -16,12 +16,12 @@ REWARDS = ("extraction", "sql_qa", "insights", "push")
 @cache
 def read_shop():
     """Rows of the shop, training then held-out, and a tokenizer taught on them."""
+    from grpo.config.sections import EmbeddedSection
     from grpo.data.rows import read_rows
     from grpo.data.section import ShopSection
     from grpo.data.shop import build_shop
-    from grpo.embedded import make_tokenizer
-    from grpo.sections import EmbeddedSection
-    from grpo.tokens import training_texts
+    from grpo.policy.embedded import make_tokenizer
+    from grpo.policy.tokenizer import training_texts
 
     folder = Path(tempfile.gettempdir()) / "recompensa-benchmark-shop"
     shop = build_shop(folder, ShopSection(train_rows=200, held_out_rows=256, warmup_rows=0))
@@ -33,9 +33,9 @@ def make_policy(setting: dict):
     """Random weights, the same for the same setting, and a head that ends completions as the setting says."""
     import torch
 
-    from grpo.embedded import make_model
-    from grpo.policy import Policy
-    from grpo.sections import EmbeddedSection
+    from grpo.config.sections import EmbeddedSection
+    from grpo.policy.embedded import make_model
+    from grpo.policy.loading import Policy
 
     tokenizer = read_shop()[2]
     model = make_model(tokenizer, EmbeddedSection(**SHAPE), context=4096, seed=0)
@@ -51,7 +51,7 @@ def make_examples(length: int) -> list:
     """Rows of the shop whose prompts have about `length` tokens: texts of other rows fill them up, or they are cut."""
     from dataclasses import replace
 
-    from grpo.prompt import PromptBuilder
+    from grpo.policy.prompts import PromptBuilder
 
     rows, _, tokenizer = read_shop()
     builder, examples = PromptBuilder(tokenizer), []
@@ -76,8 +76,8 @@ def make_host():
 
 
 def make_arguments(setting: dict, directory: str, steps: int):
-    from grpo.sections import GrpoSection
-    from grpo.step_arguments import trl_arguments
+    from grpo.config.sections import GrpoSection
+    from grpo.training.trl_arguments import trl_arguments
 
     section = GrpoSection(
         max_steps=steps, learning_rate=1e-6, warmup_steps=0, prompts_per_step=setting["prompts"],
@@ -105,7 +105,7 @@ class Spread:
 
 
 def make_ours(setting: dict, directory: str, steps: int):
-    from grpo.trainer import SharedPrefixTrainer
+    from grpo.training.trainer import SharedPrefixTrainer
 
     class Ours(SharedPrefixTrainer):
         def _prepare_inputs(self, batch):

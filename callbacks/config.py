@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from callbacks.watch_rules import WatchSection
+from callbacks.watch.rules import WatchSection
 
 
 class EvaluationSection(BaseModel):

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from callbacks.decision import Rung
+from callbacks.decision.decision import Rung
 from rewards.errors import UserError
 
 if TYPE_CHECKING:
-    from grpo.config import RunConfig
-    from grpo.device import Device
+    from grpo.config.run_config import RunConfig
+    from grpo.machine.device import Device
 
 RUNGS = (
     Rung(
@@ -75,8 +75,8 @@ class RungCost:
 
 def measure_rungs() -> list[RungCost]:
     """All rungs from small to large, each with its adjustments and its memory on a CUDA device."""
-    from grpo.config import load_config
-    from grpo.next_config import flatten
+    from grpo.config.run_config import load_config
+    from grpo.decide.next_config import flatten
 
     costs: list[RungCost] = []
     below: dict[tuple[str, ...], Any] = {}
@@ -93,7 +93,7 @@ def measure_rungs() -> list[RungCost]:
 
 def estimate_peak(config: RunConfig, prompt_tokens: int | None = None) -> int | None:
     """Bytes a config takes on a CUDA device with prompts of so many tokens (by default of the greatest length allowed)."""
-    from grpo.memory import estimate_memory, find_shape
+    from grpo.plan.memory_estimate import estimate_memory, find_shape
 
     shape, _ = find_shape(config.model)
     if shape is None:
@@ -118,9 +118,9 @@ def check_next_run(path: Path, profile: str, *, device: Device | None = None, wo
 
     import orjson
 
-    from grpo.config import load_config
-    from grpo.device import find_device
-    from grpo.plan_screen import show_size
+    from grpo.config.run_config import load_config
+    from grpo.machine.device import find_device
+    from grpo.plan.display import show_size
 
     config = load_config(path, profile=profile)
     if (world_size or int(os.environ.get("WORLD_SIZE") or 1)) > 1:
@@ -145,8 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command `python -m grpo.ladder`; returns the exit code."""
     import json
 
-    from grpo.device import find_device
-    from grpo.plan_screen import show_size
+    from grpo.machine.device import find_device
+    from grpo.plan.display import show_size
 
     parser = argparse.ArgumentParser(
         prog="python -m grpo.ladder",

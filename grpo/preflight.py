@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from grpo.config import RunConfig
-from grpo.inputs import Inputs
-from rewards.audit import audit_rows
+from grpo.config.run_config import RunConfig
+from grpo.data.run_rows import Inputs
+from rewards.audit.audit import audit_rows
 from rewards.errors import UserError
-from rewards.scoring import RewardHost
+from rewards.host.scoring import RewardHost
 
 
 def run_preflight(config: RunConfig, inputs: Inputs, host: RewardHost) -> dict[str, Any]:
@@ -30,9 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     import argparse
     import sys
 
-    from grpo.config import load_config
-    from grpo.device import resolve_profile
-    from grpo.inputs import load_inputs
+    from grpo.config.run_config import load_config
+    from grpo.data.run_rows import load_inputs
+    from grpo.machine.device import resolve_profile
     from rewards.commands.audit import report_audit
     from rewards.config import build_host
 

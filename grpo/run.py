@@ -13,9 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.interrupt import terminable
-from grpo.distributed import Silent, company, find_rank, join, may_speak, on_main, one_voice, take_signals, wait
+from grpo.distributed.processes import (
+    Silent,
+    company,
+    find_rank,
+    join,
+    may_speak,
+    on_main,
+    one_voice,
+    take_signals,
+    wait,
+)
 from grpo.engines import Engine, EngineFailed, choose_engine
-from grpo.training_stack import quieten_libraries, require_training_stack
+from grpo.engines.packages import quieten_libraries, require_training_stack
 from rewards.errors import RecompensaError, RewardBudgetExceeded, UserError
 
 DONE, FAILED, BAD_INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 75
@@ -121,8 +131,8 @@ def run(options: argparse.Namespace) -> int:
         progress.say("dry run: plan and preflight passed, nothing was written", always=True)
         return DONE
 
-    from grpo.device import find_device, require_cuda
-    from grpo.environment import prepare_threads
+    from grpo.machine.device import find_device, require_cuda
+    from grpo.machine.environment import prepare_threads
 
     threads = prepare_threads(config.threads)
     engine = choose_engine(config.model)
@@ -151,9 +161,9 @@ def run(options: argparse.Namespace) -> int:
 
 def resolve(options: argparse.Namespace, progress: Any) -> tuple[Any, str, Any]:
     """The config and its profile: from the command line, or from the run that is resumed."""
-    from callbacks.tracking_secrets import find_secrets
-    from grpo.config import RunConfig, load_config
-    from grpo.device import resolve_profile
+    from callbacks.tracking.secrets import find_secrets
+    from grpo.config.run_config import RunConfig, load_config
+    from grpo.machine.device import resolve_profile
     from grpo.run_directory import RunDirectory
 
     if options.resume:
@@ -182,8 +192,8 @@ def resolve(options: argparse.Namespace, progress: Any) -> tuple[Any, str, Any]:
 
 def prepare(config: Any, profile: str, progress: Any) -> tuple[Any, Any, Any, dict[str, Any]]:
     """Rows, rewards, plan and audit. Everything that can be refused is refused here."""
-    from grpo.inputs import load_inputs
-    from grpo.plan import make_plan
+    from grpo.data.run_rows import load_inputs
+    from grpo.plan.make_plan import make_plan
     from grpo.preflight import run_preflight
     from rewards.config import build_host
 
@@ -228,9 +238,9 @@ def train(
     import torch
 
     from callbacks.interrupt import Interruption
-    from callbacks.tracking import Tracker
+    from callbacks.tracking.tracking import Tracker
     from grpo.run_directory import read_step
-    from grpo.stages import Interrupted, Stages, Stopped
+    from grpo.training.stages import Interrupted, Stages, Stopped
 
     torch.set_num_threads(threads)
     device = "cuda" if profile == "gpu" else "cpu"
@@ -308,8 +318,8 @@ def finish(directory: Any, config: Any, profile: str, progress: Any, seconds: fl
     if not directory.writes:
         return
     from callbacks.progress import format_seconds
-    from callbacks.tracking import publish_files
-    from grpo.decide import decide_run
+    from callbacks.tracking.tracking import publish_files
+    from grpo.decide.__main__ import decide_run
     from grpo.report import write_report
 
     decision = decide_run(directory.path, config, rehearsal=profile == "embedded")

@@ -41,7 +41,7 @@ _COMMANDS = {
 }
 _MODULES = {"list": "rewards.commands.listing"}
 # It reads its own arguments.
-_WHOLE = {"attack": "rewards.attack"}
+_WHOLE = {"attack": "rewards.cheats.attack"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

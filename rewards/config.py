@@ -12,7 +12,7 @@ from rewards.plugins import Registered, Registry, check_instance, load_rewards, 
 from rewards.types import RewardFunction
 
 if TYPE_CHECKING:
-    from rewards.scoring import RewardHost
+    from rewards.host.scoring import RewardHost
 
 
 class FunctionSpec(BaseModel):
@@ -62,7 +62,7 @@ def build_host(section: RewardsSection, registry: Registry | None = None) -> Rew
 
     Raises UserError with every unknown name and every wrong option, one line each.
     """
-    from rewards.scoring import RewardHost, WeightedFunction
+    from rewards.host.scoring import RewardHost, WeightedFunction
 
     registry = load_rewards(section.plugins) if registry is None else registry
     problems: list[str] = []

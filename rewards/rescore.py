@@ -9,12 +9,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from rewards.calls import ask_problems
 from rewards.errors import UserError
-from rewards.records import record_scores
+from rewards.host.calls import ask_problems
+from rewards.host.records import record_scores
+from rewards.host.scoring import RewardHost, ScoredCompletion
 from rewards.rows import make_example, read_objects, shorten
-from rewards.scoring import RewardHost, ScoredCompletion
-from rewards.statistics import Interval, McNemar, bootstrap_mean, compare_passes
+from rewards.statistics.resampling import Interval, McNemar, bootstrap_mean, compare_passes
 from rewards.types import Completion, Example
 
 ALL = "all"

@@ -11,12 +11,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from grpo.sections import ModelSection
+from grpo.config.sections import ModelSection
 from rewards.errors import RecompensaError
 
 if TYPE_CHECKING:
-    from grpo.config import RunConfig
-    from grpo.policy import Policy
+    from grpo.config.run_config import RunConfig
+    from grpo.policy.loading import Policy
 
 
 class EngineFailed(RecompensaError):
@@ -36,7 +36,7 @@ class Engine(Protocol):
         """Whatever must happen before torch, transformers, trl and peft are imported."""
 
     def load(self, *, texts: Iterable[str], seed: int, device: str) -> Policy:
-        """The policy, as `grpo.policy.load_policy` makes it."""
+        """The policy, as `grpo.policy.loading.load_policy` makes it."""
 
     def restore(self, directory: Path, *, device: str) -> Policy:
         """A policy of which all weights were saved in `directory`."""

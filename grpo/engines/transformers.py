@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grpo.sections import ModelSection
+from grpo.config.sections import ModelSection
 
 if TYPE_CHECKING:
-    from grpo.config import RunConfig
-    from grpo.policy import Policy
+    from grpo.config.run_config import RunConfig
+    from grpo.policy.loading import Policy
 
 
 class TransformersEngine:
@@ -29,14 +29,14 @@ class TransformersEngine:
         pass
 
     def load(self, *, texts: Iterable[str], seed: int, device: str) -> Policy:
-        from grpo.policy import load_policy
+        from grpo.policy.loading import load_policy
 
         return load_policy(self.section, texts=texts, seed=seed, device=device)
 
     def restore(self, directory: Path, *, device: str) -> Policy:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        from grpo.policy import Policy, resolve_dtype
+        from grpo.policy.loading import Policy, resolve_dtype
 
         model = AutoModelForCausalLM.from_pretrained(directory, dtype=resolve_dtype(self.section, device))
         return Policy(model.to(device), AutoTokenizer.from_pretrained(directory))

@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grpo.config.sections import ModelSection
 from grpo.engines import first_words
 from grpo.engines.transformers import widen_adapters
 from grpo.engines.versions import find_wrong_versions
-from grpo.sections import ModelSection
 from rewards.errors import RecompensaError, UserError
 
 if TYPE_CHECKING:
-    from grpo.config import RunConfig
-    from grpo.policy import Policy
+    from grpo.config.run_config import RunConfig
+    from grpo.policy.loading import Policy
 
 PATCHED = ("trl", "transformers", "peft")
 """What unsloth changes at its import, and so what must not have been imported before it."""
@@ -93,14 +93,14 @@ class UnslothEngine:
         return self._make_policy(*self._read(str(directory), device))
 
     def _make_policy(self, model: Any, tokenizer: Any) -> Policy:
-        from grpo.policy import Policy
+        from grpo.policy.loading import Policy
 
         return Policy(model, tokenizer, fallback=FALLBACK)
 
     def _read(self, name: str, device: str, revision: str | None = None) -> tuple[Any, Any]:
         from unsloth import FastLanguageModel
 
-        from grpo.policy import finish_pretrained, resolve_dtype
+        from grpo.policy.loading import finish_pretrained, resolve_dtype
 
         section = self.section
         try:
@@ -156,8 +156,8 @@ class UnslothEngine:
 
 
 def _make_embedded(section: ModelSection, texts: Iterable[str], seed: int) -> Policy:
-    from grpo.embedded import make_model, make_tokenizer
-    from grpo.policy import Policy
+    from grpo.policy.embedded import make_model, make_tokenizer
+    from grpo.policy.loading import Policy
 
     tokenizer = make_tokenizer(texts, section.embedded)
     return Policy(make_model(tokenizer, section.embedded, context=section.max_sequence_length, seed=seed), tokenizer)

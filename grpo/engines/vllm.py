@@ -13,21 +13,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grpo.distributed import find_rank, on_main
+from grpo.config.sections import ModelSection
+from grpo.distributed.processes import find_rank, on_main
 from grpo.engines import EngineFailed, first_words
 from grpo.engines.transformers import TransformersEngine
 from grpo.engines.versions import find_wrong_versions
 from grpo.engines.vllm_client import bound_requests, end_when_late, generate_one_by_one
 from grpo.engines.vllm_server import VllmServer, is_healthy, is_taken, serve_command, serve_environment, skip_proxies
 from grpo.engines.vllm_weights import list_merged, sync_repacked
-from grpo.local_model import model_folder
-from grpo.sections import ModelSection
-from grpo.shared_prefix import unwrap
+from grpo.policy.local_files import model_folder
+from grpo.policy.shared_prefix import unwrap
 from rewards.errors import RecompensaError, UserError
 
 if TYPE_CHECKING:
-    from grpo.config import RunConfig
-    from grpo.policy import Policy
+    from grpo.config.run_config import RunConfig
+    from grpo.policy.loading import Policy
 
 LOG = "vllm-server.log"
 DIFFERENCE = "sampling/sampling_logp_difference/mean"
@@ -174,7 +174,7 @@ class VllmEngine:
         # TRL hands this to vLLM, which reads the shape and the tokenizer there.
         policy.model.name_or_path = folder
         if self.settings.mode == "colocate":
-            from grpo.policy import resolve_dtype
+            from grpo.policy.loading import resolve_dtype
 
             options = {
                 "dtype": str(resolve_dtype(self.section, device)).removeprefix("torch."),
@@ -239,7 +239,7 @@ class VllmEngine:
                     "docs/scale_out.md shows"
                 )
             return
-        from grpo.policy import resolve_dtype
+        from grpo.policy.loading import resolve_dtype
 
         command = serve_command(
             folder,

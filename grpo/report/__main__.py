@@ -39,8 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
 def send_report(folder: Path, paths: Sequence[Path]) -> None:
     """Add the files to the tracked run that belongs to the folder; UserError where its config tracks nothing."""
     from callbacks.config import TrackingSection
-    from callbacks.tracking import publish_files
-    from callbacks.tracking_backends import choose_wandb_mode
+    from callbacks.tracking.backends import choose_wandb_mode
+    from callbacks.tracking.tracking import publish_files
 
     try:
         section = TrackingSection.model_validate(read_run(folder).config.get("tracking") or {})

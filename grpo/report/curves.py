@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from callbacks.config import DecisionSection
-from callbacks.task_scores import ALL
+from callbacks.evaluation.task_scores import ALL
 from grpo.report import tables
 from grpo.report.charts import Curve, Point, draw_spread
 from grpo.report.run_files import RunFiles, as_mapping, is_number

@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from callbacks.evaluation.task_scores import ALL
 from callbacks.progress import format_seconds
-from callbacks.task_scores import ALL
 from grpo.report import tables
 from grpo.report.charts import draw, draw_sparkline
 from grpo.report.checks import PROBES, make_audit

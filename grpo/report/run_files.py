@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
-from callbacks.best import BestCheckpoint
-from callbacks.history import Evaluation, read_evaluations
-from callbacks.tracking_secrets import redact, redact_text
+from callbacks.evaluation.best import BestCheckpoint
+from callbacks.evaluation.history import Evaluation, read_evaluations
+from callbacks.tracking.secrets import redact, redact_text
 from rewards.errors import UserError
 
 Record = Mapping[str, Any]

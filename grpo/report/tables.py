@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from callbacks.history import Evaluation
+from callbacks.evaluation.history import Evaluation
+from callbacks.evaluation.task_scores import ALL, Estimate, paired_difference, unpaired_difference
 from callbacks.progress import format_seconds
-from callbacks.task_scores import ALL, Estimate, paired_difference, unpaired_difference
 from grpo.report.run_files import Record, RunFiles, as_mapping, is_number
 from grpo.report.visible import make_label
 

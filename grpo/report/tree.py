@@ -86,7 +86,7 @@ def _list(path: Sequence[Mapping[str, Any]]) -> Tree:
 def read_rules() -> Mapping[str, Any]:
     """The shipped tree as data; empty where it cannot be read."""
     try:
-        from callbacks.decision_tree import load_tree
+        from callbacks.decision.tree import load_tree
 
         rules = load_tree()
     except Exception:  # a report of an older run must not fail over the tree of today

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rewards.errors import UserError
 
 if TYPE_CHECKING:
-    from rewards.audit import Audit
+    from rewards.audit.audit import Audit
     from rewards.plugins import Registry
     from rewards.types import Example
 
@@ -62,7 +62,7 @@ def _audit_config(options: argparse.Namespace) -> int:
 
 
 def _audit_files(options: argparse.Namespace) -> int:
-    from rewards.audit import audit_rows
+    from rewards.audit.audit import audit_rows
     from rewards.commands.selection import make_host
     from rewards.plugins import load_rewards
     from rewards.rows import read_examples

@@ -111,8 +111,8 @@ def _find_stored(options: argparse.Namespace) -> tuple[Example, Completion, dict
 
 
 def _score(options: argparse.Namespace, example: Example, completion: Completion) -> dict[str, Any]:
-    from rewards.calls import ask_problems
     from rewards.commands.selection import make_host
+    from rewards.host.calls import ask_problems
 
     with make_host(options.reward, options.plugin, any_task=True) as host:
         problems = [

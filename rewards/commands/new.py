@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from rewards.new_plugin import write_plugin
+    from rewards.commands.plugin_scaffold import write_plugin
     from rewards.plugins import load_rewards
 
     registry = load_rewards(options.plugin)

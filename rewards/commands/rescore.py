@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rewards.errors import UserError
 
 if TYPE_CHECKING:
+    from rewards.host.scoring import RewardHost
     from rewards.rescore import Comparison, Rescored, Verdicts
-    from rewards.scoring import RewardHost
 
 EXAMPLES = """\
 examples:
@@ -139,8 +139,8 @@ def make_recorded_host(run: Path, plugins: Sequence[str] = ()) -> RewardHost:
     """
     from pydantic import ValidationError
 
+    from rewards.audit.masking import mask
     from rewards.config import RewardsSection, build_host
-    from rewards.masking import mask
 
     folder = run.resolve().parents[1] if run.is_file() else run
     path = folder / "config.json"

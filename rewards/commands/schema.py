@@ -12,13 +12,13 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from rewards import schema_import
+    from rewards.schemas import importing as schema_import
 
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     schema_import.add_arguments(actions.add_parser("import", help="one component and all it refers to, as one schema"))
 
 
 def run(options: argparse.Namespace) -> int:
-    from rewards import schema_import
+    from rewards.schemas import importing as schema_import
 
     return schema_import.run(options)

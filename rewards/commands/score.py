@@ -38,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from rewards.calls import ask_problems
     from rewards.commands.selection import make_host
-    from rewards.records import repair_kinds
+    from rewards.host.calls import ask_problems
+    from rewards.host.records import repair_kinds
     from rewards.rows import read_completions, shorten
 
     # A row without a task is scored too: the function was asked for by name.

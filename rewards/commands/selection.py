@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rewards.errors import UserError
 
 if TYPE_CHECKING:
+    from rewards.host.scoring import RewardHost
     from rewards.plugins import Registry
-    from rewards.scoring import RewardHost
 
 
 def parse_reward(text: str) -> tuple[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rewards.functions.answers import skip_reasoning
+from rewards.answers import skip_reasoning
 from rewards.functions.insights import judge_repetition
 from rewards.functions.text_overlap import MAXIMUM_TEXT, measure_overlap, split_text
 from rewards.hookspecs import hookimpl

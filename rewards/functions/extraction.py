@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from rewards.functions.answers import read_answer
+from rewards.answers import read_answer
 from rewards.functions.json_valid import JsonValid, reference_problems
-from rewards.functions.portuguese import fold, fold_label
 from rewards.hookspecs import hookimpl
+from rewards.text.portuguese import fold, fold_label
 from rewards.types import Completion, Example, FrozenMapping, RewardFunction, Score
 
 

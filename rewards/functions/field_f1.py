@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 import orjson
 from pydantic import Field
 
-from rewards.functions.answers import read_answer
+from rewards.answers import read_answer
+from rewards.documents.leaves import Flat, LeafRules, compare, flatten
 from rewards.functions.json_valid import reference_problems
-from rewards.functions.leaves import Flat, LeafRules, compare, flatten
 from rewards.hookspecs import hookimpl
 from rewards.types import Completion, Example, FrozenMapping, RewardFunction, Score
 

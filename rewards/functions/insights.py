@@ -10,9 +10,9 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import Field, model_validator
 
-from rewards.functions.answers import skip_reasoning
-from rewards.functions.portuguese import fold, judge_echo, list_words, numbers_in, split_words
+from rewards.answers import skip_reasoning
 from rewards.hookspecs import hookimpl
+from rewards.text.portuguese import fold, judge_echo, list_words, numbers_in, split_words
 from rewards.types import Completion, Example, RewardFunction, Score
 
 MAXIMUM_TEXT = 8_000

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import orjson
 from pydantic import Field
 
-from rewards.functions.answers import read_answer
+from rewards.answers import read_answer
 from rewards.hookspecs import hookimpl
 from rewards.types import Completion, Example, RewardFunction, Score
 

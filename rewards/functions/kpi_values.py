@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 import orjson
 from pydantic import Field, field_validator
 
-from rewards.functions.answers import count_all, count_leaves, read_answer
+from rewards.answers import count_all, count_leaves, read_answer
 from rewards.functions.json_valid import reference_problems
-from rewards.functions.telecom_derivation import TELEMETRY_LAYERS, is_telemetry, read_prompt
-from rewards.functions.telecom_figures import FIGURES, Statement, find_statements, is_right
-from rewards.functions.telecom_units import name_unit
 from rewards.hookspecs import hookimpl
+from rewards.telecom.derivation import TELEMETRY_LAYERS, is_telemetry, read_prompt
+from rewards.telecom.figures import FIGURES, Statement, find_statements, is_right
+from rewards.telecom.units import name_unit
 from rewards.types import Completion, Example, FrozenMapping, RewardFunction, Score
 
 _LENGTHENED, _SLACK = 2, 16

@@ -12,9 +12,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from rewards.functions.answers import skip_reasoning
-from rewards.functions.portuguese import fold, judge_echo, list_words, numbers_in, split_words
+from rewards.answers import skip_reasoning
 from rewards.hookspecs import hookimpl
+from rewards.text.portuguese import fold, judge_echo, list_words, numbers_in, split_words
 from rewards.types import Completion, Example, RewardFunction, Score
 
 MAXIMUM_TEXT = 2_000

@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
+from rewards.answers import read_answer
 from rewards.errors import UserError
-from rewards.functions.answers import read_answer
-from rewards.functions.telecom_derivation import layer_of
 from rewards.hookspecs import hookimpl
 from rewards.plugins import nearest
 from rewards.schemas import Schema, compile_text, list_schemas, schema_text
+from rewards.telecom.derivation import layer_of
 from rewards.types import Completion, Example, RewardFunction, Score
 
 _PARTS = ("valid", "rules", "known", "single")

@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from rewards.functions.portuguese import fold
-from rewards.functions.sql_sandbox import Limits, Result, can_alter, finds_something, run_query, same_rows
-from rewards.functions.sql_text import Statement, find_statement, likeness, outline, probe_ties, words_of
 from rewards.hookspecs import hookimpl
+from rewards.sql.sandbox import Limits, Result, can_alter, finds_something, run_query, same_rows
+from rewards.sql.statements import Statement, find_statement, likeness, outline, probe_ties, words_of
+from rewards.text.portuguese import fold
 from rewards.types import Completion, Example, RewardFunction, Score
 
 _COPIES = (1, 2, 3, 4, 5)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from rewards.functions.telecom_figures import find_statements
-from rewards.functions.telecom_layer import ADVERSARIAL, Gold, LayerReward
-from rewards.functions.telecom_paths import Path, Places
 from rewards.hookspecs import hookimpl
+from rewards.telecom.figures import find_statements
+from rewards.telecom.layer import ADVERSARIAL, Gold, LayerReward
+from rewards.telecom.paths import Path, Places
 
 _LONGEST_CODE = 40
 

@@ -7,10 +7,10 @@ from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from rewards.functions.answers import skip_reasoning
-from rewards.functions.bleu import sentence_bleu, tokenize_13a
-from rewards.functions.rouge import jaccard, rouge_l, rouge_lsum, rouge_n, split_ascii_words, split_words
+from rewards.answers import skip_reasoning
 from rewards.hookspecs import hookimpl
+from rewards.text.bleu import sentence_bleu, tokenize_13a
+from rewards.text.rouge import jaccard, rouge_l, rouge_lsum, rouge_n, split_ascii_words, split_words
 from rewards.types import Completion, Example, RewardFunction, Score
 
 MAXIMUM_TEXT = 20_000

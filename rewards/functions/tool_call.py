@@ -9,9 +9,9 @@ from typing import Any, ClassVar, NamedTuple
 import orjson
 from pydantic import Field, model_validator
 
-from rewards.functions.call_dialects import Call, CallReading, read_calls
-from rewards.functions.leaves import LeafRules, compare, flatten
+from rewards.documents.leaves import LeafRules, compare, flatten
 from rewards.hookspecs import hookimpl
+from rewards.tool_calls.dialects import Call, CallReading, read_calls
 from rewards.types import Completion, Example, RewardFunction, Score
 
 _PARTS = ("valid", "name", "args_exact", "args", "args_precision", "args_recall")

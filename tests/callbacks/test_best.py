@@ -1,7 +1,7 @@
 """The best checkpoint: highest mean with a floor for each task."""
 
-from callbacks.best import BestCheckpoint, find_fallen_tasks
-from callbacks.task_scores import Estimate, evaluation_metrics
+from callbacks.evaluation.best import BestCheckpoint, find_fallen_tasks
+from callbacks.evaluation.task_scores import Estimate, evaluation_metrics
 
 
 def measure(mean, **tasks):

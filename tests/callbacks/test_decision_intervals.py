@@ -5,9 +5,16 @@ from collections import Counter
 
 import pytest
 
-from callbacks.decision import Rung
-from callbacks.decision_tree import decide
-from callbacks.task_scores import ALL, estimate_mean, evaluation_metrics, paired_difference, stratify, summarise
+from callbacks.decision.decision import Rung
+from callbacks.decision.tree import decide
+from callbacks.evaluation.task_scores import (
+    ALL,
+    estimate_mean,
+    evaluation_metrics,
+    paired_difference,
+    stratify,
+    summarise,
+)
 
 TASKS = {"extraction": 128, "sql_qa": 128, "insights": 32, "push": 32}
 STARTS = {"extraction": 0.25, "sql_qa": 0.20, "insights": 0.25, "push": 0.30}

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from callbacks.history import compare, find_baseline, measure_scatter, read_evaluations, read_rates
+from callbacks.evaluation.history import compare, find_baseline, measure_scatter, read_evaluations, read_rates
 
 
 def row(step, mean, stage=None, **more):

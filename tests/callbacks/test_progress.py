@@ -4,8 +4,8 @@ import io
 
 import pytest
 
+from callbacks.evaluation.task_scores import Estimate
 from callbacks.progress import Progress, format_change, format_seconds
-from callbacks.task_scores import Estimate
 
 
 class Terminal(io.StringIO):

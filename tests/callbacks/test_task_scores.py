@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callbacks.task_scores import (
+from callbacks.evaluation.task_scores import (
     Estimate,
     evaluation_metrics,
     examples_to_decide,

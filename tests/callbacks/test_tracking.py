@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import orjson
 import pytest
 
-from callbacks import tracking_backends
 from callbacks.config import TrackingSection
-from callbacks.tracking import Tracker, cut_rows_beyond, is_wall_clock, name_of_node, publish_files
-from callbacks.tracking_backends import choose_wandb_mode
-from callbacks.tracking_queue import QueuedBackend
+from callbacks.tracking import backends as tracking_backends
+from callbacks.tracking.backends import choose_wandb_mode
+from callbacks.tracking.queue import QueuedBackend
+from callbacks.tracking.tracking import Tracker, cut_rows_beyond, is_wall_clock, name_of_node, publish_files
 from rewards.errors import UserError
 
 OFF = TrackingSection(wandb="off")
@@ -225,7 +225,7 @@ def test_backend_that_hangs_never_holds_up_the_training(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tracking_backends, "open_wandb", lambda *_: Hanging())
     monkeypatch.setattr(
-        "callbacks.tracking.QueuedBackend",
+        "callbacks.tracking.tracking.QueuedBackend",
         lambda backend, **_: QueuedBackend(backend, length=50, close_seconds=0.2),
     )
     started = time.perf_counter()
@@ -247,7 +247,7 @@ def test_backend_that_does_not_end_is_left_behind_with_a_warning(tmp_path, monke
 
     monkeypatch.setattr(tracking_backends, "open_wandb", lambda *_: Endless())
     monkeypatch.setattr(
-        "callbacks.tracking.QueuedBackend", lambda backend, **_: QueuedBackend(backend, close_seconds=0.2)
+        "callbacks.tracking.tracking.QueuedBackend", lambda backend, **_: QueuedBackend(backend, close_seconds=0.2)
     )
     Tracker(tmp_path, TrackingSection(), notify=said.append).close()
     release.set()

@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from callbacks.config import TrackingSection
-from callbacks.tracking import Tracker, publish_files
-from callbacks.tracking_rows import make_table, read_records
+from callbacks.tracking.rows import make_table, read_records
+from callbacks.tracking.tracking import Tracker, publish_files
 
 ROWS = [
     {

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callbacks.tracking_secrets import HIDDEN, find_secrets, redact, redact_text
+from callbacks.tracking.secrets import HIDDEN, find_secrets, redact, redact_text
 
 NOTHING: dict[str, str] = {}
 

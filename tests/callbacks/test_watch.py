@@ -9,15 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from callbacks.watch import (
-    Watch,
-    append_events,
-    make_callback,
-    measure_repetition,
-    read_events,
-    write_events,
-)
-from callbacks.watch_rules import (
+from callbacks.watch.rules import (
     WatchRule,
     WatchSection,
     merge_rules,
@@ -25,6 +17,14 @@ from callbacks.watch_rules import (
     rename_metric,
     rename_metrics,
     shipped_rules,
+)
+from callbacks.watch.watch import (
+    Watch,
+    append_events,
+    make_callback,
+    measure_repetition,
+    read_events,
+    write_events,
 )
 
 
@@ -307,7 +307,7 @@ def test_rules_when_they_make_no_sense_then_they_are_refused_with_the_reason(rul
 
 def test_rules_when_written_in_yaml_then_the_config_lays_them_over_the_shipped(tmp_path):
     """A user's file adds, changes and switches off by name, and a misspelt name is told with the right one."""
-    from grpo.config import load_config
+    from grpo.config.run_config import load_config
     from rewards.errors import UserError
 
     path = tmp_path / "mine.yaml"

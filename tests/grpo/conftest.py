@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grpo.sections import EmbeddedSection, ModelSection
+from grpo.config.sections import EmbeddedSection, ModelSection
 
 TINY = EmbeddedSection(layers=2, hidden_size=32, intermediate_size=64, heads=2, kv_heads=1, vocabulary=400)
 
@@ -30,8 +30,8 @@ def rows(shop):
 @pytest.fixture
 def policy(rows):
     """An untrained policy whose tokenizer knows the rows."""
-    from grpo.policy import load_policy
-    from grpo.tokens import training_texts
+    from grpo.policy.loading import load_policy
+    from grpo.policy.tokenizer import training_texts
 
     section = ModelSection(embedded=TINY, lora=None, max_sequence_length=512)
     return load_policy(section, texts=training_texts(rows), seed=1, device="cpu")

@@ -10,12 +10,12 @@ from random import Random
 import pytest
 import yaml
 
-from grpo.compare import main
-from grpo.comparison.intervals import paired_change
-from grpo.comparison.promotion import compare_runs
-from grpo.comparison.recorded import Recorded, Row, make_cells, read_recorded
-from grpo.comparison.rules import load_rules
+from grpo.compare.__main__ import main
+from grpo.compare.promotion import compare_runs
+from grpo.compare.promotion_rules import load_rules
+from grpo.compare.reading import Recorded, Row, make_cells, read_recorded
 from rewards.errors import UserError
+from rewards.statistics.changes import paired_change
 
 SPLITS = {"in_distribution": 1455, "template_ood": 3503, "use_case_ood": 4341, "sector_ood": 4579, "adversarial": 33}
 FIELD_F1 = (0.7956, 0.7865, 0.7907, 0.7697, 0.9697)
@@ -509,8 +509,8 @@ def test_read_recorded_when_names_are_shared_then_they_are_told_apart(tmp_path):
 
 def test_read_means_without_all_pools_the_splits():
     """The mean over all is that of the splits by their sizes: (0.5 * 10 + 0.8 * 30) / 40."""
-    from grpo.comparison.intervals import Cell
-    from grpo.comparison.recorded_means import _add_totals
+    from grpo.compare.reading_means import _add_totals
+    from rewards.statistics.changes import Cell
 
     cells = {("split:a", "m"): Cell(0.5, 10, 0.1), ("split:b", "m"): Cell(0.8, 30, 0.1), ("split:a", "k"): Cell(0.5)}
     _add_totals(cells)

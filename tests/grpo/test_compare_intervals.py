@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grpo.comparison.intervals import (
+from rewards.statistics.changes import (
     Cell,
     adjust,
     largest_std,

@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 import yaml
 
-from grpo.config import RunConfig, configs_folder, find_config, json_schema, list_configs, load_config, main
-from grpo.device import GIB, Device, resolve_profile
+from grpo.config.run_config import RunConfig, configs_folder, find_config, json_schema, list_configs, load_config, main
+from grpo.machine.device import GIB, Device, resolve_profile
 from rewards.errors import UserError
 
 CPU = Device("cpu", "CPU, 2 cores", 8 * GIB, 1)
@@ -359,7 +359,7 @@ def test_import_when_done_alone_then_brings_no_heavy_library():
     """Loading a config starts neither torch nor anything else that is slow."""
     code = (
         "import sys, grpo.config\n"
-        "grpo.config.load_config('v4_1')\n"
+        "grpo.config.run_config.load_config('v4_1')\n"
         "heavy = {'torch', 'transformers', 'trl', 'datasets', 'peft', 'wandb', 'matplotlib', 'rich', 'tokenizers'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

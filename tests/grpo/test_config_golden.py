@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grpo.config import configs_folder, load_config
+from grpo.config.run_config import configs_folder, load_config
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 NAMES = sorted(path.stem for path in configs_folder().glob("*.yaml"))

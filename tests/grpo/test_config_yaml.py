@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grpo.yaml_source import Source, parse_value, read_source, show_path, write_yaml
+from grpo.config.yaml_layer import Source, parse_value, read_source, show_path, write_yaml
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from callbacks.watch import Watch
-from grpo.decide import decide_run, main, pair_evaluations, read_history, read_schedule
+from callbacks.watch.watch import Watch
+from grpo.decide.__main__ import decide_run, main, pair_evaluations, read_history, read_schedule
 from rewards.errors import UserError
 
 
@@ -187,7 +187,7 @@ def test_watch_rules_of_the_recorded_histories_when_replayed_then_v4_stops_and_v
 def test_audit_of_the_hermes_gold_when_scored_as_strict_json_then_the_run_is_stopped_before_it_begins():
     """None of the 50 gold answers was strict JSON, so no model could score; read as calls, all of them can be."""
     from grpo.data.rows import read_rows
-    from rewards.audit import audit_rows
+    from rewards.audit.audit import audit_rows
     from rewards.config import RewardsSection, build_host
 
     rows = read_rows(HISTORIES / "hermes_gold.jsonl")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from grpo import distributed
-from grpo.config import configs_folder
+from grpo.config.run_config import configs_folder
+from grpo.distributed import processes as distributed
 
 pytest.importorskip("torch")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from grpo.config import configs_folder
+from grpo.config.run_config import configs_folder
 from grpo.run import parse
 
 pytest.importorskip("torch")

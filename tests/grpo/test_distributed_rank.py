@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from callbacks.interrupt import Interruption
-from grpo import distributed
-from grpo.config import load_config
-from grpo.distributed import Rank, Silent, find_rank
+from grpo.config.run_config import load_config
+from grpo.distributed import processes as distributed
+from grpo.distributed.processes import Rank, Silent, find_rank
 from grpo.run import main
 from rewards.errors import RecompensaError, UserError
 
@@ -44,7 +44,7 @@ def test_silence_when_called_then_nothing_happens_and_blocks_still_run():
 
 def test_plan_when_four_bit_weights_would_be_spread_then_refused(monkeypatch):
     """NF4 weights cannot be cut up by FSDP or DeepSpeed as they are launched here."""
-    from grpo.refusals import _engine_refusals
+    from grpo.plan.refusals import _engine_refusals
 
     config = load_config("qwen3_8b", profile="gpu")
     assert _engine_refusals(config, 1) == []

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from grpo.dynamic_sampling import Rollouts, draw_fresh_rows, draw_until_rewards_differ, find_flat_groups  # noqa: E402
-from grpo.policy import Policy  # noqa: E402
-from grpo.sections import GrpoSection  # noqa: E402
-from rewards.verdicts import ScoredCompletion  # noqa: E402
+from grpo.config.sections import GrpoSection  # noqa: E402
+from grpo.policy.loading import Policy  # noqa: E402
+from grpo.training.dynamic_sampling import Rollouts, draw_fresh_rows, draw_until_rewards_differ, find_flat_groups  # noqa: E402
+from rewards.host.verdicts import ScoredCompletion  # noqa: E402
 
 NAN = float("nan")
 
@@ -144,8 +144,8 @@ class PickyHost:
 
 
 def make_trainer(policy, rows, directory, batches=None, **options):
-    from grpo.step_arguments import trl_arguments
-    from grpo.trainer import SharedPrefixTrainer
+    from grpo.training.trainer import SharedPrefixTrainer
+    from grpo.training.trl_arguments import trl_arguments
 
     section = GrpoSection(
         max_steps=2, learning_rate=1e-2, prompts_per_step=3, num_generations=4, max_completion_length=8,

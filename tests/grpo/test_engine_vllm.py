@@ -12,12 +12,12 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from grpo.config.sections import ModelSection, VllmSection
 from grpo.engines import EngineFailed, choose_engine, versions
 from grpo.engines.unsloth import PATCHED
 from grpo.engines.vllm import told_llm
 from grpo.engines.vllm_client import bound_requests, generate_one_by_one
 from grpo.engines.vllm_server import is_healthy, skip_proxies
-from grpo.sections import ModelSection, VllmSection
 from rewards.errors import UserError
 
 
@@ -138,7 +138,7 @@ def generation():
     from transformers import Qwen3Config, Qwen3ForCausalLM
     from trl.generation.vllm_generation import VLLMGeneration
 
-    from grpo.distributed import whole_weights
+    from grpo.distributed.processes import whole_weights
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -12,11 +12,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from grpo.config import load_config
+from grpo.config.run_config import load_config
+from grpo.config.sections import ModelSection, VllmSection
 from grpo.engines import Engine, EngineFailed, choose_engine
 from grpo.engines.vllm import MOST_DIFFERENCE, Seeds, VllmEngine, seed_requests
 from grpo.engines.vllm_server import VllmServer, is_healthy, serve_command, serve_environment
-from grpo.sections import ModelSection, VllmSection
 from rewards.errors import RecompensaError
 
 # A stand-in for vLLM's server: it answers /health, after a while or never, and says something on its way.
@@ -72,7 +72,7 @@ def test_engine_when_chosen_then_it_has_every_part_of_the_contract_and_nothing_h
     for part in (member for member in vars(Engine) if not member.startswith("_")):
         assert hasattr(engine, part), part
     code = (
-        "import sys; from grpo.engines import choose_engine; from grpo.sections import ModelSection\n"
+        "import sys; from grpo.engines import choose_engine; from grpo.config.sections import ModelSection\n"
         f"choose_engine(ModelSection(engine={name!r}))\n"
         "sys.exit(str({'torch', 'transformers', 'trl', 'vllm', 'unsloth'} & set(sys.modules) or ''))"
     )
@@ -307,8 +307,8 @@ def test_vllm_when_it_samples_from_another_policy_then_the_run_stops():
 def test_plain_generation_when_greedy_then_it_equals_our_own(policy, rows):
     """The model's own generate, for models we cannot take over, writes what ours writes."""
     torch = pytest.importorskip("torch")
-    from grpo.engines.plain_generation import generate_plainly
-    from grpo.generation import generate
+    from grpo.generation.generate import generate
+    from grpo.generation.plain import generate_plainly
 
     prompts = [policy.prompts.prompt_ids(row.prompt) for row in rows[:5]]
     settings = dict(max_new_tokens=9, eos_ids=policy.eos_ids, pad_id=policy.tokenizer.pad_token_id)

@@ -22,10 +22,10 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from grpo.generation import batches, generate
-from grpo.key_value_memory import arrange
-from grpo.prompt_stems import find_stems
-from grpo.sampling import Sampling, draw
+from grpo.generation.generate import batches, generate
+from grpo.generation.kv_cache import arrange
+from grpo.generation.sampling import Sampling, draw
+from grpo.generation.shared_prefixes import find_stems
 from rewards.errors import UserError
 
 VOCABULARY, EOS, PAD = 31, 2, 0
@@ -205,7 +205,7 @@ def test_generate_when_batches_differ_then_completions_are_the_same(batch_size, 
     options = {"samples": 4, "max_new_tokens": 30, "temperature": 1.2}
     wanted = run(model, prompts, generator=seeded(5), **options)
     assert len({len(tokens) for tokens in wanted.completion_ids}) > 5
-    monkeypatch.setattr("grpo.decoding.PACK_TOKENS_CPU", batch_size)
+    monkeypatch.setattr("grpo.generation.batch.PACK_TOKENS_CPU", batch_size)
     found = run(model, prompts, generator=seeded(5), batch_size=batch_size, **options)
     assert found.completion_ids == wanted.completion_ids
     assert run(model, prompts, generator=seeded(6), **options).completion_ids != wanted.completion_ids

@@ -9,9 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from grpo.policy import Policy  # noqa: E402
-from grpo.sections import GrpoSection  # noqa: E402
-from rewards.verdicts import ScoredCompletion  # noqa: E402
+from grpo.config.sections import GrpoSection  # noqa: E402
+from grpo.policy.loading import Policy  # noqa: E402
+from rewards.host.verdicts import ScoredCompletion  # noqa: E402
 
 PROMPTS, GROUP = 3, 4
 # Rewards are binary fractions, so that the mean of equal ones is exact: TRL's own advantages are then 0 as well.
@@ -46,13 +46,13 @@ def make_section(**options) -> GrpoSection:
 
 
 def make_arguments(section, directory: Path):
-    from grpo.step_arguments import trl_arguments
+    from grpo.training.trl_arguments import trl_arguments
 
     return trl_arguments(section, directory=directory, seed=3, device="cpu", bf16=False, gradient_checkpointing=False)
 
 
 def make_trainer(policy, rows, directory, rewards, **options):
-    from grpo.trainer import SharedPrefixTrainer
+    from grpo.training.trainer import SharedPrefixTrainer
 
     arguments = make_arguments(make_section(**options), directory)
     return SharedPrefixTrainer(policy, rows, ScriptedHost(rewards), arguments, record=lambda *_: None)
@@ -63,7 +63,7 @@ def make_plain(policy, rows, directory, **options):
     from datasets import Dataset
     from trl import GRPOTrainer
 
-    from grpo.trainer import copied_reference
+    from grpo.training.trainer import copied_reference
 
     with copied_reference(policy.model):
         return GRPOTrainer(

@@ -5,11 +5,11 @@ import json
 import pytest
 import yaml
 
-from callbacks.decision import Decision
-from grpo.config import find_config, load_config
-from grpo.device import GIB, Device
+from callbacks.decision.decision import Decision
+from grpo.config.run_config import find_config, load_config
+from grpo.decide.next_config import find_changes, flatten, write_next_config
 from grpo.ladder import BASE_RUNG, RUNGS, check_next_run, estimate_peak, find_rung, main, measure_rungs
-from grpo.next_config import find_changes, flatten, write_next_config
+from grpo.machine.device import GIB, Device
 from rewards.errors import UserError
 
 L4 = Device("cuda", "NVIDIA L4", 24 * GIB, 1)
@@ -291,7 +291,7 @@ def followed(tmp_path, monkeypatch):
 
     started = []
     monkeypatch.setattr(run.os, "execv", lambda program, arguments: started.append(arguments[1:]))
-    monkeypatch.setattr("grpo.device.find_device", lambda: L4)
+    monkeypatch.setattr("grpo.machine.device.find_device", lambda: L4)
     assert ladder.check_next_run is check_next_run
 
     def follow(*arguments, profile="gpu"):
@@ -324,7 +324,7 @@ def test_follow_when_the_decision_names_no_run_then_it_says_so(tmp_path, followe
 def test_follow_when_the_next_rung_does_not_fit_then_it_is_refused(tmp_path, followed, monkeypatch):
     """The refusal comes before anything is started."""
     write(tmp_path, decision("A", "qwen3_8b.yaml", "3.7B"), "v4_2_a.yaml")
-    monkeypatch.setattr("grpo.device.find_device", lambda: SMALL_GPU)
+    monkeypatch.setattr("grpo.machine.device.find_device", lambda: SMALL_GPU)
     with pytest.raises(UserError, match="does not fit"):
         followed("--follow")
 

@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from callbacks.progress import Progress
-from grpo.config import configs_folder, load_config
-from grpo.device import GIB, Device
-from grpo.inputs import Inputs
-from grpo.plan import main, make_plan
-from grpo.tokens import EstimatedCounter
+from grpo.config.run_config import configs_folder, load_config
+from grpo.data.run_rows import Inputs
+from grpo.machine.device import GIB, Device
+from grpo.plan.make_plan import main, make_plan
+from grpo.policy.tokenizer import EstimatedCounter
 from rewards.types import Example
 
 CPU = Device("cpu", "CPU, 2 cores", 8 * GIB, 1)

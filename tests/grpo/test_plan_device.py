@@ -4,7 +4,7 @@ import ctypes
 
 import pytest
 
-from grpo.device import GIB, find_device
+from grpo.machine.device import GIB, find_device
 
 
 class FakeNvml:

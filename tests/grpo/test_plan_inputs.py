@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from grpo.config import load_config
-from grpo.inputs import cache_folder, load_inputs
+from grpo.config.run_config import load_config
+from grpo.data.run_rows import cache_folder, load_inputs
 from rewards.errors import UserError
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from grpo.memory import KNOWN_SHAPES, Shape, embedded_shape, estimate_memory, find_shape, guess_parameters
-from grpo.sections import EmbeddedSection, GrpoSection, ModelSection
+from grpo.config.sections import EmbeddedSection, GrpoSection, ModelSection
+from grpo.plan.memory_estimate import KNOWN_SHAPES, Shape, embedded_shape, estimate_memory, find_shape, guess_parameters
 
 TINY = Shape(layers=2, hidden_size=8, intermediate_size=16, heads=2, kv_heads=1, head_dim=4, vocabulary=32)
 

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from grpo.config import load_config
-from grpo.device import GIB, Device, require_cuda
-from grpo.inputs import Inputs
-from grpo.plan import make_plan
-from grpo.sections import GrpoSection, ModelSection, ratio_to_steps
-from grpo.tokens import EstimatedCounter
+from grpo.config.run_config import load_config
+from grpo.config.sections import GrpoSection, ModelSection, ratio_to_steps
+from grpo.data.run_rows import Inputs
+from grpo.machine.device import GIB, Device, require_cuda
+from grpo.plan.make_plan import make_plan
+from grpo.policy.tokenizer import EstimatedCounter
 from rewards.errors import UserError
 from rewards.types import Example
 from sft_warmup.config import SftWarmupSection

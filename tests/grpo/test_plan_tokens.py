@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grpo.config import configs_folder
-from grpo.sections import ModelSection
-from grpo.tokens import (
+from grpo.config.run_config import configs_folder
+from grpo.config.sections import ModelSection
+from grpo.policy.tokenizer import (
     MARKERS,
     EstimatedCounter,
     TokenizerCounter,
@@ -50,7 +50,7 @@ def test_text_when_encoded_and_decoded_then_is_the_same(tokenizer, text):
 def test_tokenizer_when_trained_in_other_processes_then_is_the_same(tokenizer):
     """No hash seed and no thread order reaches the vocabulary."""
     code = (
-        "import sys, json, hashlib\nfrom grpo.tokens import train_tokenizer\n"
+        "import sys, json, hashlib\nfrom grpo.policy.tokenizer import train_tokenizer\n"
         "print(hashlib.sha256(train_tokenizer(json.load(sys.stdin), 512).to_str().encode()).hexdigest())"
     )
     digests = {
@@ -107,7 +107,7 @@ def test_chat_when_rendered_then_is_chatml():
 def test_template_when_rendered_by_transformers_then_is_the_same_text(tokenizer):
     """The dry run counts what training will see, and the mask covers the answer and its end marker."""
     transformers = pytest.importorskip("transformers")
-    from grpo.tokens import CHAT_TEMPLATE
+    from grpo.policy.tokenizer import CHAT_TEMPLATE
 
     fast = transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|pad|>", chat_template=CHAT_TEMPLATE

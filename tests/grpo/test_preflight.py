@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from grpo.config import load_config
+from grpo.config.run_config import load_config
 from grpo.data.rows import read_rows
+from grpo.data.run_rows import Inputs
 from grpo.data.section import ShopSection
 from grpo.data.shop import build_shop
-from grpo.inputs import Inputs
 from grpo.preflight import main, run_preflight
 from rewards.config import build_host
 from rewards.errors import UserError
@@ -49,8 +49,8 @@ def test_preflight_when_the_rows_are_the_shipped_shop_then_nothing_is_to_be_igno
 
 def test_preflight_when_the_rows_are_the_shipped_shop_then_it_costs_little(config, whole_shop):
     """Beyond the gold self-test the audit adds well under the 0.7 s that a dry run has left for it."""
-    from rewards.audit import audit_rows
-    from rewards.gold import gold_self_test
+    from rewards.audit.audit import audit_rows
+    from rewards.audit.references import gold_self_test
 
     inputs = inputs_of(whole_shop)
     with build_host(config.rewards) as host:

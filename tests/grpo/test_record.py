@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callbacks import watch
 from callbacks.progress import Progress
-from callbacks.tracking import Tracker
-from grpo.config import load_config
-from grpo.record import Record, add_reports
+from callbacks.tracking.tracking import Tracker
+from callbacks.watch import watch
+from grpo.config.run_config import load_config
 from grpo.run_directory import RunDirectory
+from grpo.training.recorder import Record, add_reports
 
 OUTCOMES = st.lists(st.tuples(st.sampled_from(["value", "unscored", "died", "timeout"]), st.floats(0, 1)), max_size=30)
 
@@ -130,7 +130,7 @@ def test_fault_when_it_comes_in_the_middle_of_training_then_only_a_whole_step_is
 ):
     """A checkpoint is saved where a resumed run would write the same files, and never over one that is there."""
     pytest.importorskip("torch")
-    from grpo.stages import Stages
+    from grpo.training.stages import Stages
 
     saved = []
     trainer = SimpleNamespace(

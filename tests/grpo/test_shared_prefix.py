@@ -22,9 +22,9 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from grpo.attention_routing import ATTENTION
-from grpo.shared_prefix import grouped_logps, supports
-from grpo.token_logps import token_logps
+from grpo.policy.attention import ATTENTION
+from grpo.policy.shared_prefix import grouped_logps, supports
+from grpo.policy.token_logprobs import token_logps
 
 VOCABULARY = 61
 SIZES = {
@@ -219,7 +219,7 @@ def test_token_logps_when_logits_are_half_precision_then_the_result_is_that_of_f
 
 def test_token_logps_when_many_chunks_then_gradients_are_those_of_log_softmax(monkeypatch):
     """Chunks meet without a gap, in both directions."""
-    monkeypatch.setattr("grpo.token_logps.CHUNK_ELEMENTS", 40)
+    monkeypatch.setattr("grpo.policy.token_logprobs.CHUNK_ELEMENTS", 40)
     logits = torch.randn(7, 19, generator=torch.Generator().manual_seed(0), requires_grad=True)
     ids, weights = torch.arange(7), torch.arange(1.0, 8.0)
     wanted = torch.autograd.grad(((logits / 1.3).log_softmax(-1)[ids, ids] * weights).sum(), logits)[0]

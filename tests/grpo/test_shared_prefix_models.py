@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
-from grpo.generation import generate
-from grpo.shared_prefix import band_mask, grouped_logps, supports
+from grpo.generation.generate import generate
+from grpo.policy.shared_prefix import band_mask, grouped_logps, supports
 
 VOCABULARY, EOS, OTHER_EOS, PAD = 61, 2, 3, 0
 SIZES = {
@@ -244,14 +244,16 @@ def test_grouped_logps_when_an_adapter_is_unusual_then_texts_alone_give_the_same
 @pytest.mark.parametrize("name", ["mixtral", "gemma3"])
 def test_grouped_logps_when_a_window_goes_in_blocks_then_they_meet(name, monkeypatch):
     """No mask has the length of a prompt twice."""
-    monkeypatch.setattr("grpo.shared_prefix.BAND_QUERIES", 2)
+    monkeypatch.setattr("grpo.policy.shared_prefix.BAND_QUERIES", 2)
     assert_as_alone(build(*EXACT[name]))
 
 
 def test_grouped_logps_when_there_are_many_layers_then_they_share_their_masks(monkeypatch):
     """A mask made in each layer would be kept in each layer until the backward."""
     made = []
-    monkeypatch.setattr("grpo.shared_prefix.band_mask", lambda *args, **kw: made.append(1) or band_mask(*args, **kw))
+    monkeypatch.setattr(
+        "grpo.policy.shared_prefix.band_mask", lambda *args, **kw: made.append(1) or band_mask(*args, **kw)
+    )
     prompts, completions = torch.ones(6, 7, dtype=torch.long), torch.ones(6, 5, dtype=torch.long)
     prompts[3:] = 2
     counts = []

@@ -9,11 +9,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from callbacks.progress import Progress  # noqa: E402
-from callbacks.tracking import Tracker  # noqa: E402
-from grpo.config import load_config  # noqa: E402
-from grpo.inputs import load_inputs  # noqa: E402
+from callbacks.tracking.tracking import Tracker  # noqa: E402
+from grpo.config.run_config import load_config  # noqa: E402
+from grpo.data.run_rows import load_inputs  # noqa: E402
 from grpo.run_directory import RunDirectory  # noqa: E402
-from grpo.stages import Interrupted, Stages  # noqa: E402
+from grpo.training.stages import Interrupted, Stages  # noqa: E402
 from rewards.config import build_host  # noqa: E402
 
 SMALL = (

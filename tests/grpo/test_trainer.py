@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from grpo.sections import GrpoSection  # noqa: E402
+from grpo.config.sections import GrpoSection  # noqa: E402
 from rewards.config import RewardsSection, build_host  # noqa: E402
 
 SECTION = GrpoSection(
@@ -31,8 +31,8 @@ SIGNATURES = {
 
 
 def make_trainer(policy, rows, tmp_path: Path, section: GrpoSection = SECTION, record=lambda *_: None, seed: int = 3):
-    from grpo.step_arguments import trl_arguments
-    from grpo.trainer import SharedPrefixTrainer
+    from grpo.training.trainer import SharedPrefixTrainer
+    from grpo.training.trl_arguments import trl_arguments
 
     arguments = trl_arguments(
         section, directory=tmp_path / "checkpoints", seed=seed, device="cpu", bf16=False, gradient_checkpointing=False
@@ -100,7 +100,7 @@ def test_train_when_resumed_then_weights_equal_the_uninterrupted_run(rows, polic
     """A run stopped after its first checkpoint and resumed ends with the same bits."""
     import copy
 
-    from grpo.policy import Policy
+    from grpo.policy.loading import Policy
 
     twin = Policy(copy.deepcopy(policy.model), policy.tokenizer)
     make_trainer(policy, rows, tmp_path / "whole").train()

@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from callbacks.watch import Watch
-from grpo.live.curves import draw_curve, find_range, thin_out
-from grpo.live.harmless_text import make_harmless
-from grpo.live.screen import render
-from grpo.live.snapshot import LiveRun, estimate_seconds_left
-from grpo.watch import main
+from callbacks.watch.watch import Watch
+from grpo.watch.__main__ import main
+from grpo.watch.braille_curves import draw_curve, find_range, thin_out
+from grpo.watch.display import render
+from grpo.watch.snapshot import LiveRun, estimate_seconds_left
 from rewards.errors import UserError
+from rewards.harmless_text import make_harmless
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202eabc\u200b\x00 [bold red]x[/] ação\nline"
 SETTINGS = {

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rewards import plugins
-from rewards.attack import CLEARLY, FORM_ONLY, SLACK, attack, attack_named, run
-from rewards.cheats import Knowledge, is_same, keeps_form, known_labels, make_cheats, make_halves
+from rewards.cheats.attack import CLEARLY, FORM_ONLY, SLACK, attack, attack_named, run
+from rewards.cheats.cheats import Knowledge, is_same, keeps_form, known_labels, make_cheats, make_halves
+from rewards.cheats.documents import collect_values, halve_document, list_leaves, read_document, spoil_document
 from rewards.commands.selection import make_host
-from rewards.document_cheats import collect_values, halve_document, list_leaves, read_document, spoil_document
 from rewards.errors import UserError
 from rewards.functions.extraction import Extraction
 from rewards.plugins import Registry

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import pytest
 
 from rewards.__main__ import main
-from rewards.audit import audit_rows, classify_reference
+from rewards.audit.audit import audit_rows, classify_reference
+from rewards.audit.probes import make_answers
 from rewards.functions.field_f1 import FieldF1
 from rewards.functions.json_valid import JsonValid
-from rewards.probes import make_answers
-from rewards.scoring import RewardHost, WeightedFunction
+from rewards.host.scoring import RewardHost, WeightedFunction
 from rewards.types import Completion, Example, RewardFunction, Score
 
 CITIES = ("Belém", "Natal", "Recife", "Manaus", "Cuiabá", "Vitória", "Palmas", "Macapá")

@@ -201,7 +201,7 @@ def test_parse_reward_when_values_are_lists_and_mappings_then_commas_inside_do_n
 def test_rewards_when_imported_then_brings_no_heavy_library():
     """Listing and scoring must start at once, without torch and its kin."""
     code = (
-        "import sys; import rewards.__main__, rewards.config, rewards.scoring, rewards.testing, rewards.worker;"
+        "import sys; import rewards.__main__, rewards.config, rewards.host.scoring, rewards.testing, rewards.host.worker;"
         "from rewards.plugins import load_rewards; load_rewards();"
         "print([name for name in ('torch', 'transformers', 'trl', 'datasets', 'wandb', 'matplotlib', 'rich', 'numpy') if name in sys.modules])"
     )

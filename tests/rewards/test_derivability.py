@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rewards.derivability import measure_derivability, summarise
+from rewards.audit.derivability import measure_derivability, summarise
 from rewards.types import Example
 
 

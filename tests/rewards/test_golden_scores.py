@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rewards import plugins
-from rewards.cheats import Knowledge, known_labels, make_cheats, make_halves
+from rewards.cheats.cheats import Knowledge, known_labels, make_cheats, make_halves
 from rewards.sample_rows import find_options, open_samples
 from rewards.types import Completion, Example, RewardFunction
 

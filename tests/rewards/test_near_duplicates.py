@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewards.near_duplicates import THRESHOLDS, count_near_duplicates, find_near_duplicates, fold_prompt
+from rewards.audit.near_duplicates import THRESHOLDS, count_near_duplicates, find_near_duplicates, fold_prompt
 from rewards.types import Example
 
 LETTERS = 5

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from rewards.__main__ import main
+from rewards.commands.plugin_scaffold import write_plugin
 from rewards.errors import UserError
-from rewards.new_plugin import write_plugin
 
 
 def run(*arguments: str, path: Path) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from rewards.__main__ import main
 from rewards.errors import UserError
+from rewards.host.scoring import RewardHost
 from rewards.rescore import (
     check_comparable,
     compare,
@@ -20,7 +21,6 @@ from rewards.rescore import (
     read_stored,
     rescore,
 )  # fmt: skip
-from rewards.scoring import RewardHost
 from rewards.types import Completion, Example, RewardFunction, Score
 
 

@@ -16,9 +16,9 @@ from jsonschema import Draft4Validator
 from jsonschema.validators import validator_for
 
 from rewards.sample_rows import FOLDER
-from rewards.schema_import import import_component
 from rewards.schemas import Schema, list_schemas, read_schema
 from rewards.schemas.files import SchemaFile, read_schema_file
+from rewards.schemas.importing import import_component
 
 SPECS = Path(__file__).parents[3] / "shared" / "specs"
 OFFICIAL = sorted(path for path in SPECS.glob("*/*") if path.suffix in (".json", ".yaml"))

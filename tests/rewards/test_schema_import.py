@@ -11,8 +11,8 @@ import pytest
 
 from rewards.errors import UserError
 from rewards.functions.schema_valid import SchemaValid
-from rewards.schema_import import add_arguments, import_component, run
 from rewards.schemas import Schema
+from rewards.schemas.importing import add_arguments, import_component, run
 from rewards.types import Completion, Example
 
 API: dict[str, Any] = {

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from rewards.errors import RewardBudgetExceeded, UserError
 from rewards.functions.json_valid import JsonValid
-from rewards.scoring import RewardHost, WeightedFunction, gold_self_test
+from rewards.host.scoring import RewardHost, WeightedFunction, gold_self_test
 from rewards.types import Completion, Example, RewardFunction, Score
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewards.statistics import binomial_p, bootstrap_mean, compare_passes
+from rewards.statistics.resampling import binomial_p, bootstrap_mean, compare_passes
 
 
 def test_mcnemar_when_six_gain_and_none_loses_then_p_is_two_coins_in_64():

@@ -41,8 +41,8 @@ def test_label_rows_when_too_long_then_the_row_is_left_out_and_counted():
 def test_trainer_when_given_labels_then_its_loss_counts_the_assistant_tokens_alone(tmp_path):
     """The loss of TRL's trainer equals cross entropy over the unmasked tokens, computed by hand."""
     torch = pytest.importorskip("torch")
-    from grpo.policy import load_policy
-    from grpo.sections import EmbeddedSection, ModelSection
+    from grpo.config.sections import EmbeddedSection, ModelSection
+    from grpo.policy.loading import load_policy
     from sft_warmup.train import make_sft_trainer
 
     shape = EmbeddedSection(layers=1, hidden_size=16, intermediate_size=32, heads=2, kv_heads=1, vocabulary=320)

@@ -9,11 +9,11 @@ import pytest
 pytest.importorskip("torch")
 bnb = pytest.importorskip("bitsandbytes")
 
+from grpo.config.sections import EmbeddedSection, GrpoSection, LoraSection, ModelSection  # noqa: E402
 from grpo.data.rows import read_rows  # noqa: E402
 from grpo.data.section import ShopSection  # noqa: E402
 from grpo.data.shop import build_shop  # noqa: E402
 from grpo.engines.transformers import TransformersEngine  # noqa: E402
-from grpo.sections import EmbeddedSection, GrpoSection, LoraSection, ModelSection  # noqa: E402
 from rewards.config import RewardsSection, build_host  # noqa: E402
 
 SHAPE = EmbeddedSection(layers=1, hidden_size=128, intermediate_size=128, heads=2, kv_heads=1, vocabulary=400)
@@ -32,8 +32,8 @@ def rows(tmp_path_factory):
 @pytest.fixture(scope="module")
 def folder(rows, tmp_path_factory):
     """A small pretrained model on disk, as a hub model would be."""
-    from grpo.policy import load_policy
-    from grpo.tokens import training_texts
+    from grpo.policy.loading import load_policy
+    from grpo.policy.tokenizer import training_texts
 
     section = ModelSection(embedded=SHAPE, lora=None, max_sequence_length=512)
     directory = tmp_path_factory.mktemp("model")
@@ -42,7 +42,7 @@ def folder(rows, tmp_path_factory):
 
 
 def load(folder, rank: int = 32):
-    from grpo.policy import load_policy
+    from grpo.policy.loading import load_policy
 
     section = ModelSection(
         name=str(folder), quantization="nf4", lora=LoraSection(r=rank, alpha=2 * rank), max_sequence_length=512
@@ -51,8 +51,8 @@ def load(folder, rank: int = 32):
 
 
 def train(policy, rows, directory, **settings):
-    from grpo.step_arguments import trl_arguments
-    from grpo.trainer import SharedPrefixTrainer
+    from grpo.training.trainer import SharedPrefixTrainer
+    from grpo.training.trl_arguments import trl_arguments
 
     section = SECTION.model_copy(update=settings)
     arguments = trl_arguments(
@@ -171,7 +171,7 @@ def test_gradients_when_compared_with_the_same_weights_unpacked_then_they_agree(
     """
     import torch
 
-    from grpo.shared_prefix import grouped_logps
+    from grpo.policy.shared_prefix import grouped_logps
 
     results = []
     for unpacked in (False, True):

@@ -56,7 +56,7 @@ def test_import_when_trl_came_first_then_refused_in_one_line():
     code = (
         "import transformers\n"
         "from grpo.engines import choose_engine\n"
-        "from grpo.sections import ModelSection\n"
+        "from grpo.config.sections import ModelSection\n"
         "choose_engine(ModelSection(engine='unsloth')).prepare()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

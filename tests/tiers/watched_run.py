@@ -39,7 +39,7 @@ def attach_watched(engine: VllmEngine, trainer) -> None:
 def note(trainer, llm, prompts: list[list[int]], cached: list[int]) -> None:
     from vllm import SamplingParams
 
-    from grpo.generation import generate
+    from grpo.generation.generate import generate
 
     policy, length = trainer._policy, trainer.max_completion_length
     different = [list(ids) for ids in dict.fromkeys(map(tuple, prompts))]

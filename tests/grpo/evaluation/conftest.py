@@ -18,9 +18,9 @@ threads: 1
 def folder(shop, rows, tmp_path_factory):
     """A saved policy of a few thousand weights, the shop's held-out rows and a config, in one place."""
     pytest.importorskip("torch")
-    from grpo.policy import load_policy
-    from grpo.sections import EmbeddedSection, ModelSection
-    from grpo.tokens import training_texts
+    from grpo.config.sections import EmbeddedSection, ModelSection
+    from grpo.policy.loading import load_policy
+    from grpo.policy.tokenizer import training_texts
 
     path = tmp_path_factory.mktemp("evaluate")
     shape = EmbeddedSection(layers=2, hidden_size=32, intermediate_size=64, heads=2, kv_heads=1, vocabulary=400)
@@ -46,7 +46,7 @@ def arguments(folder, tmp_path):
 @pytest.fixture(scope="module")
 def whole(folder, tmp_path_factory):
     """An evaluation from start to end."""
-    from grpo.evaluate import main
+    from grpo.evaluate.__main__ import main
 
     out = tmp_path_factory.mktemp("whole") / "whole"
     assert main(["--model", str(folder / "policy"), "--data", str(folder / "rows.jsonl"), "--config",

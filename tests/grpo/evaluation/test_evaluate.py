@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from grpo.evaluate import main
+from grpo.evaluate.__main__ import main
 
 pytest.importorskip("torch")
 
@@ -33,7 +33,7 @@ def test_evaluate_of_a_folder_writes_rows_in_order_and_means_that_follow_from_th
 
 def test_evaluate_when_a_comparison_reads_it_then_it_is_a_run(whole, folder, arguments, capsys):
     """Two evaluations of one policy at two temperatures are refused, and compared when that is allowed."""
-    from grpo.compare import main as compare
+    from grpo.compare.__main__ import main as compare
 
     assert main([*arguments, "--set", "evaluation.temperature=0.5"]) == 0
     assert compare([str(whole), arguments[-1]]) == 2
@@ -63,7 +63,7 @@ def test_evaluate_of_several_samples_reports_mean_best_and_majority(read, argume
 
 def make_run(folder, path, **model):
     """A finished run as far as an evaluation looks at it: config, one stage of held-out answers, a best policy."""
-    from grpo.config import load_config
+    from grpo.config.run_config import load_config
 
     config = load_config(folder / "config.yaml", profile="gpu").model_dump(mode="json")
     config["model"].update(model)
@@ -103,7 +103,7 @@ def adapter(folder):
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from grpo.policy import Policy
+    from grpo.policy.loading import Policy
 
     base = AutoModelForCausalLM.from_pretrained(folder / "policy")
     model = get_peft_model(base, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"))
@@ -121,7 +121,7 @@ def test_evaluate_of_an_adapter_merges_it_and_writes_what_the_adapter_writes(
 ):
     """Greedy answers of the merged model are those of base and adapter side by side, and not those of the base."""
     from grpo.data.rows import read_rows
-    from grpo.evaluation.answers import Settings, answer_batch
+    from grpo.generation.answers import Settings, answer_batch
 
     greedy = ("--set", "evaluation.temperature=0", "--limit", "4")
     assert main([*arguments, *greedy]) == 0
@@ -138,10 +138,10 @@ def test_evaluate_of_an_adapter_merges_it_and_writes_what_the_adapter_writes(
 
 def test_evaluate_of_a_run_whose_policy_was_made_on_the_spot_makes_its_base_again(shop, rows, tmp_path, monkeypatch):
     """An adapter on random weights has no base on disk: it follows from the run's rows and seed."""
-    from grpo.config import RunConfig
-    from grpo.evaluation.source import find_source, load_source
-    from grpo.policy import load_policy
-    from grpo.tokens import training_texts
+    from grpo.config.run_config import RunConfig
+    from grpo.evaluate.policy_source import find_source, load_source
+    from grpo.policy.loading import load_policy
+    from grpo.policy.tokenizer import training_texts
 
     config = {
         "model": {
@@ -173,7 +173,7 @@ def test_evaluate_when_our_generation_does_not_know_the_model_then_transformers_
     read, arguments, whole, tmp_path, monkeypatch
 ):
     """The way around gives the same greedy answers, from prompts padded on the left."""
-    from grpo.evaluation import answers
+    from grpo.generation import answers
 
     greedy = ("--set", "evaluation.temperature=0", "--limit", "8")
     assert main([*arguments, *greedy]) == 0

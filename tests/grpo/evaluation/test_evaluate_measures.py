@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grpo.evaluation.failures import name_failure
-from grpo.evaluation.measures import Measurer, kind_of
-from grpo.evaluation.page import write_markdown
-from grpo.evaluation.stripping import strip_answer
-from grpo.evaluation.summary import summarise_rows
+from grpo.evaluate.failures import name_failure
+from grpo.evaluate.markdown import write_markdown
+from grpo.evaluate.metrics import Measurer, kind_of
+from grpo.evaluate.stripping import strip_answer
+from grpo.evaluate.summary import summarise_rows
 from rewards.types import Completion, Example
 
 A1_REFERENCE = {

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from grpo.evaluate import main
+from grpo.evaluate.__main__ import main
 
 pytest.importorskip("torch")
 
@@ -57,7 +57,7 @@ def test_evaluate_when_resumed_after_a_kill_then_the_same_bytes(whole, arguments
 
 def test_evaluate_when_stopped_by_hand_then_75_and_resumable(whole, arguments, tmp_path, monkeypatch, capsys, read):
     """Ctrl-C after two batches keeps their rows; --resume ends with the bytes of an uninterrupted evaluation."""
-    from grpo.evaluation import writers
+    from grpo.evaluate import backends as writers
 
     answer, calls = writers.answer_batch, []
 
@@ -136,7 +136,7 @@ def test_evaluate_when_resumed_with_something_else_then_what_differs_is_named(wh
 
 def test_evaluate_when_resumed_with_a_newer_reward_function_then_refused(whole, arguments, monkeypatch, capsys):
     """Scores of two versions must not stand in one file."""
-    from rewards.scoring import RewardHost
+    from rewards.host.scoring import RewardHost
 
     versions = RewardHost.versions
     monkeypatch.setattr(RewardHost, "versions", lambda host: {**versions(host), "push": "99"})
@@ -176,7 +176,7 @@ def test_evaluate_when_the_rows_file_changes_while_it_is_read_then_nothing_of_it
     folder, arguments, tmp_path, monkeypatch, capsys
 ):
     """Rows of two files must not stand in one evaluation."""
-    from grpo.evaluation import windows
+    from grpo.evaluate import windows
 
     rows = tmp_path / "rows.jsonl"
     shutil.copy(folder / "rows.jsonl", rows)
@@ -197,7 +197,7 @@ def test_evaluate_when_all_is_answered_then_resuming_loads_no_model(whole, argum
     """A finished evaluation is only summed up again."""
     out = tmp_path / "whole"
     shutil.copytree(whole, out)
-    monkeypatch.setattr("grpo.evaluation.writers.load_source", None)
+    monkeypatch.setattr("grpo.evaluate.backends.load_source", None)
     assert main([*arguments[:-1], str(out), "--resume"]) == 0
     assert is_whole(out, whole)
 

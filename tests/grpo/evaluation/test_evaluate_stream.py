@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from grpo.evaluation import journal as journals
-from grpo.evaluation import rows, windows
-from grpo.evaluation.answers import Answer, Settings
-from grpo.evaluation.journal import Journal
-from grpo.evaluation.summary import summarise_rows
+from grpo.evaluate import journal as journals
+from grpo.evaluate import row_stream as rows
+from grpo.evaluate import windows
+from grpo.evaluate.journal import Journal
+from grpo.evaluate.summary import summarise_rows
+from grpo.generation.answers import Answer, Settings
 from rewards.errors import UserError
-from rewards.scoring import RewardHost
+from rewards.host.scoring import RewardHost
 from rewards.types import Completion, Example
 
 

@@ -8,9 +8,9 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from grpo.evaluate import main
-from grpo.evaluation import writers
-from grpo.evaluation.answers import Settings, draw_seed
+from grpo.evaluate import backends as writers
+from grpo.evaluate.__main__ import main
+from grpo.generation.answers import Settings, draw_seed
 
 torch = pytest.importorskip("torch")
 
@@ -20,9 +20,9 @@ SETTINGS = Settings(1.0, 1.0, 0, 1.0, 12, 3, 5)
 @pytest.fixture
 def loaded(folder):
     """The saved policy, its first rows and their prompts."""
-    from grpo.config import load_config
+    from grpo.config.run_config import load_config
     from grpo.data.rows import read_rows
-    from grpo.evaluation.source import find_source, load_source
+    from grpo.evaluate.policy_source import find_source, load_source
 
     config = load_config(folder / "config.yaml", [], "gpu")
     policy = load_source(find_source(str(folder / "policy")), config, "cpu")
@@ -57,7 +57,7 @@ def test_write_when_memory_is_short_then_in_halves_and_the_same_answers(loaded, 
 
 def test_write_when_a_row_has_more_samples_than_a_batch_then_they_are_written_in_parts(loaded, monkeypatch):
     """No more than batch_size answers at once, and the same ones."""
-    from grpo import generation
+    from grpo.generation import generate as generation
 
     policy, examples, prompts = loaded
     given, at_once = (examples[:2], prompts[:2], SETTINGS), []
@@ -81,8 +81,8 @@ def test_load_source_of_an_adapter_on_quantised_weights_does_not_merge_it(folder
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    from grpo.config import load_config
-    from grpo.evaluation.source import find_source, load_source
+    from grpo.config.run_config import load_config
+    from grpo.evaluate.policy_source import find_source, load_source
 
     base = AutoModelForCausalLM.from_pretrained(folder / "policy")
     get_peft_model(base, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")).save_pretrained(
@@ -114,7 +114,7 @@ def test_evaluate_by_vllm_sends_each_row_with_its_own_seed_and_settings(folder, 
     vllm = ModuleType("vllm")
     vllm.LLM, vllm.SamplingParams = FakeLlm, SimpleNamespace
     monkeypatch.setitem(sys.modules, "vllm", vllm)
-    monkeypatch.setattr("grpo.training_stack.is_installed", lambda name: True)
+    monkeypatch.setattr("grpo.engines.packages.is_installed", lambda name: True)
     monkeypatch.setattr("grpo.engines.vllm.VllmEngine.prepare", lambda engine: None)
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     FakeLlm.made.clear()
@@ -149,10 +149,10 @@ def test_find_problems_of_an_engine_that_cannot_says_what_helps(
     folder, monkeypatch, settings, processes, installed, said
 ):
     """Before anything is loaded, and with the setting that goes on without it."""
-    from grpo.config import load_config
-    from grpo.evaluation.source import find_source
+    from grpo.config.run_config import load_config
+    from grpo.evaluate.policy_source import find_source
 
-    monkeypatch.setattr("grpo.training_stack.is_installed", lambda name: installed is None or name in installed)
+    monkeypatch.setattr("grpo.engines.packages.is_installed", lambda name: installed is None or name in installed)
     config = load_config(folder / "config.yaml", settings, "gpu")
     problems = writers.find_problems(config, find_source(str(folder / "policy")), processes)
     assert any(said in problem for problem in problems)

@@ -8,8 +8,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from callbacks.task_scores import evaluation_metrics, summarise
-from grpo.decide import decide_run
+from callbacks.evaluation.task_scores import evaluation_metrics, summarise
+from grpo.decide.__main__ import decide_run
 
 HOSTILE = (
     "<script>document.title='stolen'</script>",

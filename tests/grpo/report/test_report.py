@@ -233,7 +233,7 @@ def test_report_command_sends_the_report_where_it_is_asked_to(tmp_path, write_ru
     folder = write_run(tmp_path / "run", steps=100)
     sent = []
     monkeypatch.setattr(
-        "callbacks.tracking.publish_files", lambda folder, section, paths, **_: sent.append(list(paths))
+        "callbacks.tracking.tracking.publish_files", lambda folder, section, paths, **_: sent.append(list(paths))
     )
     assert main([str(folder), "--send"]) == 0
     assert sent == [[folder / "report.html", folder / "report.md"]]

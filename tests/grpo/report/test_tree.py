@@ -3,8 +3,8 @@
 import pytest
 
 from callbacks.config import DecisionSection
-from callbacks.decision import Rung
-from callbacks.decision_tree import decide
+from callbacks.decision.decision import Rung
+from callbacks.decision.tree import decide
 from grpo.report.tree import lay_out
 from grpo.report.verdict import make_decision
 

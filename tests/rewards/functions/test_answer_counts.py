@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewards.functions.answers import UNSAID, count_all, count_leaves, read_answer
+from rewards.answers import UNSAID, count_all, count_leaves, read_answer
 from rewards.types import Completion
 
 documents = st.recursive(

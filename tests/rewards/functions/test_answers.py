@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewards.functions.answers import UNSAID, read_answer, skip_reasoning
+from rewards.answers import UNSAID, read_answer, skip_reasoning
 from rewards.types import Completion
 
 json_objects = st.dictionaries(

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rewards.documents.leaves import LeafRules, compare, flatten
+from rewards.documents.quantities import read_quantity
 from rewards.extraction import Extraction as Reading
 from rewards.functions.field_f1 import FieldF1
-from rewards.functions.leaves import LeafRules, compare, flatten
-from rewards.functions.quantities import read_quantity
 from rewards.testing import check_reward
 from rewards.types import Completion, Example
 

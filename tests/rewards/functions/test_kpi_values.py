@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rewards.functions.kpi_values import KpiValues
-from rewards.functions.telecom_figures import FIGURES, find_statements
-from rewards.functions.telecom_units import name_unit, read_figure
+from rewards.telecom.figures import FIGURES, find_statements
+from rewards.telecom.units import name_unit, read_figure
 from rewards.testing import check_reward
 from rewards.types import Completion, Example, Score
 

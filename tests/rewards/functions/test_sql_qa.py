@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from rewards.functions.sql_qa import SqlQa
-from rewards.functions.sql_sandbox import Limits, run_query, same_rows
-from rewards.functions.sql_text import find_statement, likeness, outline, probe_ties
+from rewards.sql.sandbox import Limits, run_query, same_rows
+from rewards.sql.statements import find_statement, likeness, outline, probe_ties
 from rewards.testing import check_reward
 from rewards.types import Completion, Example
 

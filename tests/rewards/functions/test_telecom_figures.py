@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewards.functions import telecom_figures
-from rewards.functions.telecom_figures import FIGURES, Statement, find_statements
+from rewards.telecom import figures as telecom_figures
+from rewards.telecom.figures import FIGURES, Statement, find_statements
 
 KEYS = (
     "latency",

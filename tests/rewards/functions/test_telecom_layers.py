@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rewards.attack import attack_named
-from rewards.document_cheats import spoil_document
+from rewards.cheats.attack import attack_named
+from rewards.cheats.documents import spoil_document
 from rewards.functions.a1_policy import A1Policy
 from rewards.functions.camara import Camara
 from rewards.functions.etsi_zsm import EtsiZsm
@@ -18,12 +18,12 @@ from rewards.functions.kpi_values import KpiValues
 from rewards.functions.o1_nrm import O1Nrm
 from rewards.functions.telecom import Telecom
 from rewards.functions.telecom_adversarial import TelecomAdversarial
-from rewards.functions.telecom_layer import LayerReward
 from rewards.functions.telecom_lifecycle import TelecomLifecycle
-from rewards.functions.telecom_paths import count_leaves, find_places, mask_leaves, normalise_keys
 from rewards.functions.tmf921 import Tmf921
 from rewards.rows import read_examples
 from rewards.sample_rows import FOLDER
+from rewards.telecom.layer import LayerReward
+from rewards.telecom.paths import count_leaves, find_places, mask_leaves, normalise_keys
 from rewards.testing import check_reward
 from rewards.types import Completion, Example, Score
 

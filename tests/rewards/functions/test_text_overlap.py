@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewards.functions.bleu import sentence_bleu, tokenize_13a
-from rewards.functions.rouge import rouge_l, rouge_lsum
 from rewards.functions.text_overlap import TextOverlap, measure_overlap
 from rewards.testing import check_reward
+from rewards.text.bleu import sentence_bleu, tokenize_13a
+from rewards.text.rouge import rouge_l, rouge_lsum
 from rewards.types import Completion, Example
 
 REFERENCE = "O gato dorme no sofá da sala, e o cão late no quintal."

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewards.functions.call_dialects import read_calls
 from rewards.functions.tool_call import ToolCall
 from rewards.testing import check_reward
+from rewards.tool_calls.dialects import read_calls
 from rewards.types import Completion, Example
 
 CALL = {"name": "get_weather", "arguments": {"city": "São Paulo", "days": 3, "metric": True}}

@@ -1,0 +1,1 @@
+"""The decision tree, as data and as the code that walks it."""

@@ -1,0 +1,160 @@
+"""What the decision tree hands over: the nodes it passed, the scenario, what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from callbacks.evaluation.task_scores import Estimate, examples_to_decide
+
+Scenario = Literal["A", "B", "C", "undecided"]
+Outcome = Literal["yes", "no", "within noise", "not judged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One size of the ladder and the shipped configs that belong to it; None where there is none.
+
+    `base` starts from the Base model with an SFT warm-up (scenario B), `fix` aims at the weakest task (scenario C).
+    """
+
+    name: str
+    model: str
+    config: str | None = None
+    base: str | None = None
+    fix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One question of the tree. `margin` is value - threshold; `low` and `high` the 95 % interval of the value;
+    `further_examples` what would bring a margin within the noise clear of it, None where that cannot be said."""
+
+    name: str
+    question: str
+    outcome: Outcome
+    value: float | None = None
+    threshold: float | None = None
+    margin: float | None = None
+    n: int | None = None
+    low: float | None = None
+    high: float | None = None
+    further_examples: int | None = None
+    note: str = ""
+    task: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The decision after a run. `reason` says in a sentence why, `action` what to do; `task` is set in scenario C.
+
+    `not_judged` names what the recorded history was too poor to judge; `answers` holds the four questions of the recipe.
+    `cause` is `schedule` where a plateau is the schedule's; `routes` says which rung serves which task where one of them
+    goes to a larger model.
+    """
+
+    scenario: Scenario
+    title: str
+    action: str
+    reason: str
+    rung: str
+    rehearsal: bool
+    step: int | None = None
+    task: str | None = None
+    next_config: str | None = None
+    further_examples: int | None = None
+    path: tuple[Node, ...] = ()
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    not_judged: tuple[str, ...] = ()
+    cause: str | None = None
+    routes: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for decision.json."""
+        data = asdict(self)
+        data["path"] = [
+            {**asdict(node), "interval": None if node.low is None else [node.low, node.high]} for node in self.path
+        ]
+        data["not_judged"] = list(self.not_judged)
+        return data
+
+
+def ask_at_least(
+    name: str, question: str, estimate: Estimate, threshold: float, note: str = "", task: str | None = None
+) -> Node:
+    """Whether the mean is at least the threshold; within noise when the threshold lies inside the interval."""
+    return _compare(name, question, estimate, threshold, note, task, above="yes", below="no", includes_threshold="yes")
+
+
+def ask_below(
+    name: str, question: str, estimate: Estimate, threshold: float, note: str = "", task: str | None = None
+) -> Node:
+    """Whether the mean is below the threshold; within noise when the threshold lies inside the interval."""
+    return _compare(name, question, estimate, threshold, note, task, above="no", below="yes", includes_threshold="no")
+
+
+def ask_above(
+    name: str, question: str, estimate: Estimate, threshold: float, note: str = "", task: str | None = None
+) -> Node:
+    """Whether the mean is above the threshold; within noise when the threshold lies inside the interval."""
+    return _compare(name, question, estimate, threshold, note, task, above="yes", below="no", includes_threshold="no")
+
+
+def ask_no_gain(
+    name: str, question: str, estimate: Estimate, threshold: float, note: str = "", task: str | None = None
+) -> Node:
+    """Whether a gain stayed at or below the threshold. The curve as it was recorded says yes; only a gain that is clear
+    of zero says no."""
+    node = _compare(name, question, estimate, threshold, note, task, above="no", below="yes", includes_threshold="yes")
+    if node.value is None:
+        return node
+    outcome: Outcome = "yes" if node.margin <= 0 else "no"
+    if outcome == "no" and node.low is not None and node.low <= 0.0:
+        outcome = "within noise"
+    further = node.further_examples if outcome == "within noise" else 0
+    return replace(node, outcome=outcome, further_examples=further)
+
+
+def _compare(
+    name: str,
+    question: str,
+    estimate: Estimate,
+    threshold: float,
+    note: str,
+    task: str | None,
+    *,
+    above: Outcome,
+    below: Outcome,
+    includes_threshold: Outcome,
+) -> Node:
+    if estimate.mean is None:
+        return Node(
+            name,
+            question,
+            "not judged",
+            threshold=threshold,
+            n=estimate.n,
+            note=note or "nothing was scored",
+            task=task,
+        )
+    margin = estimate.mean - threshold
+    outcome: Outcome = (above if margin > 0 else below) if margin else includes_threshold
+    further = 0
+    if estimate.low is None or estimate.high is None:
+        further = None
+    elif estimate.low < threshold <= estimate.high:
+        outcome, further = "within noise", examples_to_decide(estimate, margin)
+    return Node(
+        name,
+        question,
+        outcome,
+        value=estimate.mean,
+        threshold=threshold,
+        margin=margin,
+        n=estimate.n,
+        low=estimate.low,
+        high=estimate.high,
+        further_examples=further,
+        note=note,
+        task=task,
+    )

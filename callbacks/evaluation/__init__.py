@@ -1,0 +1,1 @@
+"""Scored held-out completions as estimates, and the best checkpoint among them."""

@@ -1,0 +1,86 @@
+"""The held-out evaluation: our own rows, our own means; before training, after the warm-up, every N steps, at the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from callbacks.config import EvaluationSection
+from callbacks.evaluation.best import BestCheckpoint
+from callbacks.evaluation.task_scores import Estimate, evaluation_metrics, summarise
+from rewards.host.scoring import RewardHost
+from rewards.types import Completion, Example
+
+Generate = Callable[[Sequence[Example]], list[Completion]]
+
+
+@dataclass
+class HeldOutEvaluation:
+    """Scores the policy on held-out rows and keeps every row it scored.
+
+    `generate` answers each example once at the section's settings; `on_metrics(stage, step, metrics)` receives the
+    numbers; `on_best(step)` is called when this step is the best so far, by the held-out mean with a floor a task.
+    Without a `directory` no row is kept.
+    """
+
+    examples: Sequence[Example]
+    generate: Generate
+    host: RewardHost
+    section: EvaluationSection
+    directory: Path | None
+    on_metrics: Callable[[str, int, dict[str, Any]], None]
+    on_estimates: Callable[[str, int, dict[str, Estimate]], None]
+    on_best: Callable[[int], None]
+    best: BestCheckpoint
+
+    def run(self, stage: str, step: int) -> dict[str, Estimate]:
+        """Evaluate now. `stage` is `before`, `warmup`, `train` or `final`; the same rows each time."""
+        completions = self.generate(self.examples)
+        scored = self.host.score(list(zip(self.examples, completions, strict=True)))
+        self._write(stage, step, scored)
+        estimates = summarise([(s.example.task, s.reward) for s in scored])
+        metrics = evaluation_metrics(estimates)
+        metrics["eval/truncated_ratio"] = sum(c.truncated for c in completions) / max(1, len(completions))
+        metrics["eval/unscored"] = sum(s.reward is None for s in scored)
+        self.on_metrics(stage, step, metrics)
+        self.on_estimates(stage, step, estimates)
+        if stage == "warmup":
+            self.best.start(estimates)
+        elif stage != "before" and self.best.consider(step, estimates).is_best:
+            self.on_best(step)
+        return estimates
+
+    def _write(self, stage: str, step: int, scored: Sequence[Any]) -> None:
+        if self.directory is None:
+            return
+        name = f"step-{step:06d}" if stage == "train" else stage
+        write_records(
+            self.directory / f"{name}.jsonl", ({**self.host.to_record(s), "stage": stage, "step": step} for s in scored)
+        )
+
+
+def write_records(path: Path, records: Any) -> None:
+    """Write JSON Lines so that the file is either whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        for record in records:
+            file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS))
+    os.replace(partial, path)
+
+
+def make_callback(evaluation: HeldOutEvaluation, *, max_steps: int) -> Any:
+    """A transformers callback that evaluates every `section.every_steps` steps; the last step is left to `final`."""
+    from transformers import TrainerCallback
+
+    class EvaluateEverySteps(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step % evaluation.section.every_steps == 0 and state.global_step < max_steps:
+                evaluation.run("train", state.global_step)
+
+    return EvaluateEverySteps()

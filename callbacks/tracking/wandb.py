@@ -1,0 +1,106 @@
+"""One Weights & Biases run: metrics on axes of ours, completions as tables, alerts, and the report as an artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from callbacks.config import TrackingSection
+from callbacks.tracking.rows import make_table, read_records
+
+# Metrics in which the best value of the run is the one to show in W&B's table of runs.
+_BEST_IS_HIGHEST = ("eval/mean_reward",)
+
+
+def start_wandb(
+    section: TrackingSection,
+    run_directory: Path,
+    run_name: str,
+    config: Mapping[str, Any],
+    *,
+    mode: str,
+    run_id: str,
+) -> WandbBackend:
+    """Start or resume the run of this id; raises what W&B raises."""
+    import wandb
+
+    run = wandb.init(
+        project=section.project,
+        entity=section.entity,
+        name=run_name,
+        id=run_id,
+        resume="allow",
+        mode=mode,
+        dir=str(run_directory),
+        config=dict(config),
+        # The metadata W&B collects hold the command line, and that may hold a key.
+        settings=wandb.Settings(
+            silent=True,
+            console="off",
+            x_disable_stats=True,
+            x_disable_meta=True,
+            save_code=False,
+            disable_git=True,
+        ),
+    )
+    return WandbBackend(run, offline=mode == "offline")
+
+
+class WandbBackend:
+    """Metrics stand on the axis `step`, those of the warm-up's training on `sft/step`."""
+
+    name = "W&B"
+
+    def __init__(self, run: Any, *, offline: bool):
+        self._run = run
+        self._offline = offline
+        # W&B's own step is the number of the message. Its service says how many it has; what it had written of an offline
+        # run when that was killed nobody can say, so each part of it is the whole run.
+        self.delivered = 0 if offline else run.starting_step
+        self._next_step = self.delivered
+        run.define_metric("step", hidden=True)
+        run.define_metric("sft/step", hidden=True)
+        run.define_metric("*", step_metric="step")
+        run.define_metric("sft/*", step_metric="sft/step")
+        for key in _BEST_IS_HIGHEST:
+            run.define_metric(key, step_metric="step", summary="max")
+
+    @property
+    def place(self) -> str:
+        """Where to look, in a few words."""
+        if not self._offline:
+            return str(self._run.url)
+        return f"offline; send it later with `wandb sync {Path(self._run.dir).parent}`"
+
+    def log(self, row: Mapping[str, float], stage: str, step: int) -> None:
+        # A row with a step of its own would else wait for the next one.
+        self._run.log({**row, "stage": stage, "step": step}, step=self._next_step, commit=True)
+        self._next_step += 1
+
+    def log_completions(self, path: Path, stage: str, step: int) -> None:
+        import wandb
+
+        columns, rows = make_table(read_records(path))
+        # Each table is a file of its own, named by its content: none takes the place of an earlier one.
+        kind = "training" if "advantage" in columns else "evaluation"
+        self.log({f"completions/{kind}": wandb.Table(columns=columns, data=rows)}, stage, step)
+
+    def alert(self, title: str, text: str, level: str, stage: str, step: int) -> None:
+        import wandb
+
+        self._run.alert(
+            title=title, text=text, level=wandb.AlertLevel.ERROR if level == "stop" else wandb.AlertLevel.WARN
+        )
+        self._next_step += 1
+
+    def log_files(self, paths: list[Path], name: str) -> None:
+        import wandb
+
+        artifact = wandb.Artifact(f"{name}-{self._run.id}", type=name)
+        for path in paths:
+            artifact.add_file(str(path), name=path.name)
+        self._run.log_artifact(artifact)
+
+    def close(self) -> None:
+        self._run.finish()

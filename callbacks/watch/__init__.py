@@ -1,0 +1,1 @@
+"""Watch rules: what a run is warned of or stopped for."""

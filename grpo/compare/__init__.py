@@ -1,0 +1,1 @@
+"""Recorded evaluations beside each other: `python -m grpo.compare`."""

@@ -1,0 +1,111 @@
+"""Runs set side by side: `python -m grpo.compare RUN_A RUN_B ...`; the first is the baseline."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rewards.errors import UserError
+
+PROMOTED, NOT_PROMOTED, BAD_INPUT = 0, 1, 2
+_ALLOWABLE = ("versions", "ids", "settings")
+
+EXAMPLES = """\
+RUN is the folder of a run (its eval/final.jsonl, or another stage by RUN@warmup), a folder that python -m grpo.evaluate
+wrote, a file of either, or a JSON file of recorded means (docs/compare.md). The first is the baseline: zero-shot and SFT
+are runs like others.
+
+examples:
+  python -m grpo.compare runs/v4_1@warmup runs/v4_1                did GRPO help over its own warm-up?
+  python -m grpo.compare runs/v4_1                                 the same
+  python -m grpo.compare evaluations/base evaluations/sft runs/v4_1
+  python -m grpo.compare stage1.json stage2.json --rules strict.yaml --json
+  python -m grpo.compare runs/a runs/b --allow-different ids,settings
+
+exit codes: 0 promoted, or nothing to judge · 1 not promoted · 2 bad input, or runs that cannot be compared
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        return run(options)
+    except UserError as error:
+        print("\n".join(f"error: {line}" for line in error.problems), file=sys.stderr)
+        return BAD_INPUT
+    except BrokenPipeError:
+        # The reader has seen enough; nothing may be written to the pipe any more, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PROMOTED
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m grpo.compare",
+        description="Compare runs example by example, and say which may be promoted and what is noise.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs, the baseline first")
+    parser.add_argument("--stage", default="final", help="stage of the runs that name none by @ (final)")
+    parser.add_argument("--rules", type=Path, metavar="YAML", help="rules of the promotion, over the shipped ones")
+    parser.add_argument("--metric", help="the metric that must gain, instead of the rules' one")
+    parser.add_argument(
+        "--allow-different", action="append", default=[], metavar="WHAT",
+        help=f"compare all the same though these differ: {', '.join(_ALLOWABLE)} (repeatable, or with commas)",
+    )  # fmt: skip
+    parser.add_argument("--details", action="store_true", help="every difference, also of more than three runs")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> int:
+    from grpo.compare.comparability import check_likeness
+    from grpo.compare.promotion import compare_runs
+    from grpo.compare.promotion_rules import load_rules
+    from grpo.compare.reading import read_recorded
+
+    allowed = _read_allowed(options.allow_different)
+    rules = load_rules(options.rules)
+    if options.metric:
+        rules = rules.model_copy(update={"gain": rules.gain.model_copy(update={"metric": (options.metric,)})})
+    runs = read_recorded(_add_baseline(options.runs, options.stage), options.stage)
+    comparison = compare_runs(runs, rules, check_likeness(runs, allowed))
+    if options.json:
+        import orjson
+
+        sys.stdout.write(orjson.dumps(comparison.to_json(), option=orjson.OPT_INDENT_2).decode() + "\n")
+    else:
+        from grpo.compare.display import show
+        from rewards.commands.screen import make_console
+
+        show(comparison, make_console(), details=options.details)
+    if not comparison.verdicts or any(verdict.promoted for verdict in comparison.verdicts):
+        return PROMOTED
+    return NOT_PROMOTED
+
+
+def _read_allowed(given: Sequence[str]) -> set[str]:
+    names = {name.strip() for text in given for name in text.split(",") if name.strip()}
+    unknown = sorted(names - set(_ALLOWABLE))
+    if unknown:
+        raise UserError(f"--allow-different: {', '.join(unknown)}; allowed: {', '.join(_ALLOWABLE)}")
+    return names
+
+
+def _add_baseline(runs: list[str], stage: str) -> list[str]:
+    """One run alone is held against its own warm-up, or against what it was before any training."""
+    if len(runs) != 1 or stage != "final":
+        return runs
+    path = Path(runs[0])
+    for baseline in ("warmup", "before"):
+        if (path / "eval" / f"{baseline}.jsonl").is_file() and (path / "eval" / "final.jsonl").is_file():
+            return [f"{runs[0]}@{baseline}", runs[0]]
+    return runs
+
+
+if __name__ == "__main__":
+    sys.exit(main())

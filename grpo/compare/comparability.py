@@ -1,0 +1,137 @@
+"""Whether runs may be compared at all: the same reward versions, the same examples, the same generation settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from grpo.compare.reading import SAMPLING, Key, Recorded
+from rewards.errors import UserError
+
+ALLOWABLE = ("versions", "ids", "settings")
+_SHOWN = 3
+
+
+def check_likeness(runs: Sequence[Recorded], allowed: Collection[str] = ()) -> list[str]:
+    """What could not be checked or was allowed to differ, a line each; UserError for every other difference.
+
+    `allowed` holds names of ALLOWABLE. The first run is what the others are held against.
+    """
+    notes: list[str] = []
+    problems: list[str] = []
+    checks: tuple[tuple[str, Callable[[Recorded, Recorded], list[str]], str], ...] = (
+        ("versions", _compare_versions, "rescore both with one version (python -m rewards rescore)"),
+        ("ids", _compare_examples, "evaluate both on the same rows"),
+        ("settings", _compare_settings, "evaluate both at the same settings"),
+    )
+    first, others = runs[0], runs[1:]
+    for kind, check, advice in checks:
+        for other in others:
+            for line in check(first, other):
+                if kind in allowed:
+                    notes.append(f"{line} (allowed)")
+                else:
+                    problems.append(f"{line}; {advice}, or go on with --allow-different {kind}")
+    problems += _find_mixed_versions(runs) if "versions" not in allowed else []
+    if problems:
+        raise UserError(problems)
+    return notes + _find_unrecorded(runs)
+
+
+def shared_keys(runs: Iterable[Recorded]) -> set[Key] | None:
+    """The examples that all runs answered to the same prompt and reference; None where some run has no rows."""
+    shared: set[Key] | None = None
+    questions: Mapping[Key, str] = {}
+    for run in runs:
+        if not run.rows:
+            return None
+        if shared is None:
+            shared, questions = set(run.rows), {key: row.question for key, row in run.rows.items()}
+        shared = {key for key in shared if key in run.rows and run.rows[key].question == questions[key]}
+    return shared
+
+
+def _compare_versions(first: Recorded, other: Recorded) -> list[str]:
+    lines = []
+    if first.versions is not None and other.versions is not None and first.versions != other.versions:
+        lines.append(
+            f"reward versions differ: {_say_differences(first.name, first.versions, other.name, other.versions)}"
+        )
+    elif first.rewards is not None and other.rewards is not None and first.rewards != other.rewards:
+        names = [
+            name
+            for name in sorted({*first.rewards, *other.rewards})
+            if first.rewards.get(name) != other.rewards.get(name)
+        ]
+        lines.append(
+            f"weights or options of the rewards differ: {first.name} and {other.name} disagree on {', '.join(names)}"
+        )
+    return lines
+
+
+def _compare_examples(first: Recorded, other: Recorded) -> list[str]:
+    if not first.rows or not other.rows:
+        return []
+    missing = sorted(first.rows.keys() ^ other.rows.keys())
+    changed = sorted(
+        key
+        for key in first.rows.keys() & other.rows.keys()
+        if first.rows[key].question != other.rows[key].question
+    )  # fmt: skip
+    lines = []
+    for keys, said in ((missing, "are only in one of the two"), (changed, "have another prompt or reference")):
+        if keys:
+            shown = ", ".join(name for _, name in keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")
+            lines.append(f"examples differ: {len(keys)} of {first.name} and {other.name} {said} ({shown})")
+    return lines
+
+
+def _compare_settings(first: Recorded, other: Recorded) -> list[str]:
+    if first.settings is None or other.settings is None:
+        return []
+    mine, theirs = ({key: run.settings[key] for key in SAMPLING if key in run.settings} for run in (first, other))
+    both = mine.keys() & theirs.keys()
+    mine, theirs = ({key: value for key, value in side.items() if key in both} for side in (mine, theirs))
+    if mine == theirs:
+        return []
+    return [f"generation settings differ: {_say_differences(first.name, mine, other.name, theirs)}"]
+
+
+def _find_mixed_versions(runs: Sequence[Recorded]) -> list[str]:
+    return [
+        f"{run.name}: holds scores of different versions of {name} ({version}); rescore it with one version, or go on "
+        "with --allow-different versions"
+        for run in runs
+        for name, version in (run.versions or {}).items()
+        if run.rows and ", " in version
+    ]
+
+
+def _find_unrecorded(runs: Sequence[Recorded]) -> list[str]:
+    lines = []
+    for said, lacking in (
+        ("reward versions", [run.name for run in runs if run.versions is None]),
+        ("generation settings", [run.name for run in runs if run.settings is None]),
+        ("examples", [run.name for run in runs if not run.rows]),
+    ):
+        if lacking:
+            lines.append(f"not checked, for they were not recorded: {said} of {_list_names(lacking)}")
+    return lines
+
+
+def _list_names(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
+
+
+def _say_differences(name: str, mine: Mapping[str, Any], other: str, theirs: Mapping[str, Any]) -> str:
+    parts = [
+        f"{key} is {_say(mine, key)} in {name} and {_say(theirs, key)} in {other}"
+        for key in sorted({*mine, *theirs})
+        if mine.get(key) != theirs.get(key) or (key in mine) != (key in theirs)
+    ]
+    return "; ".join(parts)
+
+
+def _say(values: Mapping[str, Any], key: str) -> str:
+    return str(values[key]) if key in values else "absent"

@@ -1,0 +1,1 @@
+"""What a run's record says to do next: `python -m grpo.decide`."""

@@ -1,0 +1,1 @@
+"""Any policy over any rows, scored: `python -m grpo.evaluate`."""

@@ -1,0 +1,270 @@
+"""The policy's answers to held-out rows: those of a run's stages, and of any model by `python -m grpo.evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from callbacks.config import EvaluationSection
+from callbacks.interrupt import terminable
+from grpo.distributed.processes import ProcessLost, company, find_rank, join, on_main, one_voice
+from grpo.run import complain
+from rewards.errors import RecompensaError, UserError
+from rewards.types import Completion, Example
+
+if TYPE_CHECKING:
+    from callbacks.progress import Progress
+    from grpo.evaluate.journal import Journal
+    from grpo.evaluate.request import Inputs
+    from grpo.policy.loading import Policy
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 75
+
+EXAMPLES = """\
+MODEL is a model on the Hub, a local folder, the folder of a LoRA adapter (merged into its base, unless that is loaded
+in 4 bits), or the folder of a finished run (its best policy, its config, its held-out rows).
+
+examples:
+  python -m grpo.evaluate --model runs/v4_1 --out evaluations/v4_1
+  python -m grpo.evaluate --model Polygl0t/Tucano2-qwen-0.5B-Instruct --data runs/v4_1 --config v4_1 --out evaluations/zero_shot
+  python -m grpo.evaluate --model adapters/stage2 --data rows/test.jsonl --config qwen3_8b --samples 8 --set evaluation.temperature=0.7
+  python -m grpo.evaluate --model runs/v4_1 --out evaluations/v4_1 --resume
+  torchrun --nproc_per_node 8 -m grpo.evaluate --model runs/v4_1 --data rows/large.jsonl --out evaluations/large
+  python -m grpo.compare evaluations/zero_shot evaluations/v4_1
+
+exit codes: 0 done · 1 failed · 2 bad input · 75 interrupted or out of disk, go on with --resume
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    from grpo.engines import EngineFailed
+    from grpo.evaluate.journal import WritingFailed
+
+    with one_voice():
+        options = parse(arguments)
+    try:
+        with terminable(), company():
+            return run(options)
+    except UserError as error:
+        complain("\n".join(f"error: {line}" for line in error.problems))
+        return BAD_INPUT
+    except ProcessLost:
+        complain("error: another process is gone, its own lines say why; the rows so far are kept, go on with --resume")
+        return INTERRUPTED
+    except (WritingFailed, EngineFailed) as error:
+        complain(f"error: {error}")
+        return INTERRUPTED
+    except RecompensaError as error:
+        complain(f"error: {error}")
+        return FAILED
+    except KeyboardInterrupt as stop:
+        # All processes got the signal: nobody waits for another to say so.
+        if not find_rank().local:
+            print(str(stop) or "stopped before the first answer", file=sys.stderr, flush=True)
+        return INTERRUPTED
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m grpo.evaluate",
+        description="Answer rows with any model and write every metric of the answers, row by row.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--model", required=True, help="a Hub name, a model's or adapter's folder, or a run")
+    parser.add_argument("--data", help="a JSON Lines file, or a run for its held-out rows (default: the config's)")
+    parser.add_argument("--config", help="a YAML file or shipped name: rewards and sampling (default: the run's own)")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one setting (repeatable)",
+    )
+    parser.add_argument(
+        "--profile", choices=("auto", "gpu", "embedded"), default="gpu",
+        help="overlay of --config; gpu (the default): the recipe as it is written, on any machine",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where it is written (default: evaluations/<model>-<data>)"
+    )
+    parser.add_argument("--samples", type=int, default=1, metavar="K", help="answers to each row (1)")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N rows")
+    parser.add_argument("--resume", action="store_true", help="go on where the evaluation in --out was interrupted")
+    parser.add_argument("--json", action="store_true", help="print evaluation.json, and nothing else")
+    parser.add_argument("--quiet", action="store_true", help="only warnings and the last line")
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> int:
+    from callbacks.progress import Progress
+    from grpo.evaluate.journal import Journal
+    from grpo.evaluate.request import prepare
+    from grpo.machine.environment import prepare_threads
+
+    rank = find_rank()
+    quiet, stream = options.quiet or options.json, sys.stderr if options.json else None
+    # What another process would show is what the first one shows.
+    progress = Progress(quiet=quiet, stream=stream) if rank.is_main else Progress(quiet=True, stream=io.StringIO())
+    inputs = prepare(options, rank.count)
+    threads = prepare_threads(inputs.config.threads)
+    device = _find_device()
+    join(device)
+    with inputs.host:
+        folder = options.out or Path("evaluations") / f"{inputs.source.name}-{_name_data(options.data, inputs)}"
+        journal = Journal(folder)
+        described = {"name": folder.resolve().name, **inputs.to_json()}
+        on_main(lambda: journal.resume(described, inputs.keys()) if options.resume else journal.claim())
+        try:
+            if inputs.rows.unrewarded:
+                progress.warn(
+                    f"{inputs.rows.unrewarded} rows are of a task that no reward function is for; their reward is none"
+                )
+            if on_main(lambda: journal.done) < inputs.rows.count * inputs.settings.samples:
+                # What libraries print must not stand in the JSON.
+                with redirect_stdout(sys.stderr) if options.json else nullcontext():
+                    _answer_all(inputs, journal, folder, progress, threads, device)
+            summary = on_main(lambda: _summarise(inputs, journal, folder))
+        except KeyboardInterrupt:
+            if journal.begun or not rank.is_main:
+                raise KeyboardInterrupt("stopped; the rows so far are kept, go on with --resume") from None
+            raise
+        finally:
+            journal.close()
+    if rank.is_main:
+        _show(summary, folder, progress, as_json=options.json)
+    return DONE
+
+
+def _answer_all(inputs: Inputs, journal: Journal, folder: Path, progress: Progress, threads: int, device: str) -> None:
+    """Load the policy and answer what the journal lacks."""
+    from grpo.evaluate.backends import choose, open_writer
+
+    choose(inputs.config).prepare()
+    import torch
+
+    from grpo.engines.packages import quieten_libraries
+    from grpo.evaluate.windows import answer_rows, measure_prompts
+
+    quieten_libraries()
+    torch.set_num_threads(threads)
+    rank, rows = find_rank(), inputs.rows
+    progress.say(f"loading {inputs.source.location} on {device}{f', {rank.count} processes' if rank.count > 1 else ''}")
+    with open_writer(inputs.source, inputs.config, device) as writer:
+        with progress.stage("prompts", rows.count, unit="rows") as bar:
+            longest = measure_prompts(writer, rows, inputs.settings, bar)
+        writer.start(longest)
+        if writer.note:
+            progress.warn(writer.note)
+        # Described again: which commit of a Hub model it is may be known only now that it was loaded.
+        on_main(lambda: journal.start({"name": folder.resolve().name, **inputs.to_json()}))
+        done, started = on_main(lambda: journal.done + len(journal.waiting)), time.perf_counter()
+        try:
+            total = rows.count * inputs.settings.samples
+            with progress.stage("evaluation", total, unit="answers", done=done) as bar:
+                errors = answer_rows(inputs, writer, journal, bar)
+        finally:
+            if rank.is_main:
+                answers, seconds = journal.done + len(journal.waiting) - done, time.perf_counter() - started
+                journal.note_timing({"answers": answers, "seconds": round(seconds, 1), "processes": rank.count})
+    for name, count in errors.items():
+        progress.warn(f"{name} could not be measured on {count} answers; they are left out of it")
+
+
+def _summarise(inputs: Inputs, journal: Journal, folder: Path) -> dict[str, Any]:
+    from grpo.evaluate.markdown import write_markdown
+    from grpo.evaluate.summary import summarise_rows
+    from grpo.machine.environment import describe
+
+    summary = {
+        "name": folder.resolve().name,
+        **inputs.to_json(),
+        "finished": True,
+        **summarise_rows(journal.read(), inputs.settings.samples),
+        "environment": describe(),
+    }
+    journal.finish(summary, write_markdown(summary))
+    return summary
+
+
+def _show(summary: dict[str, Any], folder: Path, progress: Any, *, as_json: bool) -> None:
+    from grpo.evaluate.markdown import describe_counts
+    from grpo.evaluate.summary import estimates_by_task
+
+    if as_json:
+        import orjson
+
+        sys.stdout.write(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode() + "\n")
+        return
+    estimates = estimates_by_task(summary["results"])
+    if estimates:
+        progress.show_evaluation(f"reward of {summary['name']}", estimates)
+    for name, cell in summary["results"].get("all", {}).items():
+        if name != "reward" and "/" not in name and "." not in name:
+            progress.say(f"  {name:18} {cell['value']:.4f}  n {cell['n']}")
+    for name, text in describe_counts(summary["counts"]):
+        progress.say(f"  {name}: {text}")
+    for failure in summary["failures"]:
+        progress.say(f"  failure: {failure['kind']}, {failure['count']}")
+    progress.say(f"everything is in {folder}; read {folder / 'evaluation.md'}", always=True)
+
+
+def _name_data(data: str | None, inputs: Inputs) -> str:
+    return "held_out" if data is None or Path(data).is_dir() else Path(data).stem
+
+
+def _find_device() -> str:
+    """ "cuda" or "cpu"; UserError where there are more processes than devices, which would share one's memory."""
+    from grpo.machine.device import find_device
+
+    device = find_device()
+    if device.kind == "cuda" and find_rank().local_count > device.count:
+        raise UserError(
+            f"device: {find_rank().local_count} processes on {device.count} CUDA devices; start torchrun with "
+            f"--nproc_per_node {device.count}"
+        )
+    return device.kind
+
+
+def make_generate(
+    policy: Policy, section: EvaluationSection, *, max_completion_length: int
+) -> Callable[[Sequence[Example], Callable[[int], None]], list[Completion]]:
+    """A function from examples to one completion each, in order; it calls its second argument with the rows just done.
+
+    Its random numbers come from `section.seed` and the row, so that an evaluation neither depends on nor disturbs
+    training, and is the same however many processes share it.
+    """
+    from grpo.generation.answers import Settings, answer_batch, plan_batches
+
+    settings = Settings(
+        temperature=section.temperature,
+        top_p=section.top_p,
+        top_k=section.top_k,
+        repetition_penalty=section.repetition_penalty,
+        max_completion_length=section.max_completion_length or max_completion_length,
+        samples=1,
+        seed=section.seed,
+    )
+
+    def answer(examples: Sequence[Example], advance: Callable[[int], None]) -> list[Completion]:
+        prompts = [policy.prompts.prompt_ids(example.prompt) for example in examples]
+        answers: list[Completion | None] = [None] * len(prompts)
+        for batch in plan_batches([len(ids) for ids in prompts], batch_size=section.batch_size, samples=1):
+            rows = answer_batch(policy, [examples[i] for i in batch], [prompts[i] for i in batch], settings)
+            for index, row in zip(batch, rows, strict=True):
+                answers[index] = row[0].completion
+            advance(len(batch))
+        return answers
+
+    return answer
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""How a policy writes: prompts to sampled completions."""

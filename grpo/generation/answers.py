@@ -1,0 +1,151 @@
+"""Answers of a policy to rows, batched by length, where each answer's random numbers follow from its row alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from grpo.policy.loading import Policy
+from rewards.types import Completion, Example
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How answers are sampled; `samples` a row. Part of the result: runs of other settings are not compared."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    repetition_penalty: float
+    max_completion_length: int
+    samples: int
+    seed: int
+
+    def to_json(self) -> dict[str, float | int]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Answer(NamedTuple):
+    """One completion and how many tokens it has."""
+
+    completion: Completion
+    tokens: int
+
+
+def plan_batches(lengths: Sequence[int], *, batch_size: int, samples: int) -> list[list[int]]:
+    """The rows that run together, `batch_size` completions or one row, the longest prompts first.
+
+    Prompts of like length meet, so that little is padded, and the time left is never told too short.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    rows = max(1, batch_size // samples)
+    return [order[start : start + rows] for start in range(0, len(order), rows)]
+
+
+def answer_batch(
+    policy: Policy,
+    examples: Sequence[Example],
+    prompts: Sequence[Sequence[int]],
+    settings: Settings,
+    samples: range | None = None,
+) -> list[list[Answer]]:
+    """The answers numbered `samples` (None: all) to each example, whose prompts are given as token ids.
+
+    The random numbers of an answer follow from the seed, the row's task and id and the number of the sample, so that
+    neither the batch nor the rows left out by --limit or --resume change it. Only where `find_fallback` has a reason do
+    they follow from the rows of the batch.
+    """
+    import torch
+
+    from grpo.generation.generate import Batch, Sampling, evaluating
+    from grpo.policy.shared_prefix import routed_attention, unwrap
+
+    samples = range(settings.samples) if samples is None else samples
+    if find_fallback(policy) is not None:
+        return _answer_plainly(policy, examples, prompts, settings, samples)
+    model = unwrap(policy.model)
+    device = model.get_input_embeddings().weight.device
+    sampling = Sampling(settings.temperature, settings.top_p, settings.top_k, settings.repetition_penalty)
+    uniform = None
+    if settings.temperature > 0:
+        uniform = torch.stack(
+            [
+                torch.rand(
+                    settings.max_completion_length,
+                    dtype=torch.float64,
+                    generator=_generator(draw_seed(settings, example, sample)),
+                )
+                for example in examples
+                for sample in samples
+            ]
+        ).to(device)
+    numbers = [list(range(place * len(samples), (place + 1) * len(samples))) for place in range(len(examples))]
+    eos = torch.tensor(policy.eos_ids, device=device)
+    ids: dict[int, list[int]] = {}
+    with torch.inference_mode(), evaluating(model), routed_attention(model):
+        batch = Batch(model, [list(prompt) for prompt in prompts], numbers, sampling, uniform)
+        for row, tokens, *_ in batch.run(settings.max_completion_length, eos):
+            ids[row] = tokens
+    ends = set(policy.eos_ids)
+    answers = [
+        Answer(Completion(policy.prompts.text(ids[row]), ids[row][-1] not in ends), len(ids[row]))
+        for row in range(len(ids))
+    ]
+    return group(answers, len(samples))
+
+
+def find_fallback(policy: Policy) -> str | None:
+    """Why the model is not driven by our own generation and writes by its own `generate`; None where it is."""
+    from grpo.policy.shared_prefix import supports
+
+    return policy.fallback or supports(policy.model)
+
+
+def group(answers: Sequence[Answer], samples: int) -> list[list[Answer]]:
+    """The answers example by example, of which each has `samples`."""
+    return [list(answers[start : start + samples]) for start in range(0, len(answers), samples)]
+
+
+def _answer_plainly(
+    policy: Policy,
+    examples: Sequence[Example],
+    prompts: Sequence[Sequence[int]],
+    settings: Settings,
+    samples: range,
+) -> list[list[Answer]]:
+    """The slow way, for policies whose attention we cannot take over; its numbers follow from the batch's first row."""
+    from grpo.generation.plain import generate_plainly
+
+    written = generate_plainly(
+        policy.model,
+        prompts,
+        samples=len(samples),
+        max_new_tokens=settings.max_completion_length,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        top_k=settings.top_k,
+        repetition_penalty=settings.repetition_penalty,
+        eos_ids=policy.eos_ids,
+        pad_id=policy.tokenizer.pad_token_id,
+        generator=_generator(draw_seed(settings, examples[0], samples.start)),
+    )
+    answers = [
+        Answer(Completion(policy.prompts.text(ids), truncated), len(ids))
+        for ids, truncated in zip(written.completion_ids, written.truncated, strict=True)
+    ]
+    return group(answers, len(samples))
+
+
+def draw_seed(settings: Settings, example: Example, sample: int) -> int:
+    """The seed of one answer's random numbers."""
+    key = (settings.seed, example.task, example.id, sample)
+    digest = hashlib.sha256("\x00".join(map(str, key)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _generator(seed: int):
+    import torch
+
+    return torch.Generator().manual_seed(seed)

@@ -1,0 +1,167 @@
+"""Completions written token by token: prompts are read once, finished rows leave the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from grpo.generation.kv_cache import Memory, Piece, arrange
+from grpo.generation.sampling import Sampling, draw
+from grpo.generation.shared_prefixes import are_worth_it, find_stems
+
+# Tokens of prompts that are read at once: enough for a full product, on a CPU few enough for its caches.
+PACK_TOKENS, PACK_TOKENS_CPU = 32768, 2048
+
+
+class Batch:
+    """Completions that are written together, `chunks` of `slots` that share a prompt (see `arrange`).
+
+    `rows_P` are the numbers of the completions of each prompt; `uniform` has a row for each number.
+    """
+
+    def __init__(self, model: Any, prompt_ids_P, rows_P, sampling: Sampling, uniform, entropies: bool = False):
+        import torch
+
+        self.model, self.sampling, self.uniform, self.entropies = model, sampling, uniform, entropies
+        self.device = device = model.get_input_embeddings().weight.device
+        stems = [(0, [number]) for number in range(len(prompt_ids_P))]
+        if not has_window(model.config):
+            found = find_stems(prompt_ids_P)
+            stems = found if are_worth_it(found, sum(map(len, prompt_ids_P))) else stems
+        # Prompts with the same stem stand side by side.
+        order = [number for _, members in stems for number in members]
+        self.prompts = [list(prompt_ids_P[number]) for number in order]
+        self.rows = [row for number in order for row in rows_P[number]]
+        self.counts_P = [len(rows_P[number]) for number in order]
+        self.lengths = torch.tensor([len(ids) for ids in self.prompts], device=device)
+        self.pieces = cut_prompts(self.prompts, [(shared, len(members)) for shared, members in stems])
+        self.tails = [piece for piece in self.pieces if piece.prompt is not None]
+        self.width = max(piece.length for piece in self.tails)
+
+    def run(self, steps: int, eos) -> Iterator[tuple[int, list[int], list[float], list[float]]]:
+        """Write at most `steps` tokens a row; yield `(row, token ids, log-probs, entropies)`."""
+        import torch
+
+        model, device, count = self.model, self.device, len(self.rows)
+        memory = Memory(self.width, self.tails, device)
+        fixed = {"use_cache": False, "attention_mask": memory.no_mask, "router": memory}
+        logits_P = self.read_prompts(memory, fixed)
+        # One row more than there are completions: what fills a chunk up is written there and never read.
+        tokens_all = torch.zeros(count + 1, steps, dtype=torch.long, device=device)
+        scores_all = torch.zeros(count + 1, steps, dtype=torch.float32, device=device)
+        spreads_all = torch.zeros_like(scores_all) if self.entropies else scores_all
+        written = torch.full((count + 1,), steps, dtype=torch.long, device=device)
+        rows = torch.tensor([*self.rows, self.rows[0]], device=device)
+        firsts = [sum(self.counts_P[:p]) for p in range(len(self.counts_P))]
+        groups = [list(range(first, first + n)) for first, n in zip(firsts, self.counts_P, strict=True)]
+        chunk_prompts, picked = arrange(groups, self.width + steps, self.width)
+        at = torch.tensor([count if row is None else row for chunk in picked for row in chunk], device=device)
+        memory.start(chunk_prompts, len(picked[0]))
+        source = torch.tensor(chunk_prompts, device=device).repeat_interleave(len(picked[0]))
+        logits, positions, done = logits_P[source], self.lengths[source, None], at == count
+        seen = self.seen_tokens(logits_P.shape[-1], source)
+        check_every = 1 if device.type == "cpu" else 8  # looking at `done` makes an accelerator wait
+        for step in range(steps):
+            uniform = None if self.uniform is None else self.uniform[rows[at], step]
+            tokens, scores, spreads = draw(logits.float(), self.sampling, seen, uniform, self.entropies)
+            tokens_all[at, step] = tokens
+            if scores is not None:
+                scores_all[at, step] = scores
+            if spreads is not None:
+                spreads_all[at, step] = spreads
+            ends = torch.isin(tokens, eos) & ~done
+            written[at] = torch.where(ends, step + 1, written[at])
+            done |= ends
+            if step + 1 == steps:
+                break
+            if seen is not None:
+                seen.scatter_(1, tokens[:, None], True)
+            if step % check_every == 0:
+                flags = done.tolist()
+                if all(flags):
+                    break
+                move = memory.compacted(flags, self.width + steps)
+                if move is not None:
+                    pick, filler = move
+                    at, tokens, positions, done = at[pick], tokens[pick], positions[pick], filler
+                    at[filler] = count
+                    seen = None if seen is None else seen[pick]
+            memory.advance()
+            logits = model(input_ids=tokens[:, None], position_ids=positions, logits_to_keep=1, **fixed).logits[:, -1]
+            positions = positions + 1
+        arrays = (written, tokens_all, scores_all, spreads_all)
+        for row, length, *values in zip(self.rows, *(each[:count].tolist() for each in arrays), strict=True):
+            yield row, *(each[:length] for each in values)
+
+    def read_prompts(self, memory: Memory, fixed: dict):
+        """The logits after each prompt, (P, vocabulary): stems first, then what is left of each prompt."""
+        import torch
+
+        limit = PACK_TOKENS_CPU if self.device.type == "cpu" else PACK_TOKENS
+        stems = [piece for piece in self.pieces if piece.prompt is None]
+        for pack in packs([piece.length for piece in stems], limit) if stems else ():
+            self.read(stems[pack.start : pack.stop], memory, fixed)
+        logits = [
+            self.read(self.tails[pack.start : pack.stop], memory, fixed)
+            for pack in packs([piece.length for piece in self.tails], limit)
+        ]
+        if len(memory.layers) != self.model.config.num_hidden_layers:
+            raise RuntimeError(
+                f"{type(self.model).__name__}: {len(memory.layers)} of {self.model.config.num_hidden_layers} attention "
+                "layers could be reached, so its completions would not see their prompts; use the model's own generate"
+            )
+        return torch.cat(logits)
+
+    def read(self, pieces: Sequence[Piece], memory: Memory, fixed: dict):
+        """The logits after these pieces, which stand in one row without padding; their states go to `memory`."""
+        import torch
+
+        ids = [token for piece in pieces for token in piece.ids]
+        positions = [piece.start + place for piece in pieces for place in range(piece.length)]
+        ends = torch.tensor([piece.length for piece in pieces], device=self.device).cumsum(0) - 1
+        memory.reading = pieces
+        memory.reached.clear()
+        ids, positions = (torch.tensor([values], device=self.device) for values in (ids, positions))
+        return self.model(input_ids=ids, position_ids=positions, logits_to_keep=ends, **fixed).logits[0]
+
+    def seen_tokens(self, vocabulary: int, source):
+        """Which tokens stand in the prompt of each slot, (slots, vocabulary); None without a penalty."""
+        import torch
+
+        if self.sampling.repetition_penalty == 1.0:
+            return None
+        seen = torch.zeros(len(self.prompts), vocabulary, dtype=torch.bool)
+        for prompt, ids in enumerate(self.prompts):
+            seen[prompt, ids] = True
+        return seen.to(self.device)[source]
+
+
+def has_window(config: Any) -> bool:
+    """Whether any layer sees the last tokens only; how much of a stem is left then differs from row to row."""
+    kinds = getattr(config, "layer_types", None)
+    return "sliding_attention" in kinds if kinds else bool(getattr(config, "sliding_window", None))
+
+
+def cut_prompts(prompts: list[list[int]], stems: list[tuple[int, int]]) -> list[Piece]:
+    """Each stem, (tokens, prompts that begin with it), before the tails of its prompts, which stand in that order."""
+    pieces, first, number = [], 0, 0
+    for shared, members in stems:
+        stem = None
+        if shared:
+            stem, number = number, number + 1
+            pieces.append(Piece(prompts[first][:shared], 0, stem, None))
+        for prompt in range(first, first + members):
+            pieces.append(Piece(prompts[prompt][shared:], shared, stem, prompt))
+        first += members
+    return pieces
+
+
+def packs(lengths: list[int], limit: int) -> Iterator[range]:
+    """Neighbours that are read in one forward: at most `limit` tokens, or one piece that is longer."""
+    start = total = 0
+    for end, length in enumerate(lengths):
+        if end > start and total + length > limit:
+            yield range(start, end)
+            start, total = end, 0
+        total += length
+    yield range(start, len(lengths))

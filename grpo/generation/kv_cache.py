@@ -1,0 +1,262 @@
+"""The keys and values of a batch that is being written: of stems, of what is left of each prompt, of completions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from grpo.policy.shared_prefix import attend_causally
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stem (`prompt` is None), or what is left of a prompt after its stem (`stem` is None where it has none)."""
+
+    ids: list[int]
+    start: int  # position of its first token
+    stem: int | None
+    prompt: int | None
+
+    @property
+    def length(self) -> int:
+        return len(self.ids)
+
+
+@dataclass
+class Layer:
+    """States of one layer. Keys have the places last, as the product with the queries reads them.
+
+    Stems: (heads, size, tokens) and (heads, tokens, size) each. Tails and completions: (heads, chunks, size, width)
+    and (heads, chunks, slots, size, room), values with the last two axes exchanged.
+    """
+
+    stems: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    tail_keys: Any = None
+    tail_values: Any = None
+    keys: Any = None
+    values: Any = None
+
+
+class Memory:
+    """What each of `chunks` times `slots` completions has seen, and the attention to it (see `routed_attention`).
+
+    A stem is kept once, the rest of a prompt once a chunk, padded on the left to `width`, so that the place of a token
+    is the same in every row. Arrays grow in steps, and shrink when rows leave.
+    """
+
+    def __init__(self, width: int, tails: Sequence[Piece], device: torch.device):
+        import torch
+
+        self.width, self.slots, self.written, self.room = width, 0, 0, 0
+        self.stem_of_prompt = [piece.stem for piece in tails]
+        self.stems_of_chunks: list[int | None] = []
+        self.layers: dict[int, Layer] = {}
+        self.reading: Sequence[Piece] = ()
+        self.reached: set[int] = set()  # layers of the present forward
+        self.masks: dict[tuple, torch.Tensor] = {}
+        # transformers builds no mask of its own when it is handed one with four axes.
+        self.no_mask = torch.zeros(1, 1, 1, 1, device=device)
+        lengths = torch.tensor([piece.length for piece in tails], device=device)
+        padding = torch.arange(width, device=device) < (width - lengths)[:, None]
+        self.padding = padding if bool(padding.any()) else None
+        self.bias = None
+
+    @property
+    def chunks(self) -> int:
+        return len(self.stems_of_chunks)
+
+    def attend(self, layer: int, query, key, value, scaling, dropout, window):
+        """Attention of the newest tokens to all that stands before them."""
+        import torch
+
+        if not self.slots:
+            return self.attend_prompts(self.layers.setdefault(layer, Layer()), query, key, value, scaling, window)
+        states, chunks, slots, heads, size = self.layers[layer], self.chunks, self.slots, key.shape[1], key.shape[3]
+        shared, width, length = query.shape[1] // heads, self.width, self.written
+        states.keys[..., length - 1] = key.view(chunks, slots, heads, size).permute(2, 0, 1, 3)
+        states.values[..., length - 1, :] = value.view(chunks, slots, heads, -1).permute(2, 0, 1, 3)
+        first = max(0, width + length - window) if window else 0
+        first, own = min(first, width), max(0, first - width)
+        # Heads that share a key, and slots that share a prompt, are rows of one product: no key is read twice.
+        query = (query * scaling).view(chunks, slots, heads, shared, size).permute(2, 0, 1, 3, 4)
+        query = query.reshape(heads, chunks, slots * shared, size).contiguous()
+        to_tail = torch.bmm(query.flatten(0, 1), states.tail_keys.flatten(0, 1)[..., first:])
+        to_tail = to_tail.view(heads, chunks, slots * shared, width - first)
+        if self.bias is not None:
+            to_tail += self.bias[..., first:]
+        to_own = torch.bmm(query.view(-1, shared, size), states.keys.flatten(0, 2)[..., own:length])
+        parts = (to_tail, to_own.view(heads, chunks, slots * shared, -1))
+        if states.stems:
+            parts = (self.score_stems(states, query), *parts)
+        weights = torch.cat(parts, -1).softmax(-1, dtype=torch.float32).to(value.dtype)
+        *stem, to_tail, to_own = weights.split([part.shape[-1] for part in parts], -1)
+        out = torch.bmm(
+            to_tail.reshape(heads * chunks, slots * shared, -1), states.tail_values.flatten(0, 1)[:, first:]
+        )
+        out = out.view(heads, chunks, slots * shared, -1)
+        for start, end, number in self.stem_runs() if stem else ():
+            values = states.stems[number][1]
+            chosen = stem[0][:, start:end, :, : values.shape[1]].reshape(heads, -1, values.shape[1])
+            out[:, start:end] += torch.bmm(chosen, values).view(heads, end - start, slots * shared, -1)
+        out = out.view(heads * chunks * slots, shared, -1)
+        out.baddbmm_(to_own.reshape(*out.shape[:2], -1), states.values.flatten(0, 2)[:, own:length])
+        out = out.view(heads, chunks, slots, shared, -1).permute(1, 2, 0, 3, 4)
+        return out.reshape(chunks * slots, heads * shared, 1, -1)
+
+    def score_stems(self, states: Layer, query):
+        """Scores of the queries with their stems, (heads, chunks, rows, longest stem); no stem's place is never seen."""
+        import torch
+
+        heads, _, rows, size = query.shape
+        longest = max(keys.shape[2] for keys, _ in states.stems.values())
+        scores = query.new_full((*query.shape[:3], longest), -torch.inf)
+        for start, end, number in self.stem_runs():
+            keys = states.stems[number][0]
+            found = torch.bmm(query[:, start:end].reshape(heads, -1, size), keys)
+            scores[:, start:end, :, : keys.shape[2]] = found.view(heads, end - start, rows, -1)
+        return scores
+
+    def stem_runs(self) -> list[tuple[int, int, int]]:
+        """First chunk, last chunk + 1 and number of each stem that is still in use; its chunks are neighbours."""
+        runs: list[tuple[int, int, int]] = []
+        for chunk, number in enumerate(self.stems_of_chunks):
+            if number is None:
+                continue
+            if runs and runs[-1][2] == number and runs[-1][1] == chunk:
+                runs[-1] = (runs[-1][0], chunk + 1, number)
+            else:
+                runs.append((chunk, chunk + 1, number))
+        return runs
+
+    def attend_prompts(self, states: Layer, query, key, value, scaling, window):
+        """Attention within each piece of a packed row, and to its stem; what decoding needs of it is stored."""
+        import torch
+
+        if states.tail_keys is None:
+            heads, prompts = key.shape[1], len(self.stem_of_prompt)
+            states.tail_keys = key.new_zeros(heads, prompts, key.shape[3], self.width)
+            states.tail_values = value.new_zeros(heads, prompts, self.width, value.shape[3])
+        start, outs = 0, []
+        for piece in self.reading:
+            q, k, v = (each[0, :, start : start + piece.length] for each in (query, key, value))
+            start += piece.length
+            outs.append(self.attend_piece(states, piece, q, k, v, scaling, window))
+            if piece.prompt is None:
+                states.stems[piece.stem] = k.transpose(1, 2).contiguous(), v.contiguous()
+            else:
+                states.tail_keys[:, piece.prompt, :, self.width - piece.length :] = k.transpose(1, 2)
+                states.tail_values[:, piece.prompt, self.width - piece.length :] = v
+        return torch.cat(outs, 1)[None]
+
+    def attend_piece(self, states: Layer, piece: Piece, query, key, value, scaling, window):
+        import torch
+
+        heads, shared, length = key.shape[0], query.shape[0] // key.shape[0], piece.length
+        sdpa = torch.nn.functional.scaled_dot_product_attention
+        if piece.prompt is None or piece.stem is None:
+            key, value = key.repeat_interleave(shared, 0), value.repeat_interleave(shared, 0)
+            return attend_causally(query, key, value, window, self.masks, scale=scaling)
+        if window:
+            raise RuntimeError("a layer with a window cannot read stems; has_window did not know of it")
+        stem_keys, stem_values = states.stems[piece.stem]
+        key, value = torch.cat((stem_keys.transpose(1, 2), key), 1), torch.cat((stem_values, value), 1)
+        if (piece.start, length) not in self.masks:
+            keys = torch.arange(piece.start + length, device=query.device)
+            seen = keys <= piece.start + torch.arange(length, device=query.device)[:, None]
+            self.masks[piece.start, length] = seen.repeat(shared, 1)
+        # The heads that share a key are folded into the query's length: no key is copied for its second head.
+        out = sdpa(
+            query.reshape(1, heads, shared * length, -1), key[None], value[None],
+            attn_mask=self.masks[piece.start, length], scale=scaling,
+        )  # fmt: skip
+        return out.view(heads * shared, length, -1)
+
+    def start(self, prompts: list[int], slots: int) -> None:
+        """End the prompts: chunk `i` continues prompt `prompts[i]` with `slots` completions."""
+        import torch
+
+        self.slots, self.stems_of_chunks = slots, [self.stem_of_prompt[prompt] for prompt in prompts]
+        source = torch.tensor(prompts, device=self.no_mask.device)
+        self.masks.clear()
+        if prompts != list(range(len(self.stem_of_prompt))):
+            self.choose_tails(source)
+        for states in self.layers.values():
+            heads, chunks, size, _ = states.tail_keys.shape
+            states.keys = states.tail_keys.new_empty(heads, chunks, slots, size, 0)
+            states.values = states.tail_values.new_empty(heads, chunks, slots, 0, states.tail_values.shape[3])
+        if self.padding is not None:
+            padding, dtype = self.padding[source], self.layers[0].tail_keys.dtype
+            bias = torch.zeros(padding.shape, dtype=dtype, device=source.device)
+            self.bias = bias.masked_fill_(padding, -torch.inf)[:, None]
+
+    def advance(self) -> None:
+        """Make room for one token more."""
+        self.reached.clear()
+        self.written += 1
+        if self.written > self.room:
+            self.room = max(32, 2 * self.room)
+            self.rebuild(lambda states: states)
+
+    def compacted(self, done: list[bool], row_cost: int):
+        """Leave out the slots that are done, where that saves a quarter; `(old slot of each new one, is it filler)`.
+
+        None when the batch stayed as it was.
+        """
+        import torch
+
+        slots = self.slots
+        if sum(done) * 4 < len(done):
+            return None
+        groups = [[i for i in range(c * slots, (c + 1) * slots) if not done[i]] for c in range(self.chunks)]
+        sources, chunks = arrange(groups, row_cost, self.width)
+        if 4 * len(chunks) * len(chunks[0]) > 3 * len(done):
+            return None
+        device = self.no_mask.device
+        source = torch.tensor(sources, device=device)
+        pick = torch.tensor([[chunk[0] if i is None else i for i in chunk] for chunk in chunks], device=device)
+        filler = torch.tensor([i is None for chunk in chunks for i in chunk], device=device)
+        self.slots, self.stems_of_chunks = pick.shape[1], [self.stems_of_chunks[chunk] for chunk in sources]
+        self.choose_tails(source)
+        if self.bias is not None:
+            self.bias = self.bias[source]
+        self.rebuild(lambda states: states.flatten(1, 2).index_select(1, pick.flatten()).unflatten(1, pick.shape))
+        return pick.flatten(), filler
+
+    def choose_tails(self, source) -> None:
+        """Keep the tails of these chunks, in this order."""
+        for states in self.layers.values():
+            states.tail_keys = states.tail_keys.index_select(1, source)
+            states.tail_values = states.tail_values.index_select(1, source)
+
+    def rebuild(self, chosen) -> None:
+        """Copy what was written, as `chosen` picks it, into arrays with `room` places."""
+        for states in self.layers.values():
+            keys, values = chosen(states.keys[..., : self.written]), chosen(states.values[..., : self.written, :])
+            states.keys = keys.new_empty(*keys.shape[:-1], self.room)
+            states.keys[..., : keys.shape[-1]] = keys
+            states.values = values.new_empty(*values.shape[:-2], self.room, values.shape[-1])
+            states.values[..., : values.shape[-2], :] = values
+
+
+def arrange(groups: list[list[int]], row_cost: int, prompt_cost: int) -> tuple[list[int], list[list[int | None]]]:
+    """Cut groups of rows that share a prompt into chunks of one size: the group of each chunk, and its rows.
+
+    The last chunk of a group is filled up with None. A chunk pays once for its prompt and for each of its slots, so
+    the size follows from the two costs; of equal ones the largest is taken.
+    """
+
+    def cost(size: int) -> int:
+        return sum(-(-len(rows) // size) for rows in groups) * (size * row_cost + prompt_cost)
+
+    size = min(range(max(map(len, groups)), 0, -1), key=cost)
+    sources, chunks = [], []
+    for group, rows in enumerate(groups):
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            sources.append(group)
+            chunks.append(part + [None] * (size - len(part)))
+    return sources, chunks

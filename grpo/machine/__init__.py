@@ -1,0 +1,1 @@
+"""The machine a run stands on: its device, its versions, its memory."""

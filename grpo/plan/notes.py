@@ -1,0 +1,66 @@
+"""What a reader must know about a plan before starting it, though none of it is a reason not to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpo.config.run_config import RunConfig
+from grpo.machine.device import Device, multiplies_batch
+from grpo.plan.display import show_count, show_size
+from grpo.plan.memory_estimate import Memory, Shape
+from grpo.plan.refusals import replaced_recommendations
+
+if TYPE_CHECKING:
+    from grpo.plan.make_plan import Tokens
+
+
+def write_notes(
+    config: RunConfig,
+    device: Device,
+    is_reference: bool,
+    tokens: Tokens,
+    memory: Memory | None,
+    shape: Shape | None,
+    world_size: int,
+) -> list[str]:
+    """One line a fact; none where there is nothing to say."""
+    notes = []
+    if is_reference:
+        notes.append(f"no CUDA device here: memory and time are those of the recipe's {device}")
+    if multiplies_batch(device, world_size):
+        notes.append(
+            f"one process sees {device.count} CUDA devices and a run would refuse to start so: use torchrun "
+            f"--nproc_per_node {device.count}, or set CUDA_VISIBLE_DEVICES=0"
+        )
+    if not tokens.exact:
+        notes.append(f"no tokenizer of {config.model.name} on this machine: tokens are {tokens.source}")
+    if tokens.references_beyond_limit:
+        notes.append(
+            f"{tokens.references_beyond_limit} references are longer than grpo.max_completion_length "
+            f"{config.grpo.max_completion_length}: the right answer would be cut off"
+        )
+    if memory is not None and device.memory_bytes is not None and memory.peak > 0.9 * device.memory_bytes:
+        notes.append(
+            f"about {show_size(memory.peak)} may not fit {show_size(device.memory_bytes)}: lower grpo.micro_batch_size, or set "
+            "model.gradient_checkpointing=true"
+        )
+    replaced = replaced_recommendations(config)
+    if replaced:
+        listed = ", ".join(f"{key} {value}" for key, value in replaced.items())
+        notes.append(f"generation_config.json of {config.model.name} recommends {listed}; section grpo replaces it")
+    if config.model.embedded is not None and shape is not None and shape.parameters > 5_000_000:
+        notes.append(
+            f"{show_count(shape.parameters)} parameters are many for a policy made on the spot: expect it to be slow"
+        )
+    rounds = config.grpo.dynamic_sampling
+    if rounds:
+        notes.append(
+            f"grpo.dynamic_sampling {rounds}: up to {rounds} further rounds of generation a step, with at most "
+            f"{rounds * config.grpo.prompts_per_step} fresh prompts; prompts, tokens and time above count none of them"
+        )
+    micro = config.grpo.micro_batch_size
+    if micro is not None and micro % config.grpo.num_generations and config.grpo.num_generations % micro:
+        notes.append(
+            f"grpo.micro_batch_size {micro} cuts through groups of {config.grpo.num_generations}: prompts are shared less"
+        )
+    return notes

@@ -1,0 +1,207 @@
+"""What a plan refuses: settings that would train nothing, be cut short, or be changed behind the config's back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grpo.engines import choose_engine
+from grpo.plan.memory_estimate import KNOWN_SHAPES, Shape
+from grpo.policy.local_files import looks_local, model_folder, read_model_json
+from rewards.types import Example
+
+if TYPE_CHECKING:
+    from grpo.config.run_config import RunConfig
+    from grpo.data.run_rows import Inputs
+
+SHOWN = 3
+
+# What the shipped models' authors recommend for inference; a run replaces it and the plan says so.
+KNOWN_RECOMMENDATIONS: dict[str, dict[str, Any]] = {
+    **{
+        name: {"do_sample": True, "temperature": 0.1, "top_k": 50, "repetition_penalty": 1.2}
+        for name in KNOWN_SHAPES
+        if name.startswith("Polygl0t/")
+    },
+    "Qwen/Qwen3-8B": {"do_sample": True, "temperature": 0.6, "top_k": 20, "top_p": 0.95},
+}
+
+
+def find_refusals(
+    config: RunConfig,
+    inputs: Inputs,
+    *,
+    train_tokens: Sequence[int],
+    held_out_tokens: Sequence[int],
+    exact: bool,
+    shape: Shape | None,
+    world_size: int = 1,
+) -> list[str]:
+    """Every reason not to start, one line each. The token counts belong to the prompts of `inputs`, in order."""
+    return [
+        *_engine_refusals(config, world_size),
+        *config.grpo.batch_problems(world_size),
+        *_length_refusals(config, shape),
+        *_row_refusals(config, inputs),
+        *_prompt_refusals(config, inputs, train_tokens, held_out_tokens, exact),
+        *_model_refusals(config),
+    ]
+
+
+def sampling_overrides(config: RunConfig) -> dict[str, Any]:
+    """Settings of the model's own generation_config.json that name another sampling than section grpo; {} if none."""
+    if config.model.embedded is not None:
+        return {}
+    found = read_model_json(config.model.name, config.model.revision, "generation_config.json")
+    if not found:
+        return {}
+    grpo = config.grpo
+    wanted: dict[str, tuple[Any, ...]] = {
+        "do_sample": (True,),
+        "temperature": (grpo.temperature,),
+        "top_p": (grpo.top_p,),
+        # 0 and null both say that top-k is off.
+        "top_k": (grpo.top_k, None) if grpo.top_k == 0 else (grpo.top_k,),
+        "repetition_penalty": (grpo.repetition_penalty,),
+    }
+    different = {
+        key: found[key] for key, allowed in wanted.items() if key in found and found[key] not in (*allowed, None)
+    }
+    for key, off in (("min_p", (None, 0)), ("typical_p", (None, 1)), ("no_repeat_ngram_size", (None, 0))):
+        if found.get(key) not in off:
+            different[key] = found[key]
+    return different
+
+
+def replaced_recommendations(config: RunConfig) -> dict[str, Any]:
+    """The overrides that the run knows of and replaces rather than refuses."""
+    overrides = sampling_overrides(config)
+    if config.model.generation_config == "replace":
+        return overrides
+    known = KNOWN_RECOMMENDATIONS.get(config.model.name, {})
+    return {key: value for key, value in overrides.items() if known.get(key) == value}
+
+
+def _engine_refusals(config: RunConfig, world_size: int) -> list[str]:
+    refusals = choose_engine(config.model).problems(config, world_size)
+    sharded = [name for name in ("FSDP", "DEEPSPEED") if os.environ.get(f"ACCELERATE_USE_{name}", "").lower() == "true"]
+    if sharded and config.model.quantization != "none":
+        refusals.append(
+            f"model.quantization: {config.model.quantization} weights cannot be spread over processes (accelerate's "
+            f"{sharded[0]}); launch with configs/accelerate/ddp.yaml or torchrun, where each process has them all"
+        )
+    if config.sft_warmup.enabled and config.sft_warmup.batch_size % world_size:
+        refusals.append(
+            f"sft_warmup.batch_size: {config.sft_warmup.batch_size} rows a step cannot be shared equally between "
+            f"{world_size} processes; write a multiple of {world_size}, or start another number"
+        )
+    return refusals
+
+
+def _length_refusals(config: RunConfig, shape: Shape | None) -> list[str]:
+    model, grpo = config.model, config.grpo
+    refusals = []
+    if grpo.max_completion_length >= model.max_sequence_length:
+        refusals.append(
+            f"grpo.max_completion_length: {grpo.max_completion_length} leaves no room for a prompt in "
+            f"model.max_sequence_length {model.max_sequence_length}; lower the first or raise the second"
+        )
+    if shape is not None and shape.context is not None and model.max_sequence_length > shape.context:
+        refusals.append(
+            f"model.max_sequence_length: {model.max_sequence_length} is beyond the context of {model.name}, "
+            f"{shape.context} tokens; lower it"
+        )
+    if grpo.lr_warmup_steps >= grpo.max_steps:
+        key = "warmup_steps" if grpo.warmup_steps is not None else "warmup_ratio"
+        refusals.append(
+            f"grpo.{key}: {grpo.lr_warmup_steps} lr warm-up steps are not fewer than max_steps {grpo.max_steps}, so the "
+            "rate would never be reached; lower it or raise max_steps"
+        )
+    if grpo.num_iterations > 1 and grpo.save_every_steps % grpo.num_iterations:
+        refusals.append(
+            f"grpo.save_every_steps: {grpo.save_every_steps} is not a multiple of num_iterations {grpo.num_iterations}: a "
+            "checkpoint between two generations does not resume to the same weights; write a multiple"
+        )
+    return refusals
+
+
+def _row_refusals(config: RunConfig, inputs: Inputs) -> list[str]:
+    grpo, refusals = config.grpo, []
+    if len(inputs.train) < grpo.prompts_per_step:
+        refusals.append(
+            f"data: {len(inputs.train)} training rows are fewer than grpo.prompts_per_step {grpo.prompts_per_step}, one "
+            "generation batch: TRL would train 0 steps and call it done; give more rows or lower prompts_per_step"
+        )
+    if not inputs.held_out:
+        refusals.append("data: no held-out rows, so nothing could be measured; give data.held_out at least one row")
+    return refusals
+
+
+def _prompt_refusals(
+    config: RunConfig, inputs: Inputs, train_tokens: Sequence[int], held_out_tokens: Sequence[int], exact: bool
+) -> list[str]:
+    model, grpo, own_limit = config.model, config.grpo, config.data.max_prompt_tokens
+    # The evaluation's completions may be longer than training's: its prompts have their own limit.
+    answer_lengths = (
+        ("training", inputs.train, train_tokens, "grpo.max_completion_length", grpo.max_completion_length),
+        (
+            "held-out",
+            inputs.held_out,
+            held_out_tokens,
+            "evaluation.max_completion_length"
+            if config.evaluation.max_completion_length
+            else "grpo.max_completion_length",
+            config.evaluation.max_completion_length or grpo.max_completion_length,
+        ),
+    )
+    refusals = []
+    for kind, rows, tokens, length_key, length in answer_lengths:
+        room = model.max_sequence_length - length
+        if room <= 0:
+            if length_key.startswith("evaluation"):
+                refusals.append(
+                    f"{length_key}: {length} leaves no room for a prompt in model.max_sequence_length "
+                    f"{model.max_sequence_length}; lower the first or raise the second"
+                )
+            continue
+        limit, source = room, f"model.max_sequence_length {model.max_sequence_length} - {length_key} {length}"
+        remedy = "shorten them, lower the completion length or raise model.max_sequence_length"
+        if own_limit is not None and own_limit < limit:
+            limit, source = own_limit, "data.max_prompt_tokens"
+            remedy = "shorten them or raise data.max_prompt_tokens"
+        refusals += _list_long_prompts(kind, rows, tokens, limit, source, remedy, exact)
+    return refusals
+
+
+def _list_long_prompts(
+    kind: str, rows: Sequence[Example], tokens: Sequence[int], limit: int, source: str, remedy: str, exact: bool
+) -> list[str]:
+    too_long = [(example.id, count) for example, count in zip(rows, tokens, strict=True) if count > limit]
+    if not too_long:
+        return []
+    about = "" if exact else "about "
+    shown = ", ".join(f"{row!r} {about}{count} tokens" for row, count in too_long[:SHOWN])
+    rest = f" and {len(too_long) - SHOWN} more" if len(too_long) > SHOWN else ""
+    return [f"data: {len(too_long)} {kind} prompts are longer than {limit} tokens ({source}): {shown}{rest}; {remedy}"]
+
+
+def _model_refusals(config: RunConfig) -> list[str]:
+    model, refusals = config.model, []
+    if model.embedded is not None:
+        return []
+    if looks_local(model.name) and not Path(model.name).expanduser().is_dir():
+        refusals.append(f"model.name: {model.name} is no folder; give a folder with config.json, or a name on the hub")
+    overrides, replaced = sampling_overrides(config), replaced_recommendations(config)
+    refused = {key: value for key, value in overrides.items() if key not in replaced}
+    if refused:
+        file = model_folder(model.name, model.revision) / "generation_config.json"
+        settings = ", ".join(f"{key} {value}" for key, value in refused.items())
+        own = ", ".join(f"{key} {getattr(config.grpo, key)}" for key in refused if hasattr(config.grpo, key))
+        refusals.append(
+            f"model.generation_config: {file} sets {settings}, which would override section grpo"
+            f"{f' ({own})' if own else ''}; set model.generation_config=replace to sample as section grpo says, or change "
+            "one of the two"
+        )
+    return refusals

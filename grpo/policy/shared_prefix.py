@@ -1,0 +1,356 @@
+"""Log-probabilities of the completions of a group from one pass over the prompt they share, with gradients.
+
+All prompts and completions of a batch are packed into one row without padding and pass through the model in one
+forward. Only attention knows the groups: a completion sees its prompt and itself. Nothing is cached, so gradient
+checkpointing, adapters, quantised layers and data-parallel wrappers work as they always do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from grpo.policy.attention import ATTENTION, routed_attention
+from grpo.policy.token_logprobs import token_logps
+
+if TYPE_CHECKING:
+    import torch
+
+PROBED: WeakKeyDictionary[Any, str | None] = WeakKeyDictionary()  # what `probe` found, a model
+BAND_QUERIES = 1024  # queries of a window that share one mask
+
+
+def grouped_logps(
+    model: Any,
+    prompt_ids: torch.Tensor,
+    prompt_mask: torch.Tensor,
+    completion_ids: torch.Tensor,
+    completion_mask: torch.Tensor,
+    *,
+    temperature: float = 1.0,
+    compute_entropy: bool = False,
+    micro_groups: int | None = None,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Log-probability and entropy (nats, without gradient) of each completion token, (B, T) in float32; 0 where masked.
+
+    Prompts are padded on the left, completions on the right; rows with equal prompts form a group wherever they
+    stand. A row whose completion is masked throughout costs nothing. `micro_groups` is the number of groups in one
+    forward (None: all): fewer bound the memory of a pass without gradients. Ask `supports` first.
+    """
+    import torch
+
+    prompts, completions = real_tokens(prompt_ids, prompt_mask, "left"), real_lengths(completion_mask)
+    if not any(completions):
+        # A step waits for every process's gradients, and its optimiser for zeros: one token goes through the model.
+        completions[0], prompts[0] = 1, prompts[0][-1:]
+    groups = [[i for i in rows if completions[i]] for rows in find_groups(prompts)]
+    groups = [rows for rows in groups if rows]
+    size = micro_groups or len(groups)
+    places, logps, entropies = [], [], []
+    for start in range(0, len(groups), size):
+        packed = Packed(groups[start : start + size], prompts, completion_ids, completions)
+        values = token_logps(packed.forward(model), packed.targets, temperature, compute_entropy)
+        places.append(packed.places)
+        logps.append(values[0])
+        entropies.append(values[1])
+    mask = completion_mask.bool()
+    empty = torch.zeros(mask.shape, dtype=torch.float32, device=mask.device)
+    index = tuple(torch.cat(places, 1))
+    spread = empty.index_put(index, torch.cat(logps)) * mask
+    return spread, empty.index_put(index, torch.cat(entropies)) * mask if compute_entropy else None
+
+
+def supports(model: Any) -> str | None:
+    """Why this model cannot share prompts, in one line; None when it can."""
+    import inspect
+
+    model = getattr(model, "module", model)
+    if hasattr(model, "_orig_mod"):
+        return "the model is compiled, and each new length of a row would compile it again"
+    for adapter in getattr(model, "peft_config", {}).values():
+        if adapter.is_prompt_learning:
+            return f"the adapter ({adapter.peft_type.value}) puts virtual tokens before every prompt"
+        if getattr(adapter, "alora_invocation_tokens", None):
+            return "the adapter (aLoRA) acts from some token of a row on, and here a row holds many texts"
+    model = unwrap(model)
+    config = getattr(model, "config", None)
+    name = type(model).__name__
+    if config is None or not getattr(model, "_supports_attention_backend", False) or not model._supports_sdpa:
+        return f"{name} does not let its attention function be exchanged"
+    if config.get_text_config() is not config or getattr(config, "is_encoder_decoder", False):
+        return f"{name} is not a plain decoder of text"
+    if "logits_to_keep" not in inspect.signature(model.forward).parameters:
+        return f"{name} cannot score chosen positions only (no logits_to_keep)"
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if kinds - {"full_attention", "sliding_attention"}:
+        return f"{name} has layers that keep a state other than keys and values: {', '.join(sorted(kinds))}"
+    if getattr(config, "attn_logit_softcapping", None):
+        return f"{name} caps its attention scores, which SDPA cannot do"
+    rope = getattr(config, "rope_parameters", None)
+    if not rope:
+        return f"{name} has positions that are not rotary"
+    types = {str(each.get("rope_type")) for each in (rope, *rope.values()) if isinstance(each, dict)}
+    if types & {"dynamic", "longrope"}:
+        return f"{name} has rotary positions that change with the length of the row"
+    checkpointing = getattr(model, "is_gradient_checkpointing", False)
+    if checkpointing and config._attn_implementation not in ("sdpa", ATTENTION):
+        return f"gradient checkpointing is on and attention is {config._attn_implementation}; load the model with sdpa"
+    if model not in PROBED:
+        PROBED[model] = probe(model)
+    return PROBED[model]
+
+
+def probe(model: Any) -> str | None:
+    """Why sharing gives other numbers than reading each text alone, found by doing both; None when it does not.
+
+    A model may mix tokens outside the attention that it lets be exchanged, and no flag of transformers would tell.
+    """
+    import torch
+
+    weights = list(model.parameters())
+    if any(weight.is_meta or not weight.numel() or hasattr(weight, "full_tensor") for weight in weights):
+        return None  # this process holds a part of the weights only; the model was seen when it was whole, or never
+    device = model.get_input_embeddings().weight.device
+    ids = torch.arange(36, device=device) * 7919 % model.config.vocab_size
+    prompt, completions = ids[:6].expand(5, -1), ids[6:].view(5, 6)
+    everything = torch.ones_like(completions)
+    with torch.no_grad(), evaluating(model):
+        texts = torch.cat((prompt, completions), 1)
+        with routed_attention(model):  # without a router: SDPA, whatever the model was loaded with
+            logits = [model(input_ids=text[None], use_cache=False).logits[0, 5:-1] for text in texts]
+        wanted = token_logps(torch.cat(logits), completions.flatten())[0]
+        try:
+            found, _ = grouped_logps(model, prompt, everything, completions, everything)
+        except Exception as fault:
+            reason = next(iter(str(fault).splitlines()), type(fault).__name__)
+            return f"{type(model).__name__} cannot share prompts: {reason}"
+    # Half precision rounds, and an expert may then be another one for a token: hence the median.
+    allowed = 0.05 if all(weight.dtype == torch.float32 for weight in weights) else 0.25
+    difference = (found.flatten() - wanted).abs().median().item()
+    if difference <= allowed:
+        return None
+    return f"{type(model).__name__} gives other log-probabilities when prompts are shared (by {difference:.2g})"
+
+
+def unwrap(model: Any) -> Any:
+    """The transformers model inside data-parallel and PEFT wrappers; adapters stay active, being inside its layers."""
+    while hasattr(model, "module"):
+        model = model.module
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+@contextmanager
+def evaluating(model: Any):
+    """Evaluation mode, given back module by module: a frozen part may have been in another mode than the rest."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def real_tokens(ids: torch.Tensor, mask: torch.Tensor, padding: str) -> list[tuple[int, ...]]:
+    """The tokens of each row without its padding."""
+    flags = mask.bool()
+    if bool((flags[:, :-1] & ~flags[:, 1:]).any()):
+        raise ValueError(f"prompts must be padded on the {padding} only")
+    counts = flags.sum(1).tolist()
+    if not all(counts):
+        raise ValueError("a prompt without tokens cannot be continued")
+    return [tuple(row[len(row) - count :]) for row, count in zip(ids.tolist(), counts, strict=True)]
+
+
+def real_lengths(mask: torch.Tensor) -> list[int]:
+    """How many tokens each completion has."""
+    flags = mask.bool()
+    if bool((~flags[:, :-1] & flags[:, 1:]).any()):
+        raise ValueError("completions must be padded on the right only")
+    return flags.sum(1).tolist()
+
+
+def find_groups(prompts: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    """The rows of each distinct prompt, in the order in which prompts first appear."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for row, prompt in enumerate(prompts):
+        groups.setdefault(prompt, []).append(row)
+    return list(groups.values())
+
+
+class Packed:
+    """Groups laid end to end in one row: prompt, its completions, the next prompt, ...
+
+    The last token of a completion predicts nothing that is asked for and is left out. `targets` are the tokens to
+    score, and `places` (2, tokens) their rows and columns in the batch.
+    """
+
+    def __init__(self, groups: list[list[int]], prompts, completion_ids: torch.Tensor, lengths: list[int]):
+        import torch
+
+        device = completion_ids.device
+        ids, positions, sources, places = [], [], [], []
+        self.spans: list[Span] = []
+        rows_ids = completion_ids.tolist()
+        for rows in groups:
+            prompt = prompts[rows[0]]
+            start, width = len(ids), len(prompt)
+            ids += prompt
+            positions += range(width)
+            for row in rows:
+                first = len(ids)
+                ids += rows_ids[row][: lengths[row] - 1]
+                positions += range(width, width + lengths[row] - 1)
+                sources += [start + width - 1, *range(first, len(ids))]
+                places += [(row, column) for column in range(lengths[row])]
+            self.spans.append(Span(start, width, [lengths[row] - 1 for row in rows], device))
+        self.input_ids = torch.tensor([ids], device=device)
+        self.position_ids = torch.tensor([positions], device=device)
+        self.sources = torch.tensor(sources, device=device)
+        self.places = torch.tensor(places, device=device).T
+        self.targets = completion_ids[tuple(self.places)]
+        self.reached: set[int] | None = None
+        self.masks: dict = {}
+
+    def forward(self, model: Any) -> torch.Tensor:
+        """The logits that predict `targets`, (tokens, vocabulary)."""
+        import torch
+
+        inner = unwrap(model)
+        replays = getattr(inner, "is_gradient_checkpointing", False) and torch.is_grad_enabled()
+        # transformers builds no mask of its own when it is handed one with four axes.
+        no_mask = torch.zeros(1, 1, 1, 1, device=self.input_ids.device)
+        self.reached = set()
+        with routed_attention(inner, keep=replays):
+            logits = model(
+                input_ids=self.input_ids,
+                position_ids=self.position_ids,
+                attention_mask=no_mask,
+                logits_to_keep=self.sources,
+                use_cache=False,
+                router=self,
+            ).logits[0]
+        reached, self.reached = self.reached, None
+        if len(reached) != inner.config.num_hidden_layers:
+            raise RuntimeError(
+                f"{type(inner).__name__}: {len(reached)} of {inner.config.num_hidden_layers} attention layers could be "
+                "reached, so the completions of a group would see each other"
+            )
+        return logits
+
+    def attend(self, layer: int, query, key, value, scaling, dropout, window):
+        """Attention within each group; see `routed_attention`."""
+        import torch
+
+        query, key, value = (states[0].transpose(0, 1) for states in (query, key, value))
+        parts = [
+            part for span in self.spans for part in span.attend(query, key, value, scaling, dropout, window, self.masks)
+        ]
+        return torch.cat(parts).transpose(0, 1)[None]
+
+
+class Span:
+    """Where one group stands in the packed row: `width` prompt tokens from `start`, then its completions."""
+
+    def __init__(self, start: int, width: int, lengths: list[int], device):
+        import torch
+
+        self.start, self.width, self.lengths = start, width, lengths
+        # A completion that is alone continues its prompt: one causal run.
+        self.end = start + width + (lengths[0] if len(lengths) == 1 else 0)
+        lengths = [length for length in lengths if length] if len(lengths) > 1 else []
+        self.rows, self.longest = len(lengths), max(lengths, default=0)
+        self.total = sum(lengths)
+        self.places = None  # of the completions' tokens among rows of equal length
+        if self.rows and self.total < self.rows * self.longest:
+            real = torch.arange(self.longest, device=device) < torch.tensor(lengths, device=device)[:, None]
+            self.places = real.flatten().nonzero()[:, 0]
+        self.masks: dict = {}
+
+    def attend(self, query, key, value, scaling, dropout, window, masks):
+        """Outputs for the prompt and for the completions, (tokens, heads, size) each."""
+        shared = query.shape[1] // key.shape[1]
+        whole = slice(self.start, self.end)
+        out = attend_causally(
+            query[whole].transpose(0, 1),
+            key[whole].transpose(0, 1).repeat_interleave(shared, 0),
+            value[whole].transpose(0, 1).repeat_interleave(shared, 0),
+            window,
+            masks,
+            dropout_p=dropout,
+            scale=scaling,
+        )
+        yield out.transpose(0, 1)
+        if self.rows:
+            yield self.attend_completions(query, key, value, scaling, dropout, window)
+
+    def attend_completions(self, query, key, value, scaling, dropout, window):
+        import torch
+
+        rows, longest, heads, shared = self.rows, self.longest, key.shape[1], query.shape[1] // key.shape[1]
+        prompt = slice(self.start, self.start + self.width)
+        queries, keys, values = (self.by_row(states) for states in (query, key, value))
+        keys = torch.cat((key[prompt].transpose(0, 1).expand(rows, -1, -1, -1), keys), 2)
+        values = torch.cat((value[prompt].transpose(0, 1).expand(rows, -1, -1, -1), values), 2)
+        # The heads that share a key are folded into the query's length: no key is copied for its second head.
+        queries = queries.reshape(rows, heads, shared * longest, -1)
+        out = torch.nn.functional.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=self.mask(window, shared, query), dropout_p=dropout, scale=scaling
+        )
+        out = out.view(rows, heads * shared, longest, -1).transpose(1, 2).flatten(0, 1)
+        return out if self.places is None else out.index_select(0, self.places)
+
+    def by_row(self, states):
+        """The completions' part of packed states, (rows, heads, longest, size); 0 after a shorter completion."""
+        first = self.start + self.width
+        states = states[first : first + self.total]
+        if self.places is not None:
+            empty = states.new_zeros(self.rows * self.longest, *states.shape[1:])
+            states = empty.index_copy(0, self.places, states)
+        return states.view(self.rows, self.longest, *states.shape[1:]).transpose(1, 2)
+
+    def mask(self, window, shared, like):
+        """What a completion's token sees of prompt and completion, (shared * longest, width + longest)."""
+        if (window, shared, like.dtype) not in self.masks:
+            mask = band_mask(self.longest, self.width + self.longest, window, like, repeats=shared)
+            self.masks[window, shared, like.dtype] = mask
+        return self.masks[window, shared, like.dtype]
+
+
+def attend_causally(query, key, value, window: int | None, masks: dict, **options):
+    """Attention of each place to itself and the `window - 1` before it, or all of them; states (heads, tokens, size).
+
+    Queries of a window go in blocks, so that no mask has the length of a prompt twice. `masks` keeps what layers share.
+    """
+    import torch
+
+    sdpa, length = torch.nn.functional.scaled_dot_product_attention, query.shape[1]
+    if not window or window >= length:
+        return sdpa(query[None], key[None], value[None], is_causal=True, **options)[0]
+    outs = []
+    for start in range(0, length, BAND_QUERIES):
+        end, first = min(start + BAND_QUERIES, length), max(0, start - window + 1)
+        shape = end - start, end - first, window, query.dtype
+        if shape not in masks:
+            masks[shape] = band_mask(*shape[:3], query)
+        block = query[None, :, start:end], key[None, :, first:end], value[None, :, first:end]
+        outs.append(sdpa(*block, attn_mask=masks[shape], **options)[0])
+    return torch.cat(outs, 1)
+
+
+def band_mask(queries: int, keys: int, window: int | None, like: torch.Tensor, repeats: int = 1) -> torch.Tensor:
+    """0 where each of the last `queries` of `keys` places sees, else -inf, `repeats` times below each other.
+
+    In the queries' own type and with rows that begin where kernels want them, SDPA takes it as it is: of another one it
+    makes a copy in every layer, and keeps that for the backward.
+    """
+    import torch
+
+    distance = keys - queries + torch.arange(queries, device=like.device)[:, None]
+    distance = distance - torch.arange(keys, device=like.device)
+    hidden = (distance < 0) | (distance >= (window or keys))
+    mask = torch.zeros(repeats, queries, -(-keys // 16) * 16, dtype=like.dtype, device=like.device)
+    mask[..., :keys].masked_fill_(hidden, -torch.inf)
+    return mask.flatten(0, 1)[:, :keys]

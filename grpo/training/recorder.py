@@ -1,0 +1,202 @@
+"""What a run writes down as it goes: numbers, events, completions, margins; and what of it a resumed run reads back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from callbacks.evaluation.best import BestCheckpoint
+from callbacks.evaluation.eval import write_records
+from callbacks.evaluation.task_scores import Estimate
+from callbacks.progress import Progress
+from callbacks.tracking.tracking import Tracker
+from callbacks.watch import watch
+from grpo.config.run_config import RunConfig
+from grpo.distributed import processes as distributed
+from grpo.machine import environment
+from grpo.run_directory import RunDirectory
+from rewards.host.scoring import RewardHost
+
+
+class Record:
+    """The written side of a run. `best` and `watch` are judged by what was logged, `effective` are settings in force."""
+
+    def __init__(
+        self, config: RunConfig, host: RewardHost, directory: RunDirectory, tracker: Tracker, progress: Progress
+    ):
+        self.config, self.host, self.directory, self.tracker, self.progress = config, host, directory, tracker, progress
+        self.rank = distributed.find_rank()
+        self.best = BestCheckpoint(config.evaluation.task_floor_margin)
+        self.effective: dict[str, Any] = {}
+        self._earlier_rewards: dict[str, Any] = {}  # the host's report of the processes that this one goes on from
+        self._previous: dict[str, Estimate] | None = None
+        self._repetition: float | None = None
+        self._reward_counts = (0, 0)
+        grpo, decision = config.grpo, config.decision
+        self.watch = watch.Watch(
+            decision.watch,
+            beta=grpo.beta,
+            recipe=decision.relative_to == "thresholds",
+            settings={"max_completion_length": grpo.max_completion_length, "max_steps": grpo.max_steps},
+        )
+
+    # -- what an earlier process left ------------------------------------------------------------------------------
+
+    def resume(self, checkpoint: Path | None) -> None:
+        """Recall what the files say up to `checkpoint`, or to the end of the warm-up where there is none."""
+        noted = distributed.on_main(lambda: self.directory.read_json("environment.json"))
+        self.effective = dict(noted.get("settings") or {})
+        self._earlier_rewards = noted.get("rewards") or {}
+        if checkpoint is not None:
+            state = orjson.loads((checkpoint / "trainer_state.json").read_bytes())
+            self._earlier_rewards = state["stateful_callbacks"]["Follow"]["attributes"]["rewards"]
+
+    def replay(self) -> None:
+        """Judge the numbers that were kept once more: which evaluation was the best, and what the watch rules saw.
+
+        What the rules have said comes out again, word for word; a stop among it is past and stops nothing.
+        """
+        rows = distributed.on_main(self._read_metrics)
+        self.best.replay(rows)
+        events = self.watch.replay(rows)
+        if self.rank.is_main:
+            watch.write_events(self.directory.path / watch.EVENTS_FILE, events)
+
+    def _read_metrics(self) -> list[dict[str, Any]]:
+        path = self.directory.path / "metrics.jsonl"
+        return [orjson.loads(line) for line in path.read_bytes().splitlines()] if path.is_file() else []
+
+    # -- the stages ------------------------------------------------------------------------------------------------
+
+    def log_warmup(self, step: int, logs: Mapping[str, Any]) -> None:
+        """A row of the warm-up's training."""
+        if "loss" in logs:
+            row = {f"sft/{key}": value for key, value in logs.items() if key != "epoch"}
+            self.tracker.log({**row, "sft/step": step}, stage="warmup", step=0)
+
+    def log_training(self, step: int, logs: Mapping[str, Any], seconds: Mapping[str, float]) -> dict[str, Any]:
+        """A row of GRPO and what its parts took; returns the row as it was logged."""
+        row = {key: value for key, value in logs.items() if not key.startswith("rewards/")}
+        if self._repetition is not None:
+            row["completions/repetition"] = self._repetition
+        row |= self._count_reward_errors()
+        self.tracker.log(row, stage="train", step=step)
+        self._watch(row, "train", step)
+        took = {f"{name}_seconds": round(value, 4) for name, value in seconds.items()}
+        self.tracker.log_seconds(stage="train", step=step, **took)
+        return row
+
+    def log_completions(
+        self, step: int, scored: Sequence[Any], groups: Sequence[int], advantages: Sequence[float]
+    ) -> None:
+        """The completions of a step: kept every so many steps, their repetition measured at each."""
+        if self.rank.count > 1:
+            scored, advantages = distributed.concatenate(scored), distributed.concatenate(advantages)
+            groups = [index // self.config.grpo.num_generations for index in range(len(scored))]
+        self._repetition = watch.measure_repetition(s.completion.text for s in scored)
+        if not self.rank.is_main or (step % self.config.grpo.log_completions_every and step != 1):
+            return
+        write_records(
+            path := self.directory.completions / f"step-{step:06d}.jsonl",
+            (
+                {**self.host.to_record(s), "stage": "train", "step": step, "group": group, "advantage": advantage}
+                for s, group, advantage in zip(scored, groups, advantages, strict=True)
+            ),
+        )
+        self.tracker.log_completions(path, stage="train", step=step)
+
+    def log_evaluation(self, stage: str, step: int, metrics: Mapping[str, Any]) -> None:
+        """The numbers of an evaluation, its completions, and how far it is from each threshold of the decision."""
+        self.tracker.log(metrics, stage=stage, step=step)
+        self._watch(metrics, stage, step)
+        name = f"step-{step:06d}" if stage == "train" else stage
+        self.tracker.log_completions(self.directory.evaluations / f"{name}.jsonl", stage=stage, step=step)
+        if stage != "before" and self.rank.is_main:
+            self.tracker.log_margins(self._ask_tree(), stage=stage, step=step)
+
+    def show_estimates(self, stage: str, step: int, estimates: dict[str, Estimate]) -> None:
+        """The table of an evaluation on the screen, beside the one before it and the warm-up's."""
+        titles = {"before": "before training", "warmup": "after the SFT warm-up", "final": f"at the end, step {step}"}
+        self.progress.show_evaluation(
+            titles.get(stage, f"step {step} of {self.config.grpo.max_steps}"),
+            estimates,
+            previous=self._previous,
+            baseline=self.best.baseline if stage in ("train", "final") else None,
+        )
+        self._previous = estimates
+
+    def _count_reward_errors(self) -> dict[str, float]:
+        """The share of scores that failed since the last step; nothing where none did."""
+        report = self.host.report().values()
+        counts = distributed.gather([sum(function[key] for function in report) for key in ("errors", "values")])
+        errors, scores = (sum(each) for each in zip(*counts, strict=True))
+        before, self._reward_counts = self._reward_counts, (errors, scores + errors)
+        failed, made = errors - before[0], scores + errors - before[1]
+        return {"reward_errors": failed / made} if failed > 0 and made > 0 else {}
+
+    def _watch(self, row: Mapping[str, Any], stage: str, step: int) -> None:
+        """Judge a row that was just logged; what comes of it is kept, tracked and shown."""
+        events = self.watch.observe(row, stage=stage, step=step)
+        if not events:
+            return
+        if self.rank.is_main:
+            watch.append_events(self.directory.path / watch.EVENTS_FILE, events)
+        self.tracker.log({f"watch/{event.rule}": event.value for event in events}, stage=stage, step=step)
+        for event in events:
+            self.tracker.alert(event.rule, event.text, stage=stage, step=step, level=event.action)
+            self.progress.warn(event.text)
+
+    def _ask_tree(self) -> Sequence[Any]:
+        """The nodes that the decision would pass if the run ended now; none where that cannot be told."""
+        from callbacks.decision.tree import decide
+        from grpo.ladder import find_rung
+
+        try:
+            rung, next_rung = find_rung(self.config.model.name)
+            return decide(self._read_metrics(), self.config.decision, rung=rung, next_rung=next_rung).path
+        except Exception as fault:  # a number to look at must not end the run
+            self.progress.warn(f"the margins of the decision are not tracked at this step: {fault}")
+            return ()
+
+    # -- the environment -------------------------------------------------------------------------------------------
+
+    def report_rewards(self) -> dict[str, dict[str, Any]]:
+        """What the reward functions did in the whole run, with what the processes before this one counted."""
+        return add_reports(self._earlier_rewards, self.host.report())
+
+    def write_environment(self, device: str) -> None:
+        """environment.json: versions, device, the settings in force so far and what the reward functions did."""
+        self.directory.write_json(
+            "environment.json",
+            environment.describe(
+                profile="gpu" if device == "cuda" else "embedded",
+                **environment.describe_device(),
+                settings=self.effective,
+                rewards=self.report_rewards(),
+            ),
+        )
+
+
+def add_reports(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Two reports of a reward host one after the other; versions and weights are the later one's.
+
+    Without the mean: added up in two parts it differs in its last bit, and the means of a run are in metrics.jsonl.
+    """
+    added = {}
+    for name, report in now.items():
+        before = earlier.get(name) or {}
+        row = {key: value for key, value in report.items() if key != "mean"}
+        for key in ("values", "unscored", "errors", "seconds", "worker_starts"):
+            row[key] += before.get(key, 0)
+        row["faults"] = {
+            kind: before.get("faults", {}).get(kind, 0) + report["faults"].get(kind, 0)
+            for kind in sorted({*before.get("faults", {}), *report["faults"]})
+        }
+        scores = row["values"] + row["errors"]
+        row["mean_seconds"] = row["seconds"] / scores if scores else 0.0
+        row["slowest_seconds"] = max(before.get("slowest_seconds", 0.0), report["slowest_seconds"])
+        added[name] = row
+    return added

@@ -1,0 +1,370 @@
+"""The stages that need torch: make the policy, warm it up, train it, evaluate it. `grpo/run.py` lists them in order."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from callbacks import interrupt
+from callbacks.evaluation.eval import HeldOutEvaluation
+from callbacks.evaluation.eval import make_callback as make_evaluation_callback
+from callbacks.evaluation.task_scores import Estimate
+from callbacks.progress import Progress
+from callbacks.tracking.tracking import Tracker
+from callbacks.watch import watch
+from grpo.config.run_config import RunConfig
+from grpo.config.sections import GrpoSection
+from grpo.data.run_rows import Inputs
+from grpo.distributed import processes as distributed
+from grpo.engines import Engine, choose_engine
+from grpo.engines.transformers import widen_adapters
+from grpo.machine import environment
+from grpo.policy.loading import Policy, resolve_dtype
+from grpo.policy.tokenizer import training_texts
+from grpo.run_directory import RunDirectory, read_step
+from grpo.training.recorder import Record
+from rewards.errors import UserError
+from rewards.host.scoring import RewardHost
+from rewards.types import Example
+from sft_warmup.dataset import label_rows
+
+
+class Interrupted(Exception):
+    """A stop was asked for, and what was reached is on disk."""
+
+
+class Stopped(Exception):
+    """A watch rule ended the run and a checkpoint is on disk."""
+
+    def __init__(self, event: watch.Event):
+        self.event = event
+        super().__init__(event.text)
+
+
+@dataclass
+class Stages:
+    """Everything the stages share."""
+
+    config: RunConfig
+    inputs: Inputs
+    host: RewardHost
+    directory: RunDirectory
+    tracker: Tracker
+    progress: Progress
+    interruption: interrupt.Interruption
+    device: str
+    policy: Policy | None = None
+    engine: Engine | None = None
+
+    def __post_init__(self) -> None:
+        self.engine = self.engine or choose_engine(self.config.model)
+        self.rank = distributed.find_rank()
+        # What a run says of itself lies where its numbers do, also when it takes its policy from another's folder.
+        written = RunDirectory(self.tracker.run_directory) if self.rank.is_main else self.directory
+        self.record = Record(self.config, self.host, written, self.tracker, self.progress)
+        self._trainer: Any = None
+        self._logged_step = 0
+
+    # -- the policy ------------------------------------------------------------------------------------------------
+
+    def make_policy(self) -> None:
+        """Make or load the policy, and check that SFT, GRPO and evaluation render its prompts alike."""
+        self.policy = self.engine.load(
+            texts=training_texts(self.inputs.taught), seed=self.config.seed, device=self.device
+        )
+        self._check_prompts()
+
+    def restore_policy(self, checkpoint: Path | None = None) -> None:
+        """Load what `checkpoint` holds, or what the warm-up left; the untrained policy where there was no warm-up."""
+        source = checkpoint or (self.directory.sft if self.directory.sft.is_dir() else None)
+        if source is None or self.config.model.lora is not None:
+            self.make_policy()
+        if source is None:
+            return
+        if self.config.model.lora is not None:
+            self._restore_adapter(source)
+            return
+        self.policy = self.engine.restore(source, device=self.device)
+        # Where a tokenizer was read from is nothing to write down with it.
+        for key in ("is_local", "local_files_only"):
+            self.policy.tokenizer.init_kwargs.pop(key, None)
+        self._check_prompts()
+
+    def _restore_adapter(self, source: Path) -> None:
+        from peft import load_peft_weights, set_peft_model_state_dict
+
+        set_peft_model_state_dict(self.policy.model, load_peft_weights(str(source), device=self.device))
+
+    def _check_prompts(self) -> None:
+        for example in {e.task: e for e in reversed(self.inputs.train)}.values():
+            if example.reference is not None:
+                self.policy.prompts.check(example.prompt, example.reference, where=f"task {example.task}")
+
+    # -- the warm-up -----------------------------------------------------------------------------------------------
+
+    def warm_up(self) -> None:
+        """Supervised fine-tuning on demonstrations; leaves the policy in `sft/`."""
+        from sft_warmup.train import make_sft_trainer
+
+        self._stop_where_asked()
+        section = self.config.sft_warmup
+        rows = self.warmup_rows()
+        trainer = make_sft_trainer(
+            self.policy.model,
+            self.policy.tokenizer,
+            rows,
+            section,
+            directory=self.directory.path / "sft-trainer",
+            seed=self.config.seed,
+            device=self.device,
+            bf16=self._bf16,
+            gradient_checkpointing=self._checkpointing,
+            world_size=self.rank.count,
+            callbacks=[
+                distributed.make_agreement(self.interruption),
+                # It starts anew when it is resumed.
+                interrupt.make_callback(self.interruption, saves=False),
+                follow := _make_follower(self.record.log_warmup),
+            ],
+        )
+        widen_adapters(trainer.model, self.config.model)
+        start = time.perf_counter()
+        with self.progress.stage("SFT warm-up", trainer.args.max_steps) as follow.bar:
+            trainer.train()
+        self.record.effective["sft"] = environment.effective_arguments(trainer.args)
+        distributed.wait()
+        if self.rank.is_main:
+            shutil.rmtree(self.directory.path / "sft-trainer", ignore_errors=True)
+        if trainer.state.global_step < trainer.args.max_steps:
+            raise Interrupted
+        self.tracker.log_seconds(stage="warmup", step=0, stage_seconds=time.perf_counter() - start)
+        self._save(self.directory.sft, trainer)
+        if distributed.is_sharded(self.policy.model):
+            # GRPO's trainer spreads the weights in its own way, over whole ones.
+            self.restore_policy()
+
+    def warmup_rows(self) -> Any:
+        """The demonstrations as token rows; `UserError` when none is left."""
+        conversations = (
+            [*example.prompt, {"role": "assistant", "content": example.reference}] for example in self.inputs.warmup
+        )
+        rows, too_long = label_rows(
+            conversations, self.policy.prompts.training_ids, max_tokens=self.config.model.max_sequence_length
+        )
+        if too_long:
+            self.progress.warn(f"{too_long} demonstrations are longer than model.max_sequence_length and were left out")
+        if not len(rows):
+            raise UserError("sft_warmup: no demonstration is short enough; raise model.max_sequence_length")
+        return rows
+
+    # -- GRPO ------------------------------------------------------------------------------------------------------
+
+    def train(self, *, resume_from: Path | None = None) -> None:
+        """GRPO from the present policy, or from a checkpoint; checkpoints and the best policy are left on disk."""
+        from transformers import set_seed
+
+        from grpo.training.trl_arguments import trl_arguments
+
+        self._stop_where_asked()
+        section = self.config.grpo
+        set_seed(self.config.seed)
+        arguments = trl_arguments(
+            section,
+            directory=self.directory.checkpoints,
+            seed=self.config.seed,
+            device=self.device,
+            bf16=self._bf16,
+            gradient_checkpointing=self._checkpointing,
+            world_size=self.rank.count,
+            engine=self.engine.arguments(),
+        )
+        # Unsloth changes settings as they are made: what the config says comes last.
+        wanted = environment.effective_arguments(arguments) | section.trl_settings(self.rank.count)
+        self.policy.model.config.use_cache = True
+        with self.engine.serving(self.policy, self.directory.path, device=self.device):
+            self._train(section, arguments, wanted, resume_from)
+
+    def _train(self, section: GrpoSection, arguments: Any, wanted: dict[str, Any], resume_from: Path | None) -> None:
+        from grpo.training.trainer import SharedPrefixTrainer
+
+        trainer = SharedPrefixTrainer(
+            self.policy,
+            self.inputs.train,
+            self.host,
+            arguments,
+            record=self.record.log_completions,
+            callbacks=[
+                follow := _make_follower(self._log_training, self.record.report_rewards),
+                distributed.make_agreement(self.interruption),
+                interrupt.make_callback(self.interruption, every=section.num_iterations),
+                make_evaluation_callback(self.evaluation(), max_steps=section.max_steps),
+                watch.make_callback(self.record.watch, every=section.num_iterations),
+            ],
+        )
+        self._trainer = trainer
+        if resume_from is not None and self.config.model.lora is not None:
+            # Where a checkpoint holds the adapter of a reference policy too, the Trainer would load that one alone.
+            self._restore_adapter(resume_from)
+        self.engine.attach(trainer)
+        self.record.effective["grpo"] = environment.effective_arguments(trainer.args)
+        self.record.effective["changed_by_libraries"] = environment.changed_settings(
+            wanted, self.record.effective["grpo"]
+        )
+        for line in self.record.effective["changed_by_libraries"]:
+            self.progress.warn(line)
+        if trainer.fallback:
+            self.progress.warn(f"prompts are not shared within a group: {trainer.fallback}")
+        if resume_from and (line := distributed.check_checkpoint(resume_from, trainer)):
+            self.progress.warn(line)
+        self.record.write_environment(self.device)
+        start = time.perf_counter()
+        done = read_step(resume_from) if resume_from else 0
+        with self.progress.stage("GRPO", section.max_steps, done=done) as follow.bar:
+            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        if trainer.state.global_step < section.max_steps:
+            if self.record.watch.stop is not None:
+                raise Stopped(self.record.watch.stop)
+            raise Interrupted
+        self.tracker.log_seconds(
+            stage="train",
+            step=section.max_steps,
+            stage_seconds=time.perf_counter() - start,
+            peak_memory_bytes=measure_peak_memory(self.device),
+        )
+
+    def save_checkpoint(self) -> None:
+        """Keep the last whole step, after a fault in the middle of training; nothing where it cannot be gone on from."""
+        trainer, step = self._trainer, self._logged_step
+        # A step is whole once its row is logged, which comes after its evaluation.
+        if not step or step != trainer.state.global_step or step % self.config.grpo.num_iterations:
+            return
+        if not (self.directory.checkpoints / f"checkpoint-{step}").exists():
+            trainer._save_checkpoint(trainer.model, None)
+
+    def _log_training(self, step: int, logs: dict[str, Any]) -> None:
+        if "loss" not in logs:
+            return  # the Trainer's closing summary
+        self.engine.observe(self.record.log_training(step, logs, self._trainer.seconds))
+        self._trainer.seconds.clear()
+        self._logged_step = step
+
+    # -- evaluation ------------------------------------------------------------------------------------------------
+
+    def evaluation(self) -> HeldOutEvaluation:
+        """The held-out evaluation of the present policy."""
+        from grpo.evaluate.__main__ import make_generate
+
+        self._generate = make_generate(
+            self.policy, self.config.evaluation, max_completion_length=self.config.grpo.max_completion_length
+        )
+        return HeldOutEvaluation(
+            examples=take_evenly(self.inputs.held_out, self.config.evaluation.max_examples),
+            generate=self._answer,
+            host=distributed.SharedHost(self.host),
+            section=self.config.evaluation,
+            directory=self.directory.evaluations if self.rank.is_main else None,
+            on_metrics=self.record.log_evaluation,
+            on_estimates=self.record.show_estimates,
+            on_best=lambda step: self._save(self.directory.best),
+            best=self.record.best,
+        )
+
+    def evaluate(self, stage: str, step: int) -> dict[str, Estimate]:
+        start = time.perf_counter()
+        estimates = self.evaluation().run(stage, step)
+        self.tracker.log_seconds(stage=stage, step=step, evaluation_seconds=time.perf_counter() - start)
+        return estimates
+
+    def _answer(self, examples: Sequence[Example]) -> list[Any]:
+        with (
+            self.progress.stage("held-out evaluation", len(examples), unit="rows") as bar,
+            distributed.whole_weights(self.policy.model, self._trainer),
+        ):
+            return distributed.share_out(
+                lambda share: self._generate(share, lambda rows: bar.advance(rows * self.rank.count)), examples
+            )
+
+    # -- the rest --------------------------------------------------------------------------------------------------
+
+    def _stop_where_asked(self) -> None:
+        """Between two stages all that was reached is on disk."""
+        if distributed.any_of(self.interruption.requested):
+            raise Interrupted
+
+    @property
+    def _bf16(self) -> bool:
+        import torch
+
+        return resolve_dtype(self.config.model, self.device) is torch.bfloat16
+
+    @property
+    def _checkpointing(self) -> bool:
+        return self.config.model.checkpoints_gradients(self.device, self.policy.model.num_parameters())
+
+    def _save(self, directory: Path, trainer: Any = None) -> None:
+        """Replace `directory` by the present policy; a reader never sees half of it for longer than two renames."""
+        weights = distributed.whole_state(self.policy.model, trainer or self._trainer)
+        if self.rank.is_main:
+            self._replace(directory, weights)
+        distributed.wait()
+
+    def _replace(self, directory: Path, weights: dict[str, Any] | None) -> None:
+        partial = directory.with_name(directory.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        self.policy.save(partial, weights)
+        old = directory.with_name(directory.name + ".old")
+        shutil.rmtree(old, ignore_errors=True)
+        if directory.exists():
+            directory.rename(old)
+        partial.rename(directory)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def take_evenly(rows: Sequence[Example], wanted: int | None) -> list[Example]:
+    """At most `wanted` rows, spread evenly over the file, so that every task keeps its share."""
+    if wanted is None or wanted >= len(rows):
+        return list(rows)
+    return [rows[index * len(rows) // wanted] for index in range(wanted)]
+
+
+def measure_peak_memory(device: str) -> int:
+    """The most bytes held so far: by tensors on a CUDA device, else by the whole process with its libraries."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated()
+    import resource
+    import sys
+
+    # Linux counts in KiB, macOS in bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _make_follower(
+    on_log: Callable[[int, dict[str, Any]], Any], report_rewards: Callable[[], dict[str, Any]] | None = None
+) -> Any:
+    """A transformers callback that moves the bar of its stage (`bar`, set once the stage is open) and hands logs on.
+
+    Each checkpoint keeps what the rewards have done up to it.
+    """
+    from transformers import TrainerCallback
+    from transformers.trainer_callback import ExportableState
+
+    class Follow(TrainerCallback, ExportableState):
+        bar: Any = None
+
+        def state(self) -> dict[str, Any]:
+            return {"args": {}, "attributes": {"rewards": report_rewards() if report_rewards else {}}}
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+            logs = logs or {}
+            on_log(state.global_step, logs)
+            shown = "reward" if "reward" in logs else "loss"
+            if shown in logs:
+                self.bar.advance(state.global_step - self.bar.done, **{shown: logs[shown]})
+
+    return Follow()

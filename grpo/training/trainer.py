@@ -1,0 +1,379 @@
+"""The GRPO step: TRL's GRPOTrainer with our rollouts, our rewards and an exact, shared-prefix pass over the prompts.
+
+Overridden of TRL 1.14.2 (a test compares the signatures): `_prepare_inputs`, `_generate_and_score_completions`,
+`_generate_single_turn`, `_get_per_token_logps_and_entropies`, `_compute_loss`, `training_step`, `_save_checkpoint`.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from math import gcd
+from typing import Any
+
+import torch
+from accelerate.utils import gather
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PrinterCallback, TrainerCallback
+from trl import GRPOTrainer
+from trl.trainer.utils import split_tensor_dict
+
+from grpo.distributed.processes import together, whole_weights
+from grpo.generation.generate import generate
+from grpo.policy.loading import Policy
+from grpo.policy.shared_prefix import grouped_logps, supports
+from grpo.training.dynamic_sampling import (
+    Rollouts,
+    draw_until_rewards_differ,
+    find_flat_groups,
+    mix_seeds,
+    read_rewards,
+)
+from grpo.training.trl_arguments import StepArguments
+from rewards.errors import UserError
+from rewards.host.scoring import RewardHost, ScoredCompletion
+from rewards.types import Completion, Example
+
+Record = Callable[[int, Sequence[ScoredCompletion], Sequence[int], Sequence[float]], None]
+
+
+class SharedPrefixTrainer(GRPOTrainer):
+    """GRPO whose prompts pass through the policy once a group, in generation and in the loss.
+
+    Completions whose advantage makes their loss exactly zero pass through neither forward nor backward.
+    `record(step, scored, groups, advantages)` receives every scored batch, in the order of generation.
+    `seconds` holds the wall-clock time of the parts of the present step: generation, scoring, loss (with backward).
+    """
+
+    _tag_names = ["trl", "grpo", "recompensa"]  # noqa: RUF012 (TRL reads the class attribute)
+
+    def __init__(
+        self,
+        policy: Policy,
+        examples: Sequence[Example],
+        host: RewardHost,
+        arguments: StepArguments,
+        *,
+        record: Record,
+        callbacks: Sequence[TrainerCallback] = (),
+    ):
+        from datasets import Dataset
+
+        self._policy = policy
+        self._examples = examples
+        self._host = host
+        self._record = record
+        self._scored: list[ScoredCompletion] = []
+        self._rollouts: Rollouts | None = None  # of the present step
+        self._drawn = False  # whether they were written and scored before TRL asks for them
+        self._defer_logps = False  # whether log-probabilities wait until the advantages are known
+        self._present: dict[str, Any] = {}  # the micro-batch of the present loss
+        self._watched: torch.Tensor | None = None  # entropies of a pass that TRL asks no entropies of
+        self._loss_start = 0.0
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.fallback = policy.fallback or supports(policy.model)  # a reason, or None where the prefix can be shared
+        rows = Dataset.from_dict(
+            {"prompt": [[dict(m) for m in e.prompt] for e in examples], "row": list(range(len(examples)))}
+        )
+        with copied_reference(policy.model):
+            super().__init__(
+                model=policy.model,
+                reward_funcs=self._score,
+                args=arguments,
+                train_dataset=rows,
+                processing_class=policy.tokenizer,
+                callbacks=list(callbacks),
+            )
+        self.remove_callback(PrinterCallback)
+        waits = self.use_vllm and arguments.vllm_mode == "server" and arguments.world_size > 1
+        if arguments.dynamic_sampling and waits:
+            raise UserError(
+                "grpo.dynamic_sampling: a vLLM server waits for all processes, which would not all have a prompt to "
+                "replace; set it to 0, or use one process or vLLM in colocate mode"
+            )
+
+    @property
+    def _skips(self) -> bool:
+        """Whether a completion with advantage zero adds exactly nothing to loss and gradients."""
+        return not (
+            self.fallback
+            or self.beta
+            or self._entropy_bonus_enabled
+            or self.aux_loss_enabled
+            or self.top_entropy_quantile < 1
+        )
+
+    # -- a generation batch ----------------------------------------------------------------------------------------
+
+    def _prepare_inputs(self, generation_batch):
+        if not self.model.training or self.fallback:
+            inputs = super()._prepare_inputs(generation_batch)
+            self._loss_start = time.perf_counter()
+            return inputs
+        cuts = self.args.steps_per_generation
+        if self._step % (cuts * self.num_iterations) == 0 or self._buffered_inputs is None:
+            batch = self._generate_and_score_completions(generation_batch)
+            # TRL shuffles first, which scatters the completions of a prompt over all micro-batches. One generation
+            # batch is one optimiser step here, so the order changes no gradient.
+            self._buffered_inputs = split_tensor_dict(batch, cuts)
+        self._loss_start = time.perf_counter()
+        return self._buffered_inputs[self._step % cuts]
+
+    def training_step(self, model, inputs, num_items_in_batch):
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self.seconds["loss"] += time.perf_counter() - self._loss_start
+        return loss
+
+    def _generate_and_score_completions(self, inputs: list) -> dict:
+        training = self.model.training
+        self._rollouts, self._drawn = None, False
+        if training and self.args.dynamic_sampling:
+            inputs = self._draw_until_rewards_differ(inputs)
+        self._defer_logps = training and self._skips and not self.use_vllm
+        try:
+            output = super()._generate_and_score_completions(inputs)
+        finally:
+            deferred, self._defer_logps, self._drawn = self._defer_logps, False, False
+        if training:
+            output["advantages"] = output["advantages"].masked_fill(self._flat_rows(len(inputs)), 0.0)
+            self._keep_entropies(output)
+            if deferred and "old_per_token_logps" in output:
+                output["old_per_token_logps"] = self._logps_of_busy_rows(output)
+            self._count_idle(output)
+        groups = [index // self.num_generations for index in range(len(self._scored))]
+        self._record(self.state.global_step + 1, self._scored, groups, output["advantages"].tolist())
+        return output
+
+    def _flat_rows(self, count: int) -> torch.Tensor:
+        """Which of this process's rows belong to a group without two different rewards."""
+        rewards = gather(read_rewards(self._scored).to(self.accelerator.device))
+        flat = find_flat_groups(rewards, self.num_generations)
+        first = self.accelerator.process_index * count
+        return flat.repeat_interleave(self.num_generations)[first : first + count]
+
+    def _keep_entropies(self, batch: dict) -> None:
+        """Add what the policy's entropy was at each token, where something has measured it: the loss then need not."""
+        written, self._watched = self._watched, None
+        if self._rollouts is not None and self._rollouts.entropies is not None:
+            written = pad_sequence([torch.tensor(row) for row in self._rollouts.entropies], batch_first=True).to(
+                batch["completion_ids"].device
+            )
+            # TRL may pad further, to a multiple.
+            written = torch.nn.functional.pad(written, (0, batch["completion_ids"].size(1) - written.size(1)))
+        if self._skips and written is not None:
+            batch["entropies"] = written
+
+    def _count_idle(self, batch: dict) -> None:
+        """Log the share of completions that cost no forward."""
+        idle = self._find_idle(batch)
+        masked = (batch["completion_mask"].sum(1) == 0) & (self.fallback is None)
+        share = gather((masked if idle is None else masked | idle).float()).mean().item()
+        self._metrics["train"]["completions/skipped_ratio"].append(share)
+
+    # -- dynamic sampling ------------------------------------------------------------------------------------------
+
+    def _draw_until_rewards_differ(self, inputs: list) -> list:
+        """Write and score before TRL asks for it; the rows in the end, of which some may have been replaced."""
+        draw = draw_until_rewards_differ(
+            [row["row"] for row in inputs],
+            self._draw_together,
+            lambda values: gather(values.to(self.accelerator.device)),
+            first=self.accelerator.process_index * len(inputs),
+            num_generations=self.num_generations,
+            examples=len(self._examples),
+            most_rounds=self.args.dynamic_sampling,
+            seed=self.args.seed,
+            step=self.state.global_step,
+        )
+        self._rollouts, self._scored, self._drawn = draw.rollouts, draw.scored, True
+        for name, value in draw.metrics().items():
+            self._metrics["train"][name].append(value)
+        return [dict(self.train_dataset[row]) for row in draw.rows]
+
+    def _draw_together(self, rows: list[int], attempt: int, before: int) -> tuple[Rollouts | None, list]:
+        """`_draw` in all processes at once, also in those without rows: sharded weights are gathered by all or none."""
+        with whole_weights(self.model, self):
+            return together(lambda: self._draw(rows, attempt, before) if rows else (None, []))
+
+    def _draw(self, rows: list[int], attempt: int, before: int) -> tuple[Rollouts, list[ScoredCompletion]]:
+        """Write completions for these rows and score them; `before` counts the rows of the processes before this."""
+        prompts = {row: self._policy.prompts.prompt_ids(self._examples[row].prompt) for row in rows}
+        ids = [prompts[row] for row in rows]
+        rollouts = self._write(ids, None, {}, self.num_generations, attempt=attempt, before=before)
+        texts = [self._policy.prompts.text(ids) for ids in rollouts.completion_ids]
+        return rollouts, self._score_texts(rows, texts, rollouts.completion_ids)
+
+    # -- generation ------------------------------------------------------------------------------------------------
+
+    def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs):
+        if not self._drawn:
+            with self._whole_weights():
+                self._rollouts = self._write(prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs)
+        return self._rollouts.completion_ids, self._rollouts.logprobs
+
+    def _whole_weights(self) -> AbstractContextManager[None]:
+        """All weights in every process, where our own generation needs them; TRL's ways of generating see to it alone."""
+        return nullcontext() if self.use_vllm or self.fallback else whole_weights(self.model, self)
+
+    def _write(
+        self, prompt_ids, images, multimodal_fields, num_generations, *args, attempt=0, before=None, **kwargs
+    ) -> Rollouts:
+        start = time.perf_counter()
+        if self.use_vllm or self.fallback or images is not None:
+            written = super()._generate_single_turn(
+                prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs
+            )
+            rollouts = Rollouts(*written, None)
+        else:
+            model = self.accelerator.unwrap_model(self.model_wrapped)
+            # TRL repeats each prompt for its group; a process may hold less than a whole one.
+            samples = gcd(len(prompt_ids), num_generations)
+            generated = generate(
+                model,
+                prompt_ids[::samples],
+                samples=samples,
+                max_new_tokens=self.max_completion_length,
+                temperature=self.args.temperature,
+                top_p=self.args.top_p,
+                top_k=self.args.top_k,
+                repetition_penalty=self.args.repetition_penalty,
+                eos_ids=self.eos_token_ids,
+                pad_id=self._tokenizer.pad_token_id,
+                generator=self._make_generator(
+                    attempt, self.args.process_index * len(prompt_ids) if before is None else before, model.device
+                ),
+                entropies=self._skips,
+            )
+            rollouts = Rollouts(generated.completion_ids, None, generated.entropies)
+        self.seconds["generation"] += time.perf_counter() - start
+        return rollouts
+
+    def _make_generator(self, attempt: int, before: int, device: torch.device) -> torch.Generator:
+        """One seed a step: a resumed run draws the same completions without a generator state to restore.
+
+        Each process goes on in the stream where the one before it ends, so that on a CPU the completions of a step do
+        not depend on how many processes share it.
+        """
+        seed, step = self.args.seed, self.state.global_step
+        generator = torch.Generator(device=device)
+        generator.manual_seed(mix_seeds(seed, step, attempt) if attempt else seed * 1_000_003 + step)
+        torch.rand((before, self.max_completion_length), generator=generator, dtype=torch.float64, device=device)
+        return generator
+
+    # -- scoring ---------------------------------------------------------------------------------------------------
+
+    def _score(
+        self, completions: list, completion_ids: list[list[int]], row: list[int], log_metric: Callable, **_: Any
+    ) -> list:
+        """The one reward TRL knows: the host's weighted mean, None where no function could score."""
+        if not self._drawn:
+            texts = [messages[0]["content"] for messages in completions]
+            self._scored = together(lambda: self._score_texts(row, texts, completion_ids))
+        values = defaultdict(list)
+        for scored in self._scored:
+            values[f"reward/{scored.example.task}"].append(scored.reward)
+        for name, rewards in values.items():
+            # One by one: TRL weighs processes by how often each logs, not by how many rows a mean stands for.
+            for reward in rewards:
+                if reward is not None:
+                    log_metric(name, reward)
+        return [scored.reward for scored in self._scored]
+
+    def _score_texts(self, rows: Sequence[int], texts: Sequence[str], completion_ids: Sequence[Sequence[int]]) -> list:
+        start = time.perf_counter()
+        ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
+        pairs = [
+            (self._examples[row], Completion(text, truncated=ids[-1] not in ends))
+            for row, text, ids in zip(rows, texts, completion_ids, strict=True)
+        ]
+        scored = list(self._host.score(pairs))
+        self.seconds["scoring"] += time.perf_counter() - start
+        return scored
+
+    # -- the loss --------------------------------------------------------------------------------------------------
+
+    def _find_idle(self, inputs: dict) -> torch.Tensor | None:
+        """Rows without an advantage, (B,) bool, where that means no loss and their entropies are known; else None."""
+        return inputs["advantages"] == 0 if self._skips and "entropies" in inputs else None
+
+    def _compute_loss(self, model, inputs):
+        self._present = inputs
+        try:
+            return super()._compute_loss(model, inputs)
+        finally:
+            self._present = {}
+
+    def _get_per_token_logps_and_entropies(
+        self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False,
+        compute_aux_loss=False, **kwargs,
+    ):  # fmt: skip
+        if self.fallback or compute_aux_loss or any(value is not None for value in kwargs.values()):
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, batch_size=batch_size,
+                compute_entropy=compute_entropy, compute_aux_loss=compute_aux_loss, **kwargs,
+            )  # fmt: skip
+        width = input_ids.size(1) - logits_to_keep
+        ids, mask = input_ids[:, width:], attention_mask[:, width:]
+        if self._defer_logps:
+            return torch.zeros(ids.shape, device=ids.device), None, None
+        idle = self._find_idle(self._present) if self._present else None
+        # With vLLM this is the first time that the policy itself reads the completions.
+        watches = self.use_vllm and self._skips and not torch.is_grad_enabled()
+        logps, entropies = self._run(
+            model, input_ids[:, :width], attention_mask[:, :width], ids, mask, idle,
+            compute_entropy=compute_entropy or watches, batch_size=batch_size,
+        )  # fmt: skip
+        if watches and not compute_entropy:
+            self._watched, entropies = entropies, None
+        if idle is not None:
+            # The ratio of an idle row has to be 1, not infinite: TRL multiplies it by the advantage, 0.
+            logps = torch.where(idle[:, None], self._present.get("old_per_token_logps", logps), logps)
+        if idle is not None and compute_entropy:
+            entropies = torch.where(idle[:, None], self._present["entropies"], entropies)
+        return logps, entropies, None
+
+    def _logps_of_busy_rows(self, batch: dict) -> torch.Tensor:
+        """Log-probabilities of the completions that have an advantage, without gradients; 0 for the others."""
+        names = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
+        with torch.no_grad():
+            logps, _ = self._run(
+                self.model, *(batch[name] for name in names), self._find_idle(batch),
+                batch_size=self.args.per_device_train_batch_size,
+            )  # fmt: skip
+        return logps
+
+    def _run(self, model, prompt_ids, prompt_mask, ids, mask, idle, *, batch_size: int | None, compute_entropy=False):
+        return grouped_logps(
+            model,
+            prompt_ids,
+            prompt_mask,
+            ids,
+            mask if idle is None else mask.masked_fill(idle[:, None], 0),
+            temperature=self.temperature,
+            compute_entropy=compute_entropy,
+            # TRL bounds the completions of a pass without gradients.
+            micro_groups=batch_size and max(1, batch_size // self.num_generations),
+        )
+
+    def _save_checkpoint(self, model, trial):
+        # TRL also writes a model card, which looks the model up on the Hub; a checkpoint must not need a network.
+        super(GRPOTrainer, self)._save_checkpoint(model, trial)
+
+
+@contextmanager
+def copied_reference(model: Any) -> Iterator[None]:
+    """Inside, a trainer's reference policy is a copy of `model`.
+
+    TRL loads it anew by the model's name, which is not what a warm-up left, and nothing for a model made on the spot.
+    """
+    from trl.trainer import grpo_trainer
+
+    original = grpo_trainer.create_model_from_path
+    grpo_trainer.create_model_from_path = lambda *_, **__: copy.deepcopy(model).requires_grad_(False)
+    try:
+        yield
+    finally:
+        grpo_trainer.create_model_from_path = original

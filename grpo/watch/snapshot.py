@@ -1,0 +1,361 @@
+"""One look at the folder of a run: how far it is, its numbers, what they would decide, events and last completions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import orjson
+
+from callbacks.config import DecisionSection
+from callbacks.decision.tree import decide
+from callbacks.evaluation.best import BestCheckpoint
+from callbacks.evaluation.history import Evaluation, find_baseline, read_evaluations
+from callbacks.evaluation.task_scores import ALL
+from callbacks.watch.watch import EVENTS_FILE
+from grpo.decide.__main__ import read_schedule
+from grpo.ladder import find_rung
+from rewards.errors import UserError
+
+STAGES = {
+    "sft": "SFT warm-up",
+    "grpo": "GRPO",
+    "final": "final evaluation",
+    "decision": "decision and report",
+    "done": "done",
+}
+TRAINING_CURVES = (
+    "reward",
+    "completions/mean_length",
+    "completions/clipped_ratio",
+    "frac_reward_zero_std",
+    "grad_norm",
+    "entropy",
+)
+_RECENT_STEPS = 20
+_SHOWN_EVENTS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The values of a metric by step; `limit` is the threshold of the decision it is held against."""
+
+    metric: str
+    points: list[tuple[int, float]]
+    limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A task at the latest evaluation, and where it came from."""
+
+    task: str
+    mean: float | None
+    low: float | None
+    high: float | None
+    n: int | None
+    warmup: float | None
+    previous: float | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is known of a run now. `seconds_left` is None where it cannot be said; `silent_seconds` is how long ago the
+    last number was written; texts of completions and events are foreign and as they were stored."""
+
+    run: str
+    model: str
+    profile: str | None
+    stage: str
+    step: int
+    max_steps: int | None
+    finished: bool
+    stopped_by: str | None
+    seconds_left: float | None
+    seconds_planned: float | None
+    silent_seconds: float | None
+    best_step: int | None
+    evaluated: str
+    curves: list[Curve]
+    tasks: list[TaskRow]
+    decision: dict[str, Any]
+    events: list[dict[str, Any]]
+    completions: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+class LiveRun:
+    """Reads a run again and again; only what was added is read anew."""
+
+    def __init__(self, folder: Path | str):
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise UserError(f"{folder}: no such folder; give the folder of a run, such as runs/mine")
+        if not any((self.folder / name).exists() for name in ("config.json", "metrics.jsonl")):
+            raise UserError(f"{folder}: no run there (neither config.json nor metrics.jsonl); give the folder of a run")
+        self._metrics = _Tail(self.folder / "metrics.jsonl")
+        self._timings = _Tail(self.folder / "timings.jsonl")
+        self._events = _Tail(self.folder / EVENTS_FILE)
+        self._stored: tuple[tuple[str, int, int], list[dict[str, Any]]] = (("", 0, 0), [])
+        self._decided: tuple[tuple[int, bool], dict[str, Any]] = ((-1, False), {})
+
+    def read(self, *, completions: int = 8) -> Snapshot:
+        """The run as it is now, with at most so many of the completions that were stored last."""
+        saved = _read_object(self.folder / "config.json")
+        settings = saved["config"] if isinstance(saved.get("config"), dict) else {}
+        status, plan = _read_object(self.folder / "status.json"), _read_object(self.folder / "plan.json")
+        rows = [row for row in self._metrics.read() if isinstance(row.get("step"), int)]
+        evaluations = _read_evaluations(rows)
+        train = [row for row in rows if row.get("stage", "train") == "train"]
+        steps = (settings.get("grpo") or {}).get("max_steps") or plan.get("max_steps")
+        step = max((row["step"] for row in train), default=0)
+        finished = bool(status.get("finished"))
+        stage = "done" if finished else str(status.get("stage") or ("grpo" if train else "sft"))
+        section = _read_section(settings)
+        model = settings.get("model") or {}
+        return Snapshot(
+            run=str(self.folder),
+            model="embedded policy" if model.get("embedded") else str(model.get("name") or "unknown model"),
+            profile=saved.get("profile"),
+            stage=stage,
+            step=step,
+            max_steps=steps if isinstance(steps, int) else None,
+            finished=finished,
+            # A resumed run that has gone beyond the step it was stopped at is no longer a stopped one.
+            stopped_by=None if finished or step > (status.get("step") or 0) else status.get("stopped_by"),
+            seconds_left=0.0 if finished else estimate_seconds_left(self._timings.read(), step, steps, settings),
+            seconds_planned=_dig(plan, "seconds_estimated", "total"),
+            silent_seconds=self._silence(),
+            best_step=_find_best(rows),
+            evaluated=_name_evaluation(evaluations[-1]) if evaluations else "",
+            curves=_make_curves(train, evaluations, section, relative=self._is_relative(saved, section)),
+            tasks=make_task_rows(evaluations),
+            decision=self._decide(rows, section, settings, saved),
+            events=self._events.read()[-_SHOWN_EVENTS:],
+            completions=self._read_completions(completions),
+        )
+
+    def _is_relative(self, saved: Mapping[str, Any], section: DecisionSection) -> bool:
+        return saved.get("profile") == "embedded" or section.relative_to == "warmup"
+
+    def _silence(self) -> float | None:
+        times = []
+        for name in ("metrics.jsonl", "timings.jsonl", "status.json"):
+            with suppress(OSError):
+                times.append((self.folder / name).stat().st_mtime)
+        return max(0.0, time.time() - max(times)) if times else None
+
+    def _decide(
+        self,
+        rows: list[dict[str, Any]],
+        section: DecisionSection,
+        settings: Mapping[str, Any],
+        saved: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """The decision that was made, or the one that would be made if the run ended now."""
+        made = _read_object(self.folder / "decision.json")
+        if made:
+            return {**made, "final": True}
+        key = (len(rows), False)
+        if self._decided[0] != key:
+            rung, next_rung = find_rung((settings.get("model") or {}).get("name"), saved.get("source"))
+            decision = decide(
+                rows,
+                section,
+                rung=rung,
+                next_rung=next_rung,
+                rehearsal=saved.get("profile") == "embedded",
+                schedule=read_schedule(settings),
+            )
+            self._decided = key, {**decision.to_json(), "final": False}
+        return self._decided[1]
+
+    def _read_completions(self, count: int) -> list[dict[str, Any]]:
+        """The completions of the file that was written last, one a task before a second of any."""
+        files = []
+        for path in [*self.folder.glob("completions/*.jsonl"), *self.folder.glob("eval/*.jsonl")]:
+            with suppress(OSError):
+                stat = path.stat()
+                files.append((stat.st_mtime_ns, str(path), stat.st_size))
+        if not files:
+            return []
+        changed, name, size = max(files)
+        if self._stored[0] != (name, changed, size):
+            self._stored = (name, changed, size), _read_lines(Path(name))
+        return _spread(self._stored[1], count)
+
+
+class _Tail:
+    """The rows of a JSONL file that grows, or that was cut and goes on; a line without its end is left for later."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._rows: list[dict[str, Any]] = []
+        self._offset = 0
+        self._identity: tuple[int, bytes] = (0, b"")
+
+    def read(self) -> list[dict[str, Any]]:
+        try:
+            with self._path.open("rb") as file:
+                number = _inode(file)
+                file.seek(max(0, self._offset - 64))
+                mark = file.read(self._offset - max(0, self._offset - 64))
+                if (number, mark) != self._identity:
+                    # A resumed run cuts the file and writes on: what stood there before no longer counts.
+                    self._rows, self._offset = [], 0
+                file.seek(self._offset)
+                added = file.read()
+                whole = added[: added.rfind(b"\n") + 1]
+                self._rows += _parse(whole)
+                self._offset += len(whole)
+                file.seek(max(0, self._offset - 64))
+                self._identity = number, file.read(self._offset - max(0, self._offset - 64))
+        except OSError:
+            self._rows, self._offset, self._identity = [], 0, (0, b"")
+        return self._rows
+
+
+def estimate_seconds_left(
+    timings: Sequence[Mapping[str, Any]], step: int, max_steps: Any, settings: Mapping[str, Any]
+) -> float | None:
+    """Seconds to the end by the pace of the last steps and evaluations; None before the first step."""
+    if not isinstance(max_steps, int):
+        return None
+    paces = [row["step_time"] for row in timings if isinstance(row.get("step_time"), int | float)][-_RECENT_STEPS:]
+    if not paces:
+        return None
+    evaluations = [
+        row["evaluation_seconds"] for row in timings if isinstance(row.get("evaluation_seconds"), int | float)
+    ]
+    every = (settings.get("evaluation") or {}).get("every_steps")
+    left = 1 + ((max_steps - 1) // every - step // every if isinstance(every, int) and every > 0 else 0)
+    pace = fmean(evaluations[-3:]) if evaluations else 0.0
+    return max(0, max_steps - step) * fmean(paces) + max(0, left) * pace
+
+
+def make_task_rows(evaluations: Sequence[Evaluation]) -> list[TaskRow]:
+    """A row for all and for each task of the latest evaluation, with what the warm-up and the one before had."""
+    if not evaluations:
+        return []
+    last = evaluations[-1]
+    previous = evaluations[-2] if len(evaluations) > 1 else None
+    baseline = find_baseline(list(evaluations))
+    names = [ALL, *sorted(set(last.estimates) - {ALL})]
+    return [
+        TaskRow(
+            name,
+            (estimate := last.estimates[name]).mean,
+            estimate.low,
+            estimate.high,
+            estimate.n,
+            _mean_of(baseline if baseline is not last else None, name),
+            _mean_of(previous, name),
+        )
+        for name in names
+    ]
+
+
+def _mean_of(evaluation: Evaluation | None, name: str) -> float | None:
+    estimate = evaluation.estimates.get(name) if evaluation is not None else None
+    return estimate.mean if estimate is not None else None
+
+
+def _make_curves(
+    train: Sequence[Mapping[str, Any]], evaluations: Sequence[Evaluation], section: DecisionSection, *, relative: bool
+) -> list[Curve]:
+    trained = [item for item in evaluations if item.stage != "before"]
+    names = [ALL, *sorted({name for item in trained for name in item.estimates} - {ALL})]
+    limits: dict[str, float] = {} if relative else {ALL: section.scale_at, **section.floors}
+    curves = []
+    for name in names:
+        points = {item.step: item.task(name).mean for item in trained if item.task(name) is not None}
+        metric = "eval/mean_reward" if name == ALL else f"eval/{name}"
+        if points:
+            curves.append(Curve(metric, sorted(points.items()), limits.get(name)))
+    for metric in TRAINING_CURVES:
+        points = [(row["step"], float(row[metric])) for row in train if isinstance(row.get(metric), int | float)]
+        if points:
+            curves.append(Curve(metric, points))
+    return curves
+
+
+def _read_evaluations(rows: Sequence[Mapping[str, Any]]) -> list[Evaluation]:
+    try:
+        return read_evaluations(rows)
+    except (ValueError, TypeError, ArithmeticError):  # a row no run of ours writes must not end a look at it
+        return []
+
+
+def _find_best(rows: Sequence[Mapping[str, Any]]) -> int | None:
+    with suppress(ValueError, TypeError, ArithmeticError, KeyError):
+        return BestCheckpoint().replay(rows).step
+    return None
+
+
+def _name_evaluation(evaluation: Evaluation) -> str:
+    names = {"before": "before training", "warmup": "after the warm-up", "final": f"at the end, step {evaluation.step}"}
+    return names.get(evaluation.stage, f"step {evaluation.step}")
+
+
+def _read_section(settings: Mapping[str, Any]) -> DecisionSection:
+    # Thresholds of another version of the config are no reason to show nothing.
+    with suppress(ValueError):
+        return DecisionSection.model_validate(settings.get("decision") or {})
+    return DecisionSection()
+
+
+def _spread(records: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    queues: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        queues.setdefault(str(record.get("task")), []).append(record)
+    chosen: list[dict[str, Any]] = []
+    for layer in range(max(map(len, queues.values()), default=0)):
+        chosen += [queue[layer] for queue in queues.values() if layer < len(queue)]
+        if len(chosen) >= count:
+            break
+    keys = ("stage", "step", "task", "id", "reward", "truncated", "completion", "reference")
+    return [{key: record.get(key) for key in keys} for record in chosen[:count]]
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError):
+        value = orjson.loads(path.read_bytes())
+        return value if isinstance(value, dict) else {}
+    return {}
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    try:
+        return _parse(path.read_bytes())
+    except OSError:
+        return []
+
+
+def _parse(text: bytes) -> list[dict[str, Any]]:
+    rows = []
+    for line in text.splitlines():
+        with suppress(ValueError):
+            row = orjson.loads(line)
+            if isinstance(row, dict):
+                rows.append(row)
+    return rows
+
+
+def _inode(file: Any) -> int:
+    import os
+
+    return os.fstat(file.fileno()).st_ino
+
+
+def _dig(value: Any, *keys: str) -> float | None:
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,1 @@
+"""What is proven of rows and rewards before a run."""

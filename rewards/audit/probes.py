@@ -1,0 +1,267 @@
+"""Cheap stand-ins for a policy: right and wrong answers made from the references, to see whether the rewards tell them apart."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from math import fsum
+from statistics import fmean, pstdev
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from rewards.types import Completion, Example
+
+if TYPE_CHECKING:
+    from rewards.host.scoring import RewardHost
+
+GOLD, OTHER, CHANGED, PART, NOISE, EMPTY = KINDS = ("gold", "other", "changed", "part", "noise", "empty")
+"""The reference; another row's; the reference with some of it changed; its first part; words of no meaning; nothing."""
+
+ROWS_A_TASK = 12
+_NOISE = "talvez sim, talvez não; depende do caso"
+_SAME = 1e-9
+_FEW = 4
+"""Fewer values than this say nothing about a function."""
+
+_MOST_ERRORS = 20
+"""A function that has failed so often is not asked again: each call may take the whole time limit."""
+
+
+class Probe(NamedTuple):
+    """An answer of one kind to one example, its value by function and its reward, None where nothing gave a value."""
+
+    example: Example
+    kind: str
+    text: str
+    values: dict[str, float]
+    reward: float | None
+    errors: tuple[str, ...]
+
+
+def probe_rewards(host: RewardHost, examples: Iterable[Example], rows_a_task: int = ROWS_A_TASK) -> list[Probe]:
+    """Score answers of every kind to some rows of each task, spread evenly; nothing is counted against the budget."""
+    by_task: dict[str, list[Example]] = defaultdict(list)
+    for example in examples:
+        if example.reference is not None:
+            by_task[example.task].append(example)
+    asked: list[tuple[Example, str, str]] = []
+    for task in sorted(by_task):
+        rows = by_task[task]
+        wanted = min(rows_a_task, len(rows))
+        for place in (index * len(rows) // wanted for index in range(wanted)):
+            asked += [(rows[place], kind, text) for kind, text in make_answers(rows, place)]
+    return _score(host, asked)
+
+
+def make_answers(rows: Sequence[Example], place: int) -> list[tuple[str, str]]:
+    """Kind and text of the answers to one of the rows of a task; a kind that would repeat the reference is left out."""
+    right = rows[place].reference or ""
+    partner = _find_partner(rows, place)
+    answers = {
+        GOLD: right,
+        OTHER: partner,
+        CHANGED: _change(right, partner),
+        PART: right[: len(right) // 2],
+        NOISE: _NOISE,
+        EMPTY: "",
+    }
+    return [(kind, text) for kind, text in answers.items() if text is not None and (kind == GOLD or text != right)]
+
+
+def summarise(probes: Iterable[Probe]) -> dict[str, dict[str, float | int | None]]:
+    """By task: the mean reward of each kind of answer, the mean spread (standard deviation) over the answers to a row,
+    and the share of rows whose answers all earn the same."""
+    summary = {}
+    for task, rows in _by_task(probes).items():
+        spreads = [pstdev(rewards) for rewards in rows.rewards.values() if len(rewards) > 1]
+        means = {kind: _round(fmean(rows.kinds[kind])) if rows.kinds[kind] else None for kind in KINDS}
+        summary[task] = {
+            "rows": len(rows.rewards),
+            **means,
+            "spread": _round(fmean(spreads)) if spreads else None,
+            "flat_rows": _round(fmean(spread < _SAME for spread in spreads)) if spreads else None,
+        }
+    return summary
+
+
+def find_alarms(host: RewardHost, probes: Iterable[Probe]) -> tuple[list[str], list[str]]:
+    """Errors (the run would be wasted) and warnings: rewards that say the same of right and wrong answers."""
+    probes = list(probes)
+    errors: list[str] = []
+    warnings: list[str] = []
+    for task, rows in _by_task(probes).items():
+        values = [value for rewards in rows.rewards.values() for value in rewards]
+        if len(values) < 2:
+            continue
+        gold = fmean(rows.kinds[GOLD]) if rows.kinds[GOLD] else None
+        if max(values) - min(values) < _SAME:
+            errors.append(
+                f"task {task}: the reward is {values[0]:.4f} for right answers, for wrong ones and for none: there is "
+                "nothing to learn from it; add a function that judges content"
+            )
+            continue
+        if gold is None:
+            continue
+        # Rows without a partner have nobody whose answer could be told apart.
+        pairs = [(right, other) for right, other in zip(rows.gold, rows.other, strict=True) if other is not None]
+        if len(pairs) >= _FEW and fmean(other for _, other in pairs) >= fmean(right for right, _ in pairs) - 0.001:
+            warnings.append(
+                f"task {task}: another row's answer earns as much as the right one; "
+                "a policy need not read the prompt; add a function that compares with the reference"
+            )
+        for kind, said in ((EMPTY, "an empty answer"), (NOISE, "an answer of no meaning")):
+            if rows.kinds[kind] and gold > 0 and fmean(rows.kinds[kind]) >= 0.5 * gold:
+                warnings.append(
+                    f"task {task}: {said} earns {fmean(rows.kinds[kind]):.2f}, the right one {gold:.2f}; "
+                    "give what it fails at more weight"
+                )
+    errors_of, warnings_of = _judge_functions(host, probes)
+    return errors + errors_of, warnings + warnings_of
+
+
+def _judge_functions(host: RewardHost, probes: Sequence[Probe]) -> tuple[list[str], list[str]]:
+    errors, warnings = [], []
+    for entry in host.functions:
+        name = entry.function.name
+        by_task: dict[str, list[float]] = defaultdict(list)
+        for probe in probes:
+            if name in probe.values:
+                by_task[probe.example.task].append(probe.values[name])
+        values = [value for task in by_task.values() for value in task]
+        if _is_constant(values):
+            line = f"reward '{name}' is {values[0]:.4f} for right answers, for wrong ones and for none"
+            if entry.function.judges_content:
+                errors.append(f"{line}: a metric that never changes is a broken scorer; mend it or leave it out")
+            else:
+                warnings.append(f"{line}; leave it out unless a policy can do worse than the audit's answers")
+        elif entry.function.judges_content:
+            warnings += [
+                f"task {task}: reward '{name}' is {found[0]:.4f} for right answers, for wrong ones and for none; "
+                "keep it to other tasks with `tasks`"
+                for task, found in by_task.items()
+                if _is_constant(found)
+            ]
+        faults = Counter(error for probe in probes for at, error in _named(probe.errors) if at == name)
+        if faults:
+            error, _ = faults.most_common(1)[0]
+            warnings.append(
+                f"reward '{name}' failed on {faults.total()} of the audit's wrong answers ({error}); "
+                "a completion must never raise: return a Score of 0.0 with a reason"
+            )
+    return errors, warnings
+
+
+def _is_constant(values: Sequence[float]) -> bool:
+    return len(values) >= _FEW and max(values) - min(values) < _SAME
+
+
+class _TaskProbes:
+    """The rewards of one task's probes, by kind and by row."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, list[float]] = defaultdict(list)
+        self.rewards: dict[str, list[float]] = defaultdict(list)
+        self.gold: list[float] = []
+        self.other: list[float | None] = []
+
+
+def _by_task(probes: Iterable[Probe]) -> dict[str, _TaskProbes]:
+    tasks: dict[str, _TaskProbes] = {}
+    for probe in probes:
+        task = tasks.setdefault(probe.example.task, _TaskProbes())
+        if probe.reward is None:
+            continue
+        task.kinds[probe.kind].append(probe.reward)
+        task.rewards[probe.example.id].append(probe.reward)
+        if probe.kind == GOLD:
+            task.gold.append(probe.reward)
+            task.other.append(None)
+        elif probe.kind == OTHER and task.other:
+            task.other[-1] = probe.reward
+    return tasks
+
+
+def _score(host: RewardHost, asked: Sequence[tuple[Example, str, str]]) -> list[Probe]:
+    pairs = [(example, Completion(text)) for example, _, text in asked]
+    values: list[dict[str, float]] = [{} for _ in pairs]
+    errors: list[list[str]] = [[] for _ in pairs]
+    for entry in host.functions:
+        name = entry.function.name
+        for place, outcome in enumerate(host.judge_many(entry, pairs, _MOST_ERRORS)):
+            if outcome.value is not None:
+                values[place][name] = outcome.value
+            elif outcome.status == "error":
+                errors[place].append(f"{name}: {outcome.reason}")
+    weights = {entry.function.name: entry.weight for entry in host.functions}
+    return [
+        Probe(*row, given, _weigh(given, weights), tuple(failed))
+        for row, given, failed in zip(
+            ((example, kind, text) for example, kind, text in asked), values, errors, strict=True
+        )
+    ]
+
+
+def _weigh(values: dict[str, float], weights: dict[str, float]) -> float | None:
+    total = fsum(weights[name] for name in values)
+    return fsum(weights[name] * value for name, value in values.items()) / total if total else None
+
+
+def _find_partner(rows: Sequence[Example], place: int) -> str | None:
+    """The reference of a row as far away as possible that has another one; None where all rows have the same."""
+    right, half = rows[place].reference, max(1, len(rows) // 2)
+    for step in range(len(rows)):
+        other = rows[(place + half + step) % len(rows)].reference
+        if other != right:
+            return other
+    return None
+
+
+def _change(right: str, partner: str | None) -> str:
+    """The reference with every second leaf of its JSON, or every second word, taken from elsewhere."""
+    try:
+        value, other = orjson.loads(right), orjson.loads(partner or "null")
+    except ValueError:
+        words = right.split()
+        return " ".join(word[::-1] if at % 2 else word for at, word in enumerate(words))
+    if not isinstance(value, dict | list):
+        return f"{right} {right}"
+    changed, _ = _change_leaves(value, other, 0)
+    return json.dumps(changed, ensure_ascii=False)
+
+
+def _change_leaves(value: Any, other: Any, count: int) -> tuple[Any, int]:
+    if count > 2_000:
+        return value, count
+    if isinstance(value, dict):
+        changed = {}
+        for key, child in value.items():
+            changed[key], count = _change_leaves(child, other.get(key) if isinstance(other, dict) else None, count)
+        return changed, count
+    if isinstance(value, list):
+        items = []
+        for at, child in enumerate(value):
+            twin = other[at] if isinstance(other, list) and at < len(other) else None
+            item, count = _change_leaves(child, twin, count)
+            items.append(item)
+        return items, count
+    if count % 2:
+        return value, count + 1
+    if isinstance(other, type(value)) and other != value and not isinstance(other, dict | list):
+        return other, count + 1
+    if isinstance(value, bool):
+        return not value, count + 1
+    if isinstance(value, int | float):
+        return value + 1, count + 1
+    return (f"{value} x" if isinstance(value, str) else "x"), count + 1
+
+
+def _named(errors: Iterable[str]) -> Iterable[tuple[str, str]]:
+    for error in errors:
+        name, _, said = error.partition(": ")
+        yield name, said
+
+
+def _round(value: float) -> float:
+    return round(value, 4)

@@ -1,0 +1,1 @@
+"""Wrong answers that a reward must not pay."""

@@ -1,0 +1,1 @@
+"""Two documents compared leaf by leaf."""

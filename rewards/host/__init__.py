@@ -1,0 +1,1 @@
+"""Many reward functions over many completions, each in its place: budgets, faults, workers."""

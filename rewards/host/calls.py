@@ -1,0 +1,90 @@
+"""Calling a reward function, in whatever process: its return value, exception or lateness becomes an outcome."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rewards.host.verdicts import Outcome, describe_fault, read_score
+from rewards.types import Completion, Example, RewardFunction
+
+
+class CallFault(Exception):
+    """A call that gave no score; `kind` is `timeout`, `died`, `start` or `send`."""
+
+    def __init__(self, kind: str, message: str):
+        self.kind = kind
+        super().__init__(message)
+
+
+def is_async(function: RewardFunction) -> bool:
+    """Whether the function is awaited: its `__call__` is an `async def`."""
+    return inspect.iscoroutinefunction(type(function).__call__)
+
+
+def call(function: RewardFunction, example: Example, completion: Completion) -> Outcome:
+    """The outcome of a plain function: an exception is data for the budget, never the end of a batch."""
+    started = time.perf_counter()
+    try:
+        score = function(example, completion)
+        return read_score(function, score, time.perf_counter() - started)
+    except (Exception, SystemExit) as error:
+        return describe_fault(function, error, time.perf_counter() - started)
+
+
+def ask_problems(function: RewardFunction, example: Example) -> list[str]:
+    """What the function finds wrong with a row, one line each; an exception of its own is such a line."""
+    try:
+        return [str(line) for line in function.problems(example)]
+    except (Exception, SystemExit) as error:
+        return [f"problems() raised {type(error).__name__}: {' '.join(str(error).split())[:300]}"]
+
+
+async def call_together(
+    function: RewardFunction, pairs: Sequence[tuple[Example, Completion]], timeout_seconds: float
+) -> list[Outcome]:
+    """The outcomes of an asynchronous function, in order; one that takes too long is an error of kind `timeout`."""
+    import asyncio
+
+    return await asyncio.gather(*(_call_async(function, *pair, timeout_seconds) for pair in pairs))
+
+
+def wait_for(
+    function: RewardFunction, pairs: Sequence[tuple[Example, Completion]], timeout_seconds: float
+) -> list[Outcome]:
+    """`call_together` from plain code, also where the caller has an event loop of its own, as in a notebook."""
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(call_together(function, pairs, timeout_seconds))
+    with ThreadPoolExecutor(max_workers=1) as apart:
+        return apart.submit(asyncio.run, call_together(function, pairs, timeout_seconds)).result()
+
+
+async def _call_async(
+    function: RewardFunction, example: Example, completion: Completion, timeout_seconds: float
+) -> Outcome:
+    started = time.perf_counter()
+    try:
+        score = await _limit(function, example, completion, timeout_seconds)
+        return read_score(function, score, time.perf_counter() - started)
+    except (Exception, SystemExit) as error:
+        return describe_fault(function, error, time.perf_counter() - started)
+
+
+async def _limit(function: RewardFunction, example: Example, completion: Completion, timeout_seconds: float) -> Any:
+    import asyncio
+
+    try:
+        async with asyncio.timeout(timeout_seconds) as limit:
+            return await function(example, completion)
+    except TimeoutError:
+        # A time-out of the function's own, such as that of its connection, is its exception and not ours.
+        if not limit.expired():
+            raise
+        raise CallFault("timeout", f"took longer than {timeout_seconds:g} s") from None

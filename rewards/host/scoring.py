@@ -1,0 +1,382 @@
+"""The reward host: many functions over many completions, where a bad completion is data and a bad function is counted."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from rewards.audit.references import GoldFailure, gold_self_test
+from rewards.errors import RewardBudgetExceeded, UserError
+from rewards.host.calls import call, is_async, wait_for
+from rewards.host.records import make_record
+from rewards.host.verdicts import Outcome, ScoredCompletion, describe_fault, make_unscored
+from rewards.types import Completion, Example, RewardFunction
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    from rewards.host.worker import Worker
+
+__all__ = [
+    "GoldFailure", "Outcome", "RewardHost", "ScoredCompletion", "WeightedFunction", "gold_self_test",
+]  # fmt: skip
+
+UNDER_WAY = 16
+"""Completions of an asynchronous function that are under way together."""
+
+Pair = tuple[Example, Completion]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedFunction:
+    """A function as a run uses it; `isolated` ones are called in a process of their own that can be killed."""
+
+    function: RewardFunction
+    weight: float = 1.0
+    tasks: tuple[str, ...] | None = None
+    isolated: bool = False
+    plugin: str = ""
+    distribution: str = ""
+    path: str | None = None
+
+    def applies_to(self, task: str) -> bool:
+        tasks = self.function.tasks if self.tasks is None else self.tasks
+        return not tasks or task in tasks
+
+
+@dataclass(slots=True)
+class _Tally:
+    values: int = 0
+    total: float = 0.0
+    unscored: int = 0
+    faults: Counter = field(default_factory=Counter)
+    seconds: float = 0.0
+    slowest_seconds: float = 0.0
+    errors: int = 0
+    last_fault: tuple[str, str] = ("", "")
+
+    @property
+    def scores(self) -> int:
+        return self.values + self.errors
+
+    def count(self, outcome: Outcome, example: Example) -> None:
+        if outcome.status == "unscored":
+            self.unscored += 1
+            return
+        self.seconds += outcome.seconds
+        if outcome.seconds > self.slowest_seconds:
+            self.slowest_seconds = outcome.seconds
+        if outcome.value is not None:
+            self.values += 1
+            self.total += outcome.value
+        else:
+            self.errors += 1
+            self.faults[outcome.reason.partition(":")[0]] += 1
+            self.last_fault = (example.id, outcome.reason)
+
+
+class _Batch:
+    """The pairs of one call, their outcomes by function, and how far each function still has to go."""
+
+    def __init__(self, pairs: Sequence[Pair], functions: int):
+        self.pairs = pairs
+        self.columns: list[list[Outcome]] = [[] for _ in range(functions)]
+        self.end = len(pairs)
+        self.faults: list[tuple[int, int, RewardBudgetExceeded]] = []
+        self.broken: list[BaseException] = []
+        self.cancelled = False
+        self._lock = threading.Lock()
+
+    def stop_after(self, place: int, column: int, fault: RewardBudgetExceeded) -> None:
+        """Everything up to `place` is still scored by every function, nothing behind it."""
+        with self._lock:
+            self.faults.append((place, column, fault))
+            self.end = min(self.end, place + 1)
+
+    def cancel(self, error: BaseException | None = None) -> None:
+        with self._lock:
+            self.cancelled = True
+            self.end = 0
+            if error is not None:
+                self.broken.append(error)
+
+
+class RewardHost:
+    """Scores completions with every function that applies, in order; use as a context manager or call `close`.
+
+    A bare RewardFunction has weight 1 and is called in this process. Isolated and asynchronous functions overlap each
+    other and those in this process. `timeout_seconds` bounds one call of an isolated or asynchronous function. Once a
+    function has given `error_budget_minimum` scores, more than the share `error_budget` of faults among them raises
+    RewardBudgetExceeded; its attribute `scored` holds the completions of the batch up to that point.
+    """
+
+    def __init__(
+        self,
+        functions: Iterable[RewardFunction | WeightedFunction],
+        timeout_seconds: float = 2.0,
+        error_budget: float = 0.01,
+        error_budget_minimum: int = 50,
+    ):
+        self.functions: tuple[WeightedFunction, ...] = tuple(
+            entry if isinstance(entry, WeightedFunction) else WeightedFunction(entry) for entry in functions
+        )
+        repeated = [name for name, count in Counter(self.names()).items() if count > 1]
+        if repeated:
+            raise UserError([f"reward function '{name}' is used twice in one host; use it once" for name in repeated])
+        self.timeout_seconds = timeout_seconds
+        self.error_budget = error_budget
+        self.error_budget_minimum = error_budget_minimum
+        self._tallies = {name: _Tally() for name in self.names()}
+        self._workers: dict[str, Worker] = {}
+        self._finalizer = weakref.finalize(self, _close_workers, self._workers)
+        self._turn = threading.Lock()
+        self._open: set[_Batch] = set()
+        self._background: ThreadPoolExecutor | None = None
+
+    def names(self) -> list[str]:
+        return [entry.function.name for entry in self.functions]
+
+    def versions(self) -> dict[str, str]:
+        return {entry.function.name: entry.function.version for entry in self.functions}
+
+    def functions_for(self, task: str) -> list[WeightedFunction]:
+        """The functions that apply to a task, none when a task would go unrewarded."""
+        return [entry for entry in self.functions if entry.applies_to(task)]
+
+    def score(self, pairs: Sequence[Pair]) -> list[ScoredCompletion]:
+        """Score each pair, results in the order given; raises RewardBudgetExceeded, and nothing for a bad completion."""
+        return self._score_in_turn(self._open_batch(pairs))
+
+    def submit(self, pairs: Sequence[Pair]) -> Future[list[ScoredCompletion]]:
+        """Score the pairs beside what the caller does next, such as generating the next chunk.
+
+        `result()` of what comes back gives or raises what `score` would. Chunks are scored in the order they came in.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        if self._background is None:
+            self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rewards")
+        return self._background.submit(self._score_in_turn, self._open_batch(pairs))
+
+    def judge(self, entry: WeightedFunction, example: Example, completion: Completion) -> Outcome:
+        """One function's outcome, without counting it."""
+        return next(self._judge_each(entry, [(example, completion)]))
+
+    def judge_many(
+        self, entry: WeightedFunction, pairs: Sequence[Pair], most_errors: int | None = None
+    ) -> list[Outcome]:
+        """One function's outcomes, in order, without counting them.
+
+        After `most_errors` errors the rest is not tried and missing from the list: each may have cost the time limit.
+        """
+        outcomes: list[Outcome] = []
+        errors = 0
+        for outcome in self._judge_each(entry, pairs):
+            outcomes.append(outcome)
+            errors += outcome.status == "error"
+            if errors == most_errors:
+                break
+        return outcomes
+
+    def replace_function(self, function: RewardFunction) -> None:
+        """Put the same function with other options in its place; only before anything was scored.
+
+        Raises ValueError when there is none of its name, or scores of it are counted already.
+        """
+        name = function.name
+        if name not in self._tallies or self._tallies[name] != _Tally():
+            raise ValueError(f"'{name}' is not in the host, or has scored already")
+        if name in self._workers:
+            self._workers.pop(name).close()
+        self.functions = tuple(
+            replace(entry, function=function) if entry.function.name == name else entry for entry in self.functions
+        )
+
+    def report(self) -> dict[str, dict[str, Any]]:
+        """Counts, mean value, faults by kind and seconds of every function so far."""
+        report = {}
+        for entry in self.functions:
+            name, tally = entry.function.name, self._tallies[entry.function.name]
+            worker = self._workers.get(name)
+            report[name] = {
+                "version": entry.function.version,
+                "plugin": entry.plugin,
+                "distribution": entry.distribution,
+                "weight": entry.weight,
+                "values": tally.values,
+                "mean": tally.total / tally.values if tally.values else None,
+                "unscored": tally.unscored,
+                "errors": tally.errors,
+                "faults": dict(sorted(tally.faults.items())),
+                "seconds": tally.seconds,
+                "mean_seconds": tally.seconds / tally.scores if tally.scores else 0.0,
+                "slowest_seconds": tally.slowest_seconds,
+                "worker_starts": worker.starts if worker else 0,
+            }
+        return report
+
+    def to_record(self, scored: ScoredCompletion) -> dict[str, Any]:
+        """The stored-completion row; `step`, `stage`, `group` and `advantage` are the caller's to add."""
+        return make_record(scored)
+
+    def close(self) -> None:
+        """Give up what is under way (its `result()` raises CancelledError) and end the worker processes.
+
+        A later score starts them again.
+        """
+        for batch in list(self._open):
+            batch.cancel()
+        background, self._background = self._background, None
+        if background is not None:
+            background.shutdown(wait=True, cancel_futures=True)
+        _close_workers(self._workers)
+
+    def __enter__(self) -> RewardHost:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open_batch(self, pairs: Sequence[Pair]) -> _Batch:
+        batch = _Batch(list(pairs), len(self.functions))
+        self._open.add(batch)
+        return batch
+
+    def _score_in_turn(self, batch: _Batch) -> list[ScoredCompletion]:
+        try:
+            with self._turn:
+                self._fill(batch)
+        finally:
+            self._open.discard(batch)
+        if batch.broken:
+            raise batch.broken[0]
+        if batch.cancelled:
+            from concurrent.futures import CancelledError
+
+            raise CancelledError("the reward host was closed")
+        scored = [self._assemble(batch, place) for place in range(batch.end)]
+        if batch.faults:
+            *_, fault = min(batch.faults, key=lambda found: found[:2])
+            fault.scored = scored
+            raise fault
+        return scored
+
+    def _fill(self, batch: _Batch) -> None:
+        beside = [at for at, entry in enumerate(self.functions) if entry.isolated or is_async(entry.function)]
+        here = [at for at in range(len(self.functions)) if at not in beside]
+        threads = [threading.Thread(target=self._fill_beside, args=(batch, at), daemon=True) for at in beside]
+        for thread in threads:
+            thread.start()
+        try:
+            self._fill_here(batch, here)
+            for thread in threads:
+                thread.join()
+        except BaseException as error:
+            batch.cancel(error)
+            for thread in threads:
+                thread.join()
+
+    def _fill_here(self, batch: _Batch, columns: Sequence[int]) -> None:
+        """Row by row, so that what one function reads out of a completion is at hand for the next."""
+        entries = [(at, self.functions[at], batch.columns[at]) for at in columns]
+        for place, (example, completion) in enumerate(batch.pairs):
+            if place >= batch.end:
+                return
+            for at, entry, column in entries:
+                outcome = self._judge_here(entry, example, completion)
+                column.append(outcome)
+                self._count(batch, place, at, outcome)
+
+    def _fill_beside(self, batch: _Batch, at: int) -> None:
+        try:
+            chunk = UNDER_WAY if is_async(self.functions[at].function) else 1
+            for start in range(0, len(batch.pairs), chunk):
+                for outcome in self._judge_each(self.functions[at], batch.pairs[start : start + chunk]):
+                    place = len(batch.columns[at])
+                    if place >= batch.end:
+                        return
+                    batch.columns[at].append(outcome)
+                    self._count(batch, place, at, outcome)
+        except BaseException as error:  # a fault of this host, not of a function: the caller must see it
+            batch.cancel(error)
+
+    def _judge_here(self, entry: WeightedFunction, example: Example, completion: Completion) -> Outcome:
+        if not entry.applies_to(example.task):
+            return make_unscored(entry.function, f"not for task '{example.task}'")
+        return call(entry.function, example, completion)
+
+    def _judge_each(self, entry: WeightedFunction, pairs: Sequence[Pair]) -> Iterator[Outcome]:
+        """One outcome a pair, in order, wherever the function lives."""
+        if not (entry.isolated or is_async(entry.function)):
+            yield from (self._judge_here(entry, *pair) for pair in pairs)
+            return
+        applies = [entry.applies_to(example.task) for example, _ in pairs]
+        answers = self._ask(entry, [pair for pair, wanted in zip(pairs, applies, strict=True) if wanted])
+        for (example, _), wanted in zip(pairs, applies, strict=True):
+            yield next(answers) if wanted else make_unscored(entry.function, f"not for task '{example.task}'")
+
+    def _ask(self, entry: WeightedFunction, pairs: Sequence[Pair]) -> Iterator[Outcome]:
+        """Outcomes of an isolated or asynchronous function that applies to all the pairs."""
+        together = is_async(entry.function)
+        for start in range(0, len(pairs), UNDER_WAY if together else 1):
+            chunk = pairs[start : start + (UNDER_WAY if together else 1)]
+            if not entry.isolated:
+                yield from wait_for(entry.function, chunk, self.timeout_seconds)
+                continue
+            try:
+                answers = self._worker(entry).call(chunk, self.timeout_seconds)
+            except Exception as error:
+                yield from (describe_fault(entry.function, error) for _ in chunk)
+                continue
+            for (_, completion), answer in zip(chunk, answers, strict=True):
+                if answer.read_json:
+                    # What its process read is read here too: the stored row names the repairs.
+                    _ = completion.extraction
+                yield answer.outcome
+
+    def _assemble(self, batch: _Batch, place: int) -> ScoredCompletion:
+        outcomes = tuple(column[place] for column in batch.columns)
+        weighted = weights = 0.0
+        for entry, outcome in zip(self.functions, outcomes, strict=True):
+            if outcome.value is not None:
+                weighted += entry.weight * outcome.value
+                weights += entry.weight
+        return ScoredCompletion(*batch.pairs[place], outcomes, weighted / weights if weights else None)
+
+    def _count(self, batch: _Batch, place: int, at: int, outcome: Outcome) -> None:
+        """Add to the function's tally; past its budget the batch ends here."""
+        tally = self._tallies[outcome.function]
+        tally.count(outcome, batch.pairs[place][0])
+        if not tally.errors or outcome.status == "unscored":
+            return
+        if tally.scores < self.error_budget_minimum or tally.errors <= self.error_budget * tally.scores:
+            return
+        entry = self.functions[at]
+        example_id, reason = tally.last_fault
+        fault = RewardBudgetExceeded(
+            f"reward '{outcome.function}' version {outcome.version}"
+            + (f" of plugin '{entry.plugin}' ({entry.distribution})" if entry.plugin else "")
+            + f": {tally.errors} of {tally.scores} scores failed, allowed is {self.error_budget:.1%}; "
+            f"last on example '{example_id}': {reason}; mend the plugin or raise rewards.error_budget",
+            function=outcome.function,
+            version=outcome.version,
+            example_id=example_id,
+        )
+        batch.stop_after(place, at, fault)
+
+    def _worker(self, entry: WeightedFunction) -> Worker:
+        name = entry.function.name
+        if name not in self._workers:
+            from rewards.host.worker import Worker
+
+            self._workers[name] = Worker(entry.function, entry.path)
+        return self._workers[name]
+
+
+def _close_workers(workers: dict[str, Worker]) -> None:
+    while workers:
+        workers.popitem()[1].close()

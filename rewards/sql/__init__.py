@@ -1,0 +1,1 @@
+"""Model-written SQL: its text, and the sandbox it runs in."""

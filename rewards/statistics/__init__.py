@@ -1,0 +1,1 @@
+"""Every interval and test that stands beside a number."""

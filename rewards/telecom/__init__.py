@@ -1,0 +1,1 @@
+"""What the telecom rewards share: figures, units, paths, layers."""

@@ -1,0 +1,307 @@
+"""What the rewards of all telecom layers share: core, figures, likeness and schema as parts with declared weights."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any, ClassVar, NamedTuple
+
+import orjson
+from pydantic import Field, field_validator
+
+from rewards.answers import read_answer
+from rewards.documents.leaves import Comparison, Flat, LeafRules, compare, flatten
+from rewards.errors import UserError
+from rewards.functions.field_f1 import FieldF1
+from rewards.functions.json_valid import reference_problems
+from rewards.functions.kpi_values import KpiValues
+from rewards.functions.schema_valid import resolve_schema
+from rewards.schemas import Judgement, Schema
+from rewards.schemas.keywords import comparable
+from rewards.schemas.rules import depth_within
+from rewards.telecom.derivation import is_telemetry, layer_of, read_prompt
+from rewards.telecom.paths import (
+    Path,
+    Places,
+    find_places,
+    mask_leaves,
+    normalise_keys,
+    share_equal,
+    share_present,
+)
+from rewards.types import Completion, Example, RewardFunction, Score
+
+LAYERS = ("tmf921", "o1_nrm", "a1_policy", "intent_3gpp", "camara", "etsi_zsm")
+LIFECYCLE = "tmf921_lifecycle_"
+ADVERSARIAL = "adversarial"
+
+MAX_DEPTH = 40
+_SLACK = 4
+_CONSTANT_KEYS = frozenset(
+    ("@type", "@baseType", "@referredType", "type", "unit", "units", "name", "metric", "kpi", "kpiName", "metricName",
+     "targetName")
+)  # fmt: skip
+"""Keys whose values say what something is, not what was measured: they can be learnt, so telemetry masks spare them."""
+
+
+def is_known_layer(layer: str) -> bool:
+    return layer in LAYERS or layer.startswith(LIFECYCLE) or ADVERSARIAL in layer
+
+
+class LayerReward(RewardFunction):
+    """A layer's reward: the weighted mean of the parts that apply, times `size`, which falls for far too long ones.
+
+    `core`: required keys hold values of the right kind, enumerated and identifying ones say the right thing.
+    `kpi`: the row's figures stand where the reference states them. `likeness`: field F1 against the reference.
+    `schema`: share of the rules of the layer's schema kept. `overall` is the value itself.
+    """
+
+    required: ClassVar[frozenset[str]] = frozenset()
+    enumerated: ClassVar[frozenset[str]] = frozenset()
+    own_schema: ClassVar[str | None] = None
+
+    core_weight: float = Field(0.3, ge=0, description="Share of the value that the core part earns.")
+    kpi_weight: float = Field(0.4, ge=0, description="Share of the figures; left out where the reference states none.")
+    likeness_weight: float = Field(0.2, ge=0, description="Share of field F1 against the reference.")
+    schema_weight: float = Field(0.1, ge=0, description="Share of the rules of the schema kept.")
+    validate_with: str | None = Field(
+        None, description="Another schema than ours: a path, or the name of one that we ship."
+    )
+    mask_underivable: bool = Field(
+        True, description="Neither pay nor charge what a monitor or report row's prompt does not contain."
+    )
+    normalise_typos: bool = Field(
+        True, description="Read keys that published schemas misspell, such as successProbility, as they are meant."
+    )
+    kpis: KpiValues = Field(KpiValues(), description="The options of kpi_values for the figures.")
+    likeness: FieldF1 = Field(FieldF1(volatile="telecom"), description="The options of field_f1 for the likeness.")
+
+    @field_validator("validate_with")
+    @classmethod
+    def _check_schema(cls, written: str | None) -> str | None:
+        if written is not None:
+            try:
+                resolve_schema(written)
+            except UserError as error:
+                raise ValueError("; ".join(error.problems)) from None
+        return written
+
+    @field_validator("schema_weight")
+    @classmethod
+    def _check_weights(cls, weight: float, info: Any) -> float:
+        if weight + math.fsum(info.data.get(name, 1.0) for name in ("core_weight", "likeness_weight")) <= 0:
+            raise ValueError("core, likeness and schema all weigh nothing; raise one, as a row may state no figure")
+        return weight
+
+    @classmethod
+    def takes(cls, layer: str) -> bool:
+        """Whether a layer is this function's own."""
+        return layer == cls.name
+
+    def problems(self, example: Example) -> list[str]:
+        if not self.is_for(example):
+            return []
+        problems = reference_problems(example)
+        if problems:
+            return problems
+        if self.takes_nothing_known(example):
+            return self.likeness.problems(example)
+        problems = self.kpis.problems(example)
+        reference = orjson.loads(example.reference or "null")
+        if not isinstance(reference, (dict, list)) or not reference:
+            problems.append("reference: nothing in it; write the configuration as a JSON object")
+        elif not depth_within(reference, MAX_DEPTH):
+            problems.append(f"reference: nested deeper than {MAX_DEPTH}; no configuration is")
+        return problems
+
+    def is_for(self, example: Example) -> bool:
+        """Whether a row is of this layer, or of none that another function knows."""
+        layer = layer_of(example)
+        return self.takes(layer) or not is_known_layer(layer)
+
+    def takes_nothing_known(self, example: Example) -> bool:
+        """Whether the row names a layer that nobody knows, which only the reference can judge."""
+        layer = example.columns.get("target_layer")
+        return isinstance(layer, str) and bool(layer) and not is_known_layer(layer)
+
+    def __call__(self, example: Example, completion: Completion) -> Score:
+        if not self.is_for(example):
+            return Score(None, f"layer '{layer_of(example)}' has a reward of its own")
+        if self.takes_nothing_known(example):
+            score = self.likeness(example, completion)
+            return Score(score.value, score.reason, {**score.parts, "overall": score.value or 0.0})
+        answer = read_answer(completion)
+        value = answer.value
+        gold = self._read_gold(example)
+        if isinstance(value, list) and len(value) == 1 and not isinstance(gold.value, list):
+            value = value[0]
+        if not isinstance(value, type(gold.value)) or not value or not depth_within(value, MAX_DEPTH):
+            return Score(
+                0.0, "no JSON found" if value is None else "no configuration found", {"core": 0.0, "overall": 0.0}
+            )
+        factor = self.kpis.doubted if answer.doubted else 1.0
+        return self._judge(example, gold, value, factor)
+
+    def _judge(self, example: Example, gold: Gold, written: Any, factor: float) -> Score:
+        value = normalise_keys(written) if self.normalise_typos else written
+        parts: dict[str, float] = {}
+        weighted: list[tuple[float, float]] = []
+        core = self.judge_core(gold, find_places(value), value)
+        if core:
+            parts["core"] = math.fsum(core.values()) / len(core)
+            weighted.append((self.core_weight, parts["core"]))
+            parts.update({f"core/{name}": share for name, share in core.items()})
+        figures = _find_kpis(self).judge(example, value, same_keys=True)
+        if figures:
+            parts["kpi"] = math.fsum(figures.values()) / len(figures)
+            weighted.append((self.kpi_weight, parts["kpi"]))
+            parts.update({f"kpi/{name}": share for name, share in figures.items()})
+        likeness, size = self._compare(example, gold, value)
+        if likeness is not None:
+            parts["likeness"] = likeness
+            weighted.append((self.likeness_weight, likeness))
+        if gold.schema is not None and gold.judged is not None:
+            judged = gold.schema.judge(_say_null(written if self.validate_with else value))
+            parts["schema"] = _share_of(judged, gold.judged)
+            tolerated = {_without_positions(place) for place in gold.judged.unknown}
+            unknown = [place for place in judged.unknown if _without_positions(place) not in tolerated]
+            parts["known"] = 1.0 - len(unknown) / judged.keys if judged.keys else 1.0
+            weighted.append((self.schema_weight, parts["schema"]))
+        weights = math.fsum(weight for weight, _ in weighted)
+        mean = math.fsum(weight * share for weight, share in weighted) / weights if weights else 0.0
+        parts["size"] = size
+        parts["overall"] = min(1.0, mean * size * factor)
+        notes = [
+            f"{name} {parts[name]:.2f}"
+            for name in ("core", "kpi", "likeness", "schema", "size")
+            if parts.get(name, 1) < 1
+        ]
+        notes += ["another answer beside it contradicts it"] if factor < 1 else []
+        return Score(parts["overall"], ", ".join(notes), parts)
+
+    def judge_core(self, gold: Gold, given: Places, value: Any) -> dict[str, float]:
+        """The shares whose mean is the core part; a layer may add its own."""
+        shares = {
+            "required": share_present(gold.required, gold.places, given),
+            "enumerations": share_equal(gold.enumerated, gold.places, given),
+        }
+        return {name: share for name, share in shares.items() if share is not None}
+
+    def choose_required(self, places: Places) -> frozenset[Path]:
+        """The places that an answer must have: the layer's keys that the reference has, else its top keys."""
+        found = frozenset(path for path in places.kinds if path[-1] in self.required)
+        return found or frozenset(path for path in places.kinds if len(path) == 1)
+
+    def choose_enumerated(self, places: Places) -> frozenset[Path]:
+        """The places whose values must be the reference's own."""
+        return frozenset(path for path in places.leaves if path[-1] in self.enumerated)
+
+    def _compare(self, example: Example, gold: Gold, value: Any) -> tuple[float | None, float]:
+        """Field F1 without what is masked, None where nothing is left; and 1, or less when far too much is given."""
+        given = flatten(value, gold.rules)
+        found: Comparison = compare(gold.flat, given, gold.rules)
+        allowed = 1.25 * found.expected + _SLACK
+        size = min(1.0, allowed / found.given) if found.given else 1.0
+        if not gold.masked:
+            return (found.field_f1 if found.expected else None), size
+        reference, answer = mask_leaves(gold.value, value, lambda path, leaf: (path, comparable(leaf)) in gold.masked)
+        left = flatten(reference, gold.rules)
+        if not left.size or reference == {}:
+            return None, size
+        return compare(left, flatten(answer, gold.rules), gold.rules).field_f1, size
+
+    def _read_gold(self, example: Example) -> Gold:
+        masked = self.mask_underivable and is_telemetry(example, self.kpis.telemetry_layers)
+        prompt = "\n".join(str(message.get("content", "")) for message in example.prompt) if masked else ""
+        return _read_gold(self, example.reference or "null", prompt, masked)
+
+
+class Gold(NamedTuple):
+    """A reference as a layer looks at it; `masked` are the leaves, by place and value, that its prompt lacks."""
+
+    value: Any
+    places: Places
+    required: frozenset[Path]
+    enumerated: frozenset[Path]
+    masked: frozenset[tuple[Path, Any]]
+    rules: LeafRules
+    flat: Flat
+    schema: Schema | None
+    judged: Judgement | None
+
+
+@lru_cache(maxsize=256)
+def _find_kpis(function: LayerReward) -> KpiValues:
+    """The figures' function with the layer's own word on masking."""
+    return function.kpis if function.mask_underivable else function.kpis.model_copy(update={"mask_underivable": False})
+
+
+@lru_cache(maxsize=2048)
+def _read_gold(function: LayerReward, reference: str, prompt: str, telemetry: bool) -> Gold:
+    """A reference, read once for all completions of its group."""
+    written = orjson.loads(reference)
+    value = normalise_keys(written) if function.normalise_typos else written
+    places = find_places(value)
+    masked: frozenset[tuple[Path, Any]] = frozenset()
+    if telemetry:
+        known = read_prompt(Example("", "", [{"role": "user", "content": prompt}], None))
+        masked = frozenset(
+            (path, leaf)
+            for path, leaves in places.leaves.items()
+            if path[-1] not in _CONSTANT_KEYS
+            for leaf in leaves
+            if not known.contains(leaf if not isinstance(leaf, tuple) else None)
+        )
+    enumerated = function.choose_enumerated(places)
+    if masked:
+        dark = {path for path, _ in masked}
+        enumerated = frozenset(path for path in enumerated if path not in dark)
+    rules = function.likeness.make_rules()
+    name = function.validate_with or function.own_schema
+    schema = resolve_schema(name) if name else None
+    judged = schema.judge(written if function.validate_with else value) if schema else None
+    if judged is not None and not judged.share:
+        judged = None
+    return Gold(
+        value,
+        places,
+        function.choose_required(places),
+        enumerated,
+        masked,
+        rules,
+        flatten(value, rules),
+        schema,
+        judged,
+    )
+
+
+def _share_of(judged: Judgement, gold: Judgement) -> float:
+    """The share of rules kept, beside a reference that may itself break some of them: those are nobody's fault."""
+    if gold.valid:
+        return judged.share
+    allowed = {_rule_of(broken) for broken in gold.broken}
+    if all(_rule_of(broken) in allowed for broken in judged.broken):
+        return 1.0
+    return min(judged.share / gold.share, 0.99)
+
+
+def _rule_of(broken: Any) -> tuple[str, str, str]:
+    return (
+        _without_positions(broken.place),
+        broken.keyword,
+        broken.message if broken.keyword in ("required", "additionalProperties") else "",
+    )
+
+
+def _without_positions(place: str) -> str:
+    """A JSON pointer with the positions in lists left out."""
+    return "/".join(step for step in place.split("/") if not step.isdecimal())
+
+
+def _say_null(value: Any) -> Any:
+    """A value that a schema can judge: what contradicts itself is null."""
+    if isinstance(value, dict):
+        return {key: _say_null(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_say_null(child) for child in value]
+    return value if value is None or isinstance(value, (str, int, float, bool)) else None

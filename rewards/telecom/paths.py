@@ -1,0 +1,150 @@
+"""The places of a JSON value without list positions, and what a layer reward asks of them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import fsum
+from typing import Any, NamedTuple
+
+from rewards.answers import UNSAID
+from rewards.schemas.keywords import comparable
+
+Path = tuple[str, ...]
+"""The keys that lead to a place; every item of a list is at the same place."""
+
+TYPOS: Mapping[str, str] = {"successProbility": "successProbability"}
+"""Keys misspelt in published schemas, and how they are meant; a space at the end of a key is another such slip."""
+
+
+class Places(NamedTuple):
+    """Of each place, the kinds of values and the leaves that stand there."""
+
+    kinds: Mapping[Path, frozenset[str]]
+    leaves: Mapping[Path, Counter]
+
+
+def find_places(value: Any) -> Places:
+    """Every place of a value, its top left out; the caller makes sure that it is not deeper than recursion can go."""
+    kinds: dict[Path, set[str]] = defaultdict(set)
+    leaves: dict[Path, Counter] = defaultdict(Counter)
+    for path, item in _walk(value):
+        kinds[path].add(_kind_of(item))
+        if not isinstance(item, (dict, list)) and item is not UNSAID:
+            leaves[path][comparable(item)] += 1
+    return Places({path: frozenset(found) for path, found in kinds.items()}, leaves)
+
+
+def _walk(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, dict):
+        for key, child in value.items():
+            here = (*path, key)
+            yield here, child
+            yield from _walk(child, here)
+    elif isinstance(value, list):
+        for child in value:
+            if not isinstance(child, (dict, list)):
+                yield path, child
+            yield from _walk(child, path)
+
+
+def _kind_of(value: Any) -> str:
+    if isinstance(value, bool):
+        return "truth"
+    if value is None or value is UNSAID or (isinstance(value, (str, dict, list)) and not value):
+        return "empty"
+    return {dict: "object", list: "list", str: "text"}.get(type(value), "number")
+
+
+def count_leaves(value: Any) -> int:
+    """The number of scalars and empty containers in a value, however deep."""
+    count, stack = 0, [value]
+    while stack:
+        item = stack.pop()
+        if item and isinstance(item, (dict, list)):
+            stack.extend(item.values() if isinstance(item, dict) else item)
+        else:
+            count += 1
+    return count
+
+
+def share_present(wanted: Iterable[Path], expected: Places, given: Places) -> float | None:
+    """The share of places that hold a value of a kind that the expected one has there; None where none is wanted."""
+    wanted = list(wanted)
+    if not wanted:
+        return None
+    return sum(bool(expected.kinds[path] & given.kinds.get(path, frozenset())) for path in wanted) / len(wanted)
+
+
+def share_equal(wanted: Iterable[Path], expected: Places, given: Places) -> float | None:
+    """The mean over places of how far they hold the same values; a value too many costs as much as a missing one."""
+    shares = []
+    for path in wanted:
+        right, said = expected.leaves[path], given.leaves.get(path, Counter())
+        shares.append((right & said).total() / max(right.total(), said.total()))
+    # The paths come in an order of their hashes, which differs between processes: fsum does not depend on it.
+    return fsum(shares) / len(shares) if shares else None
+
+
+def normalise_keys(value: Any, typos: Mapping[str, str] = TYPOS) -> Any:
+    """A copy with the published typos set right; where a key stands both ways with two values neither counts."""
+    if isinstance(value, dict):
+        copy: dict[str, Any] = {}
+        for key, child in value.items():
+            name = typos.get(key.strip(), key.strip())
+            child = normalise_keys(child, typos)
+            if name in copy and (
+                copy[name] is UNSAID or child is UNSAID or comparable(copy[name]) != comparable(child)
+            ):
+                child = UNSAID
+            copy[name] = child
+        return copy
+    return [normalise_keys(child, typos) for child in value] if isinstance(value, list) else value
+
+
+def mask_leaves(reference: Any, answer: Any, is_masked: Callable[[Path, Any], bool]) -> tuple[Any, Any]:
+    """Both values without the reference's masked leaves.
+
+    Of the answer's leaves at the same place as many are left out as the reference has masked ones there, first those
+    that equal none of the others.
+    """
+    kept: dict[Path, Counter] = defaultdict(Counter)
+    masked: Counter = Counter()
+
+    def prune_reference(path: Path, leaf: Any) -> bool:
+        if is_masked(path, leaf):
+            masked[path] += 1
+            return True
+        kept[path][comparable(leaf)] += 1
+        return False
+
+    def prune_answer(path: Path, leaf: Any) -> bool:
+        known = comparable(leaf)
+        if kept[path][known] > 0:
+            kept[path][known] -= 1
+            return False
+        if masked[path] > 0:
+            masked[path] -= 1
+            return True
+        return False
+
+    return _prune(reference, (), prune_reference), _prune(answer, (), prune_answer)
+
+
+_GONE = object()
+
+
+def _prune(value: Any, path: Path, is_gone: Callable[[Path, Any], bool]) -> Any:
+    pruned = _prune_inner(value, path, is_gone)
+    return {} if pruned is _GONE else pruned
+
+
+def _prune_inner(value: Any, path: Path, is_gone: Callable[[Path, Any], bool]) -> Any:
+    if isinstance(value, dict) and value:
+        children = ((key, _prune_inner(child, (*path, key), is_gone)) for key, child in value.items())
+        kept = {key: child for key, child in children if child is not _GONE}
+        return kept or _GONE
+    if isinstance(value, list) and value:
+        kept = [child for item in value if (child := _prune_inner(item, path, is_gone)) is not _GONE]
+        return kept or _GONE
+    return _GONE if is_gone(path, value) else value
