@@ -17,7 +17,7 @@ from callbacks.decision.tree import decide
 from callbacks.evaluation.best import BestCheckpoint
 from callbacks.evaluation.eval import HeldOutEvaluation, write_records
 from callbacks.tracking.tracking import Tracker
-from grpo.decide.__main__ import read_history
+from grpo.decide.history import read_history
 from grpo.ladder import RUNGS
 from grpo.report import write_report
 from rewards.host.records import make_record

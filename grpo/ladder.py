@@ -75,8 +75,8 @@ class RungCost:
 
 def measure_rungs() -> list[RungCost]:
     """All rungs from small to large, each with its adjustments and its memory on a CUDA device."""
-    from grpo.config.run_config import load_config
-    from grpo.decide.next_config import flatten
+    from grpo.config.leaves import flatten
+    from grpo.config.loading import load_config
 
     costs: list[RungCost] = []
     below: dict[tuple[str, ...], Any] = {}
@@ -118,7 +118,7 @@ def check_next_run(path: Path, profile: str, *, device: Device | None = None, wo
 
     import orjson
 
-    from grpo.config.run_config import load_config
+    from grpo.config.loading import load_config
     from grpo.machine.device import find_device
     from grpo.plan.display import show_size
 

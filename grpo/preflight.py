@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     import argparse
     import sys
 
-    from grpo.config.run_config import load_config
+    from grpo.config.loading import load_config
     from grpo.data.run_rows import load_inputs
     from grpo.machine.device import resolve_profile
     from rewards.commands.audit import report_audit

@@ -13,22 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.interrupt import terminable
-from grpo.distributed.processes import (
-    Silent,
-    company,
-    find_rank,
-    join,
-    may_speak,
-    on_main,
-    one_voice,
-    take_signals,
-    wait,
-)
-from grpo.engines import Engine, EngineFailed, choose_engine
+from grpo.distributed.collectives import on_main, wait
+from grpo.distributed.first_process import complain, one_voice
+from grpo.distributed.process_group import company, join
+from grpo.distributed.rank import find_rank
+from grpo.distributed.stand_ins import Silent, take_signals
+from grpo.engines.choose import choose_engine
+from grpo.engines.engine import Engine, EngineFailed
 from grpo.engines.packages import quieten_libraries, require_training_stack
 from rewards.errors import RecompensaError, RewardBudgetExceeded, UserError
 
 DONE, FAILED, BAD_INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 75
+
 
 EXAMPLES = """examples:
   python -m grpo.run --config v4_1.yaml                      the recipe; without a GPU the embedded rehearsal of it
@@ -60,12 +56,6 @@ def main(arguments: list[str] | None = None) -> int:
         if not find_rank().local:
             print("stopped", file=sys.stderr, flush=True)
         return INTERRUPTED
-
-
-def complain(text: str) -> None:
-    """Say once what is wrong, however many processes it is wrong for."""
-    if may_speak():
-        print(text, file=sys.stderr, flush=True)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -156,13 +146,11 @@ def run(options: argparse.Namespace) -> int:
     return follow(options, directory, profile, progress) if code == DONE else code
 
 
-# -- before anything is spent ------------------------------------------------------------------------------------------
-
-
 def resolve(options: argparse.Namespace, progress: Any) -> tuple[Any, str, Any]:
     """The config and its profile: from the command line, or from the run that is resumed."""
     from callbacks.tracking.secrets import find_secrets
-    from grpo.config.run_config import RunConfig, load_config
+    from grpo.config.loading import load_config
+    from grpo.config.run_config import RunConfig
     from grpo.machine.device import resolve_profile
     from grpo.run_directory import RunDirectory
 
@@ -218,9 +206,6 @@ def create_directory(options: argparse.Namespace, config: Any, profile: str, pla
         "config": config.model_dump(mode="json"),
     }
     return RunDirectory.create(path, {"config.json": settings, "plan.json": plan.to_json(), "audit.json": audit})
-
-
-# -- the stages --------------------------------------------------------------------------------------------------------
 
 
 def train(
@@ -319,7 +304,7 @@ def finish(directory: Any, config: Any, profile: str, progress: Any, seconds: fl
         return
     from callbacks.progress import format_seconds
     from callbacks.tracking.tracking import publish_files
-    from grpo.decide.__main__ import decide_run
+    from grpo.decide.decide_run import decide_run
     from grpo.report import write_report
 
     decision = decide_run(directory.path, config, rehearsal=profile == "embedded")

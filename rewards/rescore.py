@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from rewards.errors import UserError
 from rewards.host.calls import ask_problems
 from rewards.host.records import record_scores
-from rewards.host.scoring import RewardHost, ScoredCompletion
+from rewards.host.scoring import RewardHost
+from rewards.host.verdicts import ScoredCompletion
 from rewards.rows import make_example, read_objects, shorten
 from rewards.statistics.resampling import Interval, McNemar, bootstrap_mean, compare_passes
 from rewards.types import Completion, Example

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from grpo.compare.reading import SAMPLING, Key, Recorded
+from grpo.compare.recorded import SAMPLING, Key, Recorded
 from rewards.errors import UserError
 
 ALLOWABLE = ("versions", "ids", "settings")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from grpo.compare.comparability import shared_keys
-from grpo.compare.reading import ALL, REWARD, Recorded
+from grpo.compare.recorded import ALL, REWARD, Recorded
 
 _FEWEST_RUNS = 3
 """Recorded means that agree by chance are no wonder in two runs."""

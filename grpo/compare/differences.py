@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from grpo.compare.reading import Recorded, cell_of
+from grpo.compare.reading import cell_of
+from grpo.compare.recorded import Recorded
 from rewards.statistics.changes import Cell, Change, adjust, paired_change, unpaired_change
 
 BETTER, WORSE, NOISE, UNKNOWN = "better", "worse", "noise", "unknown"

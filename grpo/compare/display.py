@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from grpo.compare.differences import BETTER, NOISE, WORSE, Difference
 from grpo.compare.promotion import Comparison, describe_noise, name_group
-from grpo.compare.reading import ALL, kind_of
+from grpo.compare.recorded import ALL, kind_of
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from grpo.compare.differences import BETTER, UNKNOWN, WORSE, Difference, find_difference, judge
-from grpo.compare.reading import ALL, Recorded
+from grpo.compare.recorded import ALL, Recorded
 from rewards.statistics.changes import Cell, mean_interval
 
 

@@ -20,7 +20,7 @@ from grpo.compare.differences import (
 )
 from grpo.compare.leaderboard import Leaderboard, rank
 from grpo.compare.promotion_rules import PromotionRules
-from grpo.compare.reading import ALL, Recorded, kind_of
+from grpo.compare.recorded import ALL, Recorded, kind_of
 from rewards.errors import UserError
 from rewards.statistics.changes import adjust
 

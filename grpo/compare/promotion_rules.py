@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from grpo.compare.reading import ALL, KINDS, kind_of
+from grpo.compare.recorded import ALL, KINDS, kind_of
 from rewards.errors import UserError
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -72,7 +72,7 @@ class PromotionRules(BaseModel):
 
 def shipped_rules() -> Path:
     """The rules file of the distribution."""
-    from grpo.config.run_config import configs_folder
+    from grpo.config.loading import configs_folder
 
     return configs_folder() / "rules" / "promotion.yaml"
 

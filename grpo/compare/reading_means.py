@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from grpo.compare.reading import ALL, KINDS, Recorded, kind_of
+from grpo.compare.recorded import ALL, KINDS, Recorded, kind_of
 from rewards.errors import UserError
 from rewards.statistics.changes import Cell, largest_std
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +11,9 @@ import orjson
 
 from callbacks.config import DecisionSection
 from callbacks.decision.decision import Decision, Node
-from callbacks.decision.measures import Schedule
 from callbacks.decision.tree import decide
-from callbacks.evaluation.task_scores import ALL, Estimate, paired_difference
-from callbacks.watch.rules import rename_metrics
-from grpo.config.sections import ratio_to_steps
+from grpo.decide.decide_run import read_schedule
+from grpo.decide.history import read_history
 from grpo.decide.next_config import write_next_config
 from grpo.ladder import find_rung
 from rewards.errors import UserError
@@ -87,95 +83,6 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def decide_run(run_directory: Path | str, config: Any = None, *, rehearsal: bool = False) -> Decision:
-    """Decide over a finished run and leave decision.json, and next_config.yaml where the tree names one, in its folder.
-
-    `config` is the run's resolved config; by default the thresholds are the recipe's. The end is compared with the
-    warm-up example by example where both evaluations were kept.
-    """
-    folder = Path(run_directory)
-    saved = _read_json(folder / "config.json")
-    settings = config.model_dump(mode="json") if config is not None else saved.get("config") or {}
-    section = config.decision if config is not None else DecisionSection.model_validate(settings.get("decision") or {})
-    source = saved.get("source")
-    rung, next_rung = find_rung((settings.get("model") or {}).get("name"), source)
-    decision = decide(
-        read_history(folder / "metrics.jsonl"),
-        section,
-        rung=rung,
-        next_rung=next_rung,
-        rehearsal=rehearsal,
-        paired=pair_evaluations(folder / "eval" / "warmup.jsonl", folder / "eval" / "final.jsonl"),
-        schedule=read_schedule(settings),
-    )
-    target = folder / "decision.json"
-    draft = target.with_name(target.name + ".draft")
-    draft.write_bytes(orjson.dumps(decision.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    os.replace(draft, target)
-    write_next_config(decision, source, folder / "next_config.yaml", config=settings)
-    return decision
-
-
-def read_schedule(settings: Mapping[str, Any]) -> Schedule | None:
-    """The learning-rate schedule of resolved settings; None where they have none."""
-    grpo = settings.get("grpo") or {}
-    if not {"lr_scheduler_type", "max_steps", "learning_rate"} <= grpo.keys():
-        return None
-    steps = grpo.get("warmup_steps")
-    if steps is None:
-        steps = ratio_to_steps(grpo.get("warmup_ratio") or 0.0, grpo["max_steps"])
-    return Schedule(grpo["lr_scheduler_type"], grpo["max_steps"], grpo["learning_rate"], steps)
-
-
-def pair_evaluations(before: Path, after: Path) -> dict[str, Estimate]:
-    """Paired differences after - before of two stored evaluations, for all and for each task; empty when one is missing."""
-    rewards = [_read_rewards(path) for path in (before, after)]
-    if not all(rewards):
-        return {}
-    tasks = sorted({task for task, _ in rewards[0]} & {task for task, _ in rewards[1]})
-    differences = {ALL: paired_difference(*rewards)}
-    for task in tasks:
-        differences[task] = paired_difference(
-            *({key: v for key, v in side.items() if key[0] == task} for side in rewards)
-        )
-    return differences
-
-
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics file; UserError with every line that cannot be read.
-
-    Other trainers' names of metrics are read as ours. A last line without its end is one that is being written, or was
-    when the run was killed, and is left out.
-    """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "metrics.jsonl"
-    try:
-        lines = path.read_bytes().splitlines(keepends=True)
-    except OSError as error:
-        raise UserError(f"--metrics {path}: cannot be read ({error.strerror}); give a metrics.jsonl") from error
-    rows: list[dict[str, Any]] = []
-    problems: list[str] = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = orjson.loads(line)
-        except ValueError:
-            if number == len(lines) and not line.endswith(b"\n"):
-                continue
-            problems.append(f'{path}: line {number}: not JSON; each line is one object such as {{"step": 10, ...}}')
-            continue
-        row = _rename(row)
-        problems += [f"{path}: line {number}: {problem}" for problem in _find_problems(row)]
-        rows.append(row)
-    if not rows and not problems:
-        problems.append(f"{path}: holds no rows; give the metrics.jsonl of a run that has begun")
-    if problems:
-        raise UserError(problems)
-    return rows
-
-
 def describe_decision(decision: Decision) -> str:
     """The decision as lines for a terminal."""
     lines = [decision.title, f"  why:  {decision.reason}", f"  next: {decision.action}"]
@@ -205,62 +112,12 @@ def _describe_node(node: Node) -> str:
     return f"{node.question} {node.outcome} ({'; '.join(cells)})"
 
 
-def _rename(row: Any) -> Any:
-    """A row under the names used here, its step too."""
-    if not isinstance(row, dict):
-        return row
-    row = rename_metrics(row)
-    if "step" not in row:
-        found = next((row[key] for key in ("global_step", "_step") if key in row), None)
-        row |= {"step": found} if found is not None else {}
-    return row
-
-
-def _find_problems(row: Any) -> list[str]:
-    if not isinstance(row, dict):
-        return ['no object; each line is one object such as {"step": 10, ...}']
-    evaluation = {key: value for key, value in row.items() if key.startswith("eval/")}
-    if not evaluation:
-        return []
-    problems = []
-    step = row.get("step")
-    if isinstance(step, bool) or not isinstance(step, int | float) or step != int(step):
-        problems.append(f'step is {step!r}; an evaluation row needs "step", a whole number')
-    for key, value in evaluation.items():
-        if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-            continue
-        problems.append(f"{key} is {value!r}; it must be a number")
-    mean = row.get("eval/mean_reward")
-    if isinstance(mean, int | float) and not 0.0 <= mean <= 1.0:
-        problems.append(f"eval/mean_reward is {mean}; rewards lie in 0..1")
-    return problems
-
-
 def _read_config(name: str) -> tuple[DecisionSection, dict[str, Any]]:
     """The thresholds of a config and all that it resolves to."""
-    from grpo.config.run_config import load_config
+    from grpo.config.loading import load_config
 
     config = load_config(name, profile=None)
     return config.decision, config.model_dump(mode="json")
-
-
-def _read_rewards(path: Path) -> dict[tuple[str, str], float | None]:
-    """Rewards of a stored evaluation by (task, id); empty when there is no such file."""
-    try:
-        rows: Iterable[Mapping[str, Any]] = [
-            orjson.loads(line) for line in path.read_bytes().splitlines() if line.strip()
-        ]
-        return {(row["task"], row["id"]): row["reward"] for row in rows}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = orjson.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 if __name__ == "__main__":

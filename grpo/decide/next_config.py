@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.decision.decision import Decision
+from grpo.config.leaves import Key, flatten
 from grpo.ladder import RUNGS, find_rung
 from rewards.errors import UserError
-
-Key = tuple[str, ...]
 
 _FUNCTIONS = ("rewards", "functions")
 _RATE = {("grpo", name) for name in ("lr_scheduler_type", "learning_rate", "warmup_ratio", "warmup_steps", "max_steps")}
@@ -107,22 +106,11 @@ def find_changes(decision: Decision, present: Mapping[Key, Any]) -> dict[Key, An
     }  # fmt: skip
 
 
-def flatten(value: Mapping[str, Any], above: Key = ()) -> dict[Key, Any]:
-    """A nested mapping as key paths and values; lists and empty mappings are values."""
-    leaves: dict[Key, Any] = {}
-    for name, inner in value.items():
-        if isinstance(inner, Mapping) and inner:
-            leaves |= flatten(inner, (*above, name))
-        else:
-            leaves[(*above, name)] = inner
-    return leaves
-
-
 _MISSING = object()
 
 
 def _load(name: str) -> dict[str, Any]:
-    from grpo.config.run_config import load_config
+    from grpo.config.loading import load_config
 
     return load_config(name, profile=None).model_dump(mode="json")
 
@@ -142,7 +130,7 @@ def _find_parent(config_name: str | None, decision: Decision) -> tuple[str, dict
 
 
 def _with_whole_paths(leaves: dict[Key, Any]) -> dict[Key, Any]:
-    from grpo.config.run_config import _PATH_KEYS
+    from grpo.config.loading import _PATH_KEYS
 
     return {
         key: os.path.abspath(value) if key in _PATH_KEYS and isinstance(value, str) else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from grpo.engines import Engine
+from grpo.engines.engine import Engine
 from rewards.errors import UserError
 
 

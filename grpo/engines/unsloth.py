@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpo.config.sections import ModelSection
-from grpo.engines import first_words
+from grpo.engines.engine import first_words
 from grpo.engines.transformers import widen_adapters
 from grpo.engines.versions import find_wrong_versions
 from rewards.errors import RecompensaError, UserError
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 PATCHED = ("trl", "transformers", "peft")
 """What unsloth changes at its import, and so what must not have been imported before it."""
-
-
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """The linear layers of the decoders that unsloth has kernels for."""
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpo.config.sections import ModelSection
-from grpo.distributed.processes import find_rank, on_main
-from grpo.engines import EngineFailed, first_words
+from grpo.distributed.collectives import on_main
+from grpo.distributed.rank import find_rank
+from grpo.engines.engine import EngineFailed, first_words
 from grpo.engines.transformers import TransformersEngine
 from grpo.engines.versions import find_wrong_versions
 from grpo.engines.vllm_client import bound_requests, end_when_late, generate_one_by_one

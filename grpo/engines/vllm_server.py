@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from grpo.engines import EngineFailed
+from grpo.engines.engine import EngineFailed
 
 STOP_SECONDS = 20.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from grpo.distributed.processes import is_sharded
+from grpo.distributed.sharding import is_sharded
 
 if TYPE_CHECKING:
     import torch

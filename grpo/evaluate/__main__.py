@@ -6,25 +6,25 @@ import argparse
 import io
 import sys
 import time
-from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from callbacks.config import EvaluationSection
 from callbacks.interrupt import terminable
-from grpo.distributed.processes import ProcessLost, company, find_rank, join, on_main, one_voice
-from grpo.run import complain
+from grpo.distributed.collectives import on_main
+from grpo.distributed.first_process import complain, one_voice
+from grpo.distributed.process_group import ProcessLost, company, join
+from grpo.distributed.rank import find_rank
 from rewards.errors import RecompensaError, UserError
-from rewards.types import Completion, Example
 
 if TYPE_CHECKING:
     from callbacks.progress import Progress
     from grpo.evaluate.journal import Journal
     from grpo.evaluate.request import Inputs
-    from grpo.policy.loading import Policy
+
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 75
+
 
 EXAMPLES = """\
 MODEL is a model on the Hub, a local folder, the folder of a LoRA adapter (merged into its base, unless that is loaded
@@ -43,7 +43,7 @@ exit codes: 0 done · 1 failed · 2 bad input · 75 interrupted or out of disk, 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    from grpo.engines import EngineFailed
+    from grpo.engines.engine import EngineFailed
     from grpo.evaluate.journal import WritingFailed
 
     with one_voice():
@@ -231,39 +231,6 @@ def _find_device() -> str:
             f"--nproc_per_node {device.count}"
         )
     return device.kind
-
-
-def make_generate(
-    policy: Policy, section: EvaluationSection, *, max_completion_length: int
-) -> Callable[[Sequence[Example], Callable[[int], None]], list[Completion]]:
-    """A function from examples to one completion each, in order; it calls its second argument with the rows just done.
-
-    Its random numbers come from `section.seed` and the row, so that an evaluation neither depends on nor disturbs
-    training, and is the same however many processes share it.
-    """
-    from grpo.generation.answers import Settings, answer_batch, plan_batches
-
-    settings = Settings(
-        temperature=section.temperature,
-        top_p=section.top_p,
-        top_k=section.top_k,
-        repetition_penalty=section.repetition_penalty,
-        max_completion_length=section.max_completion_length or max_completion_length,
-        samples=1,
-        seed=section.seed,
-    )
-
-    def answer(examples: Sequence[Example], advance: Callable[[int], None]) -> list[Completion]:
-        prompts = [policy.prompts.prompt_ids(example.prompt) for example in examples]
-        answers: list[Completion | None] = [None] * len(prompts)
-        for batch in plan_batches([len(ids) for ids in prompts], batch_size=section.batch_size, samples=1):
-            rows = answer_batch(policy, [examples[i] for i in batch], [prompts[i] for i in batch], settings)
-            for index, row in zip(batch, rows, strict=True):
-                answers[index] = row[0].completion
-            advance(len(batch))
-        return answers
-
-    return answer
 
 
 if __name__ == "__main__":

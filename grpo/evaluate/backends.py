@@ -16,7 +16,7 @@ from rewards.types import Example
 
 if TYPE_CHECKING:
     from grpo.config.run_config import RunConfig
-    from grpo.engines import Engine
+    from grpo.engines.engine import Engine
     from grpo.policy.loading import Policy
     from grpo.policy.prompts import PromptBuilder
 
@@ -41,7 +41,7 @@ class Writer(Protocol):
 
 def choose(config: RunConfig) -> Engine:
     """The engine of `model.engine`; vLLM in this process, whatever server training may have had."""
-    from grpo.engines import choose_engine
+    from grpo.engines.choose import choose_engine
 
     vllm = config.model.vllm.model_copy(update={"mode": "colocate"})
     return choose_engine(config.model.model_copy(update={"vllm": vllm}))
@@ -161,7 +161,7 @@ class PolicyWriter:
 
 def _load_by_unsloth(source: Source, config: RunConfig, device: str) -> Policy:
     """Unsloth reads a model, or an adapter with its base."""
-    from grpo.engines import choose_engine
+    from grpo.engines.choose import choose_engine
 
     if source.revision is not None:
         raise UserError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from grpo.compare.reading import ALL
+from grpo.compare.recorded import ALL
 from grpo.evaluate.metrics import TITLES
 from grpo.evaluate.summary import order_metrics
 

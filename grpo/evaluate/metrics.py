@@ -14,10 +14,10 @@ from rewards.answers import read_answer
 from rewards.functions.field_f1 import FieldF1
 from rewards.functions.kpi_values import KpiValues
 from rewards.functions.telecom import Telecom
+from rewards.functions.telecom_layer import is_known_layer
 from rewards.functions.text_overlap import measure_overlap
 from rewards.functions.tool_call import ToolCall
 from rewards.telecom.derivation import layer_of
-from rewards.telecom.layer import is_known_layer
 from rewards.tool_calls.dialects import read_calls
 from rewards.types import Completion, Example
 

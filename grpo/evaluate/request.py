@@ -94,7 +94,8 @@ def prepare(options: argparse.Namespace, processes: int = 1) -> Inputs:
 
 
 def _find_config(options: argparse.Namespace, source: Source | None) -> RunConfig:
-    from grpo.config.run_config import RunConfig, load_config
+    from grpo.config.loading import load_config
+    from grpo.config.run_config import RunConfig
 
     if options.config:
         return load_config(options.config, options.overrides, options.profile)

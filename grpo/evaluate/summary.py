@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from callbacks.evaluation.task_scores import Estimate, interval_of, stratify
-from grpo.compare.reading import ALL, SPLIT_COLUMNS, kind_of
+from grpo.compare.recorded import ALL, SPLIT_COLUMNS, kind_of
 from grpo.evaluate.failures import Failures
 from grpo.evaluate.metrics import TITLES
 from grpo.evaluate.stripping import strip_answer

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from grpo.engines import EngineFailed
+from grpo.engines.engine import EngineFailed
 from grpo.generation.answers import Answer, Settings, draw_seed, group
 from rewards.errors import RecompensaError, UserError
 from rewards.types import Completion, Example

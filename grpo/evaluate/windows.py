@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from grpo.distributed import processes as distributed
+from grpo.distributed import collectives
+from grpo.distributed import rank as ranks
 from grpo.evaluate.failures import name_failure
 from grpo.evaluate.journal import key_of
 from grpo.evaluate.metrics import Measurer
@@ -34,7 +35,7 @@ def measure_prompts(writer: Writer, rows: Rows, settings: Settings, stage: Any) 
 
     All rows are looked at before the first answer: none must end an evaluation hours later. The processes share them.
     """
-    rank = distributed.find_rank()
+    rank = ranks.find_rank()
     longest, long, count = 0, [], 0
     for place, example in enumerate(rows):
         stage.advance()
@@ -45,8 +46,8 @@ def measure_prompts(writer: Writer, rows: Rows, settings: Settings, stage: Any) 
         if length + settings.max_completion_length > writer.context:
             count += 1
             long += [(place, f"{example.id} ({length})")] if len(long) < _SHOWN else []
-    longest = max(distributed.gather(longest))
-    long, count = sorted(distributed.concatenate(long)), sum(distributed.gather(count))
+    longest = max(collectives.gather(longest))
+    long, count = sorted(collectives.concatenate(long)), sum(collectives.gather(count))
     if count:
         shown = ", ".join(name for _, name in long[:_SHOWN]) + (f" and {count - _SHOWN} more" if count > _SHOWN else "")
         raise UserError(
@@ -63,7 +64,7 @@ def answer_rows(inputs: Inputs, writer: Writer, journal: Journal, stage: Any) ->
     evaluation was interrupted nor on how many processes share it, not even by rounding.
     """
     samples, batch_size = inputs.settings.samples, inputs.config.evaluation.batch_size
-    done, waiting = distributed.on_main(lambda: (journal.done, set(journal.waiting)))
+    done, waiting = collectives.on_main(lambda: (journal.done, set(journal.waiting)))
     measurer, pace = Measurer(), _Pace()
     end = 0
     for examples in inputs.rows.windows(BATCHES * max(1, batch_size // samples)):
@@ -83,12 +84,12 @@ def answer_rows(inputs: Inputs, writer: Writer, journal: Journal, stage: Any) ->
         ]
         for batch in _share(batches):
             mine = [(examples[place], prompts[place]) for place in batch]
-            rows = distributed.together(partial(_answer_batch, inputs, writer, measurer, mine))
-            rows = [row for row in distributed.concatenate(rows) if key_of(row) not in known]
-            distributed.on_main(partial(journal.append, rows))
+            rows = collectives.together(partial(_answer_batch, inputs, writer, measurer, mine))
+            rows = [row for row in collectives.concatenate(rows) if key_of(row) not in known]
+            collectives.on_main(partial(journal.append, rows))
             stage.advance(len(rows), **{"answers/s": pace.after(len(rows))}, reward=journal.mean_reward)
-        distributed.on_main(partial(journal.put_in_order, keys[in_place:]))
-    return sum(distributed.gather(measurer.errors), Counter())
+        collectives.on_main(partial(journal.put_in_order, keys[in_place:]))
+    return sum(collectives.gather(measurer.errors), Counter())
 
 
 class _Pace:
@@ -104,7 +105,7 @@ class _Pace:
 
 def _share(batches: Sequence[list[int]]) -> Iterator[list[int]]:
     """This process's batch of each round, [] where a round has none left for it; all go through the same rounds."""
-    rank = distributed.find_rank()
+    rank = ranks.find_rank()
     for start in range(0, len(batches), rank.count):
         mine = start + rank.index
         yield batches[mine] if mine < len(batches) else []

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from callbacks.config import EvaluationSection
 from grpo.policy.loading import Policy
 from rewards.types import Completion, Example
+
+if TYPE_CHECKING:
+    from grpo.policy.loading import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +153,36 @@ def _generator(seed: int):
     import torch
 
     return torch.Generator().manual_seed(seed)
+
+
+def make_generate(
+    policy: Policy, section: EvaluationSection, *, max_completion_length: int
+) -> Callable[[Sequence[Example], Callable[[int], None]], list[Completion]]:
+    """A function from examples to one completion each, in order; it calls its second argument with the rows just done.
+
+    Its random numbers come from `section.seed` and the row, so that an evaluation neither depends on nor disturbs
+    training, and is the same however many processes share it.
+    """
+    from grpo.generation.answers import Settings, answer_batch, plan_batches
+
+    settings = Settings(
+        temperature=section.temperature,
+        top_p=section.top_p,
+        top_k=section.top_k,
+        repetition_penalty=section.repetition_penalty,
+        max_completion_length=section.max_completion_length or max_completion_length,
+        samples=1,
+        seed=section.seed,
+    )
+
+    def answer(examples: Sequence[Example], advance: Callable[[int], None]) -> list[Completion]:
+        prompts = [policy.prompts.prompt_ids(example.prompt) for example in examples]
+        answers: list[Completion | None] = [None] * len(prompts)
+        for batch in plan_batches([len(ids) for ids in prompts], batch_size=section.batch_size, samples=1):
+            rows = answer_batch(policy, [examples[i] for i in batch], [prompts[i] for i in batch], settings)
+            for index, row in zip(batch, rows, strict=True):
+                answers[index] = row[0].completion
+            advance(len(batch))
+        return answers
+
+    return answer

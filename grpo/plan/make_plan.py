@@ -6,145 +6,20 @@ import math
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from grpo.config.run_config import RunConfig
-from grpo.config.sections import TrlBatch
 from grpo.data.run_rows import Inputs
 from grpo.machine.device import GIB, Device, find_device
-from grpo.plan.display import plan_lines, screen_lines
-from grpo.plan.memory_estimate import BYTES, Memory, Shape, estimate_memory, find_shape, guess_parameters
+from grpo.plan.memory_estimate import BYTES, Shape, estimate_memory, find_shape
 from grpo.plan.notes import write_notes
+from grpo.plan.plan import Plan, Tokens
 from grpo.plan.refusals import find_refusals
-from grpo.plan.time_estimate import Duration, Work, estimate_duration, find_speed
+from grpo.plan.time_estimate import Work, estimate_duration, find_speed
 from grpo.policy.tokenizer import TokenCounter, find_token_counter
 from rewards.errors import UserError
 
 # The device of the recipe; a plan for profile gpu is held against it where there is no CUDA device.
 REFERENCE_DEVICE = Device("cuda", "NVIDIA L4", 24 * GIB, 1)
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Tokens of one row and of the whole of GRPO; `most` if every completion runs to its limit.
-
-    `expected` takes completions to be as long as their references.
-    """
-
-    exact: bool
-    source: str
-    prompt_mean: float
-    prompt_longest: int
-    prompt_limit: int
-    reference_mean: float
-    reference_longest: int
-    references_beyond_limit: int
-    prompt_total: int
-    completion_most: int
-    completion_expected: int
-    total_most: int
-    total_expected: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The effective settings of a run, counted out. `per_task` are expected prompts, `notes` what a reader must know."""
-
-    config: RunConfig
-    profile: str
-    device: Device
-    device_is_reference: bool
-    shape: Shape | None
-    shape_source: str
-    world_size: int
-    prompts_per_step: int
-    num_generations: int
-    completions_per_step: int
-    max_steps: int
-    prompts_seen: int
-    train_rows: int
-    held_out_rows: int
-    unique_prompts: int
-    epochs: float
-    lr_warmup_steps: int
-    per_task: dict[str, float]
-    trl: TrlBatch
-    evaluations: int
-    sft_rows: int
-    sft_steps: int
-    tokens: Tokens
-    memory: Memory | None
-    duration: Duration | None
-    notes: list[str] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        """The plan as an object of plain values; bytes and seconds are numbers, unknown parts null."""
-        model, grpo = self.config.model, self.config.grpo
-        return {
-            "name": self.config.name,
-            "sources": list(self.config.sources),
-            "profile": self.profile,
-            "prompts_per_step": self.prompts_per_step,
-            "num_generations": self.num_generations,
-            "completions_per_step": self.completions_per_step,
-            "max_steps": self.max_steps,
-            "prompts_seen": self.prompts_seen,
-            "train_rows": self.train_rows,
-            "held_out_rows": self.held_out_rows,
-            "unique_prompts": self.unique_prompts,
-            "epochs": self.epochs,
-            "lr_warmup_steps": self.lr_warmup_steps,
-            "per_task": self.per_task,
-            "evaluations": self.evaluations,
-            "sft_warmup": {"enabled": self.config.sft_warmup.enabled, "rows": self.sft_rows, "steps": self.sft_steps},
-            "trl": {**asdict(self.trl), "num_iterations": grpo.num_iterations, "world_size": self.world_size},
-            "sampling": {
-                key: getattr(grpo, key)
-                for key in ("temperature", "top_p", "top_k", "repetition_penalty", "max_completion_length")
-            },
-            "model": {
-                "name": "embedded" if model.embedded else model.name,
-                "engine": model.engine,
-                "dtype": model.effective_dtype(self.device.kind),
-                "quantization": model.quantization,
-                "parameters": self.parameters,
-                "trainable_parameters": self.trainable_parameters,
-                "shape_from": self.shape_source,
-            },
-            "device": {**asdict(self.device), "is_reference": self.device_is_reference},
-            "tokens": asdict(self.tokens),
-            "memory_bytes": {**asdict(self.memory), "peak": self.memory.peak} if self.memory else None,
-            "seconds_estimated": {
-                **{name: round(value, 1) for name, value in asdict(self.duration).items()},
-                "total": round(self.duration.total, 1),
-            }
-            if self.duration
-            else None,
-            "notes": self.notes,
-        }
-
-    def lines(self) -> list[tuple[str, str]]:
-        """The plan as pairs of a label and a text, in the order they are shown."""
-        return plan_lines(self)
-
-    def show(self, progress: Any) -> None:
-        """Hand the first screen to `progress.say`, line by line, as wide as the terminal is."""
-        for line in screen_lines(self):
-            progress.say(line)
-
-    @property
-    def parameters(self) -> int | None:
-        """Weights of the policy, as near as this machine can tell."""
-        return self.shape.parameters if self.shape else guess_parameters(self.config.model.name)
-
-    @property
-    def trainable_parameters(self) -> int | None:
-        """Weights that are trained: the adapters', or all; None where the shape is unknown."""
-        if self.shape is None:
-            return None
-        lora = self.config.model.lora
-        return self.shape.lora_parameters(lora.r) if lora is not None else self.shape.parameters
 
 
 def make_plan(
@@ -315,47 +190,3 @@ def _make_work(
         sft_steps=sft_steps,
         sft_batch=config.sft_warmup.batch_size,
     )
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `python -m grpo.plan`; returns the exit code."""
-    import argparse
-    import json
-    import sys
-
-    parser = argparse.ArgumentParser(
-        prog="python -m grpo.plan",
-        description="What a config will do and cost: prompts, tokens, memory and time, from the settings in force.",
-        epilog="examples:\n  python -m grpo.plan --config v4_1.yaml\n"
-        "  python -m grpo.plan --config v4_1.yaml --profile gpu --json\n"
-        "  python -m grpo.plan --config my.yaml --set grpo.max_steps=100",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--config", required=True, help="a path, or a shipped name such as v4_1.yaml")
-    parser.add_argument("--profile", default="auto", help="auto, gpu or embedded (default: auto)")
-    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE")
-    parser.add_argument("--json", action="store_true", help="print the plan as JSON")
-    options = parser.parse_args(arguments)
-
-    from grpo.config.run_config import load_config
-    from grpo.data.run_rows import load_inputs
-    from grpo.machine.device import resolve_profile
-
-    try:
-        device = find_device()
-        profile, line = resolve_profile(options.profile, device)
-        print(line, file=sys.stderr)
-        config = load_config(options.config, options.overrides, profile, device)
-        plan = make_plan(config, load_inputs(config), profile=profile, device=device)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    if options.json:
-        print(json.dumps(plan.to_json(), indent=2, ensure_ascii=False))
-    else:
-        print("\n".join(screen_lines(plan)))
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -11,7 +11,7 @@ from grpo.plan.memory_estimate import Memory, Shape
 from grpo.plan.refusals import replaced_recommendations
 
 if TYPE_CHECKING:
-    from grpo.plan.make_plan import Tokens
+    from grpo.plan.plan import Tokens
 
 
 def write_notes(

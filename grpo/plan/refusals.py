@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grpo.engines import choose_engine
+from grpo.engines.choose import choose_engine
 from grpo.plan.memory_estimate import KNOWN_SHAPES, Shape
 from grpo.policy.local_files import looks_local, model_folder, read_model_json
 from rewards.types import Example

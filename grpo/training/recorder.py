@@ -15,7 +15,8 @@ from callbacks.progress import Progress
 from callbacks.tracking.tracking import Tracker
 from callbacks.watch import watch
 from grpo.config.run_config import RunConfig
-from grpo.distributed import processes as distributed
+from grpo.distributed import collectives
+from grpo.distributed import rank as ranks
 from grpo.machine import environment
 from grpo.run_directory import RunDirectory
 from rewards.host.scoring import RewardHost
@@ -28,7 +29,7 @@ class Record:
         self, config: RunConfig, host: RewardHost, directory: RunDirectory, tracker: Tracker, progress: Progress
     ):
         self.config, self.host, self.directory, self.tracker, self.progress = config, host, directory, tracker, progress
-        self.rank = distributed.find_rank()
+        self.rank = ranks.find_rank()
         self.best = BestCheckpoint(config.evaluation.task_floor_margin)
         self.effective: dict[str, Any] = {}
         self._earlier_rewards: dict[str, Any] = {}  # the host's report of the processes that this one goes on from
@@ -47,7 +48,7 @@ class Record:
 
     def resume(self, checkpoint: Path | None) -> None:
         """Recall what the files say up to `checkpoint`, or to the end of the warm-up where there is none."""
-        noted = distributed.on_main(lambda: self.directory.read_json("environment.json"))
+        noted = collectives.on_main(lambda: self.directory.read_json("environment.json"))
         self.effective = dict(noted.get("settings") or {})
         self._earlier_rewards = noted.get("rewards") or {}
         if checkpoint is not None:
@@ -59,7 +60,7 @@ class Record:
 
         What the rules have said comes out again, word for word; a stop among it is past and stops nothing.
         """
-        rows = distributed.on_main(self._read_metrics)
+        rows = collectives.on_main(self._read_metrics)
         self.best.replay(rows)
         events = self.watch.replay(rows)
         if self.rank.is_main:
@@ -94,7 +95,7 @@ class Record:
     ) -> None:
         """The completions of a step: kept every so many steps, their repetition measured at each."""
         if self.rank.count > 1:
-            scored, advantages = distributed.concatenate(scored), distributed.concatenate(advantages)
+            scored, advantages = collectives.concatenate(scored), collectives.concatenate(advantages)
             groups = [index // self.config.grpo.num_generations for index in range(len(scored))]
         self._repetition = watch.measure_repetition(s.completion.text for s in scored)
         if not self.rank.is_main or (step % self.config.grpo.log_completions_every and step != 1):
@@ -131,7 +132,7 @@ class Record:
     def _count_reward_errors(self) -> dict[str, float]:
         """The share of scores that failed since the last step; nothing where none did."""
         report = self.host.report().values()
-        counts = distributed.gather([sum(function[key] for function in report) for key in ("errors", "values")])
+        counts = collectives.gather([sum(function[key] for function in report) for key in ("errors", "values")])
         errors, scores = (sum(each) for each in zip(*counts, strict=True))
         before, self._reward_counts = self._reward_counts, (errors, scores + errors)
         failed, made = errors - before[0], scores + errors - before[1]

@@ -19,8 +19,10 @@ from callbacks.watch import watch
 from grpo.config.run_config import RunConfig
 from grpo.config.sections import GrpoSection
 from grpo.data.run_rows import Inputs
-from grpo.distributed import processes as distributed
-from grpo.engines import Engine, choose_engine
+from grpo.distributed import collectives, sharding, stand_ins
+from grpo.distributed import rank as ranks
+from grpo.engines.choose import choose_engine
+from grpo.engines.engine import Engine
 from grpo.engines.transformers import widen_adapters
 from grpo.machine import environment
 from grpo.policy.loading import Policy, resolve_dtype
@@ -62,7 +64,7 @@ class Stages:
 
     def __post_init__(self) -> None:
         self.engine = self.engine or choose_engine(self.config.model)
-        self.rank = distributed.find_rank()
+        self.rank = ranks.find_rank()
         # What a run says of itself lies where its numbers do, also when it takes its policy from another's folder.
         written = RunDirectory(self.tracker.run_directory) if self.rank.is_main else self.directory
         self.record = Record(self.config, self.host, written, self.tracker, self.progress)
@@ -125,7 +127,7 @@ class Stages:
             gradient_checkpointing=self._checkpointing,
             world_size=self.rank.count,
             callbacks=[
-                distributed.make_agreement(self.interruption),
+                stand_ins.make_agreement(self.interruption),
                 # It starts anew when it is resumed.
                 interrupt.make_callback(self.interruption, saves=False),
                 follow := _make_follower(self.record.log_warmup),
@@ -136,14 +138,14 @@ class Stages:
         with self.progress.stage("SFT warm-up", trainer.args.max_steps) as follow.bar:
             trainer.train()
         self.record.effective["sft"] = environment.effective_arguments(trainer.args)
-        distributed.wait()
+        collectives.wait()
         if self.rank.is_main:
             shutil.rmtree(self.directory.path / "sft-trainer", ignore_errors=True)
         if trainer.state.global_step < trainer.args.max_steps:
             raise Interrupted
         self.tracker.log_seconds(stage="warmup", step=0, stage_seconds=time.perf_counter() - start)
         self._save(self.directory.sft, trainer)
-        if distributed.is_sharded(self.policy.model):
+        if sharding.is_sharded(self.policy.model):
             # GRPO's trainer spreads the weights in its own way, over whole ones.
             self.restore_policy()
 
@@ -199,7 +201,7 @@ class Stages:
             record=self.record.log_completions,
             callbacks=[
                 follow := _make_follower(self._log_training, self.record.report_rewards),
-                distributed.make_agreement(self.interruption),
+                stand_ins.make_agreement(self.interruption),
                 interrupt.make_callback(self.interruption, every=section.num_iterations),
                 make_evaluation_callback(self.evaluation(), max_steps=section.max_steps),
                 watch.make_callback(self.record.watch, every=section.num_iterations),
@@ -218,7 +220,7 @@ class Stages:
             self.progress.warn(line)
         if trainer.fallback:
             self.progress.warn(f"prompts are not shared within a group: {trainer.fallback}")
-        if resume_from and (line := distributed.check_checkpoint(resume_from, trainer)):
+        if resume_from and (line := sharding.check_checkpoint(resume_from, trainer)):
             self.progress.warn(line)
         self.record.write_environment(self.device)
         start = time.perf_counter()
@@ -256,7 +258,7 @@ class Stages:
 
     def evaluation(self) -> HeldOutEvaluation:
         """The held-out evaluation of the present policy."""
-        from grpo.evaluate.__main__ import make_generate
+        from grpo.generation.answers import make_generate
 
         self._generate = make_generate(
             self.policy, self.config.evaluation, max_completion_length=self.config.grpo.max_completion_length
@@ -264,7 +266,7 @@ class Stages:
         return HeldOutEvaluation(
             examples=take_evenly(self.inputs.held_out, self.config.evaluation.max_examples),
             generate=self._answer,
-            host=distributed.SharedHost(self.host),
+            host=stand_ins.SharedHost(self.host),
             section=self.config.evaluation,
             directory=self.directory.evaluations if self.rank.is_main else None,
             on_metrics=self.record.log_evaluation,
@@ -282,9 +284,9 @@ class Stages:
     def _answer(self, examples: Sequence[Example]) -> list[Any]:
         with (
             self.progress.stage("held-out evaluation", len(examples), unit="rows") as bar,
-            distributed.whole_weights(self.policy.model, self._trainer),
+            sharding.whole_weights(self.policy.model, self._trainer),
         ):
-            return distributed.share_out(
+            return collectives.share_out(
                 lambda share: self._generate(share, lambda rows: bar.advance(rows * self.rank.count)), examples
             )
 
@@ -292,7 +294,7 @@ class Stages:
 
     def _stop_where_asked(self) -> None:
         """Between two stages all that was reached is on disk."""
-        if distributed.any_of(self.interruption.requested):
+        if collectives.any_of(self.interruption.requested):
             raise Interrupted
 
     @property
@@ -307,10 +309,10 @@ class Stages:
 
     def _save(self, directory: Path, trainer: Any = None) -> None:
         """Replace `directory` by the present policy; a reader never sees half of it for longer than two renames."""
-        weights = distributed.whole_state(self.policy.model, trainer or self._trainer)
+        weights = sharding.whole_state(self.policy.model, trainer or self._trainer)
         if self.rank.is_main:
             self._replace(directory, weights)
-        distributed.wait()
+        collectives.wait()
 
     def _replace(self, directory: Path, weights: dict[str, Any] | None) -> None:
         partial = directory.with_name(directory.name + ".partial")

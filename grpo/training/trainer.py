@@ -21,7 +21,8 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
-from grpo.distributed.processes import together, whole_weights
+from grpo.distributed.collectives import together
+from grpo.distributed.sharding import whole_weights
 from grpo.generation.generate import generate
 from grpo.policy.loading import Policy
 from grpo.policy.shared_prefix import grouped_logps, supports
@@ -34,7 +35,8 @@ from grpo.training.dynamic_sampling import (
 )
 from grpo.training.trl_arguments import StepArguments
 from rewards.errors import UserError
-from rewards.host.scoring import RewardHost, ScoredCompletion
+from rewards.host.scoring import RewardHost
+from rewards.host.verdicts import ScoredCompletion
 from rewards.types import Completion, Example
 
 Record = Callable[[int, Sequence[ScoredCompletion], Sequence[int], Sequence[float]], None]

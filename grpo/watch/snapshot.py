@@ -18,7 +18,7 @@ from callbacks.evaluation.best import BestCheckpoint
 from callbacks.evaluation.history import Evaluation, find_baseline, read_evaluations
 from callbacks.evaluation.task_scores import ALL
 from callbacks.watch.watch import EVENTS_FILE
-from grpo.decide.__main__ import read_schedule
+from grpo.decide.decide_run import read_schedule
 from grpo.ladder import find_rung
 from rewards.errors import UserError
 

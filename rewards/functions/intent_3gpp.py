@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rewards.functions.telecom_layer import LayerReward
 from rewards.hookspecs import hookimpl
-from rewards.telecom.layer import LayerReward
 
 
 class Intent3gpp(LayerReward):

@@ -12,11 +12,11 @@ from rewards.functions.field_f1 import FieldF1
 from rewards.functions.intent_3gpp import Intent3gpp
 from rewards.functions.o1_nrm import O1Nrm
 from rewards.functions.telecom_adversarial import TelecomAdversarial
+from rewards.functions.telecom_layer import LayerReward
 from rewards.functions.telecom_lifecycle import TelecomLifecycle
 from rewards.functions.tmf921 import Tmf921
 from rewards.hookspecs import hookimpl
 from rewards.telecom.derivation import layer_of
-from rewards.telecom.layer import LayerReward
 from rewards.types import Completion, Example, Score
 
 _OWN: tuple[type[LayerReward], ...] = (

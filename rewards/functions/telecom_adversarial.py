@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from rewards.functions.telecom_layer import ADVERSARIAL, Gold, LayerReward
 from rewards.hookspecs import hookimpl
 from rewards.telecom.figures import find_statements
-from rewards.telecom.layer import ADVERSARIAL, Gold, LayerReward
 from rewards.telecom.paths import Path, Places
 
 _LONGEST_CODE = 40

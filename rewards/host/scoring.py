@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from rewards.audit.references import GoldFailure, gold_self_test
 from rewards.errors import RewardBudgetExceeded, UserError
 from rewards.host.calls import call, is_async, wait_for
 from rewards.host.records import make_record
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
     from rewards.host.worker import Worker
-
-__all__ = [
-    "GoldFailure", "Outcome", "RewardHost", "ScoredCompletion", "WeightedFunction", "gold_self_test",
-]  # fmt: skip
 
 UNDER_WAY = 16
 """Completions of an asynchronous function that are under way together."""

@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 from callbacks.decision.decision import Decision
-from grpo.config.run_config import find_config, load_config
-from grpo.decide.next_config import find_changes, flatten, write_next_config
+from grpo.config.leaves import flatten
+from grpo.config.loading import find_config, load_config
+from grpo.decide.next_config import find_changes, write_next_config
 from grpo.ladder import BASE_RUNG, RUNGS, check_next_run, estimate_peak, find_rung, main, measure_rungs
 from grpo.machine.device import GIB, Device
 from rewards.errors import UserError

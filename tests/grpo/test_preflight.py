@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from grpo.config.run_config import load_config
+from grpo.config.loading import load_config
 from grpo.data.rows import read_rows
 from grpo.data.run_rows import Inputs
 from grpo.data.section import ShopSection

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from callbacks.evaluation.task_scores import evaluation_metrics, summarise
-from grpo.decide.__main__ import decide_run
+from grpo.decide.decide_run import decide_run
 
 HOSTILE = (
     "<script>document.title='stolen'</script>",

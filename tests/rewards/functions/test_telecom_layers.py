@@ -18,11 +18,11 @@ from rewards.functions.kpi_values import KpiValues
 from rewards.functions.o1_nrm import O1Nrm
 from rewards.functions.telecom import Telecom
 from rewards.functions.telecom_adversarial import TelecomAdversarial
+from rewards.functions.telecom_layer import LayerReward
 from rewards.functions.telecom_lifecycle import TelecomLifecycle
 from rewards.functions.tmf921 import Tmf921
 from rewards.rows import read_examples
 from rewards.sample_rows import FOLDER
-from rewards.telecom.layer import LayerReward
 from rewards.telecom.paths import count_leaves, find_places, mask_leaves, normalise_keys
 from rewards.testing import check_reward
 from rewards.types import Completion, Example, Score

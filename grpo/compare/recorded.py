@@ -1,0 +1,68 @@
+"""Recorded runs as a comparison sees them: rows, cells, groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rewards.statistics.changes import Cell
+
+ALL = "all"
+REWARD = "reward"
+SPLIT_COLUMNS = ("split", "target_layer")
+"""The columns of a row, beside its task, by whose values a run is also looked at."""
+KINDS = ("task", *SPLIT_COLUMNS)
+SAMPLING = ("temperature", "top_p", "top_k", "repetition_penalty", "max_completion_length", "samples")
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One example as a run answered it: metrics (means over its samples), the groups it belongs to, two fingerprints."""
+
+    values: Mapping[str, float]
+    groups: tuple[str, ...]
+    question: str
+    answer: str
+
+
+@dataclass
+class Recorded:
+    """One run of a comparison: `rows` by (task, id), or only `cells` by (group, metric) where nothing else was kept.
+
+    A group is `all`, or a kind and a value as `task:push`. `versions` and `settings` are None where they were not
+    recorded; `rewards` is what the config said of the reward functions.
+    """
+
+    name: str
+    place: str
+    rows: dict[Key, Row] = field(default_factory=dict)
+    cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
+    versions: dict[str, str] | None = None
+    rewards: Any = None
+    settings: dict[str, Any] | None = None
+    unscored: int = 0
+
+    def metrics(self) -> list[str]:
+        """All metrics, the reward first."""
+        found = sorted({metric for _, metric in self.cells})
+        return sorted(found, key=lambda name: name != REWARD)
+
+    def groups(self) -> list[str]:
+        """`all`, then tasks, splits and layers."""
+        order = {kind: place for place, kind in enumerate(KINDS)}
+        found = dict.fromkeys(group for group, _ in self.cells)
+        return sorted(found, key=lambda group: (group != ALL, order.get(kind_of(group), len(order))))
+
+    def members(self, group: str, metric: str) -> dict[Key, float]:
+        """The values of a metric by example, of the examples of a group that have one."""
+        return {
+            key: row.values[metric]
+            for key, row in self.rows.items()
+            if metric in row.values and (group == ALL or group in row.groups)
+        }
+
+
+def kind_of(group: str) -> str:
+    return group.partition(":")[0]

@@ -1,0 +1,264 @@
+"""A config read: defaults, YAML and what it extends, profile overlay, --set."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+import re
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from grpo.config.run_config import RunConfig
+from grpo.config.yaml_layer import KeyPath, Source, parse_value, read_source, show_path
+from grpo.machine.device import Device, resolve_profile
+from rewards.errors import UserError
+
+# For each key that some source wrote: the last source that did, and the line.
+Origins = dict[KeyPath, tuple[str, int | None]]
+# Two ways to say one thing: a later source that uses one of them withdraws the other.
+ALTERNATIVES = (
+    ("grpo", "warmup_ratio", "warmup_steps"),
+    ("sft_warmup", "epochs", "max_steps"),
+)
+
+
+def load_config(
+    reference: str | Path,
+    overrides: Sequence[str] = (),
+    profile: str | None = "auto",
+    device: Device | None = None,
+) -> RunConfig:
+    """The config of a path or shipped name: defaults, YAML and what it extends, profile overlay, overrides.
+
+    `overrides` are texts `section.key=value`. `profile` is auto, gpu or embedded; None applies no overlay, as gpu does.
+    Relative paths inside a file start at its folder, in overrides at the working directory. Raises `UserError` with
+    every problem of every source.
+    """
+    path = find_config(reference)
+    resolved = resolve_profile(profile, device)[0] if profile is not None else None
+    chain, written = _read_chain(path), [_read_override(text) for text in overrides]
+    overlay: list[Source] = []
+    if resolved == "embedded":
+        file = configs_folder() / "profiles" / "embedded.yaml"
+        overlay.append(read_source(file, _display(file)))
+    layers = [*chain, *overlay, *written]
+    problems = [problem for layer in layers for problem in layer.problems]
+    config = None
+    if all(source.data or not source.problems for source in (*chain, *overlay)):
+        if overlay:
+            # An overlay hides what it replaces: a misspelt key below it would go unnoticed.
+            problems += _compose([*chain, *written], path, alone=True)[1]
+        config, found = _compose(layers, path)
+        problems += found
+    if problems or config is None:
+        raise UserError(list(dict.fromkeys(problems)))
+    config._sources = tuple(dict.fromkeys(layer.name for layer in layers))
+    config._profile = resolved
+    return config
+
+
+def configs_folder() -> Path:
+    """The folder of the shipped configs: inside the installed package, or of the checkout."""
+    package = Path(__file__).parents[1]
+    return package / "configs" if (package / "configs").is_dir() else package.parent / "configs"
+
+
+def list_configs() -> list[str]:
+    """The names of the shipped configs."""
+    return sorted(path.stem for path in configs_folder().glob("*.yaml"))
+
+
+def find_config(reference: str | Path, folder: Path | None = None) -> Path:
+    """The file a config is named by: a path (from `folder`, by default the working directory) or a shipped name."""
+    text = str(reference)
+    path = Path(text).expanduser()
+    path = path if folder is None else folder / path
+    if path.is_file():
+        return path
+    wanted = re.sub(r"\.ya?ml$", "", re.sub(r"^(\./)?configs/", "", text))
+    shipped = configs_folder() / f"{wanted}.yaml"
+    if wanted and "/" not in wanted and shipped.is_file():
+        return shipped
+    names = list_configs()
+    near = difflib.get_close_matches(Path(wanted).name, names, n=1)
+    guess = f"; did you mean {near[0]}?" if near else ""
+    raise UserError(f"{text}: no such file, and no shipped config of that name; shipped: {', '.join(names)}{guess}")
+
+
+def _compose(layers: Sequence[Source], path: Path, *, alone: bool = False) -> tuple[RunConfig | None, list[str]]:
+    """The layers in one config, the later over the earlier, and what is wrong with it; see `explain` for `alone`."""
+    merged: dict[str, Any] = {"name": _name_of(path)}
+    origins: Origins = {}
+    problems = [problem for layer in layers for problem in _apply(layer, merged, origins)]
+    try:
+        # As JSON and strictly, so that a quoted number or a `no` is an error and a path or a tuple is not.
+        return RunConfig.model_validate_json(json.dumps(merged), strict=True), problems
+    except ValidationError as error:
+        from grpo.config.problems import explain
+
+        main = _display(path)
+        return None, problems + explain(error, RunConfig, lambda key: _locate(key, origins, main), alone=alone)
+
+
+def _read_chain(path: Path) -> list[Source]:
+    """The file and all it extends, the farthest ancestor first; a broken link is a problem of the file that has it."""
+    chain: list[Source] = []
+    seen: list[Path] = []
+    current: Path | None = path
+    while current is not None:
+        seen.append(current.resolve())
+        source = read_source(current, _display(current))
+        chain.insert(0, source)
+        current = None
+        if "extends" not in source.data:
+            break
+        parent = source.data.pop("extends")
+        if not isinstance(parent, str):
+            source.problems.append(f"{source.name}: extends: {parent!r} is no text; write one path or shipped name")
+            break
+        try:
+            current = find_config(parent, source.folder)
+        except UserError as error:
+            source.problems.append(f"{source.name}: extends: {error}")
+            break
+        if current.resolve() in seen:
+            loop = " -> ".join([*(known.name for known in seen[seen.index(current.resolve()) :]), current.name])
+            source.problems.append(f"{source.name}: extends: goes round in a circle ({loop}); remove one of them")
+            break
+    return chain
+
+
+def _read_override(text: str) -> Source:
+    """One `section.key=value` as a source of its own."""
+    key, equals, value = text.partition("=")
+    key = key.strip()
+    source = Source("--set", folder=Path.cwd())
+    parts: list[str | int] = []
+    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", key):
+        parts.append(int(index) if index else name)
+    if not equals or not parts or isinstance(parts[0], int) or show_path(tuple(parts)) != key:
+        source.problems.append(f"--set: {text!r} is not readable; write section.key=value, as grpo.max_steps=100")
+        return source
+    if "extends" in parts[:1]:
+        source.problems.append("--set: extends: cannot be set here; name the other file with --config")
+        return source
+    parsed: Any = parse_value(value, source)
+    source.problems = [problem.replace("--set: the file:", f"--set: {key}:") for problem in source.problems]
+    inner_places = {(), *source.lines}
+    source.lines.clear()
+    if source.problems:
+        return source
+    nested: Any = parsed
+    for part in reversed(parts):
+        nested = {part: nested}
+    source.data = nested
+    source.lines = {tuple(parts) + inner: 0 for inner in inner_places}
+    return source
+
+
+def _apply(layer: Source, merged: dict[str, Any], origins: Origins) -> list[str]:
+    """Lay one source over what was read before; returns problems of places that cannot be reached."""
+    for section, first, second in ALTERNATIVES:
+        written, known = layer.data.get(section), merged.get(section)
+        if isinstance(written, dict) and isinstance(known, dict):
+            for name, other in ((first, second), (second, first)):
+                if written.get(name) is not None and other not in written:
+                    known.pop(other, None)
+    problems: list[str] = []
+    # A section whose keys are all commented out is one that says nothing.
+    data = {key: value for key, value in layer.data.items() if value is not None or key not in _SECTIONS}
+    _merge(merged, data, (), layer, origins, problems)
+    return problems
+
+
+def _merge(
+    target: dict[str, Any] | list[Any],
+    data: dict[Any, Any],
+    path: KeyPath,
+    layer: Source,
+    origins: Origins,
+    problems: list[str],
+) -> None:
+    """Mappings are merged key by key, anything else is replaced; a number as key is an index into a list."""
+    for key, value in data.items():
+        here = (*path, key)
+        if isinstance(target, list) != isinstance(key, int):
+            kind = "a list, write an index such as [0]" if isinstance(target, list) else "no list here, write a name"
+            problems.append(f"{layer.name}: {show_path(here)}: {show_path(path)} is {kind}")
+            continue
+        if isinstance(target, list) and key >= len(target):
+            entries = f"{len(target)} entries, counted from 0"
+            problems.append(f"{layer.name}: {show_path(here)}: {show_path(path)} has {entries}")
+            continue
+        below = target[key] if isinstance(target, list) else target.get(key)
+        if isinstance(value, dict) and isinstance(below, dict | list):
+            _merge(below, value, here, layer, origins, problems)
+            continue
+        if isinstance(value, dict) and any(isinstance(inner, int) for inner in value):
+            problems.append(
+                f"{layer.name}: {show_path(here)}: no list here to change an entry of; write the whole list"
+            )
+            continue
+        for stale in [known for known in origins if known[: len(here)] == here]:
+            del origins[stale]
+        if isinstance(value, dict):
+            target[key] = {}
+            origins[here] = (layer.name, layer.lines.get(here) or None)
+            _merge(target[key], value, here, layer, origins, problems)
+            continue
+        target[key] = copy.deepcopy(_anchor_path(value, here, layer))
+        for place, line in layer.lines.items():
+            if place[: len(here)] == here:
+                origins[place] = (layer.name, line or None)
+
+
+def _anchor_path(value: Any, key: KeyPath, layer: Source) -> Any:
+    """A relative path as the absolute one its source means; any other value as it is."""
+    if key not in _PATH_KEYS or not isinstance(value, str) or not value:
+        return value
+    path = Path(value).expanduser()
+    return str(path if path.is_absolute() or layer.folder is None else layer.folder / path)
+
+
+def _locate(key: KeyPath, origins: Origins, main: str) -> tuple[str, int | None]:
+    if key in origins:
+        return origins[key]
+    for length in range(len(key), 0, -1):
+        for known, (name, _) in origins.items():
+            if known[:length] == key[:length]:
+                return name, None
+    return main, None
+
+
+def _display(path: Path) -> str:
+    """A shipped config by its short name, any other as the user wrote it."""
+    try:
+        return f"configs/{path.resolve().relative_to(configs_folder().resolve()).as_posix()}"
+    except ValueError:
+        return str(path)
+
+
+def _name_of(path: Path) -> str:
+    return re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._-]+", "-", path.stem).strip("-") or "run"
+
+
+def _find_path_keys(model: type[BaseModel], prefix: KeyPath = ()) -> set[KeyPath]:
+    keys: set[KeyPath] = set()
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        options = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+        for option in options:
+            if option is Path:
+                keys.add((*prefix, name))
+            elif isinstance(option, type) and issubclass(option, BaseModel):
+                keys |= _find_path_keys(option, (*prefix, name))
+    return keys
+
+
+_PATH_KEYS = _find_path_keys(RunConfig)
+_SECTIONS = {name for name, field in RunConfig.model_fields.items() if field.annotation not in (str, int, int | None)}

@@ -1,0 +1,93 @@
+"""The decision over a run directory, written into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from callbacks.config import DecisionSection
+from callbacks.decision.decision import Decision
+from callbacks.decision.measures import Schedule
+from callbacks.decision.tree import decide
+from callbacks.evaluation.task_scores import ALL, Estimate, paired_difference
+from grpo.config.sections import ratio_to_steps
+from grpo.decide.history import read_history
+from grpo.decide.next_config import write_next_config
+from grpo.ladder import find_rung
+
+
+def decide_run(run_directory: Path | str, config: Any = None, *, rehearsal: bool = False) -> Decision:
+    """Decide over a finished run and leave decision.json, and next_config.yaml where the tree names one, in its folder.
+
+    `config` is the run's resolved config; by default the thresholds are the recipe's. The end is compared with the
+    warm-up example by example where both evaluations were kept.
+    """
+    folder = Path(run_directory)
+    saved = _read_json(folder / "config.json")
+    settings = config.model_dump(mode="json") if config is not None else saved.get("config") or {}
+    section = config.decision if config is not None else DecisionSection.model_validate(settings.get("decision") or {})
+    source = saved.get("source")
+    rung, next_rung = find_rung((settings.get("model") or {}).get("name"), source)
+    decision = decide(
+        read_history(folder / "metrics.jsonl"),
+        section,
+        rung=rung,
+        next_rung=next_rung,
+        rehearsal=rehearsal,
+        paired=pair_evaluations(folder / "eval" / "warmup.jsonl", folder / "eval" / "final.jsonl"),
+        schedule=read_schedule(settings),
+    )
+    target = folder / "decision.json"
+    draft = target.with_name(target.name + ".draft")
+    draft.write_bytes(orjson.dumps(decision.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    os.replace(draft, target)
+    write_next_config(decision, source, folder / "next_config.yaml", config=settings)
+    return decision
+
+
+def read_schedule(settings: Mapping[str, Any]) -> Schedule | None:
+    """The learning-rate schedule of resolved settings; None where they have none."""
+    grpo = settings.get("grpo") or {}
+    if not {"lr_scheduler_type", "max_steps", "learning_rate"} <= grpo.keys():
+        return None
+    steps = grpo.get("warmup_steps")
+    if steps is None:
+        steps = ratio_to_steps(grpo.get("warmup_ratio") or 0.0, grpo["max_steps"])
+    return Schedule(grpo["lr_scheduler_type"], grpo["max_steps"], grpo["learning_rate"], steps)
+
+
+def pair_evaluations(before: Path, after: Path) -> dict[str, Estimate]:
+    """Paired differences after - before of two stored evaluations, for all and for each task; empty when one is missing."""
+    rewards = [_read_rewards(path) for path in (before, after)]
+    if not all(rewards):
+        return {}
+    tasks = sorted({task for task, _ in rewards[0]} & {task for task, _ in rewards[1]})
+    differences = {ALL: paired_difference(*rewards)}
+    for task in tasks:
+        differences[task] = paired_difference(
+            *({key: v for key, v in side.items() if key[0] == task} for side in rewards)
+        )
+    return differences
+
+
+def _read_rewards(path: Path) -> dict[tuple[str, str], float | None]:
+    """Rewards of a stored evaluation by (task, id); empty when there is no such file."""
+    try:
+        rows: Iterable[Mapping[str, Any]] = [
+            orjson.loads(line) for line in path.read_bytes().splitlines() if line.strip()
+        ]
+        return {(row["task"], row["id"]): row["reward"] for row in rows}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = orjson.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
