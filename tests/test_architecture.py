@@ -1,0 +1,170 @@
+"""The walls hold: who may import whom, no circles, light imports, short files, one owner a class name."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("grpo", "callbacks", "sft_warmup", "rewards")
+MAY_IMPORT = {
+    "rewards": {"rewards"},
+    "callbacks": {"callbacks", "rewards"},
+    "sft_warmup": {"sft_warmup", "rewards"},
+    "grpo": set(PACKAGES),
+}
+# Imported inside functions only: a command that plans, audits, scores or decides starts without them.
+HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate", "vllm", "unsloth", "wandb", "bitsandbytes"}
+# A subclass of TRL's classes cannot be written without them: these two are imported by the stage that trains.
+HEAVY_FILES = {"grpo/training/trainer.py", "grpo/training/trl_arguments.py"}
+# The files whose job TRL is; docs/architecture.md names them too.
+KNOW_TRL = ("grpo/training/", "grpo/engines/", "sft_warmup/", "grpo/policy/chat_template")
+MOST_LINES = 400
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+FILES = {name_of(path): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+
+
+def statements(node: ast.AST, *, inner: bool = True) -> Iterator[ast.stmt]:
+    """Every import below a node, but for those that only a type checker reads; `inner`: also those in functions."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        elif inner or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from statements(child, inner=inner)
+
+
+def targets(statement: ast.stmt) -> list[str]:
+    if isinstance(statement, ast.Import):
+        return [alias.name for alias in statement.names]
+    assert isinstance(statement, ast.ImportFrom)
+    inner = [f"{statement.module}.{alias.name}" for alias in statement.names]
+    return [each if each in FILES else str(statement.module) for each in inner]
+
+
+def find_circle(arrows: dict[str, set[str]]) -> list[str]:
+    """A way from a node back to itself; empty when there is none."""
+    done: set[str] = set()
+
+    def walk(node: str, above: list[str]) -> list[str]:
+        if node in above:
+            return [*above[above.index(node) :], node]
+        if node in done:
+            return []
+        for following in sorted(arrows.get(node, ())):
+            if found := walk(following, [*above, node]):
+                return found
+        done.add(node)
+        return []
+
+    return next((found for node in sorted(arrows) if (found := walk(node, []))), [])
+
+
+MODULE_ARROWS = {
+    name: {target for each in statements(tree) for target in targets(each) if target in FILES and target != name}
+    for name, tree in TREES.items()
+}
+
+
+def room_of(name: str) -> str:
+    return ".".join(name.split(".")[:2])
+
+
+def test_modules_when_followed_then_no_way_leads_back():
+    """A module that imports itself in a circle has no place of its own."""
+    assert find_circle(MODULE_ARROWS) == []
+
+
+def test_rooms_when_followed_then_no_way_leads_back():
+    """The same between folders, where a circle hides more easily."""
+    arrows: dict[str, set[str]] = defaultdict(set)
+    for name, reached in MODULE_ARROWS.items():
+        arrows[room_of(name)] |= {room_of(target) for target in reached} - {room_of(name)}
+    assert find_circle(arrows) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_package_when_it_imports_then_only_what_stands_below_it(package):
+    """rewards knows none of ours; callbacks and sft_warmup know rewards, not each other."""
+    wrong = {
+        f"{name} -> {target}"
+        for name, reached in MODULE_ARROWS.items()
+        if name.split(".")[0] == package
+        for target in reached
+        if target.split(".")[0] not in MAY_IMPORT[package]
+    }
+    assert wrong == set()
+
+
+def test_commands_when_looked_up_then_nothing_imports_them():
+    """What two commands share stands in a room of its own: a `__main__` is only ever run."""
+    wrong = {
+        f"{name} -> {target}"
+        for name, reached in MODULE_ARROWS.items()
+        for target in reached
+        if target.endswith(".__main__") or (target == "grpo.run" and name != "grpo.run")
+    }
+    assert wrong == set()
+
+
+def test_modules_when_imported_then_the_heavy_libraries_stay_out():
+    """torch and its like are imported inside the functions whose job they are."""
+    wrong = {
+        f"{name}: {target}"
+        for name, tree in TREES.items()
+        for each in statements(tree, inner=False)
+        for target in targets(each)
+        if target.split(".")[0] in HEAVY and FILES[name].relative_to(ROOT).as_posix() not in HEAVY_FILES
+    }
+    assert wrong == set()
+
+
+def test_trl_when_imported_then_only_where_the_page_says():
+    """Its private parts move between versions: few files know them."""
+    wrong = {
+        name
+        for name, tree in TREES.items()
+        for each in statements(tree)
+        for target in targets(each)
+        if target.split(".")[0] == "trl" and not FILES[name].relative_to(ROOT).as_posix().startswith(KNOW_TRL)
+    }
+    assert wrong == set()
+
+
+def test_files_when_counted_then_none_is_too_long_to_read():
+    """Four hundred lines are the most that one file may ask of a reader."""
+    lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in FILES.items()}
+    assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+def test_classes_when_named_then_each_name_has_one_owner():
+    """A name that means two things makes every sentence about it a riddle. A class inside a function is nobody's."""
+    owners: dict[str, list[str]] = defaultdict(list)
+    for name, tree in TREES.items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                owners[node.name].append(name)
+    assert {each: where for each, where in owners.items() if len(where) > 1} == {}
+
+
+def test_imports_when_written_then_never_relative_and_never_a_bare_package():
+    """`rewards` and `callbacks` are natural names of variables."""
+    wrong = set()
+    for name, tree in TREES.items():
+        for each in statements(tree):
+            if isinstance(each, ast.ImportFrom) and each.level:
+                wrong.add(f"{name}:{each.lineno} relative")
+            if isinstance(each, ast.Import) and any(alias.name in PACKAGES for alias in each.names):
+                wrong.add(f"{name}:{each.lineno} bare")
+    assert wrong == set()
