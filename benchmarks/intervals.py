@@ -8,13 +8,13 @@ from collections.abc import Callable
 from math import fsum, sqrt
 from random import Random
 
-from callbacks.evaluation.task_scores import t_quantile
 from grpo.compare.promotion import compare_runs
 from grpo.compare.promotion_rules import load_rules
 from grpo.compare.reading import make_cells
 from grpo.compare.recorded import Recorded, Row
 from rewards.statistics.changes import paired_change
 from rewards.statistics.resampling import bootstrap_mean
+from rewards.statistics.student import t_quantile
 
 Draw = Callable[[Random], float]
 

@@ -130,32 +130,10 @@ def test_modules_when_imported_then_the_heavy_libraries_stay_out():
     assert wrong == set()
 
 
-def test_trl_when_imported_then_only_where_the_page_says():
-    """Its private parts move between versions: few files know them."""
-    wrong = {
-        name
-        for name, tree in TREES.items()
-        for each in statements(tree)
-        for target in targets(each)
-        if target.split(".")[0] == "trl" and not FILES[name].relative_to(ROOT).as_posix().startswith(KNOW_TRL)
-    }
-    assert wrong == set()
-
-
 def test_files_when_counted_then_none_is_too_long_to_read():
     """Four hundred lines are the most that one file may ask of a reader."""
     lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in FILES.items()}
     assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
-
-
-def test_classes_when_named_then_each_name_has_one_owner():
-    """A name that means two things makes every sentence about it a riddle. A class inside a function is nobody's."""
-    owners: dict[str, list[str]] = defaultdict(list)
-    for name, tree in TREES.items():
-        for node in tree.body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                owners[node.name].append(name)
-    assert {each: where for each, where in owners.items() if len(where) > 1} == {}
 
 
 def test_imports_when_written_then_never_relative_and_never_a_bare_package():

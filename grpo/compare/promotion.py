@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from callbacks.evaluation.task_scores import Estimate, examples_to_decide, t_quantile
+from callbacks.evaluation.task_scores import Estimate, examples_to_decide
 from grpo.compare.constant_metrics import Constant, find_constants
 from grpo.compare.differences import (
     BETTER,
@@ -23,6 +23,7 @@ from grpo.compare.promotion_rules import PromotionRules
 from grpo.compare.recorded import ALL, Recorded, kind_of
 from rewards.errors import UserError
 from rewards.statistics.changes import adjust
+from rewards.statistics.student import t_quantile
 
 _ANSWERS = {BETTER: "helped", WORSE: "hurt", NOISE: "noise", UNKNOWN: "cannot be told"}
 _CATEGORIES = ("task", "split", "target_layer")

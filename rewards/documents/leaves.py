@@ -16,7 +16,6 @@ from rewards.text.portuguese import fold
 
 MATCHED_PER_ITEM, MATCHED_EXTRA = 4, 16
 """Of a given list of objects the first 4 n + 16 are matched with n expected ones; the others are wrong anyway."""
-
 MATCHING_STEPS = 100_000
 """Comparisons of leaves that the matching of lists may take in all; what is left is paired in order."""
 

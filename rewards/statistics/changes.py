@@ -8,7 +8,7 @@ from functools import lru_cache
 from math import cbrt, copysign, erfc, exp, fsum, inf, lgamma, log, log1p, sqrt
 from statistics import NormalDist
 
-from callbacks.evaluation.task_scores import t_quantile
+from rewards.statistics.student import t_quantile
 
 FEW = 8
 """Changed examples below which their spread says too little, and their number has to speak."""

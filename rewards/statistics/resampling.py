@@ -7,7 +7,8 @@ from math import comb, fsum
 from random import Random
 from typing import NamedTuple
 
-CONFIDENCE = 0.95
+from rewards.statistics.student import CONFIDENCE
+
 DRAWS = 2_000
 
 

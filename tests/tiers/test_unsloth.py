@@ -55,7 +55,7 @@ def test_import_when_trl_came_first_then_refused_in_one_line():
     """Unsloth patches what it finds on its way in; after trl it would patch only half."""
     code = (
         "import transformers\n"
-        "from grpo.engines import choose_engine\n"
+        "from grpo.engines.choose import choose_engine\n"
         "from grpo.config.sections import ModelSection\n"
         "choose_engine(ModelSection(engine='unsloth')).prepare()\n"
     )

@@ -15,9 +15,9 @@ from callbacks.evaluation.task_scores import (
     paired_difference,
     read_estimates,
     summarise,
-    t_quantile,
     unpaired_difference,
 )
+from rewards.statistics.student import t_quantile
 
 rewards = st.floats(0, 1, allow_nan=False)
 tasks = st.sampled_from(["extraction", "sql_qa", "push"])

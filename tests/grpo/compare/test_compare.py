@@ -524,7 +524,7 @@ def test_compare_when_started_then_torch_is_not_imported(tmp_path):
     write_run(tmp_path / "a", draw_rows(1))
     write_run(tmp_path / "b", draw_rows(2, gain=0.1))
     code = (
-        "import sys; from grpo.compare import main; code = main(sys.argv[1:]);"
+        "import sys; from grpo.compare.__main__ import main; code = main(sys.argv[1:]);"
         "assert not {'torch', 'transformers', 'matplotlib', 'numpy'} & set(sys.modules); sys.exit(code)"
     )
     done = subprocess.run(

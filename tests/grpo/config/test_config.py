@@ -360,7 +360,7 @@ def test_list_when_printed_then_has_a_line_for_each_config(capsys):
 def test_import_when_done_alone_then_brings_no_heavy_library():
     """Loading a config starts neither torch nor anything else that is slow."""
     code = (
-        "import sys, grpo.config\n"
+        "import sys, grpo.config.loading\n"
         "grpo.config.loading.load_config('v4_1')\n"
         "heavy = {'torch', 'transformers', 'trl', 'datasets', 'peft', 'wandb', 'matplotlib', 'rich', 'tokenizers'}\n"
         "print(sorted(heavy & set(sys.modules)))"

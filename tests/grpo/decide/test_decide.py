@@ -129,7 +129,7 @@ def test_decide_of_a_history_imports_no_training_library(tmp_path):
     """Deciding works on a machine without torch."""
     path = write(tmp_path / "metrics.jsonl", [make_row(1, 0.5)])
     code = (
-        "import sys; from grpo.decide import main; "
+        "import sys; from grpo.decide.__main__ import main; "
         f"code = main(['--metrics', {str(path)!r}, '--config', 'v4_1.yaml']); "
         "bad = {'torch', 'transformers', 'trl', 'datasets', 'wandb', 'matplotlib'} & set(sys.modules); sys.exit(str(bad) if bad else code)"
     )

@@ -32,6 +32,7 @@ SETTINGS = (
 PROBE = """
 import copy, json, sys, time, torch
 from grpo.distributed.collectives import any_of, concatenate, gather, on_main, share_out, together, wait
+from grpo.distributed.first_process import complain, may_speak
 from grpo.distributed.process_group import ProcessLost, company, has_joined, join, leave
 from grpo.distributed.rank import Rank, find_rank
 from grpo.distributed.sharding import is_sharded, whole_state, whole_weights
@@ -66,8 +67,8 @@ found["spoke"] = gather(may_speak())
 
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from grpo.generation import generate
-from grpo.shared_prefix import grouped_logps
+from grpo.generation.generate import generate
+from grpo.policy.shared_prefix import grouped_logps
 torch.manual_seed(0)
 whole = Qwen3ForCausalLM(Qwen3Config(
     vocab_size=300, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
@@ -118,11 +119,11 @@ DEATH = """
 import os, signal
 from callbacks.interrupt import Interruption, terminable
 from grpo.distributed.collectives import any_of, concatenate, gather, on_main, share_out, together, wait
+from grpo.distributed.first_process import complain, may_speak
 from grpo.distributed.process_group import ProcessLost, company, has_joined, join, leave
 from grpo.distributed.rank import Rank, find_rank
 from grpo.distributed.sharding import is_sharded, whole_state, whole_weights
 from grpo.distributed.stand_ins import SharedHost, Silent, make_agreement, take_signals
-from grpo.run import complain
 join("cpu")
 gather(None)
 try:

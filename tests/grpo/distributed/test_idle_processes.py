@@ -18,12 +18,12 @@ import os, sys
 import torch
 torch.set_num_threads(1)
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from grpo.policy import Policy
-from grpo.sections import GrpoSection
-from grpo.step_arguments import trl_arguments
-from grpo.trainer import SharedPrefixTrainer
+from grpo.policy.loading import Policy
+from grpo.config.sections import GrpoSection
+from grpo.training.trl_arguments import trl_arguments
+from grpo.training.trainer import SharedPrefixTrainer
 from rewards.types import Example
-from rewards.verdicts import ScoredCompletion
+from rewards.host.verdicts import ScoredCompletion
 
 policy, directory, loss_type = sys.argv[1:]
 rank, count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))

@@ -73,7 +73,7 @@ def test_engine_when_chosen_then_it_has_every_part_of_the_contract_and_nothing_h
     for part in (member for member in vars(Engine) if not member.startswith("_")):
         assert hasattr(engine, part), part
     code = (
-        "import sys; from grpo.engines import choose_engine; from grpo.config.sections import ModelSection\n"
+        "import sys; from grpo.engines.choose import choose_engine; from grpo.config.sections import ModelSection\n"
         f"choose_engine(ModelSection(engine={name!r}))\n"
         "sys.exit(str({'torch', 'transformers', 'trl', 'vllm', 'unsloth'} & set(sys.modules) or ''))"
     )

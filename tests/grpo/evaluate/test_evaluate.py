@@ -189,7 +189,7 @@ def test_evaluate_when_our_generation_does_not_know_the_model_then_transformers_
 def test_evaluate_when_input_is_bad_then_all_problems_at_once_without_torch(folder, tmp_path):
     """A wrong model, wrong rows and greedy samples are three lines, exit 2, and torch is never imported."""
     (tmp_path / "bad.jsonl").write_text('{"id": "1", "task": "t"}\n')
-    code = "import sys; from grpo.evaluate import main; c = main(sys.argv[1:]); assert 'torch' not in sys.modules; sys.exit(c)"
+    code = "import sys; from grpo.evaluate.__main__ import main; c = main(sys.argv[1:]); assert 'torch' not in sys.modules; sys.exit(c)"
     done = subprocess.run(
         [sys.executable, "-c", code, "--model", "./nowhere", "--data", str(tmp_path / "bad.jsonl"), "--config",
          str(folder / "config.yaml"), "--samples", "4", "--set", "evaluation.temperature=0"],

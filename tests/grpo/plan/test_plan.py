@@ -224,7 +224,7 @@ def test_command_when_refused_then_exits_with_2_and_all_reasons(capsys):
 def test_command_when_run_then_brings_no_training_library():
     """Planning needs no torch."""
     code = (
-        "import sys\nfrom grpo.plan import main\n"
+        "import sys\nfrom grpo.plan.__main__ import main\n"
         "assert main(['--config', 'v4_1', '--profile', 'embedded', '--json']) == 0\n"
         "heavy = {'torch', 'transformers', 'trl', 'datasets', 'peft', 'wandb', 'matplotlib'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
