@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import lru_cache
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar
 
-import orjson
 from pydantic import Field, model_validator
 
-from rewards.documents.leaves import LeafRules, compare, flatten
+from rewards.documents.leaves import LeafRules
 from rewards.hookspecs import hookimpl
-from rewards.tool_calls.dialects import Call, CallReading, read_calls
+from rewards.tool_calls.calls import Call, CallReading
+from rewards.tool_calls.comparing import ArgumentRules, Pair, compare_calls, count_leaves
+from rewards.tool_calls.dialects import read_calls
+from rewards.tool_calls.references import COLUMN, Asked, list_asked
 from rewards.types import Completion, Example, RewardFunction, Score
 
 _PARTS = ("valid", "name", "args_exact", "args", "args_precision", "args_recall")
 _MATCHED_PER_CALL, _MATCHED_EXTRA = 4, 8
 
 
-class _Pair(NamedTuple):
-    right: int
-    expected: int
-    given: int
-
-    @property
-    def exact(self) -> bool:
-        return self.right == self.expected == self.given
-
-
 class ToolCall(RewardFunction):
     """Right names, then right arguments under them, then whole calls; a call too many costs more than one too few."""
 
     name: ClassVar[str] = "tool_call"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
 
     name_share: float = Field(0.2, ge=0, le=1, description="For the names of the functions, as F1 over the calls.")
     args_share: float = Field(
@@ -54,116 +45,105 @@ class ToolCall(RewardFunction):
         return self
 
     def problems(self, example: Example) -> list[str]:
-        if example.reference is None:
+        asked = list_asked(example.reference, example.columns.get(COLUMN))
+        if not asked:
             return ["reference: missing; give the right call, or [] where none is to be made"]
-        reading = _read_reference(example.reference)
-        if reading.broken:
-            return [f"reference: {reading.broken} calls cannot be read; each needs a name and arguments"]
-        if not reading.calls and not _says_none(example.reference):
-            return ['reference: no call found; write {"name": ..., "arguments": {...}}, a list of them, or []']
-        return []
+        places = ([] if example.reference is None else ["reference"]) + [
+            f"{COLUMN}[{index}]" for index in range(len(asked) - (example.reference is not None))
+        ]
+        return [f"{place}: {one.problem}" for place, one in zip(places, asked, strict=True) if one.problem]
 
     def __call__(self, example: Example, completion: Completion) -> Score:
-        reference = _read_reference(example.reference or "")
         given = read_calls(completion.text)
-        if not reference.calls:
-            clear = not given.calls and not given.broken
-            return Score(
-                float(clear), "" if clear else "a call where none is asked", dict.fromkeys(_PARTS, float(clear))
-            )
-        if not given.calls:
-            reason = f"{given.broken} calls cannot be read" if given.broken else "no call found"
+        asked = [one for one in list_asked(example.reference, example.columns.get(COLUMN)) if not one.problem]
+        if not asked:
+            return Score(0.0, "the reference names no call that can be read", dict.fromkeys(_PARTS, 0.0))
+        best = self._judge(asked[0], given)
+        for other in asked[1:]:
+            score = self._judge(other, given)
+            best = score if (score.value or 0.0) > (best.value or 0.0) else best
+        return best
+
+    def _judge(self, asked: Asked, reading: CallReading) -> Score:
+        """The score against one right answer."""
+        expected, given = asked.calls, self._offered(asked, reading)
+        if not expected:
+            clear = not given and not reading.broken
+            reason = "" if clear else "a call where none is asked"
+            if reading.notation:
+                reason += f", in a notation that is not read: {reading.notation}"
+            return Score(float(clear), reason, dict.fromkeys(_PARTS, float(clear)))
+        if not given:
+            reason = f"{reading.broken} calls cannot be read" if reading.broken else "no call found"
+            if reading.notation:
+                reason = f"{reading.notation} opens a notation of calls that is not read"
             return Score(0.0, reason, dict.fromkeys(_PARTS, 0.0))
-        offered = len(given.calls) + given.broken
-        rules = LeafRules(ignore=self.ignore_arguments, fold_text=self.fold_text)
-        matched = self._match(reference.calls, given.calls, rules)
-        names = (Counter(c.name for c in reference.calls) & Counter(c.name for c in given.calls)).total()
-        name = _f1(names if not self.ordered else len(matched), len(reference.calls), offered)
+        offered = len(given) + reading.broken
+        rules = ArgumentRules(ignore=self.ignore_arguments, fold_text=self.fold_text)
+        matched, partners = self._match(expected, given, rules)
+        names = (Counter(call.name for call in expected) & Counter(call.name for call in given)).total()
+        name = _f1(names if not self.ordered else len(matched), len(expected), offered)
         exact = sum(pair.exact for pair in matched.values())
         right = sum(pair.right for pair in matched.values())
-        expected = sum(flatten(call.arguments, rules).size for call in reference.calls)
-        said = sum(flatten(call.arguments, rules).size + call.surplus for call in given.calls)
-        args = _f1(right, expected, said)
+        wanted = sum(pair.expected for pair in matched.values())
+        wanted += sum(count_leaves(call, rules) for at, call in enumerate(expected) if at not in matched)
+        said = sum(pair.given for pair in matched.values())
+        said += sum(count_leaves(call, rules) for at, call in enumerate(given) if at not in partners)
+        args, whole = _f1(right, wanted, said), _f1(exact, len(expected), offered)
         parts = {
-            "valid": sum(call.clean for call in given.calls) / offered,
+            "valid": sum(call.clean for call in given) / offered,
             "name": name,
-            "args_exact": exact / max(len(reference.calls), offered),
+            "args_exact": exact / max(len(expected), offered),
             "args": args,
-            "args_precision": right / said if said else float(not expected),
-            "args_recall": right / expected if expected else float(not said),
+            "args_precision": right / said,
+            "args_recall": right / wanted,
         }
-        whole = _f1(exact, len(reference.calls), offered)
         value = self.name_share * name + self.args_share * args + self.exact_share * whole
-        repaired = any(call.repaired or not call.clean for call in given.calls) and all(
-            call.clean and not call.repaired for call in reference.calls
+        if name == args == whole == 1.0:
+            value = 1.0
+        repaired = any(call.repaired or not call.clean for call in given) and all(
+            call.clean and not call.repaired for call in expected
         )
         value *= self.repaired if repaired else 1.0
         # A call that nobody asked for is an action: guessing several is no way to have the right one among them.
-        value *= min(1.0, len(reference.calls) / offered)
-        notes = [f"{exact} of {len(reference.calls)} calls right, {offered} given"] if whole < 1.0 else []
-        wrong = sorted({call.name for call in reference.calls} - {call.name for call in given.calls})
+        value *= min(1.0, len(expected) / offered)
+        notes = [f"{exact} of {len(expected)} calls right, {offered} given"] if whole < 1.0 else []
+        wrong = sorted({call.name for call in expected} - {call.name for call in given})
         notes += [f"not called: {', '.join(wrong)[:200]}"] if wrong else []
         notes += ["read with repairs"] if repaired else []
         return Score(min(value, 1.0), "; ".join(notes), parts)
 
-    def _match(self, expected: tuple[Call, ...], given: tuple[Call, ...], rules: LeafRules) -> dict[int, _Pair]:
-        """For each expected call the counts of its best partner of the same name, best pairs first, or in order."""
+    def _offered(self, asked: Asked, reading: CallReading) -> tuple[Call, ...]:
+        """The calls that were made: a bare object with a name alone is one where that name is asked for."""
+        names = {call.name for call in asked.calls}
+        return tuple(call for call in reading.calls if not call.name_only or call.name in names)
+
+    def _match(
+        self, expected: tuple[Call, ...], given: tuple[Call, ...], rules: LeafRules
+    ) -> tuple[dict[int, Pair], set[int]]:
+        """For each expected call the counts of its best partner of the same name, best pairs first, or in order.
+
+        And the places of the given calls that have a partner.
+        """
         given = given[: _MATCHED_PER_CALL * len(expected) + _MATCHED_EXTRA]
         scored = []
         for one, right in enumerate(expected):
             for other, said in enumerate(given):
                 if right.name == said.name and (not self.ordered or one == other):
-                    pair = _compare_arguments(right, said, rules)
+                    pair = compare_calls(right, said, rules)
                     likeness = _f1(pair.right, pair.expected, pair.given)
                     scored.append((-likeness, abs(one - other), one, other, pair))
-        matched: dict[int, _Pair] = {}
+        matched: dict[int, Pair] = {}
         taken: set[int] = set()
         for _, _, one, other, pair in sorted(scored, key=lambda entry: entry[:4]):
             if one not in matched and other not in taken:
                 matched[one] = pair
                 taken.add(other)
-        return matched
-
-
-def _compare_arguments(right: Call, said: Call, rules: LeafRules) -> _Pair:
-    expected, given = right.arguments, said.arguments
-    if right.typed and not said.typed:
-        given = {key: _type_like(expected.get(key), value) for key, value in given.items()}
-    elif said.typed and not right.typed:
-        expected = {key: _type_like(given.get(key), value) for key, value in expected.items()}
-    counted = compare(flatten(expected, rules), flatten(given, rules), rules)
-    return _Pair(counted.right, counted.expected, counted.given + said.surplus)
-
-
-def _type_like(model: Any, written: Any) -> Any:
-    """A text as the value that it writes, where the other side has no text there."""
-    if not isinstance(written, str) or isinstance(model, str):
-        return written
-    stripped = written.strip()
-    if isinstance(model, bool) or model is None:
-        return {"true": True, "false": False, "null": None, "none": None}.get(stripped.lower(), written)
-    try:
-        value = orjson.loads(stripped)
-    except ValueError:
-        value = None
-    if value is None and isinstance(model, (dict, list)):
-        from rewards.extraction import extract_json
-
-        value = extract_json(stripped).value
-    return written if value is None else value
+        return matched, taken
 
 
 def _f1(shared: float, expected: int, given: int) -> float:
     return 2 * shared / (expected + given) if expected + given else 1.0
-
-
-@lru_cache(maxsize=4096)
-def _read_reference(reference: str) -> CallReading:
-    return read_calls(reference)
-
-
-def _says_none(reference: str) -> bool:
-    return reference.strip() in ("", "[]", "null", "{}")
 
 
 @hookimpl

@@ -3,253 +3,357 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from itertools import islice
-from typing import Any, NamedTuple
 
-import orjson
-
-from rewards.answers import UNSAID, read_answer, skip_reasoning
-from rewards.types import Completion
+from rewards.tool_calls import markup
+from rewards.tool_calls.calls import MAXIMUM_CALLS, Call, CallReading, clean_name, list_calls
+from rewards.tool_calls.pythonic import read_pythonic, starts_call
+from rewards.tool_calls.values import ValueReader
 
 MAXIMUM_TEXT = 60_000
 """Characters that are read; real calls are far shorter."""
 
-MAXIMUM_CALLS = 256
+_FAILED_PYTHON = 24
 
-_NAMES = ("name", "tool_name", "tool", "function_name")
-_ARGUMENTS = ("arguments", "parameters", "args", "input", "kwargs", "tool_input")
-_COMPANIONS = frozenset({*_NAMES, *_ARGUMENTS, "function", "id", "call_id", "type", "index"})
-_WRAPPERS = ("tool_calls", "function_calls", "calls", "tools")
-
-# Neither end of a fence stands inside a text of JSON: there a line break is written as an escape.
-_FENCE = re.compile(
-    r"(?<![^\s:>])```[ \t]*[\w+-]*(?:[ \t]*\n(?P<block>.*?)(?:\n[ \t]*```|```[ \t]*(?=\n|\Z)|\Z)|(?P<inline>[^\n]*?)```)",
-    re.DOTALL,
+_THINK = (
+    r"think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis|inner_monologue|deliberation|begin_of_thought"
+    r"|pensamento|pensando|raciocinio|raciocínio|reflexao|reflexão|analise|análise|rascunho|seed:think|antthinking|longcat_think"
 )
-_TAGGED = re.compile(r"<(tool_call|function_call)>(.*?)(?:</\1>|(?=<\1>)|\Z)", re.DOTALL)
-_FUNCTION = re.compile(r"<function=", re.IGNORECASE)
-_PARAMETER = re.compile(r"<parameter=([^<>\n]{1,200})>(.*?)(?:</parameter>|(?=<parameter=|</function>)|\Z)", re.DOTALL)
-_FUNCTION_END = "</function>"
-_NAME = re.compile(r"[\w.:/-]{1,200}\Z")
-_LAST_NAME = re.compile(r"(?:<?function=)?([A-Za-z_][\w.-]{0,199})\s*>?\s*\Z")
-
-
-class Call(NamedTuple):
-    """One call: `typed` is False where the dialect writes every argument as text; `clean` is False for a guessed reading.
-
-    `surplus` counts the members around the call that belong to no dialect.
-    """
-
-    name: str
-    arguments: dict[str, Any]
-    typed: bool = True
-    clean: bool = True
-    repaired: bool = False
-    surplus: int = 0
-
-
-class CallReading(NamedTuple):
-    """The calls of a text in order, and how many more were meant but cannot be read."""
-
-    calls: tuple[Call, ...]
-    broken: int = 0
+_BAR = r"[|｜]"
+_GAP = r"[▁_ ]"
+# Tags and tokens behind which nothing but calls can stand.
+_MARKER = (
+    r"<(?:[\w-]{1,20}[:_])?(?:tool_calls?|function_calls?|toolcalls?)>|<TOOLCALL>|<｜DSML｜function_calls>"
+    r"|<\|tool_call\|>|<\|tool_call>|<\|tool_call_start\|>|<\|python_start\|>|<\|python_tag\|>|<\|START_ACTION\|>|<\|tools_prefix\|>"
+    r"|<\|action_start\|>\s*<\|plugin\|>|\[TOOL_CALLS\]|\[TOOL_REQUEST\]|(?<![\w])functools(?=\s*\[)|->\s*tool/function_call"
+    r"|function call\s*<\|role_sep\|>|<start_function_call>"
+)
+_BEGIN = rf"<{_BAR}tool{_GAP}call{_GAP}begin{_BAR}>|(?<![\w｜>])function\s*<{_BAR}tool{_GAP}sep{_BAR}>"
+_HARMONY = (
+    r"\bto=(?:functions\.)?(?P<recipient>[A-Za-z_][\w.-]{0,199})(?=[^{}\n]{0,120}<\|message\|>)"
+    r"|\bto=functions\.(?P<plain>[A-Za-z_][\w.-]{0,199})(?=[^{}\n]{0,80}\{)"
+)
+_REACT = (
+    r"^[ \t]*\**Action\**:\**[ \t]*`?(?P<action>[A-Za-z_][\w.-]{0,199})`?[ \t]*\n+[ \t]*\**Action Input\**:\**[ \t]*"
+)
+_START = re.compile(
+    rf"(?P<marker>{_MARKER})|(?P<begin>{_BEGIN})|(?P<harmony>{_HARMONY})"
+    rf"|(?P<analysis><\|channel\|>\s{{0,8}}analysis\b)"
+    rf"|(?P<open><\|?(?:{_THINK})(?:\s[^<>\n]{{0,80}})?\|?>|\[(?:THINK|THINKING|REASONING)\]|◁think▷|<\|START_THINKING\|>)"
+    rf"|(?P<close><\|?/(?:{_THINK})\|?\s{{0,8}}>|\[/(?:THINK|THINKING|REASONING)\]|◁/think▷|<\|END_THINKING\|>)"
+    rf"|(?P<markup>{markup.OPEN.pattern.replace('?P<name>', '?:')})"
+    r"|(?P<parameter><(?:[\w-]{1,20}:|｜DSML｜)?param(?:eter)?(?:\s*=|\s+name\s*=))"
+    r"|(?P<fence>```[ \t]*(?P<language>[\w+-]*)[ \t]*\n?)"
+    rf"|(?P<react>{_REACT})"
+    r"|(?P<json>[{\[])"
+    r"|(?P<line>^[ \t]*(?=[A-Za-z_][\w.-]{0,199}\())",
+    re.IGNORECASE | re.MULTILINE,
+)
+_CLOSE = re.compile(
+    rf"<\|?/(?:{_THINK})\|?\s{{0,8}}>|\[/(?:THINK|THINKING|REASONING)\]|◁/think▷|<\|END_THINKING\|>", re.IGNORECASE
+)
+_CHANNEL_END = re.compile(r"<\|end\|>|<\|start\|>|<\|channel\|>")
+_MARKER_END = re.compile(
+    r"\s*(?:</(?:[\w-]{1,20}[:_])?(?:tool_calls?|function_calls?|toolcalls?)>|</TOOLCALL>|</｜DSML｜function_calls>|<\|tool_call_end\|>"
+    r"|<\|python_end\|>|<\|END_ACTION\|>|<\|tools_suffix\|>|<\|action_end\|>|<tool_call\|>|\[END_TOOL_REQUEST\]|<end_function_call>"
+    r"|<\|eom_id\|>|<\|eot_id\|>|</s>)",
+    re.IGNORECASE,
+)
+_BETWEEN = re.compile(r"[\s;,]*+")
+_SPACE = re.compile(r"\s*+")
+_NAMED = re.compile(
+    rf"\s*(?:function\s*<{_BAR}tool{_GAP}sep{_BAR}>\s*)?(?P<name>[A-Za-z_][\w.:/-]{{0,199}})\s*"
+    rf"(?:\[CALL_ID\][\w-]{{0,40}}|<{_BAR}tool{_GAP}sep{_BAR}>|<\|tool_call_argument_begin\|>|\[ARGS\]|```(?:json)?|\s)*+(?=\{{)"
+)
+_PAIRS = re.compile(r"\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})\s*(?:<tool_sep>)?\s*(?=<arg_key>)")
+_LONE_NAME = re.compile(r"\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})(?:\s*\n\s*|(?<=\w\w\w))</tool_call>", re.IGNORECASE)
+_COUNTER = re.compile(r":\d+\Z")
+_AFTER_NAMED = re.compile(rf"\s*(?:```)?\s*(?:<{_BAR}tool{_GAP}call{_GAP}end{_BAR}>|<\|call\|>)?")
+# What looks like the marker of a notation that is not read.
+_UNREAD = re.compile(
+    r"<\|?/?[\w:.-]{0,40}(?:tool|function|invoke|call|action)[\w:.-]{0,40}\|?>|<[|｜][^<>\n]{0,40}(?:tool|function|call|action)[^<>\n]{0,40}[|｜]>"
+    r"|\[(?:[A-Z]+_)?(?:TOOL|FUNCTION|CALL|ACTION)S?(?:_[A-Z]+)*\]",
+    re.IGNORECASE,
+)
+_CODE = frozenset({"tool_code", "python", "py", "tool_call", "tool_calls", ""})
 
 
 def read_calls(text: str) -> CallReading:
-    """Every call of a text, whichever dialects it mixes.
+    """Every call of a text, whichever dialects it mixes; docs/rewards/tool_call.md lists them.
 
-    `<tool_call>` with JSON or with markup in it; `<function=name><parameter=k>v</parameter></function>`, with or without
-    its opening tags; a fence with JSON; JSON that stands alone. JSON may be written as Python, in one object, a list, or
-    one after the other. Reasoning that ended is skipped.
+    Reasoning that ended is skipped, and what an argument holds is never a call of its own. A marker behind which no call
+    can be read is a broken call.
     """
-    text = text[:MAXIMUM_TEXT]
-    whole = _read_whole(text)
-    if whole is None and "think>" in text:
-        text = skip_reasoning(text)
-        whole = _read_whole(text)
-    if whole is not None:
-        return whole
-    found = _Found()
-    if "<tool_call>" in text or "<function_call>" in text:
-        text = _TAGGED.sub(lambda match: _take(found, _read_tagged(match)), text)
-    if _has_markup(text):
-        _take(found, _read_markup(text))
-        text = _leave_markup_out(text)
-    if "```" in text:
-        text = _FENCE.sub(lambda match: _take(found, _read_json(_inside(match), bool(found.calls))), text)
-    if "{" in text:
-        _take(found, _read_json(text, bool(found.calls)))
-    return CallReading(tuple(found.calls[:MAXIMUM_CALLS]), found.broken + max(0, len(found.calls) - MAXIMUM_CALLS))
+    return _Scan(text[:MAXIMUM_TEXT]).read()
 
 
-class _Found:
-    """What has been read so far."""
+class _Scan:
+    """One pass over a text from its start to its end: each handler reads what a mark opens and says where to go on."""
 
-    __slots__ = ("broken", "calls")
-
-    def __init__(self) -> None:
+    def __init__(self, text: str):
+        self.text = text
+        self.reader = ValueReader(text)
         self.calls: list[Call] = []
         self.broken = 0
+        self.python_left = _FAILED_PYTHON
+        self.kept = 0
+        self.unclosed: int | None = None
+        self.awaited = False
+        self.notation = ""
 
+    def read(self) -> CallReading:
+        text, place = self.text, 0
+        while (match := _START.search(text, place)) is not None:
+            if len(self.calls) > MAXIMUM_CALLS:
+                break
+            kind = match.lastgroup
+            handler = _HANDLERS[kind if kind in _HANDLERS else _OUTER[kind or ""]]
+            place = max(handler(self, match), match.start() + 1)
+        if self.unclosed is not None and not any(not call.name_only for call in self.calls):
+            self._read_rest(self.unclosed)
+        self._settle_awaited()
+        sure = [call for call in self.calls if not call.name_only]
+        if not sure and not self.broken:
+            self.notation = self._find_unread()
+            self.broken += bool(self.notation)
+        calls = sure or self.calls
+        return CallReading(
+            tuple(calls[:MAXIMUM_CALLS]), self.broken + max(0, len(calls) - MAXIMUM_CALLS), self.notation
+        )
 
-def _take(found: _Found, reading: CallReading) -> str:
-    """Add a reading; the line break that stands in the text for what was read."""
-    found.calls.extend(reading.calls)
-    found.broken += reading.broken
-    return "\n"
+    def _find_unread(self) -> str:
+        match = _UNREAD.search(self.text, self.kept)
+        return match[0] if match else ""
 
+    def _settle_awaited(self) -> None:
+        """A marker without a call behind it is a broken call."""
+        self.broken += self.awaited
+        self.awaited = False
 
-def _read_whole(text: str) -> CallReading | None:
-    """The calls of a text that is strict JSON as a whole, or one fence of it: what its texts say is no call. Else None."""
-    text = text.strip()
-    fence = _FENCE.fullmatch(text) if text.startswith("```") else None
-    if fence is not None:
-        text = _inside(fence).strip()
-    if not text.startswith(("{", "[")):
+    def _forget(self, place: int) -> int:
+        """Reasoning ended at `place`: nothing before it counts."""
+        self.calls.clear()
+        self.broken, self.unclosed, self.awaited, self.kept = 0, None, False, place
+        return place
+
+    def _add(self, calls: list[Call]) -> None:
+        self.calls.extend(calls)
+        if calls:
+            self.awaited = False
+
+    def open(self, match: re.Match[str]) -> int:
+        closing = _CLOSE.search(self.text, match.end())
+        return self._forget(closing.end()) if closing else self._end()
+
+    def _end(self) -> int:
+        self.kept = len(self.text)
+        return len(self.text)
+
+    def close(self, match: re.Match[str]) -> int:
+        return self._forget(match.end())
+
+    def analysis(self, match: re.Match[str]) -> int:
+        """gpt-oss thinks in a channel of its own, which another message ends."""
+        ended = _CHANNEL_END.search(self.text, match.end())
+        self.kept = ended.start() if ended else len(self.text)
+        return self.kept
+
+    def marker(self, match: re.Match[str]) -> int:
+        self._settle_awaited()
+        place = _SPACE.match(self.text, match.end()).end()  # type: ignore[union-attr]
+        count, start = len(self.calls), place
+        while True:
+            found = self._read_payload(place)
+            if found is None:
+                break
+            place = found
+            between = _BETWEEN.match(self.text, place).end()  # type: ignore[union-attr]
+            if len(self.calls) > MAXIMUM_CALLS or self.text[between : between + 1] not in ("{", "["):
+                break
+            if self.text.startswith("[TOOL_CALLS]", between):
+                break
+            place = between
+        if place == start and len(self.calls) == count:
+            self.awaited = True
+            return match.end()
+        closing = _MARKER_END.match(self.text, place)
+        return closing.end() if closing else place
+
+    def _read_payload(self, place: int) -> int | None:
+        """What stands behind a marker: JSON, a call in Python, a name with arguments. None where it is something else."""
+        text = self.text
+        mark = text[place : place + 1]
+        if (mark == "[" or mark.isalpha() or mark == "_") and starts_call(text, place):
+            found = self._read_python(place)
+            if found is not None:
+                return found
+        if mark in ("{", "["):
+            return self._read_marked_json(place)
+        named = _NAMED.match(text, place)
+        if named:
+            return self._read_named(named["name"], named.end())
+        pairs = _PAIRS.match(text, place)
+        if pairs:
+            call, end = markup.read_pairs(self.reader, pairs["name"], pairs.end())
+            self._add([call])
+            return end
+        lone = _LONE_NAME.match(text, place)
+        if lone:
+            self._add([Call(lone["name"], {})])
+            return lone.end("name")
         return None
-    try:
-        orjson.loads(text)
-    except ValueError:
-        return None
-    return _read_json(text, False)
 
+    def _read_marked_json(self, place: int) -> int | None:
+        limit = _MARKER_END.search(self.text, place)
+        another = re.compile(_MARKER, re.IGNORECASE).search(self.text, place + 1)
+        ends = [found.start() for found in (limit, another) if found]
+        found = self.reader.any(place, min(ends, default=len(self.text)))
+        if found is None:
+            return None
+        calls, others = list_calls(found.value, marked=True)
+        # An empty list behind a marker says that there is nothing to call.
+        self.broken += 0 if found.value == [] else others
+        self._add([self._mark(call, found.clean, found.repaired) for call in calls])
+        return found.end
 
-def _inside(fence: re.Match[str]) -> str:
-    return fence["block"] or fence["inline"] or ""
+    def _mark(self, call: Call, clean: bool, repaired: bool) -> Call:
+        return call._replace(clean=call.clean and clean, repaired=repaired)
 
+    def _read_named(self, name: str, place: int) -> int:
+        """Arguments in JSON behind a name that stands apart."""
+        found = self.reader.any(place, len(self.text))
+        if found is None or not isinstance(found.value, dict):
+            self.broken += 1
+            self.awaited = False
+            return place + 1 if found is None else found.end
+        name = clean_name(_COUNTER.sub("", name))
+        self._add([Call(name, found.value, clean=found.clean, repaired=found.repaired)])
+        return found.end
 
-def _read_tagged(match: re.Match[str]) -> CallReading:
-    """The inside of one `<tool_call>`: markup or JSON; a tag without a call in it is a broken call."""
-    inside, closed = match[2], match[0].endswith(f"</{match[1]}>")
-    is_json = inside.lstrip().startswith(("{", "["))
-    reading = _read_markup(inside) if not is_json and _has_markup(inside) else _read_json(inside, False)
-    calls = reading.calls if closed else tuple(call._replace(clean=False) for call in reading.calls)
-    return CallReading(calls, reading.broken or int(not calls))
+    def begin(self, match: re.Match[str]) -> int:
+        named = _NAMED.match(self.text, match.end())
+        if named is None:
+            self._settle_awaited()
+            self.awaited = True
+            return match.end()
+        end = self._read_named(named["name"], named.end())
+        return _AFTER_NAMED.match(self.text, end).end()  # type: ignore[union-attr]
 
+    def harmony(self, match: re.Match[str]) -> int:
+        name = match["recipient"] or match["plain"]
+        message = re.compile(r"[^{}\n]*?<\|message\|>\s*|[^{}\n]*").match(self.text, match.end())
+        place = message.end() if message else match.end()
+        if self.text[place : place + 1] != "{":
+            empty = re.compile(r"\s*(?:<\|call\|>|<\|end\|>|\Z)").match(self.text, place)
+            self.calls.extend([Call(clean_name(name), {})] if empty else [])
+            self.broken += not empty
+            return place
+        return self._read_named(name, place)
 
-def _has_markup(text: str) -> bool:
-    return "<parameter=" in text or _FUNCTION.search(text) is not None
+    def markup(self, match: re.Match[str]) -> int:
+        opened = markup.OPEN.match(self.text, match.start())
+        if opened is None:
+            return match.end()
+        call, end = markup.read_block(self.reader, opened)
+        self._count(call)
+        return end
 
+    def parameter(self, match: re.Match[str]) -> int:
+        call, end = markup.read_nameless(self.reader, match.start(), self.text[self.kept : match.start()][-300:])
+        self._count(call)
+        return end
 
-def _read_markup(text: str) -> CallReading:
-    """`<function=name>...</function>` blocks, each ended by its closing tag or the next block."""
-    calls = [_read_block(block) for block in islice(_markup_blocks(text), MAXIMUM_CALLS)]
-    return CallReading(tuple(call for call in calls if call), calls.count(None))
-
-
-def _leave_markup_out(text: str) -> str:
-    """What stands before, between and after the blocks of markup."""
-    pieces = []
-    for piece in text.split(_FUNCTION_END):
-        opened, parameter = _FUNCTION.search(piece), piece.find("<parameter=")
-        starts = [at for at in (opened.start() if opened else -1, parameter) if at >= 0]
-        pieces.append(piece[: min(starts, default=len(piece))])
-    return "\n".join(pieces)
-
-
-def _markup_blocks(text: str) -> Iterator[str]:
-    for piece in text.split(_FUNCTION_END):
-        starts = [match.start() for match in _FUNCTION.finditer(piece)]
-        if starts:
-            yield from (piece[at:end] for at, end in zip(starts, [*starts[1:], len(piece)], strict=True))
-        elif "<parameter=" in piece:
-            yield piece
-
-
-def _read_block(block: str) -> Call | None:
-    head, parameter, _ = block.partition("<parameter=")
-    opened = _FUNCTION.match(head)
-    if opened:
-        name, closed, between = head[opened.end() :].partition(">")
-        name, clean = name.strip().strip("\"'"), bool(closed) and not between.strip()
-    else:
-        # The opening tag is gone, often with the name in it: what is left of it stands last before the arguments.
-        found = _LAST_NAME.search(head[-300:])
-        name, clean = (found[1] if found else ""), bool(found)
-    if name and not _NAME.match(name):
-        return None
-    if not name and not parameter:
-        return None
-    arguments: dict[str, Any] = {}
-    for match in _PARAMETER.finditer(block):
-        key = match[1].strip()
-        value = _strip_lines(match[2])
-        clean = clean and key not in arguments and match[0].endswith("</parameter>")
-        arguments[key] = UNSAID if arguments.get(key, value) != value else value
-    return Call(name, arguments, typed=False, clean=clean and bool(name))
-
-
-def _strip_lines(value: str) -> str:
-    """The text between the tags, without the line breaks that only lay it out."""
-    value = value.removeprefix("\r\n").removeprefix("\n")
-    return value.removesuffix("\n").removesuffix("\r") if "\n" in value else value.rstrip("\n")
-
-
-def _read_json(text: str, needs_arguments: bool) -> CallReading:
-    """The calls of one piece of JSON: one object, a list, objects in a row, or a wrapper such as {"tool_calls": [...]}.
-
-    An object that names no function is an answer of another kind, and no call gone wrong.
-    """
-    completion = Completion(text)
-    reading, answer = completion.extraction, read_answer(completion)
-    value = answer.value
-    for _ in range(2):
-        if isinstance(value, dict) and not _has_name(value):
-            value = next((value[key] for key in _WRAPPERS if isinstance(value.get(key), list)), value)
-    items = value if isinstance(value, list) else [value]
-    kinds = {getattr(repair.kind, "value", repair.kind) for repair in reading.repairs} - {"records"}
-    guessed = reading.truncated or any(
-        getattr(repair.kind, "structural", False)
-        for repair in reading.repairs
-        if getattr(repair.kind, "value", repair.kind) != "records"
-    )
-    calls, broken = [], 0
-    for item in items[:MAXIMUM_CALLS]:
-        call = _read_object(item, needs_arguments)
+    def _count(self, call: Call | None) -> None:
         if call is None:
-            broken += 1
+            self.broken += 1
+            self.awaited = False
         else:
-            calls.append(call._replace(clean=call.clean and not guessed, repaired=bool(kinds)))
-    if len(calls) == 1 and reading.candidates > 1 and _is_repeated(text, reading.span, calls[0]):
-        calls *= min(reading.candidates, MAXIMUM_CALLS)
-    # Another object beside the call that says otherwise is a call too many.
-    return CallReading(tuple(calls), broken + answer.doubted) if calls else CallReading(())
+            self._add([call])
 
+    def fence(self, match: re.Match[str]) -> int:
+        """The inside is read like any other text, but for calls in Python, which must fill it."""
+        if (match["language"] or "").lower() not in _CODE:
+            return match.end()
+        place = _SPACE.match(self.text, match.end()).end()  # type: ignore[union-attr]
+        if not starts_call(self.text, place):
+            return match.end()
+        end = self._read_python(place, fills="```")
+        if end is None:
+            if (match["language"] or "").lower().startswith("tool"):
+                self.broken += 1
+            return match.end()
+        return end
 
-def _is_repeated(text: str, span: tuple[int, int] | None, call: Call) -> bool:
-    """Whether the same call stands outside of its span again: the reader of JSON takes equal objects for one answer."""
-    from rewards.extraction import extract_json
+    def react(self, match: re.Match[str]) -> int:
+        place = match.end()
+        if self.text[place : place + 1] == "{":
+            return self._read_named(match["action"], place)
+        line = re.compile(r"[^\n]*").match(self.text, place)
+        written = line[0].strip() if line else ""
+        if written.lower() in ("", "none", "null"):
+            self._add([Call(match["action"], {})])
+        else:
+            # A tool of one text, whose argument has no name here.
+            self._add([Call(match["action"], {"input": written.strip("\"'`")}, typed=False)])
+        return line.end() if line else place
 
-    start, end = span or (0, len(text))
-    for rest in (text[:start], text[end:]):
-        other = _read_object(extract_json(rest).value, False) if "{" in rest else None
-        if other and (other.name, other.arguments) == (call.name, call.arguments):
-            return True
-    return False
+    def json(self, match: re.Match[str]) -> int:
+        place = match.start()
+        if match[0] == "[" and starts_call(self.text, place):
+            end = self._read_python(place)
+            if end is not None:
+                return end
+        found = self.reader.strict(place)
+        if found is None:
+            if not re.compile(r"[{\[]\s*[\[{\"'“‘\w}\]-]").match(self.text, place):
+                return place + 1
+            end = self.reader.closing(place)
+            if end is None:
+                if self.unclosed is None and match[0] == "{":
+                    self.unclosed = place
+                return place + 1
+            found = self.reader.mend(place, end)
+            if found is None:
+                return place + 1
+        calls, others = list_calls(found.value, marked=False)
+        if any(not call.name_only for call in calls):
+            self.broken += others
+            self.awaited = False
+        self.calls.extend(self._mark(call, found.clean, found.repaired) for call in calls)
+        return found.end
 
+    def line(self, match: re.Match[str]) -> int:
+        """A call in Python counts without a marker only where it fills its lines."""
+        return self._read_python(match.end(), fills="\n") or match.end()
 
-def _has_name(value: dict[str, Any]) -> bool:
-    return any(isinstance(value.get(key), str) for key in _NAMES)
-
-
-def _read_object(item: Any, needs_arguments: bool) -> Call | None:
-    """{"name", "arguments"} and its cousins: `parameters`, `args`, {"function": {...}}, arguments as JSON text."""
-    if not isinstance(item, dict):
+    def _read_python(self, place: int, fills: str = "") -> int | None:
+        if self.python_left <= 0:
+            return None
+        found = read_pythonic(self.text, place)
+        if found is not None:
+            calls, end = found
+            rest = re.compile(r"[ \t]*").match(self.text, end).end()  # type: ignore[union-attr]
+            if fills == "```":
+                rest = _SPACE.match(self.text, end).end()  # type: ignore[union-attr]
+            if not fills or rest >= len(self.text) or self.text.startswith(fills, rest):
+                self._add(calls)
+                return end
+        self.python_left -= 1
         return None
-    surplus = sum(key not in _COMPANIONS for key in item)
-    if isinstance(item.get("function"), dict) and not _has_name(item):
-        item = item["function"]
-    name = next((item[key] for key in _NAMES if isinstance(item.get(key), str)), None)
-    if name is None and isinstance(item.get("function"), str):
-        name = item["function"]
-    if not name or not name.strip() or (needs_arguments and not any(key in item for key in _ARGUMENTS)):
-        return None
-    arguments = next((item[key] for key in _ARGUMENTS if key in item), None)
-    if isinstance(arguments, str):
-        from rewards.extraction import extract_json
 
-        arguments = extract_json(arguments).value if arguments.strip() else None
-    if arguments is None:
-        return Call(name.strip(), {}, surplus=surplus)
-    return Call(name.strip(), arguments, surplus=surplus) if isinstance(arguments, dict) else None
+    def _read_rest(self, place: int) -> None:
+        """An object that never closes: cut off, or with quotes that nobody can count."""
+        found = self.reader.mend(place, len(self.text))
+        if found is not None:
+            calls, others = list_calls(found.value)
+            sure = [self._mark(call, found.clean, True) for call in calls if not call.name_only]
+            self.broken += others if sure else 0
+            self._add(sure)
+
+
+_HANDLERS = {
+    name: getattr(_Scan, name)
+    for name in (
+        "marker", "begin", "harmony", "analysis", "open", "close", "markup", "parameter", "fence", "react", "json", "line",
+    )
+}  # fmt: skip
+_OUTER = {"recipient": "harmony", "plain": "harmony", "action": "react", "language": "fence"}

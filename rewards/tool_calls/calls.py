@@ -1,0 +1,153 @@
+"""A tool call as it was read, and calls written as JSON objects: names and arguments under the keys that APIs use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+MAXIMUM_CALLS = 256
+
+NAME = re.compile(r"[\w.:/-]{1,200}\Z")
+
+_NAMES = ("name", "tool_name", "tool", "function_name", "recipient_name")
+_ARGUMENTS = ("arguments", "parameters", "args", "input", "kwargs", "tool_input")
+_COMPANIONS = frozenset(
+    {
+        *_NAMES,
+        *_ARGUMENTS,
+        "function",
+        "id",
+        "call_id",
+        "tool_call_id",
+        "type",
+        "index",
+        "status",
+        "action",
+        "action_input",
+    }
+)
+_WRAPPERS = (
+    "tool_calls",
+    "function_calls",
+    "calls",
+    "tools",
+    "tool_uses",
+    "function_call",
+    "functionCall",
+    "tool_call",
+)
+
+
+class Call(NamedTuple):
+    """One call: `typed` is False where the dialect writes every argument as text; `clean` is False for a guessed reading.
+
+    `repaired` tells of JSON that was mended to be read, `surplus` counts the members around the call that belong to no
+    dialect. `name_only`: a bare object with a name and no arguments, which may be a call or a record of another kind.
+    `allowed`, of a reference alone, holds the values that each argument may have.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    typed: bool = True
+    clean: bool = True
+    repaired: bool = False
+    surplus: int = 0
+    name_only: bool = False
+    allowed: Mapping[str, list[Any]] | None = None
+
+
+class CallReading(NamedTuple):
+    """The calls of a text in order, and how many more were meant but cannot be read; `notation` is a marker nobody knows."""
+
+    calls: tuple[Call, ...]
+    broken: int = 0
+    notation: str = ""
+
+
+def list_calls(value: Any, marked: bool = False) -> tuple[list[Call], int]:
+    """The calls of one JSON value, and the number of items beside them that are none.
+
+    `marked`: the value stands where only a call can stand, so that a name alone is one.
+    """
+    value = _unwrap(value)
+    items = value if isinstance(value, list) else [value]
+    calls, others = [], 0
+    for item in items[:MAXIMUM_CALLS]:
+        item = _unwrap(item)
+        call = read_object(item, marked)
+        if call is None and marked:
+            call = _read_keyed(item)
+        if call is None:
+            others += 1
+        else:
+            calls.append(call)
+    return calls, others + max(0, len(items) - MAXIMUM_CALLS)
+
+
+def read_object(item: Any, marked: bool = False) -> Call | None:
+    """{"name", "arguments"} and its cousins: `parameters`, `args`, {"function": {...}}, arguments as JSON text."""
+    if not isinstance(item, dict):
+        return None
+    surplus = sum(key not in _COMPANIONS for key in item)
+    if isinstance(item.get("function"), dict) and not _has_name(item):
+        item, marked = item["function"], True
+    elif item.get("type") in ("function", "function_call", "tool_call", "tool_use"):
+        marked = True
+    name = next((item[key] for key in _NAMES if isinstance(item.get(key), str)), None)
+    if name is None and isinstance(item.get("function"), str):
+        name = item["function"]
+    if name is None and isinstance(item.get("action"), str) and "action_input" in item:
+        return _read_action(item, surplus)
+    if not name or not name.strip():
+        return None
+    key = next((key for key in _ARGUMENTS if key in item), None)
+    arguments: Any = {} if key is None else item[key]
+    if isinstance(arguments, str):
+        from rewards.extraction import extract_json
+
+        arguments = extract_json(arguments).value if arguments.strip() else {}
+    if arguments is None:
+        arguments = {}
+    if not isinstance(arguments, dict):
+        return None
+    return Call(clean_name(name), arguments, surplus=surplus, name_only=key is None and not marked)
+
+
+def clean_name(name: str) -> str:
+    """A name without the name space that some APIs put before it."""
+    name = name.strip()
+    return name.removeprefix("functions.") or name
+
+
+def _read_action(item: dict[str, Any], surplus: int) -> Call:
+    """LangChain's structured agents; a text is the only argument of a tool that takes one."""
+    arguments = item["action_input"]
+    if isinstance(arguments, dict):
+        return Call(item["action"].strip(), arguments, surplus=surplus)
+    return Call(item["action"].strip(), {"input": arguments}, surplus=surplus)
+
+
+def _read_keyed(item: Any) -> Call | None:
+    """{"f": {"a": 1}}, as Apertus writes calls between its markers."""
+    if isinstance(item, dict) and len(item) == 1:
+        ((name, arguments),) = item.items()
+        if isinstance(arguments, dict) and NAME.match(name):
+            return Call(name, arguments)
+    return None
+
+
+def _unwrap(value: Any) -> Any:
+    """The list or object of calls inside {"tool_calls": [...]} and its cousins."""
+    for _ in range(2):
+        if not isinstance(value, dict) or _has_name(value):
+            break
+        inner = next((value[key] for key in _WRAPPERS if isinstance(value.get(key), (list, dict))), None)
+        if inner is None:
+            break
+        value = inner
+    return value
+
+
+def _has_name(value: dict[str, Any]) -> bool:
+    return any(isinstance(value.get(key), str) for key in _NAMES)

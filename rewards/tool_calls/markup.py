@@ -1,0 +1,164 @@
+"""Tool calls in tags: `<function=f><parameter=a>1</parameter></function>`, `<invoke name="f">`, `<arg_key>` and `<arg_value>`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from rewards.answers import UNSAID
+from rewards.tool_calls.calls import NAME, Call
+from rewards.tool_calls.values import ValueReader
+
+_PREFIX = r"(?:[\w-]{1,20}:|｜DSML｜)?"
+OPEN = re.compile(
+    rf"<(?:function(?:\s*=\s*|\s+name\s*=\s*)|{_PREFIX}invoke\s+name\s*=\s*)(?P<name>[^<>\n]{{0,200}})>", re.IGNORECASE
+)
+"""The tag that opens a call."""
+
+PARAMETER = re.compile(
+    rf"<{_PREFIX}param(?:eter)?(?:\s*=\s*(?P<key>[^<>\n]{{1,200}})|\s+name\s*=\s*(?P<named>\"[^\"\n]{{1,200}}\"|'[^'\n]{{1,200}}')"
+    r"(?P<more>[^<>\n]{0,80}))>"
+)
+_PARAMETER_END = re.compile(rf"</{_PREFIX}param(?:eter)?(?:=[^<>\n]{{1,200}})?>")
+END = re.compile(rf"</(?:function|{_PREFIX}invoke)>", re.IGNORECASE)
+_STRUCTURE = re.compile(
+    rf"\s*(?:<{_PREFIX}param(?:eter)?(?:\s*=|\s+name)|</(?:function|{_PREFIX}invoke)>|</?(?:[\w-]+:)?tool_call"
+    r"|</?(?:[\w-]+:|｜DSML｜)?function_calls|\Z)",
+    re.IGNORECASE,
+)
+_ARGUMENT = re.compile(r"\s*<arg_key>(.{0,200}?)</arg_key>\s*<arg_value>", re.DOTALL)
+_ARGUMENT_END = re.compile(r"</arg_value>")
+_AFTER_ARGUMENT = re.compile(r"\s*(?:<arg_key>|</tool_call>|<tool_call>|\Z)")
+_LAST_NAME = re.compile(r"(?:<?function=)?([A-Za-z_][\w.-]{0,199})\s*>?\s*\Z")
+_STRING_SAID = re.compile(r"string\s*=\s*\"(true|false)\"")
+_BALANCED_ENDS = 64
+
+
+def read_block(reader: ValueReader, opened: re.Match[str]) -> tuple[Call | None, int]:
+    """The call that a tag opens, and where it ends; no call where the name is none."""
+    text, place = reader.text, opened.end()
+    name = opened["name"].strip().strip("\"'").strip()
+    start = re.compile(r"\s*").match(text, place).end()  # type: ignore[union-attr]
+    if text[start : start + 1] == "{":
+        return _read_json_block(reader, name, start)
+    arguments, typed, clean, place = read_parameters(reader, place)
+    if not NAME.match(name):
+        return None, place
+    return Call(name, arguments, typed=typed, clean=clean), place
+
+
+def read_nameless(reader: ValueReader, place: int, before: str) -> tuple[Call | None, int]:
+    """A call whose opening tag is gone, often with the name in it: what is left of it stands last before the parameters."""
+    arguments, typed, clean, end = read_parameters(reader, place)
+    found = _LAST_NAME.search(before[-300:])
+    return Call(found[1] if found else "", arguments, typed=typed, clean=clean and bool(found)), end
+
+
+def _read_json_block(reader: ValueReader, name: str, place: int) -> tuple[Call | None, int]:
+    """Llama 3.1 writes the arguments as JSON inside the tag."""
+    closed = END.search(reader.text, place)
+    found = reader.any(place, closed.start() if closed else len(reader.text))
+    end = found.end if found else place
+    after = re.compile(r"\s*").match(reader.text, end).end()  # type: ignore[union-attr]
+    closing = END.match(reader.text, after)
+    end = closing.end() if closing else end
+    if found is None or not isinstance(found.value, dict) or not NAME.match(name):
+        return None, closed.end() if closed and found is None else end
+    return Call(name, found.value, clean=found.clean, repaired=found.repaired), end
+
+
+def read_parameters(reader: ValueReader, place: int) -> tuple[dict[str, Any], bool, bool, int]:
+    """The parameters from `place` on: arguments, whether they are typed, whether nothing was guessed, and the end."""
+    text = reader.text
+    arguments: dict[str, Any] = {}
+    clean, typed, end = True, True, place
+    while True:
+        match = PARAMETER.search(text, place)
+        closing = END.search(text, place, match.start() if match else len(text))
+        following = OPEN.search(text, place, match.start() if match else len(text))
+        if following and (closing is None or following.start() < closing.start()):
+            return arguments, typed and bool(arguments), False, end
+        if closing is not None:
+            return (
+                arguments,
+                typed and bool(arguments),
+                clean and not text[place : closing.start()].strip(),
+                closing.end(),
+            )
+        if match is None:
+            # Nothing more: what follows the last parameter is text again.
+            return arguments, typed and bool(arguments), clean and bool(arguments), end
+        clean = clean and not text[place : match.start()].strip()
+        key = (match["key"] or match["named"][1:-1]).strip().strip("\"'")
+        written, place, closed = _read_value(text, match.end())
+        said = _STRING_SAID.search(match["more"] or "")
+        value: Any = strip_lines(written)
+        if said is None:
+            typed = False
+        elif said[1] == "false":
+            value = read_typed(value.strip())
+        else:
+            value = written
+        clean = clean and closed and key not in arguments
+        arguments[key] = UNSAID if arguments.get(key, value) != value else value
+        end = place
+
+
+def _read_value(text: str, start: int) -> tuple[str, int, bool]:
+    """A value up to its closing tag: the one that balances the tags inside and stands before another tag of the call."""
+    first = fitting = None
+    for count, match in enumerate(_PARAMETER_END.finditer(text, start)):
+        first = first or match
+        structural = _STRUCTURE.match(text, match.end()) is not None
+        if structural:
+            fitting = fitting or match
+            if sum(1 for _ in PARAMETER.finditer(text, start, match.start())) == count:
+                return text[start : match.start()], match.end(), True
+        if count >= _BALANCED_ENDS:
+            break
+    closing = fitting or first
+    opened = PARAMETER.search(text, start, closing.start() if closing else len(text))
+    if closing is not None and (fitting is not None or opened is None):
+        return text[start : closing.start()], closing.end(), True
+    ends = [match.start() for match in (opened, END.search(text, start)) if match]
+    end = min(ends, default=len(text))
+    return text[start:end], end, False
+
+
+def read_pairs(reader: ValueReader, name: str, place: int) -> tuple[Call, int]:
+    """GLM's `<arg_key>` and `<arg_value>`, from `place` on."""
+    text = reader.text
+    arguments: dict[str, Any] = {}
+    clean = True
+    while (match := _ARGUMENT.match(text, place)) is not None:
+        key, start = match[1].strip(), match.end()
+        closing = None
+        for count, candidate in enumerate(_ARGUMENT_END.finditer(text, start)):
+            closing = closing or candidate
+            if _AFTER_ARGUMENT.match(text, candidate.end()):
+                closing = candidate
+                break
+            if count >= _BALANCED_ENDS:
+                break
+        end = closing.start() if closing else len(text)
+        value: Any = strip_lines(text[start:end])
+        clean = clean and closing is not None and key not in arguments
+        arguments[key] = UNSAID if arguments.get(key, value) != value else value
+        place = closing.end() if closing else end
+    return Call(name, arguments, typed=not arguments, clean=clean), place
+
+
+def strip_lines(value: str) -> str:
+    """The text between the tags, without the line breaks that only lay it out."""
+    value = value.removeprefix("\r\n").removeprefix("\n")
+    return value.removesuffix("\n").removesuffix("\r") if "\n" in value else value.rstrip("\n")
+
+
+def read_typed(written: str) -> Any:
+    """A JSON value, or the text where it is none."""
+    import orjson
+
+    try:
+        return orjson.loads(written)
+    except ValueError:
+        return written

@@ -1,0 +1,190 @@
+"""Tool calls written as Python: `f(a=1, b="x")`, alone, in a list, or one a line. Read, never evaluated."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from rewards.tool_calls.calls import MAXIMUM_CALLS, Call
+
+_DEEPEST = 32
+_WORDS = {
+    "True": True, "False": False, "None": None, "true": True, "false": False, "null": None,
+}  # fmt: skip
+_SPACE = re.compile(r"(?:\s|#[^\n]*\n)*+")
+_CALL = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*|[A-Za-z_][\w.-]*)\s*\(")
+_KEY = re.compile(r"([A-Za-z_]\w*)\s*=(?!=)")
+_NUMBER = re.compile(r"[-+]?(?:\d[\d_]*\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?)(?![\w.])")
+_WORD = re.compile(r"[A-Za-z]+(?!\w)")
+_TEXT = re.compile(
+    r"[rRbBuU]{0,2}(?:\"\"\"(?P<a>(?:[^\\]|\\.)*?)\"\"\"|'''(?P<b>(?:[^\\]|\\.)*?)'''"
+    r"|\"(?P<c>(?:[^\"\\]|\\.)*+)\"|'(?P<d>(?:[^'\\]|\\.)*+)')",
+    re.DOTALL,
+)
+_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{1,3}|.)", re.DOTALL)
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "a": "\a", "\n": ""}
+_SEPARATORS = re.compile(r"[\s,;]*+")
+
+
+class _NoCallError(Exception):
+    """What stands there is no call."""
+
+
+def starts_call(text: str, place: int) -> bool:
+    """Whether a call, or a list of them, may start at `place`."""
+    if text[place : place + 1] == "[":
+        place = _skip(text, place + 1)
+        if text[place : place + 1] == "]":
+            return False
+    return _CALL.match(text, place) is not None
+
+
+def read_pythonic(text: str, place: int) -> tuple[list[Call], int] | None:
+    """The list of calls that starts at `place`, or the calls that follow one another there, and where they end.
+
+    None where it is no call of keyword arguments; `print(f(a=1))` is the call inside.
+    """
+    try:
+        if text[place : place + 1] != "[":
+            return _read_row(text, place)
+        calls, place = [], _skip(text, place + 1)
+        while len(calls) < MAXIMUM_CALLS:
+            call, place = _read_call(text, place)
+            calls.append(call)
+            place = _skip(text, place)
+            mark = text[place : place + 1]
+            if mark == ",":
+                place = _skip(text, place + 1)
+                mark = text[place : place + 1]
+            elif mark != "]":
+                return None
+            if mark == "]":
+                return calls, place + 1
+    except _NoCallError:
+        return None
+    return None
+
+
+def _read_row(text: str, place: int) -> tuple[list[Call], int]:
+    calls: list[Call] = []
+    end = place
+    while len(calls) < MAXIMUM_CALLS and _CALL.match(text, place):
+        try:
+            call, end = _read_call(text, place)
+        except _NoCallError:
+            if not calls:
+                raise
+            break
+        calls.append(call)
+        place = _SEPARATORS.match(text, end).end()  # type: ignore[union-attr]
+    if not calls:
+        raise _NoCallError
+    return calls, end
+
+
+def _skip(text: str, place: int) -> int:
+    return _SPACE.match(text, place).end()  # type: ignore[union-attr]
+
+
+def _read_call(text: str, place: int) -> tuple[Call, int]:
+    match = _CALL.match(text, place)
+    if match is None:
+        raise _NoCallError
+    name, place = match[1], _skip(text, match.end())
+    if name == "print" and _CALL.match(text, place):
+        call, place = _read_call(text, place)
+        place = _skip(text, place)
+        if text[place : place + 1] != ")":
+            raise _NoCallError
+        return call, place + 1
+    arguments: dict[str, Any] = {}
+    while text[place : place + 1] != ")":
+        key = _KEY.match(text, place)
+        if key is None or key[1] in arguments:
+            raise _NoCallError
+        arguments[key[1]], place = _read_value(text, _skip(text, key.end()), 0)
+        place = _skip(text, place)
+        if text[place : place + 1] == ",":
+            place = _skip(text, place + 1)
+        elif text[place : place + 1] != ")":
+            raise _NoCallError
+    # `tool.call(a=1)` is how Llama calls its built-in tools.
+    return Call(name.removesuffix(".call"), arguments), place + 1
+
+
+def _read_value(text: str, place: int, depth: int) -> tuple[Any, int]:
+    if depth > _DEEPEST:
+        raise _NoCallError
+    mark = text[place : place + 1]
+    if mark in ("[", "(", "{"):
+        return _read_container(text, place, depth)
+    quoted = _TEXT.match(text, place)
+    if quoted:
+        pieces = [_unescape(quoted)]
+        while (quoted_next := _TEXT.match(text, _skip(text, quoted.end()))) is not None:
+            pieces.append(_unescape(quoted_next))
+            quoted = quoted_next
+        return "".join(pieces), quoted.end()
+    word = _WORD.match(text, place)
+    if word and word[0] in _WORDS:
+        return _WORDS[word[0]], word.end()
+    number = _NUMBER.match(text, place)
+    if number:
+        return _read_number(number[0]), number.end()
+    raise _NoCallError
+
+
+def _read_number(written: str) -> int | float:
+    digits = written.replace("_", "")
+    if digits.lstrip("+-").isdecimal():
+        if len(digits) > 4_000:
+            raise _NoCallError
+        return int(digits)
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise _NoCallError
+    return number
+
+
+def _read_container(text: str, place: int, depth: int) -> tuple[Any, int]:
+    opener = text[place]
+    closer = {"[": "]", "(": ")", "{": "}"}[opener]
+    items: list[Any] = []
+    pairs: dict[str, Any] = {}
+    place = _skip(text, place + 1)
+    while text[place : place + 1] != closer:
+        item, place = _read_value(text, place, depth + 1)
+        place = _skip(text, place)
+        if opener == "{" and text[place : place + 1] == ":":
+            value, place = _read_value(text, _skip(text, place + 1), depth + 1)
+            pairs[item if isinstance(item, str) else str(item)] = value
+            place = _skip(text, place)
+        else:
+            items.append(item)
+        if text[place : place + 1] == ",":
+            place = _skip(text, place + 1)
+        elif text[place : place + 1] != closer:
+            raise _NoCallError
+    if opener == "{" and not items:
+        return pairs, place + 1
+    if pairs:
+        raise _NoCallError
+    return items, place + 1
+
+
+def _unescape(quoted: re.Match[str]) -> str:
+    text = next(quoted[name] for name in "abcd" if quoted[name] is not None)
+    prefix = quoted[0][: quoted[0].index(quoted[0].lstrip("rRbBuU")[0])].lower()
+    if "b" in prefix:
+        raise _NoCallError
+    return text if "r" in prefix or "\\" not in text else _ESCAPE.sub(_read_escape, text)
+
+
+def _read_escape(match: re.Match[str]) -> str:
+    code = match[1]
+    if code[0] in "xuU" and len(code) > 1:
+        number = int(code[1:], 16)
+        return chr(number) if number < 0x110000 else match[0]
+    if code[0] in "01234567":
+        return chr(int(code, 8))
+    return _ESCAPED.get(code, code if code in "\\'\"" else match[0])

@@ -1,0 +1,113 @@
+"""JSON and nearly JSON at a place in a text: read whole where it is strict, mended where its brackets close."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NamedTuple
+
+from rewards.answers import UNSAID
+
+_LONGEST_INTEGER = 4_000
+"""Digits up to which Python turns a text into an integer without being asked; longer ones are compared as texts."""
+
+_BRACKET = re.compile(r"[\[\]{}]|\"(?:[^\"\\]|\\.)*+(?:\"|\Z)|(?<=[\s:,\[{(=])'(?:[^'\\]|\\.)*+(?:'|\Z)", re.DOTALL)
+_CLOSERS = {"{": "}", "[": "]"}
+
+
+class Found(NamedTuple):
+    """A value and where it ends; `repaired` and `clean` as in a call."""
+
+    value: Any
+    end: int
+    repaired: bool = False
+    clean: bool = True
+
+
+def _keep_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in which a key that is given two values holds neither."""
+    collected = dict(pairs)
+    if len(collected) != len(pairs):
+        seen: dict[str, Any] = {}
+        for key, item in pairs:
+            # By their writing: 1 and true are equal in Python.
+            collected[key] = UNSAID if key in seen and repr(seen[key]) != repr(item) else item
+            seen[key] = collected[key]
+    return collected
+
+
+def _read_integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else digits
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_keep_pairs, parse_int=_read_integer, parse_constant=lambda name: UNSAID)
+
+
+class ValueReader:
+    """Reads values out of one text; what fails is paid from a budget, so that all of it stays linear."""
+
+    def __init__(self, text: str):
+        self.text = text
+        self.left = 8 * len(text) + 10_000
+
+    def strict(self, place: int) -> Found | None:
+        """The JSON object or list that starts at `place`; None where there is none, or the budget is spent."""
+        if self.left <= 0:
+            return None
+        try:
+            value, end = _DECODER.raw_decode(self.text, place)
+        except RecursionError:
+            self.left = 0
+            return None
+        except ValueError as error:
+            self.left -= getattr(error, "pos", len(self.text)) - place + 20
+            return None
+        return Found(value, end) if isinstance(value, (dict, list)) else None
+
+    def any(self, place: int, limit: int | None = None) -> Found | None:
+        """The value that starts at `place`, mended where it must be; `limit` is where it ends at the latest."""
+        found = self.strict(place)
+        if found is not None:
+            return found
+        end = self.closing(place)
+        if end is None:
+            if limit is None:
+                return None
+            end = limit
+        return self.mend(place, end)
+
+    def mend(self, place: int, end: int) -> Found | None:
+        from rewards.answers import read_answer
+        from rewards.types import Completion
+
+        if self.left <= 0:
+            return None
+        self.left -= end - place
+        completion = Completion(self.text[place:end])
+        reading = completion.extraction
+        if reading.value is None:
+            return None
+        kinds = {getattr(repair.kind, "value", repair.kind) for repair in reading.repairs} - {"records"}
+        guessed = reading.truncated or any(
+            getattr(repair.kind, "structural", False)
+            for repair in reading.repairs
+            if getattr(repair.kind, "value", repair.kind) != "records"
+        )
+        return Found(read_answer(completion).value, end, bool(kinds), not guessed)
+
+    def closing(self, place: int) -> int | None:
+        """Where the bracket at `place` closes, as far as quotes can be trusted; None where it does not."""
+        if self.left <= 0:
+            return None
+        stack: list[str] = []
+        for match in _BRACKET.finditer(self.text, place):
+            mark = match[0]
+            if mark in _CLOSERS:
+                stack.append(_CLOSERS[mark])
+            elif mark in ("}", "]"):
+                if not stack or stack.pop() != mark:
+                    break
+                if not stack:
+                    return match.end()
+        self.left -= len(self.text) - place
+        return None
