@@ -345,9 +345,8 @@ class _Scan:
         found = self.reader.mend(place, len(self.text))
         if found is not None:
             calls, others = list_calls(found.value)
-            sure = [self._mark(call, found.clean, True) for call in calls if not call.name_only]
-            self.broken += others if sure else 0
-            self._add(sure)
+            self.broken += others if calls else 0
+            self._add([self._mark(call, found.clean, True) for call in calls])
 
 
 _HANDLERS = {
