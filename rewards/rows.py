@@ -1,53 +1,213 @@
-"""Rows of JSON Lines for the commands: examples, and completions to be scored, with every problem of a file at once."""
+"""The one reader of rows: JSON Lines as examples, strict for what a run or an audit rests on, lenient for single scores.
+
+Nothing that a file can hold ends in a traceback or a hang: each problem is a line with file and line number.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
+import orjson
+
+from rewards.conversations import FORMS, cut_conversation, kind_of, read_turns, tell_tools
 from rewards.errors import UserError
 from rewards.types import Completion, Example
 
 SHOWN_PROBLEMS = 20
-_OWN_KEYS = frozenset({"id", "task", "prompt", "reference", "completion", "truncated", "messages"})
+LONGEST_LINE = 16 * 1024 * 1024
+"""Bytes that one row may have: what is longer is no row that a policy could be shown."""
+
+DEEPEST = 200
+"""Levels of nesting in a column, or in the JSON of a reference."""
+
+_OWN_KEYS = frozenset({"id", "task", "prompt", "reference", "completion", "truncated", *FORMS})
+_STRICT_KEYS = frozenset({"id", "task", "prompt", "reference", *FORMS})
+_KEPT_TASKS = {"all": "holds the mean over all tasks", "mean_reward": "is the name of the mean over all tasks"}
+_BOM = b"\xef\xbb\xbf"
+_HUGE_NUMBER = re.compile(rb"[0-9][eE]\+?[0-9]{3}")
+_OTHER_FILES = {
+    b"\x1f\x8b": "compressed; unpack it first: gunzip -k {path}",
+    b"PK\x03\x04": "a zip archive or a spreadsheet; save its rows as JSON Lines or CSV",
+    b"PAR1": "a Parquet file; make rows of it: python -m grpo.init {path}",
+    b"\xff\xfe": "UTF-16; save the file as UTF-8",
+    b"\xfe\xff": "UTF-16; save the file as UTF-8",
+    b"\x28\xb5\x2f\xfd": "compressed; unpack it first: unzstd {path}",
+}
+
+
+class Parsed(NamedTuple):
+    """One line that is not blank: `row` is None where `problems` say what is wrong with it, `raw` what stands there."""
+
+    number: int
+    example: Example | None
+    problems: list[str]
+    raw: bytes
+
+
+def read_rows(path: Path | str, *, unnamed: str = "") -> list[Example]:
+    """All rows of a file, in its order.
+
+    A row has `id`, `task`, `prompt` and `reference`, or a conversation under `messages` or `conversations`, whose answer is
+    the reference; such a row without an id is called `unnamed` and its line number, without a task `default`. A relative
+    `database` comes back absolute, resolved against the file's folder. Raises `UserError` with every problem found (the
+    first 20, then their number), each with file and line.
+    """
+    examples: list[Example] = []
+    problems: list[str] = []
+    for parsed in parse_file(path, unnamed=unnamed):
+        problems += parsed.problems
+        if parsed.example is not None:
+            examples.append(parsed.example)
+    if problems:
+        rest = len(problems) - SHOWN_PROBLEMS
+        raise UserError(problems[:SHOWN_PROBLEMS] + ([f"{path}: and {rest} more problems"] if rest > 0 else []))
+    return examples
+
+
+def iterate_rows(path: Path | str, *, unnamed: str = "") -> Iterator[Example]:
+    """The rows one at a time, without holding the file in memory; raises `UserError` at the first bad line."""
+    for parsed in parse_file(path, unnamed=unnamed):
+        if parsed.problems:
+            raise UserError(parsed.problems)
+        if parsed.example is not None:
+            yield parsed.example
+
+
+def parse_file(path: Path | str, *, unnamed: str = "") -> Iterator[Parsed]:
+    """Every line of a file that is not blank, with what is wrong with it; raises nothing."""
+    path = Path(path)
+    first_line_of: dict[str, int] = {}
+    databases: dict[str, str] = {}  # as written -> absolute: thousands of rows name the same few
+    empty = True
+    for number, raw, row, problem in _read_lines(path):
+        empty = False
+        if row is None:
+            yield Parsed(number, None, [problem], raw)
+            continue
+        where = f"{path}:{number}"
+        example, problems = make_strict_example(row, where, f"{unnamed}{number}")
+        problems += _find_unwritable(row, raw, where)
+        named_by_line = "id" not in row and any(form in row for form in FORMS)
+        row_id = f"{unnamed}{number}" if named_by_line else row.get("id")
+        if isinstance(row_id, str) and row_id:
+            first = first_line_of.setdefault(row_id, number)
+            if first != number:
+                problems.append(f"{where}: id {row_id!r} is already used in line {first}; ids must be unique")
+        named = example.columns.get("database") if example is not None else None
+        if named is not None:
+            if named not in databases:
+                databases[named] = str((path.parent / named).resolve())
+                if not Path(databases[named]).is_file():
+                    problems.append(
+                        f"{where}: database: no such file: {databases[named]}; "
+                        "a relative path starts at the folder of the rows"
+                    )
+            example.columns["database"] = databases[named]
+        yield Parsed(number, None if problems else example, problems, raw)
+    if empty:
+        yield Parsed(0, None, [f"{path}: the file is empty; it must hold at least one row, one JSON object a line"], b"")
+
+
+def make_strict_example(row: dict[str, Any], where: str, own_id: str) -> tuple[Example | None, list[str]]:
+    """One row as a run reads it, or None with everything that is wrong with it; `own_id` is for a conversation without one."""
+    problems: list[str] = []
+    form = next((name for name in FORMS if name in row), None)
+    prompt, reference = [], row.get("reference")
+    if form is not None:
+        both = [key for key in ("prompt", "reference", *FORMS) if key in row and key != form]
+        if both:
+            problems.append(f"{where}: has {form} and also {' and '.join(both)}; keep one of the two forms")
+        cut = cut_conversation(row, form, where, problems)
+        prompt, reference = cut or ([], None)
+        row = {"id": own_id, "task": "default", **row}
+    else:
+        missing = [key for key in ("id", "task", "prompt", "reference") if key not in row]
+        if missing:
+            problems.append(
+                f"{where}: missing {', '.join(missing)}; a row has id, task, prompt and reference, or else messages "
+                "(other columns: python -m grpo.init makes rows of them)"
+            )
+        if "prompt" in row:
+            prompt = _read_prompt(row, where, problems)
+        if reference is not None and not isinstance(reference, str):
+            advice = "; write the JSON as a string" if isinstance(reference, dict | list) else ""
+            problems.append(f"{where}: reference: a text (or null) is allowed, not {kind_of(reference)}{advice}")
+    for key in ("id", "task"):
+        if key in row and (not isinstance(row[key], str) or not row[key]):
+            problems.append(f"{where}: {key}: a text that is not empty is allowed, not {kind_of(row[key])}")
+    if isinstance(row.get("task"), str) and row["task"] in _KEPT_TASKS:
+        problems.append(f"{where}: task: {row['task']!r} {_KEPT_TASKS[row['task']]}; choose another name")
+    if isinstance(reference, str) and is_deeper(reference, DEEPEST):
+        problems.append(f"{where}: reference: JSON of more than {DEEPEST} levels; flatten it")
+    columns = {key: value for key, value in row.items() if key not in _STRICT_KEYS}
+    if "database" in columns and not (isinstance(columns["database"], str) and columns["database"]):
+        problems.append(f"{where}: database: a path is allowed, not {kind_of(columns['database'])}")
+    if problems:
+        return None, problems
+    return Example(row["id"], row["task"], prompt, reference, columns), []
+
+
+def is_deeper(text: str, levels: int) -> bool:
+    """Whether JSON text is nested deeper than that; brackets inside of its texts do not count."""
+    if text.count("[") + text.count("{") <= levels:
+        return False
+    depth = 0
+    for bracket in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(bracket[0], 0)
+        if depth > levels:
+            return True
+    return False
 
 
 def read_examples(path: str) -> list[Example]:
-    """The examples of a file, `-` for standard input; raises UserError with every bad line."""
-    return _read(path, lambda row, where, number: make_example(row, where, number, _folder_of(path)))
+    """Rows for the commands that try or re-score a function, read as leniently as `read_completions`; `-` is standard input."""
+    folder = None if path == "-" else Path(path).resolve().parent
+    return _collect(path, lambda row, where, number: make_example(row, where, number, folder))
 
 
 def read_completions(path: str) -> list[tuple[Example, Completion]]:
-    """Rows that have a `completion`, a run's stored completions among them; raises UserError with every bad line."""
+    """Rows that have a `completion`, a run's stored completions among them; raises UserError with every bad line.
+
+    Read leniently: a prompt may be a bare text, and id, task and reference may be missing. `-` is standard input.
+    """
+    folder = None if path == "-" else Path(path).resolve().parent
 
     def make(row: dict[str, Any], where: str, number: int) -> tuple[Example, Completion]:
         if not isinstance(row.get("completion"), str):
             raise UserError(f"{where}: no text under 'completion'; each row needs the text to be scored")
         completion = Completion(row["completion"], bool(row.get("truncated", False)))
-        return make_example(row, where, number, _folder_of(path)), completion
+        return make_example(row, where, number, folder), completion
 
-    return _read(path, make)
+    return _collect(path, make)
 
 
 def make_example(row: dict[str, Any], where: str, number: int, folder: Path | None) -> Example:
-    """One row as an example; a relative `database` is resolved against `folder`. Raises UserError.
+    """One row as an example, read leniently; a relative `database` is resolved against `folder`. Raises UserError.
 
-    A prompt may be a bare text, `messages` stand for prompt and reference. The columns of a stored completion are those
-    that its row had.
+    The columns of a stored completion are those that its row had.
     """
-    row = _split_messages(row, where) if "messages" in row else row
+    form = next((name for name in FORMS if name in row), None)
     prompt, reference = row.get("prompt", []), row.get("reference")
-    if isinstance(prompt, str):
+    problems: list[str] = []
+    if form is not None:
+        prompt, reference = cut_conversation(row, form, where, problems) or ([], None)
+    elif isinstance(prompt, str):
         prompt = [{"role": "user", "content": prompt}]
-    if not isinstance(prompt, list) or not all(
+    elif not isinstance(prompt, list) or not all(
         isinstance(turn, dict) and isinstance(turn.get("content"), str) for turn in prompt
     ):
-        raise UserError(f'{where}: \'prompt\' is no list of messages; write [{{"role": "user", "content": "..."}}]')
+        problems.append(f'{where}: \'prompt\' is no list of messages; write [{{"role": "user", "content": "..."}}]')
     if reference is not None and not isinstance(reference, str):
-        raise UserError(f"{where}: 'reference' is no text; write a JSON answer as a string")
+        problems.append(f"{where}: 'reference' is no text; write a JSON answer as a string")
+    if problems:
+        raise UserError(problems)
     if "scores" in row and "completion" in row:
         columns = row.get("columns") or {}
     else:
@@ -59,21 +219,12 @@ def make_example(row: dict[str, Any], where: str, number: int, folder: Path | No
 
 
 def read_objects(path: str) -> Iterator[tuple[int, str, dict[str, Any] | str]]:
-    """Number, place and object of each line that is not blank; the third is a text saying what is wrong, where it is.
+    """Number, place and object of each line that is not blank, whatever it holds; `-` is standard input.
 
-    Raises OSError and UnicodeDecodeError.
+    The third is a text saying what is wrong where a line holds no object.
     """
-    with open(0 if path == "-" else path, encoding="utf-8-sig", closefd=path != "-") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            where = f"{path}:{number}"
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                yield number, where, f"{where}: not JSON ({error})"
-                continue
-            yield number, where, row if isinstance(row, dict) else f"{where}: no JSON object; each line must be one"
+    for number, _, row, problem in _read_lines(path):
+        yield number, f"{path}:{number}", problem if row is None else row
 
 
 def shorten(problems: list[str], where: str) -> list[str]:
@@ -82,21 +233,15 @@ def shorten(problems: list[str], where: str) -> list[str]:
     return problems[:SHOWN_PROBLEMS] + ([f"{where}: and {rest} more"] if rest > 0 else [])
 
 
-def _read(path: str, make: Callable[[dict[str, Any], str, int], Any]) -> list[Any]:
+def _collect(path: str, make: Callable[[dict[str, Any], str, int], Any]) -> list[Any]:
     made, problems = [], []
-    try:
-        for number, where, row in read_objects(path):
+    for number, where, row in read_objects(path):
+        try:
             if isinstance(row, str):
-                problems.append(row)
-                continue
-            try:
-                made.append(make(row, where, number))
-            except UserError as error:
-                problems.extend(error.problems)
-    except OSError as error:
-        problems.append(f"{path}: cannot be read ({error.strerror}); give the path of a JSON Lines file")
-    except UnicodeDecodeError as error:
-        problems.append(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save the file as UTF-8")
+                raise UserError(row)
+            made.append(make(row, where, number))
+        except UserError as error:
+            problems.extend(error.problems)
     if not made and not problems:
         problems.append(f"{path}: no rows; give one JSON object a line")
     if problems:
@@ -104,12 +249,139 @@ def _read(path: str, make: Callable[[dict[str, Any], str, int], Any]) -> list[An
     return made
 
 
-def _folder_of(path: str) -> Path | None:
-    return None if path == "-" else Path(path).resolve().parent
+def _read_prompt(row: dict[str, Any], where: str, problems: list[str]) -> list[dict[str, str]]:
+    prompt = row["prompt"]
+    if isinstance(prompt, str):
+        problems.append(f'{where}: prompt: a bare text; write [{{"role": "user", "content": "..."}}]')
+        return []
+    found: list[str] = []
+    turns = read_turns(prompt, f"{where}: prompt", found)
+    if not found and turns[-1]["role"] == "assistant":
+        found.append(f"{where}: prompt: ends with an assistant turn; the answer belongs into reference")
+    if not found:
+        turns = tell_tools(turns, row, where, found)
+    problems += found
+    return turns
 
 
-def _split_messages(row: dict[str, Any], where: str) -> dict[str, Any]:
-    messages = row["messages"]
-    if not isinstance(messages, list) or len(messages) < 2 or not isinstance(messages[-1], dict):
-        raise UserError(f"{where}: 'messages' needs at least a prompt and the assistant's answer")
-    return {**row, "prompt": messages[:-1], "reference": messages[-1].get("content")}
+def _read_lines(path: Path | str) -> Iterator[tuple[int, bytes, dict[str, Any] | None, str]]:
+    """Number, bytes, object (or None) and problem of each line that is not blank; a file that cannot be read is line 0."""
+    try:
+        file = _open(path)
+    except FileNotFoundError:
+        yield 0, b"", None, f"{path}: no such file; give the path of a JSON Lines file"
+        return
+    except OSError as error:
+        yield 0, b"", None, f"{path}: cannot be read ({error.strerror}); give the path of a JSON Lines file"
+        return
+    except UserError as error:
+        yield 0, b"", None, str(error)
+        return
+    with file:
+        number = 0
+        try:
+            while raw := file.readline(LONGEST_LINE + 1):
+                number += 1
+                where = f"{path}:{number}"
+                if number == 1:
+                    other = next((said for mark, said in _OTHER_FILES.items() if raw.startswith(mark)), None)
+                    if other is not None:
+                        yield number, raw, None, f"{where}: {other.format(path=path)}"
+                        return
+                    raw = raw.removeprefix(_BOM)
+                if len(raw) > LONGEST_LINE and not raw.endswith(b"\n"):
+                    size = len(raw) + _skip_line(file)
+                    limit = f"{LONGEST_LINE // 2**20} MiB"
+                    yield number, b"", None, f"{where}: a line of {size // 2**20} MiB; one row may have {limit}; shorten it"
+                    continue
+                if not raw.strip():
+                    continue
+                row, problem = _parse_json(raw, where)
+                if row is None and number == 1 and raw.strip() in (b"[", b"{"):
+                    yield number, raw, None, (
+                        f"{where}: one JSON document over many lines; each line must be a row: "
+                        f"python -m grpo.init {path} makes rows of it"
+                    )
+                    return
+                yield number, raw, row, problem
+        except OSError as error:
+            yield number + 1, b"", None, f"{path}:{number + 1}: cannot be read on ({error.strerror})"
+
+
+def _open(path: Path | str) -> IO[bytes]:
+    """The file, never one whose reading might not end; raises OSError and UserError."""
+    if path == "-":
+        return open(0, "rb", closefd=False)
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(21, "Is a directory")
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path}: no plain file (a pipe or a device); write its rows into a file and give that")
+    return open(path, "rb")
+
+
+def _skip_line(file: IO[bytes]) -> int:
+    size = 0
+    while (more := file.readline(LONGEST_LINE)) and not more.endswith(b"\n"):
+        size += len(more)
+    return size + len(more)
+
+
+def _parse_json(raw: bytes, where: str) -> tuple[dict[str, Any] | None, str]:
+    try:
+        row = _DECODER.decode(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return None, f"{where}: not UTF-8 (byte {error.start} of the line); save the file as UTF-8"
+    except RecursionError:
+        return None, f"{where}: nested too deep; at most {DEEPEST} levels are read"
+    except ValueError as error:
+        if not raw.endswith(b"\n"):
+            said = "half-written last line (no JSON, no line end); write the file again or delete the line"
+            return None, f"{where}: {said}"
+        reason = getattr(error, "msg", None) or str(error)
+        column = getattr(error, "colno", 1)
+        return None, f"{where}: not JSON ({reason}, column {column}); one JSON object a line is allowed"
+    if not isinstance(row, dict):
+        return None, f"{where}: a JSON {kind_of(row)}; each line must be a JSON object"
+    return row, ""
+
+
+def _reject_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant)
+
+
+def _find_unwritable(row: dict[str, Any], raw: bytes, where: str) -> list[str]:
+    """What a row holds that cannot be written again: half characters, numbers beyond 64 bits, too deep a nesting."""
+    if not _HUGE_NUMBER.search(raw):
+        try:
+            orjson.dumps(row)
+            return []
+        except (TypeError, RecursionError):  # orjson's own EncodeError is a TypeError
+            pass
+    stack: list[tuple[str, Any, int]] = [("", row, 0)]
+    while stack:
+        place, value, depth = stack.pop()
+        said = ""
+        if isinstance(value, dict | list):
+            if depth >= DEEPEST:
+                return [f"{where}: {place[:60]}...: more than {DEEPEST} levels; flatten it"]
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, item in items:
+                if isinstance(key, str):
+                    stack.append((f"{place}.{key}" if place else key, item, depth + 1))
+                    stack.append((f"a key of {place or 'the row'}", key, depth))
+                else:
+                    stack.append((f"{place}[{key}]", item, depth + 1))
+        elif isinstance(value, str) and not value.isascii():
+            half = next((char for char in value if "\ud800" <= char <= "\udfff"), None)
+            said = f"half of a character (\\u{ord(half):04x} without its other half); write it whole" if half else ""
+        elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+            said = "a whole number of more than 64 bits; write it as a text"
+        elif isinstance(value, float) and not math.isfinite(value):
+            said = "a number beyond every float; write it as a text"
+        if said:
+            return [f"{where}: {place.encode('ascii', 'backslashreplace').decode()}: {said}"]
+    return []

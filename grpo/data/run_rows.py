@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,10 +56,8 @@ def load_inputs(config: RunConfig) -> Inputs:
         extra = read_rows(files.warmup) if files.warmup is not None and section.shop.warmup_rows else []
     else:
         train = _collect("data.train", section.train, problems)
-        held_out = _collect("data.held_out", section.held_out, problems)
-        if held_out and not _has_ids(section.held_out):
-            # Rows without an id are called by their line: two such files would share all their ids.
-            held_out = [replace(example, id=f"held-out-{example.id}") for example in held_out]
+        # Rows without an id are called by their line: two such files would share all their ids.
+        held_out = _collect("data.held_out", section.held_out, problems, unnamed="held-out-")
     warmup: list[Example] = []
     if config.sft_warmup.enabled:
         given = _collect("sft_warmup.data", config.sft_warmup.data, problems) if config.sft_warmup.data else None
@@ -103,21 +100,15 @@ def _shop_folder(section: ShopSection) -> Path:
     return folder
 
 
-def _collect(key: str, path: Path | None, problems: list[str]) -> list[Example]:
+def _collect(key: str, path: Path | None, problems: list[str], *, unnamed: str = "") -> list[Example]:
     if path is None:
         problems.append(f"{key}: not given; write the path of a JSON Lines file")
         return []
     try:
-        return read_rows(path)
+        return read_rows(path, unnamed=unnamed)
     except UserError as error:
         problems += [f"{key}: {problem}" for problem in error.problems]
         return []
-
-
-def _has_ids(path: Path) -> bool:
-    with path.open(encoding="utf-8-sig") as file:
-        first = next(line for line in file if line.strip())
-    return "id" in json.loads(first)
 
 
 def _select_demonstrations(

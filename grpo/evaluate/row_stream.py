@@ -138,7 +138,7 @@ def read_stored(path: Path) -> Iterator[Example]:
 
 
 def _read_file(path: Path) -> Iterator[Example]:
-    from grpo.data.rows import iterate_rows, read_rows
+    from rewards.rows import iterate_rows, read_rows
 
     try:
         yield from iterate_rows(path)

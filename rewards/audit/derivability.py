@@ -35,6 +35,11 @@ _NUMERAL_WORDS = (
     "dezenove nineteen", "vinte twenty",
 )  # fmt: skip
 _NUMERALS = {word: value for value, words in enumerate(_NUMERAL_WORDS) for word in words.split()}
+_NOTHING = frozenset(
+    ("", "none", "null", "nil", "na", "n/a", "n.a", "unknown", "unspecified", "not available", "not applicable")
+    + ("not specified", "nenhum", "nenhuma", "nada", "nao informado", "nao informada", "nao consta", "nao se aplica")
+)
+"""Texts that say that there is no value, folded and without marks at their ends."""
 
 
 class FieldCount(NamedTuple):
@@ -60,7 +65,8 @@ def measure_derivability(examples: Iterable[Example]) -> dict[str, dict[str, Fie
 
     A text is stated when it, or all its words and numbers, stand in the prompt; a number when the prompt has it in any
     notation, unit scale or small numeral. True, false, null and empty containers are inferable, as is every value of a
-    field that takes few values over the rows of its task: those can be learnt. Of the rest, what has the form of an
+    field that takes few values over the rows of its task: those can be learnt. So are 0 and the texts that stand for nothing
+    ("none", "N/A", "-"): by convention they say that the prompt names no such thing. Of the rest, what has the form of an
     identifier, a link or a time stamp is made up; another value may still be known or computed.
     """
     by_task: dict[str, list[tuple[Example, list[tuple[str, Any]]]]] = defaultdict(list)
@@ -111,6 +117,8 @@ def _judge(prompt: _Prompt, value: Any, enumerated: bool) -> str:
         return INFERABLE
     if prompt.states(value):
         return STATED
+    if value == 0 or (isinstance(value, str) and _fold(value).strip(" .-–—/") in _NOTHING):
+        return INFERABLE
     if enumerated:
         return INFERABLE
     return MADE_UP if isinstance(value, str) and _MADE_UP.fullmatch(value) else UNDERIVABLE

@@ -71,6 +71,38 @@ def find_near_duplicates(train: Sequence[Example], held_out: Sequence[Example]) 
     return [nearest[at][2] for at in sorted(nearest)]
 
 
+def group_near_duplicates(examples: Sequence[Example], threshold: float = THRESHOLDS[0]) -> list[int]:
+    """The group of each example: those whose prompts are as similar as that, directly or by way of others, share one.
+
+    Compared as by `find_near_duplicates`; a group is called by the place of its first example. `threshold` is 0.9 or more.
+    """
+    texts = [fold_prompt(example) for example in examples]
+    long = sum(map(len, texts)) > _LONG * max(1, len(texts))
+    shingles = [_shingle(text, long) for text in texts]
+    counts = Counter(shingle for document in shingles for shingle in document)
+    parent = list(range(len(examples)))
+    index: dict[str, list[int]] = defaultdict(list)
+
+    def find(at: int) -> int:
+        while parent[at] != at:
+            parent[at] = parent[parent[at]]
+            at = parent[at]
+        return at
+
+    for at, document in enumerate(shingles):
+        rarest = list(_rarest(document, counts))
+        for other in sorted({other for shingle in rarest for other in index[shingle]}):
+            if find(at) == find(other):
+                continue
+            common = len(document & shingles[other])
+            if common >= threshold * (len(document) + len(shingles[other]) - common) - 1e-9:
+                first, second = sorted((find(at), find(other)))
+                parent[second] = first
+        for shingle in rarest:
+            index[shingle].append(at)
+    return [find(at) for at in range(len(examples))]
+
+
 def count_near_duplicates(found: Iterable[NearDuplicate]) -> dict[str, Any]:
     """How many held-out rows have a near duplicate at each threshold, and how many of those one with the same answer."""
     found = list(found)

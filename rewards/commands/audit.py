@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rewards.errors import UserError
@@ -22,6 +23,7 @@ examples:
   python -m rewards audit --config my.yaml --set data.train=other.jsonl --json
   python -m rewards audit --data train.jsonl --held-out held_out.jsonl --reward field_f1:ignore_fields=[id]
   python -m rewards audit --data train.jsonl
+  python -m rewards audit --data train.jsonl --drop bad.jsonl      rows of no use go there, the others into train.clean.jsonl
 
 Without --reward the functions are those made for the tasks of the rows, and field_f1 for other JSON answers.
 Exit code 2: a run on these rows and rewards would be wasted.
@@ -38,13 +40,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reward", action="append", default=[], metavar="NAME[:k=v,...]", help="with --data: a function (repeatable)"
     )
+    parser.add_argument(
+        "--drop", metavar="FILE", help="with --data: leave rows of no use out, and write them there with the reasons"
+    )
+    parser.add_argument("--clean", metavar="FILE", help="with --drop: where the other rows go (default: DATA.clean.jsonl)")
+    parser.add_argument("--force", action="store_true", help="with --drop: replace files that are there")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="with --config: one setting")
     parser.add_argument("--profile", metavar="NAME", help="with --config: auto, gpu or embedded")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
 
 
 def run(options: argparse.Namespace) -> int:
-    with_data = {"--held-out": options.held_out, "--reward": options.reward, "--plugin": options.plugin}
+    with_data = {
+        "--held-out": options.held_out, "--reward": options.reward, "--plugin": options.plugin, "--drop": options.drop,
+        "--clean": options.clean,
+    }  # fmt: skip
     with_config = {"--set": options.set, "--profile": options.profile}
     misplaced = [name for name, value in (with_data if options.config else with_config).items() if value]
     if misplaced:
@@ -65,12 +75,16 @@ def _audit_files(options: argparse.Namespace) -> int:
     from rewards.audit.audit import audit_rows
     from rewards.commands.selection import make_host
     from rewards.plugins import load_rewards
-    from rewards.rows import read_examples
+    from rewards.rows import read_rows
 
+    if options.drop:
+        return _drop_rows(options)
+    if options.clean:
+        raise UserError("--clean: goes with --drop FILE, which says where the other rows go")
     problems, rows = [], []
     for path in filter(None, (options.data, options.held_out)):
         try:
-            rows.append(read_examples(path))
+            rows.append(read_rows(path))
         except UserError as error:
             problems += error.problems
     if problems:
@@ -80,6 +94,45 @@ def _audit_files(options: argparse.Namespace) -> int:
     rewards = options.reward or choose_rewards(registry, [*train, *held_out])
     with make_host(rewards, options.plugin, registry=registry) as host:
         return report_audit(audit_rows(host, train, held_out), as_json=options.json)
+
+
+def _drop_rows(options: argparse.Namespace) -> int:
+    """Leave the rows of no use out, and audit the others."""
+    from rewards.audit.audit import audit_rows
+    from rewards.audit.cleaning import choose_dropped, write_lines
+    from rewards.commands.selection import make_host
+    from rewards.plugins import load_rewards
+    from rewards.rows import parse_file, read_rows, shorten
+
+    data = Path(options.data)
+    clean, drop = Path(options.clean or data.with_suffix(".clean.jsonl")), Path(options.drop)
+    _check_targets(data, clean, drop, force=options.force)
+    parsed = list(parse_file(data))
+    if not any(line.example is not None for line in parsed):
+        raise UserError(shorten([problem for line in parsed for problem in line.problems], str(data)))
+    held_out = read_rows(options.held_out) if options.held_out else []
+    registry = load_rewards(options.plugin)
+    rows = [line.example for line in parsed if line.example is not None]
+    rewards = options.reward or choose_rewards(registry, [*rows, *held_out])
+    with make_host(rewards, options.plugin, registry=registry) as host:
+        kept, dropped = choose_dropped(host, parsed, held_out)
+    write_lines(drop, (json.dumps(line.to_json()).encode() for line in dropped))
+    write_lines(clean, (line.raw for line in kept))
+    said = f"{len(dropped)} of {len(parsed)} rows left out, with their reasons in {drop}; the other {len(kept)} are in {clean}"
+    print(said, file=sys.stderr if options.json else sys.stdout)
+    with make_host(rewards, options.plugin, registry=registry) as host:
+        train = [line.example for line in kept if line.example is not None]
+        return report_audit(audit_rows(host, train, held_out), as_json=options.json)
+
+
+def _check_targets(data: Path, clean: Path, drop: Path, *, force: bool) -> None:
+    places = {"the rows": data, "--clean": clean, "--drop": drop}
+    resolved = [path.resolve() for path in places.values()]
+    if len(set(resolved)) < len(resolved):
+        raise UserError(f"--drop {drop}, --clean {clean}: both need a file of their own, beside {data}")
+    there = [str(path) for path in (clean, drop) if path.exists()]
+    if there and not force:
+        raise UserError(f"{' and '.join(there)}: there already; give other names, or --force to replace them")
 
 
 def choose_rewards(registry: Registry, rows: Sequence[Example]) -> list[str]:
