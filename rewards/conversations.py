@@ -55,7 +55,13 @@ def cut_conversation(
             f"{where}: {form}[{len(turns) - 1}]: the answer is empty; give its content, or its calls under tool_calls"
         )
     system = row.get("system")
-    if form == "conversations" and isinstance(system, str) and system.strip() and turns and turns[0]["role"] != "system":
+    if (
+        form == "conversations"
+        and isinstance(system, str)
+        and system.strip()
+        and turns
+        and turns[0]["role"] != "system"
+    ):
         turns = [{"role": "system", "content": system}, *turns]
     prompt = tell_tools(turns[:-1], row, where, found)
     problems += found
@@ -103,7 +109,7 @@ def _read_turn(turn: Any, where: str, problems: list[str]) -> Turn:
         problems.append(f"{where}.role: {role!r} is not one of {', '.join(ROLES)}")
     calls = _read_calls(turn, role, where, problems)
     given = turn.get("content")
-    if given is None and calls:
+    if given is None and (turn.get("tool_calls") or turn.get("function_call")):
         given = ""
     content = _read_content(given, f"{where}.content", problems, answers=role == "assistant")
     text = "\n".join(filter(None, (content.rstrip() if calls else content, calls)))
@@ -177,4 +183,3 @@ def kind_of(value: Any) -> str:
         return "an empty " + {str: "text", list: "list", dict: "object"}[type(value)]
     names = {bool: "true/false", int: "number", float: "number", str: "text", list: "list", dict: "object"}
     return names.get(type(value), type(value).__name__)
-

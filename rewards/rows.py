@@ -112,7 +112,9 @@ def parse_file(path: Path | str, *, unnamed: str = "") -> Iterator[Parsed]:
             example.columns["database"] = databases[named]
         yield Parsed(number, None if problems else example, problems, raw)
     if empty:
-        yield Parsed(0, None, [f"{path}: the file is empty; it must hold at least one row, one JSON object a line"], b"")
+        yield Parsed(
+            0, None, [f"{path}: the file is empty; it must hold at least one row, one JSON object a line"], b""
+        )
 
 
 def make_strict_example(row: dict[str, Any], where: str, own_id: str) -> tuple[Example | None, list[str]]:
@@ -292,15 +294,25 @@ def _read_lines(path: Path | str) -> Iterator[tuple[int, bytes, dict[str, Any] |
                 if len(raw) > LONGEST_LINE and not raw.endswith(b"\n"):
                     size = len(raw) + _skip_line(file)
                     limit = f"{LONGEST_LINE // 2**20} MiB"
-                    yield number, b"", None, f"{where}: a line of {size // 2**20} MiB; one row may have {limit}; shorten it"
+                    yield (
+                        number,
+                        b"",
+                        None,
+                        f"{where}: a line of {size // 2**20} MiB; one row may have {limit}; shorten it",
+                    )
                     continue
                 if not raw.strip():
                     continue
                 row, problem = _parse_json(raw, where)
                 if row is None and number == 1 and raw.strip() in (b"[", b"{"):
-                    yield number, raw, None, (
-                        f"{where}: one JSON document over many lines; each line must be a row: "
-                        f"python -m grpo.init {path} makes rows of it"
+                    yield (
+                        number,
+                        raw,
+                        None,
+                        (
+                            f"{where}: one JSON document over many lines; each line must be a row: "
+                            f"python -m grpo.init {path} makes rows of it"
+                        ),
                     )
                     return
                 yield number, raw, row, problem

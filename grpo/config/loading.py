@@ -211,7 +211,7 @@ def _merge(
             origins[here] = (layer.name, layer.lines.get(here) or None)
             _merge(target[key], value, here, layer, origins, problems)
             continue
-        target[key] = copy.deepcopy(_anchor_path(value, here, layer))
+        target[key] = _anchor_rewards(copy.deepcopy(_anchor_path(value, here, layer)), here, layer)
         for place, line in layer.lines.items():
             if place[: len(here)] == here:
                 origins[place] = (layer.name, line or None)
@@ -223,6 +223,18 @@ def _anchor_path(value: Any, key: KeyPath, layer: Source) -> Any:
         return value
     path = Path(value).expanduser()
     return str(path if path.is_absolute() or layer.folder is None else layer.folder / path)
+
+
+def _anchor_rewards(value: Any, key: KeyPath, layer: Source) -> Any:
+    """The reward functions with schemas that are files beside the YAML as the absolute paths its source means."""
+    if key != ("rewards", "functions") or layer.folder is None or not isinstance(value, list):
+        return value
+    for function in value:
+        options = function.get("options") if isinstance(function, dict) else None
+        schema = options.get("schema") if isinstance(options, dict) else None
+        if isinstance(schema, str) and len(schema) < 1000 and (layer.folder / schema).is_file():
+            options["schema"] = str((layer.folder / schema).resolve())
+    return value
 
 
 def _locate(key: KeyPath, origins: Origins, main: str) -> tuple[str, int | None]:

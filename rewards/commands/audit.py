@@ -43,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--drop", metavar="FILE", help="with --data: leave rows of no use out, and write them there with the reasons"
     )
-    parser.add_argument("--clean", metavar="FILE", help="with --drop: where the other rows go (default: DATA.clean.jsonl)")
+    parser.add_argument(
+        "--clean", metavar="FILE", help="with --drop: where the other rows go (default: DATA.clean.jsonl)"
+    )
     parser.add_argument("--force", action="store_true", help="with --drop: replace files that are there")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="with --config: one setting")
     parser.add_argument("--profile", metavar="NAME", help="with --config: auto, gpu or embedded")

@@ -1,0 +1,296 @@
+"""Which columns are asked and which are the answer, and the rows made of them."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from grpo.init.sources import Found, Record, iterate_columns
+from rewards.conversations import FORMS, cut_conversation, kind_of, read_turns, tell_tools
+from rewards.errors import UserError
+from rewards.rows import make_strict_example
+from rewards.types import Example
+
+# Pairs of names by which data sets call what is asked and the answer; a prompt of two columns is their texts in order.
+PAIRS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("prompt",), "reference"), (("prompt",), "completion"), (("prompt",), "chosen"), (("prompt",), "response"),
+    (("prompt",), "answer"), (("prompt",), "output"), (("instruction", "input"), "output"), (("instruction", "input"), "response"),
+    (("instruction", "context"), "response"), (("instruction",), "output"), (("instruction",), "response"),
+    (("instruction",), "completion"), (("context", "question"), "answer"), (("context", "question"), "answers"),
+    (("schema", "question"), "sql"), (("question",), "sql"), (("question",), "query"), (("question",), "answer"),
+    (("question",), "answers"), (("question",), "response"), (("query",), "response"), (("query",), "answer"),
+    (("problem",), "solution"), (("problem",), "answer"), (("input",), "output"), (("input",), "target"), (("input",), "label"),
+    (("source",), "target"), (("document",), "summary"), (("article",), "summary"), (("article",), "highlights"),
+    (("text",), "summary"), (("text",), "label"), (("text",), "labels"), (("text",), "category"), (("text",), "intent"),
+    (("text",), "class"), (("text",), "json"), (("text",), "output"), (("text",), "target"), (("text",), "answer"),
+    (("utterance",), "intent"), (("sentence",), "label"), (("review",), "label"), (("review",), "sentiment"),
+    (("message",), "label"), (("message",), "category"), (("ticket",), "label"), (("ticket",), "category"),
+    (("description",), "category"), (("description",), "label"), (("content",), "label"), (("content",), "category"),
+    (("pergunta",), "resposta"), (("pergunta",), "sql"), (("instrucao", "entrada"), "saida"), (("instrucao",), "resposta"),
+    (("instrucao",), "saida"), (("entrada",), "saida"), (("texto",), "rotulo"), (("texto",), "categoria"), (("texto",), "classe"),
+    (("texto",), "etiqueta"), (("texto",), "resumo"), (("texto",), "resposta"), (("texto",), "json"), (("mensagem",), "categoria"),
+    (("mensagem",), "rotulo"), (("mensagem",), "resposta"), (("chamado",), "categoria"), (("chamado",), "rotulo"),
+    (("descricao",), "categoria"), (("descricao",), "rotulo"), (("avaliacao",), "sentimento"), (("avaliacao",), "rotulo"),
+)  # fmt: skip
+_OPTIONAL = ("input", "context", "entrada", "schema")
+_SYSTEM = ("system", "system_prompt", "sistema")
+_NOT_COLUMNS = frozenset({"id", "task", "prompt", "reference", "completion", "truncated", "scores", *FORMS})
+_SHOP_TASKS = frozenset({"extraction", "sql_qa", "insights", "push", "all", "mean_reward"})
+_FENCE = re.compile(r"\s*```(?:json)?\s*\n?(.*?)\n?\s*```\s*", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How rows are made: `form` is a conversation's column or None; else the columns of the prompt and of the answer."""
+
+    form: str | None = None
+    prompt: tuple[str, ...] = ()
+    reference: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.form:
+            return f"conversations under {self.form!r}, whose last answer is the reference"
+        asked, answer = ("are" if len(names) > 1 else "is" for names in (self.prompt, self.reference))
+        return f"{_say(self.prompt)} {asked} asked, {_say(self.reference)} {answer} the answer"
+
+
+@dataclass
+class Rows:
+    """The examples, what was wrong with other records, and what was changed on the way. `lines` names each one's place."""
+
+    examples: list[Example]
+    lines: dict[str, str]
+    problems: list[str]
+    notes: list[str]
+
+
+def choose_columns(found: Found, prompt: Sequence[str] = (), reference: Sequence[str] = ()) -> Choice:
+    """The columns that the user named, else a conversation, else the pair of names that data sets use.
+
+    Raises `UserError` with the columns there are where none fits, or a named one is not there.
+    """
+    columns = list(iterate_columns(found))
+    missing = [name for name in (*prompt, *reference) if name not in columns]
+    if missing:
+        raise UserError(f"{found.name}: no column {missing[0]!r}; there are {', '.join(columns)}")
+    if prompt and reference:
+        return Choice(None, tuple(prompt), tuple(reference))
+    by_name = {_fold(name): name for name in reversed(columns)}
+    if not prompt and not reference:
+        form = next((by_name[name] for name in FORMS if name in by_name), None)
+        if form is not None:
+            return Choice(form)
+    for asked, answer in PAIRS:
+        there = tuple(by_name[name] for name in asked if name in by_name)
+        needed = [name for name in asked if name not in _OPTIONAL or len(asked) == 1]
+        if any(name not in by_name for name in needed) or (answer not in by_name and not reference):
+            continue
+        if (prompt and there != tuple(prompt)) or (reference and set(there) & set(reference)):
+            continue
+        return Choice(None, tuple(prompt) or there, tuple(reference) or (by_name[answer],))
+    raise UserError(
+        f"{found.name}: which column is asked, and which is the answer? There are {', '.join(columns) or 'none'}; "
+        "say so with --prompt COLUMN --reference COLUMN (several with commas)"
+    )
+
+
+def make_rows(found: Found, choice: Choice, *, task: str | None = None) -> Rows:
+    """Every record as a row that a run reads; a record that cannot be one is a problem with its place."""
+    rows = Rows([], {}, [], [])
+    digits = len(str(len(found.records)))
+    own_ids = _find_own_ids(found.records)
+    numeric = _find_numeric(found, choice)
+    rewritten = 0
+    for number, record in enumerate(found.records, 1):
+        row_id = str(record.values["id"]) if own_ids else f"row-{number:0{digits}d}"
+        problems: list[str] = []
+        row = _read_record(record, choice, numeric, problems)
+        if row is not None and not problems:
+            strict = _as_strict_json(row["reference"])
+            rewritten += strict is not None
+            kept = record.values.get("task")
+            row = {
+                **_other_columns(record.values, choice),
+                **row,
+                "id": row_id,
+                "task": kept if isinstance(kept, str) and kept else task or "default",
+                "reference": strict or row["reference"],
+            }
+            example, found_problems = make_strict_example(row, record.where, row_id)
+            problems += found_problems + _find_halves(row, record.where)
+            if example is not None and not problems:
+                rows.examples.append(example)
+                rows.lines[row_id] = record.where
+        rows.problems += problems
+    if rewritten:
+        rows.notes.append(f"{rewritten} answers that were JSON in another notation are written as strict JSON")
+    return rows
+
+
+def name_task(source: str) -> str:
+    """A task's name from that of its file or data set."""
+    stem = re.sub(r"\.\w+$", "", source.rstrip("/").rsplit("/", 1)[-1])
+    name = re.sub(r"[^a-z0-9]+", "_", _fold(stem)).strip("_")[:30]
+    return (
+        name if name and name not in _SHOP_TASKS and not name.endswith(("_n", "_std", "_low", "_high")) else "default"
+    )
+
+
+def _read_record(record: Record, choice: Choice, numeric: frozenset[str], problems: list[str]) -> dict[str, Any] | None:
+    values, where = record.values, record.where
+    if choice.form is not None:
+        # A conversation in a cell of CSV or Parquet is JSON text.
+        given = {**values, choice.form: _parse_cell(values.get(choice.form))}
+        form = _fold(choice.form)
+        cut = cut_conversation({**given, form: given[choice.form]}, form, where, problems)
+        return None if cut is None else {"prompt": cut[0], "reference": cut[1]}
+    prompt = _read_prompt(values, choice.prompt, where, problems)
+    reference = _read_reference(values, choice.reference, numeric, where, problems)
+    return None if prompt is None or reference is None else {"prompt": prompt, "reference": reference}
+
+
+def _read_prompt(
+    values: Mapping[str, Any], columns: Sequence[str], where: str, problems: list[str]
+) -> list[dict[str, str]] | None:
+    system = next((values[name] for name in values if _fold(name) in _SYSTEM and isinstance(values[name], str)), "")
+    single = _parse_cell(values.get(columns[0])) if len(columns) == 1 else None
+    if isinstance(single, list):
+        found: list[str] = []
+        turns = read_turns(single, f"{where}: {columns[0]}", found)
+        turns = tell_tools(turns, values, where, found) if not found else turns
+        problems += found
+        return None if found else turns
+    parts = []
+    for name in columns:
+        value = values.get(name)
+        if value in (None, "", [], {}):
+            continue
+        parts.append(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    if not any(part.strip() for part in parts):
+        problems.append(f"{where}: nothing is asked: {_say(columns)} is empty")
+        return None
+    turns = [{"role": "user", "content": "\n\n".join(parts)}]
+    if system.strip() and "system" not in map(_fold, columns):
+        turns.insert(0, {"role": "system", "content": system})
+    return tell_tools(turns, values, where, problems)
+
+
+def _read_reference(
+    values: Mapping[str, Any], columns: Sequence[str], numeric: frozenset[str], where: str, problems: list[str]
+) -> str | None:
+    if len(columns) > 1:
+        return json.dumps(
+            {name: _as_number(values.get(name)) if name in numeric else values.get(name) for name in columns},
+            ensure_ascii=False,
+        )
+    value = values.get(columns[0])
+    answer = _parse_cell(value)
+    if isinstance(answer, list) and answer and isinstance(answer[-1], dict) and ({"role", "from"} & answer[-1].keys()):
+        found: list[str] = []
+        turns = read_turns(answer, f"{where}: {columns[0]}", found)
+        if not found and (turns[-1]["role"] != "assistant" or not turns[-1]["content"]):
+            found.append(f"{where}: {columns[0]}: the last turn must be the assistant's, and say something")
+        problems += found
+        return None if found else turns[-1]["content"]
+    if isinstance(value, dict) and isinstance(value.get("text"), list) and {"answer_start"} & value.keys():
+        value = next(iter(value["text"]), None)  # as SQuAD has its answers
+    if isinstance(value, str):
+        value = value if value.strip() else None
+    if value is None:
+        problems.append(f"{where}: no answer: {columns[0]} is {kind_of(values.get(columns[0]))}")
+        return None
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _parse_cell(value: Any) -> Any:
+    """A text that is JSON of a list as that list; any other value as it is."""
+    if not isinstance(value, str) or value.lstrip()[:1] != "[":
+        return value
+    try:
+        parsed = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    return parsed if isinstance(parsed, list) and parsed and isinstance(parsed[0], dict) else value
+
+
+def _as_strict_json(text: str) -> str | None:
+    """The text as strict JSON where it is an object or a list in another notation (Python's, or in a fence); else None."""
+    fenced = _FENCE.fullmatch(text)
+    bare = (fenced[1] if fenced else text).strip()
+    if bare[:1] not in ("{", "["):
+        return None
+    try:
+        json.loads(bare)
+        return bare if fenced else None
+    except (ValueError, RecursionError):
+        pass
+    if len(bare) > 20_000:
+        return None
+    try:
+        value = ast.literal_eval(bare)
+        return json.dumps(value, ensure_ascii=False, allow_nan=False) if isinstance(value, dict | list) else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return None
+
+
+def _other_columns(values: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
+    used = {*choice.prompt, *choice.reference, choice.form}
+    return {
+        key: value
+        for key, value in values.items()
+        if key not in used and _fold(key) not in _NOT_COLUMNS and _fold(key) not in _SYSTEM
+        and value is not None and not (_fold(key) == "database" and not isinstance(value, str))
+    }  # fmt: skip
+
+
+def _find_own_ids(records: Sequence[Record]) -> bool:
+    """Whether every record has an id of its own."""
+    ids = [record.values.get("id") for record in records]
+    return (
+        bool(ids)
+        and all(isinstance(item, str | int) and str(item).strip() for item in ids)
+        and len(set(map(str, ids))) == len(ids)
+    )
+
+
+def _find_numeric(found: Found, choice: Choice) -> frozenset[str]:
+    """Of several columns of an answer, those whose texts are all numbers: a cell of CSV does not say what it is."""
+    if len(choice.reference) < 2:
+        return frozenset()
+    return frozenset(
+        name
+        for name in choice.reference
+        if all(
+            _as_number(record.values.get(name)) is not None or record.values.get(name) is None
+            for record in found.records
+        )
+    )
+
+
+def _as_number(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"-?(0|[1-9]\d{0,14})(\.\d{1,12})?", value.strip()):
+        return None
+    return json.loads(value.strip())
+
+
+def _find_halves(row: Mapping[str, Any], where: str) -> list[str]:
+    text = json.dumps(row, ensure_ascii=False, default=str)
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        return [f"{where}: half of a character (a lone surrogate); write it whole"]
+    return []
+
+
+def _fold(name: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", name.strip().lower())
+    return "".join(char for char in decomposed if not unicodedata.combining(char))
+
+
+def _say(columns: Sequence[str]) -> str:
+    return " and ".join(f"'{name}'" for name in columns)

@@ -1,0 +1,54 @@
+"""How long prompts and answers are in tokens, and the limits that follow for a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grpo.config.sections import ModelSection
+from grpo.policy.tokenizer import find_token_counter
+from rewards.types import Example
+
+_ROOM = 1.25
+"""A policy in training says more than the reference: a quarter more fits."""
+
+_ROOM_ESTIMATED = 1.6
+_USUAL_SEQUENCE = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Tokens of prompts and answers, median and longest, and who counted; `exact` where it was the model's own tokenizer."""
+
+    prompt_median: int
+    prompt_longest: int
+    answer_median: int
+    answer_longest: int
+    max_completion_length: int
+    max_sequence_length: int
+    exact: bool
+    source: str
+
+
+def measure_lengths(rows: Sequence[Example], model: ModelSection, taught: Sequence[Example] = ()) -> Lengths:
+    """Counted with the model's own tokenizer where this machine has it, else estimated by characters.
+
+    `taught` are the rows that an embedded policy's tokenizer is made of.
+    """
+    counter = find_token_counter(model, taught or rows)
+    prompts = sorted(counter.count_prompts([list(row.prompt) for row in rows]))
+    answers = sorted(counter.count_texts([row.reference or "" for row in rows]))
+    room = _ROOM if counter.exact else _ROOM_ESTIMATED
+    completion = max(32, 16 * math.ceil((answers[-1] * room + 8) / 16))
+    needed = math.ceil(prompts[-1] * (1.0 if counter.exact else 1.25)) + completion
+    return Lengths(
+        prompt_median=prompts[len(prompts) // 2],
+        prompt_longest=prompts[-1],
+        answer_median=answers[len(answers) // 2],
+        answer_longest=answers[-1],
+        max_completion_length=completion,
+        max_sequence_length=max(_USUAL_SEQUENCE, 512 * math.ceil(needed / 512)),
+        exact=counter.exact,
+        source=counter.source,
+    )

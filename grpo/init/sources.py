@@ -1,0 +1,342 @@
+"""Records out of whatever a user has: JSON Lines, a JSON array, CSV, Parquet, or a data set of the Hub."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import decimal
+import io
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rewards.conversations import kind_of
+from rewards.errors import UserError
+
+_WHITE = " \t\r\n"
+LARGEST_FILE = 2 * 1024**3
+"""Bytes that a file may have: it is read whole."""
+
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_JSON_LINES = (".jsonl", ".ndjson", ".jl")
+_INSTALL = "pip install -e '.[train]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row as it was found: `where` names its place, `values` its columns."""
+
+    where: str
+    values: Mapping[str, Any]
+
+
+@dataclass
+class Found:
+    """The records of a source, `problems` with those that are none, and `notes` on how it was read."""
+
+    name: str
+    form: str
+    records: list[Record] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_source(name: str, *, split: str = "train", subset: str | None = None) -> Found:
+    """All records of a file, or of a Hub data set called `owner/name`; `split` and `subset` are the Hub's.
+
+    A line that is no record is a problem with its place. Raises `UserError` where nothing can be read at all.
+    """
+    path = Path(name).expanduser()
+    if not path.exists():
+        if _may_be_on_the_hub(name):
+            return _read_hub(name, split, subset)
+        raise UserError(
+            f"{name}: no such file; give a JSON Lines, JSON, CSV or Parquet file, or a Hub data set as owner/name"
+        )
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise UserError(f"{name}: a folder; give one file of it")
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{name}: no plain file (a pipe or a device); write its rows into a file and give that")
+    if path.stat().st_size > LARGEST_FILE:
+        raise UserError(
+            f"{name}: {path.stat().st_size / 2**30:.1f} GiB, and files are read whole up to 2; give a part of it"
+        )
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read ({error.strerror})") from None
+    for mark, said in ((b"\x1f\x8b", f"compressed; unpack it first: gunzip -k {name}"), (b"PK\x03\x04", _SPREADSHEET)):
+        if start.startswith(mark):
+            raise UserError(f"{name}: {said}")
+    if start.startswith(b"PAR1"):
+        return _read_parquet(path, name)
+    if not start.strip():
+        raise UserError(f"{name}: the file is empty")
+    text, notes = _decode(path, name)
+    found = _read_text(text, path, name)
+    found.notes[:0] = notes
+    return found
+
+
+_SPREADSHEET = "a zip archive or a spreadsheet; save its rows as CSV (UTF-8) and give that"
+
+
+def _read_text(text: str, path: Path, name: str) -> Found:
+    suffix, first = path.suffix.lower(), text.lstrip(_WHITE)[:1]
+    if suffix in (".csv", ".tsv", ".tab") or (first not in ("{", "[") and suffix not in (".json", *_JSON_LINES)):
+        return _read_csv(text, name)
+    if first == "[" and suffix not in _JSON_LINES:
+        return _read_array(text, name, text.index("["))
+    document = None if suffix in _JSON_LINES else _find_inner_list(text)
+    return document(name) if document else _read_lines(text, name)
+
+
+def _decode(path: Path, name: str) -> tuple[str, list[str]]:
+    raw = path.read_bytes()
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            return raw.decode("utf-16"), ["the file is UTF-16; its rows are written as UTF-8"]
+        except UnicodeDecodeError:
+            raise UserError(f"{name}: begins like UTF-16 and is none; save the file as UTF-8") from None
+    try:
+        return raw.decode("utf-8-sig"), []
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        if path.suffix.lower() in (".csv", ".tsv", ".tab", ".txt"):
+            # What spreadsheets on Windows write where nobody asked for UTF-8.
+            note = f"line {line} is not UTF-8: the file is read as Windows-1252; look whether accents came out right"
+            return raw.decode("cp1252", "replace"), [note]
+        raise UserError(f"{name}:{line}: not UTF-8; save the file as UTF-8") from None
+
+
+def _read_lines(text: str, name: str) -> Found:
+    found = Found(name, "JSON Lines")
+    # Other marks that str.splitlines knows as line ends stand inside of JSON's texts.
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            where = f"{name}:{number}"
+            _add(found, where, *_parse(line, where))
+    return found
+
+
+def _read_array(text: str, name: str, start: int, form: str = "a JSON array") -> Found:
+    """The elements of the array that begins at `start`, each with the line it begins in."""
+    found, place, line, counted = Found(name, form), start + 1, 1, 0
+    while True:
+        while place < len(text) and text[place] in _WHITE + ",":
+            place += 1
+        line, counted = line + text.count("\n", counted, place), place
+        where = f"{name}:{line}"
+        if place >= len(text):
+            found.problems.append(f"{where}: the array ends without its bracket; is the file whole?")
+            return found
+        if text[place] == "]":
+            return found
+        try:
+            value, place = _DECODER.raw_decode(text, place)
+        except (ValueError, RecursionError) as error:
+            # After a fault nothing tells where the next element begins.
+            found.problems.append(
+                f"{where}: not JSON ({getattr(error, 'msg', None) or error}); nothing after it was read"
+            )
+            return found
+        _add(found, where, value, "")
+
+
+def _find_inner_list(text: str) -> Any:
+    """How to read one object whose only list of objects holds the rows, such as {"data": [...]}; None where it is no such."""
+    if text.lstrip(_WHITE)[:1] != "{":
+        return None
+    try:
+        document, end = _DECODER.raw_decode(text, text.index("{"))
+    except (ValueError, RecursionError):
+        return None
+    if text[end:].strip() or not isinstance(document, dict):
+        return None
+    lists = [key for key, value in document.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    if len(lists) != 1 or lists[0] in ("messages", "conversations", "prompt", "completion", "tools"):
+        return None
+
+    def read(name: str) -> Found:
+        found = Found(name, f"the list under {lists[0]!r} of a JSON object")
+        for index, value in enumerate(document[lists[0]]):
+            _add(found, f"{name}: {lists[0]}[{index}]", value, "")
+        return found
+
+    return read
+
+
+def _parse(line: str, where: str) -> tuple[Any, str]:
+    try:
+        return _DECODER.decode(line), ""
+    except (ValueError, RecursionError) as error:
+        reason, column = getattr(error, "msg", None) or str(error), getattr(error, "colno", 1)
+        return None, f"{where}: not JSON ({reason}, column {column}); one JSON object a line is allowed"
+
+
+def _add(found: Found, where: str, value: Any, problem: str) -> None:
+    if problem:
+        found.problems.append(problem)
+    elif not isinstance(value, dict):
+        found.problems.append(f"{where}: a JSON {kind_of(value)}; each row must be a JSON object")
+    else:
+        found.records.append(Record(where, value))
+
+
+def _reject_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant)
+
+
+def _read_csv(text: str, name: str) -> Found:
+    """Cells as texts, empty ones as None; a row with more or fewer cells than the header is a problem."""
+    first = text.split("\n", 1)[0]
+    delimiter = max(_DELIMITERS, key=first.count)
+    found = Found(name, f"CSV with {_DELIMITERS[delimiter]}")
+    if first.count(delimiter) == 0:
+        raise UserError(
+            f"{name}:1: no table: {first.strip()[:60]!r} has one column; a row needs what is asked and the answer"
+        )
+    csv.field_size_limit(16 * 1024 * 1024)
+    if "\x00" in text:
+        line = text.count("\n", 0, text.index("\x00")) + 1
+        raise UserError(f"{name}:{line}: a character of code 0; this is no text, or a broken one")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    begins = 1
+    try:
+        header = [cell.strip() for cell in next(reader)]
+        twice = sorted({cell for cell in header if header.count(cell) > 1})
+        if twice or "" in header:
+            said = f"two columns are called {twice[0]!r}" if twice and twice[0] else "a column has no name"
+            raise UserError(f"{name}:1: {said}; name each column in the first line")
+        begins = reader.line_num + 1
+        for cells in reader:
+            where, begins = f"{name}:{begins}", reader.line_num + 1
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(header):
+                found.problems.append(
+                    f"{where}: {len(cells)} cells, and the header has {len(header)}; quote texts with {delimiter!r}"
+                )
+                continue
+            found.records.append(
+                Record(where, {key: cell if cell.strip() else None for key, cell in zip(header, cells, strict=True)})
+            )
+    except csv.Error as error:
+        found.problems.append(f"{name}:{begins}: no CSV ({error})")
+    return found
+
+
+def _read_parquet(path: Path, name: str) -> Found:
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise UserError(f"{name}: reading Parquet needs pyarrow; install it: {_INSTALL}") from None
+    found = Found(name, "Parquet")
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                for row in batch.to_pylist():
+                    found.records.append(Record(f"{name}: row {len(found.records) + 1}", _clean(row)))
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UserError(f"{name}: no Parquet that can be read ({_first_line(error)})") from None
+    return found
+
+
+def _may_be_on_the_hub(name: str) -> bool:
+    parts = name.split("/")
+    plain = all(part and part.strip(".") and all(char.isalnum() or char in "-_." for char in part) for part in parts)
+    return (
+        len(parts) == 2
+        and plain
+        and not name.lower().endswith((".json", ".csv", ".tsv", ".parquet", ".txt", *_JSON_LINES))
+    )
+
+
+def _read_hub(name: str, split: str, subset: str | None) -> Found:
+    try:
+        import datasets
+    except ImportError:
+        raise UserError(f"{name}: no such file; reading a Hub data set needs datasets: {_INSTALL}") from None
+    datasets.disable_progress_bars()
+    try:
+        rows = datasets.load_dataset(name, subset, split=split)
+    except Exception as error:  # whatever the libraries and the network raise is one line for the user
+        raise UserError(_explain_hub(name, split, subset, error)) from None
+    found = Found(name, f"the Hub data set{f' {subset},' if subset else ''} split {split}")
+    for index, row in enumerate(rows):
+        found.records.append(Record(f"{name}: row {index + 1}", _clean(row)))
+    return found
+
+
+def _explain_hub(name: str, split: str, subset: str | None, error: Exception) -> str:
+    """One line with what is wrong and what to do."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    causes = [error]
+    while causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(causes[-1].__cause__ or causes[-1].__context__)
+        kinds |= {kind.__name__ for kind in type(causes[-1]).__mro__}
+    said = " ".join(_first_line(cause) for cause in causes)
+    neither = f"{name}: no such file here, and as a Hub data set"
+    if "GatedRepoError" in kinds or "gated" in said.lower():
+        return f"{neither} it is gated; accept its terms at huggingface.co/datasets/{name}, then set HF_TOKEN"
+    if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0") or os.environ.get("HF_DATASETS_OFFLINE", "0") not in (
+        "",
+        "0",
+    ):
+        return f"{neither} it is not in the cache, and the Hub is switched off (HF_HUB_OFFLINE, HF_DATASETS_OFFLINE)"
+    if kinds & {
+        "ConnectionError",
+        "ConnectError",
+        "OfflineModeIsEnabled",
+        "ProxyError",
+        "Timeout",
+        "TimeoutException",
+        "LocalEntryNotFoundError",
+        "MaxRetryError",
+    }:
+        return f"{neither} it cannot be fetched: the Hub does not answer; give a file, or try again with a network"
+    if "Config name is missing" in said or "BuilderConfig" in said:
+        return f"{neither} it has several subsets; name one with --subset ({said[:200]})"
+    if "Unknown split" in said or "Bad split" in said:
+        return f"{neither} it has no split {split!r}; name one with --split ({said[:200]})"
+    if kinds & {"RepositoryNotFoundError", "DatasetNotFoundError", "FileNotFoundError"}:
+        return f"{neither} it is not found; check the name and, for a private one, HF_TOKEN"
+    return f"{neither}{f' {subset}' if subset else ''} it cannot be read ({type(error).__name__}: {said[:200]})"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _clean(value: Any) -> Any:
+    """A value of Arrow as JSON can hold it; None for what no text stands for."""
+    if isinstance(value, Mapping):
+        return {str(key): _clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, decimal.Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return None
+
+
+def iterate_columns(found: Found) -> Iterator[str]:
+    """The columns of the records, in the order in which they are first seen."""
+    seen: dict[str, None] = {}
+    for record in found.records:
+        seen.update(dict.fromkeys(record.values))
+    yield from seen
