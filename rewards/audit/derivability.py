@@ -36,9 +36,11 @@ _NUMERAL_WORDS = (
 )  # fmt: skip
 _NUMERALS = {word: value for value, words in enumerate(_NUMERAL_WORDS) for word in words.split()}
 _NOTHING = frozenset(
-    ("", "none", "null", "nil", "na", "n/a", "n.a", "unknown", "unspecified", "not available", "not applicable")
-    + ("not specified", "nenhum", "nenhuma", "nada", "nao informado", "nao informada", "nao consta", "nao se aplica")
-)
+    (
+        "", "none", "null", "nil", "na", "n/a", "n.a", "unknown", "unspecified", "not available", "not applicable",
+        "not specified", "nenhum", "nenhuma", "nada", "nao informado", "nao informada", "nao consta", "nao se aplica",
+    )
+)  # fmt: skip
 """Texts that say that there is no value, folded and without marks at their ends."""
 
 

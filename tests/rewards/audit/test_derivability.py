@@ -91,3 +91,9 @@ def test_field_when_it_stands_in_lists_then_has_one_name():
     """Positions are not counted."""
     row = Example("1", "t", [{"role": "user", "content": "porta 80 e porta 443"}], '{"ports": [{"n": 80}, {"n": 443}]}')
     assert measure_derivability([row])["t"]["ports[].n"].stated == 2
+
+
+@pytest.mark.parametrize("value", [0, 0.0, "none", "N/A", "Não informado", "-"])
+def test_leaf_when_it_stands_for_nothing_then_is_inferable(value):
+    """A discount of 0 is what a prompt says that names none."""
+    assert count("Um pedido de caneca azul", value) == (0, 1, 0, 0)
