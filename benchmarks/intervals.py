@@ -13,7 +13,6 @@ from grpo.compare.promotion_rules import load_rules
 from grpo.compare.reading import make_cells
 from grpo.compare.recorded import Recorded, Row
 from rewards.statistics.changes import paired_change
-from rewards.statistics.resampling import bootstrap_mean
 from rewards.statistics.student import t_quantile
 
 Draw = Callable[[Random], float]
@@ -57,8 +56,10 @@ def by_t(values: list[float], seed: int) -> tuple[float, float]:
 
 
 def by_bootstrap(values: list[float], seed: int) -> tuple[float, float]:
-    interval = bootstrap_mean(values, seed=seed, draws=500)
-    return interval.low, interval.high
+    """The percentile bootstrap (Efron 1979)."""
+    random, n = Random(seed), len(values)
+    means = sorted(fsum(random.choices(values, k=n)) / n for _ in range(500))
+    return means[12], means[487]
 
 
 def by_compare(values: list[float], seed: int) -> tuple[float, float]:

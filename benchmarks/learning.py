@@ -72,20 +72,16 @@ def run_once(config: str, seed: int, overrides: list[str], directory: Path) -> d
 
 
 def read_result(directory: Path) -> dict:
-    from callbacks.evaluation.task_scores import paired_difference
+    from rewards.statistics.estimates import paired_differences
 
     rewards = {stage: read_rewards(directory / "eval" / f"{stage}.jsonl") for stage in ("warmup", "final")}
     rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     evaluations = {row["stage"]: row for row in rows if "eval/mean_reward" in row}
-    tasks = sorted({task for task, _ in rewards["warmup"].values()})
-    gains = {}
-    for task in ("all", *tasks):
-        chosen = [
-            {key: reward for key, (its_task, reward) in rewards[stage].items() if task in ("all", its_task)}
-            for stage in ("warmup", "final")
-        ]
-        gain = paired_difference(*chosen)
-        gains[task] = {"gain": gain.mean, "low": gain.low, "high": gain.high, "n": gain.n}
+    tasks = sorted({task for task, _ in rewards["warmup"]})
+    gains = {
+        task: {"gain": gain.mean, "low": gain.low, "high": gain.high, "n": gain.n}
+        for task, gain in paired_differences(rewards["warmup"], rewards["final"]).items()
+    }
     return {
         stage: {
             task: evaluations[stage][f"eval/{'mean_reward' if task == 'all' else task}"] for task in ("all", *tasks)
@@ -94,9 +90,9 @@ def read_result(directory: Path) -> dict:
     } | {"gains": gains}
 
 
-def read_rewards(path: Path) -> dict[str, tuple[str, float]]:
+def read_rewards(path: Path) -> dict[tuple[str, str], float]:
     rows = (json.loads(line) for line in path.read_text().splitlines())
-    return {row["id"]: (row["task"], row["reward"]) for row in rows}
+    return {(row["task"], row["id"]): row["reward"] for row in rows}
 
 
 def continue_sft(directory: Path) -> dict:

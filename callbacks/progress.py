@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO
 
-from callbacks.evaluation.task_scores import ALL, Estimate
+from rewards.statistics.estimates import ALL, Estimate
 
 # A warning may quote what a policy wrote: no control code of it reaches a terminal or a log.
 _NO_CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(9), *range(11, 32), *range(127, 160))}

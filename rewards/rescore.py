@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from rewards.host.records import record_scores
 from rewards.host.scoring import RewardHost
 from rewards.host.verdicts import ScoredCompletion
 from rewards.rows import make_example, read_objects, shorten
-from rewards.statistics.resampling import Interval, McNemar, bootstrap_mean, compare_passes
+from rewards.statistics.changes import Change, stratified_change
 from rewards.types import Completion, Example
 
 ALL = "all"
@@ -66,14 +66,24 @@ class Verdicts(NamedTuple):
     prompts: Mapping[tuple[str, str], Any]
 
 
+class Passes(NamedTuple):
+    """Paired examples by whether they pass: before and after, only after, only before, neither."""
+
+    both: int
+    gained: int
+    lost: int
+    neither: int
+
+
 class Comparison(NamedTuple):
     """The paired change of one task, or of all."""
 
     task: str
+    n: int
     before: float | None
     after: float | None
-    delta: Interval
-    passes: McNemar
+    change: Change | None
+    passes: Passes
 
 
 def list_stored(run: Path, *, training: bool = False) -> dict[str, Path]:
@@ -211,33 +221,34 @@ def check_comparable(
         raise UserError(problems)
 
 
-def compare(before: Verdicts, after: Verdicts, *, threshold: float, seed: int, draws: int) -> list[Comparison]:
+def compare(before: Verdicts, after: Verdicts, *, threshold: float) -> list[Comparison]:
     """The change from one side to the other, for all and each task, paired by example.
 
     Several completions of one example count as their mean; it passes from `threshold` on. Examples that are not scored
     on both sides are left out.
     """
-    shared = [key for key in before.rewards if key in after.rewards and before.prompts[key] == after.prompts[key]]
-    tasks: dict[str, list[tuple[float, float]]] = {ALL: []}
-    for key in sorted(shared):
-        pair = (fmean(before.rewards[key]), fmean(after.rewards[key]))
-        tasks[ALL].append(pair)
-        tasks.setdefault(key[0], []).append(pair)
-    if len(tasks) == 2:
-        tasks = {ALL: tasks[ALL]}
-    return [_compare_task(task, pairs, threshold, seed, draws) for task, pairs in tasks.items()]
+    tasks: dict[str, list[tuple[float, float]]] = {}
+    for key in sorted(before.rewards.keys() & after.rewards.keys()):
+        if before.prompts[key] == after.prompts[key]:
+            tasks.setdefault(key[0], []).append((fmean(before.rewards[key]), fmean(after.rewards[key])))
+    compared = [_compare_tasks(ALL, tasks, threshold)]
+    if len(tasks) > 1:
+        compared += [_compare_tasks(task, {task: pairs}, threshold) for task, pairs in tasks.items()]
+    return compared
 
 
-def _compare_task(
-    task: str, pairs: Sequence[tuple[float, float]], threshold: float, seed: int, draws: int
-) -> Comparison:
-    first, second = [one for one, _ in pairs], [other for _, other in pairs]
+def _compare_tasks(name: str, tasks: Mapping[str, Sequence[tuple[float, float]]], threshold: float) -> Comparison:
+    pairs = [pair for each in tasks.values() for pair in each]
+    passes = Counter((one >= threshold, other >= threshold) for one, other in pairs)
     return Comparison(
-        task,
-        fmean(first) if first else None,
-        fmean(second) if second else None,
-        bootstrap_mean([other - one for one, other in pairs], seed=seed, draws=draws),
-        compare_passes([one >= threshold for one in first], [other >= threshold for other in second]),
+        name,
+        len(pairs),
+        fmean(one for one, _ in pairs) if pairs else None,
+        fmean(other for _, other in pairs) if pairs else None,
+        stratified_change({task: [other - one for one, other in each] for task, each in tasks.items()})
+        if pairs
+        else None,
+        Passes(passes[True, True], passes[False, True], passes[True, False], passes[False, False]),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from callbacks.config import DecisionSection
 from callbacks.evaluation.history import Evaluation, compare, find_baseline
-from callbacks.evaluation.task_scores import ALL, Estimate
+from rewards.statistics.estimates import ALL, Estimate
 
 
 def answer_questions(evaluations: list[Evaluation], section: DecisionSection) -> dict[str, dict[str, object]]:

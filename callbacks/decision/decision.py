@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from callbacks.evaluation.task_scores import Estimate, examples_to_decide
+from rewards.statistics.estimates import Estimate, examples_to_decide
 
 Scenario = Literal["A", "B", "C", "undecided"]
 Outcome = Literal["yes", "no", "within noise", "not judged"]

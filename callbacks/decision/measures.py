@@ -9,7 +9,7 @@ from statistics import fmean
 
 from callbacks.config import DecisionSection
 from callbacks.evaluation.history import Evaluation, compare, find_baseline, measure_scatter
-from callbacks.evaluation.task_scores import ALL, Estimate
+from rewards.statistics.estimates import ALL, Estimate
 
 UNKNOWN = Estimate(None, None, None, None, None)
 # Kinds of schedule by transformers' names, each as its share of the peak after the lr warm-up, at `progress` in 0..1.

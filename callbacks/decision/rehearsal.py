@@ -8,7 +8,7 @@ from callbacks.config import DecisionSection
 from callbacks.decision.decision import Decision, Node, Rung, ask_at_least
 from callbacks.evaluation.best import find_fallen_tasks
 from callbacks.evaluation.history import Evaluation, compare, find_baseline
-from callbacks.evaluation.task_scores import ALL, Estimate, examples_to_decide
+from rewards.statistics.estimates import ALL, Estimate, examples_to_decide
 
 
 def decide_against_warmup(

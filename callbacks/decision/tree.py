@@ -15,7 +15,7 @@ from callbacks.decision.measures import MEASURES, Recorded, Schedule
 from callbacks.decision.moves import MOVES, route_tasks
 from callbacks.decision.rehearsal import decide_against_warmup
 from callbacks.evaluation.history import read_evaluations, read_rates
-from callbacks.evaluation.task_scores import ALL, Estimate, stratify
+from rewards.statistics.estimates import ALL, Estimate, stratify
 
 ASKS = {"at_least": ask_at_least, "above": ask_above, "below": ask_below, "no_gain": ask_no_gain}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from callbacks.evaluation.task_scores import ALL, Estimate, read_estimates
+from callbacks.evaluation.task_scores import read_estimates
+from rewards.statistics.estimates import ALL, Estimate
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ import orjson
 
 from callbacks.config import EvaluationSection
 from callbacks.evaluation.best import BestCheckpoint
-from callbacks.evaluation.task_scores import Estimate, evaluation_metrics, summarise
+from callbacks.evaluation.task_scores import evaluation_metrics, summarise
 from rewards.host.scoring import RewardHost
+from rewards.statistics.estimates import Estimate
 from rewards.types import Completion, Example
 
 Generate = Callable[[Sequence[Example]], list[Completion]]

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import sqrt
 
-from callbacks.evaluation.task_scores import ALL, Estimate, read_estimates, unpaired_difference
+from callbacks.evaluation.task_scores import read_estimates
+from rewards.statistics.estimates import ALL, Estimate, unpaired_difference
 from rewards.statistics.student import t_quantile
 
 _STAGES = ("before", "warmup", "train", "final")

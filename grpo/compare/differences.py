@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from grpo.compare.reading import cell_of
 from grpo.compare.recorded import Recorded
-from rewards.statistics.changes import Cell, Change, adjust, paired_change, unpaired_change
+from rewards.statistics.changes import Cell, Change, adjust, stratified_change, unpaired_change
 
 BETTER, WORSE, NOISE, UNKNOWN = "better", "worse", "noise", "unknown"
 _ROUNDING = 0.06
@@ -81,7 +82,10 @@ def find_difference(before: Recorded, after: Recorded, group: str, metric: str, 
         )
         if keys:
             first, second = [mine[key] for key in keys], [theirs[key] for key in keys]
-            change = paired_change([b - a for a, b in zip(first, second, strict=True)], confidence)
+            strata = defaultdict(list)
+            for (task, _), one, other in zip(keys, first, second, strict=True):
+                strata[task].append(other - one)
+            change = stratified_change(strata, confidence)
             return Difference(before.name, after.name, group, metric, cell_of(first), cell_of(second), change)
     one, other = before.cells.get((group, metric)), after.cells.get((group, metric))
     if one is None or other is None:

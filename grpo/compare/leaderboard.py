@@ -8,8 +8,9 @@ from itertools import combinations
 from typing import Any
 
 from grpo.compare.differences import BETTER, UNKNOWN, WORSE, Difference, find_difference, judge
-from grpo.compare.recorded import ALL, Recorded
-from rewards.statistics.changes import Cell, mean_interval
+from grpo.compare.recorded import ALL, Recorded, kind_of
+from rewards.statistics.changes import Cell
+from rewards.statistics.estimates import estimate_cell, stratify
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,14 @@ def rank(runs: Sequence[Recorded], metric: str, confidence: float, method: str) 
     places = []
     for number, run in enumerate(ordered, 1):
         cell = run.cells[ALL, metric]
-        low, high = mean_interval(cell, confidence) or (None, None)
+        tasks = {
+            group: estimate_cell(its, confidence)
+            for (group, name), its in run.cells.items()
+            if name == metric and kind_of(group) == "task"
+        }
+        whole = stratify({**tasks, ALL: estimate_cell(cell, confidence)}, confidence=confidence)
         best, worst = 1 + better[run.name], len(ordered) - worse[run.name]
-        places.append(Place(number, run.name, cell, low, high, best, worst))
+        places.append(Place(number, run.name, cell, whole.low, whole.high, best, worst))
     tests = sum(difference.change.p is not None for difference in judged)
     return Leaderboard(metric, tuple(places), tests, _state(places, judged))
 

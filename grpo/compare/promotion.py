@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from callbacks.evaluation.task_scores import Estimate, examples_to_decide
 from grpo.compare.constant_metrics import Constant, find_constants
 from grpo.compare.differences import (
     BETTER,
@@ -23,6 +22,7 @@ from grpo.compare.promotion_rules import PromotionRules
 from grpo.compare.recorded import ALL, Recorded, kind_of
 from rewards.errors import UserError
 from rewards.statistics.changes import adjust
+from rewards.statistics.estimates import Estimate, examples_to_decide
 from rewards.statistics.student import t_quantile
 
 _ANSWERS = {BETTER: "helped", WORSE: "hurt", NOISE: "noise", UNKNOWN: "cannot be told"}

@@ -13,11 +13,11 @@ from callbacks.config import DecisionSection
 from callbacks.decision.decision import Decision
 from callbacks.decision.measures import Schedule
 from callbacks.decision.tree import decide
-from callbacks.evaluation.task_scores import ALL, Estimate, paired_difference
 from grpo.config.sections import ratio_to_steps
 from grpo.decide.history import read_history
 from grpo.decide.next_config import write_next_config
 from grpo.ladder import find_rung
+from rewards.statistics.estimates import Estimate, paired_differences
 
 
 def decide_run(run_directory: Path | str, config: Any = None, *, rehearsal: bool = False) -> Decision:
@@ -65,13 +65,7 @@ def pair_evaluations(before: Path, after: Path) -> dict[str, Estimate]:
     rewards = [_read_rewards(path) for path in (before, after)]
     if not all(rewards):
         return {}
-    tasks = sorted({task for task, _ in rewards[0]} & {task for task, _ in rewards[1]})
-    differences = {ALL: paired_difference(*rewards)}
-    for task in tasks:
-        differences[task] = paired_difference(
-            *({key: v for key, v in side.items() if key[0] == task} for side in rewards)
-        )
-    return differences
+    return paired_differences(*rewards)
 
 
 def _read_rewards(path: Path) -> dict[tuple[str, str], float | None]:

@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 
-from callbacks.evaluation.task_scores import Estimate, interval_of, stratify
 from grpo.compare.recorded import ALL, SPLIT_COLUMNS, kind_of
 from grpo.evaluate.failures import Failures
 from grpo.evaluate.metrics import TITLES
 from grpo.evaluate.stripping import strip_answer
+from rewards.statistics.estimates import Estimate, interval_of, stratify
 from rewards.types import Completion
 
 Row = Mapping[str, Any]

@@ -7,11 +7,11 @@ from contextlib import suppress
 from typing import Any
 
 from callbacks.config import DecisionSection
-from callbacks.evaluation.task_scores import ALL
 from grpo.report import tables
 from grpo.report.charts import Curve, Point, draw_spread
 from grpo.report.run_files import RunFiles, as_mapping, is_number
 from grpo.report.visible import make_label
+from rewards.statistics.estimates import ALL
 
 # Metrics of training worth a look, with the bounds the recipe watches and the rules of callbacks/watch that mind them.
 WATCHED = (

@@ -8,7 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from callbacks.evaluation.task_scores import ALL
 from callbacks.progress import format_seconds
 from grpo.report import tables
 from grpo.report.charts import draw, draw_sparkline
@@ -20,6 +19,7 @@ from grpo.report.samples import choose_group, choose_samples, count_states
 from grpo.report.tree import lay_out
 from grpo.report.verdict import make_decision, make_state
 from grpo.report.visible import make_label, make_visible
+from rewards.statistics.estimates import ALL
 
 
 def write_report(run_directory: Path | str) -> tuple[Path, Path]:

@@ -8,10 +8,10 @@ from statistics import fmean
 from typing import Any
 
 from callbacks.evaluation.history import Evaluation
-from callbacks.evaluation.task_scores import ALL, Estimate, paired_difference, unpaired_difference
 from callbacks.progress import format_seconds
 from grpo.report.run_files import Record, RunFiles, as_mapping, is_number
 from grpo.report.visible import make_label
+from rewards.statistics.estimates import ALL, Estimate, paired_differences, unpaired_difference
 
 STAGE_NAMES = {"before": "before training", "warmup": "SFT warm-up", "train": "GRPO", "final": "final evaluation"}
 
@@ -50,13 +50,13 @@ def measure_change(run: RunFiles, name: str = ALL) -> Estimate | None:
         {
             (str(r.get("task")), str(r.get("id"))): r["reward"]
             for r in run.records.get(stage, [])
-            if name in (ALL, r.get("task")) and is_number(r.get("reward"))
+            if is_number(r.get("reward"))
         }
         for stage in ("warmup", "final")
     ]
     if all(sides):
-        paired = paired_difference(*sides)
-        if paired.mean is not None:
+        paired = paired_differences(*sides).get(name)
+        if paired is not None and paired.mean is not None:
             return paired
     warmup, final = run.find_evaluation("warmup"), find_end(run)
     first, last = _pick(warmup, name), _pick(final, name)

@@ -10,7 +10,6 @@ import orjson
 
 from callbacks.evaluation.best import BestCheckpoint
 from callbacks.evaluation.eval import write_records
-from callbacks.evaluation.task_scores import Estimate
 from callbacks.progress import Progress
 from callbacks.tracking.tracking import Tracker
 from callbacks.watch import watch
@@ -20,6 +19,7 @@ from grpo.distributed import rank as ranks
 from grpo.machine import environment
 from grpo.run_directory import RunDirectory
 from rewards.host.scoring import RewardHost
+from rewards.statistics.estimates import Estimate
 
 
 class Record:

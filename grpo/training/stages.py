@@ -12,7 +12,6 @@ from typing import Any
 from callbacks import interrupt
 from callbacks.evaluation.eval import HeldOutEvaluation
 from callbacks.evaluation.eval import make_callback as make_evaluation_callback
-from callbacks.evaluation.task_scores import Estimate
 from callbacks.progress import Progress
 from callbacks.tracking.tracking import Tracker
 from callbacks.watch import watch
@@ -31,6 +30,7 @@ from grpo.run_directory import RunDirectory, read_step
 from grpo.training.recorder import Record
 from rewards.errors import UserError
 from rewards.host.scoring import RewardHost
+from rewards.statistics.estimates import Estimate
 from rewards.types import Example
 from sft_warmup.dataset import label_rows
 

@@ -16,11 +16,11 @@ from callbacks.config import DecisionSection
 from callbacks.decision.tree import decide
 from callbacks.evaluation.best import BestCheckpoint
 from callbacks.evaluation.history import Evaluation, find_baseline, read_evaluations
-from callbacks.evaluation.task_scores import ALL
 from callbacks.watch.watch import EVENTS_FILE
 from grpo.decide.decide_run import read_schedule
 from grpo.ladder import find_rung
 from rewards.errors import UserError
+from rewards.statistics.estimates import ALL
 
 STAGES = {
     "sft": "SFT warm-up",

@@ -46,8 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threshold", type=float, default=0.5, metavar="R", help="reward from which an answer passes (0.5)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the bootstrap (0)")
-    parser.add_argument("--draws", type=int, default=2000, metavar="N", help="resamples of the bootstrap (2000)")
     parser.add_argument(
         "--timeout-seconds", type=float, default=2.0, metavar="S", help="time limit of a plugin for one completion (2)"
     )
@@ -95,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
     compared = [
         (
             before, after,
-            compare(before, after, threshold=options.threshold, seed=options.seed, draws=options.draws),
+            compare(before, after, threshold=options.threshold),
         )
         for before, after in pairs
     ]  # fmt: skip
@@ -115,8 +113,6 @@ def _check_numbers(options: argparse.Namespace) -> None:
     problems = []
     if not 0 < options.threshold <= 1:
         problems.append(f"--threshold: {options.threshold:g}; give a reward above 0, at most 1")
-    if options.draws < 100:
-        problems.append(f"--draws: {options.draws}; give 100 or more")
     if options.stored and options.against:
         problems.append("--stored: compares a run with itself; leave out --against")
     if problems:
@@ -241,8 +237,10 @@ def _to_json(
                 "versions": {"before": dict(before.versions), "after": dict(after.versions)},
                 "tasks": [
                     {
-                        "task": row.task, "n": row.delta.n, "before": row.before, "after": row.after,
-                        "delta": row.delta.mean, "low": row.delta.low, "high": row.delta.high, **row.passes._asdict(),
+                        "task": row.task, "n": row.n, "before": row.before, "after": row.after,
+                        "delta": row.change and row.change.mean, "low": row.change and row.change.low,
+                        "high": row.change and row.change.high, "p": row.change and row.change.p,
+                        **row.passes._asdict(),
                     }
                     for row in rows
                 ],
@@ -301,18 +299,18 @@ def _show(
         for head in ("task", "n", "before", "after", "change", "95 % interval", "gained", "lost", "p"):
             table.add_column(head, justify="left" if head == "task" else "right")
         for row in rows:
-            low, high = row.delta.low, row.delta.high
+            low, high = (row.change.low, row.change.high) if row.change else (None, None)
             decided = low is not None and high is not None and (low > 0 or high < 0)
             table.add_row(
-                row.task, str(row.delta.n), _say(row.before), _say(row.after), _say(row.delta.mean, "+.4f"),
+                row.task, str(row.n), _say(row.before), _say(row.after), _say(row.change and row.change.mean, "+.4f"),
                 "" if low is None else f"{low:+.4f} to {high:+.4f}{'' if decided else ' (0 is inside)'}",
-                str(row.passes.gained), str(row.passes.lost), f"{row.passes.p:.3g}",
+                str(row.passes.gained), str(row.passes.lost), _say(row.change and row.change.p, ".3g"),
             )  # fmt: skip
         console.print(table)
     if compared:
         console.print(
             f"gained and lost: examples that pass (reward of {threshold:g} or more) only after, only before; "
-            "p: McNemar's exact test",
+            "interval and p: of the mean change, as python -m grpo.compare gives them",
             style="dim",
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import cbrt, copysign, erfc, exp, fsum, inf, lgamma, log, log1p, sqrt
@@ -95,6 +95,39 @@ def paired_change(differences: Sequence[float], confidence: float = 0.95) -> Cha
     return Change(mean, max(-1.0, low), min(1.0, high), p_hall(0.0), n, gained, lost, "hall", p_hall)
 
 
+def stratified_change(strata: Mapping[str, Sequence[float]], confidence: float = 0.95) -> Change:
+    """The mean of paired differences over all strata (tasks), with the noise that is left when their shares are fixed.
+
+    How far the tasks lie from each other is no noise then: the variance is the weighted one within them, its degrees of
+    freedom Satterthwaite's. As `paired_change` of all together where there is one stratum, or one has a single example
+    or no spread, which would count as certain.
+    """
+    parts = [list(values) for values in strata.values() if values]
+    every = [value for values in parts for value in values]
+    if len(parts) < 2 or any(len(values) < 2 or max(values) - min(values) < 1e-12 for values in parts):
+        return paired_change(every, confidence)
+    n = len(every)
+    variances, freedoms = [], []
+    for values in parts:
+        center = fsum(values) / len(values)
+        variances.append(fsum((value - center) ** 2 for value in values) / (len(values) - 1) * len(values) / n**2)
+        freedoms.append(len(values) - 1)
+    total = fsum(variances)
+    # Shares rather than squares of variances, which may be too small for a float.
+    shares = [variance / total for variance in variances]
+    freedom = max(1, int(1 / fsum(share**2 / m for share, m in zip(shares, freedoms, strict=True))))
+    mean, error = fsum(every) / n, sqrt(total)
+    half = t_quantile(freedom, 1.0 - (1.0 - confidence) / 2) * error
+
+    def p_within(margin: float) -> float:
+        return t_p((mean - margin) / error, freedom)
+
+    gained, lost = sum(d > 0 for d in every), sum(d < 0 for d in every)
+    return Change(
+        mean, max(-1.0, mean - half), min(1.0, mean + half), p_within(0.0), n, gained, lost, "within tasks", p_within
+    )  # fmt: skip
+
+
 def unpaired_change(before: Cell, after: Cell, confidence: float = 0.95) -> Change:
     """The difference of two means whose examples cannot be paired (Welch); without an n only the mean is known.
 
@@ -124,14 +157,6 @@ def unpaired_change(before: Cell, after: Cell, confidence: float = 0.95) -> Chan
     return Change(
         mean, max(-1.0, mean - width), min(1.0, mean + width), p_welch(0.0), n, None, None, "welch", p_welch
     )  # fmt: skip
-
-
-def mean_interval(cell: Cell, confidence: float = 0.95) -> tuple[float, float] | None:
-    """The interval of one mean, within 0..1; None where n or std is not known."""
-    if cell.n is None or cell.n < 2 or cell.std is None:
-        return None
-    half = _half_width(cell, 1.0 - confidence)
-    return max(0.0, cell.value - half), min(1.0, cell.value + half)
 
 
 def largest_std(value: float, n: int) -> float:

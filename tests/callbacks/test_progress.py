@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from callbacks.evaluation.task_scores import Estimate
 from callbacks.progress import Progress, format_change, format_seconds
+from rewards.statistics.estimates import Estimate
 
 
 class Terminal(io.StringIO):

@@ -7,14 +7,8 @@ import pytest
 
 from callbacks.decision.decision import Rung
 from callbacks.decision.tree import decide
-from callbacks.evaluation.task_scores import (
-    ALL,
-    estimate_mean,
-    evaluation_metrics,
-    paired_difference,
-    stratify,
-    summarise,
-)
+from callbacks.evaluation.task_scores import evaluation_metrics, summarise
+from rewards.statistics.estimates import ALL, estimate_mean, paired_differences, stratify
 
 TASKS = {"extraction": 128, "sql_qa": 128, "insights": 32, "push": 32}
 STARTS = {"extraction": 0.25, "sql_qa": 0.20, "insights": 0.25, "push": 0.30}
@@ -52,12 +46,7 @@ def simulate(seed):
         estimates = summarise([(task, reward) for (task, _), reward in scored.items()])
         rows.append({"step": step, "stage": stage, **evaluation_metrics(estimates)})
     first, last = rewards[STEPS[0]], rewards[STEPS[-1]]
-    paired = {ALL: paired_difference(first, last)}
-    for task in TASKS:
-        paired[task] = paired_difference(
-            *({key: v for key, v in side.items() if key[0] == task} for side in (first, last))
-        )
-    return rows, paired, truths
+    return rows, paired_differences(first, last), truths
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from callbacks.decision.decision import Rung
 from callbacks.decision.measures import MEASURES, Schedule
 from callbacks.decision.moves import MOVES
 from callbacks.decision.tree import ASKS, decide, load_tree
-from callbacks.evaluation.task_scores import Estimate
+from rewards.statistics.estimates import Estimate
 
 SMALL = Rung("0.5B", "small", "v4_1.yaml", base="v4_2_b.yaml", fix="v4_2_c.yaml")
 LARGE = Rung("3.7B", "large", "v4_2_a.yaml")

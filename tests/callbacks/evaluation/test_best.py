@@ -1,7 +1,8 @@
 """The best checkpoint: highest mean with a floor for each task."""
 
 from callbacks.evaluation.best import BestCheckpoint, find_fallen_tasks
-from callbacks.evaluation.task_scores import Estimate, evaluation_metrics
+from callbacks.evaluation.task_scores import evaluation_metrics
+from rewards.statistics.estimates import Estimate
 
 
 def measure(mean, **tasks):

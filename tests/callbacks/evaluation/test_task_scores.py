@@ -7,14 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callbacks.evaluation.task_scores import (
+from callbacks.evaluation.task_scores import evaluation_metrics, read_estimates, summarise
+from rewards.statistics.estimates import (
     Estimate,
-    evaluation_metrics,
     examples_to_decide,
     interval_of,
-    paired_difference,
-    read_estimates,
-    summarise,
+    paired_differences,
     unpaired_difference,
 )
 from rewards.statistics.student import t_quantile
@@ -125,9 +123,9 @@ def test_read_estimates_with_n_and_std_computes_the_interval():
 
 def test_paired_difference_of_shared_ids_ignores_the_others():
     """Only ids scored on both sides count, and the order of the ids does not."""
-    before = {"a": 0.2, "b": 0.5, "c": None, "d": 0.9}
-    after = {"c": 1.0, "b": 0.7, "a": 0.6, "e": 0.0, "d": None}
-    difference = paired_difference(before, after)
+    before = {("t", "a"): 0.2, ("t", "b"): 0.5, ("t", "c"): None, ("t", "d"): 0.9}
+    after = {("t", "c"): 1.0, ("t", "b"): 0.7, ("t", "a"): 0.6, ("t", "e"): 0.0, ("t", "d"): None}
+    difference = paired_differences(before, after)["all"]
     assert (difference.mean, difference.n) == (pytest.approx(0.3), 2)
     assert -1.0 <= difference.low < difference.high <= 1.0
 
@@ -135,9 +133,9 @@ def test_paired_difference_of_shared_ids_ignores_the_others():
 def test_paired_difference_of_a_constant_gain_is_narrower_than_unpaired():
     """Pairing takes the spread between examples out of the noise."""
     draw = random.Random(3)
-    before = {n: draw.uniform(0, 0.8) for n in range(80)}
+    before = {("a", str(n)): draw.uniform(0, 0.8) for n in range(80)}
     after = {n: reward + 0.1 + draw.uniform(-0.02, 0.02) for n, reward in before.items()}
-    paired = paired_difference(before, after)
+    paired = paired_differences(before, after)["a"]
     sides = [summarise(("a", reward) for reward in side.values())["a"] for side in (before, after)]
     unpaired = unpaired_difference(*sides)
     assert paired.mean == pytest.approx(unpaired.mean)

@@ -13,13 +13,13 @@ from rewards.statistics.changes import (
     Cell,
     adjust,
     largest_std,
-    mean_interval,
     paired_change,
     t_p,
     tango_interval,
     tango_p,
     unpaired_change,
 )
+from rewards.statistics.estimates import estimate_cell
 
 differences = st.lists(st.sampled_from([-1.0, -0.5, -0.1, 0.0, 0.0, 0.1, 0.3, 1.0]), min_size=2, max_size=60)
 
@@ -136,8 +136,8 @@ def test_largest_std_of_any_values_is_not_exceeded(values):
 
 def test_mean_interval_without_std_is_none():
     """An interval is never made up."""
-    assert mean_interval(Cell(0.4, 10)) is None
-    assert mean_interval(Cell(1.0, 33, 0.0))[0] < 0.95
+    assert estimate_cell(Cell(0.4, 10)).low is None
+    assert estimate_cell(Cell(1.0, 33, 0.0)).low < 0.95
 
 
 def test_adjust_by_holm_and_bh_gives_hand_computed_values():

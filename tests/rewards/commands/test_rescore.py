@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import erfc, sqrt
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -66,9 +67,9 @@ def test_compare_when_answers_grow_then_pairs_them_by_id_in_any_order(host, tmp_
     before = verdicts(host, write(tmp_path / "a.jsonl", record("a", "xx"), record("b", "xxxx")))
     after = verdicts(host, write(tmp_path / "b.jsonl", record("b", "yyyy"), record("a", "yyyyyy")))
     check_comparable(before, after)
-    (row,) = compare(before, after, threshold=0.5, seed=1, draws=200)
-    assert (row.task, row.delta.n) == ("all", 2)
-    assert (row.before, row.after, row.delta.mean) == pytest.approx((0.3, 0.5, 0.2))
+    (row,) = compare(before, after, threshold=0.5)
+    assert (row.task, row.n) == ("all", 2)
+    assert (row.before, row.after, row.change.mean) == pytest.approx((0.3, 0.5, 0.2))
     assert (row.passes.gained, row.passes.lost, row.passes.neither) == (1, 0, 1)
 
 
@@ -76,15 +77,15 @@ def test_compare_when_an_example_has_several_completions_then_their_mean_counts(
     """A group of rollouts is one example."""
     before = verdicts(host, write(tmp_path / "a.jsonl", record("a", "xx"), record("a", "xxxx")))
     after = verdicts(host, write(tmp_path / "b.jsonl", record("a", "xxxxx")))
-    (row,) = compare(before, after, threshold=0.5, seed=1, draws=200)
-    assert row.delta.n == 1 and row.delta.mean == pytest.approx(0.2)
+    (row,) = compare(before, after, threshold=0.5)
+    assert row.n == 1 and row.change.mean == pytest.approx(0.2)
 
 
 def test_compare_when_there_are_tasks_then_all_and_each(host, tmp_path):
     """Tasks in alphabetical order after all of them."""
     rows = [record("a", "xx", task="u"), record("b", "xx")]
     side = verdicts(host, write(tmp_path / "a.jsonl", *rows))
-    assert [row.task for row in compare(side, side, threshold=0.5, seed=1, draws=200)] == ["all", "t", "u"]
+    assert [row.task for row in compare(side, side, threshold=0.5)] == ["all", "t", "u"]
 
 
 def test_check_when_versions_differ_then_refuses_and_names_them(host, tmp_path):
@@ -106,7 +107,7 @@ def test_check_when_ids_or_prompts_differ_then_refuses_both(host, tmp_path):
     assert ["only in one of the two (a, c)" in line for line in caught.value.problems] == [True, False]
     assert "different prompts or references (b)" in caught.value.problems[1]
     check_comparable(before, after, different_ids=True)
-    assert compare(before, after, threshold=0.5, seed=1, draws=200)[0].delta.n == 0
+    assert compare(before, after, threshold=0.5)[0].n == 0
 
 
 def test_old_verdicts_when_a_file_mixes_versions_then_refuses(tmp_path):
@@ -174,21 +175,22 @@ def run_folder(tmp_path) -> Path:
 
 
 def test_rescore_command_when_stages_are_compared_then_gives_change_interval_and_p(capsys, run_folder, tmp_path):
-    """Six of ten gain: McNemar's p is 2/64; the run's own rewards are the default."""
+    """Six of ten rise by 1: Tango's score test for 0 is McNemar's, chi-square 6; the run's own rewards are the default."""
     assert main(["rescore", str(run_folder), "--json", "--output", str(tmp_path / "out")]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert list(answer["rewards"]) == ["field_f1"]
     (comparison,) = answer["comparisons"]
     (row,) = comparison["tasks"]
     assert (comparison["before"], comparison["after"]) == ("warmup", "final")
-    assert (row["n"], row["delta"], row["gained"], row["lost"], row["p"]) == (10, 0.6, 6, 0, 0.03125)
+    assert (row["n"], row["delta"], row["gained"], row["lost"]) == (10, 0.6, 6, 0)
+    assert row["p"] == pytest.approx(erfc(sqrt(6.0) / sqrt(2.0)))
     assert 0 < row["low"] < 0.6 < row["high"] < 1
     written = (tmp_path / "out" / "final.jsonl").read_text().splitlines()
     assert [json.loads(line)["reward"] for line in written] == [1.0] * 6 + [0.0] * 4
 
 
 def test_rescore_command_when_run_twice_then_says_the_same(capsys, run_folder):
-    """The seed is fixed."""
+    """The formula draws nothing."""
     texts = []
     for _ in range(2):
         assert main(["rescore", str(run_folder)]) == 0

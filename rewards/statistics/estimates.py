@@ -1,0 +1,158 @@
+"""A mean and what is known about its noise: n, standard deviation, 95 % interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import fsum, sqrt
+from statistics import NormalDist, fmean
+
+from rewards.statistics.changes import Cell, Change, paired_change, stratified_change, unpaired_change
+from rewards.statistics.student import CONFIDENCE, t_quantile
+
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean with what is known about its noise.
+
+    `std` is the sample standard deviation (n - 1), `low` and `high` the ends of the 95 % interval. Each is None where it
+    cannot be known: `mean` when n is 0, `std` when n is below 2, all but `mean` in a history that recorded only means.
+    """
+
+    mean: float | None
+    n: int | None
+    std: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def half_width(self) -> float | None:
+        """How far the interval reaches from the mean to its farther end; None where there is no interval."""
+        if self.mean is None or self.low is None or self.high is None:
+            return None
+        return max(self.mean - self.low, self.high - self.mean)
+
+
+def stratify(
+    estimates: Mapping[str, Estimate], lowest: float = 0.0, highest: float = 1.0, confidence: float = CONFIDENCE
+) -> Estimate:
+    """The estimate of `all` with the noise that is left when the shares of the tasks are fixed, as in held-out rows.
+
+    How far the tasks lie from each other is no noise then: the variance is the weighted one within the tasks, its degrees
+    of freedom Satterthwaite's. Returned as it is where a task has no n or std, no spread, or where the tasks do not add
+    up to all rows.
+    """
+    whole = estimates[ALL]
+    tasks = [item for name, item in estimates.items() if name != ALL and item.n != 0]
+    known = [item for item in tasks if item.n is not None and item.n >= 2 and item.std]
+    if whole.n is None or whole.mean is None or len(known) < max(2, len(tasks)) or sum(t.n for t in known) != whole.n:
+        return whole
+    parts = [(task.n / whole.n) ** 2 * task.std**2 / task.n for task in known]
+    variance = sum(parts)
+    if not variance:
+        return whole
+    # Shares rather than squares of variances, which may be too small for a float.
+    freedom = 1 / sum((part / variance) ** 2 / (task.n - 1) for part, task in zip(parts, known, strict=True))
+    half = t_quantile(max(1, int(freedom)), 1.0 - (1.0 - confidence) / 2) * sqrt(variance)
+    return replace(
+        whole,
+        std=sqrt(variance * whole.n),
+        low=max(lowest, whole.mean - half),
+        high=min(highest, whole.mean + half),
+    )
+
+
+def paired_differences(
+    before: Mapping[tuple[str, str], float | None], after: Mapping[tuple[str, str], float | None]
+) -> dict[str, Estimate]:
+    """The means of after - before, paired by (task, id) over the examples scored in both: for all and for each task.
+
+    For all it is `stratified_change`, for a task `paired_change`; nothing is known where no example was scored twice.
+    """
+    strata: dict[str, list[float]] = {
+        task: [] for task in sorted({task for task, _ in before} & {task for task, _ in after})
+    }
+    for key in sorted(before.keys() & after.keys()):
+        first, second = before[key], after[key]
+        if first is not None and second is not None:
+            strata[key[0]].append(second - first)
+    every = [value for values in strata.values() for value in values]
+    if not every:
+        return {ALL: Estimate(None, 0, None, None, None)}
+    tasks = {task: _estimate(paired_change(values), values) for task, values in strata.items() if values}
+    return {ALL: _estimate(stratified_change(strata), every), **tasks}
+
+
+def _estimate(change: Change, values: Sequence[float]) -> Estimate:
+    n = len(values)
+    std = sqrt(fsum((value - change.mean) ** 2 for value in values) / (n - 1)) if n > 1 else None
+    return Estimate(change.mean, n, std, change.low, change.high)
+
+
+def unpaired_difference(before: Estimate, after: Estimate) -> Estimate:
+    """The difference after - before of two estimates whose examples cannot be paired (Welch's interval, -1..1).
+
+    Wider than the paired one when both were measured on the same examples. Without n or std only the mean is known.
+    """
+    if before.mean is None or after.mean is None:
+        return Estimate(None, None, None, None, None)
+    change = unpaired_change(Cell(before.mean, before.n, before.std), Cell(after.mean, after.n, after.std))
+    if change.n is None or before.std is None or after.std is None or before.n is None or after.n is None:
+        return Estimate(change.mean, None, None, None, None)
+    variance = before.std**2 / before.n + after.std**2 / after.n
+    return Estimate(change.mean, change.n, sqrt(variance * change.n), change.low, change.high)
+
+
+def estimate_mean(values: Sequence[float], lowest: float = 0.0, highest: float = 1.0) -> Estimate:
+    """Mean and 95 % t-interval of values that can only lie in lowest..highest.
+
+    Where all n values are equal the t-interval would have no width and claim certainty; there the interval is the one
+    of Clopper and Pearson for a value never seen in n draws: 1 - 0.025^(1/n) of the way to each bound.
+    """
+    n = len(values)
+    if n == 0:
+        return Estimate(None, 0, None, None, None)
+    mean = fmean(values)
+    if n == 1:
+        return Estimate(mean, 1, None, lowest, highest)
+    std = sqrt(fmean([(value - mean) ** 2 for value in values]) * n / (n - 1)) if len(set(values)) > 1 else 0.0
+    return interval_of(mean, n, std, lowest, highest)
+
+
+def interval_of(
+    mean: float, n: int, std: float, lowest: float = 0.0, highest: float = 1.0, confidence: float = CONFIDENCE
+) -> Estimate:
+    """The estimate that belongs to a recorded mean, n (at least 2) and std."""
+    tail = (1.0 - confidence) / 2.0
+    if std == 0.0:
+        unseen = 1.0 - tail ** (1.0 / n)
+        low, high = mean - unseen * (mean - lowest), mean + unseen * (highest - mean)
+    else:
+        half = t_quantile(n - 1, 1.0 - tail) * std / sqrt(n)
+        low, high = max(lowest, mean - half), min(highest, mean + half)
+    return Estimate(mean, n, std, low, high)
+
+
+def estimate_cell(cell: Cell, confidence: float = CONFIDENCE) -> Estimate:
+    """The estimate of a recorded mean in 0..1; without an interval where n or std is not known."""
+    if cell.n is None or cell.n < 2 or cell.std is None:
+        return Estimate(cell.value, cell.n, cell.std, None, None)
+    return interval_of(cell.value, cell.n, cell.std, confidence=confidence)
+
+
+def examples_to_decide(estimate: Estimate, margin: float, limit: int = 1_000_000) -> int | None:
+    """How many more examples would bring the 95 % interval clear of a threshold `margin` away, if mean and std stay.
+
+    0 when it is clear already; None when it cannot be said (no n or std, no margin, or more than `limit`).
+    """
+    if estimate.n is None or not estimate.std or not margin:
+        return None
+    normal = NormalDist().inv_cdf((1.0 + CONFIDENCE) / 2.0)
+    if normal * estimate.std > abs(margin) * sqrt(limit):
+        return None
+    needed = max(2, int((normal * estimate.std / margin) ** 2))
+    while t_quantile(needed - 1) * estimate.std / sqrt(needed) >= abs(margin):
+        needed += max(1, needed // 200)
+    return max(0, needed - estimate.n)
