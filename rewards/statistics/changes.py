@@ -104,7 +104,7 @@ def stratified_change(strata: Mapping[str, Sequence[float]], confidence: float =
     """
     parts = [list(values) for values in strata.values() if values]
     every = [value for values in parts for value in values]
-    if len(parts) < 2 or any(len(values) < 2 or max(values) - min(values) < 1e-12 for values in parts):
+    if len(parts) < 2 or any(len(values) < 2 or max(values) - min(values) < 1e-9 for values in parts):
         return paired_change(every, confidence)
     n = len(every)
     variances, freedoms = [], []
@@ -139,8 +139,9 @@ def unpaired_change(before: Cell, after: Cell, confidence: float = 0.95) -> Chan
         return Change(mean, None, None, None, None, None, None, "means only", lambda margin: None)
 
     def half(alpha: float) -> float:
-        if before.std and after.std:
-            variances = [cell.std**2 / cell.n for cell in (before, after)]
+        # The square of a very small spread is 0 as well.
+        variances = [cell.std**2 / cell.n for cell in (before, after)]
+        if all(variances):
             total = fsum(variances)
             freedom = 1 / fsum(
                 (variance / total) ** 2 / (cell.n - 1)

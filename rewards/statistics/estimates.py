@@ -35,6 +35,10 @@ class Estimate:
         return max(self.mean - self.low, self.high - self.mean)
 
 
+NOTHING = Estimate(None, 0, None, None, None)
+"""The estimate of no values."""
+
+
 def stratify(
     estimates: Mapping[str, Estimate], lowest: float = 0.0, highest: float = 1.0, confidence: float = CONFIDENCE
 ) -> Estimate:
@@ -80,9 +84,11 @@ def paired_differences(
             strata[key[0]].append(second - first)
     every = [value for values in strata.values() for value in values]
     if not every:
-        return {ALL: Estimate(None, 0, None, None, None)}
-    tasks = {task: _estimate(paired_change(values), values) for task, values in strata.items() if values}
-    return {ALL: _estimate(stratified_change(strata), every), **tasks}
+        return {ALL: NOTHING}
+    return {
+        ALL: _estimate(stratified_change(strata), every),
+        **{task: _estimate(paired_change(values), values) if values else NOTHING for task, values in strata.items()},
+    }
 
 
 def _estimate(change: Change, values: Sequence[float]) -> Estimate:
@@ -113,7 +119,7 @@ def estimate_mean(values: Sequence[float], lowest: float = 0.0, highest: float =
     """
     n = len(values)
     if n == 0:
-        return Estimate(None, 0, None, None, None)
+        return NOTHING
     mean = fmean(values)
     if n == 1:
         return Estimate(mean, 1, None, lowest, highest)
