@@ -21,6 +21,7 @@ from grpo.distributed.stand_ins import Silent, take_signals
 from grpo.engines.choose import choose_engine
 from grpo.engines.engine import Engine, EngineFailed
 from grpo.engines.packages import quieten_libraries, require_training_stack
+from grpo.machine.device import PROFILES
 from rewards.errors import RecompensaError, RewardBudgetExceeded, UserError
 
 DONE, FAILED, BAD_INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 75
@@ -78,9 +79,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--profile",
-        choices=("auto", "gpu", "embedded"),
+        choices=PROFILES,
         default="auto",
-        help="auto: gpu where there is a CUDA device, else embedded",
+        help="auto: gpu where there is a CUDA device, else embedded; small: a pretrained model of 135M on any machine",
     )
     parser.add_argument(
         "--run-dir", type=Path, metavar="DIR", help="where the run is written (default: runs/<config>-<date>-<time>)"
@@ -121,23 +122,26 @@ def run(options: argparse.Namespace) -> int:
         progress.say("dry run: plan and preflight passed, nothing was written", always=True)
         return DONE
 
-    from grpo.machine.device import find_device, require_cuda
-    from grpo.machine.environment import prepare_threads
+    from grpo.machine.device import choose_device, require_cuda, require_one_device
+    from grpo.machine.environment import prepare_threads, require_torch_device
 
     threads = prepare_threads(config.threads)
     engine = choose_engine(config.model)
     require_training_stack(config, engine)
-    if profile == "gpu":
-        require_cuda(find_device(), rank.count)
+    device = choose_device(config.model.device, profile)
+    if profile == "gpu" and config.model.device == "auto":
+        require_cuda(device)
+    require_one_device(device, rank.count)
     engine.prepare()
-    join("cuda" if profile == "gpu" else "cpu")
+    require_torch_device(device.kind)
+    join(device.kind)
     directory = on_main(lambda: directory or create_directory(options, config, profile, plan, audit))
     directory = replace(directory, writes=rank.is_main)
     try:
         code = DONE
         if on_main(directory.stage) != "decision":
             with host:
-                code = train(config, profile, inputs, host, directory, progress, threads, engine)
+                code = train(config, device.kind, inputs, host, directory, progress, threads, engine)
         if code in (DONE, STOPPED):
             finish(directory, config, profile, progress, time.perf_counter() - started, finished=code == DONE)
     except KeyboardInterrupt:
@@ -210,7 +214,7 @@ def create_directory(options: argparse.Namespace, config: Any, profile: str, pla
 
 def train(
     config: Any,
-    profile: str,
+    device: str,
     inputs: Any,
     host: Any,
     directory: Any,
@@ -228,7 +232,6 @@ def train(
     from grpo.training.stages import Interrupted, Stages, Stopped
 
     torch.set_num_threads(threads)
-    device = "cuda" if profile == "gpu" else "cpu"
     stage = directory.stage()
     checkpoint = directory.latest_checkpoint() if stage in ("grpo", "final") else None
     reached = read_step(checkpoint) if checkpoint else 0

@@ -35,7 +35,7 @@ def load_config(
 ) -> RunConfig:
     """The config of a path or shipped name: defaults, YAML and what it extends, profile overlay, overrides.
 
-    `overrides` are texts `section.key=value`. `profile` is auto, gpu or embedded; None applies no overlay, as gpu does.
+    `overrides` are texts `section.key=value`. `profile` is auto, gpu, small or embedded; None applies no overlay, as gpu does.
     Relative paths inside a file start at its folder, in overrides at the working directory. Raises `UserError` with
     every problem of every source.
     """
@@ -43,8 +43,8 @@ def load_config(
     resolved = resolve_profile(profile, device)[0] if profile is not None else None
     chain, written = _read_chain(path), [_read_override(text) for text in overrides]
     overlay: list[Source] = []
-    if resolved == "embedded":
-        file = configs_folder() / "profiles" / "embedded.yaml"
+    if resolved in ("embedded", "small"):
+        file = configs_folder() / "profiles" / f"{resolved}.yaml"
         overlay.append(read_source(file, _display(file)))
     layers = [*chain, *overlay, *written]
     problems = [problem for layer in layers for problem in layer.problems]
@@ -219,6 +219,8 @@ def _merge(
 
 def _anchor_path(value: Any, key: KeyPath, layer: Source) -> Any:
     """A relative path as the absolute one its source means; any other value as it is."""
+    if key == ("model", "gguf") and isinstance(value, str) and _PACKAGED.match(value):
+        return value
     if key not in _PATH_KEYS or not isinstance(value, str) or not value:
         return value
     path = Path(value).expanduser()
@@ -272,5 +274,6 @@ def _find_path_keys(model: type[BaseModel], prefix: KeyPath = ()) -> set[KeyPath
     return keys
 
 
-_PATH_KEYS = _find_path_keys(RunConfig)
+_PATH_KEYS = _find_path_keys(RunConfig) | {("model", "gguf")}
+_PACKAGED = re.compile(r"[A-Za-z_]\w+:")  # a file that an installed package ships
 _SECTIONS = {name for name, field in RunConfig.model_fields.items() if field.annotation not in (str, int, int | None)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -152,30 +152,59 @@ class ModelSection(BaseModel):
     )
     engine: Literal["transformers", "vllm", "unsloth"] = Field("transformers", description="What generates and trains.")
     vllm: VllmSection = Field(default_factory=VllmSection, description="Settings of engine vllm; no other reads them.")
-    generation_config: Literal["refuse", "replace"] = Field(
-        "refuse",
-        description="What to do when the model's own generation_config.json names another sampling than section "
-        "grpo: refuse to start, or replace it by section grpo's.",
+    device: Literal["auto", "cuda", "mps", "cpu"] = Field(
+        "auto",
+        description="What the policy runs on. auto: a CUDA device under profile gpu, the processor under profile embedded, "
+        "the best there is under profile small. Any model runs on any device; the plan says how long it takes.",
+    )
+    gguf: str | None = Field(
+        None,
+        min_length=1,
+        description="A GGUF file whose weights (made full again) and tokenizer are the policy, in place of those of `name`: a "
+        "path, or package:file for one that an installed package ships.",
     )
     embedded: EmbeddedSection | None = Field(
         None, description="When set, the policy is made on the spot in this shape and `name` is not loaded."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _forget_generation_config(cls, values: Any) -> Any:
+        # Runs of version 0.1 recorded this key; a model's own sampling is now always set aside.
+        if isinstance(values, dict) and values.get("generation_config") in ("refuse", "replace"):
+            return {key: value for key, value in values.items() if key != "generation_config"}
+        return values
+
     @model_validator(mode="after")
     def _can_be_trained(self) -> ModelSection:
+        if self.gguf is not None and self.quantization == "nf4":
+            raise ValueError(
+                "quantization nf4 does not apply to a GGUF file, whose weights are made full; set it to none"
+            )
+        if self.gguf is not None and self.engine != "transformers":
+            raise ValueError(
+                f"a GGUF file is read by engine transformers alone, not by {self.engine}; change one of them"
+            )
         if self.quantization == "nf4" and self.embedded is not None:
             raise ValueError("quantization nf4 does not apply to the embedded policy; set quantization: none")
         if self.quantization == "nf4" and self.lora is None:
             raise ValueError("quantization nf4 freezes the weights, so lora cannot be null; give lora.r and lora.alpha")
         return self
 
-    def effective_dtype(self, device_kind: Literal["cuda", "cpu"]) -> Literal["float32", "bfloat16"]:
+    @property
+    def label(self) -> str:
+        """What people call this policy: its Hub name or folder, its GGUF file, or that it was made on the spot."""
+        if self.embedded is not None:
+            return "made on the spot (embedded)"
+        return self.name if self.gguf is None else f"{self.name} ({self.gguf.rpartition('/')[2].rpartition(':')[2]})"
+
+    def effective_dtype(self, device_kind: Literal["cuda", "mps", "cpu"]) -> Literal["float32", "bfloat16"]:
         """The type of the weights on that kind of device."""
         if self.dtype != "auto":
             return self.dtype
         return "bfloat16" if device_kind == "cuda" and self.embedded is None else "float32"
 
-    def checkpoints_gradients(self, device_kind: Literal["cuda", "cpu"], parameters: int) -> bool:
+    def checkpoints_gradients(self, device_kind: Literal["cuda", "mps", "cpu"], parameters: int) -> bool:
         """Whether activations are recomputed, for a model of so many parameters on that kind of device."""
         if self.gradient_checkpointing != "auto":
             return self.gradient_checkpointing

@@ -34,12 +34,9 @@ class TransformersEngine:
         return load_policy(self.section, texts=texts, seed=seed, device=device)
 
     def restore(self, directory: Path, *, device: str) -> Policy:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from grpo.policy.loading import read_saved
 
-        from grpo.policy.loading import Policy, resolve_dtype
-
-        model = AutoModelForCausalLM.from_pretrained(directory, dtype=resolve_dtype(self.section, device))
-        return Policy(model.to(device), AutoTokenizer.from_pretrained(directory))
+        return read_saved(directory, self.section, device)
 
     def arguments(self) -> dict[str, Any]:
         return {}

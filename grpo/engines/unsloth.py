@@ -77,25 +77,20 @@ class UnslothEngine:
     def load(self, *, texts: Iterable[str], seed: int, device: str) -> Policy:
         section = self.section
         if section.embedded is None:
-            model, tokenizer = self._read(section.name, device, revision=section.revision)
+            policy = self._read(section.name, device, revision=section.revision)
         else:
             # Unsloth patches a model as it reads it, so the embedded one is written first.
             with tempfile.TemporaryDirectory(prefix="recompensa-") as folder:
                 _make_embedded(section, texts, seed).save(Path(folder))
-                model, tokenizer = self._read(folder, device)
+                policy = self._read(folder, device)
         if section.lora is not None:
-            model = self._attach_lora(model, seed)
-        return self._make_policy(model, tokenizer)
+            policy.model = self._attach_lora(policy.model, seed)
+        return policy
 
     def restore(self, directory: Path, *, device: str) -> Policy:
-        return self._make_policy(*self._read(str(directory), device))
+        return self._read(str(directory), device)
 
-    def _make_policy(self, model: Any, tokenizer: Any) -> Policy:
-        from grpo.policy.loading import Policy
-
-        return Policy(model, tokenizer, fallback=FALLBACK)
-
-    def _read(self, name: str, device: str, revision: str | None = None) -> tuple[Any, Any]:
+    def _read(self, name: str, device: str, revision: str | None = None) -> Policy:
         from unsloth import FastLanguageModel
 
         from grpo.policy.loading import finish_pretrained, resolve_dtype
@@ -116,8 +111,9 @@ class UnslothEngine:
                 f"model.name: {name}: unsloth cannot load it ({first_words(fault)}); check the name, the network and HF_TOKEN, or use "
                 "engine transformers"
             ) from None
-        finish_pretrained(model, tokenizer, section)
-        return model, tokenizer
+        policy = finish_pretrained(model, tokenizer, section.model_copy(update={"name": name, "revision": revision}))
+        policy.fallback = FALLBACK
+        return policy
 
     def _attach_lora(self, model: Any, seed: int) -> Any:
         from unsloth import FastLanguageModel

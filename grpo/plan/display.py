@@ -7,6 +7,7 @@ from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from grpo.machine.device import GIB
+from grpo.policy.adapters import find_adapter
 
 if TYPE_CHECKING:
     from grpo.plan.plan import Plan
@@ -88,17 +89,19 @@ def show_count(number: float) -> str:
 
 def _policy_line(plan: Plan) -> str:
     model = plan.config.model
-    name = "made on the spot (embedded)" if model.embedded else model.name
     size = f", {show_count(plan.parameters)} parameters" if plan.parameters else ", size unknown"
+    adapter = find_adapter(model)
     how = f"LoRA r {model.lora.r}" if model.lora else "all weights"
+    if adapter is not None:
+        how = f"its adapter of r {adapter.r} trained on"
     trained = f", {show_count(plan.trainable_parameters)} trained" if plan.trainable_parameters else ""
     form = model.effective_dtype(plan.device.kind) if model.quantization == "none" else model.quantization
-    return f"{name}{size}, {form}; {how}{trained}"
+    return f"{model.label}{size}, {form}; {how}{trained}"
 
 
 def _memory_line(plan: Plan) -> str:
     if plan.memory is None:
-        return f"unknown: the shape of {plan.config.model.name} is {plan.shape_source}"
+        return f"unknown, since the shape of {plan.config.model.label} is: {plan.shape_source}"
     memory, whole = plan.memory, plan.device.memory_bytes
     against = f" of {show_size(whole)} ({plan.device.name})" if whole else f" ({plan.device.name})"
     return (

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from grpo.config.run_config import RunConfig
 from grpo.data.run_rows import Inputs
-from grpo.machine.device import GIB, Device, find_device
+from grpo.machine.device import GIB, Device, choose_device, find_device
 from grpo.plan.memory_estimate import BYTES, Shape, estimate_memory, find_shape
 from grpo.plan.notes import write_notes
 from grpo.plan.plan import Plan, Tokens
@@ -37,7 +37,7 @@ def make_plan(
     """
     profile = profile or config.profile or ("embedded" if config.model.embedded else "gpu")
     world_size = world_size or int(os.environ.get("WORLD_SIZE") or 1)
-    device, is_reference = _choose_device(profile, device)
+    device, is_reference = _choose_device(profile, device, config.model.device)
     counter = counter or find_token_counter(config.model, inputs.taught)
     train_tokens = counter.count_prompts([example.prompt for example in inputs.train])
     held_out_tokens = counter.count_prompts([example.prompt for example in inputs.held_out])
@@ -110,14 +110,11 @@ def make_plan(
     )
 
 
-def _choose_device(profile: str, device: Device | None) -> tuple[Device, bool]:
+def _choose_device(profile: str, device: Device | None, wanted: str) -> tuple[Device, bool]:
     device = device or find_device()
-    if profile == "gpu" and device.kind != "cuda":
+    if profile == "gpu" and device.kind != "cuda" and wanted in ("auto", "cuda"):
         return REFERENCE_DEVICE, True
-    if profile == "embedded" and device.kind == "cuda":
-        # The rehearsal is a processor's job even where there is a GPU.
-        return Device("cpu", "CPU", None, 1), False
-    return device, False
+    return choose_device(wanted, profile, device), False
 
 
 def _count_unique(seen: int, rows: int, prompts_per_step: int) -> int:
@@ -171,7 +168,7 @@ def _make_work(
     longest = sorted(references)[int(len(references) * 0.95)] if references else grpo.max_completion_length
     element = BYTES[model.effective_dtype(device.kind)]
     return Work(
-        parameters=shape.parameters,
+        parameters=shape.active_parameters,
         layers=shape.layers,
         weight_bytes=shape.parameters * element,
         frozen=model.lora is not None,

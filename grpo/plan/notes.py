@@ -8,7 +8,8 @@ from grpo.config.run_config import RunConfig
 from grpo.machine.device import Device, multiplies_batch
 from grpo.plan.display import show_count, show_size
 from grpo.plan.memory_estimate import Memory, Shape
-from grpo.plan.refusals import replaced_recommendations
+from grpo.policy.adapters import find_adapter
+from grpo.policy.generation_settings import set_aside
 
 if TYPE_CHECKING:
     from grpo.plan.plan import Tokens
@@ -33,7 +34,7 @@ def write_notes(
             f"--nproc_per_node {device.count}, or set CUDA_VISIBLE_DEVICES=0"
         )
     if not tokens.exact:
-        notes.append(f"no tokenizer of {config.model.name} on this machine: tokens are {tokens.source}")
+        notes.append(f"no tokenizer of {config.model.label} on this machine: tokens are {tokens.source}")
     if tokens.references_beyond_limit:
         notes.append(
             f"{tokens.references_beyond_limit} references are longer than grpo.max_completion_length "
@@ -44,10 +45,20 @@ def write_notes(
             f"about {show_size(memory.peak)} may not fit {show_size(device.memory_bytes)}: lower grpo.micro_batch_size, or set "
             "model.gradient_checkpointing=true"
         )
-    replaced = replaced_recommendations(config)
-    if replaced:
-        listed = ", ".join(f"{key} {value}" for key, value in replaced.items())
-        notes.append(f"generation_config.json of {config.model.name} recommends {listed}; section grpo replaces it")
+    aside = set_aside(config.model, config.grpo)
+    if aside:
+        listed = ", ".join(f"{key} {_shorten(value)}" for key, value in aside.items())
+        notes.append(
+            f"generation_config.json of {config.model.name} asks for {listed}: set aside, section grpo samples; what is "
+            "saved carries the file as it was"
+        )
+    adapter = find_adapter(config.model)
+    lora = config.model.lora
+    if adapter is not None and lora is not None and (adapter.r, adapter.alpha) != (lora.r, lora.alpha):
+        notes.append(
+            f"{adapter.name} is an adapter on {adapter.base}: it is trained on with its own r {adapter.r} and alpha "
+            f"{adapter.alpha}, not those of model.lora (r {lora.r}, alpha {lora.alpha})"
+        )
     if config.model.embedded is not None and shape is not None and shape.parameters > 5_000_000:
         notes.append(
             f"{show_count(shape.parameters)} parameters are many for a policy made on the spot: expect it to be slow"
@@ -64,3 +75,8 @@ def write_notes(
             f"grpo.micro_batch_size {micro} cuts through groups of {config.grpo.num_generations}: prompts are shared less"
         )
     return notes
+
+
+def _shorten(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -9,7 +9,7 @@ from grpo.config.run_config import RunConfig
 from grpo.config.sections import TrlBatch
 from grpo.machine.device import Device
 from grpo.plan.display import plan_lines, screen_lines
-from grpo.plan.memory_estimate import Memory, Shape, guess_parameters
+from grpo.plan.memory_estimate import Memory, Shape, trained_parameters
 from grpo.plan.time_estimate import Duration
 
 
@@ -93,6 +93,7 @@ class Plan:
             },
             "model": {
                 "name": "embedded" if model.embedded else model.name,
+                "gguf": model.gguf,
                 "engine": model.engine,
                 "dtype": model.effective_dtype(self.device.kind),
                 "quantization": model.quantization,
@@ -123,13 +124,10 @@ class Plan:
 
     @property
     def parameters(self) -> int | None:
-        """Weights of the policy, as near as this machine can tell."""
-        return self.shape.parameters if self.shape else guess_parameters(self.config.model.name)
+        """Weights of the policy without adapters; None where its shape is unknown."""
+        return self.shape.parameters if self.shape else None
 
     @property
     def trainable_parameters(self) -> int | None:
         """Weights that are trained: the adapters', or all; None where the shape is unknown."""
-        if self.shape is None:
-            return None
-        lora = self.config.model.lora
-        return self.shape.lora_parameters(lora.r) if lora is not None else self.shape.parameters
+        return trained_parameters(self.shape, self.config.model) if self.shape else None

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from grpo.engines.choose import choose_engine
 from grpo.plan.memory_estimate import KNOWN_SHAPES, Shape
-from grpo.policy.local_files import looks_local, model_folder, read_model_json
+from grpo.policy.adapters import adapter_problems, find_adapter
+from grpo.policy.gguf_file import find_gguf
+from grpo.policy.local_files import fetch_model_json, looks_local, read_model_json
+from rewards.errors import UserError
 from rewards.types import Example
 
 if TYPE_CHECKING:
@@ -17,16 +20,6 @@ if TYPE_CHECKING:
     from grpo.data.run_rows import Inputs
 
 SHOWN = 3
-
-# What the shipped models' authors recommend for inference; a run replaces it and the plan says so.
-KNOWN_RECOMMENDATIONS: dict[str, dict[str, Any]] = {
-    **{
-        name: {"do_sample": True, "temperature": 0.1, "top_k": 50, "repetition_penalty": 1.2}
-        for name in KNOWN_SHAPES
-        if name.startswith("Polygl0t/")
-    },
-    "Qwen/Qwen3-8B": {"do_sample": True, "temperature": 0.6, "top_k": 20, "top_p": 0.95},
-}
 
 
 def find_refusals(
@@ -48,40 +41,6 @@ def find_refusals(
         *_prompt_refusals(config, inputs, train_tokens, held_out_tokens, exact),
         *_model_refusals(config),
     ]
-
-
-def sampling_overrides(config: RunConfig) -> dict[str, Any]:
-    """Settings of the model's own generation_config.json that name another sampling than section grpo; {} if none."""
-    if config.model.embedded is not None:
-        return {}
-    found = read_model_json(config.model.name, config.model.revision, "generation_config.json")
-    if not found:
-        return {}
-    grpo = config.grpo
-    wanted: dict[str, tuple[Any, ...]] = {
-        "do_sample": (True,),
-        "temperature": (grpo.temperature,),
-        "top_p": (grpo.top_p,),
-        # 0 and null both say that top-k is off.
-        "top_k": (grpo.top_k, None) if grpo.top_k == 0 else (grpo.top_k,),
-        "repetition_penalty": (grpo.repetition_penalty,),
-    }
-    different = {
-        key: found[key] for key, allowed in wanted.items() if key in found and found[key] not in (*allowed, None)
-    }
-    for key, off in (("min_p", (None, 0)), ("typical_p", (None, 1)), ("no_repeat_ngram_size", (None, 0))):
-        if found.get(key) not in off:
-            different[key] = found[key]
-    return different
-
-
-def replaced_recommendations(config: RunConfig) -> dict[str, Any]:
-    """The overrides that the run knows of and replaces rather than refuses."""
-    overrides = sampling_overrides(config)
-    if config.model.generation_config == "replace":
-        return overrides
-    known = KNOWN_RECOMMENDATIONS.get(config.model.name, {})
-    return {key: value for key, value in overrides.items() if known.get(key) == value}
 
 
 def _engine_refusals(config: RunConfig, world_size: int) -> list[str]:
@@ -191,17 +150,24 @@ def _model_refusals(config: RunConfig) -> list[str]:
     model, refusals = config.model, []
     if model.embedded is not None:
         return []
-    if looks_local(model.name) and not Path(model.name).expanduser().is_dir():
+    if model.gguf is not None:
+        try:
+            find_gguf(model.gguf)
+        except UserError as error:
+            refusals += error.problems
+    elif looks_local(model.name) and not Path(model.name).expanduser().is_dir():
         refusals.append(f"model.name: {model.name} is no folder; give a folder with config.json, or a name on the hub")
-    overrides, replaced = sampling_overrides(config), replaced_recommendations(config)
-    refused = {key: value for key, value in overrides.items() if key not in replaced}
-    if refused:
-        file = model_folder(model.name, model.revision) / "generation_config.json"
-        settings = ", ".join(f"{key} {value}" for key, value in refused.items())
-        own = ", ".join(f"{key} {getattr(config.grpo, key)}" for key in refused if hasattr(config.grpo, key))
+    elif looks_local(model.name) and not any((Path(model.name).expanduser() / name).is_file() for name in _CONFIGS):
         refusals.append(
-            f"model.generation_config: {file} sets {settings}, which would override section grpo"
-            f"{f' ({own})' if own else ''}; set model.generation_config=replace to sample as section grpo says, or change "
-            "one of the two"
+            f"model.name: {model.name} holds neither {' nor '.join(_CONFIGS)}; give the folder that a model was saved in"
         )
-    return refusals
+    elif read_model_json(model.name, model.revision, "config.json") is None and model.name not in KNOWN_SHAPES:
+        # What the Hub is sure of is refused now; a network that is not there may be there when the run starts.
+        answer = fetch_model_json(model.name, model.revision, "config.json")
+        if answer.final:
+            refusals.append(f"model.name: {model.name}: {answer.reason}")
+    adapter = find_adapter(model)
+    return refusals + (adapter_problems(adapter, model) if adapter is not None else [])
+
+
+_CONFIGS = ("config.json", "adapter_config.json")

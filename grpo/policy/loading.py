@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpo.config.sections import ModelSection
+from grpo.policy.adapters import Adapter, adapter_problems, attach, base_section, find_adapter, save_without_hub
+from grpo.policy.generation_settings import give_back, take_from
+from grpo.policy.gguf_file import find_gguf, gguf_tokenizer, read_gguf
+from grpo.policy.local_files import fetch_model_json, looks_local, model_folder
 from grpo.policy.prompts import PromptBuilder
+from grpo.policy.special_tokens import reconcile
 from rewards.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,11 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class Policy:
-    """What is trained, and how it is spoken to; `fallback` is an engine's reason not to share prompts, None without."""
+    """What is trained, and how it is spoken to.
+
+    `fallback` is an engine's reason not to share prompts, None without; `authors` what the model's own
+    generation_config.json says, which is saved with it again.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     fallback: str | None = None
+    authors: dict[str, Any] | None = None
     prompts: PromptBuilder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -40,10 +50,15 @@ class Policy:
         """Write model and tokenizer; `weights` are given where the model holds only a part of them."""
         self.model.save_pretrained(directory, state_dict=weights)
         self.tokenizer.save_pretrained(directory)
+        self.give_back_settings(directory)
+
+    def give_back_settings(self, directory: Path) -> None:
+        """Put the authors' generation_config.json in the place of ours, which is neutral; nothing where they had none."""
+        give_back(self.authors, directory, self.eos_ids)
 
 
 def load_policy(section: ModelSection, *, texts: Iterable[str], seed: int, device: str) -> Policy:
-    """The policy of a config on `device` ("cpu" or "cuda").
+    """The policy of a config on `device` ("cpu", "cuda" or "mps").
 
     `texts` teach the embedded policy's tokenizer; a pretrained one ignores them. Raises `UserError` in one line for a
     model that is not there, needs a token, or does not fit what the config asks of it.
@@ -53,12 +68,20 @@ def load_policy(section: ModelSection, *, texts: Iterable[str], seed: int, devic
 
         tokenizer = make_tokenizer(texts, section.embedded)
         model = make_model(tokenizer, section.embedded, context=section.max_sequence_length, seed=seed)
-    else:
-        model, tokenizer = _load_pretrained(section, device)
-    model.to(device) if section.quantization == "none" else None
+        model.to(device)
+        return Policy(model if section.lora is None else _attach_lora(model, section, seed), tokenizer)
+    adapter = find_adapter(section)
+    if adapter is not None and (problems := adapter_problems(adapter, section)):
+        raise UserError(problems)
+    policy = _load_pretrained(section if adapter is None else base_section(adapter, section), device)
+    policy.model.to(device) if section.quantization == "none" else None
+    if adapter is not None:
+        tokenizer = _adapter_tokenizer(adapter, section) or policy.tokenizer
+        model = attach(_ready_for_adapters(policy.model, section), adapter, section)
+        return Policy(model, tokenizer, authors=policy.authors)
     if section.lora is not None:
-        model = _attach_lora(model, section, seed)
-    return Policy(model, tokenizer)
+        policy.model = _attach_lora(policy.model, section, seed)
+    return policy
 
 
 def resolve_dtype(section: ModelSection, device: str) -> torch.dtype:
@@ -70,58 +93,131 @@ def resolve_dtype(section: ModelSection, device: str) -> torch.dtype:
     return getattr(torch, section.dtype)
 
 
-def _load_pretrained(section: ModelSection, device: str) -> tuple[Any, Any]:
+def read_saved(directory: Path, section: ModelSection, device: str) -> Policy:
+    """A policy of which all weights were saved in `directory`, as it was when they were."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=resolve_dtype(section, device))
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    if section.embedded is not None:
+        return Policy(model.to(device), tokenizer)
+    authors = take_from(model, str(directory))
+    reconcile(model, tokenizer)
+    return Policy(model.to(device), tokenizer, authors=authors)
+
+
+def _load_pretrained(section: ModelSection, device: str) -> Policy:
+    """The whole model of that section, without adapters."""
+    if section.gguf is not None:
+        model, tokenizer = _read_gguf(find_gguf(section.gguf), section, device)
+    else:
+        model, tokenizer = _read_named(section, device)
+    return finish_pretrained(model, tokenizer, section)
+
+
+def _read_named(section: ModelSection, device: str) -> tuple[Any, Any]:
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     where = f"model.name: {section.name}"
-    if (
-        "/" in section.name
-        and section.name.startswith((".", "/", "~"))
-        and not Path(section.name).expanduser().is_dir()
-    ):
+    if looks_local(section.name) and not Path(section.name).expanduser().is_dir():
         raise UserError(f"{where}: no such directory; give a Hub id or a directory with config.json")
+    # One question first: the libraries below ask many times before they give up.
+    answer = fetch_model_json(section.name, section.revision, "config.json")
+    if answer.value is None and model_folder(section.name, section.revision) is None:
+        raise UserError(f"{where}: {answer.reason}")
+    name = str(Path(section.name).expanduser()) if looks_local(section.name) else section.name
     options: dict[str, Any] = {"revision": section.revision, "dtype": resolve_dtype(section, device)}
     if section.quantization == "nf4":
         options["quantization_config"] = _nf4(section, device)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(section.name, revision=section.revision)
-        model = AutoModelForCausalLM.from_pretrained(section.name, **options)
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=section.revision)
+        model = AutoModelForCausalLM.from_pretrained(name, **options)
     except GatedRepoError:
         raise UserError(f"{where}: gated on the Hub; accept its terms there and set HF_TOKEN") from None
     except RepositoryNotFoundError:
         raise UserError(f"{where}: not on the Hub, or private: check the name, or set HF_TOKEN") from None
-    except (OSError, HfHubHTTPError, ValueError) as fault:
-        reason = str(fault).strip().splitlines()[0][:200]
+    except (OSError, HfHubHTTPError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as fault:
+        reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]
         raise UserError(
             f"{where}: cannot be loaded ({reason}); check the name, the network, HF_TOKEN or HF_HOME"
         ) from None
-    finish_pretrained(model, tokenizer, section)
     return model, tokenizer
 
 
-def finish_pretrained(model: Any, tokenizer: Any, section: ModelSection) -> None:
-    """Check what was loaded, and take the sampling settings of its authors out of it; `UserError` in one line."""
+def _read_gguf(path: Path, section: ModelSection, device: str) -> tuple[Any, Any]:
+    """Weights and tokenizer of a GGUF file; what was quantised is made full, and is a model like any other then."""
+    from importlib.util import find_spec
+
+    if find_spec("gguf") is None:
+        raise UserError("model.gguf: reading one needs the package gguf; pip install 'gguf>=0.17,<1'")
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+
+    header = read_gguf(path)
+    where = {"gguf_file": path.name}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path.parent, dtype=resolve_dtype(section, device), **where)
+        backend = gguf_tokenizer(header)
+        tokenizer = (
+            AutoTokenizer.from_pretrained(path.parent, **where)
+            if backend is None
+            else PreTrainedTokenizerFast(
+                tokenizer_object=backend,
+                bos_token=header.token("bos"),
+                eos_token=header.token("eos"),
+                pad_token=header.token("padding"),
+                clean_up_tokenization_spaces=False,
+            )
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, NotImplementedError, IndexError) as fault:
+        reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]
+        raise UserError(
+            f"model.gguf: {path} cannot be loaded ({reason}); give a file that transformers can read"
+        ) from None
+    if header.chat_template is not None:
+        tokenizer.chat_template = header.chat_template
+    # The weights are plain now; with these notes nothing would let them be saved.
+    model.hf_quantizer, model.is_quantized = None, False
+    for note in ("quantization_config", "_pre_quantization_dtype"):
+        if hasattr(model.config, note):
+            delattr(model.config, note)
+    # An adapter on it is an adapter of the model that the file was made from.
+    model.config._name_or_path = model.name_or_path = section.name
+    return model, tokenizer
+
+
+def _adapter_tokenizer(adapter: Adapter, section: ModelSection) -> Any:
+    """The adapter's own tokenizer, where it brings one: it may know tokens that the base does not."""
+    folder = model_folder(adapter.name, section.revision)
+    if folder is None or not (folder / "tokenizer_config.json").is_file():
+        return None
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return tokenizer if tokenizer.chat_template is not None else None
+
+
+def finish_pretrained(model: Any, tokenizer: Any, section: ModelSection) -> Policy:
+    """Check what was loaded, set its authors' sampling aside and settle its ends; `UserError` in one line."""
     where = f"model.name: {section.name}"
     if tokenizer.chat_template is None:
         raise UserError(f"{where}: its tokenizer has no chat template; use a chat model or save one with the tokenizer")
     keep_differentiable(model)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
     # The sampling is section grpo's (or evaluation's) alone; what a model's authors recommend must not creep in.
-    for name, neutral in (
-        ("do_sample", True),
-        ("temperature", 1.0),
-        ("top_p", 1.0),
-        ("top_k", 0),
-        ("repetition_penalty", 1.0),
-    ):
-        setattr(model.generation_config, name, neutral)
-    if section.max_sequence_length > model.config.max_position_embeddings:
+    authors = take_from(model, section.name if section.gguf is None else None, section.revision)
+    if not reconcile(model, tokenizer):
+        raise UserError(
+            f"{where}: neither its tokenizer, its config nor its chat template names a token that ends an answer, so every "
+            "completion would run to the limit; set eos_token in its tokenizer_config.json"
+        )
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if context is not None and section.max_sequence_length > context:
         raise UserError(
             f"model.max_sequence_length: {section.max_sequence_length} is beyond the context of {section.name}, "
-            f"{model.config.max_position_embeddings}; lower it"
+            f"{context}; lower it"
         )
+    return Policy(model, tokenizer, authors=authors)
 
 
 def keep_differentiable(model: Any) -> None:
@@ -152,16 +248,13 @@ def _nf4(section: ModelSection, device: str) -> Any:
 
 def _attach_lora(model: Any, section: ModelSection, seed: int) -> Any:
     import torch
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+    from peft import LoraConfig, get_peft_model
 
-    if section.quantization != "none":
-        model = prepare_model_for_kbit_training(
-            model, use_gradient_checkpointing=section.gradient_checkpointing is True
-        )
+    model = _ready_for_adapters(model, section)
     lora = section.lora
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return get_peft_model(
+        model = get_peft_model(
             model,
             LoraConfig(
                 r=lora.r,
@@ -171,3 +264,13 @@ def _attach_lora(model: Any, section: ModelSection, seed: int) -> Any:
                 task_type="CAUSAL_LM",
             ),
         )
+    return save_without_hub(model)
+
+
+def _ready_for_adapters(model: Any, section: ModelSection) -> Any:
+    """4-bit weights need their norms in float32 and gradients at the input."""
+    if section.quantization == "none":
+        return model
+    from peft import prepare_model_for_kbit_training
+
+    return prepare_model_for_kbit_training(model, use_gradient_checkpointing=section.gradient_checkpointing is True)

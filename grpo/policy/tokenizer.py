@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from grpo.config.sections import ModelSection
+from grpo.policy.gguf_file import find_gguf, gguf_tokenizer, read_gguf
 from grpo.policy.local_files import model_folder
+from rewards.errors import UserError
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -153,6 +155,8 @@ def find_token_counter(section: ModelSection, examples: Iterable[Example]) -> To
     if section.embedded is not None:
         tokenizer = train_tokenizer(training_texts(examples), section.embedded.vocabulary)
         return TokenizerCounter(tokenizer, f"embedded byte-level BPE of {tokenizer.get_vocab_size()} tokens")
+    if section.gguf is not None:
+        return _gguf_counter(section)
     folder = model_folder(section.name, section.revision)
     file = folder / "tokenizer.json" if folder else None
     estimated = EstimatedCounter(f"an estimate of {CHARACTERS_PER_TOKEN} characters a token")
@@ -167,6 +171,24 @@ def find_token_counter(section: ModelSection, examples: Iterable[Example]) -> To
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return TokenizerCounter(tokenizer, f"the tokenizer of {section.name}", _find_template(folder))
+
+
+def _gguf_counter(section: ModelSection) -> TokenCounter:
+    from jinja2 import TemplateError
+
+    try:
+        header = read_gguf(find_gguf(section.gguf))
+        tokenizer = gguf_tokenizer(header)
+    except UserError:  # the plan refuses such a file
+        tokenizer = None
+    if tokenizer is None:
+        return EstimatedCounter(f"an estimate of {CHARACTERS_PER_TOKEN} characters a token")
+    template = header.chat_template or CHAT_TEMPLATE
+    try:
+        render_chat([{"role": "system", "content": "a"}, {"role": "user", "content": "b"}], template=template)
+    except TemplateError:
+        template = CHAT_TEMPLATE
+    return TokenizerCounter(tokenizer, f"the tokenizer of {section.gguf}", template)
 
 
 def _find_template(folder: Path) -> str:

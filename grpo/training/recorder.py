@@ -32,6 +32,7 @@ class Record:
         self.rank = ranks.find_rank()
         self.best = BestCheckpoint(config.evaluation.task_floor_margin)
         self.effective: dict[str, Any] = {}
+        self.policy: dict[str, int] = {}  # weights of the model that was loaded, and how many of them are trained
         self._earlier_rewards: dict[str, Any] = {}  # the host's report of the processes that this one goes on from
         self._previous: dict[str, Estimate] | None = None
         self._repetition: float | None = None
@@ -173,8 +174,9 @@ class Record:
         self.directory.write_json(
             "environment.json",
             environment.describe(
-                profile="gpu" if device == "cuda" else "embedded",
-                **environment.describe_device(),
+                profile=self.directory.read_json("config.json").get("profile") or self.config.profile,
+                **environment.describe_device(device),
+                **self.policy,
                 settings=self.effective,
                 rewards=self.report_rewards(),
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -78,7 +79,23 @@ class Stages:
         self.policy = self.engine.load(
             texts=training_texts(self.inputs.taught), seed=self.config.seed, device=self.device
         )
+        self._count_weights()
         self._check_prompts()
+
+    def _count_weights(self) -> None:
+        """Note how many weights there are and are trained; `UserError` for none, a warning where the plan counted others."""
+        from grpo.plan.memory_estimate import find_shape, trained_parameters
+
+        self.record.policy = counted = count_weights(self.policy.model)
+        if not counted["trainable_parameters"]:
+            raise UserError("model: none of its weights is trained; give model.lora, or lora: null for all of them")
+        shape, _ = find_shape(self.config.model)
+        planned = trained_parameters(shape, self.config.model) if shape is not None else None
+        if planned is not None and abs(planned - counted["trainable_parameters"]) > 0.02 * planned:
+            self.progress.warn(
+                f"{counted['trainable_parameters']:,} weights are trained, not the {planned:,} of the plan; its memory and "
+                "time are off by as much"
+            )
 
     def restore_policy(self, checkpoint: Path | None = None) -> None:
         """Load what `checkpoint` holds, or what the warm-up left; the untrained policy where there was no warm-up."""
@@ -331,6 +348,17 @@ def take_evenly(rows: Sequence[Example], wanted: int | None) -> list[Example]:
     if wanted is None or wanted >= len(rows):
         return list(rows)
     return [rows[index * len(rows) // wanted] for index in range(wanted)]
+
+
+def count_weights(model: Any) -> dict[str, int]:
+    """`parameters` of the model with its adapters, and `trainable_parameters` of these; 4-bit weights are counted whole."""
+    counted = {"parameters": 0, "trainable_parameters": 0}
+    for weight in model.parameters():
+        state = getattr(weight, "quant_state", None)
+        size = math.prod(state.shape) if state is not None else getattr(weight, "ds_numel", weight.numel())
+        counted["parameters"] += size
+        counted["trainable_parameters"] += size if weight.requires_grad else 0
+    return counted
 
 
 def measure_peak_memory(device: str) -> int:

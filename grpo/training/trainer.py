@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import gcd
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -363,6 +364,9 @@ class SharedPrefixTrainer(GRPOTrainer):
     def _save_checkpoint(self, model, trial):
         # TRL also writes a model card, which looks the model up on the Hub; a checkpoint must not need a network.
         super(GRPOTrainer, self)._save_checkpoint(model, trial)
+        if self.args.should_save:
+            checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+            self._policy.give_back_settings(checkpoint)
 
 
 @contextmanager

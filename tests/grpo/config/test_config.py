@@ -258,7 +258,7 @@ def test_profile_when_resolved_then_follows_the_device_only_for_auto(profile, de
 
 def test_profile_when_unknown_then_lists_the_known():
     """A misspelt profile is one line."""
-    with pytest.raises(UserError, match="allowed: auto, gpu, embedded"):
+    with pytest.raises(UserError, match="allowed: auto, gpu, small, embedded"):
         load_config("v4_1", profile="cpu")
 
 

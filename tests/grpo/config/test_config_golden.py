@@ -2,6 +2,7 @@
 
 import json
 import os
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,7 @@ GOLDEN = Path(__file__).parents[2] / "golden"
 NAMES = sorted(path.stem for path in configs_folder().glob("*.yaml"))
 
 
-@pytest.mark.parametrize("profile", ["gpu", "embedded"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "profile"), [*product(NAMES, ("gpu", "embedded")), ("v4_1", "small")])
 def test_config_when_resolved_then_equals_its_golden_copy(name, profile):
     """No resolved value changes unseen, whichever file or default it comes from."""
     resolved = load_config(name, profile=profile).model_dump(mode="json")
@@ -29,5 +29,6 @@ def test_config_when_resolved_then_equals_its_golden_copy(name, profile):
 def test_golden_copies_when_listed_then_each_has_its_config():
     """A removed config leaves no copy behind."""
     assert {path.name for path in GOLDEN.glob("*.json")} == {
-        f"{n}.{p}.json" for n in NAMES for p in ("gpu", "embedded")
+        *(f"{n}.{p}.json" for n in NAMES for p in ("gpu", "embedded")),
+        "v4_1.small.json",
     }

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from grpo.config.sections import EmbeddedSection, GrpoSection, ModelSection
-from grpo.plan.memory_estimate import KNOWN_SHAPES, Shape, embedded_shape, estimate_memory, find_shape, guess_parameters
+from grpo.plan.memory_estimate import KNOWN_SHAPES, Shape, embedded_shape, estimate_memory, find_shape
 
 TINY = Shape(layers=2, hidden_size=8, intermediate_size=16, heads=2, kv_heads=1, head_dim=4, vocabulary=32)
 
@@ -107,18 +107,3 @@ def test_shape_when_the_config_is_broken_then_is_unknown(tmp_path, text):
 def test_embedded_shape_when_default_then_stays_below_five_million():
     """The policy made on the spot is small."""
     assert embedded_shape(EmbeddedSection(), 512).parameters < 5_000_000
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("Qwen/Qwen2.5-7B-Instruct", 7e9),
-        ("x/SmolLM2-360M", 36e7),
-        ("a/b-3.7B-Base", 3.7e9),
-        ("gpt2", None),
-        ("x/Best", None),
-    ],
-)
-def test_size_when_guessed_from_a_name_then_is_the_number_before_b_or_m(name, expected):
-    """Only a number directly before the unit counts."""
-    assert guess_parameters(name) == expected

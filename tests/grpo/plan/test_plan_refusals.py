@@ -7,7 +7,7 @@ import pytest
 from grpo.config.loading import load_config
 from grpo.config.sections import GrpoSection, ModelSection, ratio_to_steps
 from grpo.data.run_rows import Inputs
-from grpo.machine.device import GIB, Device, require_cuda
+from grpo.machine.device import GIB, Device, require_cuda, require_one_device
 from grpo.plan.make_plan import make_plan
 from grpo.policy.tokenizer import EstimatedCounter
 from rewards.errors import UserError
@@ -142,8 +142,8 @@ def test_devices_when_one_process_sees_two_then_a_run_is_refused_and_a_plan_says
     """transformers would multiply the batch by the devices without a word."""
     two = Device("cuda", "NVIDIA L4", 24 * GIB, 2)
     with pytest.raises(UserError, match="one process sees 2 CUDA devices"):
-        require_cuda(two)
-    require_cuda(two, world_size=2)
+        require_one_device(two)
+    require_one_device(two, world_size=2)
     config = load_config("v4_1", profile="gpu")
     plan = make_plan(config, inputs(), COUNTER, profile="gpu", device=two)
     assert any("one process sees 2 CUDA devices" in note for note in plan.notes)
@@ -165,10 +165,16 @@ def model_folder(tmp_path):
 
     def make(**settings) -> str:
         (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "config.json").write_text("{}", encoding="utf-8")
         (tmp_path / "model" / "generation_config.json").write_text(json.dumps(settings), encoding="utf-8")
         return str(tmp_path / "model")
 
     return make
+
+
+def notes_of(*overrides: str) -> str:
+    config = load_config("v4_1", overrides, profile="gpu")
+    return "\n".join(make_plan(config, inputs(), COUNTER, profile="gpu", device=L4).notes)
 
 
 @pytest.mark.parametrize(
@@ -180,52 +186,50 @@ def model_folder(tmp_path):
         {"top_k": 50},
         {"repetition_penalty": 1.2},
         {"min_p": 0.1},
+        {"suppress_tokens": [5]},
+        {"bad_words_ids": [[7, 8]]},
+        {"min_new_tokens": 4},
+        {"sequence_bias": [[[3], -1.0]]},
+        {"forced_eos_token_id": 2},
+        {"num_beams": 4},
+        {"a_key_of_next_year": 1},
         {"do_sample": True, "temperature": 0.1, "top_k": 50, "repetition_penalty": 1.2},
     ],
 )
-def test_generation_config_when_it_overrides_the_sampling_then_is_refused(model_folder, settings):
-    """Each setting that differs is named, and what to set so that the run replaces it."""
-    folder = model_folder(**settings)
-    (line,) = refusals(f"model.name={folder}")
-    assert f"model.generation_config: {folder}/generation_config.json sets" in line
+def test_generation_config_when_it_asks_for_another_sampling_then_the_plan_notes_it(model_folder, settings):
+    """Nothing in the file stops a run; whatever transformers would obey is named as set aside."""
+    said = notes_of(f"model.name={model_folder(**settings)}")
     for key, value in settings.items():
         if value is not True:
-            assert f"{key} {value}" in line
-    plan = make_plan(
-        load_config("v4_1", [f"model.name={folder}", "model.generation_config=replace"], profile="gpu"),
-        inputs(),
-        COUNTER,
-        profile="gpu",
-        device=L4,
-    )
-    assert any("section grpo replaces it" in note for note in plan.notes)
+            assert f"{key} {value}" in said
+    assert "set aside, section grpo samples" in said
 
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"eos_token_id": 2}, {"do_sample": True, "temperature": 1.0, "top_p": 1.0, "top_k": 0}, {"top_k": None}],
+    [
+        {},
+        {"eos_token_id": 2},
+        {"do_sample": True, "temperature": 1.0, "top_p": 1.0, "top_k": 0},
+        {"top_k": None},
+        {"suppress_tokens": [], "num_beams": 1, "max_new_tokens": 2048, "transformers_version": "4.0"},
+    ],
 )
-def test_generation_config_when_it_agrees_then_passes(model_folder, settings):
-    """Stop tokens and equal values override nothing."""
-    config = load_config("v4_1", [f"model.name={model_folder(**settings)}"], profile="gpu")
-    make_plan(config, inputs(), COUNTER, profile="gpu", device=L4)
+def test_generation_config_when_it_agrees_then_nothing_is_said(model_folder, settings):
+    """Stop tokens, equal values and lengths change no sampling."""
+    assert "set aside" not in notes_of(f"model.name={model_folder(**settings)}")
 
 
-def test_generation_config_when_a_shipped_model_recommends_then_the_recipe_still_runs(tmp_path):
-    """What the shipped models are known to recommend is replaced with a note; anything else is refused."""
-    repository = tmp_path / "hub" / "hub" / "models--Polygl0t--Tucano2-qwen-0.5B-Instruct"
-    snapshot = repository / "snapshots" / "abc"
-    snapshot.mkdir(parents=True)
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text("abc", encoding="utf-8")
-    file = snapshot / "generation_config.json"
-    file.write_text(json.dumps({"temperature": 0.1, "top_k": 50, "repetition_penalty": 1.2}), encoding="utf-8")
-    config = load_config("v4_1", profile="gpu")
-    plan = make_plan(config, inputs(), COUNTER, profile="gpu", device=L4)
-    assert any("recommends temperature 0.1, top_k 50, repetition_penalty 1.2" in note for note in plan.notes)
-    file.write_text(json.dumps({"top_k": 3}), encoding="utf-8")
-    (line,) = refusals()
-    assert "sets top_k 3" in line
+def test_generation_config_when_a_shipped_model_is_not_here_then_its_recommendation_is_known():
+    """What the shipped models recommend is noted without a network."""
+    assert "temperature 0.1, top_k 50, repetition_penalty 1.2: set aside" in notes_of()
+
+
+def test_generation_config_when_a_run_of_before_recorded_the_key_then_it_is_still_read():
+    """The key that version 0.1 wrote into every config.json is forgotten; another value is a mistake."""
+    assert ModelSection.model_validate({"generation_config": "refuse"}) == ModelSection()
+    with pytest.raises(ValueError, match="generation_config"):
+        ModelSection.model_validate({"generation_config": "keep"})
 
 
 def test_cuda_when_required_and_absent_then_one_line_says_what_to_check():

@@ -1,0 +1,125 @@
+"""An adapter's folder as the model of a run: it is found before anything is loaded, and trained on from where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from grpo.config.sections import ModelSection
+from grpo.policy.local_files import fetch_model_json, model_folder, read_model_json
+from rewards.errors import UserError
+
+CONFIG = "adapter_config.json"
+WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """LoRA weights that were trained before, and the model below them; `revision` is that model's."""
+
+    name: str
+    base: str | None
+    revision: str | None
+    kind: str
+    r: int | None
+    alpha: float | None
+    target_modules: str | tuple[str, ...]
+    settings: dict[str, Any]
+
+
+def find_adapter(section: ModelSection) -> Adapter | None:
+    """The adapter that `model.name` is, or None where it is a model of its own or cannot be told."""
+    if section.embedded is not None:
+        return None
+    found = read_model_json(section.name, section.revision, CONFIG)
+    if found is None and model_folder(section.name, section.revision) is None and section.gguf is None:
+        # On the Hub an adapter has no config.json; only then is a second file asked for.
+        answer = fetch_model_json(section.name, section.revision, "config.json")
+        if answer.value is None and answer.reason is not None and answer.reason.startswith("it has no"):
+            found = fetch_model_json(section.name, section.revision, CONFIG).value
+    if found is None:
+        return None
+    base, targets = found.get("base_model_name_or_path"), found.get("target_modules") or ()
+    return Adapter(
+        name=section.name,
+        base=str(base) if base else None,
+        revision=found.get("revision"),
+        kind=str(found.get("peft_type")),
+        r=found.get("r") if isinstance(found.get("r"), int) else None,
+        alpha=found.get("lora_alpha"),
+        target_modules=targets if isinstance(targets, str) else tuple(map(str, targets)),
+        settings=found,
+    )
+
+
+def adapter_problems(adapter: Adapter, section: ModelSection) -> list[str]:
+    """Why this adapter cannot be trained on under this config, one line each."""
+    where = f"model.name: {adapter.name} is an adapter"
+    problems = []
+    folder = model_folder(adapter.name, section.revision)
+    if folder is not None and not any((folder / name).is_file() for name in WEIGHTS):
+        problems.append(f"{where} without weights: no {WEIGHTS[0]} beside its {CONFIG}; save it anew")
+    if adapter.kind != "LORA":
+        problems.append(
+            f"{where} of PEFT's kind {adapter.kind}; only LoRA is trained on, so merge it into its model first"
+        )
+    if adapter.base is None and section.gguf is None:
+        problems.append(
+            f"{where} and its {CONFIG} names no base model (the embedded policy's is made on the spot and never saved); "
+            "add base_model_name_or_path, or give a whole model"
+        )
+    if section.lora is None:
+        problems.append(
+            f"{where}, which lora: null would leave untrained; set model.lora (its own rank and scale are kept), or merge "
+            "it into its model first"
+        )
+    if section.engine != "transformers":
+        problems.append(
+            f"{where}, and engine {section.engine} begins its own anew; use engine transformers, or merge it first"
+        )
+    if adapter.base is not None and section.gguf is None and read_model_json(adapter.base, adapter.revision, CONFIG):
+        problems.append(f"{where} on {adapter.base}, which is an adapter too; merge one of them first")
+    return problems
+
+
+def base_section(adapter: Adapter, section: ModelSection) -> ModelSection:
+    """The same section for the model below the adapter."""
+    return section.model_copy(update={"name": adapter.base or section.name, "revision": adapter.revision})
+
+
+def attach(model: Any, adapter: Adapter, section: ModelSection) -> Any:
+    """The model with that adapter on it, its weights trained further; `UserError` where they do not fit each other."""
+    from peft import PeftModel
+
+    problems = adapter_problems(adapter, section)
+    if problems:
+        raise UserError(problems)
+    folder = model_folder(adapter.name, section.revision)
+    try:
+        found = PeftModel.from_pretrained(
+            model, str(folder) if folder is not None else adapter.name, is_trainable=True, revision=section.revision
+        )
+    except (RuntimeError, ValueError, OSError, KeyError, TypeError) as fault:
+        reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]
+        raise UserError(
+            f"model.name: the adapter {adapter.name} does not fit its base {adapter.base} ({reason}); give the adapter's "
+            "own base in its adapter_config.json"
+        ) from None
+    for config in found.peft_config.values():
+        config.inference_mode = False
+    return save_without_hub(found)
+
+
+def save_without_hub(model: Any) -> Any:
+    """The same model, whose adapters are saved without asking the Hub whether its vocabulary grew.
+
+    PEFT asks at every save, waits for a network that may not be there and warns; adapters on embeddings are saved whole.
+    """
+    embeddings = {"embed_tokens", "lm_head"}
+    for config in model.peft_config.values():
+        targets = config.target_modules or ()
+        if isinstance(targets, str) or embeddings & {name.rpartition(".")[2] for name in targets}:
+            return model
+    model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)
+    return model
