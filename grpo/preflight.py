@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m grpo.preflight", description=__doc__)
     parser.add_argument("--config", required=True, help="a YAML file, or the name of a shipped one (v4_1.yaml)")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--profile", choices=("auto", "gpu", "embedded"), default="auto")
+    parser.add_argument("--profile", choices=("auto", "gpu", "small", "embedded"), default="auto")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     options = parser.parse_args(arguments)
     try:

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show = commands.add_parser("show", help="every resolved value of a config")
     show.add_argument("config", help="a path, or a shipped name such as v4_1")
     show.add_argument("--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE")
-    show.add_argument("--profile", default="auto", help="auto, gpu or embedded")
+    show.add_argument("--profile", default="auto", help="auto, gpu, small or embedded")
     show.add_argument("--json", action="store_true", help="JSON in place of YAML")
     options = parser.parse_args(arguments)
     try:

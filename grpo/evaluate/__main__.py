@@ -89,7 +89,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="change one setting (repeatable)",
     )
     parser.add_argument(
-        "--profile", choices=("auto", "gpu", "embedded"), default="gpu",
+        "--profile", choices=("auto", "gpu", "small", "embedded"), default="gpu",
         help="overlay of --config; gpu (the default): the recipe as it is written, on any machine",
     )  # fmt: skip
     parser.add_argument(

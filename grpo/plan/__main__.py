@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", required=True, help="a path, or a shipped name such as v4_1.yaml")
-    parser.add_argument("--profile", default="auto", help="auto, gpu or embedded (default: auto)")
+    parser.add_argument("--profile", default="auto", help="auto, gpu, small or embedded (default: auto)")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE")
     parser.add_argument("--json", action="store_true", help="print the plan as JSON")
     options = parser.parse_args(arguments)

@@ -271,7 +271,7 @@ def shape_from(config: dict[str, Any]) -> Shape | None:
             experts=experts,
             active_experts=min(experts, int(read("num_experts_per_tok", "top_k_experts") or experts)),
             dense_layers=min(layers, int(read("first_k_dense_replace") or 0)) if experts > 1 else 0,
-            dense_intermediate_size=inner_size,
+            dense_intermediate_size=inner_size if experts > 1 else 0,
             norms=4 if family.startswith(("gemma2", "gemma3", "glm4")) else 2,
             counted=None if family in BY_FORMULA else count_weights(config),
         )

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="with --drop: replace files that are there")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="with --config: one setting")
-    parser.add_argument("--profile", metavar="NAME", help="with --config: auto, gpu or embedded")
+    parser.add_argument("--profile", metavar="NAME", help="with --config: auto, gpu, small or embedded")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
 
 
