@@ -171,10 +171,13 @@ class Record:
 
     def write_environment(self, device: str) -> None:
         """environment.json: versions, device, the settings in force so far and what the reward functions did."""
+        # A config that was read back from its file no longer knows the profile it was made under.
+        started = (self.directory.path / "config.json").is_file()
+        saved = self.directory.read_json("config.json") if started else {}
         self.directory.write_json(
             "environment.json",
             environment.describe(
-                profile=self.directory.read_json("config.json").get("profile") or self.config.profile,
+                profile=saved.get("profile") or self.config.profile,
                 **environment.describe_device(device),
                 **self.policy,
                 settings=self.effective,
