@@ -55,7 +55,8 @@ def test_mean_when_asked_of_every_command_then_interval_is_the_same(run):
     from_rows = summarise((row["task"], row["reward"]) for row in read(run, "final"))
     by_stage = defaultdict(dict)
     for line in (run / "metrics.jsonl").read_bytes().splitlines():
-        by_stage[(row := orjson.loads(line))["stage"]] |= row
+        row = orjson.loads(line)
+        by_stage[row["stage"]] |= row
     recorded = read_estimates(by_stage["final"])
     (place,) = rank(read_recorded([f"{run}@final"]), "reward", 0.95, "holm").places
     assert recorded.keys() == from_rows.keys()
