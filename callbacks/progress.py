@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 from rewards.statistics.estimates import ALL, Estimate
 
@@ -34,8 +34,8 @@ class Progress:
         self._stream = stream if stream is not None else sys.stdout
         self._line_seconds = line_seconds
         self._clock = clock
-        self._bars = None
-        self._console = None
+        self._bars: Any = None
+        self._console: Any = None
         if self._stream.isatty() and not quiet:
             from rich.console import Console
 

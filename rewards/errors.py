@@ -1,5 +1,13 @@
 """The one tree of exceptions: whose fault it is decides the class, the message is one clear line."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rewards.host.verdicts import ScoredCompletion
+
 
 class RecompensaError(Exception):
     """A failure with a message fit to be shown as it is."""
@@ -18,7 +26,12 @@ class PluginError(UserError):
 
 
 class RewardBudgetExceeded(RecompensaError):
-    """Too many scores failed; names plugin, version and example. The run checkpoints and stops."""
+    """Too many scores failed; names plugin, version and example. The run checkpoints and stops.
+
+    `scored` holds what was scored before, for whoever stores it.
+    """
+
+    scored: Sequence[ScoredCompletion] = ()
 
     def __init__(self, message: str, *, function: str = "", version: str = "", example_id: str = ""):
         self.function, self.version, self.example_id = function, version, example_id

@@ -92,8 +92,8 @@ def score_within(
         for name, number in numbers.items():
             if number is None and name == "value":
                 continue
-            legal = isinstance(number, (int, float)) and not isinstance(number, bool) and math.isfinite(number)
-            assert legal and 0 <= number <= 1 + 1e-9, (
+            real = isinstance(number, (int, float)) and not isinstance(number, bool)
+            assert real and math.isfinite(number or 0.0) and 0 <= (number or 0.0) <= 1 + 1e-9, (
                 f"{function.name} {where}: {name} is {number!r}, no number in 0..1"
             )
         assert isinstance(score.reason, str), f"{function.name} {where}: the reason is {score.reason!r}, no text"

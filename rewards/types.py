@@ -113,7 +113,7 @@ class FrozenMapping(Mapping[K, V]):
         key, value = get_args(source) or (Any, Any)
         inner = core_schema.no_info_before_validator_function(
             lambda items: dict(items) if isinstance(items, Mapping) else items,
-            handler.generate_schema(dict[key, value]),
+            handler.generate_schema(dict[key, value]),  # type: ignore[valid-type]
         )
         return core_schema.no_info_after_validator_function(
             cls, inner, serialization=core_schema.plain_serializer_function_ser_schema(dict)

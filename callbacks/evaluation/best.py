@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from callbacks.evaluation.task_scores import read_estimates
+from callbacks.evaluation.task_scores import as_number, read_estimates
 from rewards.statistics.estimates import ALL, Estimate
 
 
@@ -67,7 +67,7 @@ class BestCheckpoint:
             if row.get("stage") == "warmup":
                 self.start(estimates)
             elif row.get("stage") != "before":
-                self.consider(int(row["step"]), estimates)
+                self.consider(int(as_number(row.get("step")) or 0), estimates)
         return self
 
 

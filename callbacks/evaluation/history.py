@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import sqrt
 
-from callbacks.evaluation.task_scores import read_estimates
+from callbacks.evaluation.task_scores import as_number, read_estimates
 from rewards.statistics.estimates import ALL, Estimate, unpaired_difference
 from rewards.statistics.student import t_quantile
 
@@ -24,7 +24,9 @@ class Evaluation:
     @property
     def mean(self) -> float:
         """The held-out mean; `read_evaluations` keeps no evaluation without one."""
-        return self.estimates[ALL].mean
+        mean = self.estimates[ALL].mean
+        assert mean is not None
+        return mean
 
     def task(self, name: str) -> Estimate | None:
         """The estimate of a task; None when it was not evaluated or nothing of it was scored."""
@@ -40,7 +42,8 @@ def read_evaluations(rows: Iterable[Mapping[str, object]]) -> list[Evaluation]:
         if ALL not in estimates or estimates[ALL].mean is None:
             continue
         stage = row.get("stage", "train")
-        found.append(Evaluation(stage if stage in _STAGES else "train", int(row.get("step", 0)), estimates))
+        step = int(as_number(row.get("step")) or 0)
+        found.append(Evaluation(stage if isinstance(stage, str) and stage in _STAGES else "train", step, estimates))
     return sorted(found, key=lambda evaluation: (_STAGES.index(evaluation.stage), evaluation.step))
 
 
@@ -48,9 +51,8 @@ def read_rates(rows: Iterable[Mapping[str, object]]) -> dict[int, float]:
     """The recorded learning rate of each training step."""
     rates = {}
     for row in rows:
-        rate, step = (row.get(key) for key in ("learning_rate", "step"))
-        known = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (rate, step))
-        if known and row.get("stage", "train") == "train":
+        rate, step = as_number(row.get("learning_rate")), as_number(row.get("step"))
+        if rate is not None and step is not None and row.get("stage", "train") == "train":
             rates[int(step)] = float(rate)
     return rates
 

@@ -40,6 +40,11 @@ def summarise(values: Iterable[tuple[str, float | None]]) -> dict[str, Estimate]
     return {**estimates, ALL: stratify(estimates)}
 
 
+def as_number(value: object) -> float | None:
+    """A recorded number; None for anything else."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
 def evaluation_metrics(estimates: Mapping[str, Estimate]) -> dict[str, float | int | None]:
     """The metric keys of one evaluation row: `eval/mean_reward`, `eval/<task>` and each with _n, _std, _low, _high.
 
@@ -71,11 +76,10 @@ def read_estimates(row: Mapping[str, object]) -> dict[str, Estimate]:
         name = key.removeprefix("eval/")
         if f"{key}_n" not in row and ("/" in name or name in OTHER_METRICS):
             continue
-        n, std, low, high = (row.get(f"{key}_{suffix}") for suffix in _SUFFIXES)
-        n = int(n) if isinstance(n, int | float) else None
-        known = mean is not None and n is not None and n >= 2 and std is not None
-        if known and (low is None or high is None):
-            estimate = interval_of(float(mean), n, float(std))
+        count, std, low, high = (as_number(row.get(f"{key}_{suffix}")) for suffix in _SUFFIXES)
+        n = None if count is None else int(count)
+        if mean is not None and n is not None and n >= 2 and std is not None and (low is None or high is None):
+            estimate = interval_of(float(mean), n, std)
         else:
             estimate = Estimate(mean, n, std, low, high)
         estimates[ALL if name == _MEAN_KEY else name] = estimate

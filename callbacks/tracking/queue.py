@@ -6,6 +6,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -95,7 +96,7 @@ class QueuedBackend:
     def _work(self) -> None:
         for number, (method, arguments) in enumerate(self._earlier):
             if number >= self._delivered and self.fault is None:
-                self._attempt(lambda n=number, m=method, a=arguments: self._deliver(n, m, a))
+                self._attempt(partial(self._deliver, number, method, arguments))
         while self.fault is None:
             try:
                 action = self._queue.get(timeout=0.5)

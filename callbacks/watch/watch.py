@@ -168,8 +168,8 @@ class _Judge:
         if rule.not_finite is not None:
             return None if isfinite(self._seen[-1][1]) else nan
         if rule.stalls is not None:
-            return self._best[1] if step - self._best[0] >= rule.window else None
-        if step - self._first < rule.window - 1:
+            return self._best[1] if self._best and step - self._best[0] >= rule.window else None
+        if self._first is None or step - self._first < rule.window - 1:
             return None
         values = [value for _, value in self._seen]
         if rule.rises is not None:

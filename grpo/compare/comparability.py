@@ -89,7 +89,9 @@ def _compare_examples(first: Recorded, other: Recorded) -> list[str]:
 def _compare_settings(first: Recorded, other: Recorded) -> list[str]:
     if first.settings is None or other.settings is None:
         return []
-    mine, theirs = ({key: run.settings[key] for key in SAMPLING if key in run.settings} for run in (first, other))
+    mine, theirs = (
+        {key: settings[key] for key in SAMPLING if key in settings} for settings in (first.settings, other.settings)
+    )
     both = mine.keys() & theirs.keys()
     mine, theirs = ({key: value for key, value in side.items() if key in both} for side in (mine, theirs))
     if mine == theirs:

@@ -36,8 +36,8 @@ class Difference:
         if not change.mean and not (change.gained or change.lost):
             return ""
         if change.paired:
-            moved = [f"{count} {word}" for count, word in ((change.gained, "better"), (change.lost, "worse")) if count]
-            return f"{' and '.join(moved)} of {change.n}"
+            sides = [f"{count} {word}" for count, word in ((change.gained, "better"), (change.lost, "worse")) if count]
+            return f"{' and '.join(sides)} of {change.n}"
         if self.before.n is None or self.before.n != self.after.n or not change.mean:
             return ""
         # Only where both means are numbers of examples: a likeness that fell everywhere by a little is none.
@@ -83,8 +83,8 @@ def find_difference(before: Recorded, after: Recorded, group: str, metric: str, 
         if keys:
             first, second = [mine[key] for key in keys], [theirs[key] for key in keys]
             strata = defaultdict(list)
-            for (task, _), one, other in zip(keys, first, second, strict=True):
-                strata[task].append(other - one)
+            for (task, _), was, now in zip(keys, first, second, strict=True):
+                strata[task].append(now - was)
             change = stratified_change(strata, confidence)
             return Difference(before.name, after.name, group, metric, cell_of(first), cell_of(second), change)
     one, other = before.cells.get((group, metric)), after.cells.get((group, metric))

@@ -148,4 +148,5 @@ def _numbers(item: Difference) -> list[str]:
 
 def _say_verdict(item: Difference) -> str:
     examples = item.in_examples()
-    return f"{item.verdict}{f' ({examples})' if examples and item.verdict == NOISE and item.change.n < 100 else ''}"
+    few = item.change.n is not None and item.change.n < 100
+    return f"{item.verdict}{f' ({examples})' if examples and item.verdict == NOISE and few else ''}"

@@ -335,7 +335,7 @@ def _judge_floors(run: Recorded, metric: str, rules: PromotionRules) -> list[Fin
 def _count_further(total: Difference, rules: PromotionRules) -> int | None:
     change = total.change
     margin = change.mean - rules.gain.at_least
-    if change.p is None or change.n is None or change.n < 2 or change.low is None or margin <= 0:
+    if change.p is None or change.n is None or change.n < 2 or change.low is None or change.high is None or margin <= 0:
         return None
     half = (change.high - change.low) / 2
     std = half * change.n**0.5 / t_quantile(change.n - 1)

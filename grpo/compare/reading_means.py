@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from math import fsum, isfinite, sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -90,9 +90,10 @@ def _read_cell(where: str, written: Any, problems: list[str]) -> Cell | None:
     problems += found
     if found:
         return None
+    mean = float(value or 0.0)
     if std is None and n is not None and n > 1:
-        return Cell(float(value), n, largest_std(float(value), n), bounded=True)
-    return Cell(float(value), n, None if std is None else float(std))
+        return Cell(mean, n, largest_std(mean, n), bounded=True)
+    return Cell(mean, n, None if std is None else float(std))
 
 
 def _add_totals(cells: dict[tuple[str, str], Cell]) -> None:
@@ -112,13 +113,14 @@ def _add_totals(cells: dict[tuple[str, str], Cell]) -> None:
 
 
 def _pool(parts: list[Cell]) -> Cell:
-    n = sum(cell.n for cell in parts)
-    mean = fsum(cell.value * cell.n for cell in parts) / n
-    if n < 2 or any(cell.std is None and cell.n > 1 for cell in parts):
+    known = [(cell.value, cell.n, cell.std) for cell in parts if cell.n]
+    n = sum(count for _, count, _ in known)
+    mean = fsum(value * count for value, count, _ in known) / n
+    if n < 2 or any(std is None and count > 1 for _, count, std in known):
         return Cell(mean, n, largest_std(mean, n) if n > 1 else None, bounded=True)
-    squares = fsum((cell.n - 1) * (cell.std or 0.0) ** 2 + cell.n * (cell.value - mean) ** 2 for cell in parts)
+    squares = fsum((count - 1) * (std or 0.0) ** 2 + count * (value - mean) ** 2 for value, count, std in known)
     return Cell(mean, n, sqrt(squares / (n - 1)), bounded=any(cell.bounded for cell in parts))
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)

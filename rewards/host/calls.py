@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Sequence
+from typing import Any, cast
 
 from rewards.host.verdicts import Outcome, describe_fault, read_score
 from rewards.types import Completion, Example, RewardFunction
@@ -82,7 +82,7 @@ async def _limit(function: RewardFunction, example: Example, completion: Complet
 
     try:
         async with asyncio.timeout(timeout_seconds) as limit:
-            return await function(example, completion)
+            return await cast(Awaitable[Any], function(example, completion))
     except TimeoutError:
         # A time-out of the function's own, such as that of its connection, is its exception and not ours.
         if not limit.expired():

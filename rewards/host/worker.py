@@ -90,16 +90,16 @@ class Worker:
                 connection.send_bytes(request)
                 if not connection.poll(patience):
                     self._kill()
-                    fault = CallFault("timeout", f"took longer than {timeout_seconds:g} s")
-                    raise _LateError(fault, time.perf_counter() - started)
+                    late = CallFault("timeout", f"took longer than {timeout_seconds:g} s")
+                    raise _LateError(late, time.perf_counter() - started)
                 return pickle.loads(connection.recv_bytes())
             except _LateError:
                 raise
             except CallFault as fault:
                 return [Answer(describe_fault(self._function, fault, time.perf_counter() - started)) for _ in pairs]
             except (EOFError, OSError):
-                fault = CallFault("died", f"its process ended{self._describe_end()}")
-                raise _LateError(fault, time.perf_counter() - started) from None
+                died = CallFault("died", f"its process ended{self._describe_end()}")
+                raise _LateError(died, time.perf_counter() - started) from None
             except BaseException:
                 # An answer may still be under way; the next call must not read it as its own.
                 self._kill()

@@ -134,27 +134,27 @@ def unpaired_change(before: Cell, after: Cell, confidence: float = 0.95) -> Chan
     A side whose values are all equal has no variance; there the interval of a value never seen in n draws stands in.
     """
     mean = after.value - before.value
-    known = all(cell.n is not None and cell.n >= 2 and cell.std is not None for cell in (before, after))
-    if not known:
+    sides = [(cell.value, cell.n, cell.std) for cell in (before, after)]
+    known = [(value, n, std) for value, n, std in sides if n is not None and n >= 2 and std is not None]
+    if len(known) < 2:
         return Change(mean, None, None, None, None, None, None, "means only", lambda margin: None)
 
     def half(alpha: float) -> float:
         # The square of a very small spread is 0 as well.
-        variances = [cell.std**2 / cell.n for cell in (before, after)]
+        variances = [std**2 / n for _, n, std in known]
         if all(variances):
             total = fsum(variances)
             freedom = 1 / fsum(
-                (variance / total) ** 2 / (cell.n - 1)
-                for variance, cell in zip(variances, (before, after), strict=True)
+                (variance / total) ** 2 / (n - 1) for variance, (_, n, _) in zip(variances, known, strict=True)
             )
             return t_quantile(max(1, int(freedom)), 1.0 - alpha / 2) * sqrt(total)
-        return sqrt(fsum(_half_width(cell, alpha) ** 2 for cell in (before, after)))
+        return sqrt(fsum(_half_width(*side, alpha) ** 2 for side in known))
 
     def p_welch(margin: float) -> float:
         return _invert(half, abs(mean - margin))
 
     width = half(1.0 - confidence)
-    n = min(before.n, after.n)
+    n = min(n for _, n, _ in known)
     return Change(
         mean, max(-1.0, mean - width), min(1.0, mean + width), p_welch(0.0), n, None, None, "welch", p_welch
     )  # fmt: skip
@@ -258,10 +258,10 @@ def _unvarying(mean: float, n: int, alpha: float, gained: int, lost: int) -> Cha
     return Change(mean, low, high, p_unseen(0.0), n, gained, lost, "all alike", p_unseen)
 
 
-def _half_width(cell: Cell, alpha: float) -> float:
-    if not cell.std:
-        return (1.0 - (alpha / 2) ** (1.0 / cell.n)) * max(cell.value, 1.0 - cell.value)
-    return t_quantile(cell.n - 1, 1.0 - alpha / 2) * cell.std / sqrt(cell.n)
+def _half_width(value: float, n: int, std: float, alpha: float) -> float:
+    if not std:
+        return (1.0 - (alpha / 2) ** (1.0 / n)) * max(value, 1.0 - value)
+    return t_quantile(n - 1, 1.0 - alpha / 2) * std / sqrt(n)
 
 
 def _invert(half: Callable[[float], float], distance: float) -> float:

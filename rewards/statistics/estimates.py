@@ -50,15 +50,15 @@ def stratify(
     """
     whole = estimates[ALL]
     tasks = [item for name, item in estimates.items() if name != ALL and item.n != 0]
-    known = [item for item in tasks if item.n is not None and item.n >= 2 and item.std]
-    if whole.n is None or whole.mean is None or len(known) < max(2, len(tasks)) or sum(t.n for t in known) != whole.n:
+    known = [(item.n, item.std) for item in tasks if item.n is not None and item.n >= 2 and item.std]
+    if whole.n is None or whole.mean is None or len(known) < max(2, len(tasks)) or sum(n for n, _ in known) != whole.n:
         return whole
-    parts = [(task.n / whole.n) ** 2 * task.std**2 / task.n for task in known]
+    parts = [(n / whole.n) ** 2 * std**2 / n for n, std in known]
     variance = sum(parts)
     if not variance:
         return whole
     # Shares rather than squares of variances, which may be too small for a float.
-    freedom = 1 / sum((part / variance) ** 2 / (task.n - 1) for part, task in zip(parts, known, strict=True))
+    freedom = 1 / sum((part / variance) ** 2 / (n - 1) for part, (n, _) in zip(parts, known, strict=True))
     half = t_quantile(max(1, int(freedom)), 1.0 - (1.0 - confidence) / 2) * sqrt(variance)
     return replace(
         whole,
