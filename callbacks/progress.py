@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from rewards.command_line import show_commands
+from rewards.harmless_text import hide_controls
 from rewards.statistics.estimates import ALL, Estimate
-
-# A warning may quote what a policy wrote: no control code of it reaches a terminal or a log.
-_NO_CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(9), *range(11, 32), *range(127, 160))}
 
 
 class Progress:
@@ -37,9 +36,9 @@ class Progress:
         self._bars: Any = None
         self._console: Any = None
         if self._stream.isatty() and not quiet:
-            from rich.console import Console
+            from rewards.terminal import make_console
 
-            self._console = Console(file=self._stream, highlight=False)
+            self._console = make_console(self._stream)
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str = "steps", done: int = 0) -> Iterator[Stage]:
@@ -57,7 +56,8 @@ class Progress:
         """Show one line; with `always` also when quiet (warnings, where everything was written)."""
         if self.quiet and not always:
             return
-        line = line.translate(_NO_CONTROLS)
+        # A warning may quote what a policy wrote: no control code of it reaches a terminal or a log.
+        line = hide_controls(show_commands(line))
         if self._console is not None:
             self._console.print(line, markup=False, soft_wrap=True)
             return

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from callbacks.decision.decision import Rung
+from rewards.command_line import DONE, CommandParser, print_json, run_command
 from rewards.errors import UserError
 
 if TYPE_CHECKING:
@@ -143,18 +144,25 @@ def check_next_run(path: Path, profile: str, *, device: Device | None = None, wo
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `python -m grpo.ladder`; returns the exit code."""
+    return run_command(lambda: run(make_parser().parse_args(arguments)))
+
+
+def make_parser() -> CommandParser:
+    parser = CommandParser(
+        "python -m grpo.ladder",
+        "The ladder of model sizes: each rung's model, recipe, memory with the longest prompts allowed, and what it changes "
+        "from the one below.",
+    )
+    parser.add_argument("--json", action="store_true", help="print the rungs as JSON")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
     import json
 
     from grpo.machine.device import find_device
     from grpo.plan.display import show_size
 
-    parser = argparse.ArgumentParser(
-        prog="python -m grpo.ladder",
-        description="The ladder of model sizes: each rung's model, recipe, memory with the longest prompts allowed, and what "
-        "it changes from the one below.",
-    )
-    parser.add_argument("--json", action="store_true", help="print the rungs as JSON")
-    options = parser.parse_args(arguments)
     device, costs = find_device(), measure_rungs()
     if options.json:
         rows = [
@@ -168,8 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             }
             for cost in costs
         ]
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
-        return 0
+        print_json(rows)
+        return DONE
     for cost in costs:
         fits = cost.fits(device)
         size = "memory unknown" if cost.peak_bytes is None else f"up to {show_size(cost.peak_bytes)}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import Any
 
 from grpo.config.run_config import RunConfig
 from grpo.data.run_rows import Inputs
 from rewards.audit.audit import audit_rows
+from rewards.command_line import CommandParser, add_overrides, run_command
 from rewards.errors import UserError
 from rewards.host.scoring import RewardHost
 
@@ -27,30 +29,30 @@ def run_preflight(config: RunConfig, inputs: Inputs, host: RewardHost) -> dict[s
 
 def main(arguments: list[str] | None = None) -> int:
     """The audit of a configuration alone: `python -m rewards audit --config` comes here. 0 passed, 2 a run would be wasted."""
-    import argparse
-    import sys
+    return run_command(lambda: run(make_parser().parse_args(arguments)))
 
+
+def make_parser() -> CommandParser:
+    parser = CommandParser("python -m grpo.preflight", __doc__)
+    parser.add_argument("--config", required=True, help="a YAML file, or the name of a shipped one (v4_1.yaml)")
+    add_overrides(parser)
+    parser.add_argument("--profile", choices=("auto", "gpu", "small", "embedded"), default="auto")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
     from grpo.config.loading import load_config
     from grpo.data.run_rows import load_inputs
     from grpo.machine.device import resolve_profile
     from rewards.commands.audit import report_audit
     from rewards.config import build_host
 
-    parser = argparse.ArgumentParser(prog="python -m grpo.preflight", description=__doc__)
-    parser.add_argument("--config", required=True, help="a YAML file, or the name of a shipped one (v4_1.yaml)")
-    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--profile", choices=("auto", "gpu", "small", "embedded"), default="auto")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
-    options = parser.parse_args(arguments)
-    try:
-        profile, _ = resolve_profile(options.profile)
-        config = load_config(options.config, options.overrides, profile)
-        inputs = load_inputs(config)
-        with build_host(config.rewards) as host:
-            return report_audit(audit_rows(host, inputs.train, inputs.held_out), as_json=options.json)
-    except UserError as error:
-        print("\n".join(f"error: {line}" for line in error.problems), file=sys.stderr)
-        return 2
+    profile, _ = resolve_profile(options.profile)
+    config = load_config(options.config, options.overrides, profile)
+    inputs = load_inputs(config)
+    with build_host(config.rewards) as host:
+        return report_audit(audit_rows(host, inputs.train, inputs.held_out), as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,18 @@ from grpo.engines.choose import choose_engine
 from grpo.engines.engine import Engine, EngineFailed
 from grpo.engines.packages import quieten_libraries, require_training_stack
 from grpo.machine.device import PROFILES
-from rewards.errors import RecompensaError, RewardBudgetExceeded, UserError
-
-DONE, FAILED, BAD_INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 75
-
+from rewards.command_line import (
+    CONSOLE_VARIABLE,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    STOPPED,
+    CommandParser,
+    add_overrides,
+    run_command,
+)
+from rewards.errors import RewardBudgetExceeded, UserError
+from rewards.siblings import command_words
 
 EXAMPLES = """examples:
   python -m grpo.run --config v4_1.yaml                      the recipe; without a GPU the embedded rehearsal of it
@@ -41,17 +49,15 @@ exit codes: 0 done · 1 failed · 2 bad config, data or preflight · 3 stopped b
 
 
 def main(arguments: list[str] | None = None) -> int:
+    return run_command(lambda: _run_together(arguments), complain)
+
+
+def _run_together(arguments: list[str] | None) -> int:
     with one_voice():
         options = parse(arguments)
     try:
         with terminable(), company():
             return run(options)
-    except UserError as error:
-        complain("\n".join(f"error: {line}" for line in error.problems))
-        return BAD_INPUT
-    except RecompensaError as error:
-        complain(f"error: {error}")
-        return FAILED
     except KeyboardInterrupt:
         # All processes got the signal: nobody waits for another to say so.
         if not find_rank().local:
@@ -59,24 +65,16 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m grpo.run",
-        description="Train a small language model with GRPO on the rewards of a config, and say what it was worth.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def make_parser() -> CommandParser:
+    parser = CommandParser(
+        "python -m grpo.run",
+        "Train a small language model with GRPO on the rewards of a config, and say what it was worth.",
+        EXAMPLES,
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--config", help="a YAML file, or the name of a shipped one (v4_1.yaml)")
     what.add_argument("--resume", type=Path, metavar="RUN", help="go on with an interrupted run, in its own folder")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change one setting (repeatable)",
-    )
+    add_overrides(parser)
     parser.add_argument(
         "--profile",
         choices=PROFILES,
@@ -92,6 +90,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="after the report, start the run that the decision names; HOPS runs in a row (default: 1)",
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="only warnings and the last line")
+    return parser
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = make_parser()
     options = parser.parse_args(arguments)
     if options.resume and (options.overrides or options.run_dir or options.profile != "auto"):
         parser.error("--resume takes the run's own config: --set, --profile and --run-dir do not go with it")
@@ -205,7 +208,8 @@ def create_directory(options: argparse.Namespace, config: Any, profile: str, pla
     path = options.run_dir or Path("runs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     settings = {
         "profile": profile,
-        "source": options.config,
+        # A file as it is found from any folder; a shipped name means the same everywhere.
+        "source": str(Path(options.config).resolve()) if Path(options.config).is_file() else options.config,
         "overrides": options.overrides,
         "config": config.model_dump(mode="json"),
     }
@@ -345,7 +349,8 @@ def follow(options: argparse.Namespace, directory: Any, profile: str, progress: 
     progress.say(f"--follow: python -m grpo.run {' '.join(arguments)}", always=True)
     sys.stdout.flush()
     # A process of its own gets back all memory of the device, and Ctrl-C reaches it as it would the first.
-    os.execv(sys.executable, [sys.executable, "-m", "grpo.run", *arguments])
+    os.environ.setdefault(CONSOLE_VARIABLE, "0")
+    os.execv(sys.executable, command_words("run", *arguments))
     return DONE
 
 

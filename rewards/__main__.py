@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from types import ModuleType
 
+from rewards.command_line import BAD_INPUT, CommandParser, run_command, show_commands
 from rewards.commands.selection import parse_reward
-from rewards.errors import RecompensaError, UserError
+from rewards.errors import UserError
 
 __all__ = ["main", "parse_reward"]
 
@@ -29,7 +29,7 @@ examples:
 
 exit codes: 0 done · 1 some scores are errors, or a cheat won · 2 bad input, or an audit that a run would not pass
 """
-_COMMANDS = {
+COMMANDS = {
     "list": "the reward functions, their plugins and options",
     "score": "score the completions of a file",
     "audit": "check rows and rewards before a run spends anything on them",
@@ -46,40 +46,25 @@ _WHOLE = {"attack": "rewards.cheats.attack"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 done, 1 something failed, 2 bad input or an audit that a run would not pass."""
-    parser = _make_main_parser()
+    return run_command(lambda: _dispatch(arguments))
+
+
+def _dispatch(arguments: Sequence[str] | None) -> int:
+    parser = make_parser()
     given = parser.parse_args(arguments)
     if given.command is None:
         parser.print_help(sys.stderr)
-        return 2
-    try:
-        return _run(given.command, given.rest, given.plugin)
-    except UserError as error:
-        for line in error.problems:
-            print(line, file=sys.stderr)
-        return 2
-    except RecompensaError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        # What reads the output has gone; Python would complain once more when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        print(f"{error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
-        return 1
+        return BAD_INPUT
+    return _run(given.command, given.rest, given.plugin)
 
 
-def _make_main_parser() -> argparse.ArgumentParser:
-    commands = "\n".join(f"  {name:<9}{said}" for name, said in _COMMANDS.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m rewards",
-        usage="python -m rewards [-h] [--plugin MODULE|PATH] COMMAND ...",
-        description=f"Reward functions: what there is, what they say, and whether to trust it.\n\ncommands:\n{commands}",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def _make_main_parser() -> CommandParser:
+    commands = "\n".join(f"  {name:<9}{said}" for name, said in COMMANDS.items())
+    parser = CommandParser(
+        "python -m rewards",
+        f"Reward functions: what there is, what they say, and whether to trust it.\n\ncommands:\n{commands}",
+        _EXAMPLES,
+        usage=show_commands("python -m rewards [-h] [--plugin MODULE|PATH] COMMAND ..."),
         allow_abbrev=False,
     )
     _add_plugin(parser)
@@ -89,28 +74,27 @@ def _make_main_parser() -> argparse.ArgumentParser:
 
 
 def _run(command: str, rest: list[str], plugins: list[str]) -> int:
-    if command not in _COMMANDS:
-        near = get_close_matches(command, _COMMANDS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(_COMMANDS)}"
+    if command not in COMMANDS:
+        near = get_close_matches(command, COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(COMMANDS)}"
         raise UserError(f"python -m rewards: no command '{command}'; {hint}")
     if command in _WHOLE:
         module = importlib.import_module(_WHOLE[command])
         return module.run([*(part for plugin in plugins for part in ("--plugin", plugin)), *rest])
-    module = _find_module(command)
     options = make_parser(command).parse_args(rest)
     options.plugin = [*plugins, *options.plugin]
-    return module.run(options)
+    return _find_module(command).run(options)
 
 
-def make_parser(command: str) -> argparse.ArgumentParser:
-    """The parser of one command; `attack` has its own, in its module."""
+def make_parser(command: str | None = None) -> CommandParser:
+    """The parser of one command, or the one that finds the command; `attack` has its own, in its module."""
+    if command is None:
+        return _make_main_parser()
+    if command in _WHOLE:
+        return importlib.import_module(_WHOLE[command]).make_parser()
     module = _find_module(command)
-    parser = argparse.ArgumentParser(
-        prog=f"python -m rewards {command}",
-        description=module.__doc__,
-        epilog=module.EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = CommandParser(
+        f"python -m rewards {command}", module.__doc__.partition("\n\n")[0], module.EXAMPLES, allow_abbrev=False
     )
     _add_plugin(parser)
     module.add_arguments(parser)

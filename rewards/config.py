@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rewards.errors import UserError
 from rewards.plugins import Registered, Registry, check_instance, load_rewards, nearest
-from rewards.types import RewardFunction
+from rewards.types import PATH_OR_TEXT, RewardFunction
 
 if TYPE_CHECKING:
     from rewards.host.scoring import RewardHost
+
+
+_PATH_FORMATS = ("path", "file-path", "directory-path")
+_PATH_OR_TEXT = PATH_OR_TEXT["format"]
 
 
 class FunctionSpec(BaseModel):
@@ -118,6 +123,59 @@ def make_function(
     broken = check_instance(function)
     problems.extend(f"{where}: {line}" for line in broken)
     return None if broken else function
+
+
+def anchor_options(
+    entry: Registered, options: Mapping[str, Any], folder_of: Callable[[str], Path | None]
+) -> dict[str, Any]:
+    """The options with those that are relative paths made absolute; `folder_of` an option's name is where it starts."""
+    try:
+        schema = entry.function.model_json_schema()
+    except Exception:  # an option whose type has no JSON Schema, such as one of a plugin's own
+        return dict(options)
+    fields = schema.get("properties", {})
+    return {
+        name: _anchor(value, fields[name], schema.get("$defs", {}), folder)
+        if name in fields and (folder := folder_of(name)) is not None
+        else value
+        for name, value in options.items()
+    }
+
+
+def _anchor(value: Any, node: Mapping[str, Any], shared: Mapping[str, Any], folder: Path) -> Any:
+    """The value with the texts that its JSON Schema calls paths anchored, however deep they are."""
+    if "$ref" in node:
+        node = shared.get(node["$ref"].rpartition("/")[2], {})
+    for option in node.get("anyOf", ()):
+        value = _anchor(value, option, shared, folder)
+    if isinstance(value, str) and node.get("format") in (*_PATH_FORMATS, _PATH_OR_TEXT):
+        return _anchor_text(value, folder, always=node["format"] != _PATH_OR_TEXT)
+    if isinstance(value, list) and isinstance(node.get("items"), Mapping):
+        return [_anchor(item, node["items"], shared, folder) for item in value]
+    if isinstance(value, Mapping):
+        below, others = node.get("properties", {}), node.get("additionalProperties")
+        return {
+            key: _anchor(item, below.get(key, others), shared, folder)
+            if isinstance(below.get(key, others), Mapping)
+            else item
+            for key, item in value.items()
+        }
+    return value
+
+
+def _anchor_text(text: str, folder: Path, *, always: bool) -> str:
+    """A relative path as the absolute one that starts at `folder`; a text that is none, such as a name, as it is."""
+    if not text or "\n" in text or text.lstrip()[:1] in ("{", "["):
+        return text
+    path = Path(text).expanduser()
+    if path.is_absolute():
+        return str(path)
+    whole = folder / path
+    try:
+        is_path = always or "/" in text or "\\" in text or path.suffix != "" or whole.is_file()
+    except (OSError, ValueError):
+        return text
+    return str(whole.resolve()) if is_path else text
 
 
 def _explain(detail: Any, entry: Registered, where: str) -> str:

@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 import pickle
 import re
 import sys
@@ -193,6 +194,9 @@ class _Source:
                 return self.entry_point.load()
             if self.path is not None:
                 return import_file(self.name, self.path)
+            if importlib.util.find_spec(self.name.partition(".")[0]) is None:
+                # The console command does not search the working folder, `python -m` does: a plugin there is meant.
+                sys.path.append(os.getcwd())
             return importlib.import_module(self.name)
         except (Exception, SystemExit) as error:  # a plugin may fail in any way; none may end the command
             problems.append(f"{self}: cannot be imported: {describe_error(error)}")

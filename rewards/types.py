@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 V = TypeVar("V")
 
+PATH_OR_TEXT = {"format": "path-or-text"}
+"""`Field(json_schema_extra=PATH_OR_TEXT)` marks an option that may be a path beside other texts (a name, the thing itself).
+
+A relative path then starts at the YAML it is written in, as it does in every field of type `pathlib.Path`.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Example:

@@ -1,1 +1,7 @@
 """The supervised stage before GRPO: loss on assistant turns only."""
+
+from pathlib import Path
+from runpy import run_path
+
+# By its place, not by its name: a `rewards.py` in the working folder must not be taken for it.
+run_path(str(Path(__file__).resolve().parents[1] / "rewards" / "siblings.py"))["claim"]()

@@ -36,10 +36,10 @@ def open_wandb(
         return None
     if importlib.util.find_spec("wandb") is None:
         if section.wandb == "auto":
-            notify("W&B: not installed, numbers go to metrics.jsonl only (`pip install recompensa[track]` adds it)")
+            notify("W&B: not installed, numbers go to metrics.jsonl only (`pip install -e '.[track]'` adds it)")
             return None
         raise UserError(
-            f"tracking.wandb: {section.wandb} needs W&B, which is not installed; run `pip install recompensa[track]` "
+            f"tracking.wandb: {section.wandb} needs W&B, which is not installed; run `pip install -e '.[track]'` "
             "or set tracking.wandb to off"
         )
     from callbacks.tracking.wandb import start_wandb
@@ -71,7 +71,7 @@ def open_tensorboard(section: TrackingSection, run_directory: Path) -> Any:
         return TensorBoardBackend(run_directory / "tensorboard")
     except ImportError as error:
         raise UserError(
-            "tracking.tensorboard: TensorBoard is not installed; run `pip install recompensa[track]` or set it to false"
+            "tracking.tensorboard: TensorBoard is not installed; run `pip install -e '.[track]'` or set it to false"
         ) from error
     except OSError as error:
         raise UserError(f"tracking.tensorboard: cannot write under {run_directory}: {error.strerror}") from error

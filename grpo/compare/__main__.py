@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rewards.command_line import CommandParser, print_json, run_command
 from rewards.errors import UserError
 
-PROMOTED, NOT_PROMOTED, BAD_INPUT = 0, 1, 2
+PROMOTED, NOT_PROMOTED = 0, 1
 _ALLOWABLE = ("versions", "ids", "settings")
 
 EXAMPLES = """\
@@ -30,24 +30,14 @@ exit codes: 0 promoted, or nothing to judge · 1 not promoted · 2 bad input, or
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parse(arguments)
-    try:
-        return run(options)
-    except UserError as error:
-        print("\n".join(f"error: {line}" for line in error.problems), file=sys.stderr)
-        return BAD_INPUT
-    except BrokenPipeError:
-        # The reader has seen enough; nothing may be written to the pipe any more, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PROMOTED
+    return run_command(lambda: run(make_parser().parse_args(arguments)))
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m grpo.compare",
-        description="Compare runs example by example, and say which may be promoted and what is noise.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def make_parser() -> CommandParser:
+    parser = CommandParser(
+        "python -m grpo.compare",
+        "Compare runs example by example, and say which may be promoted and what is noise.",
+        EXAMPLES,
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs, the baseline first")
     parser.add_argument("--stage", default="final", help="stage of the runs that name none by @ (final)")
@@ -59,7 +49,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--details", action="store_true", help="every difference, also of more than three runs")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
-    return parser.parse_args(arguments)
+    return parser
 
 
 def run(options: argparse.Namespace) -> int:
@@ -75,12 +65,10 @@ def run(options: argparse.Namespace) -> int:
     runs = read_recorded(_add_baseline(options.runs, options.stage), options.stage)
     comparison = compare_runs(runs, rules, check_likeness(runs, allowed))
     if options.json:
-        import orjson
-
-        sys.stdout.write(orjson.dumps(comparison.to_json(), option=orjson.OPT_INDENT_2).decode() + "\n")
+        print_json(comparison.to_json())
     else:
         from grpo.compare.display import show
-        from rewards.commands.screen import make_console
+        from rewards.terminal import make_console
 
         show(comparison, make_console(), details=options.details)
     if not comparison.verdicts or any(verdict.promoted for verdict in comparison.verdicts):

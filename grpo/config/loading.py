@@ -9,17 +9,26 @@ import re
 import types
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from grpo.config.run_config import RunConfig
+from grpo.config.written_paths import anchor_written_paths
 from grpo.config.yaml_layer import KeyPath, Source, parse_value, read_source, show_path
 from grpo.machine.device import Device, resolve_profile
 from rewards.errors import UserError
 
-# For each key that some source wrote: the last source that did, and the line.
-Origins = dict[KeyPath, tuple[str, int | None]]
+
+class Origin(NamedTuple):
+    """The last source that wrote a key: its name, the line, and the folder its relative paths start at."""
+
+    name: str
+    line: int | None
+    folder: Path | None = None
+
+
+Origins = dict[KeyPath, Origin]
 # Two ways to say one thing: a later source that uses one of them withdraws the other.
 ALTERNATIVES = (
     ("grpo", "warmup_ratio", "warmup_steps"),
@@ -95,6 +104,7 @@ def _compose(layers: Sequence[Source], path: Path, *, alone: bool = False) -> tu
     merged: dict[str, Any] = {"name": _name_of(path)}
     origins: Origins = {}
     problems = [problem for layer in layers for problem in _apply(layer, merged, origins)]
+    anchor_written_paths(merged, lambda key: _find_folder(key, origins))
     try:
         # As JSON and strictly, so that a quoted number or a `no` is an error and a path or a tuple is not.
         return RunConfig.model_validate_json(json.dumps(merged), strict=True), problems
@@ -208,13 +218,13 @@ def _merge(
             del origins[stale]
         if isinstance(value, dict):
             target[key] = {}
-            origins[here] = (layer.name, layer.lines.get(here) or None)
+            origins[here] = Origin(layer.name, layer.lines.get(here) or None, layer.folder)
             _merge(target[key], value, here, layer, origins, problems)
             continue
         target[key] = _anchor_rewards(copy.deepcopy(_anchor_path(value, here, layer)), here, layer)
         for place, line in layer.lines.items():
             if place[: len(here)] == here:
-                origins[place] = (layer.name, line or None)
+                origins[place] = Origin(layer.name, line or None, layer.folder)
 
 
 def _anchor_path(value: Any, key: KeyPath, layer: Source) -> Any:
@@ -241,12 +251,17 @@ def _anchor_rewards(value: Any, key: KeyPath, layer: Source) -> Any:
 
 def _locate(key: KeyPath, origins: Origins, main: str) -> tuple[str, int | None]:
     if key in origins:
-        return origins[key]
+        return origins[key][:2]
     for length in range(len(key), 0, -1):
-        for known, (name, _) in origins.items():
+        for known, origin in origins.items():
             if known[:length] == key[:length]:
-                return name, None
+                return origin.name, None
     return main, None
+
+
+def _find_folder(key: KeyPath, origins: Origins) -> Path | None:
+    """Where the relative paths of a value start: the folder of the source that wrote it, or what it stands in."""
+    return next((origins[key[:end]].folder for end in range(len(key), 0, -1) if key[:end] in origins), None)
 
 
 def _display(path: Path) -> str:

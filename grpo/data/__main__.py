@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ from pydantic import ValidationError
 from grpo.data.rows import iterate_rows
 from grpo.data.section import TASKS, ShopSection
 from grpo.data.shop import ShopFiles, build_shop
+from rewards.command_line import DONE, CommandParser, print_json, run_command
 from rewards.errors import UserError
+from rewards.harmless_text import make_harmless
 from rewards.types import Example
 
 _SAMPLES = 2
@@ -29,34 +30,28 @@ _EXAMPLES = """examples:
 
 def main(arguments: list[str] | None = None) -> int:
     """Build the shop that the command line asks for; 0, or 2 where the user made a mistake."""
-    options = _parse(arguments)
+    return run_command(lambda: run(make_parser().parse_args(arguments)))
+
+
+def run(options: argparse.Namespace) -> int:
+    section = _make_section(options)
     try:
-        section = _make_section(options)
         files = build_shop(options.out, section)
         summary = _summarise(files)
-    except UserError as error:
-        print("\n".join(error.problems), file=sys.stderr)
-        return 2
     except OSError as error:
-        print(f"{options.out}: cannot be written ({error.strerror}); give another directory", file=sys.stderr)
-        return 2
-    try:
-        if options.json:
-            print(json.dumps(summary, ensure_ascii=False, indent=2))
-        else:
-            _show(files, summary)
-    except BrokenPipeError:
-        # The reader, such as `head`, has seen enough; nothing is left to be flushed on the way out.
-        sys.stdout = None
-    return 0
+        raise UserError(f"{options.out}: cannot be written ({error.strerror}); give another directory") from None
+    if options.json:
+        print_json(summary)
+    else:
+        _show(files, summary)
+    return DONE
 
 
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m grpo.data",
-        description="Build the shop: a database of orders, and training and held-out rows of the four tasks.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def make_parser() -> CommandParser:
+    parser = CommandParser(
+        "python -m grpo.data",
+        "Build the shop: a database of orders, and training and held-out rows of the four tasks.",
+        _EXAMPLES,
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder to write (new, empty, or a shop)"
@@ -67,7 +62,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--instructions", choices=("full", "short"), help="length of the system prompts (default full)")
     parser.add_argument("--warmup-rows", type=int, metavar="N", help="extra rows for the embedded policy (default 0)")
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")
-    return parser.parse_args(arguments)
+    return parser
 
 
 def _make_section(options: argparse.Namespace) -> ShopSection:
@@ -120,7 +115,7 @@ def _show(files: ShopFiles, summary: dict[str, Any]) -> None:
     for task, rows in summary["samples"].items():
         print(f"\n{task}")
         for row in rows:
-            print(f"  {row['prompt']}\n    -> {row['reference']}")
+            print(make_harmless(f"  {row['prompt']}\n    -> {row['reference']}", 10_000, one_line=False))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from callbacks.config import DecisionSection
 from callbacks.decision.decision import Decision, Node
 from callbacks.decision.tree import decide
@@ -16,7 +14,9 @@ from grpo.decide.decide_run import read_schedule
 from grpo.decide.history import read_history
 from grpo.decide.next_config import write_next_config
 from grpo.ladder import find_rung
+from rewards.command_line import DONE, CommandParser, print_json, run_command
 from rewards.errors import UserError
+from rewards.harmless_text import make_harmless
 
 EXAMPLES = """examples:
   python -m grpo.decide --metrics runs/mine/metrics.jsonl --config v4_1.yaml
@@ -29,11 +29,14 @@ A row needs "step" and "eval/mean_reward"; "eval/<task>" and the _n and _std of 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m grpo.decide",
-        description="Say what a recorded history calls for: A scale up, B restart from Base, C fix a task, or undecided.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    return run_command(lambda: run(make_parser().parse_args(arguments)))
+
+
+def make_parser() -> CommandParser:
+    parser = CommandParser(
+        "python -m grpo.decide",
+        "Say what a recorded history calls for: A scale up, B restart from Base, C fix a task, or undecided.",
+        EXAMPLES,
     )
     parser.add_argument(
         "--metrics", type=Path, required=True, help="metrics.jsonl, or the folder of a run that has one"
@@ -44,7 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print the whole decision as JSON")
     parser.add_argument("--next-config", type=Path, metavar="PATH", help="write the config of the next run there")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
     problems: list[str] = []
     section, settings, history = DecisionSection(), {}, []
     try:
@@ -57,8 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         problems += error.problems
     if problems:
-        print("\n".join(f"error: {line}" for line in problems), file=sys.stderr)
-        return 2
+        raise UserError(problems)
     rung, next_rung = find_rung((settings.get("model") or {}).get("name"), options.config)
     decision = decide(
         history,
@@ -72,15 +77,14 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             written = write_next_config(decision, options.config, options.next_config, config=settings)
         except OSError as error:
-            print(f"error: --next-config {options.next_config}: cannot be written ({error.strerror})", file=sys.stderr)
-            return 2
+            raise UserError(f"--next-config {options.next_config}: cannot be written ({error.strerror})") from None
         if written is None:
             print("the decision names no next config: none was written", file=sys.stderr)
     if options.json:
-        sys.stdout.write(orjson.dumps(decision.to_json(), option=orjson.OPT_INDENT_2).decode() + "\n")
+        print_json(decision.to_json())
     else:
-        print(describe_decision(decision))
-    return 0
+        print(make_harmless(describe_decision(decision), 100_000, one_line=False))
+    return DONE
 
 
 def describe_decision(decision: Decision) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -10,6 +9,7 @@ from io import StringIO
 
 from grpo.distributed.process_group import has_joined
 from grpo.distributed.rank import find_rank
+from rewards.command_line import print_problem
 
 # How long each further process of a machine waits for the one before it to say what is wrong.
 PATIENCE_SECONDS = 10.0
@@ -52,4 +52,4 @@ def may_speak() -> bool:
 def complain(text: str) -> None:
     """Say once what is wrong, however many processes it is wrong for."""
     if may_speak():
-        print(text, file=sys.stderr, flush=True)
+        print_problem(text)

@@ -15,12 +15,12 @@ def require_training_stack(config: Any, engine: Engine) -> None:
     problems = []
     if missing:
         problems.append(
-            f"training needs {', '.join(missing)}: pip install torch==2.13.0 && pip install 'recompensa[train]'"
+            f"training needs {', '.join(missing)}: pip install torch==2.13.0 && pip install -e '.[train]'"
         )
     for name in engine.packages:
         if not is_installed(name):
             problems.append(
-                f"model.engine: {config.model.engine} needs {name}: pip install 'recompensa[gpu]', or use engine "
+                f"model.engine: {config.model.engine} needs {name}: pip install -e '.[gpu]', or use engine "
                 "transformers"
             )
     if not is_installed("bitsandbytes"):
@@ -30,7 +30,7 @@ def require_training_stack(config: Any, engine: Engine) -> None:
         }
         problems += [
             f"{key}: {'nf4' if key.startswith('model') else config.grpo.optim} needs bitsandbytes: pip install "
-            "'recompensa[quant]'"
+            "-e '.[quant]'"
             for key, wanted in where.items()
             if wanted
         ]

@@ -71,7 +71,7 @@ class UnslothEngine:
         except Exception as fault:  # whatever a library that does not fit this machine may raise
             raise UserError(
                 f"model.engine: unsloth cannot be imported here ({first_words(fault)}); reinstall it with pip install "
-                "'recompensa[gpu]', or use engine transformers"
+                "-e '.[gpu]', or use engine transformers"
             ) from fault
 
     def load(self, *, texts: Iterable[str], seed: int, device: str) -> Policy:

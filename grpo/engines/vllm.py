@@ -108,7 +108,7 @@ class VllmEngine:
         except Exception as fault:  # whatever a library that does not fit this machine may raise
             raise UserError(
                 f"model.engine: vllm cannot be imported here ({first_words(fault)}); reinstall it with pip install "
-                "'recompensa[gpu]', or use engine transformers"
+                "-e '.[gpu]', or use engine transformers"
             ) from fault
         if not current_platform.device_type:
             raise UserError(

@@ -15,15 +15,13 @@ from grpo.distributed.collectives import on_main
 from grpo.distributed.first_process import complain, one_voice
 from grpo.distributed.process_group import ProcessLost, company, join
 from grpo.distributed.rank import find_rank
-from rewards.errors import RecompensaError, UserError
+from rewards.command_line import DONE, INTERRUPTED, CommandParser, add_overrides, print_json, run_command
+from rewards.errors import UserError
 
 if TYPE_CHECKING:
     from callbacks.progress import Progress
     from grpo.evaluate.journal import Journal
     from grpo.evaluate.request import Inputs
-
-
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 75
 
 
 EXAMPLES = """\
@@ -43,26 +41,24 @@ exit codes: 0 done · 1 failed · 2 bad input · 75 interrupted or out of disk, 
 
 
 def main(arguments: list[str] | None = None) -> int:
+    return run_command(lambda: _run_together(arguments), complain)
+
+
+def _run_together(arguments: list[str] | None) -> int:
     from grpo.engines.engine import EngineFailed
     from grpo.evaluate.journal import WritingFailed
 
     with one_voice():
-        options = parse(arguments)
+        options = make_parser().parse_args(arguments)
     try:
         with terminable(), company():
             return run(options)
-    except UserError as error:
-        complain("\n".join(f"error: {line}" for line in error.problems))
-        return BAD_INPUT
     except ProcessLost:
         complain("error: another process is gone, its own lines say why; the rows so far are kept, go on with --resume")
         return INTERRUPTED
     except (WritingFailed, EngineFailed) as error:
         complain(f"error: {error}")
         return INTERRUPTED
-    except RecompensaError as error:
-        complain(f"error: {error}")
-        return FAILED
     except KeyboardInterrupt as stop:
         # All processes got the signal: nobody waits for another to say so.
         if not find_rank().local:
@@ -70,24 +66,16 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m grpo.evaluate",
-        description="Answer rows with any model and write every metric of the answers, row by row.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def make_parser() -> CommandParser:
+    parser = CommandParser(
+        "python -m grpo.evaluate",
+        "Answer rows with any model and write every metric of the answers, row by row.",
+        EXAMPLES,
     )
     parser.add_argument("--model", required=True, help="a Hub name, a model's or adapter's folder, or a run")
     parser.add_argument("--data", help="a JSON Lines file, or a run for its held-out rows (default: the config's)")
     parser.add_argument("--config", help="a YAML file or shipped name: rewards and sampling (default: the run's own)")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change one setting (repeatable)",
-    )
+    add_overrides(parser)
     parser.add_argument(
         "--profile", choices=("auto", "gpu", "small", "embedded"), default="gpu",
         help="overlay of --config; gpu (the default): the recipe as it is written, on any machine",
@@ -100,7 +88,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="go on where the evaluation in --out was interrupted")
     parser.add_argument("--json", action="store_true", help="print evaluation.json, and nothing else")
     parser.add_argument("--quiet", action="store_true", help="only warnings and the last line")
-    return parser.parse_args(arguments)
+    return parser
 
 
 def run(options: argparse.Namespace) -> int:
@@ -199,9 +187,7 @@ def _show(summary: dict[str, Any], folder: Path, progress: Any, *, as_json: bool
     from grpo.evaluate.summary import estimates_by_task
 
     if as_json:
-        import orjson
-
-        sys.stdout.write(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode() + "\n")
+        print_json(summary)
         return
     estimates = estimates_by_task(summary["results"])
     if estimates:

@@ -55,17 +55,17 @@ def find_problems(config: RunConfig, source: Source, processes: int) -> list[str
     needed = ["torch", "transformers", "datasets", *(["peft"] if source.kind == "adapter" else [])]
     if missing := [name for name in needed if not is_installed(name)]:
         problems.append(
-            f"evaluating needs {', '.join(missing)}: pip install torch==2.13.0 && pip install 'recompensa[train]'"
+            f"evaluating needs {', '.join(missing)}: pip install torch==2.13.0 && pip install -e '.[train]'"
         )
     for name in choose(config).packages:
         if not is_installed(name):
             problems.append(
-                f"model.engine: {model.engine} needs {name}: pip install 'recompensa[gpu]', or --set "
+                f"model.engine: {model.engine} needs {name}: pip install -e '.[gpu]', or --set "
                 "model.engine=transformers"
             )
     if model.quantization == "nf4" and not is_installed("bitsandbytes"):
         problems.append(
-            "model.quantization: nf4 needs bitsandbytes: pip install 'recompensa[quant]', or --set "
+            "model.quantization: nf4 needs bitsandbytes: pip install -e '.[quant]', or --set "
             "model.quantization=none"
         )
     if model.engine == "vllm" and model.quantization != "none":

@@ -235,7 +235,7 @@ def _nf4(section: ModelSection, device: str) -> Any:
     from importlib.util import find_spec
 
     if find_spec("bitsandbytes") is None:
-        raise UserError("model.quantization: nf4 needs bitsandbytes; pip install 'recompensa[quant]'")
+        raise UserError("model.quantization: nf4 needs bitsandbytes; pip install -e '.[quant]'")
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(

@@ -9,13 +9,17 @@ from pathlib import Path
 
 from grpo.report.page import write_report
 from grpo.report.run_files import read_run
+from rewards.command_line import DONE, CommandParser, run_command
 from rewards.errors import UserError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m grpo.report",
-        description="Write report.html and report.md into the folder of a run, from what the folder holds.",
+    return run_command(lambda: run(make_parser().parse_args(arguments)))
+
+
+def make_parser() -> CommandParser:
+    parser = CommandParser(
+        "python -m grpo.report", "Write report.html and report.md into the folder of a run, from what the folder holds."
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run, such as runs/mine")
     parser.add_argument(
@@ -23,17 +27,16 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="add both files to the run that the trackers of its config have, as an artifact",
     )
-    options = parser.parse_args(arguments)
-    try:
-        paths = write_report(options.run)
-        for path in paths:
-            print(path)
-        if options.send:
-            send_report(options.run, paths)
-    except UserError as error:
-        print("\n".join(f"error: {line}" for line in error.problems), file=sys.stderr)
-        return 2
-    return 0
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    paths = write_report(options.run)
+    for path in paths:
+        print(path)
+    if options.send:
+        send_report(options.run, paths)
+    return DONE
 
 
 def send_report(folder: Path, paths: Sequence[Path]) -> None:

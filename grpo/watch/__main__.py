@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rewards.errors import UserError
+from rewards.command_line import DONE, CommandParser, run_command
 
 EXAMPLES = """examples:
   python -m grpo.watch runs/mine              live, until the run ends or Ctrl-C
@@ -27,28 +27,20 @@ _PLAIN_WIDTH = 110
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit code: 0, or 2 where there is no run."""
-    parser = argparse.ArgumentParser(
-        prog="python -m grpo.watch",
-        description="Curves, tasks, margins of the decision, watch events, last completions and time left of a run.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    return run_command(lambda: watch(make_parser().parse_args(arguments)))
+
+
+def make_parser() -> CommandParser:
+    parser = CommandParser(
+        "python -m grpo.watch",
+        "Curves, tasks, margins of the decision, watch events, last completions and time left of a run.",
+        EXAMPLES,
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run, going on or finished")
     parser.add_argument("--once", action="store_true", help="print one look and end")
     parser.add_argument("--json", action="store_true", help="print one look as JSON and end")
     parser.add_argument("--every", type=read_seconds, default=2.0, metavar="SECONDS", help="between looks (default: 2)")
-    options = parser.parse_args(arguments)
-    try:
-        return watch(options)
-    except UserError as error:
-        print("\n".join(f"error: {line}" for line in error.problems), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 0
-    except BrokenPipeError:
-        # The reader (`head`, a closed pager) has seen enough; nothing is left to flush into.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return parser
 
 
 def read_seconds(text: str) -> float:
@@ -66,22 +58,24 @@ def watch(options: argparse.Namespace) -> int:
     if options.json:
         # Escaped to ASCII: no control code of a completion reaches the terminal this way either.
         print(json.dumps(run.read().to_json(), indent=2))
-        return 0
-    from rich.console import Console
-
+        return DONE
     from grpo.watch.display import render
+    from rewards.terminal import make_console
 
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")
     if not sys.stdout.isatty():
         width = os.environ.get("COLUMNS", "")
-        console = Console(width=int(width) if width.isdecimal() and int(width) > 20 else _PLAIN_WIDTH, no_color=True)
+        console = make_console(
+            width=int(width) if width.isdecimal() and int(width) > 20 else _PLAIN_WIDTH, no_color=True
+        )
         console.print(render(run.read(), console))
-        return 0
-    console = Console(highlight=False)
-    snapshot = run.read() if options.once else _follow(run, console, options.every)
-    console.print(render(snapshot, console))
-    return 0
+        return DONE
+    console = make_console()
+    with suppress(KeyboardInterrupt):  # how one leaves it
+        snapshot = run.read() if options.once else _follow(run, console, options.every)
+        console.print(render(snapshot, console))
+    return DONE
 
 
 def _follow(run: Any, console: Any, seconds: float) -> Any:

@@ -6,14 +6,13 @@ python -m rewards attack field_f1:volatile=telecom --data rows.jsonl --json
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rewards.cheats.cheats import Knowledge, is_same, keeps_form, known_labels, make_cheats, make_halves
+from rewards.command_line import BAD_INPUT, CommandParser, print_json, print_problem
 from rewards.errors import UserError
 from rewards.types import Completion, Example
 
@@ -182,33 +181,31 @@ def attack_named(name: str, data: str | None = None, plugins: Sequence[str] = ()
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """The command `attack`: 0 when every cheat failed, 1 when one won, 2 for bad input."""
-    options = _make_parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     try:
         report = attack_named(options.name, options.data, options.plugin)
     except UserError as error:
-        for line in error.problems:
-            print(line, file=sys.stderr)
-        return 2
+        print_problem("\n".join(f"error: {line}" for line in error.problems))
+        return BAD_INPUT
     if options.json:
-        print(json.dumps(report.to_dict(), ensure_ascii=False, indent=2))
+        print_json(report.to_dict())
     else:
         _show(report, options.show)
     return 1 if report.wins else 0
 
 
-def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m rewards attack",
-        description="Try every known cheat on a reward function. A cheat wins when it earns more than an honest half of an "
+def make_parser() -> CommandParser:
+    parser = CommandParser(
+        "python -m rewards attack",
+        "Try every known cheat on a reward function. A cheat wins when it earns more than an honest half of an "
         f"answer, or comes within {CLEARLY:g} of a right one.",
-        epilog="""\
+        """\
 examples:
   python -m rewards attack extraction
   python -m rewards attack field_f1:volatile=telecom --data rows.jsonl
   python -m rewards attack my_reward --plugin ./my_rewards.py --data rows.jsonl --json
 
 exit codes: 0 every cheat failed, 1 a cheat won, 2 bad input""",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", metavar="NAME[:k=v,...]", help="a reward function and its options")
     parser.add_argument("--data", metavar="FILE", help="rows as JSON Lines; the function's own sample rows without it")
@@ -222,7 +219,7 @@ def _show(report: AttackReport, everything: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from rewards.commands.screen import make_console
+    from rewards.terminal import make_console
 
     console = make_console()
     console.print(

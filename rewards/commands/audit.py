@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rewards.command_line import CONSOLE_VARIABLE, print_json
 from rewards.errors import UserError
+from rewards.siblings import command_words
 
 if TYPE_CHECKING:
     from rewards.audit.audit import Audit
@@ -67,10 +68,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _audit_config(options: argparse.Namespace) -> int:
     """Asked of the package that owns configurations, in a process of its own: this one imports none of the others."""
-    command = [sys.executable, "-m", "grpo.preflight", "--config", options.config]
-    command += [part for setting in options.set for part in ("--set", setting)]
-    command += ["--profile", options.profile] if options.profile else []
-    return subprocess.run(command + (["--json"] if options.json else []), check=False).returncode
+    words = ["--config", options.config, *(part for setting in options.set for part in ("--set", setting))]
+    words += ["--profile", options.profile] if options.profile else []
+    words += ["--json"] if options.json else []
+    environment = {CONSOLE_VARIABLE: "0", **os.environ}
+    return subprocess.run(command_words("preflight", *words), env=environment, check=False).returncode
 
 
 def _audit_files(options: argparse.Namespace) -> int:
@@ -163,7 +165,7 @@ def _needs_options(entry: Any) -> bool:
 def report_audit(audit: Audit, *, as_json: bool) -> int:
     """Print the audit, and give the exit code: 0 passed, 2 a run would be wasted."""
     if as_json:
-        print(json.dumps(audit.to_json(), ensure_ascii=False, indent=2))
+        print_json(audit.to_json())
     else:
         show_audit(audit)
     return 0 if audit.passed else 2
@@ -174,7 +176,7 @@ def show_audit(audit: Audit) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from rewards.commands.screen import make_console
+    from rewards.terminal import make_console
 
     console = make_console()
     facts = audit.facts

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rewards.command_line import print_json
 from rewards.errors import UserError
 from rewards.types import Completion, Example
 
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     if options.reward:
         scores = _score(options, example, completion)
     if options.json:
-        print(json.dumps(_to_json(example, completion, extraction, scores), ensure_ascii=False, indent=2))
+        print_json(_to_json(example, completion, extraction, scores))
     else:
         _show(example, completion, extraction, scores)
     return 1 if any(score["status"] == "error" for score in scores.values()) else 0
@@ -163,7 +164,7 @@ def _on_one_line(text: str) -> str:
 def _show(example: Example, completion: Completion, extraction: Extraction, scores: Mapping[str, Any]) -> None:
     from rich.text import Text
 
-    from rewards.commands.screen import make_console
+    from rewards.terminal import make_console
 
     console = make_console()
     if example.id != "completion":

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from rewards.commands.screen import make_console
+    from rewards.terminal import make_console
 
     console = make_console()
     for entry in registry:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rewards.command_line import print_json
 from rewards.errors import UserError
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
         _write(Path(options.output), stages)
     errors = sum(stage.errors for stage in stages.values())
     if options.json:
-        print(json.dumps(_to_json(host, stages, compared, options), ensure_ascii=False, indent=2))
+        print_json(_to_json(host, stages, compared, options))
     else:
         _show(host, stages, compared, options.threshold)
     if errors:
@@ -281,7 +282,7 @@ def _show(
 ) -> None:
     from rich.table import Table
 
-    from rewards.commands.screen import make_console
+    from rewards.terminal import make_console
 
     console = make_console()
     versions = ", ".join(f"{name} {version}" for name, version in host.versions().items())

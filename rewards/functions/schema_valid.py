@@ -18,7 +18,7 @@ from rewards.hookspecs import hookimpl
 from rewards.plugins import nearest
 from rewards.schemas import Schema, compile_text, list_schemas, schema_text
 from rewards.telecom.derivation import layer_of
-from rewards.types import Completion, Example, RewardFunction, Score
+from rewards.types import PATH_OR_TEXT, Completion, Example, RewardFunction, Score
 
 _PARTS = ("valid", "rules", "known", "single")
 
@@ -34,6 +34,7 @@ with warnings.catch_warnings():
 
         schema: str | None = Field(
             None,
+            json_schema_extra=PATH_OR_TEXT,
             description="The name of one of our schemas, a path, or the schema itself; none: by target_layer.",
         )
         unknown_cost: float = Field(

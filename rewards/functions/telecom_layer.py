@@ -29,7 +29,7 @@ from rewards.telecom.paths import (
     share_equal,
     share_present,
 )
-from rewards.types import Completion, Example, RewardFunction, Score
+from rewards.types import PATH_OR_TEXT, Completion, Example, RewardFunction, Score
 
 LAYERS = ("tmf921", "o1_nrm", "a1_policy", "intent_3gpp", "camara", "etsi_zsm")
 LIFECYCLE = "tmf921_lifecycle_"
@@ -65,7 +65,9 @@ class LayerReward(RewardFunction):
     likeness_weight: float = Field(0.2, ge=0, description="Share of field F1 against the reference.")
     schema_weight: float = Field(0.1, ge=0, description="Share of the rules of the schema kept.")
     validate_with: str | None = Field(
-        None, description="Another schema than ours: a path, or the name of one that we ship."
+        None,
+        json_schema_extra=PATH_OR_TEXT,
+        description="Another schema than ours: a path, or the name of one that we ship.",
     )
     mask_underivable: bool = Field(
         True, description="Neither pay nor charge what a monitor or report row's prompt does not contain."

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, NamedTuple
 
+from rewards import siblings
 from rewards.host.calls import CallFault, call, call_together, is_async
 from rewards.host.verdicts import Outcome, describe_fault
 from rewards.types import Completion, Example, RewardFunction
@@ -27,7 +28,10 @@ _GRACE_SECONDS = 5.0
 _ASYNC_GRACE_SECONDS = 0.5
 """How much later than its own time limit an asynchronous function may answer before its process is killed."""
 
-_BOOTSTRAP = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from rewards.host.worker import serve; serve(int(sys.argv[1]))"
+_BOOTSTRAP = (
+    "import json, runpy, sys; sys.path[:] = json.loads(sys.argv[2]); runpy.run_path(sys.argv[3])['claim'](); "
+    "from rewards.host.worker import serve; serve(int(sys.argv[1]))"
+)
 
 
 class Answer(NamedTuple):
@@ -112,7 +116,8 @@ class Worker:
         ours, theirs = Pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _BOOTSTRAP, str(theirs.fileno()), json.dumps(sys.path)],
+                # -P: what lies in the working folder is not imported in the place of Python's own modules.
+                [sys.executable, "-P", "-c", _BOOTSTRAP, str(theirs.fileno()), json.dumps(sys.path), siblings.__file__],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
