@@ -349,8 +349,9 @@ def follow(options: argparse.Namespace, directory: Any, profile: str, progress: 
     progress.say(f"--follow: python -m grpo.run {' '.join(arguments)}", always=True)
     sys.stdout.flush()
     # A process of its own gets back all memory of the device, and Ctrl-C reaches it as it would the first.
-    os.environ.setdefault(CONSOLE_VARIABLE, "0")
-    os.execv(sys.executable, command_words("run", *arguments))
+    by_console = os.environ.get(CONSOLE_VARIABLE) == "1"
+    words = command_words("run", *arguments) if by_console else [sys.executable, "-m", "grpo.run", *arguments]
+    os.execv(sys.executable, words)
     return DONE
 
 

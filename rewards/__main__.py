@@ -46,7 +46,7 @@ _WHOLE = {"attack": "rewards.cheats.attack"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 done, 1 something failed, 2 bad input or an audit that a run would not pass."""
-    return run_command(lambda: _dispatch(arguments))
+    return run_command(lambda: _dispatch(arguments), mark="")
 
 
 def _dispatch(arguments: Sequence[str] | None) -> int:

@@ -45,11 +45,14 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def run_command(work: Callable[[], int], complain: Callable[[str], None] | None = None) -> int:
+def run_command(
+    work: Callable[[], int], complain: Callable[[str], None] | None = None, *, mark: str = "error: "
+) -> int:
     """Do the work of a command and return the exit code; whatever ends it is told in lines, never as a traceback.
 
     2 for a user's mistake, 1 for another failure, for Ctrl-C, or where the machine refuses (no space, no permission); 0
-    where what reads the output has gone, as `head` does. `complain` shows what is wrong, on standard error by default.
+    where what reads the output has gone, as `head` does. `complain` shows what is wrong, on standard error by default;
+    `mark` begins each of its lines.
     """
     complain = complain or print_problem
     try:
@@ -58,10 +61,10 @@ def run_command(work: Callable[[], int], complain: Callable[[str], None] | None 
         finally:  # after `--help` too, which ends by SystemExit
             sys.stdout.flush()
     except UserError as error:
-        complain("\n".join(f"error: {line}" for line in error.problems))
+        complain("\n".join(f"{mark}{line}" for line in error.problems))
         return BAD_INPUT
     except RecompensaError as error:
-        complain(f"error: {error}")
+        complain(f"{mark}{error}")
         return FAILED
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr, flush=True)
@@ -71,7 +74,7 @@ def run_command(work: Callable[[], int], complain: Callable[[str], None] | None 
         silence_output()
         return DONE
     except OSError as error:
-        complain(f"error: {f'{error.filename}: {error.strerror}' if error.filename else error}")
+        complain(f"{mark}{error.filename or 'standard output'}: {error.strerror or error}")
         return FAILED
 
 

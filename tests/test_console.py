@@ -62,7 +62,9 @@ def test_worker_when_the_folder_has_a_rewards_file_then_a_plugin_is_scored(crowd
         "def register_rewards(register):\n"
         "    register(Mine)\n"
     )
-    (crowded / "rows.jsonl").write_text('{"id": "a", "task": "t", "prompt": "p", "completion": "c", "reference": "r"}\n')
+    (crowded / "rows.jsonl").write_text(
+        '{"id": "a", "task": "t", "prompt": "p", "completion": "c", "reference": "r"}\n'
+    )
     words = ["score", "--plugin", "./rewards.py", "--reward", "mine", "--input", "rows.jsonl"]
     done = start(command_words("rewards", *words), crowded)
     assert done.returncode == 0 and '"value": 0.5' in done.stdout, done.stderr
@@ -173,4 +175,4 @@ def test_output_when_the_reader_goes_away_then_nothing_is_said_about_it(tmp_path
 
 def test_root_when_run_from_a_checkout_then_the_packages_stand_in_it():
     """The place the packages are found by is the one they are in."""
-    assert ROOT == str(REPOSITORY)
+    assert str(REPOSITORY) == ROOT

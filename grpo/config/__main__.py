@@ -22,7 +22,7 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `python -m grpo.config`; returns the exit code."""
-    return run_command(lambda: run(make_parser().parse_args(arguments)))
+    return run_command(lambda: run(make_parser().parse_args(arguments)), mark="")
 
 
 def make_parser() -> CommandParser:

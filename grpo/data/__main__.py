@@ -30,7 +30,7 @@ _EXAMPLES = """examples:
 
 def main(arguments: list[str] | None = None) -> int:
     """Build the shop that the command line asks for; 0, or 2 where the user made a mistake."""
-    return run_command(lambda: run(make_parser().parse_args(arguments)))
+    return run_command(lambda: run(make_parser().parse_args(arguments)), mark="")
 
 
 def run(options: argparse.Namespace) -> int:

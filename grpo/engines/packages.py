@@ -14,14 +14,11 @@ def require_training_stack(config: Any, engine: Engine) -> None:
     missing = [name for name in ("torch", "transformers", "trl", "peft", "datasets") if not is_installed(name)]
     problems = []
     if missing:
-        problems.append(
-            f"training needs {', '.join(missing)}: pip install torch==2.13.0 && pip install -e '.[train]'"
-        )
+        problems.append(f"training needs {', '.join(missing)}: pip install torch==2.13.0 && pip install -e '.[train]'")
     for name in engine.packages:
         if not is_installed(name):
             problems.append(
-                f"model.engine: {config.model.engine} needs {name}: pip install -e '.[gpu]', or use engine "
-                "transformers"
+                f"model.engine: {config.model.engine} needs {name}: pip install -e '.[gpu]', or use engine transformers"
             )
     if not is_installed("bitsandbytes"):
         where = {

@@ -65,8 +65,7 @@ def find_problems(config: RunConfig, source: Source, processes: int) -> list[str
             )
     if model.quantization == "nf4" and not is_installed("bitsandbytes"):
         problems.append(
-            "model.quantization: nf4 needs bitsandbytes: pip install -e '.[quant]', or --set "
-            "model.quantization=none"
+            "model.quantization: nf4 needs bitsandbytes: pip install -e '.[quant]', or --set model.quantization=none"
         )
     if model.engine == "vllm" and model.quantization != "none":
         problems.append(
