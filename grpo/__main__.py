@@ -1,122 +1,12 @@
-"""The command `recompensa`: each subcommand is the `main` of a module, imported only when it is asked for."""
-
-from __future__ import annotations
-
-import os
-import sys
-from pathlib import Path
+"""`recompensa` as `python -m grpo`, or started by the path of this file, which finds the packages from any folder."""
 
 if __package__ in (None, ""):
-    # Started by its path, so that a process of its own finds the packages wherever it runs.
+    from pathlib import Path
     from runpy import run_path
 
     run_path(str(Path(__file__).resolve().parents[1] / "rewards" / "siblings.py"))["claim"]()
 
-COMMANDS = {
-    "init": ("grpo.init", "a config and a held-out split from your own rows"),
-    "plan": ("grpo.plan", "what a config does and costs, in seconds, anywhere"),
-    "preflight": ("grpo.preflight", "the rows and rewards of a config, checked"),
-    "run": ("grpo.run", "the whole line: plan, preflight, warm-up, GRPO, evaluation, decision, report"),
-    "watch": ("grpo.watch", "a run in a terminal while it goes on"),
-    "report": ("grpo.report", "the report of a run, built again"),
-    "decide": ("grpo.decide", "what a recorded history calls for"),
-    "evaluate": ("grpo.evaluate", "any model's answers to any rows, scored"),
-    "compare": ("grpo.compare", "runs side by side, and which may be promoted"),
-    "rewards": ("rewards", "list, score, audit, rescore, explain, attack, write reward functions"),
-    "config": ("grpo.config", "shipped configs, one resolved, the JSON Schema for editors"),
-    "data": ("grpo.data", "the generated shop"),
-    "ladder": ("grpo.ladder", "the rungs of model sizes, and what fits here"),
-    "completion": ("grpo.completion", "completion for bash, zsh or fish"),
-}
-_ROOT = Path(__file__).resolve().parents[1]
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Hand the arguments to the subcommand they begin with; its exit code, 2 where there is none of that name."""
-    from rewards.command_line import CONSOLE_VARIABLE
-
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    before = os.environ.get(CONSOLE_VARIABLE)
-    # What a `python -m` command starts by this path goes on to speak as that does.
-    os.environ.setdefault(CONSOLE_VARIABLE, "1")
-    try:
-        return _dispatch(given)
-    finally:
-        if before is None:
-            os.environ.pop(CONSOLE_VARIABLE, None)
-
-
-def find_commands() -> dict[str, tuple[str, str]]:
-    """The subcommands that are there: name, module and what it does."""
-    return {name: entry for name, entry in COMMANDS.items() if find_main(entry[0]) is not None}
-
-
-def find_main(module: str) -> str | None:
-    """The module that has the `main` of a command: itself, or its `__main__` where it is a package; None for neither."""
-    place = _ROOT.joinpath(*module.split("."))
-    if (place / "__main__.py").is_file():
-        return f"{module}.__main__"
-    return module if place.with_suffix(".py").is_file() else None
-
-
-def _dispatch(given: list[str]) -> int:
-    commands = find_commands()
-    command, rest = (given[0], given[1:]) if given else (None, [])
-    if command in commands:
-        from importlib import import_module
-
-        return import_module(find_main(commands[command][0])).main(rest)
-    if command in ("-h", "--help", "help"):
-        print(_describe(commands), flush=True)
-        return 0
-    if command == "--version":
-        from importlib.metadata import version
-
-        print(f"recompensa {version('recompensa')}", flush=True)
-        return 0
-    if command is None:
-        print(_describe(commands), file=sys.stderr)
-        return 2
-    from rewards.command_line import BAD_INPUT, print_problem
-    from rewards.plugins import nearest
-
-    print_problem(f"error: recompensa: no command '{command}'{nearest(command, list(commands))}")
-    return BAD_INPUT
-
-
-def _describe(commands: dict[str, tuple[str, str]]) -> str:
-    width = max(map(len, commands))
-    lines = "\n".join(f"  {name:<{width}}  {said}" for name, (_, said) in commands.items())
-    return f"""usage: recompensa COMMAND ...
-
-Train a small language model to write exact structured answers, with rewards one can trust.
-
-commands:
-{lines}
-
-examples:
-  recompensa plan --config v4_1.yaml
-  recompensa run --config v4_1.yaml
-  recompensa rewards list
-  recompensa COMMAND --help
-  source <(recompensa completion bash)
-
-Each stands beside `python -m grpo.COMMAND`, and works wherever a folder called grpo or rewards lies too."""
-
-
-def start() -> None:
-    """The console script: the command line of this process, and its exit code."""
-    import signal
-
-    try:
-        code = main()
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        code = 1
-    # All is done: while Python winds up, a SIGTERM would only turn the exit code into another one.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(code)
-
+from grpo.console import start
 
 if __name__ == "__main__":
     start()

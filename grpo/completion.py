@@ -46,8 +46,8 @@ def run(options: argparse.Namespace) -> int:
 
 def collect_words() -> dict[tuple[str, ...], Words]:
     """By the words typed so far (none, `run`, `rewards score`) what may follow."""
-    from grpo.__main__ import find_commands, find_main
     from grpo.config.loading import list_configs
+    from grpo.console import find_commands, find_main
 
     configs = list_configs()
     places = {(): Words({name: said for name, (_, said) in find_commands().items()}, {}, {})}

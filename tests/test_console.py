@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from grpo.__main__ import COMMANDS, find_commands, find_main, main
+from grpo.console import COMMANDS, find_commands, find_main, main
 from rewards.siblings import ROOT, claim, command_words
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -19,7 +19,9 @@ from grpo.init.proposals import Proposal
 from grpo.init.prove import Proof
 from grpo.init.sources import Found
 from grpo.init.split import Split
+from rewards.command_line import CommandParser, print_json, run_command, show_commands
 from rewards.errors import UserError
+from rewards.harmless_text import make_harmless
 
 EXAMPLES = """\
 examples:
@@ -40,22 +42,21 @@ _SHOWN = 20
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `python -m grpo.init`; 0 written, 2 something of the data must change first."""
+    return run_command(lambda: _run_or_shorten(make_parser().parse_args(arguments)))
+
+
+def _run_or_shorten(options: argparse.Namespace) -> int:
     try:
-        return run(make_parser().parse_args(arguments))
+        return run(options)
     except UserError as error:
-        print("\n".join(f"error: {line}" for line in _shorten(error.problems)), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
-        return 1
+        raise UserError(_shorten(error.problems)) from None
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m grpo.init",
-        description="Make one's own data ready for a run: rows, a held-out split, a schema, rewards with reasons, a config.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def make_parser() -> CommandParser:
+    parser = CommandParser(
+        "python -m grpo.init",
+        "Make one's own data ready for a run: rows, a held-out split, a schema, rewards with reasons, a config.",
+        EXAMPLES,
     )
     parser.add_argument("data", help="a file of rows, or a Hub data set as owner/name")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: a folder of the data's name)")
@@ -138,7 +139,7 @@ def run(options: argparse.Namespace) -> int:
         problems,
     )
     if options.json:
-        print(json.dumps(summary, ensure_ascii=False, indent=2))
+        print_json(summary)
     else:
         _show(summary)
     return 0
@@ -337,7 +338,7 @@ def _show(summary: dict[str, Any]) -> None:
         f"next: {summary['next']}",
         f"then: {summary['then']}",
     ]
-    print("\n".join(lines))
+    print(show_commands(make_harmless("\n".join(lines), 100_000, one_line=False)))
 
 
 def _line(name: str, text: str) -> str:
