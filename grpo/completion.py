@@ -79,7 +79,7 @@ def _read_options(parser: argparse.ArgumentParser, configs: list[str]) -> tuple[
             elif action.choices and not isinstance(action, argparse._SubParsersAction):
                 values[flag] = [str(choice) for choice in action.choices]
     if "--profile" in options:
-        values.setdefault("--profile", ["auto", "gpu", "embedded"])
+        values.setdefault("--profile", ["auto", "gpu", "small", "embedded"])
     return options, values
 
 
