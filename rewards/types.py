@@ -84,6 +84,10 @@ class RewardFunction(BaseModel):
         """What is wrong with this row's reference or columns, one line each; preflight stops on any."""
         return []
 
+    def warnings(self, example: Example) -> list[str]:
+        """What of a usable row cannot be judged well, one line each; the audit shows them and goes on."""
+        return []
+
     def __call__(self, example: Example, completion: Completion) -> Score:
         raise NotImplementedError
 

@@ -5,31 +5,39 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from rewards.hookspecs import hookimpl
-from rewards.sql.sandbox import Limits, Result, can_alter, finds_something, run_query, same_rows
-from rewards.sql.statements import Statement, find_statement, likeness, outline, probe_ties, words_of
+from rewards.sql.altered import GENTLE, HARSH, LARGEST_BYTES, can_alter, know_relations
+from rewards.sql.outlines import likeness, outline, words_of
+from rewards.sql.planted import Planting
+from rewards.sql.results import finds_something, is_part, same_rows
+from rewards.sql.sandbox import Limits, Result, run_query
+from rewards.sql.statements import Statement, find_statement
+from rewards.sql.ties import probe_ties
 from rewards.text.portuguese import fold
 from rewards.types import Completion, Example, RewardFunction, Score
 
-_COPIES = (1, 2, 3, 4, 5)
-_WITNESSES = 3
+_WITNESSES, _MOVED = 3, 2
+"""Copies on which both statements must agree, and those of them on which the answer must have become another one."""
+
+_SCALED = 5
 _ALIKE = 0.7
 _PARTS = ("executes", "tables", "structure", "terms", "result")
+_MAY_BE_LOOSE = frozenset({"limit", "group", "row_number", "first_value", "last_value", "nth_value", "group_concat"})
 
 
 class SqlQa(RewardFunction):
     """1 for a SELECT with the right result; less than half for one that runs over the right table and is only like it.
 
     Never pays for a number that is near, for a constant, nor for a result that is right only by chance: an equal result
-    is checked again on an altered copy of the database.
+    is checked again on altered copies of the database.
     """
 
     name: ClassVar[str] = "sql_qa"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     tasks: ClassVar[tuple[str, ...]] = ("sql_qa",)
 
     executes_share: float = Field(0.15, ge=0, le=1, description="For a SELECT that runs over a table, but is wrong.")
@@ -39,7 +47,11 @@ class SqlQa(RewardFunction):
     broken_share: float = Field(0.1, ge=0, le=1, description="Times the structure, for a SELECT that does not run.")
     wrapped: float = Field(0.95, ge=0, le=1, description="Factor for a SELECT with prose around it.")
     tolerance: float = Field(0.005, ge=0, description="Difference up to which two numbers of a result are the same.")
-    check_altered: bool = Field(True, description="Check an equal result again on an altered copy of the database.")
+    ordered: bool = Field(False, description="Rows must come in the order that the reference's ORDER BY gives.")
+    columns: Literal["as given", "any"] = Field(
+        "as given", description="Order of the columns: as given by the reference, or any."
+    )
+    check_altered: bool = Field(True, description="Check an equal result again on altered copies of the database.")
     maximum_steps: int = Field(10_000_000, ge=1_000, description="SQLite's steps that a statement may take.")
     maximum_rows: int = Field(500, ge=1, description="Rows that a result may have.")
     maximum_bytes: int = Field(20_000, ge=1, description="Bytes that a result may have.")
@@ -82,6 +94,22 @@ class SqlQa(RewardFunction):
             problems.append("reference: reads no table")
         return problems
 
+    def warnings(self, example: Example) -> list[str]:
+        reference = find_statement(example.reference or "")
+        result = self._run(example, reference)
+        found = []
+        if not finds_something(result.rows):
+            found.append(
+                "reference: finds nothing (no rows, NULL or 0), as an impossible condition does too; "
+                "ask for something that is there"
+            )
+        if self._is_loose(example, reference, 0):
+            found.append(
+                "reference: its LIMIT or its order cuts through a tie, so that other rows are as right; "
+                "order by one more column"
+            )
+        return found
+
     def __call__(self, example: Example, completion: Completion) -> Score:
         statement = find_statement(completion.text)
         if statement.sql is None:
@@ -98,61 +126,144 @@ class SqlQa(RewardFunction):
             return _score(
                 self.broken_share * structure * wrapped, f"does not run: {result.message}", structure=structure
             )
+        nothing = _score(0.0, "a constant: nothing in its result comes from the right tables", executes=1.0)
+        if not result.sources or outline(statement.tokens).constant:
+            return nothing
         tables = len(expected.tables & result.tables) / len(expected.tables | result.tables)
-        # Reading the tables behind the reference's view is another way to the same answer.
-        reads_the_data = bool(expected.sources & result.sources) and not outline(statement.tokens).constant
-        if not reads_the_data:
-            return _score(0.0, "a constant: nothing in its result comes from the right tables", executes=1.0)
         parts = {"executes": 1.0, "tables": tables, "structure": structure, "terms": terms}
-        reason = result.message or "another result than the reference's"
-        if result.status == "ok" and same_rows(expected.rows, result.rows, self.tolerance):
-            if self._holds_elsewhere(example, reference, statement, structure):
-                return _score(wrapped, "text around the statement" if statement.wrapped else "", **parts, result=1.0)
-            reason = "right by chance: another result than the reference's on an altered copy of the database"
+        found = self._compare(example, reference, statement, structure)
+        if found.right:
+            reason = "; ".join(filter(None, ("text around the statement" if statement.wrapped else "", found.reason)))
+            return _score(wrapped, reason, **parts, result=1.0)
+        # Reading the tables behind the reference's view is another way to the same answer.
+        if found.constant or not expected.sources & result.sources:
+            return nothing
         value = (
             self.executes_share
             + self.tables_share * tables
             + self.structure_share * structure
             + self.terms_share * terms
         )
-        return _score(value * wrapped, reason, **parts)
+        return _score(value * wrapped, result.message or found.reason, **parts)
 
-    def _run(self, example: Example, statement: Statement, altered: int = 0) -> Result:
-        return run_query(os.fspath(example.columns["database"]), statement.sql or "", self._limits(), altered)
-
-    def _holds_elsewhere(self, example: Example, reference: Statement, statement: Statement, structure: float) -> bool:
-        """Whether an equal result is more than chance: both statements agree on altered copies of the database too.
-
-        Not asked of the reference's own words. A copy where the reference finds nothing, or a tie that its LIMIT breaks
-        either way, tells nothing; where no copy tells anything, the clauses must be alike.
-        """
+    def _run(
+        self, example: Example, statement: Statement, altered: int | Planting = 0, backwards: bool = False
+    ) -> Result:
         database = os.fspath(example.columns["database"])
-        if not self.check_altered or statement.tokens == reference.tokens or not can_alter(database):
-            return True
-        witnesses = 0
-        for copy in _COPIES:
-            expected = self._run(example, reference, copy)
-            if expected.status != "ok" or not finds_something(expected.rows) or self._ties(example, reference, copy):
-                continue
-            result = self._run(example, statement, copy)
-            if result.status != "ok" or not same_rows(expected.rows, result.rows, self.tolerance):
-                return False
-            witnesses += 1
-            if witnesses == _WITNESSES:
-                break
-        return witnesses > 0 or structure >= _ALIKE
+        return run_query(database, statement.sql or "", self._limits(), altered, backwards)
 
-    def _ties(self, example: Example, reference: Statement, copy: int) -> bool:
-        """Whether the last row that the reference's LIMIT keeps is as good as the first that it drops."""
-        probe = probe_ties(reference.tokens)
+    def _same(self, reference: Statement, expected: Result, result: Result) -> bool:
+        ordered = self.ordered and "order" in reference.tokens
+        return result.status == "ok" and same_rows(
+            expected.rows, result.rows, self.tolerance, ordered, self.columns == "any"
+        )
+
+    def _compare(self, example: Example, reference: Statement, statement: Statement, structure: float) -> _Comparison:
+        """Whether a statement gives what the reference gives: here, and where the database is another one.
+
+        A copy where the reference finds nothing, or where a LIMIT cuts through a tie, tells nothing. Where no copy tells
+        anything, the clauses must be alike. The reference's own words are right without being asked.
+        """
+        expected, result = self._run(example, reference), self._run(example, statement)
+        equal = self._same(reference, expected, result)
+        if statement.tokens == reference.tokens and equal:
+            return _Comparison(True)
+        if not equal and (result.status != "ok" or not self._is_loose(example, reference, 0)):
+            return _Comparison(False, reason="another result than the reference's")
+        if not self.check_altered or not can_alter(os.fspath(example.columns["database"])):
+            unchecked = f"not checked on copies: the database is larger than {LARGEST_BYTES >> 20} MiB"
+            other = "" if equal else "another result than the reference's"
+            return _Comparison(equal, reason=other or (unchecked if self.check_altered else ""))
+        # Other tables may hold the same values, such as lines those of their invoices; the same number of rows is chance.
+        related = bool(expected.sources & result.sources) or know_relations(
+            os.fspath(example.columns["database"])
+        ).share_values(expected.columns, result.columns)
+        told, moved, scaled = 0, 0, False
+        for copy in (*GENTLE, *HARSH):
+            if copy in HARSH and moved >= _MOVED:
+                break
+            right = self._run(example, reference, copy)
+            if right.status != "ok" or not finds_something(right.rows) or self._is_loose(example, reference, copy):
+                continue
+            given = self._run(example, statement, copy)
+            if not self._same(reference, right, given):
+                # Where its own LIMIT cuts through a tie, it may have one of several rows that the reference gives.
+                if not self._cuts_a_tie(example, statement, copy) or not is_part(
+                    given.rows, right.rows, self.tolerance
+                ):
+                    return self._blame(example, statement, result)
+            told += 1
+            if not same_rows(expected.rows, right.rows, self.tolerance):
+                moved += 1
+                scaled = scaled or copy == _SCALED
+            if told >= _WITNESSES and moved >= _MOVED and related:
+                break
+        if moved and (related or scaled):
+            return _Comparison(True)
+        if not told:
+            return self._compare_planted(example, reference, statement, equal, structure)
+        alike = equal and structure >= _ALIKE and related
+        return _Comparison(alike, reason="could not be checked: no altered copy of the database changes the answer")
+
+    def _blame(self, example: Example, statement: Statement, result: Result) -> _Comparison:
+        """Of a statement that is right here only: chance, or a constant in disguise, whose result no copy changes."""
+        others = (self._run(example, statement, copy) for copy in (*GENTLE, *HARSH))
+        if all(other.status == "ok" and other.rows == result.rows for other in others):
+            return _Comparison(False, True)
+        return _Comparison(
+            False, reason="right by chance: another result than the reference's on an altered copy of the database"
+        )
+
+    def _compare_planted(
+        self, example: Example, reference: Statement, statement: Statement, equal: bool, structure: float
+    ) -> _Comparison:
+        """The same where the reference finds nothing: on a copy into which its own literals were put."""
+        planting = Planting(reference.tokens, self._run(example, reference).columns)
+        right = self._run(example, reference, planting)
+        if right.status == "ok" and finds_something(right.rows):
+            loose = self._is_loose(example, reference, planting)
+            given = self._run(example, statement, planting)
+            if not loose and not self._same(reference, right, given):
+                constant = given.rows == self._run(example, statement).rows and "where" not in statement.tokens
+                return _Comparison(False, constant, "finds nothing as the reference does, but not for the same reason")
+            if not loose:
+                return _Comparison(equal)
+        why = (
+            "its LIMIT cuts through a tie"
+            if finds_something(self._run(example, reference).rows)
+            else "it finds nothing"
+        )
+        return _Comparison(
+            equal and structure >= _ALIKE,
+            reason=f"could not be checked: of the reference, {why}, here and on altered copies of the database",
+        )
+
+    def _is_loose(self, example: Example, statement: Statement, copy: int | Planting) -> bool:
+        """Whether the result hangs on the order in which rows are stored: a tie that a LIMIT cuts through, or the like."""
+        if self._cuts_a_tie(example, statement, copy):
+            return True
+        if not _MAY_BE_LOOSE.intersection(statement.tokens) and not self.ordered:
+            return False
+        forwards, backwards = (self._run(example, statement, copy, turn) for turn in (False, True))
+        return forwards.status == backwards.status == "ok" and not self._same(statement, forwards, backwards)
+
+    def _cuts_a_tie(self, example: Example, statement: Statement, copy: int | Planting) -> bool:
+        """Whether the last row that a LIMIT keeps is as good as the first that it drops."""
+        probe = probe_ties(statement.tokens)
         if probe is None:
             return False
         sql, kept = probe
         result = run_query(os.fspath(example.columns["database"]), sql, self._limits(), copy)
-        return result.status == "ok" and len(result.rows) > kept and result.rows[kept - 1] == result.rows[kept]
+        return result.status == "ok" and len(result.rows) > kept > 0 and result.rows[kept - 1] == result.rows[kept]
 
     def _limits(self) -> Limits:
         return Limits(self.maximum_steps, self.maximum_rows, self.maximum_bytes)
+
+
+class _Comparison(NamedTuple):
+    right: bool
+    constant: bool = False
+    reason: str = ""
 
 
 def _share_of_terms(terms: Sequence[str], statement: Statement) -> float:

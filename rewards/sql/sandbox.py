@@ -6,25 +6,28 @@ import os
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from urllib.parse import quote
 
+from rewards.sql.altered import open_altered
+from rewards.sql.clock import CLOCKS, REFUSED, Guard, needs_guard
+from rewards.sql.database import open_readonly
+from rewards.sql.planted import Planting, open_planted
 from rewards.text.portuguese import list_words
 
 _STEPS_A_TICK = 1_000
-_CONNECTIONS = 8
-_RESULTS = 8_192
-_LARGEST_ALTERED_BYTES = 32 << 20
-_MOST_LABELS = 40
-_ONE_SIDED = 0.6
-"""Share of the commonest label from which its column is not thinned out: too few rows would be left."""
+_CONNECTIONS = 16
+_OPEN_BYTES = 256 << 20
+"""Of databases, each counted once a connection, that a thread keeps open."""
 
-# Functions that touch files, take memory at will, or answer differently each time.
-_REFUSED_FUNCTIONS = frozenset(
+_RESULTS = 8_192
+_RESULT_BYTES = 64 << 20
+
+# Functions that touch files, take memory at will, or answer differently each time or on each machine.
+_REFUSED_FUNCTIONS = CLOCKS | frozenset(
     list_words(
-        """load_extension readfile writefile edit fts3_tokenizer zeroblob randomblob random sqlite_compileoption_get"""
+        """load_extension readfile writefile edit fts3_tokenizer zeroblob randomblob random sqlite_compileoption_get
+        sqlite_compileoption_used sqlite_version sqlite_source_id changes total_changes last_insert_rowid"""
     )
 )
 _LIMITS = {
@@ -55,7 +58,8 @@ class Limits:
 class Result:
     """What a statement gave: `rows` when `status` is `ok`; `limit` when the result is too large; else `error`.
 
-    `tables` are those it names itself, `sources` also those that its views read.
+    `tables` are those it names itself, `sources` also those that its views read, `columns` the pairs of a table and a
+    column that are read.
     """
 
     status: str
@@ -63,20 +67,34 @@ class Result:
     message: str = ""
     tables: frozenset[str] = frozenset()
     sources: frozenset[str] = frozenset()
+    columns: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the rows, roughly."""
+        return sum(_measure(row) for row in self.rows)
 
 
 class _Session:
     """One read-only connection, used by one thread."""
 
-    def __init__(self, path: str, altered: int):
-        self.connection = open_altered(path, altered) if altered else open_readonly(path)
+    def __init__(self, path: str, altered: int | Planting):
+        if isinstance(altered, Planting):
+            self.connection = open_planted(path, altered)
+        else:
+            self.connection = open_altered(path, altered) if altered else open_readonly(path)
+        self.bytes = os.path.getsize(path) if altered else 0
         self.connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
         self.views = frozenset(
             name.lower() for (name,) in self.connection.execute("SELECT name FROM sqlite_master WHERE type = 'view'")
         )
         self.tables: set[str] = set()
         self.sources: set[str] = set()
+        self.columns: set[tuple[str, str]] = set()
         self.ticks_left = 0
+        self.reversed = False
+        self.guard: Guard | None = None
+        self.guarded = False
         for limit, value in _LIMITS.items():
             self.connection.setlimit(limit, value)
         with suppress(AttributeError):
@@ -87,8 +105,10 @@ class _Session:
         self.connection.set_authorizer(self._authorize)
         self.connection.set_progress_handler(self._tick, _STEPS_A_TICK)
 
-    def run(self, sql: str, limits: Limits) -> Result:
-        self.tables, self.sources = set(), set()
+    def run(self, sql: str, limits: Limits, backwards: bool) -> Result:
+        self._turn(backwards)
+        self._watch_clock(sql)
+        self.tables, self.sources, self.columns = set(), set(), set()
         self.ticks_left = max(1, limits.steps // _STEPS_A_TICK)
         rows: list[tuple] = []
         size = 0
@@ -96,7 +116,7 @@ class _Session:
             cursor = self.connection.execute(sql)
             for row in cursor:
                 rows.append(row)
-                size += sum(len(value) if isinstance(value, (str, bytes)) else 8 for value in row)
+                size += _measure(row)
                 if len(rows) > limits.rows or size > limits.bytes:
                     cursor.close()
                     return self._result(
@@ -105,11 +125,35 @@ class _Session:
         except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, MemoryError) as error:
             if self.ticks_left <= 0:
                 return self._result("error", message=f"more than {limits.steps} steps")
+            if self.guarded and self.guard and self.guard.refused:
+                return self._result("error", message=REFUSED)
             return self._result("error", message=" ".join(str(error).split())[:200])
         return self._result("ok", tuple(rows))
 
+    def _turn(self, backwards: bool) -> None:
+        """Have SQLite read tables from their end, which only changes what no ORDER BY decides."""
+        if backwards != self.reversed:
+            self._set("reverse_unordered_selects", backwards)
+            self.reversed = backwards
+
+    def _set(self, pragma: str, on: bool) -> None:
+        self.connection.set_authorizer(None)
+        self.connection.execute(f"PRAGMA {pragma} = {int(on)}")
+        self.connection.set_authorizer(self._authorize)
+
+    def _watch_clock(self, sql: str) -> None:
+        guarded = needs_guard(sql)
+        if guarded != self.guarded:
+            self.guard = self.guard or Guard()
+            self.guard.set(self.connection, guarded)
+            # A view may use the guarded functions too; the authorizer goes on refusing the dangerous ones, in views as well.
+            self._set("trusted_schema", guarded)
+            self.guarded = guarded
+        if self.guard:
+            self.guard.refused = False
+
     def _result(self, status: str, rows: tuple[tuple, ...] = (), message: str = "") -> Result:
-        return Result(status, rows, message, frozenset(self.tables), frozenset(self.sources))
+        return Result(status, rows, message, frozenset(self.tables), frozenset(self.sources), frozenset(self.columns))
 
     def _tick(self) -> bool:
         self.ticks_left -= 1
@@ -128,6 +172,8 @@ class _Session:
             elif second or table not in self.sources:
                 self.tables.add(table)
             self.sources.add(table)
+            if second:
+                self.columns.add((table, second.lower()))
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_SELECT:
             return sqlite3.SQLITE_OK
@@ -136,89 +182,40 @@ class _Session:
         return sqlite3.SQLITE_DENY
 
 
-def open_readonly(path: str) -> sqlite3.Connection:
-    """Open a file that no statement can change; raises sqlite3.OperationalError when it is not there."""
-    # No cached statements: a second preparation must tell the authorizer again what is read.
-    return sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, cached_statements=0, isolation_level=None)
-
-
-def open_altered(path: str, copy: int) -> sqlite3.Connection:
-    """A copy in memory in which frequent labels are rarer, all labels of a column are exchanged, and rows are missing.
-
-    A statement that is right only by chance, or states a constant, gives another answer here than the right one.
-    Copies of different numbers differ, the same number always gives the same copy.
-    """
-    source = open_readonly(path)
-    altered = sqlite3.connect(":memory:", cached_statements=0, isolation_level=None)
-    try:
-        source.backup(altered)
-    finally:
-        source.close()
-    altered.execute("PRAGMA foreign_keys = OFF")
-    tables = [name for (name,) in altered.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
-    for table in tables:
-        # A table of SQLite's own, or one without row ids, stays as it is.
-        with suppress(sqlite3.Error):
-            altered.execute(f"DELETE FROM {_name(table)} WHERE rowid % 7 = ?", (copy % 7,))
-            for _, column, *_ in altered.execute(f"PRAGMA table_info({_name(table)})").fetchall():
-                _alter_labels(altered, table, column, copy)
-    return altered
-
-
-def _alter_labels(connection: sqlite3.Connection, table: str, column: str, copy: int) -> None:
-    """Thin out a text column's few values where they are frequent, and replace each by another one."""
-    table, column = _name(table), _name(column)
-    counted = f"SELECT {column}, COUNT(*) FROM {table} WHERE typeof({column}) = 'text' GROUP BY 1 ORDER BY 1 LIMIT ?"
-    counts = dict(connection.execute(counted, (_MOST_LABELS + 1,)).fetchall())
-    if not 2 <= len(counts) <= _MOST_LABELS:
-        return
-    mean = sum(counts.values()) / len(counts)
-    if max(counts.values()) < _ONE_SIDED * sum(counts.values()):
-        for label, count in counts.items():
-            # The middle of a product spreads neighbouring row ids evenly.
-            kept = f"(rowid * 7919 + {copy * 104_729}) % 1000 < {round(1000 * mean / count)}"
-            connection.execute(f"DELETE FROM {table} WHERE {column} = ? AND NOT {kept}", (label,))
-    labels = list(counts)
-    step = copy % len(labels)
-    cases = " ".join("WHEN ? THEN ?" for _ in labels)
-    pairs = [label for pair in zip(labels, labels[step:] + labels[:step], strict=True) for label in pair]
-    connection.execute(f"UPDATE {table} SET {column} = CASE {column} {cases} ELSE {column} END", pairs)
-
-
-def _name(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
+def _measure(row: tuple) -> int:
+    return sum(len(value) if isinstance(value, (str, bytes)) else 8 for value in row)
 
 
 _local = threading.local()
 _results: OrderedDict[tuple, Result] = OrderedDict()
+_results_bytes = 0
 _results_lock = threading.Lock()
 
 
-def run_query(path: str, sql: str, limits: Limits, altered: int = 0) -> Result:
+def run_query(path: str, sql: str, limits: Limits, altered: int | Planting = 0, backwards: bool = False) -> Result:
     """Run one statement on the file, or on an altered copy of it; results are remembered until the file changes.
 
-    Raises OSError or sqlite3.Error when the file cannot be read, which is the row's fault and not the statement's.
+    `backwards` reads tables from their end. Raises OSError or sqlite3.Error when the file cannot be read, which is the
+    row's fault and not the statement's.
     """
+    global _results_bytes
     state = os.stat(path)
     # With the process: a connection must not be carried over a fork.
     stamp = (os.path.abspath(path), state.st_mtime_ns, state.st_size, altered, os.getpid())
-    key = (*stamp, sql, limits)
+    key = (*stamp, backwards, sql, limits)
     with _results_lock:
         known = _results.get(key)
         if known is not None:
             _results.move_to_end(key)
             return known
-    result = _session(stamp).run(sql, limits)
+    result = _session(stamp).run(sql, limits, backwards)
     with _results_lock:
-        _results[key] = result
-        while len(_results) > _RESULTS:
-            _results.popitem(last=False)
+        if key not in _results:
+            _results[key] = result
+            _results_bytes += result.size
+        while len(_results) > _RESULTS or (_results_bytes > _RESULT_BYTES and len(_results) > 1):
+            _results_bytes -= _results.popitem(last=False)[1].size
     return result
-
-
-def can_alter(path: str) -> bool:
-    """Whether the file is small enough to be copied into memory."""
-    return os.path.getsize(path) <= _LARGEST_ALTERED_BYTES
 
 
 def _session(stamp: tuple) -> _Session:
@@ -228,38 +225,9 @@ def _session(stamp: tuple) -> _Session:
         sessions = _local.sessions = OrderedDict()
     if stamp not in sessions:
         sessions[stamp] = _Session(stamp[0], stamp[3])
-        while len(sessions) > _CONNECTIONS:
+        while len(sessions) > 1 and (
+            len(sessions) > _CONNECTIONS or sum(session.bytes for session in sessions.values()) > _OPEN_BYTES
+        ):
             sessions.popitem(last=False)[1].connection.close()
     sessions.move_to_end(stamp)
     return sessions[stamp]
-
-
-def same_rows(right: Iterable[tuple], given: Iterable[tuple], tolerance: float) -> bool:
-    """Whether two results are the same rows in any order, numbers within `tolerance` (or a millionth of their size)."""
-    first, second = sorted(right, key=_sort_key), sorted(given, key=_sort_key)
-    if len(first) != len(second):
-        return False
-    return all(
-        len(one) == len(other) and all(_same(a, b, tolerance) for a, b in zip(one, other, strict=True))
-        for one, other in zip(first, second, strict=True)
-    )
-
-
-def finds_something(rows: Iterable[tuple]) -> bool:
-    """Whether a result is more than nothing: no rows, NULL and 0 are what an impossible condition gives too."""
-    return any(value not in (None, 0) for row in rows for value in row)
-
-
-def _sort_key(row: tuple) -> tuple:
-    return tuple(
-        (0, 0.0, "") if value is None
-        else (1, float(value), "") if isinstance(value, (int, float))
-        else (2, 0.0, value if isinstance(value, str) else repr(value))
-        for value in row
-    )  # fmt: skip
-
-
-def _same(one: object, other: object, tolerance: float) -> bool:
-    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
-        return one == other or abs(one - other) <= max(tolerance, 1e-6 * abs(one))
-    return one == other

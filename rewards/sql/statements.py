@@ -1,12 +1,15 @@
-"""Reading SQL out of a completion and outlining it, with a light tokeniser and no grammar: SQLite itself judges the rest."""
+"""Finding the one SELECT that a text offers: bare, commented, in a fence, in tags, in JSON, or amid prose."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from rewards.answers import skip_reasoning
+from rewards.sql.grammar import parses
+from rewards.sql.tokens import KEYWORDS, find_semicolon, tokenise
 from rewards.text.portuguese import list_words
 
 MAXIMUM_TEXT = 20_000
@@ -14,36 +17,49 @@ MAXIMUM_TEXT = 20_000
 
 MAXIMUM_STATEMENT = 4_000
 
-# Every alternative consumes what it starts, even unclosed, so that hostile text stays linear.
-_TOKEN = re.compile(
-    r"""\s+ | --[^\n]* | /\*.*?(?:\*/|\Z) | '[^']*'? | "[^"]*"? | `[^`]*`? | \[[^\]]*\]?
-      | [0-9]+(?:\.[0-9]+)? | [^\W\d]\w* | <> | != | <= | >= | == | \|\| | .""",
-    re.VERBOSE | re.DOTALL,
+_LAYERS = 3
+_STARTS, _CUTS = 40, 60
+"""Starts and ends of statements that are tried in one text; more of them are no answer."""
+
+_WORDS_OF_PROSE = 3
+
+_SEVERAL = "several statements"
+_NONE = "no SELECT found"
+
+_BEGINS = re.compile(
+    r"""\b(?:select\b | with\s+(?:recursive\s+)?(?:\w{1,80}|"[^"]{1,80}"|`[^`]{1,80}`|\[[^\]]{1,80}\])\s*
+    (?:\([^()]{0,500}\)\s*)?as\b)""",
+    re.VERBOSE | re.IGNORECASE,
 )
-_START = re.compile(r"(?:\A|[\n:`>])[ \t]*(?=(?:select|with)\b)", re.IGNORECASE)
-_ANYWHERE = re.compile(r"\bselect[ \t\n]", re.IGNORECASE)
-_INFO = re.compile(r"[ \t]*[\w+-]*[ \t]*\n|[ \t]*sql(?:ite)?[ \t]", re.IGNORECASE)
-_CONTINUES = frozenset(
-    list_words(
-        """select from where group order having limit join left inner outer cross natural on union except intersect
-        and or"""
-    )
+_COMMENTS = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*", re.DOTALL)
+# What stands before a statement that was put somewhere on purpose, rather than named within a sentence.
+_PLACE = re.compile(r"(?:\A|[\n:;`>\"*]|\*/)[ \t]*\Z")
+_FENCE = re.compile(r"`{3,}|(?:(?<=\n)|\A)[ \t]*~{3,}")
+_INFO = re.compile(r"[ \t]*[\w+.{}-]*[ \t]*\n|[ \t]*sql(?:ite3?)?[ \t]", re.IGNORECASE)
+_TAGGED = re.compile(
+    r"<(answer|final_answer|final|resposta|sql|query|consulta|code|output|response)>(.*?)(?:</\1>|\Z)",
+    re.DOTALL | re.IGNORECASE,
 )
-_STATEMENTS = frozenset(
-    list_words(
-        """select with insert update delete replace create drop alter attach detach pragma vacuum begin commit"""
-    )
+_OTHER = re.compile(
+    r"""(?:explain(?:\s+query\s+plan)?\s+(?:select|with|insert|update|delete)\b | insert\s+(?:or\s+\w+\s+)?into\b
+    | replace\s+into\b | update\s+\S{1,80}\s+set\b | delete\s+from\b
+    | create\s+(?:temp(?:orary)?\s+|unique\s+|virtual\s+)?(?:table|view|index|trigger)\b
+    | drop\s+(?:table|view|index|trigger)\b | alter\s+table\b | attach\s+(?:database\s+)?\S | detach\s+\S
+    | pragma\s+\w | vacuum\b | (?:begin|commit|rollback)\s*(?:transaction)?\s*;)""",
+    re.VERBOSE | re.IGNORECASE,
 )
-_NOT_BEFORE = frozenset(
-    list_words("""explain insert update delete replace create drop alter attach detach pragma vacuum""")
-)
+_CUT = re.compile(r"\n|`|</|\*\*|[.!?](?=\s|\Z)|\"\s*\Z")
+_BLANK = re.compile(r"\n[ \t]*(?=\n)")
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)?", re.UNICODE)
+_RUN = re.compile(r"[^\W\d_]+(?:,?[ \t]+[^\W\d_]+){2,}")
+_MARKS = re.compile(r"[(*='\"0-9]")
 _COMPOUND = frozenset({"union", "except", "intersect", "all"})
-_SAME = {"==": "=", "<>": "!="}
+_KEYS = frozenset(list_words("sql query sql_query consulta statement answer resposta sqlquery final_sql"))
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """The one SELECT of a text: `sql` None and a `reason` when there is none to run; `wrapped` when text stands around it."""
+    """The one SELECT of a text: `sql` None and a `reason` when there is none to run; `wrapped` when prose stands around it."""
 
     sql: str | None
     tokens: tuple[str, ...] = ()
@@ -52,84 +68,207 @@ class Statement:
 
 
 def find_statement(text: str) -> Statement:
-    """The SELECT (or WITH) that a text offers: bare, in a fence, or after prose; refused when it offers several."""
-    end_of_thought = text.rfind("</think>")
-    if end_of_thought >= 0:
-        text = text[end_of_thought + len("</think>") :]
-    elif "<think>" in text[:MAXIMUM_TEXT]:
+    """The SELECT (or WITH) that a text offers; refused when it offers several. Fences, tags and comments are no prose."""
+    answer = skip_reasoning(text)
+    if not answer and text:
         return Statement(None, reason="reasoning never ends")
     # Only what is cut is remembered, or hostile texts would fill the memory.
-    return _find(text[:MAXIMUM_TEXT].strip())
+    return _find(answer[:MAXIMUM_TEXT].strip())
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=512)
 def _find(text: str) -> Statement:
-    pieces = text.split("```")
-    fenced = [
-        piece for piece in (_INFO.sub("", inner, count=1) for inner in pieces[1::2]) if _START.match(piece.strip())
-    ]
-    if len(fenced) > 1:
-        return Statement(None, reason="several statements")
-    if fenced:
-        around = any(piece.strip() for piece in pieces[::2]) or len(pieces) > 3
-        return _cut(fenced[0].strip(), around)
-    found = _START.search(text) or _ANYWHERE.search(text)
-    if not found:
-        return Statement(None, reason="no SELECT found")
-    start = found.start() if found.re is _ANYWHERE else found.end()
-    if set(re.findall(r"[a-z]+", text[:start].lower())) & _NOT_BEFORE:
-        return Statement(None, reason="not a SELECT")
-    return _cut(text[start:].strip("`").strip(), start > 0)
+    return _read(text, _LAYERS)
 
 
-def _cut(sql: str, wrapped: bool) -> Statement:
-    """Cut a text that starts with a statement at its end."""
-    kept, rest = _split_paragraphs(sql)
-    tokens: list[str] = []
-    end, after = len(kept), ""
-    for match in _TOKEN.finditer(kept):
-        if match[0] == ";":
-            end, after = match.start(), kept[match.end() :]
+def _read(text: str, layers: int) -> Statement:
+    """Look into tags, fences and JSON, in that order, and then at the text itself."""
+    text = text.strip()
+    for split in (_split_tags, _split_fences, _split_json) if layers else ():
+        blocks, around = split(text)
+        found = [_read(block, layers - 1) for block in blocks if _BEGINS.search(block)]
+        found = [statement for statement in found if statement.reason != _NONE]
+        if not found:
+            continue
+        if any(statement.reason == _SEVERAL for statement in found) or len({item.tokens for item in found}) > 1:
+            return Statement(None, reason=_SEVERAL)
+        return replace(found[0], wrapped=found[0].wrapped or around or len(blocks) > 1)
+    return _read_bare(text)
+
+
+def _split_tags(text: str) -> tuple[list[str], bool]:
+    if "<" not in text:
+        return [], False
+    blocks = [match[2] for match in _TAGGED.finditer(text)]
+    return blocks, bool(blocks) and bool(_TAGGED.sub("", text).strip())
+
+
+def _split_fences(text: str) -> tuple[list[str], bool]:
+    pieces = _FENCE.split(text)
+    blocks = [_INFO.sub("", piece, count=1) if _INFO.match(piece) else piece for piece in pieces[1::2]]
+    return blocks, any(piece.strip() for piece in pieces[::2])
+
+
+def _split_json(text: str) -> tuple[list[str], bool]:
+    """The text under `sql` or the like of a JSON object, or the only text of it that is SQL; a whole text in quotes."""
+    if text[:1] not in ("{", '"', "["):
+        return [], False
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        if text[0] == '"':
+            return [], False
+        from rewards.extraction import extract_json
+
+        value = extract_json(text).value
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, str):
+        return [value], False
+    if not isinstance(value, dict):
+        return [], False
+    texts = {key: item for key, item in value.items() if isinstance(item, str) and _BEGINS.search(item)}
+    named = [item for key, item in texts.items() if key.strip().lower() in _KEYS]
+    starting = [item for item in texts.values() if _BEGINS.match(item, _COMMENTS.match(item).end())]  # type: ignore[union-attr]
+    return (named or starting or list(texts.values())), len(value) > 1
+
+
+def _read_bare(text: str) -> Statement:
+    """The statement amid prose: the first that SQLite's grammar accepts, put somewhere of its own before named in a sentence."""
+    starts = []
+    for match in _BEGINS.finditer(text):
+        starts.append(match.start())
+        if len(starts) == _STARTS:
             break
-        token = _normalise(match[0])
-        if token:
-            tokens.append(token)
-    rest = f"{after}\n{rest}".strip()
-    if rest and ({word.lower() for word in re.findall(r"[A-Za-z]+", rest)} & _STATEMENTS):
-        return Statement(None, reason="several statements")
-    if len(kept[:end]) > MAXIMUM_STATEMENT:
-        return Statement(None, reason=f"statement longer than {MAXIMUM_STATEMENT} characters")
-    if tokens[:1] not in (["select"], ["with"]):
+    if not starts:
+        return Statement(None, reason=_NONE)
+    lead = _COMMENTS.match(text).end()  # type: ignore[union-attr]
+    if _OTHER.match(text, lead) or any(
+        _lies_placed(text, match.start()) for match in _OTHER.finditer(text, 0, starts[0])
+    ):
         return Statement(None, reason="not a SELECT")
-    if _count_selects(tokens) > 1:
-        return Statement(None, reason="several statements")
-    return Statement(kept[:end].strip(), tuple(tokens), wrapped or bool(rest.strip("` \n")))
+    if re.search(r"\bexplain(?:\s+query\s+plan)?\s*\Z", text[max(0, starts[0] - 40) : starts[0]], re.IGNORECASE):
+        return Statement(None, reason="not a SELECT")
+    placed = [start for start in starts if start == lead or _lies_placed(text, start)]
+    others = [start for start in starts if start not in placed]
+    for start in placed + sorted(others, key=lambda at: not _is_shouted(text, at)):
+        end = _find_end(text[start:])
+        if end is None:
+            continue
+        for earlier in others:
+            # A line of its own may be the middle of a statement that starts within a sentence.
+            if earlier < start and (longer := _find_end(text[earlier:])) and earlier + longer > start + 1:
+                start, end = earlier, longer
+                break
+        if any(
+            parses(text[earlier:start].strip("`*; \t\n"))
+            for earlier in starts
+            if earlier < start and (earlier in placed or start not in placed)
+        ):
+            return Statement(None, reason=_SEVERAL)
+        return _cut(text, start, start + end, lead)
+    return _read_broken(text, (placed or starts)[0])
 
 
-def _split_paragraphs(sql: str) -> tuple[str, str]:
-    """The statement and the prose after it, which starts at a blank line that no clause follows."""
-    paragraphs = re.split(r"\n[ \t]*\n", sql)
-    for index, paragraph in enumerate(paragraphs[1:], 1):
-        first = re.match(r"\s*(?:([A-Za-z]+)|[(),;])", paragraph)
-        if not first or (first[1] and first[1].lower() not in _CONTINUES):
-            return "\n".join(paragraphs[:index]), "\n".join(paragraphs[index:])
-    return sql, ""
+def _lies_placed(text: str, at: int) -> bool:
+    return bool(_PLACE.search(text[max(0, at - 20) : at]) if at > 20 else _PLACE.search(text[:at]))
 
 
-def _normalise(token: str) -> str:
-    """A token as it compares: words and quoted names in lower case, comments and spaces gone."""
-    if token.isspace() or token.startswith(("--", "/*")):
+def _is_shouted(text: str, at: int) -> bool:
+    return text[at].isupper() and text[at + 1].isupper()
+
+
+def _cut(text: str, start: int, end: int, lead: int) -> Statement:
+    sql, before, rest = text[start:end].strip(), text[: start if start != lead else 0], text[end:]
+    if _offers_another(rest):
+        return Statement(None, reason=_SEVERAL)
+    if len(sql) > MAXIMUM_STATEMENT:
+        return Statement(None, reason=f"statement longer than {MAXIMUM_STATEMENT} characters")
+    after = rest.lstrip(" \t\n;")
+    wrapped = bool(before.strip(' \t\n`*"')) or bool(after[_COMMENTS.match(after).end() :].strip(' \t\n`*";'))  # type: ignore[union-attr]
+    return Statement(sql, tokenise(sql), wrapped)
+
+
+def _find_end(text: str) -> int | None:
+    """Where the statement that a text starts with ends; None where SQLite's grammar accepts no beginning of it."""
+    semicolon = find_semicolon(text)
+    body = text if semicolon < 0 else text[:semicolon]
+    whole = len(body) <= MAXIMUM_TEXT and parses(body)
+    # A blank line ends a statement where no clause follows; any line, a mark or a sign does where the whole is none.
+    cuts = _BLANK.finditer(body) if whole else _CUT.finditer(body)
+    for tried, match in enumerate(cuts):
+        if tried == _CUTS or match.start() > MAXIMUM_STATEMENT:
+            break
+        head, rest = body[: match.start()], body[match.end() :]
+        if not rest.strip() and match[0] not in '`.!?"':
+            break
+        told = _tells_prose(rest)
+        if told and parses(head) and (told == "surely" or " from " in f" {' '.join(tokenise(head))} "):
+            return match.start()
+    return len(body) if whole else None
+
+
+def _tells_prose(rest: str) -> str:
+    """Whether what follows is a remark rather than the next clause: `surely`, `perhaps`, or empty for no."""
+    rest = rest[_COMMENTS.match(rest).end() :].lstrip('`*_#>- \t\n.!?"')  # type: ignore[union-attr]
+    if not rest or rest.startswith("</"):
+        return "surely"
+    line = rest[:400].partition("\n")[0]
+    if any(_count_plain(re.split(r",?[ \t]+", run.lower())) >= _WORDS_OF_PROSE for run in _RUN.findall(line)):
+        return "surely"
+    first = _WORD.match(rest)
+    if not first:
         return ""
-    if token[0] in '"`[':
-        return token.strip('"`[]').lower()
-    if token[0] == "'":
-        return token
-    if token[0].isdigit() and token.isascii():
-        return f"{float(token):.12g}"
-    return _SAME.get(token, token.lower())
+    return "" if first[0].lower() in KEYWORDS else "perhaps"
 
 
-def _count_selects(tokens: list[str]) -> int:
+def _count_plain(words: list[str]) -> int:
+    """The most words on end that SQL does not know: of names, no more than two stand side by side."""
+    most = streak = 0
+    for word in words:
+        streak = 0 if word in KEYWORDS else streak + 1
+        most = max(most, streak)
+    return most
+
+
+def _offers_another(rest: str) -> bool:
+    """Whether what follows a statement holds one more, rather than words of prose that SQL uses too."""
+    if any(_lies_placed(rest, match.start()) for match in _OTHER.finditer(rest)):
+        return True
+    for tried, match in enumerate(_BEGINS.finditer(rest)):
+        if tried == _STARTS:
+            return True
+        end = _find_end(rest[match.start() :])
+        if end is None:
+            continue
+        said = rest[match.start() : match.start() + end]
+        reads, marked = re.search(r"\bfrom\b", said, re.IGNORECASE), _MARKS.search(said)
+        placed = _lies_placed(rest, match.start()) or _is_shouted(rest, match.start())
+        if (placed and (reads or marked)) or (reads and marked):
+            return True
+    return False
+
+
+def _read_broken(text: str, start: int) -> Statement:
+    """What looks most like a statement in a text where SQLite's grammar accepts none."""
+    sql = text[start:].strip('`*"').strip()
+    semicolon = find_semicolon(sql)
+    kept, after = (sql, "") if semicolon < 0 else (sql[:semicolon], sql[semicolon + 1 :])
+    for match in _BLANK.finditer(kept):
+        if _tells_prose(kept[match.end() :]):
+            kept, after = kept[: match.start()], kept[match.end() :] + after
+            break
+    if _offers_another(after):
+        return Statement(None, reason=_SEVERAL)
+    if len(kept) > MAXIMUM_STATEMENT:
+        return Statement(None, reason=f"statement longer than {MAXIMUM_STATEMENT} characters")
+    tokens = tokenise(kept)
+    if _count_selects(tokens) > 1:
+        return Statement(None, reason=_SEVERAL)
+    return Statement(kept.strip(), tokens, start > 0 or bool(after.strip("` \n")))
+
+
+def _count_selects(tokens: tuple[str, ...]) -> int:
     """Number of top-level SELECTs that no UNION joins."""
     depth = count = 0
     previous = ""
@@ -139,138 +278,3 @@ def _count_selects(tokens: list[str]) -> int:
             count += 1
         previous = token
     return count
-
-
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """The top-level clauses of a statement as bags of normalised texts."""
-
-    select: tuple[str, ...] = ()
-    where: tuple[str, ...] = ()
-    tail: tuple[str, ...] = ()
-
-    @property
-    def constant(self) -> bool:
-        """Whether the select list names no column and counts no rows: its result would be made up."""
-        return not any(_names_data(item) for item in self.select)
-
-
-@lru_cache(maxsize=4096)
-def outline(tokens: tuple[str, ...]) -> Outline:
-    """Split the last top-level SELECT into its select list, its AND-ed conditions, and grouping, order and limit."""
-    clauses: dict[str, list[list[str]]] = {"select": [[]], "where": [[]], "tail": [[]], "": [[]]}
-    current, depth, between = "", 0, False
-    for token in _drop_qualifiers(tokens):
-        depth += (token == "(") - (token == ")")
-        if depth <= 0:
-            if token == "select":
-                clauses = {"select": [[]], "where": [[]], "tail": [[]], "": [[]]}
-                current = "select"
-                continue
-            if token in ("from", "union", "except", "intersect"):
-                current = ""
-                continue
-            if token in ("where", "having"):
-                current = "where"
-                clauses["where"].append([])
-                continue
-            if token in ("group", "order", "limit"):
-                current = "tail"
-                clauses["tail"].append([token])
-                continue
-            if (token == "," and current in ("select", "tail")) or (
-                token == "and" and current == "where" and not between
-            ):
-                clauses[current].append([clauses["tail"][-1][0]] if current == "tail" and clauses["tail"][-1] else [])
-                continue
-            if token == "and":
-                between = False
-        if token == "between":
-            between = True
-        clauses[current][-1].append(token)
-    return Outline(*(_join(clauses[name]) for name in ("select", "where", "tail")))
-
-
-@lru_cache(maxsize=4096)
-def probe_ties(tokens: tuple[str, ...]) -> tuple[str, int] | None:
-    """A statement that gives the order keys of one row more than a top-level LIMIT keeps, and how many it keeps.
-
-    None where the statement does not end in ORDER BY ... LIMIT number, or is more than one plain SELECT.
-    """
-    ends = [index for index, token in enumerate(tokens) if token == "order"]
-    if tokens[:1] != ("select",) or len(ends) != 1 or tokens.count("select") != 1 or tokens[-2:-1] != ("limit",):
-        return None
-    if "from" not in tokens or not tokens[-1].isdigit() or tokens[ends[0] + 1] != "by":
-        return None
-    keys = [token for token in tokens[ends[0] + 2 : -2] if token not in ("asc", "desc")]
-    kept = int(tokens[-1])
-    body = tokens[tokens.index("from") : -1]
-    return " ".join(("select", *keys, *body, str(kept + 1))), kept
-
-
-def _drop_qualifiers(tokens: tuple[str, ...]) -> list[str]:
-    """`t.column` as `column`."""
-    kept: list[str] = []
-    for index, token in enumerate(tokens):
-        if token == "." or (index + 1 < len(tokens) and tokens[index + 1] == "."):
-            continue
-        kept.append(token)
-    return kept
-
-
-def _join(items: list[list[str]]) -> tuple[str, ...]:
-    joined = []
-    for item in items:
-        if len(item) > 2 and item[-2] == "as":
-            item = item[:-2]
-        # ASC is what an order is anyway.
-        text = " ".join(token for token in item if token not in ("by", "asc", "distinct"))
-        if "distinct" in item:
-            text = f"distinct {text}"
-        if text:
-            joined.append(text)
-    return tuple(joined)
-
-
-_DATALESS = frozenset(
-    list_words(
-        """distinct case when then else end as and or not null is in like between cast integer real text numeric
-        true false"""
-    )
-)
-
-
-def _names_data(item: str) -> bool:
-    """Whether a select item depends on rows: it names a column, or counts rows."""
-    tokens = item.split(" ")
-    for index, token in enumerate(tokens):
-        following = tokens[index + 1] if index + 1 < len(tokens) else ""
-        if token == "*" and (len(tokens) == 1 or tokens[index - 1] == "("):
-            return True
-        if re.match(r"[^\W\d]", token) and following != "(" and token not in _DATALESS:
-            return True
-    return False
-
-
-def likeness(right: Outline, given: Outline) -> float:
-    """How much of the right statement's clauses another one has, 0..1; a clause that both lack is left out."""
-    weights = ((0.3, right.select, given.select), (0.4, right.where, given.where), (0.3, right.tail, given.tail))
-    present = [(weight, wanted, found) for weight, wanted, found in weights if wanted or found]
-    total = sum(weight for weight, _, _ in present)
-    return sum(weight * _overlap(wanted, found) for weight, wanted, found in present) / total if total else 0.0
-
-
-def _overlap(wanted: tuple[str, ...], found: tuple[str, ...]) -> float:
-    """F1 of two bags of items; an item that only starts alike, such as the right column with another value, is half."""
-    left, right = Counter(wanted), Counter(found)
-    exact = left & right
-    starts = Counter(item.split(" ")[0] for item in (left - exact).elements())
-    other_starts = Counter(item.split(" ")[0] for item in (right - exact).elements())
-    shared = exact.total() + 0.5 * (starts & other_starts).total()
-    size = left.total() + right.total()
-    return 2 * shared / size if size else 0.0
-
-
-def words_of(tokens: tuple[str, ...]) -> frozenset[str]:
-    """The words, names and quoted values of a statement, folded, as domain terms are compared with them."""
-    return frozenset(word for token in tokens for word in re.findall(r"\w+", token.casefold()))

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from rewards.functions.sql_qa import SqlQa
-from rewards.sql.sandbox import Limits, run_query, same_rows
-from rewards.sql.statements import find_statement, likeness, outline, probe_ties
+from rewards.sql.outlines import likeness, outline
+from rewards.sql.results import same_rows
+from rewards.sql.sandbox import Limits, run_query
+from rewards.sql.statements import find_statement
+from rewards.sql.ties import probe_ties
 from rewards.testing import check_reward
 from rewards.types import Completion, Example
 
@@ -231,7 +234,8 @@ def test_sql_qa_when_pickled_then_scores_the_same(database):
         ([(1,), (1,), (2,)], [(1,), (2,), (2,)], False),
         ([(1.001,)], [(1.002,)], True),
         ([(1.0,)], [(1.1,)], False),
-        ([(1e9,)], [(1e9 + 500,)], True),
+        ([(1e9,)], [(1e9 + 500,)], False),
+        ([(1e9 / 3,)], [(1e9 / 3 + 1e-7,)], True),
         ([(1,)], [(1.0,)], True),
         ([(None,)], [(0,)], False),
         ([("1",)], [(1,)], False),
@@ -255,7 +259,7 @@ def test_same_rows_when_compared_then_are_a_bag_with_numeric_tolerance(right, gi
         ("Uso o comando: SELECT a FROM t", "SELECT a FROM t"),
         ("Eu faria select a from t", "select a from t"),
         ("SELECT ';' AS a FROM t -- fim; SELECT 2", "SELECT ';' AS a FROM t -- fim; SELECT 2"),
-        ("SELECT a\n\nFROM t\n\nIsto seleciona a.", "SELECT a\nFROM t"),
+        ("SELECT a\n\nFROM t\n\nIsto seleciona a.", "SELECT a\n\nFROM t"),
         ("SELECT a FROM t UNION SELECT b FROM t", "SELECT a FROM t UNION SELECT b FROM t"),
         ("SELECT a FROM t;\n\nSELECT b FROM t;", None),
         ("```\nSELECT a FROM t\n```\n```\nSELECT b FROM t\n```", None),

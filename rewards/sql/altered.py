@@ -1,0 +1,269 @@
+"""Altered copies of a database in memory, in which a statement that is right only by chance gives itself away.
+
+In each copy rows are missing or values are others, yet what belongs together stays together: rows go with all that refers
+to them, columns that share values change alike, money and whole series of numbers change by one factor.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from rewards.sql.database import open_readonly, quote_name
+from rewards.sql.relations import MOST_LABELS, Link, Name, Relations, read_relations
+
+LARGEST_BYTES = 32 << 20
+_ONE_SIDED = 0.6
+"""Share of the commonest label from which its column is not thinned out: too few rows would be left."""
+
+_MOST_VALUES = 50_000
+_CALENDAR = 28
+"""Years after which weekdays and leap years come again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alteration:
+    """`kept` is the share of rows that stay, of root tables or `everywhere`; the rest are steps by which values move on.
+
+    `scale` multiplies measures, `merge` replaces a column's least (-1) or greatest (1) value by its neighbour.
+    """
+
+    kept: float = 1.0
+    everywhere: bool = False
+    labels: int = 0
+    texts: int = 0
+    levels: int = 0
+    scale: int = 1
+    years: int = 0
+    merge: int = 0
+
+
+GENTLE: Mapping[int, Alteration] = MappingProxyType(
+    {
+        1: Alteration(kept=0.75, labels=1),
+        2: Alteration(kept=0.6, labels=2),
+        3: Alteration(kept=0.45, labels=3),
+        4: Alteration(kept=0.75, labels=5, scale=2),
+        5: Alteration(scale=3, years=_CALENDAR),
+    }
+)
+"""By number, copies in which everything that follows from something else still does."""
+
+HARSH: Mapping[int, Alteration] = MappingProxyType(
+    {
+        6: Alteration(kept=0.85, everywhere=True, labels=1, texts=1, levels=1, scale=3),
+        7: Alteration(scale=2, years=_CALENDAR, merge=-1),
+        8: Alteration(texts=3, merge=1),
+        9: Alteration(kept=0.7, everywhere=True, labels=2, texts=2, levels=2, scale=5, years=_CALENDAR),
+        10: Alteration(labels=3, texts=7, levels=1, scale=7),
+    }
+)
+"""By number, copies in which values move between rows; asked where the gentle ones leave the answer as it was."""
+
+
+def can_alter(path: str) -> bool:
+    """Whether the file is small enough to be copied into memory."""
+    return os.path.getsize(path) <= LARGEST_BYTES
+
+
+def open_altered(path: str, copy: int) -> sqlite3.Connection:
+    """The copy of that number; the same number always gives the same copy."""
+    alteration = GENTLE.get(copy) or HARSH[copy]
+    connection = copy_to_memory(path)
+    relations = relations_of(path, connection)
+    # A column that refuses a change, by a check or a trigger, stays as it is.
+    for table in relations.tables:
+        if alteration.kept < 1 and (alteration.everywhere or table in relations.roots):
+            with suppress(sqlite3.Error):
+                _thin_out(connection, table, relations, alteration.kept, copy)
+        for link in relations.links:
+            if link.child.table == table:
+                with suppress(sqlite3.Error):
+                    _follow(connection, link)
+    _move_values(connection, relations, alteration)
+    return connection
+
+
+def copy_to_memory(path: str) -> sqlite3.Connection:
+    source = open_readonly(path)
+    connection = sqlite3.connect(":memory:", cached_statements=0, isolation_level=None)
+    try:
+        source.backup(connection)
+    finally:
+        source.close()
+    connection.execute("PRAGMA foreign_keys = OFF")
+    return connection
+
+
+def relations_of(path: str, connection: sqlite3.Connection) -> Relations:
+    """The relations of a file, read once for a version of it; `connection` is an unaltered copy."""
+    state = os.stat(path)
+    return _remember(_Held(connection), os.path.abspath(path), state.st_mtime_ns, state.st_size)
+
+
+def know_relations(path: str) -> Relations:
+    """The relations of a file, read where they are not known yet."""
+    connection = open_readonly(path)
+    try:
+        return relations_of(path, connection)
+    finally:
+        connection.close()
+
+
+class _Held:
+    """A connection that does not count in a comparison of arguments."""
+
+    def __init__(self, connection: sqlite3.Connection):
+        self.connection = connection
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@lru_cache(maxsize=64)
+def _remember(held: _Held, path: str, changed: int, size: int) -> Relations:
+    return read_relations(held.connection)
+
+
+def _thin_out(connection: sqlite3.Connection, table: str, relations: Relations, kept: float, copy: int) -> None:
+    """Take rows away at random, and more of those whose labels are frequent."""
+    name = quote_name(table)
+    # Of a few rows chance may take none, and then their number would not tell.
+    first = (
+        f"(SELECT rowid FROM {name} WHERE (SELECT COUNT(*) FROM {name}) > 2 ORDER BY {chance_of(copy)} DESC LIMIT 1)"
+    )
+    connection.execute(f"DELETE FROM {name} WHERE {chance_of(copy)} >= {round(1000 * kept)} OR rowid = {first}")
+    for group in relations.labels if table in relations.roots else ():
+        for label in group:
+            if label.table == table:
+                _thin_label(connection, label, copy)
+
+
+def _thin_label(connection: sqlite3.Connection, label: Name, copy: int) -> None:
+    table, column = quote_name(label.table), quote_name(label.column)
+    counted = f"SELECT {column}, COUNT(*) FROM {table} WHERE typeof({column}) = 'text' GROUP BY 1 ORDER BY 1 LIMIT ?"
+    counts = dict(connection.execute(counted, (MOST_LABELS + 1,)).fetchall())
+    if not 2 <= len(counts) <= MOST_LABELS or max(counts.values()) >= _ONE_SIDED * sum(counts.values()):
+        return
+    mean = sum(counts.values()) / len(counts)
+    for place, (value, count) in enumerate(counts.items()):
+        # Nearly to one size, so that any other condition puts another label first, but not so near that all counts tie.
+        share = mean / count * (0.9 + 0.1 * ((place * 7 + copy * 3) % 5) / 4)
+        gone = f"{chance_of(copy + 17)} >= {round(1000 * share)}"
+        connection.execute(f"DELETE FROM {table} WHERE {column} = ? AND {gone}", (value,))
+
+
+def chance_of(copy: int, row: str = "rowid") -> str:
+    """A number below 1000, as SQL, that a row's id and the copy decide."""
+    return f"(((({row} % 1000003) * 2654435761 + {copy} * 2246822519) & 4294967295) >> 12) % 1000"
+
+
+def _follow(connection: sqlite3.Connection, link: Link) -> None:
+    """Take the rows away whose parent is gone; within one table, the reference alone."""
+    table, column = quote_name(link.child.table), quote_name(link.child.column)
+    there = f"(SELECT {quote_name(link.parent.column)} FROM {quote_name(link.parent.table)})"
+    if link.child.table == link.parent.table:
+        connection.execute(f"UPDATE {table} SET {column} = NULL WHERE {column} NOT IN {there}")
+    else:
+        connection.execute(f"DELETE FROM {table} WHERE {column} IS NOT NULL AND {column} NOT IN {there}")
+
+
+def _move_values(connection: sqlite3.Connection, relations: Relations, alteration: Alteration) -> None:
+    harsh = bool(alteration.levels or alteration.texts or alteration.merge)
+    for groups, step in ((relations.labels, alteration.labels), (relations.texts, alteration.texts)):
+        for group in groups if step else ():
+            if harsh or not relations.dependent.intersection(group):
+                _rotate(connection, group, step)
+    for group in relations.names if alteration.labels else ():
+        _rotate(connection, group, alteration.labels)
+    for group in relations.levels if alteration.levels else ():
+        _rotate(connection, group, alteration.levels)
+    if alteration.merge:
+        for group in (*relations.labels, *relations.levels):
+            if not relations.unique.intersection(group):
+                _merge(connection, group, alteration.merge)
+    if alteration.scale > 1:
+        for name in relations.measures:
+            _scale(connection, name, alteration.scale)
+    if alteration.years:
+        for name in relations.dates:
+            _shift(connection, name, alteration.years, "text")
+        for name in relations.years:
+            _shift(connection, name, alteration.years, "integer")
+
+
+def _list_values(connection: sqlite3.Connection, group: tuple[Name, ...]) -> list[Any]:
+    listed = " UNION ".join(
+        f"SELECT {quote_name(name.column)} AS v FROM {quote_name(name.table)} WHERE {quote_name(name.column)} IS NOT NULL"
+        for name in group
+    )
+    return [value for (value,) in connection.execute(f"SELECT v FROM ({listed}) ORDER BY v LIMIT {_MOST_VALUES}")]
+
+
+def _rotate(connection: sqlite3.Connection, group: tuple[Name, ...], step: int) -> None:
+    """Give each value of a group of columns to the rows of another value, the same one in all its columns."""
+    with suppress(sqlite3.Error):
+        values = _list_values(connection, group)
+        # A step that is no multiple of their number leaves no value where it was.
+        step = step % len(values) or 1 if len(values) > 1 else 0
+        if step:
+            _replace(connection, group, dict(zip(values, values[step:] + values[:step], strict=True)))
+
+
+def _merge(connection: sqlite3.Connection, group: tuple[Name, ...], end: int) -> None:
+    with suppress(sqlite3.Error):
+        values = _list_values(connection, group)
+        if len(values) > 1:
+            gone, there = (values[0], values[1]) if end < 0 else (values[-1], values[-2])
+            _replace(connection, group, {gone: there})
+
+
+def _replace(connection: sqlite3.Connection, group: tuple[Name, ...], moves: Mapping[Any, Any]) -> None:
+    kind = "TEXT" if isinstance(next(iter(moves)), str) else "INTEGER"
+    connection.execute("CREATE TEMP TABLE recompensa_moves (old PRIMARY KEY, new)")
+    try:
+        connection.executemany("INSERT INTO recompensa_moves VALUES (?, ?)", moves.items())
+        for name in group:
+            table, column = quote_name(name.table), quote_name(name.column)
+            connection.execute("SAVEPOINT recompensa_move")
+            try:
+                # By way of blobs, which no text or number equals, or a column without duplicates would refuse the first.
+                connection.execute(
+                    f"UPDATE {table} SET {column} = CAST((SELECT new FROM recompensa_moves WHERE old = {column}) AS BLOB) "
+                    f"WHERE {column} IN (SELECT old FROM recompensa_moves)"
+                )
+                connection.execute(
+                    f"UPDATE {table} SET {column} = CAST({column} AS {kind}) WHERE typeof({column}) = 'blob'"
+                )
+            except sqlite3.Error:
+                connection.execute("ROLLBACK TO recompensa_move")
+            connection.execute("RELEASE recompensa_move")
+    finally:
+        connection.execute("DROP TABLE recompensa_moves")
+
+
+def _scale(connection: sqlite3.Connection, name: Name, factor: int) -> None:
+    column = quote_name(name.column)
+    with suppress(sqlite3.Error):
+        connection.execute(
+            f"UPDATE {quote_name(name.table)} SET {column} = CASE typeof({column}) WHEN 'real' "
+            f"THEN ROUND({column} * {factor}, 6) ELSE {column} * {factor} END WHERE typeof({column}) IN ('integer', 'real')"
+        )
+
+
+def _shift(connection: sqlite3.Connection, name: Name, years: int, kind: str) -> None:
+    column = quote_name(name.column)
+    later = f"{column} + {years}"
+    if kind == "text":
+        later = f"CAST(substr({column}, 1, 4) + {years} AS TEXT) || substr({column}, 5)"
+    with suppress(sqlite3.Error):
+        connection.execute(f"UPDATE {quote_name(name.table)} SET {column} = {later} WHERE typeof({column}) = '{kind}'")

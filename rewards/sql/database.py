@@ -1,0 +1,16 @@
+"""Opening a SQLite file that no statement can change."""
+
+from __future__ import annotations
+
+import sqlite3
+from urllib.parse import quote
+
+
+def open_readonly(path: str) -> sqlite3.Connection:
+    """Open a file that no statement can change; raises sqlite3.OperationalError when it is not there."""
+    # No cached statements: a second preparation must tell the authorizer again what is read.
+    return sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, cached_statements=0, isolation_level=None)
+
+
+def quote_name(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'

@@ -1,0 +1,365 @@
+"""What a database's columns are to each other, read from its data: keys, links between tables, labels, measures, dates."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any, NamedTuple
+
+from rewards.sql.database import quote_name
+
+MOST_LABELS = 40
+_FEW_LEVELS = 12
+_SAMPLE = 20_000
+"""Rows of a table that tell what its columns are."""
+
+_MOST_NUMBERS = 8
+"""Numeric columns of a table between which products are looked for."""
+
+_OVERLAP = 0.5
+_DATE = re.compile(r"(?:19|20)[0-9]{2}(?:-[0-9]{2}(?:-[0-9]{2}(?:[ T].*)?)?)?\Z", re.DOTALL)
+_KEY_NAME = re.compile(r"(?:(?:^|_)(?:id|key|fk|code|cod|uuid)|(?<=[a-z])(?:Id|ID|Key))$")
+_ENDING = re.compile(r"_?(?:id|key|fk|code|cod|uuid)$")
+
+
+class Name(NamedTuple):
+    """A column of a table."""
+
+    table: str
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A column whose values are all found in a column of the parent table."""
+
+    child: Name
+    parent: Name
+    owner: bool
+    """Whether the child row is a part of the parent's, as a line is of its invoice."""
+
+
+@dataclass(slots=True)
+class Relations:
+    """`labels`, `texts` and `levels` are groups of columns that share their values, so that all change alike."""
+
+    tables: tuple[str, ...] = ()
+    """Parents before their children."""
+
+    links: list[Link] = field(default_factory=list)
+    roots: frozenset[str] = frozenset()
+    """Tables whose rows may go, with all that belongs to them, and leave every total of a part right."""
+
+    labels: list[tuple[Name, ...]] = field(default_factory=list)
+    dependent: frozenset[Name] = frozenset()
+    """Labels that follow from another column of their row, or that it follows from."""
+
+    unique: frozenset[Name] = frozenset()
+    """Columns, keys apart, of which no value comes twice."""
+
+    names: list[tuple[Name, ...]] = field(default_factory=list)
+    """Keys that are names, of few values: a category and what refers to it."""
+
+    texts: list[tuple[Name, ...]] = field(default_factory=list)
+    levels: list[tuple[Name, ...]] = field(default_factory=list)
+    measures: tuple[Name, ...] = ()
+    dates: tuple[Name, ...] = ()
+    years: tuple[Name, ...] = ()
+
+    def share_values(self, some: Iterable[tuple[str, str]], others: Iterable[tuple[str, str]]) -> bool:
+        """Whether of two sets of columns, as (table, column) in lower case, one of each holds the same values."""
+        mine, theirs = set(some), set(others)
+        for group in (*self.labels, *self.names, *self.texts):
+            names = {(name.table.lower(), name.column.lower()) for name in group}
+            if names & mine and names & theirs:
+                return True
+        return False
+
+
+class _Seen(NamedTuple):
+    """What a sample of a column holds: counts of its non-null values by kind, of distinct ones, and the extremes."""
+
+    filled: int
+    distinct: int
+    integers: int
+    reals: int
+    texts: int
+    low: Any
+    high: Any
+
+    @property
+    def unique(self) -> bool:
+        return self.filled == self.distinct > 1
+
+
+def read_relations(connection: sqlite3.Connection) -> Relations:
+    """Look at a database's tables and their first rows; what cannot be read is left out, and so never altered."""
+    declared = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    tables = [
+        name
+        for (name,) in connection.execute(f"{declared} AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name").fetchall()
+    ]
+    seen: dict[Name, _Seen] = {}
+    keys: dict[str, list[str]] = {}
+    for table in tables:
+        with suppress(sqlite3.Error):
+            for _, column, _, _, _, primary in connection.execute(f"PRAGMA table_info({quote_name(table)})").fetchall():
+                seen[Name(table, column)] = _look(connection, table, column)
+                if primary:
+                    keys.setdefault(table, []).append(column)
+    found = Relations()
+    found.links = _find_links(connection, tables, seen, keys)
+    found.tables = _order(tables, found.links)
+    found.roots = _find_roots(tables, found.links)
+    _sort_columns(connection, found, seen, keys)
+    return found
+
+
+def _look(connection: sqlite3.Connection, table: str, column: str) -> _Seen:
+    name = quote_name(column)
+    counted = (
+        "SELECT COUNT(c), COUNT(DISTINCT c), SUM(typeof(c) = 'integer'), SUM(typeof(c) = 'real'), SUM(typeof(c) = 'text'), "
+        f"MIN(c), MAX(c) FROM (SELECT {name} AS c FROM {quote_name(table)} LIMIT {_SAMPLE})"
+    )
+    return _Seen(
+        *(0 if at < 5 and item is None else item for at, item in enumerate(connection.execute(counted).fetchone()))
+    )
+
+
+def _find_links(
+    connection: sqlite3.Connection, tables: Sequence[str], seen: dict[Name, _Seen], keys: dict[str, list[str]]
+) -> list[Link]:
+    """Declared foreign keys, and those that names and values tell, as far as the data keep to them."""
+    spelled = {table.lower(): table for table in tables}
+    pairs: dict[Name, Name] = {}
+    for table in tables:
+        for row in connection.execute(f"PRAGMA foreign_key_list({quote_name(table)})").fetchall():
+            parent = spelled.get(str(row[2]).lower())
+            column = row[4] or (keys.get(parent or "", [None])[0])
+            if parent and column:
+                pairs[_spell(seen, table, row[3])] = _spell(seen, parent, column)
+    for name, values in seen.items():
+        if name not in pairs and values.filled:
+            parent = _guess_parent(name, seen, keys)
+            if parent:
+                pairs[name] = parent
+    pairs = {
+        child: parent
+        for child, parent in pairs.items()
+        if child in seen and parent in seen and child != parent and _is_within(connection, child, parent)
+    }
+    return [
+        Link(
+            child,
+            parent,
+            _owns(parent, child, [other.table for mine, other in pairs.items() if mine.table == child.table]),
+        )
+        for child, parent in pairs.items()
+    ]
+
+
+def _spell(seen: dict[Name, _Seen], table: str, column: str) -> Name:
+    """A column as its table spells it."""
+    return next(
+        (name for name in seen if name.table == table and name.column.lower() == column.lower()), Name(table, column)
+    )
+
+
+def _guess_parent(name: Name, seen: dict[Name, _Seen], keys: dict[str, list[str]]) -> Name | None:
+    """A column of another table that identifies its rows and that this one is named after."""
+    mine = name.column.lower()
+    if [name.column] == keys.get(name.table):
+        return None
+    stem = _ENDING.sub("", mine)
+    alike = None
+    for parent, values in seen.items():
+        if parent.table == name.table or not values.unique:
+            continue
+        single = keys.get(parent.table) == [parent.column]
+        same = parent.column.lower() == mine and mine not in ("id", "name", "nome")
+        if single and (same or (stem and stem == _singular(parent.table))):
+            return parent
+        # Without declared keys, a column is taken for one where it is named so and no value comes twice.
+        if same and not keys.get(parent.table) and _KEY_NAME.search(parent.column) and not seen[name].unique:
+            alike = alike or parent
+    return alike
+
+
+def _singular(table: str) -> str:
+    return re.sub(r"(?<=[a-z]{2})(?:es|s)$", "", table.lower()) if not table.lower().endswith("ss") else table.lower()
+
+
+def _is_within(connection: sqlite3.Connection, child: Name, parent: Name) -> bool:
+    """Whether every value of the child is one of the parent's, and there is one."""
+    column = quote_name(child.column)
+    lost = (
+        f"SELECT 1 FROM {quote_name(child.table)} WHERE {column} IS NOT NULL AND {column} NOT IN "
+        f"(SELECT {quote_name(parent.column)} FROM {quote_name(parent.table)} WHERE {quote_name(parent.column)} IS NOT NULL)"
+    )
+    try:
+        return connection.execute(f"{lost} LIMIT 1").fetchone() is None
+    except sqlite3.Error:
+        return False
+
+
+def _owns(parent: Name, child: Name, parents: Sequence[str]) -> bool:
+    """Whether rows of the child are parts of the parent's: its only parent, or named after it as `invoice_lines`."""
+    others = [table for table in set(parents) if table != child.table]
+    named = [
+        table for table in others if child.table.lower().replace("_", "").startswith(_singular(table).replace("_", ""))
+    ]
+    if named:
+        return parent.table == max(named, key=len)
+    return others == [parent.table]
+
+
+def _order(tables: Sequence[str], links: Sequence[Link]) -> tuple[str, ...]:
+    """Parents first; what goes round in a circle stays in the order of names."""
+    left, ordered = list(tables), []
+    while left:
+        free = [
+            table
+            for table in left
+            if not any(
+                link.child.table == table and link.parent.table in left and link.parent.table != table for link in links
+            )
+        ] or left[:1]
+        ordered += free
+        left = [table for table in left if table not in free]
+    return tuple(ordered)
+
+
+def _find_roots(tables: Sequence[str], links: Sequence[Link]) -> frozenset[str]:
+    """Tables without parents, under which no part hangs that belongs to another whole."""
+    owned = {link.child.table for link in links if link.owner}
+    children = {link.child.table for link in links if link.child.table != link.parent.table}
+    roots = set()
+    for table in tables:
+        if table in children:
+            continue
+        reached, stack, sound = {table}, [table], True
+        while stack:
+            at = stack.pop()
+            for link in links:
+                if link.parent.table == at and link.child.table not in reached:
+                    sound &= link.owner or link.child.table not in owned
+                    reached.add(link.child.table)
+                    stack.append(link.child.table)
+        if sound:
+            roots.add(table)
+    return frozenset(roots)
+
+
+def _sort_columns(
+    connection: sqlite3.Connection, found: Relations, seen: dict[Name, _Seen], keys: dict[str, list[str]]
+) -> None:
+    """Put every column that is no key with those that change as it does."""
+    linked = {link.child for link in found.links} | {link.parent for link in found.links}
+    labels, texts, levels, measures, dates, years = [], [], [], [], [], []
+    for name, values in seen.items():
+        if name in linked or name.column in keys.get(name.table, ()) or not values.filled:
+            continue
+        if values.texts == values.filled:
+            if _is_dated(connection, name):
+                dates.append(name)
+            if 2 <= values.distinct <= MOST_LABELS:
+                labels.append(name)
+            elif values.distinct > MOST_LABELS and name not in dates and not _KEY_NAME.search(name.column):
+                texts.append(name)
+        elif values.integers == values.filled:
+            if values.low >= 1900 and values.high <= 2100:
+                years.append(name)
+            elif _KEY_NAME.search(name.column):
+                continue
+            elif 2 <= values.distinct <= _FEW_LEVELS:
+                levels.append(name)
+            elif values.distinct > _FEW_LEVELS:
+                measures.append(name)
+        elif values.integers + values.reals == values.filled:
+            measures.append(name)
+    found.labels = _group(connection, labels)
+    found.names = _join_names(found.links, seen)
+    found.texts = _group(connection, texts)
+    found.levels = [(name,) for name in levels]
+    found.unique = frozenset(name for name, values in seen.items() if values.unique)
+    found.dates, found.years = tuple(dates), tuple(years)
+    factors = _find_factors(connection, [*measures, *levels], seen)
+    found.measures = tuple(name for name in measures if name not in factors)
+    found.dependent = frozenset(_find_dependent(connection, labels, seen, dates))
+
+
+def _join_names(links: Sequence[Link], seen: dict[Name, _Seen]) -> list[tuple[Name, ...]]:
+    """The columns that links join, where all hold texts and few of them."""
+    groups: list[set[Name]] = []
+    for link in links:
+        joined = [group for group in groups if group & {link.child, link.parent}]
+        groups = [group for group in groups if group not in joined] + [{link.child, link.parent}.union(*joined)]
+    return [
+        tuple(sorted(group))
+        for group in groups
+        if all(seen[name].texts == seen[name].filled and 2 <= seen[name].distinct <= MOST_LABELS for name in group)
+    ]
+
+
+def _is_dated(connection: sqlite3.Connection, name: Name) -> bool:
+    column = quote_name(name.column)
+    sample = f"SELECT DISTINCT {column} FROM {quote_name(name.table)} WHERE {column} IS NOT NULL LIMIT 50"
+    return all(_DATE.match(value) for (value,) in connection.execute(sample))
+
+
+def _group(connection: sqlite3.Connection, names: Iterable[Name]) -> list[tuple[Name, ...]]:
+    """Columns that share most of their values, such as a state of customers and one of sellers."""
+    groups: list[tuple[list[Name], set[Any]]] = []
+    for name in names:
+        column = quote_name(name.column)
+        sample = f"SELECT DISTINCT {column} FROM {quote_name(name.table)} WHERE {column} IS NOT NULL LIMIT 500"
+        values = {value for (value,) in connection.execute(sample)}
+        joined = [group for group in groups if len(values & group[1]) >= _OVERLAP * min(len(values), len(group[1]))]
+        merged = ([name], values)
+        for group in joined:
+            groups.remove(group)
+            merged = (group[0] + merged[0], group[1] | merged[1])
+        groups.append(merged)
+    return [tuple(members) for members, _ in groups]
+
+
+def _find_factors(connection: sqlite3.Connection, names: Sequence[Name], seen: dict[Name, _Seen]) -> set[Name]:
+    """Whole numbers that another column of their row is a multiple of, as a total of its quantity."""
+    factors = set()
+    for table in {name.table for name in names}:
+        numbers = [name for name in names if name.table == table][:_MOST_NUMBERS]
+        for one, other in combinations(numbers, 2):
+            for product in numbers:
+                if product in (one, other):
+                    continue
+                a, b, c = (quote_name(name.column) for name in (one, other, product))
+                wrong = f"SELECT 1 FROM {quote_name(table)} WHERE ABS({a} * {b} - {c}) > 0.006 LIMIT 1"
+                some = f"SELECT 1 FROM {quote_name(table)} WHERE {a} > 1 AND {b} > 1 AND {c} > 1 LIMIT 1"
+                if connection.execute(some).fetchone() and not connection.execute(wrong).fetchone():
+                    factors.add(one if seen[one].reals <= seen[other].reals else other)
+    return factors
+
+
+def _find_dependent(
+    connection: sqlite3.Connection, labels: Sequence[Name], seen: dict[Name, _Seen], dates: Sequence[Name]
+) -> Iterable[Name]:
+    """Labels of which another column of few values tells the value, or the other way round."""
+    for name in labels:
+        if name in dates and any(other.table == name.table and other != name for other in dates):
+            yield name
+            continue
+        for other, values in seen.items():
+            if other.table != name.table or other == name or not 2 <= values.distinct <= 0.5 * values.filled:
+                continue
+            a, b = quote_name(name.column), quote_name(other.column)
+            pairs = (
+                f"SELECT COUNT(*) FROM (SELECT DISTINCT {a}, {b} FROM (SELECT {a}, {b} FROM {quote_name(name.table)} "
+                f"WHERE {a} IS NOT NULL AND {b} IS NOT NULL LIMIT {_SAMPLE}))"
+            )
+            if connection.execute(pairs).fetchone()[0] <= max(seen[name].distinct, values.distinct):
+                yield name
+                break
