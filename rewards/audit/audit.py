@@ -13,6 +13,7 @@ import orjson
 from rewards.audit import derivability, near_duplicates, probes
 from rewards.audit.masking import ENOUGH_LEAVES, MASKING_OPTION, ignores, mask_made_up
 from rewards.audit.references import GoldFailure, gold_self_test
+from rewards.host.calls import ask_warnings
 from rewards.host.scoring import RewardHost
 from rewards.types import Example
 
@@ -59,6 +60,7 @@ def audit_rows(host: RewardHost, train: Sequence[Example], held_out: Sequence[Ex
     found.facts["without_reference"] = sum(row.reference is None for row in rows)
     _check_derivability(host, rows, found)
     unfit = _check_gold(host, rows, found)
+    _collect_warnings(host, [row for row in rows if row.id not in unfit], found)
     _check_tasks(host, train, held_out, found)
     _check_strictness(rows, found)
     _check_probes(host, [row for row in rows if row.id not in unfit], found)
@@ -98,6 +100,21 @@ def _check_gold(host: RewardHost, rows: Sequence[Example], found: _Findings) -> 
     ]
     found.facts["reward_versions"] = host.versions()
     return {failure.example_id for failure in failures if failure.value is None}
+
+
+def _collect_warnings(host: RewardHost, rows: Sequence[Example], found: _Findings) -> None:
+    """What the functions cannot judge well of usable rows; the same words are said once, with the rows counted."""
+    for entry in host.functions:
+        said: dict[str, list[str]] = defaultdict(list)
+        for row in rows:
+            if entry.applies_to(row.task) and row.reference is not None:
+                for line in ask_warnings(entry.function, row):
+                    said[line].append(row.id)
+        for line, ids in said.items():
+            shown = ", ".join(f"'{name}'" for name in ids[:SHOWN]) + (
+                f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
+            )
+            found.warnings.append(f"reward '{entry.function.name}', {len(ids)} rows ({shown}): {line}")
 
 
 def _check_tasks(host: RewardHost, train: Sequence[Example], held_out: Sequence[Example], found: _Findings) -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from rewards.hookspecs import hookimpl
-from rewards.sql.altered import GENTLE, HARSH, LARGEST_BYTES, can_alter, know_relations
+from rewards.sql.altered import GENTLE, HARSH, LARGEST_BYTES, SCALES, can_alter, know_relations
 from rewards.sql.outlines import likeness, outline, words_of
 from rewards.sql.planted import Planting
 from rewards.sql.results import finds_something, is_part, same_rows
@@ -20,7 +20,7 @@ from rewards.sql.ties import probe_ties
 from rewards.text.portuguese import fold
 from rewards.types import Completion, Example, RewardFunction, Score
 
-_WITNESSES, _MOVED = 3, 2
+_WITNESSES, _MOVED = 4, 2
 """Copies on which both statements must agree, and those of them on which the answer must have become another one."""
 
 _SCALED = 5
@@ -180,25 +180,26 @@ class SqlQa(RewardFunction):
         ).share_values(expected.columns, result.columns)
         told, moved, scaled = 0, 0, False
         for copy in (*GENTLE, *HARSH):
-            if copy in HARSH and moved >= _MOVED:
+            if copy in HARSH and (moved >= _MOVED or (moved and told >= _WITNESSES)):
                 break
             right = self._run(example, reference, copy)
             if right.status != "ok" or not finds_something(right.rows) or self._is_loose(example, reference, copy):
                 continue
             given = self._run(example, statement, copy)
-            if not self._same(reference, right, given):
+            if not self._same(reference, right, given) and not (
                 # Where its own LIMIT cuts through a tie, it may have one of several rows that the reference gives.
-                if not self._cuts_a_tie(example, statement, copy) or not is_part(
-                    given.rows, right.rows, self.tolerance
-                ):
-                    return self._blame(example, statement, result)
+                self._cuts_a_tie(example, statement, copy) and is_part(given.rows, right.rows, self.tolerance)
+            ):
+                return self._blame(example, statement, result)
             told += 1
             if not same_rows(expected.rows, right.rows, self.tolerance):
-                moved += 1
-                scaled = scaled or copy == _SCALED
+                # One factor for all figures, or another century, tells nothing of which rows were chosen.
+                only_scaled = copy == _SCALED or _is_multiple(expected, right, self.tolerance)
+                moved += not only_scaled
+                scaled = scaled or only_scaled
             if told >= _WITNESSES and moved >= _MOVED and related:
                 break
-        if moved and (related or scaled):
+        if scaled or (moved and related):
             return _Comparison(True)
         if not told:
             return self._compare_planted(example, reference, statement, equal, structure)
@@ -264,6 +265,21 @@ class _Comparison(NamedTuple):
     right: bool
     constant: bool = False
     reason: str = ""
+
+
+def _is_multiple(expected: Result, right: Result, tolerance: float) -> bool:
+    """Whether a result is another one with all its numbers multiplied by one factor."""
+    return any(
+        same_rows(
+            [
+                tuple(value * factor if isinstance(value, (int, float)) else value for value in row)
+                for row in expected.rows
+            ],
+            right.rows,
+            tolerance,
+        )
+        for factor in SCALES
+    )
 
 
 def _share_of_terms(terms: Sequence[str], statement: Statement) -> float:

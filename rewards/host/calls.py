@@ -42,6 +42,14 @@ def ask_problems(function: RewardFunction, example: Example) -> list[str]:
         return [f"problems() raised {type(error).__name__}: {' '.join(str(error).split())[:300]}"]
 
 
+def ask_warnings(function: RewardFunction, example: Example) -> list[str]:
+    """What the function cannot judge well of a row, one line each; an exception of its own is such a line."""
+    try:
+        return [str(line) for line in function.warnings(example)]
+    except (Exception, SystemExit) as error:
+        return [f"warnings() raised {type(error).__name__}: {' '.join(str(error).split())[:300]}"]
+
+
 async def call_together(
     function: RewardFunction, pairs: Sequence[tuple[Example, Completion]], timeout_seconds: float
 ) -> list[Outcome]:

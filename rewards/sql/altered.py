@@ -22,6 +22,7 @@ LARGEST_BYTES = 32 << 20
 _ONE_SIDED = 0.6
 """Share of the commonest label from which its column is not thinned out: too few rows would be left."""
 
+_ENOUGH_ROWS = 60
 _MOST_VALUES = 50_000
 _CALENDAR = 28
 """Years after which weekdays and leap years come again."""
@@ -65,6 +66,11 @@ HARSH: Mapping[int, Alteration] = MappingProxyType(
     }
 )
 """By number, copies in which values move between rows; asked where the gentle ones leave the answer as it was."""
+
+
+SCALES = tuple(
+    sorted({alteration.scale for copies in (GENTLE, HARSH) for alteration in copies.values() if alteration.scale > 1})
+)
 
 
 def can_alter(path: str) -> bool:
@@ -142,9 +148,12 @@ def _thin_out(connection: sqlite3.Connection, table: str, relations: Relations, 
         f"(SELECT rowid FROM {name} WHERE (SELECT COUNT(*) FROM {name}) > 2 ORDER BY {chance_of(copy)} DESC LIMIT 1)"
     )
     connection.execute(f"DELETE FROM {name} WHERE {chance_of(copy)} >= {round(1000 * kept)} OR rowid = {first}")
-    for group in relations.labels if table in relations.roots else ():
-        for label in group:
-            if label.table == table:
+    labels = [label for group in relations.labels for label in group if label.table == table]
+    if table in relations.roots:
+        first = copy % max(1, len(labels))
+        for label in labels[first:] + labels[:first]:
+            # Not below what a count needs to differ from another.
+            if connection.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0] >= _ENOUGH_ROWS:
                 _thin_label(connection, label, copy)
 
 
@@ -228,7 +237,8 @@ def _merge(connection: sqlite3.Connection, group: tuple[Name, ...], end: int) ->
 
 
 def _replace(connection: sqlite3.Connection, group: tuple[Name, ...], moves: Mapping[Any, Any]) -> None:
-    kind = "TEXT" if isinstance(next(iter(moves)), str) else "INTEGER"
+    kinds = {str: "TEXT", float: "REAL"}
+    kind = kinds.get(type(next(iter(moves))), "INTEGER")
     connection.execute("CREATE TEMP TABLE recompensa_moves (old PRIMARY KEY, new)")
     try:
         connection.executemany("INSERT INTO recompensa_moves VALUES (?, ?)", moves.items())

@@ -38,10 +38,10 @@ class Guard:
         self.refused = False
         self._plain = sqlite3.connect(":memory:", isolation_level=None)
 
-    def set(self, connection: sqlite3.Connection, guarded: bool) -> None:
-        """Put the guarded functions into a connection, or take them out again."""
+    def put_into(self, connection: sqlite3.Connection) -> None:
+        """Replace SQLite's functions in a connection."""
         for name in _NAMES:
-            connection.create_function(name, -1, self._make(name) if guarded else None)
+            connection.create_function(name, -1, self._make(name))
 
     def _make(self, name: str) -> Any:
         least = 2 if name == "strftime" else 1

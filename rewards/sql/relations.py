@@ -42,6 +42,9 @@ class Link:
     owner: bool
     """Whether the child row is a part of the parent's, as a line is of its invoice."""
 
+    full: bool = False
+    """Whether every parent has a child."""
+
 
 @dataclass(slots=True)
 class Relations:
@@ -52,7 +55,7 @@ class Relations:
 
     links: list[Link] = field(default_factory=list)
     roots: frozenset[str] = frozenset()
-    """Tables whose rows may go, with all that belongs to them, and leave every total of a part right."""
+    """Tables whose rows may go, with all that refers to them, and leave every total over parts right."""
 
     labels: list[tuple[Name, ...]] = field(default_factory=list)
     dependent: frozenset[Name] = frozenset()
@@ -152,14 +155,11 @@ def _find_links(
         for child, parent in pairs.items()
         if child in seen and parent in seen and child != parent and _is_within(connection, child, parent)
     }
-    return [
-        Link(
-            child,
-            parent,
-            _owns(parent, child, [other.table for mine, other in pairs.items() if mine.table == child.table]),
-        )
-        for child, parent in pairs.items()
-    ]
+    links = []
+    for child, parent in pairs.items():
+        parents = [other.table for mine, other in pairs.items() if mine.table == child.table]
+        links.append(Link(child, parent, _owns(parent, child, parents), _is_full(connection, child, parent)))
+    return links
 
 
 def _spell(seen: dict[Name, _Seen], table: str, column: str) -> Name:
@@ -207,14 +207,20 @@ def _is_within(connection: sqlite3.Connection, child: Name, parent: Name) -> boo
 
 
 def _owns(parent: Name, child: Name, parents: Sequence[str]) -> bool:
-    """Whether rows of the child are parts of the parent's: its only parent, or named after it as `invoice_lines`."""
+    """Whether rows of the child are parts of the parent's: named after it, as `invoice_lines`."""
     others = [table for table in set(parents) if table != child.table]
     named = [
         table for table in others if child.table.lower().replace("_", "").startswith(_singular(table).replace("_", ""))
     ]
-    if named:
-        return parent.table == max(named, key=len)
-    return others == [parent.table]
+    return bool(named) and parent.table == max(named, key=len)
+
+
+def _is_full(connection: sqlite3.Connection, child: Name, parent: Name) -> bool:
+    """Whether every value of the parent's column is referred to."""
+    column, table = quote_name(child.column), quote_name(child.table)
+    there = f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL"
+    lonely = f"SELECT 1 FROM {quote_name(parent.table)} WHERE {quote_name(parent.column)} NOT IN ({there}) LIMIT 1"
+    return connection.execute(lonely).fetchone() is None
 
 
 def _order(tables: Sequence[str], links: Sequence[Link]) -> tuple[str, ...]:
@@ -234,12 +240,12 @@ def _order(tables: Sequence[str], links: Sequence[Link]) -> tuple[str, ...]:
 
 
 def _find_roots(tables: Sequence[str], links: Sequence[Link]) -> frozenset[str]:
-    """Tables without parents, under which no part hangs that belongs to another whole."""
+    """Tables that are no part of another and that none leans on for a child, under which no part of another whole hangs."""
     owned = {link.child.table for link in links if link.owner}
-    children = {link.child.table for link in links if link.child.table != link.parent.table}
+    bound = {link.child.table for link in links if link.child.table != link.parent.table and (link.owner or link.full)}
     roots = set()
     for table in tables:
-        if table in children:
+        if table in bound:
             continue
         reached, stack, sound = {table}, [table], True
         while stack:
@@ -284,7 +290,8 @@ def _sort_columns(
     found.labels = _group(connection, labels)
     found.names = _join_names(found.links, seen)
     found.texts = _group(connection, texts)
-    found.levels = [(name,) for name in levels]
+    few = [name for name in measures if 2 <= seen[name].distinct <= _FEW_LEVELS]
+    found.levels = [(name,) for name in levels] + _group(connection, few)
     found.unique = frozenset(name for name, values in seen.items() if values.unique)
     found.dates, found.years = tuple(dates), tuple(years)
     factors = _find_factors(connection, [*measures, *levels], seen)

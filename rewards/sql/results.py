@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-_PAIRING_STEPS = 100_000
+_PAIRING_STEPS = 400_000
 """Comparisons of rows that pairing near rows may take; a result that needs more is not the same."""
 
 _MOST_PARTS = 50
@@ -149,9 +149,11 @@ def _same(one: Any, other: Any, tolerance: float) -> bool:
     if isinstance(one, int) and isinstance(other, int):
         return abs(one - other) <= tolerance
     difference, size = abs(one - other), max(abs(one), abs(other))
+    if difference > tolerance + 1e-12 and difference > _FLOAT_NOISE * size:
+        return False
     if difference <= max(min(tolerance, _SMALL * size), _FLOAT_NOISE * size):
         return True
-    return difference <= tolerance + 1e-12 and (_rounds_to(other, one) or (other != 0 and _rounds_to(one, other)))
+    return _rounds_to(other, one) or (other != 0 and _rounds_to(one, other))
 
 
 def _rounds_to(number: float, rounded: float) -> bool:

@@ -94,7 +94,6 @@ class _Session:
         self.ticks_left = 0
         self.reversed = False
         self.guard: Guard | None = None
-        self.guarded = False
         for limit, value in _LIMITS.items():
             self.connection.setlimit(limit, value)
         with suppress(AttributeError):
@@ -125,7 +124,7 @@ class _Session:
         except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, MemoryError) as error:
             if self.ticks_left <= 0:
                 return self._result("error", message=f"more than {limits.steps} steps")
-            if self.guarded and self.guard and self.guard.refused:
+            if self.guard and self.guard.refused:
                 return self._result("error", message=REFUSED)
             return self._result("error", message=" ".join(str(error).split())[:200])
         return self._result("ok", tuple(rows))
@@ -142,13 +141,12 @@ class _Session:
         self.connection.set_authorizer(self._authorize)
 
     def _watch_clock(self, sql: str) -> None:
-        guarded = needs_guard(sql)
-        if guarded != self.guarded:
-            self.guard = self.guard or Guard()
-            self.guard.set(self.connection, guarded)
+        """From the first statement that could ask for the clock on, the date functions are guarded: there is no way back."""
+        if self.guard is None and needs_guard(sql):
+            self.guard = Guard()
+            self.guard.put_into(self.connection)
             # A view may use the guarded functions too; the authorizer goes on refusing the dangerous ones, in views as well.
-            self._set("trusted_schema", guarded)
-            self.guarded = guarded
+            self._set("trusted_schema", True)
         if self.guard:
             self.guard.refused = False
 
