@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
 from typing import ClassVar
 
 from pydantic import Field, model_validator
@@ -79,7 +80,7 @@ class ToolCall(RewardFunction):
                 reason = f"{reading.notation} opens a notation of calls that is not read"
             return Score(0.0, reason, dict.fromkeys(_PARTS, 0.0))
         offered = len(given) + reading.broken
-        rules = ArgumentRules(ignore=self.ignore_arguments, fold_text=self.fold_text)
+        rules = _make_rules(self.ignore_arguments, self.fold_text)
         matched, partners = self._match(expected, given, rules)
         names = (Counter(call.name for call in expected) & Counter(call.name for call in given)).total()
         name = _f1(names if not self.ordered else len(matched), len(expected), offered)
@@ -140,6 +141,11 @@ class ToolCall(RewardFunction):
                 matched[one] = pair
                 taken.add(other)
         return matched, taken
+
+
+@lru_cache(maxsize=64)
+def _make_rules(ignore: tuple[str, ...], fold_text: bool) -> ArgumentRules:
+    return ArgumentRules(ignore=ignore, fold_text=fold_text)
 
 
 def _f1(shared: float, expected: int, given: int) -> float:

@@ -111,13 +111,9 @@ def read_object(item: Any, marked: bool = False) -> Call | None:
         arguments = {}
     if not isinstance(arguments, dict):
         return None
-    return Call(clean_name(name), arguments, surplus=surplus, name_only=key is None and not marked)
-
-
-def clean_name(name: str) -> str:
-    """A name without the name space that some APIs put before it."""
-    name = name.strip()
-    return name.removeprefix("functions.") or name
+    if "recipient_name" in item:
+        name = name.strip().removeprefix("functions.")
+    return Call(name.strip(), arguments, surplus=surplus, name_only=key is None and not marked)
 
 
 def _read_action(item: dict[str, Any], surplus: int) -> Call:

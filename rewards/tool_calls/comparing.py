@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, NamedTuple
 
-import orjson
-
 from rewards.answers import UNSAID
 from rewards.documents.leaves import LeafRules, compare, flatten
 from rewards.tool_calls.calls import Call
+from rewards.tool_calls.values import read_json
 
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
 _LOOSE = re.compile(r"[ ,./\-_*^]")
@@ -90,20 +89,14 @@ def type_like(model: Any, written: Any) -> Any:
         return _WORDS.get(stripped.lower(), written)
     if model is UNSAID and not stripped.startswith(("{", "[")):
         return written
-    try:
-        value = orjson.loads(stripped)
-    except ValueError:
-        value = None
-    if type(value) is float and stripped.lstrip("-").isdecimal():
-        # Beyond 64 bits orjson rounds.
-        value = int(stripped) if len(stripped) < 4_000 else written
-    if value is None and isinstance(model, (dict, list)):
+    value = read_json(stripped)
+    if value is UNSAID and isinstance(model, (dict, list)):
         from rewards.extraction import extract_json
 
         value = extract_json(stripped).value
     if model is UNSAID and not isinstance(value, (dict, list)):
         return written
-    return written if value is None else value
+    return written if value is None or value is UNSAID else value
 
 
 def _type_pair(written: Any, other: Any) -> Any:

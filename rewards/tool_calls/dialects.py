@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rewards.tool_calls import markup
-from rewards.tool_calls.calls import MAXIMUM_CALLS, Call, CallReading, clean_name, list_calls
+from rewards.tool_calls.calls import MAXIMUM_CALLS, Call, CallReading, list_calls
 from rewards.tool_calls.pythonic import read_pythonic, starts_call
 from rewards.tool_calls.values import ValueReader
 
@@ -32,9 +32,7 @@ _HARMONY = (
     r"\bto=(?:functions\.)?(?P<recipient>[A-Za-z_][\w.-]{0,199})(?=[^{}\n]{0,120}<\|message\|>)"
     r"|\bto=functions\.(?P<plain>[A-Za-z_][\w.-]{0,199})(?=[^{}\n]{0,80}\{)"
 )
-_REACT = (
-    r"^[ \t]*\**Action\**:\**[ \t]*`?(?P<action>[A-Za-z_][\w.-]{0,199})`?[ \t]*\n+[ \t]*\**Action Input\**:\**[ \t]*"
-)
+_REACT = r"(?:^|(?<=>))[ \t]*\**Action\**:\**[ \t]*`?(?P<action>[A-Za-z_][\w.-]{0,199})`?[ \t]*\n+[ \t]*\**Action Input\**:\**[ \t]*"
 _START = re.compile(
     rf"(?P<marker>{_MARKER})|(?P<begin>{_BEGIN})|(?P<harmony>{_HARMONY})"
     rf"|(?P<analysis><\|channel\|>\s{{0,8}}analysis\b)"
@@ -45,9 +43,16 @@ _START = re.compile(
     r"|(?P<fence>```[ \t]*(?P<language>[\w+-]*)[ \t]*\n?)"
     rf"|(?P<react>{_REACT})"
     r"|(?P<json>[{\[])"
-    r"|(?P<line>^[ \t]*(?=[A-Za-z_][\w.-]{0,199}\())",
+    r"|(?P<line>(?:^|(?<=>))[ \t]*(?=[A-Za-z_][\w.-]{0,199}\())",
     re.IGNORECASE | re.MULTILINE,
 )
+# Where a mark can start: most texts have few such places.
+_PLACE = re.compile(r"[<\[{`◁]")
+_PLACE_OR_WORD = re.compile(
+    r"[<\[{`◁]|->|\bto=|\bfunctools\b|\bfunction(?= call\s*<|\s*<)|(?:^|(?<=>))[ \t]*(?:\**Action\b|[A-Za-z_][\w.-]{0,199}\()",
+    re.MULTILINE | re.IGNORECASE,
+)
+_WORDS = ("(", "->", "to=", "functools", "function", "Action", "action")
 _CLOSE = re.compile(
     rf"<\|?/(?:{_THINK})\|?\s{{0,8}}>|\[/(?:THINK|THINKING|REASONING)\]|◁/think▷|<\|END_THINKING\|>", re.IGNORECASE
 )
@@ -58,8 +63,14 @@ _MARKER_END = re.compile(
     r"|<\|eom_id\|>|<\|eot_id\|>|</s>)",
     re.IGNORECASE,
 )
+_ANOTHER = re.compile(_MARKER, re.IGNORECASE)
 _BETWEEN = re.compile(r"[\s;,]*+")
 _SPACE = re.compile(r"\s*+")
+_BLANKS = re.compile(r"[ \t]*+")
+_LINE = re.compile(r"[^\n]*+")
+_MESSAGE = re.compile(r"[^{}\n]{0,400}?<\|message\|>\s*|[^{}\n]{0,400}")
+_NO_MESSAGE = re.compile(r"\s*(?:<\|call\|>|<\|end\|>|\Z)")
+_MAY_BE_JSON = re.compile(r"[{\[]\s*[\[{\"'“‘\w}\]-]")
 _NAMED = re.compile(
     rf"\s*(?:function\s*<{_BAR}tool{_GAP}sep{_BAR}>\s*)?(?P<name>[A-Za-z_][\w.:/-]{{0,199}})\s*"
     rf"(?:\[CALL_ID\][\w-]{{0,40}}|<{_BAR}tool{_GAP}sep{_BAR}>|<\|tool_call_argument_begin\|>|\[ARGS\]|```(?:json)?|\s)*+(?=\{{)"
@@ -102,12 +113,16 @@ class _Scan:
 
     def read(self) -> CallReading:
         text, place = self.text, 0
-        while (match := _START.search(text, place)) is not None:
+        places = _PLACE_OR_WORD if any(word in text for word in _WORDS) else _PLACE
+        while (start := places.search(text, place)) is not None:
             if len(self.calls) > MAXIMUM_CALLS:
                 break
-            kind = match.lastgroup
-            handler = _HANDLERS[kind if kind in _HANDLERS else _OUTER[kind or ""]]
-            place = max(handler(self, match), match.start() + 1)
+            match = _START.match(text, start.start())
+            if match is None:
+                place = start.start() + 1
+                continue
+            kind = match.lastgroup or ""
+            place = max(_HANDLERS[_OUTER.get(kind, kind)](self, match), match.start() + 1)
         if self.unclosed is not None and not any(not call.name_only for call in self.calls):
             self._read_rest(self.unclosed)
         self._settle_awaited()
@@ -121,6 +136,8 @@ class _Scan:
         )
 
     def _find_unread(self) -> str:
+        if "<" not in self.text and "[" not in self.text:
+            return ""
         match = _UNREAD.search(self.text, self.kept)
         return match[0] if match else ""
 
@@ -141,7 +158,7 @@ class _Scan:
             self.awaited = False
 
     def open(self, match: re.Match[str]) -> int:
-        closing = _CLOSE.search(self.text, match.end())
+        closing = self.reader.find(_CLOSE, match.end())
         return self._forget(closing.end()) if closing else self._end()
 
     def _end(self) -> int:
@@ -153,7 +170,7 @@ class _Scan:
 
     def analysis(self, match: re.Match[str]) -> int:
         """gpt-oss thinks in a channel of its own, which another message ends."""
-        ended = _CHANNEL_END.search(self.text, match.end())
+        ended = self.reader.find(_CHANNEL_END, match.end())
         self.kept = ended.start() if ended else len(self.text)
         return self.kept
 
@@ -203,8 +220,8 @@ class _Scan:
         return None
 
     def _read_marked_json(self, place: int) -> int | None:
-        limit = _MARKER_END.search(self.text, place)
-        another = re.compile(_MARKER, re.IGNORECASE).search(self.text, place + 1)
+        limit = self.reader.find(_MARKER_END, place)
+        another = self.reader.find(_ANOTHER, place + 1)
         ends = [found.start() for found in (limit, another) if found]
         found = self.reader.any(place, min(ends, default=len(self.text)))
         if found is None:
@@ -225,7 +242,9 @@ class _Scan:
             self.broken += 1
             self.awaited = False
             return place + 1 if found is None else found.end
-        name = clean_name(_COUNTER.sub("", name))
+        if _COUNTER.search(name):
+            # Kimi numbers its calls and puts a name space before each.
+            name = _COUNTER.sub("", name).removeprefix("functions.")
         self._add([Call(name, found.value, clean=found.clean, repaired=found.repaired)])
         return found.end
 
@@ -240,11 +259,11 @@ class _Scan:
 
     def harmony(self, match: re.Match[str]) -> int:
         name = match["recipient"] or match["plain"]
-        message = re.compile(r"[^{}\n]*?<\|message\|>\s*|[^{}\n]*").match(self.text, match.end())
+        message = _MESSAGE.match(self.text, match.end())
         place = message.end() if message else match.end()
         if self.text[place : place + 1] != "{":
-            empty = re.compile(r"\s*(?:<\|call\|>|<\|end\|>|\Z)").match(self.text, place)
-            self.calls.extend([Call(clean_name(name), {})] if empty else [])
+            empty = _NO_MESSAGE.match(self.text, place)
+            self.calls.extend([Call(name, {})] if empty else [])
             self.broken += not empty
             return place
         return self._read_named(name, place)
@@ -287,7 +306,7 @@ class _Scan:
         place = match.end()
         if self.text[place : place + 1] == "{":
             return self._read_named(match["action"], place)
-        line = re.compile(r"[^\n]*").match(self.text, place)
+        line = _LINE.match(self.text, place)
         written = line[0].strip() if line else ""
         if written.lower() in ("", "none", "null"):
             self._add([Call(match["action"], {})])
@@ -304,7 +323,7 @@ class _Scan:
                 return end
         found = self.reader.strict(place)
         if found is None:
-            if not re.compile(r"[{\[]\s*[\[{\"'“‘\w}\]-]").match(self.text, place):
+            if not _MAY_BE_JSON.match(self.text, place):
                 return place + 1
             end = self.reader.closing(place)
             if end is None:
@@ -331,7 +350,7 @@ class _Scan:
         found = read_pythonic(self.text, place)
         if found is not None:
             calls, end = found
-            rest = re.compile(r"[ \t]*").match(self.text, end).end()  # type: ignore[union-attr]
+            rest = _BLANKS.match(self.text, end).end()  # type: ignore[union-attr]
             if fills == "```":
                 rest = _SPACE.match(self.text, end).end()  # type: ignore[union-attr]
             if not fills or rest >= len(self.text) or self.text.startswith(fills, rest):

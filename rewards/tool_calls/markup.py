@@ -7,7 +7,7 @@ from typing import Any
 
 from rewards.answers import UNSAID
 from rewards.tool_calls.calls import NAME, Call
-from rewards.tool_calls.values import ValueReader
+from rewards.tool_calls.values import ValueReader, read_json
 
 _PREFIX = r"(?:[\w-]{1,20}:|｜DSML｜)?"
 OPEN = re.compile(
@@ -31,14 +31,17 @@ _ARGUMENT_END = re.compile(r"</arg_value>")
 _AFTER_ARGUMENT = re.compile(r"\s*(?:<arg_key>|</tool_call>|<tool_call>|\Z)")
 _LAST_NAME = re.compile(r"(?:<?function=)?([A-Za-z_][\w.-]{0,199})\s*>?\s*\Z")
 _STRING_SAID = re.compile(r"string\s*=\s*\"(true|false)\"")
+_SPACE = re.compile(r"\s*+")
 _BALANCED_ENDS = 64
+_LONGEST_OPEN = 20_000
+"""Characters in which the end of a value without a closing tag is looked for."""
 
 
 def read_block(reader: ValueReader, opened: re.Match[str]) -> tuple[Call | None, int]:
     """The call that a tag opens, and where it ends; no call where the name is none."""
     text, place = reader.text, opened.end()
     name = opened["name"].strip().strip("\"'").strip()
-    start = re.compile(r"\s*").match(text, place).end()  # type: ignore[union-attr]
+    start = _SPACE.match(text, place).end()  # type: ignore[union-attr]
     if text[start : start + 1] == "{":
         return _read_json_block(reader, name, start)
     arguments, typed, clean, place = read_parameters(reader, place)
@@ -56,10 +59,10 @@ def read_nameless(reader: ValueReader, place: int, before: str) -> tuple[Call | 
 
 def _read_json_block(reader: ValueReader, name: str, place: int) -> tuple[Call | None, int]:
     """Llama 3.1 writes the arguments as JSON inside the tag."""
-    closed = END.search(reader.text, place)
+    closed = reader.find(END, place)
     found = reader.any(place, closed.start() if closed else len(reader.text))
     end = found.end if found else place
-    after = re.compile(r"\s*").match(reader.text, end).end()  # type: ignore[union-attr]
+    after = _SPACE.match(reader.text, end).end()  # type: ignore[union-attr]
     closing = END.match(reader.text, after)
     end = closing.end() if closing else end
     if found is None or not isinstance(found.value, dict) or not NAME.match(name):
@@ -73,9 +76,9 @@ def read_parameters(reader: ValueReader, place: int) -> tuple[dict[str, Any], bo
     arguments: dict[str, Any] = {}
     clean, typed, end = True, True, place
     while True:
-        match = PARAMETER.search(text, place)
-        closing = END.search(text, place, match.start() if match else len(text))
-        following = OPEN.search(text, place, match.start() if match else len(text))
+        match = reader.find(PARAMETER, place)
+        closing = reader.find(END, place, match.start() if match else None)
+        following = reader.find(OPEN, place, match.start() if match else None)
         if following and (closing is None or following.start() < closing.start()):
             return arguments, typed and bool(arguments), False, end
         if closing is not None:
@@ -90,13 +93,14 @@ def read_parameters(reader: ValueReader, place: int) -> tuple[dict[str, Any], bo
             return arguments, typed and bool(arguments), clean and bool(arguments), end
         clean = clean and not text[place : match.start()].strip()
         key = (match["key"] or match["named"][1:-1]).strip().strip("\"'")
-        written, place, closed = _read_value(text, match.end())
+        written, place, closed = _read_value(reader, match.end())
         said = _STRING_SAID.search(match["more"] or "")
         value: Any = strip_lines(written)
         if said is None:
             typed = False
         elif said[1] == "false":
-            value = read_typed(value.strip())
+            value = read_json(written.strip())
+            value = written if value is UNSAID else value
         else:
             value = written
         clean = clean and closed and key not in arguments
@@ -104,23 +108,31 @@ def read_parameters(reader: ValueReader, place: int) -> tuple[dict[str, Any], bo
         end = place
 
 
-def _read_value(text: str, start: int) -> tuple[str, int, bool]:
+def _read_value(reader: ValueReader, start: int) -> tuple[str, int, bool]:
     """A value up to its closing tag: the one that balances the tags inside and stands before another tag of the call."""
+    text = reader.text
     first = fitting = None
-    for count, match in enumerate(_PARAMETER_END.finditer(text, start)):
-        first = first or match
-        structural = _STRUCTURE.match(text, match.end()) is not None
-        if structural:
-            fitting = fitting or match
-            if sum(1 for _ in PARAMETER.finditer(text, start, match.start())) == count:
-                return text[start : match.start()], match.end(), True
-        if count >= _BALANCED_ENDS:
+    place = start
+    inner = reader.find(PARAMETER, start)
+    opened = 0
+    for count in range(_BALANCED_ENDS):
+        match = reader.find(_PARAMETER_END, place)
+        if match is None:
             break
+        first = first or match
+        while inner is not None and inner.start() < match.start():
+            opened += 1
+            inner = reader.find(PARAMETER, inner.end())
+        if _STRUCTURE.match(text, match.end()):
+            fitting = fitting or match
+            if opened == count:
+                return text[start : match.start()], match.end(), True
+        place = match.end()
     closing = fitting or first
-    opened = PARAMETER.search(text, start, closing.start() if closing else len(text))
-    if closing is not None and (fitting is not None or opened is None):
+    another = PARAMETER.search(text, start, closing.start() if closing else start + _LONGEST_OPEN)
+    if closing is not None and (fitting is not None or another is None):
         return text[start : closing.start()], closing.end(), True
-    ends = [match.start() for match in (opened, END.search(text, start)) if match]
+    ends = [match.start() for match in (another, END.search(text, start, start + _LONGEST_OPEN)) if match]
     end = min(ends, default=len(text))
     return text[start:end], end, False
 
@@ -152,13 +164,3 @@ def strip_lines(value: str) -> str:
     """The text between the tags, without the line breaks that only lay it out."""
     value = value.removeprefix("\r\n").removeprefix("\n")
     return value.removesuffix("\n").removesuffix("\r") if "\n" in value else value.rstrip("\n")
-
-
-def read_typed(written: str) -> Any:
-    """A JSON value, or the text where it is none."""
-    import orjson
-
-    try:
-        return orjson.loads(written)
-    except ValueError:
-        return written

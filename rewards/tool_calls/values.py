@@ -43,12 +43,48 @@ def _read_integer(digits: str) -> int | str:
 _DECODER = json.JSONDecoder(object_pairs_hook=_keep_pairs, parse_int=_read_integer, parse_constant=lambda name: UNSAID)
 
 
+def read_json(written: str) -> Any:
+    """One strict JSON value with its integers exact; UNSAID where the text is none."""
+    try:
+        value, end = _DECODER.raw_decode(written)
+    except (ValueError, RecursionError):
+        return UNSAID
+    return value if end == len(written) else UNSAID
+
+
+class Ahead:
+    """Searches of one pattern at rising places: what was found, or that nothing comes any more, is remembered."""
+
+    __slots__ = ("_found", "_from", "_search", "_text")
+
+    def __init__(self, pattern: re.Pattern[str], text: str):
+        self._search, self._text = pattern.search, text
+        self._from = -1
+        self._found: re.Match[str] | None = None
+
+    def find(self, place: int, end: int | None = None) -> re.Match[str] | None:
+        """The first match that starts at `place` or later, and before `end`."""
+        found = self._found
+        if self._from < 0 or place < self._from or (found is not None and found.start() < place):
+            found = self._found = self._search(self._text, place)
+            self._from = place
+        return None if found is None or (end is not None and found.start() >= end) else found
+
+
 class ValueReader:
     """Reads values out of one text; what fails is paid from a budget, so that all of it stays linear."""
 
     def __init__(self, text: str):
         self.text = text
         self.left = 8 * len(text) + 10_000
+        self._ahead: dict[re.Pattern[str], Ahead] = {}
+
+    def find(self, pattern: re.Pattern[str], place: int, end: int | None = None) -> re.Match[str] | None:
+        """The first match of a pattern from `place` on that starts before `end`; cheap to ask again further on."""
+        ahead = self._ahead.get(pattern)
+        if ahead is None:
+            ahead = self._ahead[pattern] = Ahead(pattern, self.text)
+        return ahead.find(place, end)
 
     def strict(self, place: int) -> Found | None:
         """The JSON object or list that starts at `place`; None where there is none, or the budget is spent."""
