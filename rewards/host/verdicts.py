@@ -59,16 +59,16 @@ def read_score(function: RewardFunction, score: Any, seconds: float = 0.0) -> Ou
             checked = _in_range(part)
             if checked is None:
                 return make_error(function, f"range: part '{name}' is {part!r}, no number in 0..1", seconds)
-            parts[str(name)] = checked
-    return Outcome(function.name, function.version, VALUE, value, str(score.reason), parts, seconds)
+            parts[_make_writable(name)] = checked
+    return Outcome(function.name, function.version, VALUE, value, _make_writable(score.reason), parts, seconds)
 
 
 def make_unscored(function: RewardFunction, reason: str, seconds: float = 0.0) -> Outcome:
-    return Outcome(function.name, function.version, UNSCORED, None, reason, _NO_PARTS, seconds)
+    return Outcome(function.name, function.version, UNSCORED, None, _make_writable(reason), _NO_PARTS, seconds)
 
 
 def make_error(function: RewardFunction, reason: str, seconds: float = 0.0) -> Outcome:
-    return Outcome(function.name, function.version, ERROR, None, reason, _NO_PARTS, seconds)
+    return Outcome(function.name, function.version, ERROR, None, _make_writable(reason), _NO_PARTS, seconds)
 
 
 def describe_fault(function: RewardFunction, error: BaseException, seconds: float = 0.0) -> Outcome:
@@ -76,6 +76,12 @@ def describe_fault(function: RewardFunction, error: BaseException, seconds: floa
     kind = getattr(error, "kind", None) or type(error).__name__
     message = " ".join(str(error).split())[:300]
     return make_error(function, f"{kind}: {message}" if message else kind, seconds)
+
+
+def _make_writable(said: object) -> str:
+    """What a function says, as a text that a file can hold: halves of characters, quoted from a completion, are `?`."""
+    text = str(said)
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _in_range(value: Any) -> float | None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from rewards.errors import UserError
 from rewards.schemas.rules import Broken, Judgement, Schema
+from rewards.schemas.verdict import Shelf
 
-__all__ = ["Broken", "Judgement", "Schema", "compile_text", "list_schemas", "read_schema", "schema_text"]
+__all__ = ["Broken", "Judgement", "Schema", "Shelf", "compile_text", "list_schemas", "read_schema", "schema_text"]
 
 _FOLDER = Path(__file__).parent
 
@@ -35,10 +36,13 @@ def read_schema(name: str) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=64)
-def compile_text(text: str, name: str = "schema") -> Schema:
-    """A schema compiled from its JSON text, once a process; raises UserError with everything that is wrong with it."""
+def compile_text(text: str, name: str = "schema", formats: bool = False, shelf: Shelf | None = None) -> Schema:
+    """A schema compiled from its JSON text, once a process; raises UserError with everything that is wrong with it.
+
+    `formats` makes `format` a rule; `shelf` is where other schemas that it refers to may lie.
+    """
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{name}: not strict JSON ({error}); a schema is a JSON object") from None
-    return Schema(document, name)
+    return Schema(document, name, formats, shelf)

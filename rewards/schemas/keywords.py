@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import partial
@@ -12,8 +11,6 @@ from typing import Any
 from rewards.schemas.combinations import apply_when, build_all, build_any, build_if, build_not
 from rewards.schemas.nodes import Broken, Check, Node, Rule, escape, make_assertion, report, show
 from rewards.schemas.values import TYPES, comparable, is_array, is_number, is_object, is_text, unless_sure
-
-_MAX_PATTERN_LETTERS = 20_000
 
 
 def _build_type(builder: Any, node: Node, schema: Mapping, place: str) -> None:
@@ -56,8 +53,10 @@ def _build_const(builder: Any, node: Node, schema: Mapping, place: str) -> None:
 def _bound(keyword: str, applies: Check, holds: Callable[[Any, Any], bool], words: str):
     def build(builder: Any, node: Node, schema: Mapping, place: str) -> None:
         limit = schema[keyword]
-        if not is_number(limit):
-            raise ValueError(f"{limit!r} is no number")
+        if isinstance(limit, bool):
+            # Draft 4's exclusive bounds are flags on the others.
+            builder.leave_unread(place, keyword)
+            return
         node.rules.append(
             make_assertion(
                 keyword,
@@ -72,17 +71,13 @@ def _bound(keyword: str, applies: Check, holds: Callable[[Any, Any], bool], word
 
 def _build_multiple(builder: Any, node: Node, schema: Mapping, place: str) -> None:
     unit = schema["multipleOf"]
-    if not is_number(unit) or unit <= 0:
-        raise ValueError(f"{unit!r} is no number above 0")
+    exact = Fraction(repr(unit))
 
     def holds(value: Any) -> bool:
-        if not isinstance(unit, float):
+        if isinstance(value, int) and isinstance(unit, int):
             return not value % unit
-        quotient = value / unit
-        try:
-            return int(quotient) == quotient
-        except OverflowError:
-            return (Fraction(value) / Fraction(unit)).denominator == 1
+        # As decimals: 0.07 is a multiple of 0.01, which it is not in binary.
+        return (Fraction(value if isinstance(value, int) else repr(value)) / exact).denominator == 1
 
     node.rules.append(
         make_assertion("multipleOf", holds, lambda value: f"{show(value)} is no multiple of {unit}", is_number)
@@ -90,13 +85,11 @@ def _build_multiple(builder: Any, node: Node, schema: Mapping, place: str) -> No
 
 
 def _build_pattern(builder: Any, node: Node, schema: Mapping, place: str) -> None:
-    search = re.compile(schema["pattern"]).search
-    longest = schema.get("maxLength", _MAX_PATTERN_LETTERS)
-    # A text that is too long already breaks a rule: a slow pattern is not run over it.
+    search = builder.pattern(schema["pattern"]).search
     node.rules.append(
         make_assertion(
             "pattern",
-            lambda value: len(value) <= longest and search(value) is not None,
+            search,
             lambda value: f"{show(value)} does not match {schema['pattern']}",
             unless_sure(is_text, schema),
         )
@@ -125,7 +118,7 @@ def _build_keys(builder: Any, node: Node, schema: Mapping, place: str) -> None:
         return
     node.named = {key: builder.child(schema, place, "properties", key) for key in schema.get("properties", {})}
     node.patterns = [
-        (re.compile(pattern), builder.child(schema, place, "patternProperties", pattern))
+        (builder.pattern(pattern), builder.child(schema, place, "patternProperties", pattern))
         for pattern in schema.get("patternProperties", {})
     ]
     closed = schema.get("additionalProperties") is False

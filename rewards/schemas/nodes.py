@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from rewards.schemas.verdict import Pattern
 
 FAULTY = 0.75
 """Factor for a value that breaks a rule, at each level: else a fault far down would cost next to nothing at the top."""
@@ -43,7 +45,7 @@ class Node:
         self.typed: Rule | None = None
         self.rules: list[Rule] = []
         self.named: dict[str, Node] = {}
-        self.patterns: list[tuple[re.Pattern, Node]] = []
+        self.patterns: list[tuple[Pattern, Node]] = []
         self.extra: Node | None = None
         self.lists: Callable[[int], Node | None] | None = None
         self.same: list[Node] = []
@@ -129,7 +131,10 @@ def make_assertion(keyword: str, valid: Check, describe: Callable[[Any], str], a
 
 
 def show(value: Any) -> str:
-    text = repr(value) if not isinstance(value, (dict, list)) else type(value).__name__
+    try:
+        text = repr(value) if not isinstance(value, (dict, list)) else type(value).__name__
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        text = "a very long integer"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

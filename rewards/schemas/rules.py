@@ -1,34 +1,43 @@
-"""A JSON Schema compiled into rules that give a verdict, and the share of them that a value keeps."""
+"""A JSON Schema compiled into rules: jsonschema-rs gives the verdict, and these the share of them that a value keeps."""
 
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 from rewards.errors import UserError
 from rewards.schemas.keywords import KEYWORDS
 from rewards.schemas.nodes import Broken, Node, Rule, escape, make_assertion, same_value
+from rewards.schemas.places import NOTHING, Places
 from rewards.schemas.unknown_keys import find_unknown
+from rewards.schemas.verdict import (
+    HEAVY_CHARACTERS,
+    SLOW_TEXTS,
+    Pattern,
+    Shelf,
+    Verdict,
+    check_schema,
+    find_draft,
+    is_heavy,
+    is_slow,
+)
 
 MAX_DEPTH = 32
 """Deeper values are refused unread: no schema that describes an answer needs more, and recursion has an end."""
 
-_DRAFTS = {
-    "draft-06": 7,
-    "draft-07": 7,
-    "2019-09": 2019,
-    "2020-12": 2020,
-}
-_UNSUPPORTED = ("unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "$recursiveRef")
+_UNREAD = (
+    "unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "$recursiveRef", "contentEncoding", "contentMediaType",
+)  # fmt: skip
+_SHOWN_UNREAD = 3
 
 
 class Judgement(NamedTuple):
     """`share` in 0..1 is 1.0 exactly when the value is `valid`; `broken` holds the first broken rules.
 
     It is the mean over the rules of the top, where each key's value and all items of a list are one rule, worth the same
-    mean over their own times FAULTY when not 1.
+    mean over their own times FAULTY when not 1. The keywords of the schema that are not graded are together one rule more.
 
     `unknown` are JSON pointers of keys that the schema names nowhere, also where it tolerates them; `keys` counts all
     keys of the objects whose keys it names.
@@ -42,46 +51,153 @@ class Judgement(NamedTuple):
 
 
 class Schema:
-    """A compiled schema, drafts 6, 7, 2019-09 and 2020-12; `format` is an annotation, as jsonschema has it by default.
+    """A compiled schema, drafts 4 to 2020-12; `format` is a rule where `formats` says so, and else an annotation.
 
-    Raises UserError with every fault: a reference that leads nowhere or in a circle, a bad pattern, a keyword of the
-    wrong type, one that is not supported.
+    `shelf` is where other schemas that it refers to may lie. `unread` names the keywords that the share does not grade.
+    Raises UserError with every fault: what is no schema of its draft, a reference that leads nowhere or in a circle, a bad
+    pattern.
     """
 
-    def __init__(self, document: Any, name: str = "schema"):
-        builder = Builder(document, name)
-        self._root = builder.node(document, "#")
-        builder.finish()
+    def __init__(self, document: Any, name: str = "schema", formats: bool = False, shelf: Shelf | None = None):
+        problems = check_schema(document, name)
+        if problems:
+            raise UserError(problems)
+        try:
+            builder = Builder(document, name, formats)
+            self._root, self._recall = builder.node(document, "#"), builder.recall
+            builder.finish()
+        except RecursionError:
+            raise UserError(f"{name}: #: nested too deep to be read as a schema") from None
+        try:
+            self._verdict = Verdict(document, name, formats, shelf)
+        except UserError as error:
+            raise UserError(builder.lost or error.problems) from None
+        builder.unread.update(dict.fromkeys(place for place, _ in builder.lost_places))
+        self.unread = tuple(builder.unread)
+        self._unread_keywords = frozenset(place.rpartition("/")[2] for place in self.unread)
+        self._slow = any(is_slow(pattern) for pattern in builder.patterns)
+        self._heavy = any(is_heavy(pattern) for pattern in builder.patterns)
 
     def is_valid(self, value: Any) -> bool:
         """The verdict alone; what is nested deeper than MAX_DEPTH is not valid."""
-        return depth_within(value, MAX_DEPTH) and self._root.check(value)
+        return self._refuse(value) is None and self._verdict.is_valid(value)
 
     def judge(self, value: Any) -> Judgement:
-        if not depth_within(value, MAX_DEPTH):
-            return Judgement(False, 0.0, (Broken("", "depth", f"nested deeper than {MAX_DEPTH}"),), (), 0)
+        refused = self._refuse(value)
+        if refused is not None:
+            return Judgement(False, 0.0, (refused,), (), 0)
+        with self._recall:
+            return self._judge(value)
+
+    def _judge(self, value: Any) -> Judgement:
         unknown: list[str] = []
         keys = find_unknown([self._root], value, "", unknown)
-        if self._root.check(value):
+        if self._verdict.is_valid(value):
             return Judgement(True, 1.0, (), tuple(unknown), keys)
         broken: list[Broken] = []
         kept, rules = self._root.grade(value, "", broken)
+        if self.unread:
+            kept, rules = self._grade_unread(value, kept, rules, broken)
+        if not broken:
+            fault = next(iter(self._verdict.list_faults(value, _MANY)), None)
+            broken = [Broken(*fault)] if fault else broken
         # A mean over very many items may round to 1 although one of them is wrong.
         return Judgement(False, min(kept / rules if rules else 0.0, 0.9999), tuple(broken), tuple(unknown), keys)
 
+    def _grade_unread(self, value: Any, kept: float, rules: float, broken: list[Broken]) -> tuple[float, float]:
+        """All keywords that are not graded as one rule: broken where the verdict blames one, or where nothing else is broken."""
+        from rewards.answers import count_all
+
+        faults = self._verdict.list_faults(value, count_all(value)[1])
+        blamed = [fault for fault in faults if fault.keyword in self._unread_keywords]
+        if not blamed and broken:
+            return kept + 1.0, rules + 1.0
+        named = ", ".join(self.unread[:_SHOWN_UNREAD]) + (", ..." if len(self.unread) > _SHOWN_UNREAD else "")
+        for fault in blamed[:1] or faults[:1]:
+            broken.append(Broken(fault.place, fault.keyword, f"{fault.message} (one rule for {named})"))
+        return kept, rules + 1.0
+
+    def _refuse(self, value: Any) -> Broken | None:
+        if not depth_within(value, MAX_DEPTH):
+            return Broken("", "depth", f"nested deeper than {MAX_DEPTH}")
+        texts, characters = count_texts(value) if self._slow or self._heavy else (0, 0)
+        if self._slow and texts > SLOW_TEXTS:
+            return Broken("", "pattern", f"more than {SLOW_TEXTS} texts, for a pattern that looks around")
+        if self._heavy and characters > HEAVY_CHARACTERS:
+            return Broken(
+                "", "pattern", f"more than {HEAVY_CHARACTERS} characters, for a pattern of nested repetitions"
+            )
+        return None
+
+
+_MANY = 1 << 30
+
+
+class Recall(threading.local):
+    """What references said of the parts of the value at hand: recursion through alternatives asks the same again and again."""
+
+    def __init__(self) -> None:
+        self._valid: dict[tuple[int, int], bool] = {}
+        self._grades: dict[tuple[int, int], tuple[float, float]] = {}
+
+    def __enter__(self) -> None:
+        self._forget()
+
+    def __exit__(self, *_: object) -> None:
+        # The values are known by their addresses, which others take over.
+        self._forget()
+
+    def _forget(self) -> None:
+        self._valid.clear()
+        self._grades.clear()
+
+    def remember(self, node: Node) -> Rule:
+        """The rule of a reference to a node."""
+
+        def valid(value: Any) -> bool:
+            if not isinstance(value, (dict, list)):
+                return node.valid(value)
+            key = (id(node), id(value))
+            known = self._valid.get(key)
+            if known is None:
+                known = self._valid[key] = node.valid(value)
+            return known
+
+        def grade(value: Any, place: str, broken: list[Broken]) -> tuple[float, float]:
+            if not isinstance(value, (dict, list)):
+                return node.grade(value, place, broken)
+            key = (id(node), id(value))
+            known = self._grades.get(key)
+            if known is None:
+                known = self._grades[key] = node.grade(value, place, broken)
+            return known
+
+        return Rule(valid, grade)
+
 
 class Builder:
-    """Turns a document into nodes; a node is made once for each place, so that references may be recursive."""
+    """Turns a document into nodes; a node is made once for each place, so that references may be recursive.
 
-    def __init__(self, document: Any, name: str):
-        self.document, self.name = document, name
+    `unread` holds the places of keywords that are not graded, `lost` what to say of references that lead nowhere here.
+    """
+
+    def __init__(self, document: Any, name: str, formats: bool = False):
+        self.document, self.name, self.formats = document, name, formats
         self.problems: list[str] = []
+        self.lost_places: list[tuple[str, str]] = []
         self.nodes: dict[str, Node] = {}
-        self.identified: dict[str, str] = {}
-        self.draft = 2020
-        if isinstance(document, Mapping):
-            self.draft = self._read_draft(document.get("$schema"))
-        self._index(document, "#")
+        self.unread: dict[str, None] = {}
+        self.patterns: set[str] = set()
+        self.recall = Recall()
+        self.draft = _GRADED_DRAFTS.get(find_draft(document) or 2020, 2020)
+        self.places = Places(document, self.draft)
+
+    @property
+    def lost(self) -> list[str]:
+        return [
+            f"{self.name}: {place}: {said!r} is not in this document; make it one with schema import"
+            for place, said in self.lost_places
+        ]
 
     def finish(self) -> None:
         for place, node in self.nodes.items():
@@ -101,24 +217,31 @@ class Builder:
             node.rules.append(make_assertion("false", lambda value: False, lambda value: "nothing is allowed here"))
             return node
         if not isinstance(schema, Mapping):
-            self._fault(place, f"{type(schema).__name__} is no schema; write an object, true or false")
             return node
         if "$ref" in schema:
             self._refer(node, schema["$ref"], place)
             if self.draft == 7:
                 return node
-        for keyword in _UNSUPPORTED:
+        for keyword in _UNREAD:
             if keyword in schema:
-                self._fault(
-                    f"{place}/{keyword}", "not supported; write the rule with additionalProperties, items or $ref"
-                )
+                self.leave_unread(place, keyword)
+        if self.formats and "format" in schema:
+            self.leave_unread(place, "format")
         for keyword, build in KEYWORDS.items():
             if keyword in schema:
                 try:
                     build(self, node, schema, place)
-                except (TypeError, ValueError, AttributeError, re.error) as error:
-                    self._fault(f"{place}/{keyword}", f"malformed ({error})")
+                except (TypeError, ValueError, AttributeError, KeyError, re.error):
+                    self.leave_unread(place, keyword)
         return node
+
+    def leave_unread(self, place: str, keyword: str) -> None:
+        """Note a keyword that the share cannot grade; the verdict heeds it all the same."""
+        self.unread[f"{place}/{keyword}"] = None
+
+    def pattern(self, text: str) -> Pattern:
+        self.patterns.add(text)
+        return Pattern(text)
 
     def child(self, schema: Mapping, place: str, *keys: str) -> Node:
         value: Any = schema
@@ -127,70 +250,19 @@ class Builder:
             place = f"{place}/{escape(key)}"
         return self.node(value, place)
 
-    def _fault(self, place: str, text: str) -> None:
-        self.problems.append(f"{self.name}: {place}: {text}")
-
-    def _read_draft(self, identifier: Any) -> int:
-        if identifier is None:
-            return 2020
-        for name, draft in _DRAFTS.items():
-            if isinstance(identifier, str) and name in identifier:
-                return draft
-        self._fault("#/$schema", f"{identifier!r} is not supported; allowed are {', '.join(_DRAFTS)}")
-        return 2020
-
-    def _index(self, value: Any, place: str) -> None:
-        """Where `$id` and `$anchor` stand; data inside enum and const is no schema."""
-        if isinstance(value, Mapping):
-            for keyword in ("$id", "$anchor"):
-                if isinstance(value.get(keyword), str):
-                    found = value[keyword] if keyword == "$id" else f"#{value[keyword]}"
-                    self.identified.setdefault(found.removesuffix("#") or "#", place)
-            for key, child in value.items():
-                if key not in ("enum", "const", "default", "examples"):
-                    self._index(child, f"{place}/{escape(str(key))}")
-        elif isinstance(value, list):
-            for index, child in enumerate(value):
-                self._index(child, f"{place}/{index}")
-
     def _refer(self, node: Node, reference: Any, place: str) -> None:
-        if not isinstance(reference, str):
-            self._fault(f"{place}/$ref", f"{reference!r} is no text")
+        target = self.places.find(str(reference), place)
+        found = NOTHING if target is None else self.places.walk(target)
+        if target is None or found is NOTHING:
+            self.lost_places.append((f"{place}/$ref", str(reference)))
             return
-        target = self._find(reference)
-        if target is None:
-            self._fault(f"{place}/$ref", f"{reference!r} is not in this document; make it one with schema import")
-            return
-        inner = self.node(*target)
+        inner = self.node(found, target)
         node.same.append(inner)
-        node.rules.append(Rule(lambda value: inner.valid(value), lambda *all_of_it: inner.grade(*all_of_it)))
-
-    def _find(self, reference: str) -> tuple[Any, str] | None:
-        base, _, fragment = reference.partition("#")
-        start = "#" if not base else self.identified.get(base)
-        if start is None:
-            return None
-        if fragment and not fragment.startswith("/"):
-            anchored = self.identified.get(f"#{fragment}")
-            return None if anchored is None else (self._walk(anchored), anchored)
-        place = start + unquote(fragment)
-        found = self._walk(place)
-        return None if found is _NOTHING else (found, place)
-
-    def _walk(self, place: str) -> Any:
-        value = self.document
-        for key in place.split("/")[1:]:
-            key = key.replace("~1", "/").replace("~0", "~")
-            if isinstance(value, Mapping) and key in value:
-                value = value[key]
-            elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
-                value = value[int(key)]
-            else:
-                return _NOTHING
-        return value
+        node.rules.append(self.recall.remember(inner))
 
 
-_NOTHING = object()
+# Drafts 4 and 6 differ from 7 in nothing that is graded.
+_GRADED_DRAFTS = {4: 7, 6: 7, 7: 7, 2019: 2019, 2020: 2020}
 
 
 def _leads_to(start: Node, goal: Node) -> bool:
@@ -220,3 +292,20 @@ def depth_within(value: Any, limit: int) -> bool:
         if not level:
             return True
     return False
+
+
+def count_texts(value: Any) -> tuple[int, int]:
+    """The texts and keys of a value, and their characters; however deep."""
+    texts, characters, stack = 0, 0, [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            texts += len(item)
+            characters += sum(map(len, item))
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+        elif isinstance(item, str):
+            texts += 1
+            characters += len(item)
+    return texts, characters

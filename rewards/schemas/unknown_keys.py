@@ -10,9 +10,14 @@ from rewards.schemas.nodes import Node, escape
 
 def _expand(nodes: Iterable[Node], value: Any) -> list[Node]:
     """The schemas and every one that they apply to the same value; of alternatives those that fit, else all."""
-    flat, pending = [], list(nodes)
+    flat: list[Node] = []
+    seen: set[int] = set()
+    pending = list(nodes)
     while pending:
         node = pending.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
         flat.append(node)
         pending.extend(node.same)
         if node.branches:
@@ -39,7 +44,7 @@ def find_unknown(nodes: list[Node], value: Any, place: str, unknown: list[str]) 
         for index, item in enumerate(value if flat else ()):
             if not isinstance(item, (dict, list)):
                 continue
-            inner = [found for node in flat if (found := node.lists(index)) is not None]
+            inner = _distinct([found for node in flat if (found := node.lists(index)) is not None])
             if inner:
                 keys += find_unknown(inner, item, f"{place}/{index}", unknown)
     elif isinstance(value, dict) and value:
@@ -49,7 +54,7 @@ def find_unknown(nodes: list[Node], value: Any, place: str, unknown: list[str]) 
         for key, child in value.items():
             inner = [node.named[key] for node in naming if key in node.named]
             inner += [found for node in naming for pattern, found in node.patterns if pattern.search(key)]
-            inner += extra if not inner else []
+            inner = _distinct(inner) if inner else extra
             keys += bool(naming or extra)
             if inner:
                 if isinstance(child, (dict, list)):
@@ -57,3 +62,7 @@ def find_unknown(nodes: list[Node], value: Any, place: str, unknown: list[str]) 
             elif naming:
                 unknown.append(f"{place}/{escape(key)}")
     return keys
+
+
+def _distinct(nodes: list[Node]) -> list[Node]:
+    return nodes if len(nodes) < 2 else list({id(node): node for node in nodes}.values())

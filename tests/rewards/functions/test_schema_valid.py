@@ -155,7 +155,7 @@ def test_schema_valid_when_the_schema_is_a_file_then_is_read_again_after_a_chang
         ({"$ref": "#"}, "without an end"),
         ({"properties": {"a": 3}}, "is no schema"),
         ({"properties": {"a": {"pattern": "("}, "b": {"minimum": "1"}}}, r"(?s)pattern.*minimum"),
-        ({"unevaluatedProperties": False}, "not supported"),
+        ({"$ref": "https://example.org/other.json"}, "is not in this document"),
         ({"$schema": "http://json-schema.org/draft-03/schema#"}, "not supported; allowed are"),
         ("{oops", "not strict JSON"),
     ],

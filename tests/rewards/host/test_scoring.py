@@ -342,3 +342,21 @@ def test_gold_self_test_when_problems_raises_then_it_is_a_problem_of_the_row():
 
     (failure,) = gold_self_test(RewardHost([Raises()]), [example_of()])
     assert failure.reason == "problems() raised KeyError: 'city'"
+
+
+class Quoting(RewardFunction):
+    """It quotes the completion in its reason and its part."""
+
+    name: ClassVar[str] = "quoting"
+    version: ClassVar[str] = "1"
+
+    def __call__(self, example: Example, completion: Completion) -> Score:
+        return Score(0.5, f"not {completion.text}", {completion.text: 0.5})
+
+
+def test_host_when_a_reason_quotes_half_a_character_then_it_can_still_be_written():
+    """A lone surrogate cannot be stored: it must not end the run that stores the reason."""
+    with RewardHost([Quoting()]) as host:
+        (scored,) = host.score([(Example("1", "b", [], None), Completion("a\ud800b"))])
+    (outcome,) = scored.outcomes
+    assert (outcome.reason, dict(outcome.parts)) == ("not a?b", {"a?b": 0.5})
