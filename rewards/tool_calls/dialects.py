@@ -6,6 +6,7 @@ import re
 
 from rewards.tool_calls import markup
 from rewards.tool_calls.calls import MAXIMUM_CALLS, Call, CallReading, list_calls
+from rewards.tool_calls.gemma import read_gemma
 from rewards.tool_calls.pythonic import read_pythonic, starts_call
 from rewards.tool_calls.values import ValueReader
 
@@ -27,7 +28,7 @@ _MARKER = (
     r"|<\|action_start\|>\s*<\|plugin\|>|\[TOOL_CALLS\]|\[TOOL_REQUEST\]|(?<![\w])functools(?=\s*\[)|->\s*tool/function_call"
     r"|function call\s*<\|role_sep\|>|<start_function_call>"
 )
-_BEGIN = rf"<{_BAR}tool{_GAP}call{_GAP}begin{_BAR}>|(?<![\w｜>])function\s*<{_BAR}tool{_GAP}sep{_BAR}>"
+_BEGIN = rf"<{_BAR}tool{_GAP}call{_GAP}begin{_BAR}>|(?<![\w])function\s*<{_BAR}tool{_GAP}sep{_BAR}>"
 _HARMONY = (
     r"\bto=(?:functions\.)?(?P<recipient>[A-Za-z_][\w.-]{0,199})(?=[^{}\n]{0,120}<\|message\|>)"
     r"|\bto=functions\.(?P<plain>[A-Za-z_][\w.-]{0,199})(?=[^{}\n]{0,80}\{)"
@@ -109,7 +110,9 @@ class _Scan:
         self.kept = 0
         self.unclosed: int | None = None
         self.awaited = False
+        self.awaited_from = 0
         self.notation = ""
+        self.silent = False
 
     def read(self) -> CallReading:
         text, place = self.text, 0
@@ -127,7 +130,7 @@ class _Scan:
             self._read_rest(self.unclosed)
         self._settle_awaited()
         sure = [call for call in self.calls if not call.name_only]
-        if not sure and not self.broken:
+        if not sure and not self.broken and not self.silent:
             self.notation = self._find_unread()
             self.broken += bool(self.notation)
         calls = sure or self.calls
@@ -175,7 +178,9 @@ class _Scan:
         return self.kept
 
     def marker(self, match: re.Match[str]) -> int:
-        self._settle_awaited()
+        if self.text[self.awaited_from : match.start()].strip():
+            # Markers one after the other, `<tool_calls><tool_call>`, are one.
+            self._settle_awaited()
         place = _SPACE.match(self.text, match.end()).end()  # type: ignore[union-attr]
         count, start = len(self.calls), place
         while True:
@@ -190,7 +195,7 @@ class _Scan:
                 break
             place = between
         if place == start and len(self.calls) == count:
-            self.awaited = True
+            self.awaited, self.awaited_from = True, match.end()
             return match.end()
         closing = _MARKER_END.match(self.text, place)
         return closing.end() if closing else place
@@ -205,6 +210,10 @@ class _Scan:
                 return found
         if mark in ("{", "["):
             return self._read_marked_json(place)
+        gemma = read_gemma(text, place)
+        if gemma:
+            self._add([gemma[0]])
+            return gemma[1]
         named = _NAMED.match(text, place)
         if named:
             return self._read_named(named["name"], named.end())
@@ -227,8 +236,11 @@ class _Scan:
         if found is None:
             return None
         calls, others = list_calls(found.value, marked=True)
-        # An empty list behind a marker says that there is nothing to call.
-        self.broken += 0 if found.value == [] else others
+        if found.value == []:
+            # It says that there is nothing to call.
+            self.silent = True
+            return found.end
+        self.broken += others
         self._add([self._mark(call, found.clean, found.repaired) for call in calls])
         return found.end
 
@@ -251,8 +263,7 @@ class _Scan:
     def begin(self, match: re.Match[str]) -> int:
         named = _NAMED.match(self.text, match.end())
         if named is None:
-            self._settle_awaited()
-            self.awaited = True
+            self.awaited, self.awaited_from = True, match.end()
             return match.end()
         end = self._read_named(named["name"], named.end())
         return _AFTER_NAMED.match(self.text, end).end()  # type: ignore[union-attr]

@@ -94,8 +94,10 @@ def read_parameters(reader: ValueReader, place: int) -> tuple[dict[str, Any], bo
         clean = clean and not text[place : match.start()].strip()
         key = (match["key"] or match["named"][1:-1]).strip().strip("\"'")
         written, place, closed = _read_value(reader, match.end())
+        # In `<parameter name="a">text</parameter>` line breaks are the text's own, unless they lay it out.
+        stripped = strip_lines(written) if match["key"] or written.startswith(("\n", "\r\n")) else written
         said = _STRING_SAID.search(match["more"] or "")
-        value: Any = strip_lines(written)
+        value: Any = stripped
         if said is None:
             typed = False
         elif said[1] == "false":

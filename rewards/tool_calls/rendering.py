@@ -153,6 +153,20 @@ def _write_kimi(calls: list[RecordedCall]) -> str:
     return f"<|tool_calls_section_begin|>{inside}<|tool_calls_section_end|>"
 
 
+def _gemma_value(value: Any, quote: str) -> str:
+    if isinstance(value, str):
+        return f"{quote}{value}{quote}"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_gemma_value(each, quote)}" for key, each in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(_gemma_value(each, quote) for each in value) + "]"
+    return _json(value)
+
+
+def _write_gemma(before: str, quote: str, after: str) -> Writer:
+    return _each(lambda call: f"{before}call:{call.name}{_gemma_value(call.arguments, quote)}{after}", between="")
+
+
 _PYTHON_LIST = _each(_write_python, "[", "]", ", ")
 
 DIALECTS: dict[str, Writer] = {
@@ -186,6 +200,8 @@ DIALECTS: dict[str, Writer] = {
     "lfm2": _around("<|tool_call_start|>", _PYTHON_LIST, "<|tool_call_end|>"),
     "olmo3": _each(_write_olmo, "<function_calls>", "</function_calls>"),
     "gemma": _each(_write_python, "```tool_code\n", "\n```"),
+    "functiongemma": _write_gemma("<start_function_call>", "<escape>", "<end_function_call>"),
+    "gemma4": _write_gemma("<|tool_call>", '<|"|>', "<tool_call|>"),
     "mistral": _around("[TOOL_CALLS] ", _list()),
     "mistral_v11": _each(_name_and_json("[TOOL_CALLS]", ""), between=""),
     "mistral_v13": _each(_name_and_json("[TOOL_CALLS]", "[ARGS]"), between=""),

@@ -12,6 +12,7 @@ _LONGEST_INTEGER = 4_000
 """Digits up to which Python turns a text into an integer without being asked; longer ones are compared as texts."""
 
 _BRACKET = re.compile(r"[\[\]{}]|\"(?:[^\"\\]|\\.)*+(?:\"|\Z)|(?<=[\s:,\[{(=])'(?:[^'\\]|\\.)*+(?:'|\Z)", re.DOTALL)
+_LONG_REST = 4_000
 _CLOSERS = {"{": "}", "[": "]"}
 
 
@@ -76,7 +77,8 @@ class ValueReader:
 
     def __init__(self, text: str):
         self.text = text
-        self.left = 8 * len(text) + 10_000
+        self.left = 4 * len(text) + 10_000
+        self._rests = 2
         self._ahead: dict[re.Pattern[str], Ahead] = {}
 
     def find(self, pattern: re.Pattern[str], place: int, end: int | None = None) -> re.Match[str] | None:
@@ -107,8 +109,10 @@ class ValueReader:
             return found
         end = self.closing(place)
         if end is None:
-            if limit is None:
+            # A text that is cut off is cut off once.
+            if limit is None or (limit - place > _LONG_REST and self._rests <= 0):
                 return None
+            self._rests -= limit - place > _LONG_REST
             end = limit
         return self.mend(place, end)
 
