@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
 
 from callbacks.watch.rules import WatchSection
 
@@ -36,16 +36,21 @@ class EvaluationSection(BaseModel):
 
 
 class DecisionSection(BaseModel):
-    """`decision:` what is watched during a run, and the thresholds of the tree that names the next step after it.
+    """`decision:` what is watched during a run, and what it is judged by after it. Rewards and means lie in 0..1.
 
-    Rewards and means lie in 0..1.
+    The thresholds from `scale_at` to `rehearsal_gain` belong to the shop's recipes; a run on other rows reads `target`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    relative_to: Literal["thresholds", "warmup"] = Field(
-        "thresholds",
-        description="Judge the run against the thresholds below, or (rehearsals) against its own warm-up.",
+    relative_to: Literal["auto", "thresholds", "warmup", "baseline"] = Field(
+        "auto",
+        description="What the run is judged by: thresholds (the shop's, below), warmup (its own warm-up, as a rehearsal), "
+        "baseline (what it gained since zero-shot and its warm-up, each task against its own start); auto: baseline for rows "
+        "of your own, else thresholds.",
+    )
+    target: float | None = Field(
+        None, ge=0, le=1, description="With baseline: the held-out mean that is good enough; null: the gain alone."
     )
     scale_at: float = Field(
         0.55, ge=0, le=1, description="Scenario A: the mean reward from which the rung is exhausted."
@@ -82,6 +87,17 @@ class DecisionSection(BaseModel):
     watch: WatchSection = Field(
         default_factory=WatchSection, description="Rules that warn or stop while a run goes on."
     )
+
+    @model_serializer(mode="wrap")
+    def _leave_out_the_shops(self, dump: Any) -> dict[str, Any]:
+        """A run that is held to its own start shows no thresholds of the shop's recipes, and no rules that mind them."""
+        data = dump(self)
+        if self.relative_to != "baseline":
+            return data
+        rules = data["watch"]["rules"] if "watch" in data else {}
+        for name in [name for name, rule in self.watch.rules.items() if "recipe" in rule.only_with]:
+            rules.pop(name, None)
+        return {key: value for key, value in data.items() if key in ("relative_to", "target", "watch")}
 
 
 class TrackingSection(BaseModel):

@@ -1,42 +1,32 @@
-"""The four questions of the recipe that every report answers, each in words and with the numbers behind it."""
+"""The questions that every report answers, each in words and with the numbers behind it; the tree's YAML names which."""
 
 from __future__ import annotations
 
-from callbacks.config import DecisionSection
+from collections.abc import Callable, Mapping, Sequence
+
+from callbacks.decision.measures import Recorded
+from callbacks.decision.starts import find_change, find_start, find_zero_shot, name_start
 from callbacks.evaluation.history import Evaluation, compare, find_baseline
 from rewards.statistics.estimates import ALL, Estimate
 
-
-def answer_questions(evaluations: list[Evaluation], section: DecisionSection) -> dict[str, dict[str, object]]:
-    """The four questions of the recipe, each with its text, its answer in words and the numbers behind it."""
-    step = section.question_step
-    questions = {
-        "parser_changed_extraction": "Did the parser change extraction's reward (step 10 against the baseline)?",
-        f"improved_past_step_{step}": f"Did it improve past step {step}?",
-        "lowest_task": "Which task is lowest at the end?",
-        "final_mean": "What is the mean reward at the end?",
-    }
-    found: dict[str, tuple[str, dict[str, object]]] = {}
-    if evaluations:
-        last = evaluations[-1]
-        first_key, second_key = list(questions)[:2]
-        found[first_key] = _answer_parser(evaluations)
-        found[second_key] = _answer_past_step(evaluations, step)
-        scored = {name: item for name, item in last.estimates.items() if name != ALL and item.mean is not None}
-        if scored:
-            name = min(scored, key=lambda task: scored[task].mean)
-            found["lowest_task"] = (f"{name}, {_say(scored[name])}", {"task": name, **_numbers(scored[name])})
-        mean = last.estimates[ALL]
-        found["final_mean"] = (f"{_say(mean)} at step {last.step}", {"step": last.step, **_numbers(mean)})
-    return {
-        key: {"question": question, "answer": found[key][0], **found[key][1]}
-        if key in found
-        else {"question": question, "answer": "cannot be told: not recorded"}
-        for key, question in questions.items()
-    }
+Answer = tuple[str, dict[str, object]]
 
 
-def _answer_parser(evaluations: list[Evaluation]) -> tuple[str, dict[str, object]]:
+def answer_questions(recorded: Recorded, names: Sequence[str]) -> dict[str, dict[str, object]]:
+    """The named questions, each with its text, its answer in words and the numbers behind it."""
+    step, answered = recorded.section.question_step, {}
+    for name in names:
+        text, answer = QUESTIONS[name]
+        key = f"{name}_{step}" if name == "improved_past_step" else name
+        found = answer(recorded) if recorded.evaluations else None
+        words, numbers = found or ("cannot be told: not recorded", {})
+        question = text.format(step=step, start=name_start(recorded) if recorded.evaluations else "its start")
+        answered[key] = {"question": question, "answer": words, **numbers}
+    return answered
+
+
+def _answer_parser(recorded: Recorded) -> Answer:
+    evaluations = list(recorded.evaluations)
     baseline = find_baseline(evaluations)
     early = next((item for item in evaluations if item.step >= 10 and item.task("extraction")), None)
     if baseline is None or early is None or early is baseline or baseline.task("extraction") is None:
@@ -45,15 +35,62 @@ def _answer_parser(evaluations: list[Evaluation]) -> tuple[str, dict[str, object
     return f"{_say_change(change)} by step {early.step}", {"step": early.step, **_numbers(change)}
 
 
-def _answer_past_step(evaluations: list[Evaluation], step: int) -> tuple[str, dict[str, object]]:
-    earlier = [item for item in evaluations if item.step <= step and item.stage != "before"]
-    later = [item for item in evaluations if item.step > step]
+def _answer_past_step(recorded: Recorded) -> Answer:
+    step = recorded.section.question_step
+    earlier = [item for item in recorded.evaluations if item.step <= step and item.stage != "before"]
+    later = [item for item in recorded.evaluations if item.step > step]
     if not earlier or not later:
         return f"cannot be told: no evaluation {'after' if earlier else 'up to'} step {step}", {}
     before, after = (max(items, key=lambda item: item.mean) for items in (earlier, later))
     change = compare(before, after)
     words = f"{_say_change(change)}: best {before.mean:.3f} until then, {after.mean:.3f} at step {after.step}"
     return words, {"step": after.step, **_numbers(change)}
+
+
+def _answer_lowest(recorded: Recorded) -> Answer | None:
+    scored = {name: item for name, item in recorded.last.estimates.items() if name != ALL and item.mean is not None}
+    if not scored:
+        return None
+    name = min(scored, key=lambda task: scored[task].mean)
+    return f"{name}, {_say(scored[name])}", {"task": name, **_numbers(scored[name])}
+
+
+def _answer_mean(recorded: Recorded) -> Answer:
+    last = recorded.last
+    mean = last.estimates[ALL]
+    return f"{_say(mean)} at step {last.step}", {"step": last.step, **_numbers(mean)}
+
+
+def _answer_gain(recorded: Recorded) -> Answer:
+    return _answer_change(recorded, find_start(recorded))
+
+
+def _answer_zero_shot_gain(recorded: Recorded) -> Answer:
+    before = find_zero_shot(recorded)
+    if before is None and name_start(recorded) == "zero-shot":
+        before = find_start(recorded)
+    return _answer_change(recorded, before)
+
+
+def _answer_change(recorded: Recorded, since: Evaluation | None) -> Answer:
+    if since is None:
+        return "cannot be told: there is no evaluation before it", {}
+    change = find_change(recorded, ALL, since)
+    words = f"{_say_change(change)}: from {since.mean:.3f} to {recorded.last.mean:.3f}"
+    return words, {"step": recorded.last.step, **_numbers(change)}
+
+
+QUESTIONS: Mapping[str, tuple[str, Callable[[Recorded], Answer | None]]] = {
+    "parser_changed_extraction": (
+        "Did the parser change extraction's reward (step 10 against the baseline)?",
+        _answer_parser,
+    ),
+    "improved_past_step": ("Did it improve past step {step}?", _answer_past_step),
+    "lowest_task": ("Which task is lowest at the end?", _answer_lowest),
+    "final_mean": ("What is the mean reward at the end?", _answer_mean),
+    "gained_over_zero_shot": ("Did all of the training together add to the zero-shot mean?", _answer_zero_shot_gain),
+    "gained_over_start": ("Did GRPO add to {start}?", _answer_gain),
+}
 
 
 def _say_change(change: Estimate) -> str:

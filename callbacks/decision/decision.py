@@ -9,6 +9,8 @@ from rewards.statistics.estimates import Estimate, examples_to_decide
 
 Scenario = Literal["A", "B", "C", "undecided"]
 Outcome = Literal["yes", "no", "within noise", "not judged"]
+TREES = RECIPE, REHEARSAL, OWN = ("recipe", "rehearsal", "own")
+"""The shop's recipes against their thresholds, a run against its own warm-up, and one's own rows against their start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Decision:
 
     `not_judged` names what the recorded history was too poor to judge; `answers` holds the four questions of the recipe.
     `cause` is `schedule` where a plateau is the schedule's; `routes` says which rung serves which task where one of them
-    goes to a larger model.
+    goes to a larger model. `tree` names the tree that was walked; of one's own rows (`own`) there is no rung to speak of.
     """
 
     scenario: Scenario
@@ -68,6 +70,7 @@ class Decision:
     not_judged: tuple[str, ...] = ()
     cause: str | None = None
     routes: dict[str, str] = field(default_factory=dict)
+    tree: str = RECIPE
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for decision.json."""
@@ -76,6 +79,8 @@ class Decision:
             {**asdict(node), "interval": None if node.low is None else [node.low, node.high]} for node in self.path
         ]
         data["not_judged"] = list(self.not_judged)
+        if self.tree == OWN:
+            del data["rung"]
         return data
 
 

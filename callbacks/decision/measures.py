@@ -47,13 +47,15 @@ class Schedule:
 @dataclass(frozen=True)
 class Recorded:
     """What a decision has to go by: evaluations in order, learning rates by step, the schedule that was asked for,
-    and paired differences from the warm-up to the end where rewards per example are at hand."""
+    and paired differences to the end, from the warm-up and from the zero-shot evaluation, where rewards per example are at
+    hand."""
 
     evaluations: Sequence[Evaluation]
     section: DecisionSection
     rates: Mapping[int, float]
     schedule: Schedule | None = None
     paired: Mapping[str, Estimate] | None = None
+    paired_zero_shot: Mapping[str, Estimate] | None = None
 
     @property
     def last(self) -> Evaluation:

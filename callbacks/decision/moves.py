@@ -16,6 +16,13 @@ def scale_up(rung: Rung, next_rung: Rung | None, task: str | None) -> Move:
     return f"Scale up to {next_rung.name} ({next_rung.model}).", next_rung.config
 
 
+def scale_up_or_export(rung: Rung, next_rung: Rung | None, task: str | None) -> Move:
+    """A run that was held to its own warm-up and learnt: the next rung, or what it has made."""
+    if next_rung is None:
+        return "Export the best checkpoint.", None
+    return f"Scale up to {next_rung.name} ({next_rung.model}).", next_rung.config
+
+
 def restart_from_base(rung: Rung, next_rung: Rung | None, task: str | None) -> Move:
     """Scenario B: the Base model with a warm-up; where that was it, the next rung."""
     if rung.base is not None:
@@ -51,6 +58,7 @@ def fix_task(rung: Rung, next_rung: Rung | None, task: str | None) -> Move:
 
 MOVES: Mapping[str, Callable[[Rung, Rung | None, str | None], Move]] = {
     "scale_up": scale_up,
+    "scale_up_or_export": scale_up_or_export,
     "restart_from_base": restart_from_base,
     "keep_the_rate": keep_the_rate,
     "fix_task": fix_task,

@@ -1,4 +1,4 @@
-"""The decision after a run: scale up, restart from the Base model, fix one task, or say that it cannot be told."""
+"""The decision after a run: a walk down one of the trees, which are data, over what the run recorded."""
 
 from __future__ import annotations
 
@@ -10,22 +10,60 @@ from typing import Any
 
 from callbacks.config import DecisionSection
 from callbacks.decision.answers import answer_questions
-from callbacks.decision.decision import Decision, Node, Outcome, Rung, ask_above, ask_at_least, ask_below, ask_no_gain
+from callbacks.decision.decision import (
+    OWN,
+    RECIPE,
+    REHEARSAL,
+    Decision,
+    Node,
+    Outcome,
+    Rung,
+    ask_above,
+    ask_at_least,
+    ask_below,
+    ask_no_gain,
+)
 from callbacks.decision.measures import MEASURES, Recorded, Schedule
 from callbacks.decision.moves import MOVES, route_tasks
-from callbacks.decision.rehearsal import decide_against_warmup
-from callbacks.evaluation.history import read_evaluations, read_rates
+from callbacks.decision.starts import (
+    ask_kept,
+    ask_share,
+    find_change,
+    find_gaps,
+    find_start,
+    find_zero_shot,
+    list_tasks,
+    measure_loss,
+    name_start,
+    tell_way,
+)
+from callbacks.evaluation.history import Evaluation, read_evaluations, read_rates
 from rewards.statistics.estimates import ALL, Estimate, stratify
 
 ASKS = {"at_least": ask_at_least, "above": ask_above, "below": ask_below, "no_gain": ask_no_gain}
+_FILES = {RECIPE: "tree.yaml", REHEARSAL: "rehearsal.yaml", OWN: "own.yaml"}
+_SHOP_TASKS = frozenset({"extraction", "sql_qa", "insights", "push"})
 
 
-@lru_cache(maxsize=1)
-def load_tree() -> Mapping[str, Any]:
-    """The tree as data: `questions`, `tree` and `conclusions`; decision_tree.yaml says what each key means."""
+@lru_cache(maxsize=3)
+def load_tree(name: str = RECIPE) -> Mapping[str, Any]:
+    """A tree as data: `questions`, `tree` and `conclusions`; tree.yaml says what each key means."""
     import yaml
 
-    return yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load((Path(__file__).parent / _FILES[name]).read_text(encoding="utf-8"))
+
+
+def choose_tree(section: DecisionSection, *, rehearsal: bool = False, evaluations: Sequence[Evaluation] = ()) -> str:
+    """Which tree a run is judged by: what `decision.relative_to` says, and that it was a rehearsal.
+
+    Where the config does not say (a bare history), tasks none of which is the shop's are one's own.
+    """
+    if section.relative_to == "baseline":
+        return OWN
+    if rehearsal or section.relative_to == "warmup":
+        return REHEARSAL
+    tasks = {name for item in evaluations for name in item.estimates if name != ALL}
+    return OWN if section.relative_to == "auto" and tasks and not tasks & _SHOP_TASKS else RECIPE
 
 
 def decide(
@@ -36,22 +74,25 @@ def decide(
     next_rung: Rung | None = None,
     rehearsal: bool = False,
     paired: Mapping[str, Estimate] | None = None,
+    paired_zero_shot: Mapping[str, Estimate] | None = None,
     schedule: Schedule | None = None,
 ) -> Decision:
-    """Walk the tree over recorded metrics rows.
+    """Walk the run's tree (`choose_tree`) over recorded metrics rows.
 
     A row needs `step` and `eval/mean_reward`; n and std may be missing, then the means decide and `not_judged` says so.
-    A rehearsal, and a section with `relative_to: warmup`, is judged against its own warm-up; `paired` then holds the
-    paired differences from the warm-up to the end for all and for each task, where rewards per example are at hand.
-    `schedule` is what the config asked for, for a history without learning rates.
+    `paired` and `paired_zero_shot` hold the paired differences to the end, from the warm-up and from the evaluation before
+    any training, for all and for each task, where rewards per example are at hand. `schedule` is what the config asked for,
+    for a history without learning rates.
     """
     rows = list(history)
     section = section or DecisionSection()
     evaluations = [
         replace(item, estimates={**item.estimates, ALL: stratify(item.estimates)}) for item in read_evaluations(rows)
     ]
-    if paired and ALL in paired:
-        paired = {**paired, ALL: stratify(paired, lowest=-1.0)}
+    recorded = Recorded(
+        evaluations, section, read_rates(rows), schedule, _stratify_paired(paired), _stratify_paired(paired_zero_shot)
+    )
+    tree = choose_tree(section, rehearsal=rehearsal, evaluations=evaluations)
     if not evaluations:
         return Decision(
             scenario="undecided",
@@ -60,50 +101,59 @@ def decide(
             reason="The history has no row with eval/mean_reward.",
             rung=rung.name,
             rehearsal=rehearsal,
-            answers=answer_questions([], section),
+            answers=answer_questions(recorded, load_tree(tree)["answers"]),
+            tree=tree,
         )
-    if rehearsal or section.relative_to == "warmup":
-        return decide_against_warmup(
-            evaluations,
-            section,
-            rung=rung,
-            next_rung=next_rung,
-            rehearsal=rehearsal,
-            paired=paired,
-            answers=answer_questions(evaluations, section),
-        )
-    return _Walk(Recorded(evaluations, section, read_rates(rows), schedule, paired), rung, next_rung).run()
+    return _Walk(recorded, tree, rung, next_rung, rehearsal).run()
+
+
+def _stratify_paired(paired: Mapping[str, Estimate] | None) -> Mapping[str, Estimate] | None:
+    return {**paired, ALL: stratify(paired, lowest=-1.0)} if paired and ALL in paired else paired
 
 
 class _Walk:
-    """One walk through the tree, with the nodes passed so far."""
+    """One walk through a tree, with the nodes passed so far."""
 
-    def __init__(self, recorded: Recorded, rung: Rung, next_rung: Rung | None):
-        self._recorded, self._rung, self._next = recorded, rung, next_rung
+    def __init__(self, recorded: Recorded, tree: str, rung: Rung, next_rung: Rung | None, rehearsal: bool):
+        self._recorded, self._tree, self._rung, self._next = recorded, tree, rung, next_rung
+        self._data = load_tree(tree)
+        self._rehearsal = rehearsal
         self._path: list[Node] = []
         self._asked: dict[str, list[Node]] = {}
 
     def run(self) -> Decision:
-        branch: Any = load_tree()["tree"]
+        if self._data.get("start") and find_start(self._recorded) is None:
+            return self._conclude(self._data["conclusions"][self._data["nothing"]])
+        for name in self._data.get("first", ()):
+            self._pass(name)
+        branch: Any = self._data["tree"]
         while isinstance(branch, Mapping) and "ask" in branch:
-            nodes = []
-            for name in branch["ask"]:
-                self._asked[name] = self._ask(name)
-                nodes += self._asked[name]
-            self._path += nodes
+            nodes = [node for name in branch["ask"] for node in self._pass(name)]
             outcome = _combine([node.outcome for node in nodes], branch.get("combine", "all"))
             branch = branch.get(outcome, branch.get("otherwise"))
         if isinstance(branch, Mapping):
             return self._leave_open([node for name in branch["about"] for node in self._asked[name]], branch["open"])
-        return self._conclude(load_tree()["conclusions"][branch])
+        return self._conclude(self._data["conclusions"][branch])
+
+    def _pass(self, name: str) -> list[Node]:
+        """The nodes of a question, which stand on the path once however often it is asked."""
+        if name not in self._asked:
+            self._asked[name] = self._ask(name)
+            self._path += self._asked[name]
+        return self._asked[name]
 
     def _ask(self, name: str) -> list[Node]:
-        """The node of a question, or one a task for a question that is asked of each."""
-        question, section = load_tree()["questions"][name], self._recorded.section
+        """The node of a question, or one a task for a question that is asked of each; none where it does not apply."""
+        question, section = self._data["questions"][name], self._recorded.section
+        if not _ONLY[question.get("only", "always")](self._recorded):
+            return []
         if "each" not in question:
             return [
                 self._ask_one(name, question, question.get("task"), _read_threshold(question["threshold"], section))
             ]
+        if question["each"] == "tasks":
+            limit = _read_threshold(question["threshold"], section)
+            return [self._ask_one(f"{name}: {task}", question, task, limit) for task in list_tasks(self._recorded)]
         limits: Mapping[str, float] = getattr(section, question["each"])
         known = {task for task in limits if self._recorded.last.task(task)}
         if not known and not any(key != ALL for key in self._recorded.last.estimates) and limits:
@@ -114,44 +164,70 @@ class _Walk:
         return [self._ask_one(f"{name}: {task}", question, task, limit) for task, limit in asked.items()]
 
     def _ask_one(self, name: str, question: Mapping[str, Any], task: str | None, threshold: float) -> Node:
-        estimate, note = MEASURES[question["measure"]](self._recorded, task)
-        text = question["text"].format(section=self._recorded.section, threshold=threshold, task=task)
+        words = {"section": self._recorded.section, "threshold": threshold, "task": task}
+        text = question["text"].format(**words, start=name_start(self._recorded))
+        if question["is"] == "share":
+            return ask_share(name, text, self._recorded, threshold)
+        if question["is"] == "kept":
+            return ask_kept(name, text, self._recorded, task or "")
+        estimate, note = _MEASURES[question["measure"]](self._recorded, task)
         return ASKS[question["is"]](name, text, estimate, threshold, note=note, task=task)
 
     def _conclude(self, conclusion: Mapping[str, Any]) -> Decision:
-        below = sorted((node for node in self._asked.get("floor", ()) if node.outcome == "yes"), key=lambda n: n.value)
-        task = below[0].task if conclusion["scenario"] == "C" else None
+        if self._rehearsal:
+            conclusion = {**conclusion, **conclusion.get("rehearsal", {})}
+        section, last = self._recorded.section, self._recorded.last
+        task, weakest = self._find_task(conclusion["scenario"])
         improving = self._asked["improving"][0].outcome if "improving" in self._asked else None
+        blamed = [node for name in conclusion.get("about", ()) for node in self._asked.get(name, ())]
+        further = _count_further(blamed)
         words = {
             "rung": self._rung.name,
-            "section": self._recorded.section,
-            "mean": self._recorded.last.mean,
-            "step": self._recorded.last.step,
+            "model": self._rung.model,
+            "section": section,
+            "mean": last.mean,
+            "step": last.step,
             "values": {node.name: node.value for node in self._path},
             "task": task,
-            "weakest": below[0].value if below else None,
+            "weakest": weakest,
             "gain": _say_gain(improving),
-            "weak": f"{below[0].task} is below its floor" if below else "no task is below its floor",
+            "weak": f"{task} is below its floor" if task else "no task is below its floor",
+            "further": f"about {further:,} more" if further else "more",
+            "missing": (section.target or 0.0) - last.mean,
+            **tell_way(self._recorded),
         }
-        action, config = conclusion.get("action"), None
-        if "move" in conclusion:
+        action, config = conclusion.get("action", "").format(**words), None
+        if "move" in conclusion and not (self._rehearsal and "action" in conclusion.get("rehearsal", {})):
             action, config = MOVES[conclusion["move"]](self._rung, self._next, task)
-        tasks = [name for name in self._recorded.last.estimates if name != ALL]
+        if "config" in conclusion:
+            config = getattr(self._rung, conclusion["config"])
+        routed = self._tree == RECIPE
         return self._make(
             scenario=conclusion["scenario"],
             title=conclusion["title"].format(**words),
             reason=conclusion["reason"].format(**words),
             action=action,
-            next_config=config,
-            task=task,
+            next_config=None if self._rehearsal else config,
+            further_examples=further if blamed else None,
+            task=task if conclusion["scenario"] == "C" else None,
             cause=conclusion.get("cause"),
-            routes=route_tasks(tasks, task, self._rung, self._next),
+            routes=route_tasks([name for name in last.estimates if name != ALL], task, self._rung, self._next)
+            if routed and conclusion["scenario"] == "C"
+            else {},
         )
+
+    def _find_task(self, scenario: str) -> tuple[str | None, float | None]:
+        """The task a conclusion is about, the weakest below its floor or the one that lost most, with its value."""
+        floors = [node for node in self._asked.get("floor", ()) if node.outcome == "yes"]
+        lost = [node for name in ("not fallen", "kept") for node in self._asked.get(name, ()) if node.outcome == "no"]
+        worst = min(floors, key=lambda node: node.value, default=None)
+        if worst is None and scenario == "C":
+            worst = min(lost, key=lambda node: measure_loss(self._recorded, node.task), default=None)
+        return (worst.task, worst.value) if worst is not None else (None, None)
 
     def _leave_open(self, blamed: Sequence[Node], between: str) -> Decision:
         nodes = [node for node in blamed if node.outcome == "within noise"]
-        counts = [node.further_examples for node in nodes]
-        further = max(counts) if counts and None not in counts else None
+        further = _count_further(nodes)
         tasks = sorted({node.task for node in nodes if node.task})
         of_task = f" of {' and of '.join(tasks)}" if tasks else ""
         names = ", ".join(node.name.replace(": ", " of ") for node in nodes)
@@ -165,17 +241,48 @@ class _Walk:
             further_examples=further,
         )
 
-    def _make(self, **what: Any) -> Decision:
-        evaluations = list(self._recorded.evaluations)
+    def _make(self, *, title: str, reason: str, **what: Any) -> Decision:
+        said = self._data.get("rehearsal")
+        if said is not None:
+            title = f"{said['title']}{title}" if self._rehearsal else title[0].upper() + title[1:]
+            reason = f"{said['reason']}{reason}" if self._rehearsal else reason
+        stages = ("warmup",) if self._tree == REHEARSAL else ("warmup", "before")
+        gaps = find_gaps(self._recorded, stages) if said is not None else _find_not_judged(self._recorded, self._path)
         return Decision(
+            title=title,
+            reason=reason,
             rung=self._rung.name,
-            rehearsal=False,
+            rehearsal=self._rehearsal,
             step=self._recorded.last.step,
             path=tuple(self._path),
-            answers=answer_questions(evaluations, self._recorded.section),
-            not_judged=_find_not_judged(self._recorded, self._path),
+            answers=answer_questions(self._recorded, self._data["answers"]),
+            not_judged=gaps,
+            tree=self._tree,
             **what,
         )
+
+
+def _measure_change(recorded: Recorded, task: str | None) -> tuple[Estimate, str]:
+    return find_change(recorded, ALL), ""
+
+
+def _measure_zero_shot_change(recorded: Recorded, task: str | None) -> tuple[Estimate, str]:
+    before = find_zero_shot(recorded)
+    return find_change(recorded, ALL, before), f"against {before.mean:.3f}" if before is not None else ""
+
+
+_MEASURES = {**MEASURES, "change": _measure_change, "change_since_zero_shot": _measure_zero_shot_change}
+# Facts that a question may need; `always` is the one that holds of all.
+_ONLY = {
+    "always": lambda recorded: True,
+    "warmed_up": lambda recorded: find_zero_shot(recorded) is not None,
+    "target": lambda recorded: recorded.section.target is not None,
+}
+
+
+def _count_further(nodes: Sequence[Node]) -> int | None:
+    counts = [node.further_examples for node in nodes]
+    return max(counts) if counts and None not in counts else None
 
 
 def _combine(outcomes: Sequence[Outcome], how: str) -> Outcome:

@@ -105,6 +105,7 @@ def _compose(layers: Sequence[Source], path: Path, *, alone: bool = False) -> tu
     origins: Origins = {}
     problems = [problem for layer in layers for problem in _apply(layer, merged, origins)]
     anchor_written_paths(merged, lambda key: _find_folder(key, origins))
+    _leave_the_shops_measure(merged, origins)
     try:
         # As JSON and strictly, so that a quoted number or a `no` is an error and a path or a tuple is not.
         return RunConfig.model_validate_json(json.dumps(merged), strict=True), problems
@@ -113,6 +114,25 @@ def _compose(layers: Sequence[Source], path: Path, *, alone: bool = False) -> tu
 
         main = _display(path)
         return None, problems + explain(error, RunConfig, lambda key: _locate(key, origins, main), alone=alone)
+
+
+def _leave_the_shops_measure(merged: dict[str, Any], origins: Origins) -> None:
+    """What a shipped file says a run is judged by is said of the shop: with rows of one's own it is left to the default.
+
+    Thresholds that the user wrote are meant, and then so is being judged by them.
+    """
+    data, decision = merged.get("data"), merged.get("decision")
+    if not isinstance(data, dict) or data.get("source") != "files" or not isinstance(decision, dict):
+        return
+    own = {
+        key[1]
+        for key, (name, _) in origins.items()
+        if key[:1] == ("decision",) and key[1:] and not name.startswith("configs/")
+    }
+    if "relative_to" not in own:
+        decision.pop("relative_to", None)
+        if own & {"scale_at", "floors", "plateau_mean", "plateau_extraction"}:
+            decision["relative_to"] = "thresholds"
 
 
 def _read_chain(path: Path) -> list[Source]:
@@ -221,7 +241,7 @@ def _merge(
             origins[here] = Origin(layer.name, layer.lines.get(here) or None, layer.folder)
             _merge(target[key], value, here, layer, origins, problems)
             continue
-        target[key] = _anchor_rewards(copy.deepcopy(_anchor_path(value, here, layer)), here, layer)
+        target[key] = copy.deepcopy(_anchor_path(value, here, layer))
         for place, line in layer.lines.items():
             if place[: len(here)] == here:
                 origins[place] = Origin(layer.name, line or None, layer.folder)
@@ -235,18 +255,6 @@ def _anchor_path(value: Any, key: KeyPath, layer: Source) -> Any:
         return value
     path = Path(value).expanduser()
     return str(path if path.is_absolute() or layer.folder is None else layer.folder / path)
-
-
-def _anchor_rewards(value: Any, key: KeyPath, layer: Source) -> Any:
-    """The reward functions with schemas that are files beside the YAML as the absolute paths its source means."""
-    if key != ("rewards", "functions") or layer.folder is None or not isinstance(value, list):
-        return value
-    for function in value:
-        options = function.get("options") if isinstance(function, dict) else None
-        schema = options.get("schema") if isinstance(options, dict) else None
-        if isinstance(schema, str) and len(schema) < 1000 and (layer.folder / schema).is_file():
-            options["schema"] = str((layer.folder / schema).resolve())
-    return value
 
 
 def _locate(key: KeyPath, origins: Origins, main: str) -> tuple[str, int | None]:

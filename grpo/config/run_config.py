@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from callbacks.config import DecisionSection, EvaluationSection, TrackingSection
 from grpo.config.sections import GrpoSection, ModelSection
@@ -36,6 +36,15 @@ class RunConfig(BaseModel):
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection, description="Held-out evaluation.")
     decision: DecisionSection = Field(default_factory=DecisionSection, description="What the next run should be.")
     tracking: TrackingSection = Field(default_factory=TrackingSection, description="Where numbers are sent.")
+
+    @model_validator(mode="after")
+    def _choose_measure(self) -> RunConfig:
+        """Rows of one's own are judged by what they gained, the shop's by its thresholds, unless the config says."""
+        if self.decision.relative_to == "auto":
+            measure = "baseline" if self.data.source == "files" else "thresholds"
+            decision = self.decision.model_copy(update={"relative_to": measure})
+            object.__setattr__(self, "decision", decision)  # the model is frozen from here on
+        return self
 
     _sources: tuple[str, ...] = PrivateAttr(())
     _profile: str | None = PrivateAttr(None)

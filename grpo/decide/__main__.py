@@ -10,7 +10,7 @@ from typing import Any
 from callbacks.config import DecisionSection
 from callbacks.decision.decision import Decision, Node
 from callbacks.decision.tree import decide
-from grpo.decide.decide_run import read_schedule
+from grpo.decide.decide_run import read_paired, read_saved, read_schedule
 from grpo.decide.history import read_history
 from grpo.decide.next_config import write_next_config
 from grpo.ladder import find_rung
@@ -19,8 +19,9 @@ from rewards.errors import UserError
 from rewards.harmless_text import make_harmless
 
 EXAMPLES = """examples:
-  python -m grpo.decide --metrics runs/mine/metrics.jsonl --config v4_1.yaml
-  python -m grpo.decide --metrics runs/mine/metrics.jsonl --profile embedded     against the run's own warm-up
+  python -m grpo.decide runs/mine                                                by the run's own config and profile
+  python -m grpo.decide --metrics runs/mine/metrics.jsonl --config v4_1.yaml     by another's thresholds
+  python -m grpo.decide --metrics history.jsonl --profile embedded               against its own warm-up
   python -m grpo.decide --metrics history.jsonl --json | jq .scenario
   python -m grpo.decide --metrics history.jsonl --config v4_1.yaml --next-config next_config.yaml
 
@@ -38,12 +39,11 @@ def make_parser() -> CommandParser:
         "Say what a recorded history calls for: A scale up, B restart from Base, C fix a task, or undecided.",
         EXAMPLES,
     )
-    parser.add_argument(
-        "--metrics", type=Path, required=True, help="metrics.jsonl, or the folder of a run that has one"
-    )
+    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="the folder of a run")
+    parser.add_argument("--metrics", type=Path, help="metrics.jsonl, or the folder of a run that has one")
     parser.add_argument("--config", help="a YAML file or shipped name; its thresholds and its rung are used")
     parser.add_argument(
-        "--profile", choices=("gpu", "embedded"), default="gpu", help="embedded: judge it as a rehearsal"
+        "--profile", choices=("gpu", "embedded"), help="embedded: judge it as a rehearsal (default: the run's own)"
     )
     parser.add_argument("--json", action="store_true", help="print the whole decision as JSON")
     parser.add_argument("--next-config", type=Path, metavar="PATH", help="write the config of the next run there")
@@ -51,11 +51,20 @@ def make_parser() -> CommandParser:
 
 
 def run(options: argparse.Namespace) -> int:
+    if (options.run is None) == (options.metrics is None):
+        raise UserError("give the folder of a run, or --metrics with a recorded history")
+    options.metrics = options.run or options.metrics
     problems: list[str] = []
     section, settings, history = DecisionSection(), {}, []
+    folder = options.metrics if options.metrics.is_dir() else options.metrics.parent
+    saved = read_saved(folder) if options.config is None else {}
+    source, profile = options.config, options.profile or saved.get("profile") or "gpu"
     try:
         if options.config is not None:
             section, settings = _read_config(options.config)
+        elif saved:
+            settings, source = saved["config"], saved.get("source")
+            section = _read_section(folder, settings)
     except UserError as error:
         problems += error.problems
     try:
@@ -64,18 +73,20 @@ def run(options: argparse.Namespace) -> int:
         problems += error.problems
     if problems:
         raise UserError(problems)
-    rung, next_rung = find_rung((settings.get("model") or {}).get("name"), options.config)
+    rung, next_rung = find_rung((settings.get("model") or {}).get("name"), source)
     decision = decide(
         history,
         section,
         rung=rung,
         next_rung=next_rung,
-        rehearsal=options.profile == "embedded",
+        rehearsal=profile == "embedded",
         schedule=read_schedule(settings),
+        # Another history beside the evaluations of a run is not theirs.
+        **(read_paired(folder) if saved or options.metrics.is_dir() else {}),
     )
     if options.next_config is not None:
         try:
-            written = write_next_config(decision, options.config, options.next_config, config=settings)
+            written = write_next_config(decision, source, options.next_config, config=settings)
         except OSError as error:
             raise UserError(f"--next-config {options.next_config}: cannot be written ({error.strerror})") from None
         if written is None:
@@ -114,6 +125,15 @@ def _describe_node(node: Node) -> str:
     if node.note:
         cells.append(node.note)
     return f"{node.question} {node.outcome} ({'; '.join(cells)})"
+
+
+def _read_section(folder: Path, settings: dict[str, Any]) -> DecisionSection:
+    """The thresholds that a run wrote down."""
+    try:
+        return DecisionSection.model_validate(settings.get("decision") or {})
+    except ValueError as error:
+        said = " ".join(str(error).split())[:200]
+        raise UserError(f"{folder / 'config.json'}: section decision cannot be read ({said}); give --config") from None
 
 
 def _read_config(name: str) -> tuple[DecisionSection, dict[str, Any]]:

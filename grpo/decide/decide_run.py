@@ -23,11 +23,11 @@ from rewards.statistics.estimates import Estimate, paired_differences
 def decide_run(run_directory: Path | str, config: Any = None, *, rehearsal: bool = False) -> Decision:
     """Decide over a finished run and leave decision.json, and next_config.yaml where the tree names one, in its folder.
 
-    `config` is the run's resolved config; by default the thresholds are the recipe's. The end is compared with the
-    warm-up example by example where both evaluations were kept.
+    `config` is the run's resolved config, by default the one it wrote down. The end is compared with the warm-up and with
+    the zero-shot evaluation example by example where those were kept.
     """
     folder = Path(run_directory)
-    saved = _read_json(folder / "config.json")
+    saved = read_saved(folder)
     settings = config.model_dump(mode="json") if config is not None else saved.get("config") or {}
     section = config.decision if config is not None else DecisionSection.model_validate(settings.get("decision") or {})
     source = saved.get("source")
@@ -38,7 +38,7 @@ def decide_run(run_directory: Path | str, config: Any = None, *, rehearsal: bool
         rung=rung,
         next_rung=next_rung,
         rehearsal=rehearsal,
-        paired=pair_evaluations(folder / "eval" / "warmup.jsonl", folder / "eval" / "final.jsonl"),
+        **read_paired(folder),
         schedule=read_schedule(settings),
     )
     target = folder / "decision.json"
@@ -47,6 +47,21 @@ def decide_run(run_directory: Path | str, config: Any = None, *, rehearsal: bool
     os.replace(draft, target)
     write_next_config(decision, source, folder / "next_config.yaml", config=settings)
     return decision
+
+
+def read_saved(folder: Path) -> dict[str, Any]:
+    """What a run wrote into config.json: `config`, `profile`, `source`; empty where the folder is none of a run."""
+    saved = _read_json(folder / "config.json")
+    return saved if isinstance(saved.get("config"), dict) else {}
+
+
+def read_paired(folder: Path) -> dict[str, dict[str, Estimate]]:
+    """Differences to the end of a run, paired by example, from its warm-up and from before any training."""
+    final = folder / "eval" / "final.jsonl"
+    return {
+        "paired": pair_evaluations(folder / "eval" / "warmup.jsonl", final),
+        "paired_zero_shot": pair_evaluations(folder / "eval" / "before.jsonl", final),
+    }
 
 
 def read_schedule(settings: Mapping[str, Any]) -> Schedule | None:

@@ -42,14 +42,7 @@ _SHOWN = 20
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `python -m grpo.init`; 0 written, 2 something of the data must change first."""
-    return run_command(lambda: _run_or_shorten(make_parser().parse_args(arguments)))
-
-
-def _run_or_shorten(options: argparse.Namespace) -> int:
-    try:
-        return run(options)
-    except UserError as error:
-        raise UserError(_shorten(error.problems)) from None
+    return run_command(lambda: run(make_parser().parse_args(arguments)))
 
 
 def make_parser() -> CommandParser:

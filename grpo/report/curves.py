@@ -7,6 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from callbacks.config import DecisionSection
+from callbacks.decision.decision import OWN, RECIPE, REHEARSAL, TREES
+from callbacks.decision.tree import choose_tree
 from grpo.report import tables
 from grpo.report.charts import Curve, Point, draw_spread
 from grpo.report.run_files import RunFiles, as_mapping, is_number
@@ -29,7 +31,7 @@ WATCHED = (
 
 def make_curves(run: RunFiles) -> list[Curve]:
     """A learning curve for all and for each task, with the lines the decision was made against."""
-    section, relative = read_thresholds(run)
+    section, tree = read_thresholds(run)
     warmup, before = run.find_evaluation("warmup"), run.find_evaluation("before")
     curves = []
     for name in tables.list_tasks(run):
@@ -40,15 +42,16 @@ def make_curves(run: RunFiles) -> list[Curve]:
         }
         marks: list[tuple[str, float]] = []
         start = warmup.task(name) if warmup else None
-        if relative and start is not None:
-            if name == ALL:
-                marks.append((f"warm-up +{section.rehearsal_gain:.0%}", start.mean * (1 + section.rehearsal_gain)))
-            elif start.low is not None:
-                marks.append(("low end of the warm-up", start.low))
-        elif not relative and name == ALL:
+        if tree == RECIPE and name == ALL:
             marks.append((f"scale up at {section.scale_at:g}", section.scale_at))
-        elif not relative and name in section.floors:
+        elif tree == RECIPE and name in section.floors:
             marks.append((f"floor {section.floors[name]:g}", section.floors[name]))
+        elif tree == OWN and name == ALL and section.target is not None:
+            marks.append((f"target {section.target:g}", section.target))
+        elif tree == REHEARSAL and name == ALL and start is not None:
+            marks.append((f"warm-up +{section.rehearsal_gain:.0%}", start.mean * (1 + section.rehearsal_gain)))
+        elif tree != RECIPE and name != ALL and start is not None and start.low is not None:
+            marks.append(("low end of the start" if tree == OWN else "low end of the warm-up", start.low))
         untrained = before.task(name) if before else None
         curves.append(
             Curve(
@@ -93,7 +96,7 @@ def draw_tasks(run: RunFiles, rows: list[dict[str, Any]]) -> list[dict[str, Any]
         ("sft", "further SFT"),
         ("final", "at the end"),
     )
-    section, relative = read_thresholds(run)
+    section, tree = read_thresholds(run)
     drawn = []
     for row in rows:
         marks = []
@@ -111,7 +114,7 @@ def draw_tasks(run: RunFiles, rows: list[dict[str, Any]]) -> list[dict[str, Any]
                 marks.append((kind, what, point))
         drawn.append((row, marks))
     most = max((point.high or point.mean for _, marks in drawn for _, _, point in marks), default=1.0)
-    thresholds: Mapping[str, float] = {} if relative else {ALL: section.scale_at, **section.floors}
+    thresholds = _list_limits(section, tree)
     most = min(1.0, max(0.1, most * 1.08, *(thresholds.get(row["task"], 0.0) * 1.08 for row in rows)))
     return [
         {**row, "spread": draw_spread(marks, most, thresholds.get(row["task"])), "most": most} if marks else row
@@ -119,8 +122,8 @@ def draw_tasks(run: RunFiles, rows: list[dict[str, Any]]) -> list[dict[str, Any]
     ]
 
 
-def read_thresholds(run: RunFiles) -> tuple[DecisionSection, bool]:
-    """The thresholds of the run, the recipe's where it recorded none, and whether it is held to its own warm-up."""
+def read_thresholds(run: RunFiles) -> tuple[DecisionSection, str]:
+    """The thresholds of the run, the recipe's where it recorded none, and the name of the tree that it is judged by."""
     section = DecisionSection()
     known = {
         key: value
@@ -130,4 +133,14 @@ def read_thresholds(run: RunFiles) -> tuple[DecisionSection, bool]:
     # The thresholds of another version of the config are no reason to have no report.
     with suppress(ValueError):
         section = DecisionSection.model_validate(known)
-    return section, section.relative_to == "warmup" or run.decision.get("rehearsal") is True
+    made = run.decision.get("tree")
+    if made in TREES:
+        return section, made
+    return section, choose_tree(section, rehearsal=run.decision.get("rehearsal") is True, evaluations=run.evaluations)
+
+
+def _list_limits(section: DecisionSection, tree: str) -> Mapping[str, float]:
+    """The lines that means are held against whatever the start was, by `all` or task."""
+    if tree == OWN:
+        return {} if section.target is None else {ALL: section.target}
+    return {ALL: section.scale_at, **section.floors} if tree == RECIPE else {}

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from callbacks.decision.decision import OWN, RECIPE
 from callbacks.progress import format_seconds
 from grpo.report import tables
 from grpo.report.charts import draw, draw_sparkline
@@ -74,7 +75,8 @@ def make_view(run: RunFiles) -> dict[str, Any]:
         "has_best": run.best.step is not None,
         "seconds": run.status["seconds"] if is_number(run.status.get("seconds")) else None,
         "tasks": build("the tasks' intervals", lambda: draw_tasks(run, rows), rows),
-        "thresholds": not build("the thresholds", lambda: read_thresholds(run)[1], True),
+        "thresholds": build("the thresholds", lambda: read_thresholds(run)[1] == RECIPE, False),
+        "own": build("the thresholds", lambda: read_thresholds(run)[1] == OWN, False),
         "has_sft": any(row["sft"] is not None for row in rows),
         "sft": {key: value for key, value in run.sft_baseline.items() if is_number(value)},
         "charts": build("the curves", lambda: [(curve, draw(curve)) for curve in curves], []),

@@ -6,19 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from callbacks.decision.decision import RECIPE, REHEARSAL
+
 _OUTCOMES = ("yes", "no", "within noise", "not judged", "otherwise")
-# What the shipped conclusions are called on a branch that was not taken.
-_SAID = {
-    "A": "the rung is exhausted, scale up",
-    "B": "stuck without valid JSON, restart from Base",
-    "C": "fix the weakest task",
-}
-# A run that is held to its own warm-up, in the order in which the answers decide.
-_OWN_WARMUP = {
-    "clear of zero": (("no", "B", "it did not learn"), ("within noise", "?", "undecided: within the noise")),
-    "not fallen": (("no", "C", "a task was lost"),),
-    "gain": (("no", "?", "undecided: it learnt, less than asked for"),),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,48 +40,60 @@ class Tree:
 
 
 def lay_out(decision: Mapping[str, Any], rules: Mapping[str, Any] | None = None) -> Tree:
-    """The tree of a decision. Without rules that fit its path (a rehearsal, an older run) the path itself, in order."""
+    """The tree of a decision. Without rules that fit its path (an older run) the path itself, in order."""
     path = [node for node in decision.get("path") or () if isinstance(node, Mapping)]
     if not path:
         return Tree()
-    if not decision.get("rehearsal"):
-        rules = read_rules() if rules is None else rules
-        stops = _follow(rules, path, decision) if rules else []
+    name = decision.get("tree") or (REHEARSAL if decision.get("rehearsal") else RECIPE)
+    rules = read_rules(str(name)) if rules is None else rules
+    if rules:
+        stops = _pass_through(rules, path) if "first" in rules else _follow(rules, path, decision)
         if stops and sum(len(stop.nodes) for stop in stops) == len(path):
             return Tree(tuple(stops), any(item.taken for stop in stops for item in stop.exits))
-    kinds = [_question_of(node) for node in path]
-    if set(kinds) <= set(_OWN_WARMUP):
-        order = list(_OWN_WARMUP)
-        path = sorted(path, key=lambda node: order.index(_question_of(node)))
-    return _list(path)
+    return Tree(tuple(_list(path)))
 
 
-def _list(path: Sequence[Mapping[str, Any]]) -> Tree:
-    """A stop a kind of question; the first answer that has an exit took it."""
+def _list(path: Sequence[Mapping[str, Any]]) -> list[Stop]:
+    """A stop a kind of question, without exits."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for node in path:
         groups.setdefault(_question_of(node), []).append(node)
-    stops, ended = [], False
-    for kind, nodes in groups.items():
-        answer = _combine(nodes, "all")
-        exits = [
-            Exit(name, scenario, text, taken=not ended and name == answer)
-            for name, scenario, text in _OWN_WARMUP.get(kind, ())
-        ]
-        ended = ended or any(item.taken for item in exits)
-        stops.append(Stop(tuple(nodes), exits=tuple(exits), answer=answer))
-    return Tree(tuple(stops), ended)
+    return [Stop(tuple(nodes), answer=_combine(nodes, "all")) for nodes in groups.values()]
 
 
-def read_rules() -> Mapping[str, Any]:
-    """The shipped tree as data; empty where it cannot be read."""
+def read_rules(name: str = RECIPE) -> Mapping[str, Any]:
+    """A shipped tree as data; empty where it cannot be read."""
     try:
         from callbacks.decision.tree import load_tree
 
-        rules = load_tree()
+        rules = load_tree(name)
     except Exception:  # a report of an older run must not fail over the tree of today
         return {}
     return rules if isinstance(rules, Mapping) and isinstance(rules.get("tree"), Mapping) else {}
+
+
+def _pass_through(rules: Mapping[str, Any], path: Sequence[Mapping[str, Any]]) -> list[Stop]:
+    """A tree whose questions were all asked: its stops in the order in which the answers decide, then what decides nothing."""
+    stops: list[Stop] = []
+    left, branch, ended = list(path), rules["tree"], False
+    while _asks(branch):
+        nodes = [node for node in left if _question_of(node) in branch["ask"]]
+        known = nodes or [node for node in path if _question_of(node) in branch["ask"]]
+        left = [node for node in left if node not in nodes]
+        answer = _combine(known, branch.get("combine", "all"))
+        ways = {str(key): way for key, way in branch.items() if key in _OUTCOMES}
+        on = ways.get(answer, ways.get("otherwise"))
+        exits = [
+            Exit(name, *_name_end(rules, way), taken=not ended and not _asks(on) and way is on and name == answer)
+            for name, way in ways.items()
+            if name != "otherwise" and not (way is on and _asks(on))
+        ]
+        ended = ended or any(item.taken for item in exits)
+        if nodes:
+            stops.append(Stop(tuple(nodes), exits=tuple(exits), answer=answer))
+        # Past the exit that was taken the other answers are shown too: they were given.
+        branch = on if _asks(on) else ways.get("otherwise") if ended else None
+    return stops + _list(left)
 
 
 def _follow(rules: Mapping[str, Any], path: Sequence[Mapping[str, Any]], decision: Mapping[str, Any]) -> list[Stop]:
@@ -145,15 +147,16 @@ def _name_end(rules: Mapping[str, Any], way: Any) -> tuple[str, str]:
     """Scenario and words of a branch: a conclusion by its name, one that is left open, or what further questions lead to."""
     if _asks(way):
         ends = [_name_end(rules, item) for key, item in way.items() if key in _OUTCOMES]
-        scenario, text = next((end for end in ends if end[0] in _SAID), ("?", "undecided"))
+        scenario, text = next((end for end in ends if end[0] != "?"), ("?", "undecided"))
         return scenario, f"{text}, unless {' and '.join(map(str, way['ask']))} says otherwise"
     if isinstance(way, Mapping):
         return "?", f"undecided: {way.get('open', 'the answers')} cannot be told apart"
     conclusion = (rules.get("conclusions") or {}).get(way)
     conclusion = conclusion if isinstance(conclusion, Mapping) else {}
     scenario = str(conclusion.get("scenario", "?"))
-    if scenario in _SAID:
-        return scenario, _SAID[scenario]
+    scenario = scenario if scenario in ("A", "B", "C") else "?"
+    if conclusion.get("said"):
+        return scenario, str(conclusion["said"])
     said = str(conclusion.get("title") or way).removeprefix("Undecided: ")
     return "?", f"undecided: {said}" if "{" not in said else "undecided"
 

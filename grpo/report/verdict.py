@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from callbacks.decision.decision import TREES
 from grpo.report.commands import place_of
 from grpo.report.run_files import RunFiles, as_list, as_mapping, is_number
 from grpo.report.visible import make_label
@@ -31,6 +32,7 @@ def make_decision(saved: Mapping[str, Any]) -> dict[str, Any]:
         "action": make_label(saved.get("action"), 1000),
         "next_config": make_label(saved.get("next_config"), 200),
         "rehearsal": saved.get("rehearsal") is True,
+        "tree": saved.get("tree") if saved.get("tree") in TREES else None,
         "not_judged": [make_label(line, 300) for line in as_list(saved.get("not_judged"))[:20]],
         "routes": [(make_label(task, 60), make_label(to, 120)) for task, to in as_mapping(saved.get("routes")).items()],
         "answers": [

@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from callbacks.config import DecisionSection
-from callbacks.decision.tree import decide
+from callbacks.decision.decision import OWN, RECIPE
+from callbacks.decision.tree import choose_tree, decide
 from callbacks.evaluation.best import BestCheckpoint
 from callbacks.evaluation.history import Evaluation, find_baseline, read_evaluations
 from callbacks.watch.watch import EVENTS_FILE
@@ -136,15 +137,12 @@ class LiveRun:
             silent_seconds=self._silence(),
             best_step=_find_best(rows),
             evaluated=_name_evaluation(evaluations[-1]) if evaluations else "",
-            curves=_make_curves(train, evaluations, section, relative=self._is_relative(saved, section)),
+            curves=_make_curves(train, evaluations, _find_limits(section, saved, evaluations)),
             tasks=make_task_rows(evaluations),
             decision=self._decide(rows, section, settings, saved),
             events=self._events.read()[-_SHOWN_EVENTS:],
             completions=self._read_completions(completions),
         )
-
-    def _is_relative(self, saved: Mapping[str, Any], section: DecisionSection) -> bool:
-        return saved.get("profile") == "embedded" or section.relative_to == "warmup"
 
     def _silence(self) -> float | None:
         times = []
@@ -268,12 +266,21 @@ def _mean_of(evaluation: Evaluation | None, name: str) -> float | None:
     return estimate.mean if estimate is not None else None
 
 
+def _find_limits(
+    section: DecisionSection, saved: Mapping[str, Any], evaluations: Sequence[Evaluation]
+) -> dict[str, float]:
+    """The lines that held-out means are held against, by `all` or task; none where the run is held to its own start."""
+    tree = choose_tree(section, rehearsal=saved.get("profile") == "embedded", evaluations=evaluations)
+    if tree == OWN:
+        return {} if section.target is None else {ALL: section.target}
+    return {ALL: section.scale_at, **section.floors} if tree == RECIPE else {}
+
+
 def _make_curves(
-    train: Sequence[Mapping[str, Any]], evaluations: Sequence[Evaluation], section: DecisionSection, *, relative: bool
+    train: Sequence[Mapping[str, Any]], evaluations: Sequence[Evaluation], limits: Mapping[str, float]
 ) -> list[Curve]:
     trained = [item for item in evaluations if item.stage != "before"]
     names = [ALL, *sorted({name for item in trained for name in item.estimates} - {ALL})]
-    limits: dict[str, float] = {} if relative else {ALL: section.scale_at, **section.floors}
     curves = []
     for name in names:
         points = {item.step: item.task(name).mean for item in trained if item.task(name) is not None}

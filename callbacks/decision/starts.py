@@ -1,0 +1,132 @@
+"""A run held against its own start: what it began with, what it gained since, and whether every task kept its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from callbacks.decision.decision import Node
+from callbacks.decision.measures import UNKNOWN, Recorded
+from callbacks.evaluation.best import find_fallen_tasks
+from callbacks.evaluation.history import Evaluation, compare, find_baseline
+from rewards.statistics.estimates import ALL, Estimate, examples_to_decide
+
+
+def find_start(recorded: Recorded) -> Evaluation | None:
+    """What GRPO began with: the evaluation after the warm-up, else the zero-shot one, else the first; None without any."""
+    start = find_baseline(list(recorded.evaluations))
+    return None if start is None or start is recorded.last else start
+
+
+def find_zero_shot(recorded: Recorded) -> Evaluation | None:
+    """The evaluation before any training, where a warm-up changed the policy after it; None where it is the start itself."""
+    start = find_start(recorded)
+    before = next((item for item in recorded.evaluations if item.stage == "before"), None)
+    if before is None or start is None or start is before or before.estimates == start.estimates:
+        return None
+    return before
+
+
+def name_start(recorded: Recorded) -> str:
+    """The start in words: `the warm-up`, `zero-shot`, or its step."""
+    start = find_start(recorded)
+    if start is None:
+        return "its start"
+    before = next((item for item in recorded.evaluations if item.stage == "before"), None)
+    if start.stage == "before" or (before is not None and before.estimates == start.estimates):
+        return "zero-shot"
+    return "the warm-up" if start.stage == "warmup" else f"step {start.step}"
+
+
+def find_change(recorded: Recorded, name: str, since: Evaluation | None = None) -> Estimate:
+    """The change of all or of a task since the start, or since the zero-shot evaluation; paired by example where known."""
+    zero_shot = since is not None and since is find_zero_shot(recorded)
+    start = since or find_start(recorded)
+    if start is None:
+        return UNKNOWN
+    paired = (recorded.paired_zero_shot if zero_shot else recorded.paired) or {}
+    difference = paired.get(name)
+    if difference is not None and difference.mean is not None and difference.low is not None:
+        return difference
+    return compare(start, recorded.last, name)
+
+
+def list_tasks(recorded: Recorded) -> list[str]:
+    """The tasks that both the start and the end have."""
+    start = find_start(recorded)
+    names = start.estimates if start is not None else ()
+    return [name for name in names if name != ALL and start.task(name) and recorded.last.task(name)]
+
+
+def find_fallen(recorded: Recorded) -> Sequence[str]:
+    """The tasks that lost since the start by more than their interval."""
+    start = find_start(recorded)
+    return find_fallen_tasks(start.estimates, recorded.last.estimates, recorded.paired) if start is not None else ()
+
+
+def measure_loss(recorded: Recorded, task: str | None) -> float:
+    """How far the mean of a task moved since the start; below 0 where it lost."""
+    start, end = find_start(recorded), recorded.last.task(task or "")
+    before = start.task(task or "") if start is not None else None
+    return end.mean - before.mean if end is not None and before is not None else 0.0
+
+
+def ask_share(name: str, question: str, recorded: Recorded, share: float) -> Node:
+    """Whether the mean rose by that share of the start's. Asked of the means alone: whether the gain is real is another
+    question."""
+    start, end = find_start(recorded), recorded.last.estimates[ALL]
+    threshold = start.mean * (1 + share)
+    margin = end.mean - threshold
+    note = f"{end.mean / start.mean - 1:+.0%}" if start.mean else "from nothing"
+    outcome = "yes" if margin >= 0 and end.mean > start.mean else "no"
+    return Node(name, question, outcome, end.mean, threshold, margin, end.n, end.low, end.high, note=note)
+
+
+def ask_kept(name: str, question: str, recorded: Recorded, task: str) -> Node:
+    """Whether a task kept what the start gave it; within noise where it lost less than its interval."""
+    change, fallen = find_change(recorded, task), find_fallen(recorded)
+    doubtful = change.mean < 0 and task not in fallen
+    return Node(
+        name,
+        question,
+        "no" if task in fallen else "within noise" if doubtful else "yes",
+        value=change.mean,
+        threshold=0.0,
+        margin=change.mean,
+        n=change.n,
+        low=change.low,
+        high=change.high,
+        further_examples=examples_to_decide(change, change.mean) if doubtful else None,
+        task=task,
+    )
+
+
+def find_gaps(recorded: Recorded, stages: Sequence[str]) -> tuple[str, ...]:
+    """What the history was too poor to judge; `stages` are those that an evaluation to start from should be of."""
+    start, lines = find_start(recorded), []
+    if start is not None and start.stage not in stages:
+        lines.append(f"no warm-up was recorded: step {start.step} stands for it")
+    if start is not None and find_change(recorded, ALL).low is None:
+        lines.append("the noise: n or std was not recorded, so the means alone decided")
+    return tuple(lines)
+
+
+def tell_way(recorded: Recorded) -> Mapping[str, object]:
+    """The words of a conclusion that is drawn against the start."""
+    start, last, zero_shot = find_start(recorded), recorded.last, find_zero_shot(recorded)
+    if start is None:
+        return {}
+    change = find_change(recorded, ALL)
+    way = f"The mean went from {start.mean:.3f} to {last.mean:.3f} ({change.mean:+.3f})"
+    from_zero = f"{zero_shot.mean:.3f} zero-shot to " if zero_shot is not None else ""
+    named = name_start(recorded)
+    interval = "" if change.low is None else f", {change.low:+.3f} to {change.high:+.3f}"
+    at = "" if zero_shot is None and named != "zero-shot" else " zero-shot" if zero_shot is None else f" after {named}"
+    fallen = find_fallen(recorded)
+    return {
+        "change": way,
+        "way": f"The mean went from {from_zero}{start.mean:.3f}{at} to {last.mean:.3f} at step {last.step} "
+        f"({change.mean:+.3f}{interval})",
+        "clearly": "clear of zero" if change.low is not None else "of unknown noise",
+        "start": named,
+        "fallen": ", ".join(fallen),
+    }
