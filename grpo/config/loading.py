@@ -126,7 +126,7 @@ def _leave_the_shops_measure(merged: dict[str, Any], origins: Origins) -> None:
         return
     own = {
         key[1]
-        for key, (name, _) in origins.items()
+        for key, (name, *_) in origins.items()
         if key[:1] == ("decision",) and key[1:] and not name.startswith("configs/")
     }
     if "relative_to" not in own:
