@@ -62,6 +62,7 @@ def build_any(keyword: str):
 
 def build_not(builder: Any, node: Node, schema: Mapping, place: str) -> None:
     inner = builder.child(schema, place, "not")
+    node.applied.append(inner)
     node.rules.append(
         make_assertion("not", lambda value: not inner.valid(value), lambda value: f"{show(value)} is ruled out")
     )

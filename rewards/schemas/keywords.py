@@ -281,7 +281,9 @@ def _build_dependent(keyword: str):
                     make_assertion(keyword, partial(_has_keys, needed), lambda value, words=words: words, has_key)
                 )
             else:
-                node.rules.append(apply_when(has_key, builder.child(schema, place, keyword, key)))
+                inner = builder.child(schema, place, keyword, key)
+                node.applied.append(inner)
+                node.rules.append(apply_when(has_key, inner))
 
     return build
 

@@ -38,7 +38,7 @@ class Node:
     """One schema: its rules, and what it says about keys, for finding the unknown ones."""
 
     __slots__ = (
-        "branches", "check", "conditional", "extra", "inside", "lists", "named", "patterns", "rules", "same", "typed",
+        "applied", "branches", "check", "conditional", "extra", "inside", "lists", "named", "patterns", "rules", "same", "typed",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -50,6 +50,7 @@ class Node:
         self.lists: Callable[[int], Node | None] | None = None
         self.same: list[Node] = []
         self.branches: list[Node] = []
+        self.applied: list[Node] = []
         self.conditional: tuple[Node, Node | None, Node | None] | None = None
         self.check: Check = self.valid
         self.inside: frozenset[str] | None = None
@@ -146,5 +147,6 @@ def report(broken: list[Broken], place: str, keyword: str, message: str) -> None
 def same_value(node: Node) -> Iterator[Node]:
     yield from node.same
     yield from node.branches
+    yield from node.applied
     if node.conditional is not None:
         yield from (inner for inner in node.conditional if inner is not None)

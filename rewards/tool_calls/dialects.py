@@ -53,6 +53,7 @@ _PLACE_OR_WORD = re.compile(
     r"[<\[{`◁]|->|\bto=|\bfunctools\b|\bfunction(?= call\s*<|\s*<)|(?:^|(?<=>))[ \t]*(?:\**Action\b|[A-Za-z_][\w.-]{0,199}\()",
     re.MULTILINE | re.IGNORECASE,
 )
+_MARKS = ("<", "{", "[", "`", "◁")
 _WORDS = ("(", "->", "to=", "functools", "function", "Action", "action")
 _CLOSE = re.compile(
     rf"<\|?/(?:{_THINK})\|?\s{{0,8}}>|\[/(?:THINK|THINKING|REASONING)\]|◁/think▷|<\|END_THINKING\|>", re.IGNORECASE
@@ -95,7 +96,10 @@ def read_calls(text: str) -> CallReading:
     Reasoning that ended is skipped, and what an argument holds is never a call of its own. A marker behind which no call
     can be read is a broken call.
     """
-    return _Scan(text[:MAXIMUM_TEXT]).read()
+    text = text[:MAXIMUM_TEXT]
+    if not any(mark in text for mark in _MARKS) and not any(word in text for word in _WORDS):
+        return CallReading(())
+    return _Scan(text).read()
 
 
 class _Scan:

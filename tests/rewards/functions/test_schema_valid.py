@@ -153,6 +153,8 @@ def test_schema_valid_when_the_schema_is_a_file_then_is_read_again_after_a_chang
         ({"type": "text"}, "no such type"),
         ({"$ref": "#/$defs/None"}, "is not in this document"),
         ({"$ref": "#"}, "without an end"),
+        ({"not": {"$ref": "#"}}, "without an end"),
+        ({"dependentSchemas": {"a": {"$ref": "#"}}}, "without an end"),
         ({"properties": {"a": 3}}, "is no schema"),
         ({"properties": {"a": {"pattern": "("}, "b": {"minimum": "1"}}}, r"(?s)pattern.*minimum"),
         ({"$ref": "https://example.org/other.json"}, "is not in this document"),
