@@ -2,6 +2,7 @@
 
     python benchmarks/step.py                      everything, about half an hour on two quiet cores
     python benchmarks/step.py --quick              the settings that have targets, about three minutes
+    python benchmarks/step.py --model small        SmolLM2-135M with LoRA (profile small), prompt 300, G 16
     python benchmarks/step.py --json step.json     the numbers as well
 
 Both trainers get the same policy (the embedded kind, about 5 million random weights), rows of the shop with the full
@@ -9,6 +10,8 @@ instructions cut or filled up to the prompt length, rewards, seed and settings; 
 subclass. Random weights never end a completion: a bias on the end token of the policy's head, the same for both, gives
 `--ends` of them an end before the limit ("mixed"); without it all run to the limit ("full"). Steps run in turns in one
 process, so that a busy machine slows both; times are medians. Peak memory is taken in a process of its own for each.
+The pretrained model's steps have one prompt, and plain TRL passes its completions four at a time: with all sixteen it
+takes 12 GiB. That changes no sum and on a processor hardly its time. Its log-probabilities are compared as well.
 """
 
 from __future__ import annotations
@@ -43,6 +46,11 @@ def main() -> None:
     if options.measure:
         print(json.dumps(measure_memory(json.loads(options.measure))))
         return
+    if options.model == "small":
+        from benchmarks.step_small import compare_small
+
+        compare_small(options)
+        return
     peak = measure_matmul()
     found = {"threads": options.threads, "matmul_gflops": peak, "parameters": count_parameters(), "steps": []}
     print(
@@ -74,6 +82,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=("embedded", "small"), default="embedded", help="which policy steps")
     parser.add_argument("--quick", action="store_true", help="prompt 300 only, one measured step, fewer rows")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of torch (default: all cores)")
     parser.add_argument("--steps", type=int, help="measured steps of each trainer (default: 3, quick: 1)")
@@ -136,14 +145,20 @@ def run_step(name: str, setting: dict) -> tuple[dict, dict]:
 
     def count(inputs):
         prompts = inputs["prompt_mask"].sum(1)[:: setting["group"]]
-        counts.update(prompts=int(prompts.sum()), completions=int(inputs["completion_mask"].sum()))
+        counts["prompts"] = max(counts.get("prompts", 0), int(prompts.sum()))
+        counts["completions"] = counts.get("completions", 0) + int(inputs["completion_mask"].sum())
 
     with tempfile.TemporaryDirectory() as directory:
-        trainer = build_trainer(name, setting, directory, 1)
+        trainer = build_trainer(name, setting | pass_of(name, setting), directory, 1)
         trainer.before_loss = count
         clock = time_steps(trainer)
         trainer.train()
     return {part: trainer.seconds[part] for part in PARTS} | {"step": clock[0]}, counts
+
+
+def pass_of(name: str, setting: dict) -> dict:
+    """Completions in one pass where all of them would not fit."""
+    return {"micro": 4} if setting.get("model") == "small" and name == "plain" else {}
 
 
 def time_steps(trainer) -> list[float]:
@@ -169,13 +184,13 @@ def useful_flops(setting: dict, tokens: list[dict]) -> float:
     Each prompt counts once a group; attention and the head's first prompts are left out of the count.
     """
     passed = statistics.mean(count["prompts"] + count["completions"] for count in tokens)
-    return passed * (2 + 6) * matrix_parameters()
+    return passed * (2 + 6) * matrix_parameters(setting.get("model"))
 
 
 @cache
-def matrix_parameters() -> int:
+def matrix_parameters(model: str | None = None) -> int:
     """Weights of the layers' matrices; with tied embeddings the head is not among them."""
-    model = make_policy({"ends": 0.0, "completion": 1}).model
+    model = make_policy({"ends": 0.0, "completion": 1, "model": model}).model
     return sum(p.numel() for name, p in model.named_parameters() if p.dim() == 2 and "embed" not in name)
 
 
@@ -225,7 +240,8 @@ def measure_memory(setting: dict) -> dict:
     """MiB that a step and its loss (with backward) add to this process at most; Linux."""
     with tempfile.TemporaryDirectory() as directory:
         # A tiny step loads all code, and its gradients and moments stay.
-        tiny = setting | {"group": 2, "completion": 2, "prompt": 30}
+        setting = setting | pass_of(setting["trainer"], setting)
+        tiny = setting | {"group": 2, "completion": 2, "prompt": 30, "micro": None}
         build_trainer(setting["trainer"], tiny, directory, 1).train()
         trainer = build_trainer(setting["trainer"], setting, directory, 1)
         start = reset_peak()

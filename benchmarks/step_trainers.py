@@ -30,8 +30,14 @@ def read_shop():
 
 
 def make_policy(setting: dict):
-    """Random weights, the same for the same setting, and a head that ends completions as the setting says."""
+    """Random weights, the same for the same setting, and a head that ends completions as the setting says.
+
+    With `model: small` it is the pretrained model of profile small and its LoRA, whose completions run to the limit.
+    """
     import torch
+
+    if setting.get("model") == "small":
+        return make_small_policy()
 
     from grpo.config.sections import EmbeddedSection
     from grpo.policy.embedded import make_model
@@ -47,13 +53,33 @@ def make_policy(setting: dict):
     return Policy(model, tokenizer)
 
 
-def make_examples(length: int) -> list:
+def make_small_policy():
+    """SmolLM2 with adapters that already say something, and a head that never ends a completion."""
+    import torch
+
+    from grpo.config.loading import load_config
+    from grpo.policy.loading import load_policy
+
+    policy = load_policy(load_config("v4_1", profile="small").model, texts=(), seed=0, device="cpu")
+    generator = torch.Generator().manual_seed(0)
+    for name, weight in policy.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.01, generator=generator)
+    head = policy.model.get_output_embeddings()
+    bias = torch.zeros(head.weight.shape[0])
+    bias[policy.eos_ids] = -100.0
+    head.bias = torch.nn.Parameter(bias, requires_grad=False)
+    return policy
+
+
+def make_examples(length: int, tokenizer=None) -> list:
     """Rows of the shop whose prompts have about `length` tokens: texts of other rows fill them up, or they are cut."""
     from dataclasses import replace
 
     from grpo.policy.prompts import PromptBuilder
 
-    rows, _, tokenizer = read_shop()
+    rows, _, embedded = read_shop()
+    tokenizer = tokenizer or embedded
     builder, examples = PromptBuilder(tokenizer), []
     filling = " ".join(message["content"] for row in rows[:20] for message in row.prompt)
     for row in rows[:32]:
@@ -82,6 +108,7 @@ def make_arguments(setting: dict, directory: str, steps: int):
     section = GrpoSection(
         max_steps=steps, learning_rate=1e-6, warmup_steps=0, prompts_per_step=setting["prompts"],
         num_generations=setting["group"], max_completion_length=setting["completion"], save_every_steps=10**6,
+        micro_batch_size=setting.get("micro"),
     )  # fmt: skip
     return trl_arguments(
         section, directory=Path(directory), seed=1, device="cpu", bf16=False, gradient_checkpointing=False
@@ -113,8 +140,9 @@ def make_ours(setting: dict, directory: str, steps: int):
             self.before_loss(inputs)
             return inputs
 
+    policy = make_policy(setting)
     return Ours(
-        make_policy(setting), make_examples(setting["prompt"]), Spread(make_host()),
+        policy, make_examples(setting["prompt"], policy.tokenizer), Spread(make_host()),
         make_arguments(setting, directory, steps), record=lambda *_: None,
     )  # fmt: skip
 
@@ -129,7 +157,8 @@ def make_plain(setting: dict, directory: str, steps: int):
 
     from rewards.types import Completion
 
-    examples, host, policy = make_examples(setting["prompt"]), Spread(make_host()), make_policy(setting)
+    policy = make_policy(setting)
+    examples, host = make_examples(setting["prompt"], policy.tokenizer), Spread(make_host())
 
     def score(completions, completion_ids, row, **_):
         start = time.perf_counter()

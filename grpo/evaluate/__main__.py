@@ -20,6 +20,7 @@ from rewards.errors import UserError
 
 if TYPE_CHECKING:
     from callbacks.progress import Progress
+    from grpo.config.run_config import RunConfig
     from grpo.evaluate.journal import Journal
     from grpo.evaluate.request import Inputs
 
@@ -30,6 +31,7 @@ in 4 bits), or the folder of a finished run (its best policy, its config, its he
 
 examples:
   python -m grpo.evaluate --model runs/v4_1 --out evaluations/v4_1
+  python -m grpo.evaluate --model runs/v4_1 --task extraction --prompt "Chegou em dois dias, nota 10!"
   python -m grpo.evaluate --model Polygl0t/Tucano2-qwen-0.5B-Instruct --data runs/v4_1 --config v4_1 --out evaluations/zero_shot
   python -m grpo.evaluate --model adapters/stage2 --data rows/test.jsonl --config qwen3_8b --samples 8 --set evaluation.temperature=0.7
   python -m grpo.evaluate --model runs/v4_1 --out evaluations/v4_1 --resume
@@ -73,6 +75,10 @@ def make_parser() -> CommandParser:
         EXAMPLES,
     )
     parser.add_argument("--model", required=True, help="a Hub name, a model's or adapter's folder, or a run")
+    parser.add_argument(
+        "--prompt", metavar="TEXT", help="answer this one prompt and print the answer (-: standard input)"
+    )
+    parser.add_argument("--task", help="with --prompt: the task of the run that it is asked as")
     parser.add_argument("--data", help="a JSON Lines file, or a run for its held-out rows (default: the config's)")
     parser.add_argument("--config", help="a YAML file or shipped name: rewards and sampling (default: the run's own)")
     add_overrides(parser)
@@ -97,13 +103,17 @@ def run(options: argparse.Namespace) -> int:
     from grpo.evaluate.request import prepare
     from grpo.machine.environment import prepare_threads
 
+    if options.prompt is not None:
+        from grpo.evaluate.single_prompt import answer_prompt
+
+        return answer_prompt(options)
     rank = find_rank()
     quiet, stream = options.quiet or options.json, sys.stderr if options.json else None
     # What another process would show is what the first one shows.
     progress = Progress(quiet=quiet, stream=stream) if rank.is_main else Progress(quiet=True, stream=io.StringIO())
     inputs = prepare(options, rank.count)
     threads = prepare_threads(inputs.config.threads)
-    device = _find_device()
+    device = _find_device(inputs.config)
     join(device)
     with inputs.host:
         folder = options.out or Path("evaluations") / f"{inputs.source.name}-{_name_data(options.data, inputs)}"
@@ -206,11 +216,11 @@ def _name_data(data: str | None, inputs: Inputs) -> str:
     return "held_out" if data is None or Path(data).is_dir() else Path(data).stem
 
 
-def _find_device() -> str:
-    """ "cuda" or "cpu"; UserError where there are more processes than devices, which would share one's memory."""
-    from grpo.machine.device import find_device
+def _find_device(config: RunConfig) -> str:
+    """ "cuda", "mps" or "cpu"; UserError where there are more processes than devices, which would share one's memory."""
+    from grpo.machine.device import choose_device
 
-    device = find_device()
+    device = choose_device(config.model.device, "gpu" if config.model.embedded else "small")
     if device.kind == "cuda" and find_rank().local_count > device.count:
         raise UserError(
             f"device: {find_rank().local_count} processes on {device.count} CUDA devices; start torchrun with "

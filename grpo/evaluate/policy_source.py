@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
+from grpo.policy.adapters import WEIGHTS
+from grpo.policy.gguf_file import find_gguf
 from grpo.policy.local_files import looks_local, model_folder
 from rewards.errors import UserError
 
@@ -55,6 +57,9 @@ def find_source(model: str) -> Source:
     Of a run it is the best policy, or that of the warm-up where training never bettered it.
     """
     path = Path(model).expanduser()
+    if model.endswith(".gguf"):
+        file = find_gguf(model)
+        return Source("model", str(file), file.stem)
     if not path.is_dir():
         if looks_local(model) or model.count("/") > 1 or path.exists():
             raise UserError(
@@ -113,6 +118,10 @@ def load_source(source: Source, config: RunConfig, device: str) -> Policy:
 def _read_folder(folder: Path, name: str, run: Path | None) -> Source:
     adapter = _read_object(folder / "adapter_config.json")
     if adapter:
+        if not any((folder / weights).is_file() for weights in WEIGHTS):
+            raise UserError(
+                f"--model {folder}: an adapter_config.json without {WEIGHTS[0]}; no adapter was saved in it"
+            )
         base = adapter.get("base_model_name_or_path")
         base = str(base) if base else None
         if base is None and run is None:
@@ -131,6 +140,7 @@ def _load_model(location: str, revision: str | None, config: RunConfig, device: 
     section = config.model.model_copy(
         update={
             "name": location, "revision": revision, "embedded": None, "lora": None,
+            "gguf": location if location.endswith(".gguf") else None,
             "max_sequence_length": 16,  # how long prompts and answers are is checked row by row
         }
     )  # fmt: skip
@@ -160,12 +170,13 @@ def _load_adapter(source: Source, config: RunConfig, device: str) -> Policy:
         policy = load_policy(run.model, texts=training_texts(load_inputs(run).taught), seed=run.seed, device=device)
         set_peft_model_state_dict(policy.model, load_peft_weights(source.location, device=device))
         return Policy(policy.model.merge_and_unload(), policy.tokenizer)
-    if source.base is None:
+    gguf = _find_base_file(source, config)
+    if source.base is None and gguf is None:
         raise UserError(f"{source.location}: its adapter_config.json names no base model")
     from peft import PeftModel
     from transformers import AutoTokenizer
 
-    base = _load_model(source.base, source.revision, config, device)
+    base = _load_model(gguf or source.base, source.revision, config, device)
     folder = Path(source.location)
     # The adapter's own tokenizer, where it brings one: it may know tokens that the base does not.
     tokenizer = base.tokenizer
@@ -178,15 +189,23 @@ def _load_adapter(source: Source, config: RunConfig, device: str) -> Policy:
     try:
         model = PeftModel.from_pretrained(base.model, source.location)
         model = model.merge_and_unload() if config.model.quantization == "none" else model
-    except (RuntimeError, ValueError) as fault:
+    except (RuntimeError, ValueError, OSError, KeyError) as fault:
         raise UserError(
             f"--model {source.location}: does not fit its base {source.base} ({str(fault).splitlines()[0][:200]})"
         ) from None
-    return Policy(model, tokenizer)
+    return Policy(model, tokenizer, authors=base.authors)
+
+
+def _find_base_file(source: Source, config: RunConfig) -> str | None:
+    """The GGUF file below an adapter: that of its run, or of the config; None where its base is a model by name."""
+    section = load_run_config(source.run).model if source.run is not None else config.model
+    return str(find_gguf(section.gguf)) if section.gguf is not None else None
 
 
 def _fingerprint(name: str, revision: str | None) -> str | None:
     """The commit of a Hub model, or of a folder its files' names, sizes and times: another policy in the same place."""
+    if Path(name).is_file():
+        return f"{Path(name).stat().st_size:x}-{Path(name).stat().st_mtime_ns:x}"
     folder = model_folder(name, revision)
     if folder is None:
         return None

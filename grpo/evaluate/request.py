@@ -58,7 +58,7 @@ def prepare(options: argparse.Namespace, processes: int = 1) -> Inputs:
 
     problems: list[str] = []
     source = _collect(problems, lambda: find_source(options.model))
-    config = _collect(problems, lambda: _find_config(options, source))
+    config = _collect(problems, lambda: find_config(options, source))
     if options.samples < 1:
         problems.append(f"--samples: {options.samples}; give 1 or more")
     if options.limit is not None and options.limit < 1:
@@ -93,7 +93,7 @@ def prepare(options: argparse.Namespace, processes: int = 1) -> Inputs:
     return Inputs(source, config, surveyed, settings, host)
 
 
-def _find_config(options: argparse.Namespace, source: Source | None) -> RunConfig:
+def find_config(options: argparse.Namespace, source: Source | None) -> RunConfig:
     from grpo.config.loading import load_config
     from grpo.config.run_config import RunConfig
 

@@ -1,0 +1,52 @@
+"""The step benchmark of the pretrained model of profile small: `python benchmarks/step.py --model small`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+
+def compare_small(options: argparse.Namespace) -> None:
+    """The step of the pretrained model beside plain TRL's, and how far their log-probabilities are apart."""
+    from benchmarks.step import STEP_HEADER, compare_steps, measure_matmul, show_step
+    from benchmarks.step_trainers import make_small_policy
+
+    policy = make_small_policy()
+    difference = compare_logprobs(policy, prompt=300, completion=options.completion, group=4)
+    counted = policy.model.num_parameters()
+    del policy
+    print(
+        f"{counted / 1e6:.1f} M parameters, {options.threads} thread(s); log-probs differ by {difference:.1e} at most\n"
+    )
+    print(STEP_HEADER)
+    setting = {
+        "model": "small",
+        "prompts": 1,
+        "prompt": 300,
+        "group": 16,
+        "completion": options.completion,
+        "ends": 0.0,
+    }
+    row = compare_steps(setting, options, measure_matmul())
+    show_step(row)
+    if options.json:
+        found = {"threads": options.threads, "parameters": counted, "logprob_difference": difference, "steps": [row]}
+        Path(options.json).write_text(json.dumps(found, indent=2) + "\n")
+
+
+def compare_logprobs(policy, prompt: int, completion: int, group: int) -> float:
+    """The largest difference between our shared pass and the model's own, in nats, over random completions."""
+    import torch
+
+    from grpo.policy.shared_prefix import grouped_logps
+
+    generator = torch.Generator().manual_seed(1)
+    size = len(policy.tokenizer)
+    first = torch.randint(0, size, (1, prompt), generator=generator).expand(group, -1)
+    rest = torch.randint(0, size, (group, completion), generator=generator)
+    with torch.no_grad():
+        ours, _ = grouped_logps(policy.model, first, torch.ones_like(first), rest, torch.ones_like(rest))
+        logits = policy.model(torch.cat((first, rest), 1), logits_to_keep=completion + 1).logits[:, :-1]
+        plain = logits.log_softmax(-1).gather(2, rest[..., None])[..., 0]
+    return (ours - plain).abs().max().item()
