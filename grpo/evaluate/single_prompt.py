@@ -7,6 +7,7 @@ import hashlib
 import sys
 from contextlib import redirect_stdout
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grpo.evaluate.policy_source import Source, find_source, load_run_config
@@ -87,7 +88,7 @@ def _make_example(text: str, task: str | None, source: Source) -> Example:
         if task is not None:
             raise UserError(f"--task {task}: --model is no run, whose rows would show how the task is asked")
         return Example(_id_of(text), "default", [{"role": "user", "content": text}], None, {})
-    rows = _held_out_rows(source)
+    rows = _held_out_rows(source.run)
     tasks = sorted({row.task for row in rows})
     if task is None and len(tasks) > 1:
         raise UserError(f"--task: not given, and this run has several; name one of {', '.join(tasks)}")
@@ -103,10 +104,10 @@ def _make_example(text: str, task: str | None, source: Source) -> Example:
     return Example(_id_of(text), of_task[0].task, messages, None, {})
 
 
-def _held_out_rows(source: Source) -> list[Example]:
+def _held_out_rows(run: Path) -> list[Example]:
     from grpo.data.run_rows import load_inputs
 
-    rows = load_inputs(load_run_config(source.run, rows=True)).held_out
+    rows = load_inputs(load_run_config(run, rows=True)).held_out
     return [row for row in rows if any(message["role"] == "user" for message in row.prompt)]
 
 

@@ -198,7 +198,7 @@ def estimate_memory(
     model: ModelSection,
     grpo: GrpoSection,
     *,
-    device_kind: Literal["cuda", "cpu"],
+    device_kind: Literal["cuda", "mps", "cpu"],
     prompt_tokens: int,
     completion_tokens: int,
     world_size: int = 1,
