@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from rewards.command_line import show_commands
 from rewards.harmless_text import hide_controls
-from rewards.statistics.estimates import ALL, Estimate
+from rewards.statistics.estimates import ALL, Estimate, unpaired_difference
 
 
 class Progress:
@@ -75,9 +75,16 @@ class Progress:
         previous: Mapping[str, Estimate] | None = None,
         baseline: Mapping[str, Estimate] | None = None,
         note: str = "",
+        *,
+        since_previous: Mapping[str, Estimate] | None = None,
+        since_baseline: Mapping[str, Estimate] | None = None,
     ) -> None:
         """Show mean, interval and n for all and for each task, with the change to the previous evaluation and to the
-        baseline (the warm-up); an arrow stands only where the change is beyond the interval."""
+        baseline (the warm-up); an arrow stands only where the interval of the change leaves out 0.
+
+        `since_...` are the changes paired by example, as the decision has them; without them both ends count as
+        independent.
+        """
         if self.quiet:
             return
         heads = ["task", "mean", "95 % interval", "n"]
@@ -88,7 +95,11 @@ class Progress:
         rows = []
         for name, estimate in estimates.items():
             cells = [name, _format(estimate.mean), _format_interval(estimate), str(estimate.n or 0)]
-            cells += [format_change(other.get(name), estimate) for other in (previous, baseline) if other is not None]
+            cells += [
+                format_change(other.get(name), estimate, (paired or {}).get(name))
+                for other, paired in ((previous, since_previous), (baseline, since_baseline))
+                if other is not None
+            ]
             rows.append(cells)
         if self._console is not None:
             self._print_table(title, heads, rows, note)
@@ -180,17 +191,19 @@ def format_seconds(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def format_change(before: Estimate | None, after: Estimate) -> str:
-    """The change with its sign, and an arrow where the mean lies outside the other's interval."""
+def format_change(before: Estimate | None, after: Estimate, paired: Estimate | None = None) -> str:
+    """The change with its sign, and an arrow where its interval (the paired one, where there is one) leaves out 0."""
     if before is None or before.mean is None or after.mean is None:
         return "-"
-    change = after.mean - before.mean
-    arrow = ""
-    if before.low is not None and after.mean < before.low:
-        arrow = " ↓"
-    elif before.high is not None and after.mean > before.high:
-        arrow = " ↑"
-    return f"{change:+.3f}{arrow}"
+    change = paired if paired is not None and paired.mean is not None else unpaired_difference(before, after)
+    return f"{after.mean - before.mean:+.3f}{({1: ' ↑', -1: ' ↓'}).get(find_direction(change), '')}"
+
+
+def find_direction(change: Estimate) -> int:
+    """1 where a change is up beyond its noise, -1 where it is down, 0 where its interval holds 0 or is not known."""
+    if change.low is None or change.high is None:
+        return 0
+    return 1 if change.low > 0 else -1 if change.high < 0 else 0
 
 
 def _format(value: float | None) -> str:

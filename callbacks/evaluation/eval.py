@@ -12,6 +12,7 @@ import orjson
 
 from callbacks.config import EvaluationSection
 from callbacks.evaluation.best import BestCheckpoint
+from callbacks.evaluation.pairs import name_evaluation_file
 from callbacks.evaluation.task_scores import evaluation_metrics, summarise
 from rewards.host.scoring import RewardHost
 from rewards.statistics.estimates import Estimate
@@ -59,9 +60,9 @@ class HeldOutEvaluation:
     def _write(self, stage: str, step: int, scored: Sequence[Any]) -> None:
         if self.directory is None:
             return
-        name = f"step-{step:06d}" if stage == "train" else stage
         write_records(
-            self.directory / f"{name}.jsonl", ({**self.host.to_record(s), "stage": stage, "step": step} for s in scored)
+            self.directory / name_evaluation_file(stage, step),
+            ({**self.host.to_record(s), "stage": stage, "step": step} for s in scored),
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.config import TrackingSection
+from callbacks.tracking.curves import name_curve
 
 # What the table of runs shows; all else is in config.json of the run's artifacts.
 _PARAMETERS = (
@@ -54,7 +55,7 @@ def start_mlflow(
 
 
 class MlflowBackend:
-    """Steps are GRPO's, for the warm-up's training its own; a stage other than training is part of the name."""
+    """Steps are GRPO's, for the warm-up's training its own; training and held-out numbers have no stage in their name."""
 
     name = "MLflow"
     delivered = None
@@ -67,10 +68,7 @@ class MlflowBackend:
         from mlflow.entities import Metric
 
         now, axis = int(time.time() * 1000), int(row.get("sft/step", step))
-        metrics = [
-            Metric(_name(key if stage == "train" else f"{stage}/{key}"), float(value), now, axis)
-            for key, value in row.items()
-        ]
+        metrics = [Metric(_name(name_curve(key, stage)), float(value), now, axis) for key, value in row.items()]
         for start in range(0, len(metrics), _BATCH):
             self._client.log_batch(self.run_id, metrics=metrics[start : start + _BATCH])
 

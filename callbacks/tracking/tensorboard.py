@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from callbacks.tracking.curves import name_curve
 from callbacks.tracking.rows import make_table, read_records
 
 # TensorBoard shows a handful of texts a step; all of them are in the run directory.
@@ -33,8 +34,7 @@ class TensorBoardBackend:
 
     def log(self, row: Mapping[str, float], stage: str, step: int) -> None:
         values = [
-            self._summary.Value(tag=f"{stage}/{key}" if stage != "train" else key, simple_value=float(value))
-            for key, value in row.items()
+            self._summary.Value(tag=name_curve(key, stage), simple_value=float(value)) for key, value in row.items()
         ]
         self._write(values, int(row.get("sft/step", step)))
 

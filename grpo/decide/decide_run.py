@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ from callbacks.config import DecisionSection
 from callbacks.decision.decision import Decision
 from callbacks.decision.measures import Schedule
 from callbacks.decision.tree import decide
+from callbacks.evaluation.pairs import pair_evaluations
 from grpo.config.sections import ratio_to_steps
 from grpo.decide.history import read_history
 from grpo.decide.next_config import write_next_config
 from grpo.ladder import find_rung
-from rewards.statistics.estimates import Estimate, paired_differences
 
 
 def decide_run(run_directory: Path | str, config: Any = None, *, rehearsal: bool = False) -> Decision:
@@ -73,25 +73,6 @@ def read_schedule(settings: Mapping[str, Any]) -> Schedule | None:
     if steps is None:
         steps = ratio_to_steps(grpo.get("warmup_ratio") or 0.0, grpo["max_steps"])
     return Schedule(grpo["lr_scheduler_type"], grpo["max_steps"], grpo["learning_rate"], steps)
-
-
-def pair_evaluations(before: Path, after: Path) -> dict[str, Estimate]:
-    """Paired differences after - before of two stored evaluations, for all and for each task; empty when one is missing."""
-    rewards = [_read_rewards(path) for path in (before, after)]
-    if not all(rewards):
-        return {}
-    return paired_differences(*rewards)
-
-
-def _read_rewards(path: Path) -> dict[tuple[str, str], float | None]:
-    """Rewards of a stored evaluation by (task, id); empty when there is no such file."""
-    try:
-        rows: Iterable[Mapping[str, Any]] = [
-            orjson.loads(line) for line in path.read_bytes().splitlines() if line.strip()
-        ]
-        return {(row["task"], row["id"]): row["reward"] for row in rows}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +28,18 @@ def is_sharded(model: Any) -> str | None:
 
 
 @contextmanager
-def whole_weights(model: Any, trainer: Any) -> Iterator[None]:
+def whole_weights(
+    model: Any, trainer: Any, gather_zero3: Callable[[Any], AbstractContextManager[Any]] | None = None
+) -> Iterator[None]:
     """Every process holds all weights inside the block, so that each may call the model as often as it likes.
 
     Sharded weights are otherwise fetched in every forward pass by all processes in step, and completions of different
     lengths would leave one waiting for the others for ever. Weights must not be changed inside. `trainer` is the one
-    that sharded them; None where there is none yet.
+    that sharded them; None where there is none yet. `gather_zero3` is what collects the weights that its DeepSpeed spread.
     """
     kind = is_sharded(model)
-    if kind == "ZeRO-3":
-        from trl.models.utils import unwrap_model_for_generation
-
-        with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator):
+    if kind == "ZeRO-3" and gather_zero3 is not None:
+        with gather_zero3(trainer):
             yield
     elif kind == "FSDP2":
         import torch

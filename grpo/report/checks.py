@@ -8,12 +8,13 @@ from typing import Any
 from grpo.report.run_files import as_list, as_mapping, is_number
 from grpo.report.tables import flatten
 from grpo.report.visible import make_label
+from rewards.audit.probes import is_overpaid
 
 _SHOWN = 12
 # What a probe puts in the place of an answer, in the order of how much it should be paid.
 PROBES = (
     ("gold", "the reference itself"),
-    ("changed", "the reference with one fact changed"),
+    ("changed", "the reference with every second value changed"),
     ("part", "a part of the reference"),
     ("other", "another row's reference"),
     ("noise", "noise"),
@@ -43,16 +44,15 @@ def make_audit(audit: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _make_probes(probes: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row a task; a cell is alarming where something that is no answer is paid more than half as much as the answer."""
+    """A row a task; a cell is alarming by the very rule that the audit warns by."""
     rows = []
     for task, values in probes.items():
         values = as_mapping(values)
-        gold = values.get("gold")
         cells = [
             {
                 "name": name,
                 "value": values[name] if is_number(values.get(name)) else None,
-                "alarm": _is_alarming(name, values.get(name), gold),
+                "alarm": _is_alarming(name, values),
             }
             for name, _ in PROBES
         ]
@@ -60,12 +60,13 @@ def _make_probes(probes: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _is_alarming(name: str, value: Any, gold: Any) -> bool:
+def _is_alarming(name: str, values: Mapping[str, Any]) -> bool:
+    value, gold = values.get(name), values.get("gold")
     if not is_number(value):
         return False
     if name == "gold":
         return value < 0.999
-    return name in ("other", "noise", "empty") and is_number(gold) and value > 0.5 * gold
+    return is_number(gold) and is_overpaid(name, value, gold)
 
 
 def _say(lines: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -9,23 +10,24 @@ from typing import Any
 from callbacks.config import DecisionSection
 from callbacks.decision.decision import OWN, RECIPE, REHEARSAL, TREES
 from callbacks.decision.tree import choose_tree
+from callbacks.watch.rules import WatchSection, rename_metric
 from grpo.report import tables
 from grpo.report.charts import Curve, Point, draw_spread
 from grpo.report.run_files import RunFiles, as_mapping, is_number
 from grpo.report.visible import make_label
 from rewards.statistics.estimates import ALL
 
-# Metrics of training worth a look, with the bounds the recipe watches and the rules of callbacks/watch that mind them.
+# Metrics of training worth a look.
 WATCHED = (
-    ("reward", "training reward", ()),
-    ("frac_reward_zero_std", "zero-spread groups", ((0.5, "stop at 0.5"),)),
-    ("completions/mean_length", "completion length, tokens", ()),
-    ("completions/clipped_ratio", "truncated completions", ((0.5, "stop at 0.5"),)),
-    ("entropy", "entropy", ()),
-    ("grad_norm", "gradient norm", ((2.0, "stop at 2"),)),
-    ("completions/repetition", "repeated phrases", ()),
-    ("learning_rate", "learning rate", ()),
-    ("kl", "KL to the reference policy", ()),
+    ("reward", "training reward"),
+    ("frac_reward_zero_std", "zero-spread groups"),
+    ("completions/mean_length", "completion length, tokens"),
+    ("completions/clipped_ratio", "truncated completions"),
+    ("entropy", "entropy"),
+    ("grad_norm", "gradient norm"),
+    ("completions/repetition", "repeated phrases"),
+    ("learning_rate", "learning rate"),
+    ("kl", "KL to the reference policy"),
 )
 
 
@@ -68,7 +70,8 @@ def make_curves(run: RunFiles) -> list[Curve]:
 def make_lines(run: RunFiles) -> list[Curve]:
     """The metrics of training that were recorded at two steps or more."""
     lines = []
-    for key, name, bounds in WATCHED:
+    bounds = read_bounds(run)
+    for key, name in WATCHED:
         values = [
             (row["step"], float(row[key])) for row in run.metrics if row["stage"] == "train" and is_number(row.get(key))
         ]
@@ -78,7 +81,7 @@ def make_lines(run: RunFiles) -> list[Curve]:
         lines.append(
             Curve(
                 name=name,
-                marks=[(label, bound) for bound, label in bounds if top >= 0.6 * bound],
+                marks=[(label, bound) for bound, label in bounds.get(key, ()) if top >= 0.6 * bound],
                 values=values,
                 events=[
                     event["step"] for event in run.events if event.get("metric") == key and is_number(event.get("step"))
@@ -86,6 +89,28 @@ def make_lines(run: RunFiles) -> list[Curve]:
             )
         )
     return lines
+
+
+def read_bounds(run: RunFiles) -> dict[str, list[tuple[float, str]]]:
+    """By metric where the watch rules of this run warned or stopped: the bound, and its label such as `stop at 0.5`."""
+    decision, grpo = as_mapping(run.config.get("decision")), as_mapping(run.config.get("grpo"))
+    watch = WatchSection()
+    # Rules of another version of the config are no reason to have no report.
+    with suppress(ValueError):
+        watch = WatchSection.model_validate(as_mapping(decision.get("watch")))
+    facts = {"beta": bool(grpo.get("beta")), "recipe": decision.get("relative_to", "thresholds") == "thresholds"}
+    settings = {key: float(value) for key, value in grpo.items() if is_number(value)}
+    bounds: dict[str, list[tuple[float, str]]] = defaultdict(list)
+    for rule in watch.rules.values() if watch.enabled else ():
+        said = rule.enabled and all(facts[fact] for fact in rule.only_with)
+        # A rule for the first steps only is no line across the whole picture.
+        said = said and rule.until_step is None and rule.condition in ("above", "below")
+        if said and (rule.of is None or rule.of in settings):
+            bound = rule.limit(settings)
+            bounds[rename_metric(rule.metric)].append(
+                (bound, f"{rule.action} {'at' if rule.condition == 'above' else 'below'} {bound:g}")
+            )
+    return bounds
 
 
 def draw_tasks(run: RunFiles, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import orjson
 
 from callbacks.evaluation.best import BestCheckpoint
 from callbacks.evaluation.eval import write_records
+from callbacks.evaluation.pairs import name_evaluation_file, pair_evaluations
 from callbacks.progress import Progress
 from callbacks.tracking.tracking import Tracker
 from callbacks.watch import watch
@@ -34,7 +35,9 @@ class Record:
         self.effective: dict[str, Any] = {}
         self.policy: dict[str, int] = {}  # weights of the model that was loaded, and how many of them are trained
         self._earlier_rewards: dict[str, Any] = {}  # the host's report of the processes that this one goes on from
-        self._previous: dict[str, Estimate] | None = None
+        self._previous: tuple[str, dict[str, Estimate]] | None = (
+            None  # the file and the numbers of the evaluation before
+        )
         self._repetition: float | None = None
         self._reward_counts = (0, 0)
         grpo, decision = config.grpo, config.decision
@@ -114,21 +117,30 @@ class Record:
         """The numbers of an evaluation, its completions, and how far it is from each threshold of the decision."""
         self.tracker.log(metrics, stage=stage, step=step)
         self._watch(metrics, stage, step)
-        name = f"step-{step:06d}" if stage == "train" else stage
-        self.tracker.log_completions(self.directory.evaluations / f"{name}.jsonl", stage=stage, step=step)
+        self.tracker.log_completions(
+            self.directory.evaluations / name_evaluation_file(stage, step), stage=stage, step=step
+        )
         if stage != "before" and self.rank.is_main:
             self.tracker.log_margins(self._ask_tree(), stage=stage, step=step)
 
     def show_estimates(self, stage: str, step: int, estimates: dict[str, Estimate]) -> None:
         """The table of an evaluation on the screen, beside the one before it and the warm-up's."""
+        name = name_evaluation_file(stage, step)
         titles = {"before": "before training", "warmup": "after the SFT warm-up", "final": f"at the end, step {step}"}
         self.progress.show_evaluation(
             titles.get(stage, f"step {step} of {self.config.grpo.max_steps}"),
             estimates,
-            previous=self._previous,
+            previous=self._previous[1] if self._previous else None,
             baseline=self.best.baseline if stage in ("train", "final") else None,
+            since_previous=self._pair(self._previous[0], name) if self._previous else {},
+            since_baseline=self._pair("warmup.jsonl", name),
         )
-        self._previous = estimates
+        self._previous = name, estimates
+
+    def _pair(self, before: str, after: str) -> dict[str, Estimate]:
+        """The change between two evaluations over the examples of both; only the first process shows it."""
+        folder = self.directory.evaluations
+        return pair_evaluations(folder / before, folder / after) if self.rank.is_main and before != after else {}
 
     def _count_reward_errors(self) -> dict[str, float]:
         """The share of scores that failed since the last step; nothing where none did."""

@@ -28,7 +28,7 @@ from grpo.machine import environment
 from grpo.policy.loading import Policy, resolve_dtype
 from grpo.policy.tokenizer import training_texts
 from grpo.run_directory import RunDirectory, read_step
-from grpo.training.recorder import Record
+from grpo.training import recorder, zero3
 from rewards.errors import UserError
 from rewards.host.scoring import RewardHost
 from rewards.statistics.estimates import Estimate
@@ -68,7 +68,7 @@ class Stages:
         self.rank = ranks.find_rank()
         # What a run says of itself lies where its numbers do, also when it takes its policy from another's folder.
         written = RunDirectory(self.tracker.run_directory) if self.rank.is_main else self.directory
-        self.record = Record(self.config, self.host, written, self.tracker, self.progress)
+        self.record = recorder.Record(self.config, self.host, written, self.tracker, self.progress)
         self._trainer: Any = None
         self._logged_step = 0
 
@@ -301,7 +301,7 @@ class Stages:
     def _answer(self, examples: Sequence[Example]) -> list[Any]:
         with (
             self.progress.stage("held-out evaluation", len(examples), unit="rows") as bar,
-            sharding.whole_weights(self.policy.model, self._trainer),
+            sharding.whole_weights(self.policy.model, self._trainer, zero3.gather),
         ):
             return collectives.share_out(
                 lambda share: self._generate(share, lambda rows: bar.advance(rows * self.rank.count)), examples

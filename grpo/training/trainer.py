@@ -27,6 +27,7 @@ from grpo.distributed.sharding import whole_weights
 from grpo.generation.generate import generate
 from grpo.policy.loading import Policy
 from grpo.policy.shared_prefix import grouped_logps, supports
+from grpo.training import zero3
 from grpo.training.dynamic_sampling import (
     Rollouts,
     draw_until_rewards_differ,
@@ -198,7 +199,7 @@ class SharedPrefixTrainer(GRPOTrainer):
 
     def _draw_together(self, rows: list[int], attempt: int, before: int) -> tuple[Rollouts | None, list]:
         """`_draw` in all processes at once, also in those without rows: sharded weights are gathered by all or none."""
-        with whole_weights(self.model, self):
+        with whole_weights(self.model, self, zero3.gather):
             return together(lambda: self._draw(rows, attempt, before) if rows else (None, []))
 
     def _draw(self, rows: list[int], attempt: int, before: int) -> tuple[Rollouts, list[ScoredCompletion]]:
@@ -219,7 +220,7 @@ class SharedPrefixTrainer(GRPOTrainer):
 
     def _whole_weights(self) -> AbstractContextManager[None]:
         """All weights in every process, where our own generation needs them; TRL's ways of generating see to it alone."""
-        return nullcontext() if self.use_vllm or self.fallback else whole_weights(self.model, self)
+        return nullcontext() if self.use_vllm or self.fallback else whole_weights(self.model, self, zero3.gather)
 
     def _write(
         self, prompt_ids, images, multimodal_fields, num_generations, *args, attempt=0, before=None, **kwargs
@@ -277,7 +278,9 @@ class SharedPrefixTrainer(GRPOTrainer):
             self._scored = together(lambda: self._score_texts(row, texts, completion_ids))
         values = defaultdict(list)
         for scored in self._scored:
-            values[f"reward/{scored.example.task}"].append(scored.reward)
+            values[f"reward_by_task/{scored.example.task}"].append(scored.reward)
+            for outcome in scored.outcomes:
+                values[f"reward/{outcome.function}"].append(outcome.value)
         for name, rewards in values.items():
             # One by one: TRL weighs processes by how often each logs, not by how many rows a mean stands for.
             for reward in rewards:

@@ -107,22 +107,17 @@ def _render_tasks(snapshot: Snapshot) -> RenderableType:
             Text("-" if row.mean is None else f"{row.mean:.3f}"),
             Text(interval),
             Text(str(row.n or "-")),
-            _show_change(row.mean, row.previous, row.low, row.high),
-            _show_change(row.mean, row.warmup, row.low, row.high),
+            _show_change(row.mean, row.previous, row.since_previous),
+            _show_change(row.mean, row.warmup, row.since_warmup),
         )
     return table
 
 
-def _show_change(mean: float | None, before: float | None, low: float | None, high: float | None) -> Text:
-    """Coloured only where the other mean lies outside the interval."""
+def _show_change(mean: float | None, before: float | None, direction: int) -> Text:
+    """Coloured only where the change is beyond its noise."""
     if mean is None or before is None:
         return Text("-")
-    style = ""
-    if low is not None and before < low:
-        style = "green"
-    elif high is not None and before > high:
-        style = "red"
-    return Text(f"{mean - before:+.3f}", style)
+    return Text(f"{mean - before:+.3f}", {1: "green", -1: "red"}.get(direction, ""))
 
 
 def _render_margins(snapshot: Snapshot) -> RenderableType:

@@ -17,11 +17,13 @@ from callbacks.decision.decision import OWN, RECIPE
 from callbacks.decision.tree import choose_tree, decide
 from callbacks.evaluation.best import BestCheckpoint
 from callbacks.evaluation.history import Evaluation, find_baseline, read_evaluations
+from callbacks.evaluation.pairs import name_evaluation_file, pair_evaluations
+from callbacks.progress import find_direction
 from callbacks.watch.watch import EVENTS_FILE
 from grpo.decide.decide_run import read_schedule
 from grpo.ladder import find_rung
 from rewards.errors import UserError
-from rewards.statistics.estimates import ALL
+from rewards.statistics.estimates import ALL, Estimate, unpaired_difference
 
 STAGES = {
     "sft": "SFT warm-up",
@@ -62,6 +64,9 @@ class TaskRow:
     n: int | None
     warmup: float | None
     previous: float | None
+    since_warmup: int = 0
+    """1 up, -1 down beyond the noise of the change, 0 undecided."""
+    since_previous: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,7 @@ class LiveRun:
         self._timings = _Tail(self.folder / "timings.jsonl")
         self._events = _Tail(self.folder / EVENTS_FILE)
         self._stored: tuple[tuple[str, int, int], list[dict[str, Any]]] = (("", 0, 0), [])
+        self._tasks: tuple[int, list[TaskRow]] = (0, [])
         self._decided: tuple[tuple[int, bool], dict[str, Any]] = ((-1, False), {})
 
     def read(self, *, completions: int = 8) -> Snapshot:
@@ -138,11 +144,17 @@ class LiveRun:
             best_step=_find_best(rows),
             evaluated=_name_evaluation(evaluations[-1]) if evaluations else "",
             curves=_make_curves(train, evaluations, _find_limits(section, saved, evaluations)),
-            tasks=make_task_rows(evaluations),
+            tasks=self._make_task_rows(evaluations),
             decision=self._decide(rows, section, settings, saved),
             events=self._events.read()[-_SHOWN_EVENTS:],
             completions=self._read_completions(completions),
         )
+
+    def _make_task_rows(self, evaluations: Sequence[Evaluation]) -> list[TaskRow]:
+        """Kept until there is another evaluation: pairing reads two files."""
+        if self._tasks[0] != len(evaluations):
+            self._tasks = len(evaluations), make_task_rows(evaluations, self.folder / "eval")
+        return self._tasks[1]
 
     def _silence(self) -> float | None:
         times = []
@@ -239,14 +251,19 @@ def estimate_seconds_left(
     return max(0, max_steps - step) * fmean(paces) + max(0, left) * pace
 
 
-def make_task_rows(evaluations: Sequence[Evaluation]) -> list[TaskRow]:
-    """A row for all and for each task of the latest evaluation, with what the warm-up and the one before had."""
+def make_task_rows(evaluations: Sequence[Evaluation], folder: Path | None = None) -> list[TaskRow]:
+    """A row for all and for each task of the latest evaluation, with what the warm-up and the one before had.
+
+    Changes are judged example by example where `folder` holds both evaluations.
+    """
     if not evaluations:
         return []
     last = evaluations[-1]
     previous = evaluations[-2] if len(evaluations) > 1 else None
     baseline = find_baseline(list(evaluations))
     names = [ALL, *sorted(set(last.estimates) - {ALL})]
+    baseline = baseline if baseline is not last else None
+    paired = [_pair(item, last, folder) for item in (baseline, previous)]
     return [
         TaskRow(
             name,
@@ -254,11 +271,31 @@ def make_task_rows(evaluations: Sequence[Evaluation]) -> list[TaskRow]:
             estimate.low,
             estimate.high,
             estimate.n,
-            _mean_of(baseline if baseline is not last else None, name),
+            _mean_of(baseline, name),
             _mean_of(previous, name),
+            *(
+                _find_direction(item, last, name, changes)
+                for item, changes in zip((baseline, previous), paired, strict=True)
+            ),
         )
         for name in names
     ]
+
+
+def _pair(before: Evaluation | None, after: Evaluation, folder: Path | None) -> dict[str, Estimate]:
+    if before is None or folder is None:
+        return {}
+    return pair_evaluations(*(folder / name_evaluation_file(item.stage, item.step) for item in (before, after)))
+
+
+def _find_direction(before: Evaluation | None, after: Evaluation, name: str, paired: Mapping[str, Estimate]) -> int:
+    first, second = before.task(name) if before is not None else None, after.task(name)
+    if first is None or second is None:
+        return 0
+    change = paired.get(name)
+    return find_direction(
+        change if change is not None and change.mean is not None else unpaired_difference(first, second)
+    )
 
 
 def _mean_of(evaluation: Evaluation | None, name: str) -> float | None:

@@ -106,19 +106,32 @@ def find_alarms(host: RewardHost, probes: Iterable[Probe]) -> tuple[list[str], l
             continue
         # Rows without a partner have nobody whose answer could be told apart.
         pairs = [(right, other) for right, other in zip(rows.gold, rows.other, strict=True) if other is not None]
-        if len(pairs) >= _FEW and fmean(other for _, other in pairs) >= fmean(right for right, _ in pairs) - 0.001:
+        if len(pairs) >= _FEW and is_overpaid(
+            OTHER, fmean(other for _, other in pairs), fmean(right for right, _ in pairs)
+        ):
             warnings.append(
                 f"task {task}: another row's answer earns as much as the right one; "
                 "a policy need not read the prompt; add a function that compares with the reference"
             )
         for kind, said in ((EMPTY, "an empty answer"), (NOISE, "an answer of no meaning")):
-            if rows.kinds[kind] and gold > 0 and fmean(rows.kinds[kind]) >= 0.5 * gold:
+            if rows.kinds[kind] and is_overpaid(kind, fmean(rows.kinds[kind]), gold):
                 warnings.append(
                     f"task {task}: {said} earns {fmean(rows.kinds[kind]):.2f}, the right one {gold:.2f}; "
                     "give what it fails at more weight"
                 )
     errors_of, warnings_of = _judge_functions(host, probes)
     return errors + errors_of, warnings + warnings_of
+
+
+def is_overpaid(kind: str, mean: float, gold: float) -> bool:
+    """Whether probes of this kind earn what no such answer should, beside the mean of the right answers.
+
+    Another row's answer must earn less than the right one, an empty answer and one of no meaning less than half of it; of
+    the kinds that are partly right nothing can be said.
+    """
+    if kind == OTHER:
+        return mean >= gold - 0.001
+    return kind in (EMPTY, NOISE) and gold > 0 and mean >= 0.5 * gold
 
 
 def _judge_functions(host: RewardHost, probes: Sequence[Probe]) -> tuple[list[str], list[str]]:

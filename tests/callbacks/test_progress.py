@@ -76,6 +76,15 @@ def test_evaluation_table_in_a_log_has_changes_with_arrows_beyond_the_interval()
     assert text.splitlines()[3].endswith("-0.100 ↓")
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "arrow"), [(-0.01, 0.21, ""), (0.01, 0.19, " ↑"), (-0.19, -0.01, " ↓"), (None, None, "")]
+)
+def test_change_when_pairs_are_known_then_the_arrow_is_that_of_their_interval(low, high, arrow):
+    """A mean beyond the other's interval is no rise where the paired change is undecided: so says the decision."""
+    before, after = Estimate(0.4, 40, 0.2, 0.35, 0.45), Estimate(0.5, 40, 0.2, 0.45, 0.55)
+    assert format_change(before, after, Estimate(0.1, 40, 0.3, low, high)) == f"+0.100{arrow}"
+
+
 def test_evaluation_of_a_task_that_is_new_or_unscored_shows_a_dash():
     """Nothing to compare with, and nothing scored, are no crash."""
     assert format_change(None, Estimate(0.5, 3, 0.1, 0.4, 0.6)) == "-"

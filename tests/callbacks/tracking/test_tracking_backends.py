@@ -159,6 +159,20 @@ def test_tensorboard_events_hold_what_was_logged(tmp_path):
     assert [(event.step, event.value) for event in events.Scalars("warmup/sft/loss")] == [(40, 2.0)]
 
 
+def test_tensorboard_when_a_run_is_evaluated_at_every_stage_then_the_held_out_curve_is_one(tmp_path):
+    """Before, after the warm-up, on the way and at the end: four points under one tag."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with Tracker(tmp_path, TrackingSection(wandb="off", tensorboard=True)) as tracker:
+        for stage, step, mean in (("before", 0, 0.0), ("warmup", 0, 0.25), ("train", 50, 0.375), ("final", 100, 0.5)):
+            tracker.log({"eval/mean_reward": mean}, stage=stage, step=step)
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert events.Tags()["scalars"] == ["eval/mean_reward"]
+    assert [(event.step, event.value) for event in events.Scalars("eval/mean_reward")] == [
+        (0, 0.0), (0, 0.25), (50, 0.375), (100, 0.5)
+    ]  # fmt: skip
+
+
 def test_tensorboard_events_hold_completions_and_alerts_as_text(tmp_path):
     """The first completions of a step and every alert can be read there."""
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")

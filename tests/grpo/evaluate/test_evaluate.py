@@ -234,3 +234,26 @@ def test_evaluate_of_tasks_that_no_reward_is_for_measures_all_the_same(folder, t
     assert "1 rows are of a task that no reward function is for" in shown.err
     assert "reward" not in summary["results"]["all"] and "field_f1" in summary["results"]["all"]
     assert summary["counts"]["unscored"] == 1
+
+
+def test_config_of_a_run_when_settings_are_changed_then_they_are_read_as_in_a_file(tmp_path):
+    """`--set` works without `--config`: numbers are numbers, a wrong key, value or text is a line each."""
+    import json
+    from types import SimpleNamespace
+
+    from grpo.config.loading import load_config
+    from grpo.evaluate.request import _find_config
+    from rewards.errors import UserError
+
+    config = load_config("v4_1", profile=None).model_dump(mode="json")
+    (tmp_path / "config.json").write_text(json.dumps({"config": config, "profile": "gpu"}))
+    source = SimpleNamespace(run=tmp_path)
+
+    def change(*overrides):
+        return _find_config(SimpleNamespace(config=None, overrides=overrides, model="RUN", profile="gpu"), source)
+
+    changed = change("evaluation.temperature=1e-1", "grpo.max_completion_length=64").evaluation
+    assert changed.temperature == 0.1
+    for text in ("evaluation.temperatur=1", "evaluation.temperature=warm", "evaluation.temperature=[1"):
+        with pytest.raises(UserError, match=r"^--set evaluation.temperatur"):
+            change(text)

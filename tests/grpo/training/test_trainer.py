@@ -110,3 +110,26 @@ def test_train_when_resumed_then_weights_equal_the_uninterrupted_run(rows, polic
     make_trainer(fresh, rows, tmp_path / "other").train(resume_from_checkpoint=str(checkpoint))
     for name, weight in policy.model.state_dict().items():
         assert torch.equal(weight, fresh.model.state_dict()[name]), name
+
+
+def test_score_when_logged_then_each_function_has_its_mean_over_the_rows_it_scored():
+    """`reward/<function>` leaves out rows without a value of it, `reward_by_task/<task>` has the weighted means."""
+    from types import SimpleNamespace
+
+    from grpo.training.trainer import SharedPrefixTrainer
+    from rewards.host.verdicts import Outcome, ScoredCompletion
+    from rewards.types import Completion, Example
+
+    def scored(task, reward, **values):
+        outcomes = tuple(Outcome(name, "1", "value", value) for name, value in values.items())
+        return ScoredCompletion(Example("a", task, [], None), Completion(""), outcomes, reward)
+
+    rows = [scored("sql", 0.25, form=0.5, result=0.0), scored("sql", 1.0, form=1.0, result=None), scored("push", None)]
+    logged: list[tuple[str, float]] = []
+    step = SimpleNamespace(_drawn=True, _scored=rows)
+    rewards = SharedPrefixTrainer._score(step, [], [], [], lambda name, value: logged.append((name, value)))
+    assert rewards == [0.25, 1.0, None]
+    assert sorted(logged) == [
+        ("reward/form", 0.5), ("reward/form", 1.0), ("reward/result", 0.0),
+        ("reward_by_task/sql", 0.25), ("reward_by_task/sql", 1.0),
+    ]  # fmt: skip

@@ -1,0 +1,35 @@
+"""Two stored evaluations held against each other, example by example."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from rewards.statistics.estimates import Estimate, paired_differences
+
+
+def name_evaluation_file(stage: str, step: int) -> str:
+    """The file in eval/ that an evaluation is stored in."""
+    return f"step-{step:06d}.jsonl" if stage == "train" else f"{stage}.jsonl"
+
+
+def pair_evaluations(before: Path, after: Path) -> dict[str, Estimate]:
+    """Paired differences after - before of two stored evaluations, for all and for each task; empty when one is missing."""
+    rewards = [_read_rewards(path) for path in (before, after)]
+    if not all(rewards):
+        return {}
+    return paired_differences(*rewards)
+
+
+def _read_rewards(path: Path) -> dict[tuple[str, str], float | None]:
+    """Rewards of a stored evaluation by (task, id); empty when there is no such file."""
+    try:
+        rows: Iterable[Mapping[str, Any]] = [
+            orjson.loads(line) for line in path.read_bytes().splitlines() if line.strip()
+        ]
+        return {(row["task"], row["id"]): row["reward"] for row in rows}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
