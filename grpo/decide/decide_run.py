@@ -18,6 +18,7 @@ from grpo.config.sections import ratio_to_steps
 from grpo.decide.history import read_history
 from grpo.decide.next_config import write_next_config
 from grpo.ladder import find_rung
+from rewards.statistics.estimates import Estimate
 
 
 def decide_run(run_directory: Path | str, config: Any = None, *, rehearsal: bool = False) -> Decision:

@@ -16,14 +16,13 @@ from callbacks.config import DecisionSection
 from callbacks.decision.decision import OWN, RECIPE
 from callbacks.decision.tree import choose_tree, decide
 from callbacks.evaluation.best import BestCheckpoint
-from callbacks.evaluation.history import Evaluation, find_baseline, read_evaluations
-from callbacks.evaluation.pairs import name_evaluation_file, pair_evaluations
-from callbacks.progress import find_direction
+from callbacks.evaluation.history import Evaluation, read_evaluations
 from callbacks.watch.watch import EVENTS_FILE
 from grpo.decide.decide_run import read_schedule
 from grpo.ladder import find_rung
+from grpo.watch.task_rows import TaskRow, make_task_rows
 from rewards.errors import UserError
-from rewards.statistics.estimates import ALL, Estimate, unpaired_difference
+from rewards.statistics.estimates import ALL
 
 STAGES = {
     "sft": "SFT warm-up",
@@ -51,22 +50,6 @@ class Curve:
     metric: str
     points: list[tuple[int, float]]
     limit: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TaskRow:
-    """A task at the latest evaluation, and where it came from."""
-
-    task: str
-    mean: float | None
-    low: float | None
-    high: float | None
-    n: int | None
-    warmup: float | None
-    previous: float | None
-    since_warmup: int = 0
-    """1 up, -1 down beyond the noise of the change, 0 undecided."""
-    since_previous: int = 0
 
 
 @dataclass(frozen=True)
@@ -249,58 +232,6 @@ def estimate_seconds_left(
     left = 1 + ((max_steps - 1) // every - step // every if isinstance(every, int) and every > 0 else 0)
     pace = fmean(evaluations[-3:]) if evaluations else 0.0
     return max(0, max_steps - step) * fmean(paces) + max(0, left) * pace
-
-
-def make_task_rows(evaluations: Sequence[Evaluation], folder: Path | None = None) -> list[TaskRow]:
-    """A row for all and for each task of the latest evaluation, with what the warm-up and the one before had.
-
-    Changes are judged example by example where `folder` holds both evaluations.
-    """
-    if not evaluations:
-        return []
-    last = evaluations[-1]
-    previous = evaluations[-2] if len(evaluations) > 1 else None
-    baseline = find_baseline(list(evaluations))
-    names = [ALL, *sorted(set(last.estimates) - {ALL})]
-    baseline = baseline if baseline is not last else None
-    paired = [_pair(item, last, folder) for item in (baseline, previous)]
-    return [
-        TaskRow(
-            name,
-            (estimate := last.estimates[name]).mean,
-            estimate.low,
-            estimate.high,
-            estimate.n,
-            _mean_of(baseline, name),
-            _mean_of(previous, name),
-            *(
-                _find_direction(item, last, name, changes)
-                for item, changes in zip((baseline, previous), paired, strict=True)
-            ),
-        )
-        for name in names
-    ]
-
-
-def _pair(before: Evaluation | None, after: Evaluation, folder: Path | None) -> dict[str, Estimate]:
-    if before is None or folder is None:
-        return {}
-    return pair_evaluations(*(folder / name_evaluation_file(item.stage, item.step) for item in (before, after)))
-
-
-def _find_direction(before: Evaluation | None, after: Evaluation, name: str, paired: Mapping[str, Estimate]) -> int:
-    first, second = before.task(name) if before is not None else None, after.task(name)
-    if first is None or second is None:
-        return 0
-    change = paired.get(name)
-    return find_direction(
-        change if change is not None and change.mean is not None else unpaired_difference(first, second)
-    )
-
-
-def _mean_of(evaluation: Evaluation | None, name: str) -> float | None:
-    estimate = evaluation.estimates.get(name) if evaluation is not None else None
-    return estimate.mean if estimate is not None else None
 
 
 def _find_limits(
