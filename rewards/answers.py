@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections import Counter
 from typing import Any, Final, NamedTuple
 
+from rewards.extraction.duplicates import find_duplicates
 from rewards.types import Completion
-
-_LONGEST_CHECKED = 100_000
-"""Letters up to which repeated keys are looked for; a longer answer earns next to nothing anyway."""
-
-# What ends a key, in strict JSON; inside a text it may stand too, which the exact reading then finds out.
-_KEY_END = re.compile(r'"\s*:')
-_LOOSE_KEY = re.compile(r"""(?:"([^"\\\n]{1,80})"|'([^'\\\n]{1,80})'|[{,]\s*([^\W\d]\w{0,79}))\s*:""")
 
 
 class _Unsaid:
@@ -69,23 +60,17 @@ def _read(completion: Completion) -> tuple[Answer, int]:
     reading = completion.extraction
     if reading.value is None or reading.span is None:
         return Answer(reading.value), count_all(reading.value)[1]
-    start, end = reading.span
-    written = completion.text[start:end] if end - start <= _LONGEST_CHECKED else ""
-    value, repeated = reading.value, 0
+    value = reading.value
     keys, leaves = count_all(value)
-    if reading.repairs:
-        if any(getattr(repair.kind, "value", repair.kind) == "non_finite" for repair in reading.repairs):
-            value = _replace(value, lambda key, item: item is None)
-        spare = _spare_keys(value, written)
-        if spare:
-            repeated = len(spare)
-            value = _replace(value, lambda key, item: key in spare)
-    elif written and _may_repeat(written, keys):
-        value, repeated = _read_exactly(written, value)
+    repeated = find_duplicates(completion.text, reading, keys)
+    if any(repair.kind == "non_finite" for repair in reading.repairs):
+        value = _replace(value, lambda key, item: item is None)
+    if repeated:
+        value = _replace_at(value, repeated)
+    doubted = any(_contradicts(_first_object(reading.value), _first_object(rival)) for rival in reading.rivals)
     if value is not reading.value:
-        _, leaves = count_all(value)
-    doubted = reading.candidates > 1 and _is_doubted(completion.text, reading.value, start, end)
-    return Answer(value, doubted, repeated), leaves
+        leaves = count_all(value)[1]
+    return Answer(value, doubted, len(repeated)), leaves
 
 
 def count_all(value: Any) -> tuple[int, int]:
@@ -106,48 +91,18 @@ def count_all(value: Any) -> tuple[int, int]:
     return keys, leaves
 
 
-def _may_repeat(written: str, keys: int) -> bool:
-    """Whether strict JSON has more ends of keys than its reading has keys; a text without other colons is no closer looked at."""
-    return written.count(":") != keys and len(_KEY_END.findall(written)) != keys
-
-
-def _read_exactly(written: str, value: Any) -> tuple[Any, int]:
-    """Strict JSON read again with an eye on keys that come twice."""
-    repeated = 0
-
-    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal repeated
-        collected: dict[str, Any] = {}
-        for key, item in pairs:
-            # By their writing: 1 and true are equal in Python.
-            if key in collected and repr(collected[key]) != repr(item):
-                repeated += 1
-                item = UNSAID
-            collected[key] = item
-        return collected
-
-    try:
-        exact = json.loads(written, object_pairs_hook=collect)
-    except (ValueError, RecursionError):
-        return value, 0
-    return (exact, repeated) if repeated else (value, 0)
-
-
-def _spare_keys(value: Any, written: str) -> frozenset[str]:
-    """Keys that a repaired text writes more often than its reading has them."""
-    found = Counter(one or other or bare for one, other, bare in _LOOSE_KEY.findall(written))
-    if not found:
-        return frozenset()
-    kept: Counter = Counter()
-    stack = [value]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, dict):
-            kept.update(item.keys())
-            stack.extend(item.values())
-        elif isinstance(item, list):
-            stack.extend(item)
-    return frozenset(key for key, count in kept.items() if found[key] > count)
+def _replace_at(value: Any, paths: tuple[tuple[str | int, ...], ...]) -> Any:
+    """A copy in which UNSAID stands at each of `paths`."""
+    value = _replace(value, lambda key, item: False)
+    for path in paths:
+        owner = value
+        for name in path[:-1]:
+            owner = owner[name]
+            if owner is UNSAID:
+                break
+        else:
+            owner[path[-1]] = UNSAID
+    return value
 
 
 def _replace(value: Any, unsaid: Any) -> Any:
@@ -169,20 +124,29 @@ def _replace(value: Any, unsaid: Any) -> Any:
     return top[0]
 
 
-def _is_doubted(text: str, value: Any, start: int, end: int) -> bool:
-    """Whether what stands before or after the reading offers an object with the same keys and other values."""
-    from rewards.extraction import extract_json
+def _contradicts(chosen: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
+    """Whether the other object gives a key of the chosen one another value."""
+    return bool(chosen and other) and any(
+        key in chosen and not _is_same(chosen[key], item) for key, item in other.items()
+    )
 
-    chosen = _first_object(value)
-    if not chosen:
-        return False
-    for rest in (text[:start], text[end:]):
-        if "{" not in rest:
-            continue
-        other = _first_object(extract_json(rest[:_LONGEST_CHECKED]).value)
-        if other and any(key in chosen and repr(chosen[key]) != repr(item) for key, item in other.items()):
-            return True
-    return False
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Equality of JSON values: 5 is 5.0, 1 is not true, and the order of keys says nothing; beyond 200 levels by writing."""
+    stack = [(one, other, 0)]
+    while stack:
+        a, b, depth = stack.pop()
+        if isinstance(a, dict) and isinstance(b, dict) and depth < 200:
+            if a.keys() != b.keys():
+                return False
+            stack.extend((item, b[key], depth + 1) for key, item in a.items())
+        elif isinstance(a, list) and isinstance(b, list) and depth < 200:
+            if len(a) != len(b):
+                return False
+            stack.extend((x, y, depth + 1) for x, y in zip(a, b, strict=True))
+        elif (depth < 200 and (isinstance(a, bool) != isinstance(b, bool) or a != b)) or (depth >= 200 and repr(a) != repr(b)):
+            return False
+    return True
 
 
 def _first_object(value: Any) -> dict[str, Any] | None:

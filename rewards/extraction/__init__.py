@@ -6,13 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rewards.extraction.duplicates import find_duplicates
     from rewards.extraction.numbers import as_number
     from rewards.extraction.reader import extract_json
     from rewards.extraction.repairs import Extraction, Repair, RepairKind
 
-__all__ = ["Extraction", "Repair", "RepairKind", "as_number", "extract_json"]
+__all__ = ["Extraction", "Repair", "RepairKind", "as_number", "extract_json", "find_duplicates"]
 
-_HOMES = {"as_number": "numbers", "extract_json": "reader"}
+_HOMES = {"as_number": "numbers", "extract_json": "reader", "find_duplicates": "duplicates"}
 
 
 def __getattr__(name: str) -> Any:

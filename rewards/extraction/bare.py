@@ -12,13 +12,14 @@ from rewards.extraction.state import MISSING, Frame, State
 from rewards.extraction.strings import decode, find_close
 
 
-def read_quoted(state: State, i: int, follows: Any) -> Any:
-    """Reads the quoted text at `i` and moves behind it, with what is concatenated to it."""
+def read_quoted(state: State, i: int, follows: Any, *, raw: bool = False) -> Any:
+    """Reads the quoted text at `i` and moves behind it, with what is concatenated to it; `raw`: its backslashes are its own."""
     text, end = state.text, state.end
     pieces = []
     while True:
         found = find_close(text, i, end, follows, state.fits, state.closers(), state.budget)
-        value, kinds = decode(text[found.start : found.stop], text[i], cut=found.cut)
+        content = text[found.start : found.stop]
+        value, kinds = (content, ()) if raw else decode(content, text[i], cut=found.cut)
         for kind in (*found.kinds, *kinds):
             state.note(kind, i)
         pieces.append(value)
@@ -27,10 +28,11 @@ def read_quoted(state: State, i: int, follows: Any) -> Any:
             state.cut = True
             break
         more = P.CONCATENATION.match(text, state.i, end)
-        if more is None:
+        joined = None if more is not None or text[i] not in "\"'" else P.CONCATENATED.match(text, state.i, end)
+        if more is None and (joined is None or state.stack[-1].kind != "{"):
             break
         state.note(K.CONCATENATION, state.i)
-        i = more.end()
+        i = more.end() if more is not None else joined.start(1)  # type: ignore[union-attr]
     return "".join(pieces)
 
 
@@ -41,7 +43,8 @@ def read_bare_value(state: State, frame: Frame, key: Any, i: int) -> None:
     if prefixed is not None:
         state.note(K.QUOTE_STYLE, i)
         follows = P.FOLLOWS_ELEMENT if frame.kind != "{" else P.FOLLOWS_MEMBER
-        state.store(frame, key, read_quoted(state, prefixed.end(), follows.match))
+        raw = "r" in prefixed[0].lower()
+        state.store(frame, key, read_quoted(state, prefixed.end(), follows.match, raw=raw))
         return
     escaped = P.ESCAPED_QUOTED.match(text, i, end)
     if escaped is not None:
@@ -68,6 +71,12 @@ def read_bare_value(state: State, frame: Frame, key: Any, i: int) -> None:
             state.note(K.LITERAL, i)
             state.push("(", i, key)
             return
+    read_bare_text(state, frame, key, i)
+
+
+def read_bare_text(state: State, frame: Frame, key: Any, i: int) -> None:
+    """Reads a number, a literal or a text without quotes that is neither call nor tuple."""
+    text = state.text
     stop, after, ended = find_bare_end(state, frame, i)
     run = text[i:stop].strip()
     state.i = after
@@ -88,6 +97,13 @@ def read_bare_value(state: State, frame: Frame, key: Any, i: int) -> None:
     value, kind = read_bare(run)
     if after > stop and text[stop] in P.QUOTES:
         value, kind = run, K.MISSING_QUOTE
+    if kind is K.BARE_TEXT and isinstance(value, str):
+        junction = P.SCALAR_AND_JUNCTION.fullmatch(run) if frame.kind == "{" else None
+        if junction is not None:
+            state.note(K.SEPARATOR if junction["junction"] else K.GARBAGE, i + junction.end(1))
+            value, kind = read_bare(junction[1])
+        elif any(mark in run for mark in _RUN_ON):
+            state.note(K.RUN_ON, i)
     if kind is not None:
         state.note(kind, i)
     if frame.kind != "{" and isinstance(value, int | float) and not isinstance(value, bool):
@@ -96,6 +112,10 @@ def read_bare_value(state: State, frame: Frame, key: Any, i: int) -> None:
     elif frame.kind != "{":
         frame.numbers = None
     state.store(frame, key, value)
+
+
+# Marks in a bare text that may be structure of the document, so that the text may be too long.
+_RUN_ON = (", ", "{", "}", "[", '"', "\n", ": ")
 
 
 def find_bare_end(state: State, frame: Frame, i: int) -> tuple[int, int, bool]:
@@ -117,17 +137,23 @@ def find_bare_end(state: State, frame: Frame, i: int) -> tuple[int, int, bool]:
         state.budget.spend()
         e = match.start()
         c = text[e]
-        if c in ",;，、":
+        if c in ",;，、；":
             if not in_object or frame.colonless or comma_ends.match(text, e + 1, end):
                 return e, e, True
-        elif c in "\n\r}" or (c == ")" and any(open_frame.closer == ")" for open_frame in state.stack[-8:])):
+        elif c in "\n\r" and in_object and e > i and state.last_closer > e and goes_on(state, i, e):
+            pass
+        elif (
+            c in "\n\r}"
+            or (c == ")" and any(open_frame.closer == ")" for open_frame in state.stack[-8:]))
+            or (c == ")" and not in_object and "(" not in text[i:e] and P.SOUND_SCALAR.fullmatch(text[i:e].strip()))
+        ):
             return e, e, True
         elif c == "]":
             if "[" not in text[i:e] or any(open_frame.closer == "]" for open_frame in state.stack[-8:]):
                 return e, e, True
         elif c in "[{":
             inside = P.BRACKETED_TEXT.match(text, e, end)
-            if inside is None:
+            if inside is None or ('"' in inside[0] and P.SOUND_SCALAR.fullmatch(text, i, e)):
                 return e, e, True
             match = inside
         elif c in "\"'“”’`":
@@ -144,3 +170,11 @@ def find_bare_end(state: State, frame: Frame, i: int) -> tuple[int, int, bool]:
         elif c.isspace() or (c == "." and e > i):
             return e, e, True
         j = match.end()
+
+
+def goes_on(state: State, i: int, e: int) -> bool:
+    """True where the bare text that began at `i` has another line behind the break at `e`."""
+    if P.SOUND_SCALAR.fullmatch(state.text[i:e].strip()):
+        return False
+    state.budget.spend(2)
+    return P.LINE_ENDS_VALUE.match(state.text, e + 1, state.end) is None

@@ -24,7 +24,23 @@ _MAPPINGS = frozenset(
     ["OrderedDict", "collections.OrderedDict", "dict", "defaultdict", "collections.defaultdict", "Counter", "Map"]
 )
 _LISTS = frozenset(
-    ["list", "tuple", "set", "frozenset", "array", "np.array", "numpy.array", "deque", "collections.deque", "Set"]
+    [
+        "list",
+        "tuple",
+        "set",
+        "frozenset",
+        "array",
+        "np.array",
+        "numpy.array",
+        "deque",
+        "collections.deque",
+        "Set",
+        "dict_keys",
+        "dict_values",
+        "dict_items",
+        "odict_keys",
+        "odict_values",
+    ]
 )
 
 
@@ -49,6 +65,10 @@ def resolve_call(name: str, arguments: Any, source: str) -> Any:
             if pairs is not None:
                 return pairs
         return {}
+    elif name == "str" and len(arguments) == 1 and isinstance(arguments[0], int | float):
+        return str(arguments[0])
+    elif name == "bool" and len(arguments) == 1:
+        return bool(arguments[0])
     elif name in _LISTS:
         return next((argument for argument in arguments if isinstance(argument, list)), [])
     elif len(arguments) == 1 and last[:1] != "" and not last.startswith(("date", "time")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from rewards.extraction.repairs import Repair, RepairKind
 from rewards.extraction.scanner import Candidate
@@ -46,35 +46,90 @@ _ANSWER_TAG = re.compile(
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(
-    r"\s*(?:<[^<>]*>|\[[^\[\]]*\]|\.{2,}|…|int|integer|inteiro|str|string|texto|number|n[úu]mero|float|decimal|bool|boolean|"
-    r"booleano|array|lista|list|object|objeto|dict|any|date|data|opcional|optional|type|tipo|xxx+|\?+|_+"
-    r"|\w+(?:\s*\|\s*\w+)+|\w+ ou \w+|\d+\s*(?:-|a|to|\.\.)\s*\d+|\(.*\))\s*\Z",
+    r"\s*(?:<[^<>]*>|\[[^\[\]]*\]|\.{2,}|…|int|integer|inteiro|str|string|float|bool|boolean|booleano|xxx+|\?+|_+"
+    r"|\w+(?:\s*\|\s*\w+)+)\s*\Z",
     re.IGNORECASE,
 )
+# Words and ranges that stand in formats, and in answers too: alone they prove nothing.
+_PERHAPS_PLACEHOLDER = re.compile(
+    r"\s*(?:texto|number|n[úu]mero|decimal|array|lista|list|object|objeto|dict|any|date|data|opcional|optional|type|tipo"
+    r"|\w+ ou \w+|\d+\s*(?:-|a|to|\.\.)\s*\d+|\(.*\))\s*\Z",
+    re.IGNORECASE,
+)
+# What is said of the value above, behind it or on a line of its own.
+_WITHDRAWN = re.compile(
+    r"(?:(?:desconsider\w*|ignor\w+|descart\w+|esque[çc]\w+|disregard|discard|scrap|forget)\b[^.\n{}]{0,30}\b"
+    r"(?:acima|anterior|bloco|json|objeto|resposta|above|previous|block|object|answer|isso|that|this)\b"
+    r"|\b(?:acima|anterior|above|previous)\b[^.\n{}]{0,24}(?:n[ãa]o (?:vale|serve|conta|use|est[áa] (?:cert|corret))|est[áa] (?:errad|incorret)|é inv[áa]lid"
+    r"|foi (?:anulad|cancelad|retirad|descartad)|is (?:wrong|invalid|void|incorrect|not valid)|should be ignored)"
+    r"|\b(?:retiro|anulo|cancelo|retract|withdraw)\b)",
+    re.IGNORECASE,
+)
+_REMARKS = re.compile(r"(?:\s++|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)|//[^\n]*+|\#[^\n]*+|<!--(?:[^-]|-(?!->))*+-->)*+")
 _JSON_FENCES = {"json", "json5", "jsonc", "", "jsonl", "ndjson", "javascript", "js", "text", "txt", "plaintext"}
 
 
-def choose(text: str, candidates: Sequence[Candidate], expect_keys: Sequence[str]) -> tuple[Candidate, float] | None:
-    """The most likely answer and how sure that is, in 0..1; None where no candidate can be an answer."""
+class Choice(NamedTuple):
+    """The answer, how sure that is in 0..1, and the other values that the text offers, placeholders left out."""
+
+    answer: Candidate
+    certainty: float
+    rivals: tuple[Any, ...] = ()
+
+
+def choose(text: str, candidates: Sequence[Candidate], expect_keys: Sequence[str]) -> Choice | None:
+    """The most likely answer; None where no candidate can be an answer."""
     rows = _as_rows(text, candidates)
     if rows is not None:
-        return rows, 0.7
+        return Choice(rows, 0.7)
     eligible = [candidate for candidate in candidates if _may_answer(text, candidate, len(candidates) == 1)]
     if not eligible:
         return None
+    chosen = _choose_among(text, eligible, expect_keys)
+    if chosen is None:
+        return None
+    answer, certainty, others = chosen
+    rivals = tuple(other.value for other in others if _holds_objects(other.value) and not _is_decoy(other))
+    return Choice(answer, certainty, rivals)
+
+
+def _choose_among(
+    text: str, eligible: list[Candidate], expect_keys: Sequence[str]
+) -> tuple[Candidate, float, list[Candidate]] | None:
+    standing = [candidate for candidate in eligible if not _is_withdrawn(text, candidate)]
+    if not standing:
+        return None
     if len(eligible) == 1:
-        return eligible[0], 1.0
+        return eligible[0], 1.0, []
+    withdrawn = [candidate for candidate in eligible if candidate not in standing]
+    if len(standing) == 1:
+        return standing[0], 0.9, withdrawn
+    eligible = standing
     merged = _merge_records(text, eligible)
     ranks = [_rank(text, candidate, expect_keys) for candidate in merged]
     best = max(range(len(merged)), key=lambda index: (ranks[index], index))
     best = _prefer_announced(text, merged, ranks, best)
     if len(merged) == 1:
-        return merged[0], 0.95
+        return merged[0], 0.95, withdrawn
+    others = [*merged[:best], *merged[best + 1 :], *withdrawn]
     runner_up = max(rank for index, rank in enumerate(ranks) if index != best)
     rivals = [merged[index] for index, rank in enumerate(ranks) if index != best and rank == ranks[best]]
     if any(rival.value != merged[best].value for rival in rivals):
-        return merged[best], 0.6
-    return merged[best], 0.9 if runner_up < ranks[best] else 0.85
+        return merged[best], 0.6, others
+    return merged[best], 0.9 if runner_up < ranks[best] else 0.85, others
+
+
+def _is_withdrawn(text: str, candidate: Candidate) -> bool:
+    return takes_back(text[candidate.end : candidate.end + 240])
+
+
+def takes_back(after: str) -> bool:
+    """True where the words behind a value take it back; what stands behind the next value is about that one."""
+    bracket = re.search(r"[{\[]", after)
+    if bracket is not None:
+        after = after[: bracket.start()]
+    match = _WITHDRAWN.search(after)
+    return match is not None and not re.search(r"\bn[ãa]o\s+\Z|\bnot\s+\Z", after[: match.start()])
 
 
 def _as_rows(text: str, candidates: Sequence[Candidate]) -> Candidate | None:
@@ -97,9 +152,11 @@ def _may_answer(text: str, candidate: Candidate, alone: bool) -> bool:
     if whole or candidate.fence is not None:
         return True
     if not value:
-        return candidate.closed and (_is_offered(text, candidate) or _announced(text, candidate))
+        return candidate.closed and (
+            _is_offered(text, candidate) or _announced(text, candidate) or (alone and _is_unsaid(text, candidate))
+        )
     if isinstance(value, list) and not any(isinstance(item, dict | list) for item in value):
-        return _list_may_answer(text, candidate)
+        return _list_may_answer(text, candidate, alone)
     if isinstance(value, dict):
         if not candidate.closed and not candidate.cut and candidate.guesses > 1 and len(value) < 2:
             return True
@@ -109,7 +166,14 @@ def _may_answer(text: str, candidate: Candidate, alone: bool) -> bool:
     return True
 
 
-def _list_may_answer(text: str, candidate: Candidate) -> bool:
+def _is_unsaid(text: str, candidate: Candidate) -> bool:
+    """True where beside an empty value nothing stands but comments, or nothing on one of its sides."""
+    before, after = text[: candidate.start], text[candidate.end :]
+    sides = (_REMARKS.fullmatch(before) is not None) + (_REMARKS.fullmatch(after) is not None)
+    return sides == 2 or (sides == 1 and isinstance(candidate.value, dict))
+
+
+def _list_may_answer(text: str, candidate: Candidate, alone: bool) -> bool:
     """Citations, placeholders and asides in prose are lists too; an answer is announced or stands on its own."""
     value = candidate.value
     if not candidate.closed and not candidate.cut:
@@ -117,7 +181,9 @@ def _list_may_answer(text: str, candidate: Candidate) -> bool:
     if all(isinstance(item, str) for item in value) and any(
         repair.kind is RepairKind.BARE_TEXT for repair in candidate.repairs
     ):
-        return False
+        return alone and len(value) > 1 and _is_offered(text, candidate)
+    if alone and len(value) > 1 and all(isinstance(item, str) for item in value) and not candidate.guesses:
+        return text[candidate.start - 1 : candidate.start] in ("", " ", "\n", "\t", "`", "*", "(", ":")
     before = text[max(candidate.previous, candidate.start - 200) : candidate.start].rstrip(" \t`*")
     line_end = text[candidate.end : candidate.end + 6].lstrip(" \t.;,`*)]}")[:1]
     return (not before or before[-1] in ":=\n>-•") and (not line_end or line_end == "\n" or line_end == "<")
@@ -125,7 +191,7 @@ def _list_may_answer(text: str, candidate: Candidate) -> bool:
 
 def _is_offered(text: str, candidate: Candidate) -> bool:
     """True when nothing else stands on its line, or only what announces it."""
-    before = text[max(0, candidate.start - 200) : candidate.start].rstrip(" \t`*_>")
+    before = text[max(candidate.floor, candidate.start - 200) : candidate.start].rstrip(" \t`*_>")
     after = text[candidate.end : candidate.end + 80].lstrip(" \t.;,`*_)")[:1]
     return (not before or before[-1] in "\n:=(") and (not after or after in "\n<")
 
@@ -149,7 +215,9 @@ def _merge_records(text: str, candidates: list[Candidate]) -> list[Candidate]:
             continue
         if group:
             between = text[group[-1].end : candidate.start]
-            joined = len(between) < 200 and _SIDE_BY_SIDE.fullmatch(between) is not None
+            joined = (
+                group[-1].end <= candidate.start and len(between) < 200 and _SIDE_BY_SIDE.fullmatch(between) is not None
+            )
             joined = joined and _is_open_record(text, group[0], candidate)
             alike = bool(group[-1].value.keys() & candidate.value.keys())
             joined = joined and (alike or ("e" not in between and _starts_line(text, group[0])))
@@ -173,7 +241,7 @@ def _is_open_record(text: str, first: Candidate, following: Candidate) -> bool:
 
 
 def _starts_line(text: str, candidate: Candidate) -> bool:
-    line = text.rfind("\n", max(0, candidate.start - 200), candidate.start) + 1
+    line = max(candidate.floor, text.rfind("\n", max(0, candidate.start - 200), candidate.start) + 1)
     return not text[line : candidate.start].strip(" \t`*->•")
 
 
@@ -191,15 +259,17 @@ def _as_list(group: list[Candidate]) -> Candidate:
         last.cut,
         first.fence,
         first.previous,
+        first.floor,
+        tuple((index, *path) for index, record in enumerate(group) for path in record.duplicates),
     )
 
 
 def _rank(text: str, candidate: Candidate, expect_keys: Sequence[str]) -> tuple[float, ...]:
     value = candidate.value
     expected = _expected_share(value, expect_keys) if expect_keys else 0.0
-    sound = 0 if _is_decoy(candidate) else 1
     filled = 2 if _holds_objects(value) else 1 if value else 0
     mark = _mark(text, candidate)
+    sound = 0 if _is_decoy(candidate) and mark < 1 else 1
     quality = 3 if candidate.closed and not candidate.guesses else 2 if candidate.closed else 1 if candidate.cut else 0
     fence = candidate.fence
     offered = 0
@@ -283,12 +353,15 @@ def _leaves(value: Any, limit: int = 200) -> list[Any]:
 
 
 def _placeholder_share(value: Any) -> float:
+    """The share of leaves that stand for a value; words that answers use too count beside sure ones, or where all are such."""
     leaves = _leaves(value)
-    return (
-        sum(isinstance(leaf, str) and bool(_PLACEHOLDER.match(leaf[:200])) for leaf in leaves) / len(leaves)
-        if leaves
-        else 0.0
-    )
+    texts = [leaf[:200] for leaf in leaves if isinstance(leaf, str)]
+    sure = sum(bool(_PLACEHOLDER.match(leaf)) for leaf in texts)
+    perhaps = [leaf for leaf in texts if _PERHAPS_PLACEHOLDER.match(leaf)]
+    words = sum(not leaf[:1].isdigit() for leaf in perhaps)
+    if sure or (words > 1 and len(perhaps) == len(leaves)):
+        sure += len(perhaps)
+    return sure / len(leaves) if leaves else 0.0
 
 
 def _has_type_marks(value: Any) -> bool:

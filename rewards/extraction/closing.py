@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rewards.extraction import patterns as P
+from rewards.extraction.bare import read_bare_text
 from rewards.extraction.repairs import RepairKind as K
 from rewards.extraction.state import Frame, State
 
@@ -17,6 +18,15 @@ def close(state: State, c: str) -> None:
         state.i = i + 1
         return
     if target == len(stack) - 1:
+        rows = c == "]" and frame.value and isinstance(frame.value, list) and isinstance(frame.value[0], list)
+        if rows and wrap_row(state, frame, i):
+            return
+        if frame.call and len(stack) > 1 and P.CALL_GOES_ON.match(state.text, i + 1, state.end):
+            # Not a call: a text such as f(x) = 2.
+            state.budget.spend(8 + (i - frame.place) // 8)
+            stack.pop()
+            read_bare_text(state, stack[-1], frame.key, frame.place)
+            return
         if frame.closer != c:
             state.note(K.MISMATCHED_CLOSER, i)
         state.i = i + 1
@@ -34,6 +44,23 @@ def close(state: State, c: str) -> None:
     while len(stack) > target + 1:
         state.pop()
     close(state, c) if stack[-1].closer == c else pop_at(state, i + 1)
+
+
+def wrap_row(state: State, frame: Frame, i: int) -> bool:
+    """The closer at `i` ends a row that lost its opener, where another list follows and a closer is left over at the end."""
+    items = frame.value
+    if isinstance(items[-1], list | dict) or frame.kind != "[":
+        return False
+    if P.LIST_FOLLOWS.match(state.text, i + 1, state.end) is None or state.surplus(i + 1) < len(state.stack):
+        return False
+    first = len(items)
+    while not isinstance(items[first - 1], list):
+        first -= 1
+    items[first:] = [items[first:]]
+    state.note(K.MISSING_OPENER, i)
+    frame.comma = False
+    state.i = i + 1
+    return True
 
 
 def pop_at(state: State, i: int) -> None:
@@ -64,20 +91,12 @@ def target_of(state: State, c: str, i: int) -> int:
         return -1 if closers_only and state.line_indent(stack[top].place) != state.line_indent(i) else top
     below = next((index for index in range(top - 1, max(-1, top - 64), -1) if stack[index].closer == c), -1)
     # Either an inner closer is missing or this one stands in its place: the brackets that follow tell which.
-    remaining = closers_left(state, i + 1)
+    remaining = state.surplus(i + 1)
     if remaining >= len(stack):
         return -1
     if below < 0:
         return -1 if c == ")" else top
     return top if remaining == top and remaining > below else below
-
-
-def closers_left(state: State, i: int) -> int:
-    """How many more closing than opening brackets the rest of the text has, strings not looked into."""
-    state.budget.spend(1 + (state.end - i) // 40)
-    count = state.text.count
-    closers = count("}", i, state.end) + count("]", i, state.end)
-    return closers - count("{", i, state.end) - count("[", i, state.end)
 
 
 def dedent(state: State, frame: Frame, i: int) -> bool:

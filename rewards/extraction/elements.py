@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rewards.extraction import patterns as P
 from rewards.extraction.bare import read_bare_value, read_quoted
-from rewards.extraction.closing import at_fence, close
+from rewards.extraction.closing import at_fence, close, wrap_row
 from rewards.extraction.flat import open_container
 from rewards.extraction.repairs import RepairKind as K
 from rewards.extraction.state import Frame, State
@@ -45,6 +45,9 @@ def read_elements(state: State, frame: Frame) -> None:
         i = match.end()
         frame.comma = text[i - 1] == ","
         if not frame.comma and frame.kind == "[":
+            if isinstance(elements[0], list) and wrap_row(state, frame, i):
+                i = state.i
+                continue
             state.i = i + 1
             state.pop()
             return
@@ -64,7 +67,7 @@ def read_element(state: State, frame: Frame) -> None:
             state.note(K.TRAILING_COMMA, i)
         close(state, c)
         return
-    if c in ",;，、|":
+    if c in ",;，、；|":
         if frame.comma:
             state.note(K.EXTRA_COMMA, i)
         elif c != ",":
@@ -79,8 +82,11 @@ def read_element(state: State, frame: Frame) -> None:
         return
     if not frame.comma and frame.value:
         if c not in P.QUOTES and c not in "{[(" and P.LIST_GOES_ON.match(text, i, end) is None:
-            state.finish(cut=False)
-            return
+            stray = P.STRAY_ELEMENT.match(text, i, end)
+            if stray is None or not (text[i - 1] == "\n" or state.indent(i) is not None or text[stray.end()] != "\n"):
+                state.finish(cut=False)
+                return
+            state.note(K.GARBAGE, i)
         if frame.kind == "(" and c in P.QUOTES and isinstance(frame.value[-1], str):
             state.note(K.CONCATENATION, i)
             piece = read_quoted(state, i, P.FOLLOWS_ELEMENT.match)
@@ -115,6 +121,13 @@ def key_in_list(state: State, frame: Frame, i: int) -> bool:
         return True
     elif frame.value:
         return False
+    elif frame.kind == "[" and not state.text.startswith("=>", P.KEY_IN_LIST.match(state.text, i, state.end).end() - 2):  # type: ignore[union-attr]
+        # The braces of a list's only object are missing.
+        state.note(K.SHAPE, i)
+        state.push("{", i, None)
+        state.i = i
+        state.stack[-1].doubled = False
+        return True
     state.note(K.CALL if frame.call else K.SHAPE, i)
     frame.value = {}
     frame.kind = "{"

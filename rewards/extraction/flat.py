@@ -10,6 +10,9 @@ from rewards.extraction.repairs import RepairKind as K
 from rewards.extraction.scalars import read_bare
 from rewards.extraction.state import MISSING, State
 
+# Full-width commas and semicolons, as East Asian keyboards type them.
+_WIDE = str.maketrans({"，": ",", "、": ",", "；": ";"})
+
 
 def open_container(state: State, opener: str, i: int, key: Any) -> None:
     """Opens the container at `i`, or reads it at once where it is a list of bare scalars."""
@@ -33,6 +36,10 @@ def read_flat(state: State, content: str, place: int) -> list[Any]:
     if not content.strip():
         return []
     values: list[Any] = []
+    if not content.isascii():
+        content = content.translate(_WIDE)
+    if any(mark in content for mark in "\f\v\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029"):
+        state.note(K.WHITESPACE, place)
     separator = ";" if ";" in content else ","
     paired = pair_decimals(content) if separator == "," else None
     if paired is not None and paired[1]:
@@ -66,6 +73,10 @@ def read_flat(state: State, content: str, place: int) -> list[Any]:
         if kind is K.NUMBER_FORMAT and P.SPACED_NUMBERS.fullmatch(run):
             state.note(K.MISSING_COMMA, where)
             values.extend(read_bare(piece)[0] for piece in run.split())
+            continue
+        if kind is K.BARE_TEXT and "\n" in run:
+            state.note(K.MISSING_COMMA, where)
+            values.extend(read_bare(line.strip())[0] for line in run.split("\n") if line.strip())
             continue
         if kind is not None:
             state.note(kind, where)

@@ -14,6 +14,10 @@ from rewards.extraction.strings import Text, decode, find_close
 def read_key(state: State, frame: Frame, i: int) -> Any:
     """Reads a key and its colon, leaving `i` at the value; MISSING where there is none."""
     text, end = state.text, state.end
+    prefix = P.PREFIXED_STRING.match(text, i, end)
+    if prefix is not None and P.QUOTED_KEY.match(text, prefix.end(), end):
+        state.note(K.QUOTE_STYLE, i)
+        i = prefix.end()
     c = text[i]
     if c in P.QUOTES:
         match = P.QUOTED_KEY.match(text, i, end)
@@ -50,6 +54,11 @@ def read_key(state: State, frame: Frame, i: int) -> Any:
         frame.bare = frame.bare or not match[2]
         state.i = match.end()
         return match[1]
+    odd = P.ODD_KEY.match(text, i, end) if len(state.stack) > 0 and frame.comma else None
+    if odd is not None:
+        state.note(K.BARE_KEY, i)
+        state.i = odd.end()
+        return odd[1]
     return MISSING
 
 

@@ -33,9 +33,9 @@ _NUMBER_LIST = re.compile(r"\[[ \t\r\n]*+-?[0-9][-0-9., \t\r\n]*+\]")
 _TIGHT, _LOOSE = re.compile(r"[0-9],[0-9]").search, re.compile(r"[0-9],\s").search
 
 
-def read_light(text: str, start: int, end: int) -> tuple[Any, tuple[Repair, ...]] | None:
+def read_light(text: str, start: int, end: int) -> tuple[Any, tuple[Repair, ...], str] | None:
     """Reads text[start:end] as one value, repairing comments, trailing commas, single quotes, bare keys, decimal commas and
-    Python's and Portuguese literals; None where anything else is wrong."""
+    Python's and Portuguese literals; the third part is the strict JSON it was rewritten as. None where anything else is wrong."""
     pieces: list[str] = []
     faults: list[tuple[RepairKind, int]] = []
     at, decimals, step = start, False, _STEP.match
@@ -80,4 +80,4 @@ def read_light(text: str, start: int, end: int) -> tuple[Any, tuple[Repair, ...]
         value = orjson.loads(plain)
     except orjson.JSONDecodeError:
         return None
-    return None if has_long_integer(plain) else (value, tuple(Repair(*fault) for fault in faults))
+    return None if has_long_integer(plain) else (value, tuple(Repair(*fault) for fault in faults), plain)

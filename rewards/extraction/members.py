@@ -50,21 +50,25 @@ def read_members(state: State, frame: Frame) -> None:
             state.i = match.end() - 1
             open_container(state, opener, state.i, key)
             return
+        value: Any
         if string is not None:
-            members[key] = string
+            value = string
         elif other is not None:
-            members[key] = other
+            value = other
             if frame.quote == '"':
                 state.note(K.QUOTE_STYLE, match.start(3))
         elif number is not None:
-            members[key] = state.number(number, match.start(4))
+            value = state.number(number, match.start(4))
         elif decimal is not None:
-            members[key] = float(decimal.replace(",", "."))
+            value = float(decimal.replace(",", "."))
             state.note(K.DECIMAL_COMMA, match.start(5))
         else:
-            members[key] = LITERALS[literal]
+            value = LITERALS[literal]
             if literal[0] in "TFN":
                 state.note(K.LITERAL, match.start(6))
+        if key in members:
+            state.repeat(members, key, value)
+        members[key] = value
         i = match.end()
         frame.comma = text[i - 1] == ","
         if not frame.comma and not frame.doubled and text.startswith("}", i):
@@ -95,7 +99,7 @@ def read_member(state: State, frame: Frame) -> None:
             state.note(K.TRAILING_COMMA, i)
         close(state, c)
         return
-    if c in ",;，、|":
+    if c in ",;，、；|":
         if frame.comma:
             state.note(K.EXTRA_COMMA, i)
         elif c != ",":
@@ -105,7 +109,7 @@ def read_member(state: State, frame: Frame) -> None:
         return
     if dedent(state, frame, i):
         return
-    if c in "`~'" and at_fence(state, i):
+    if c in "`~'" and (at_fence(state, i) or text.startswith("```", i)):
         state.finish(cut=False)
         return
     if c in "-*•" and text[i + 1 : i + 2] == " ":
@@ -142,6 +146,8 @@ def resync(state: State, frame: Frame) -> None:
         state.note(K.SHAPE, i)
         open_container(state, c, i, MISSING)
         return
+    if c == "[" and frame.comma and frame.value and reopen_list(state, frame, i):
+        return
     match = P.RESYNC.match(text, i, state.end) if frame.value else None
     if match is not None and match.end() > i:
         state.budget.spend(4)
@@ -150,6 +156,19 @@ def resync(state: State, frame: Frame) -> None:
         frame.comma = text[state.i - 1] in ",\n"
         return
     state.finish(cut=False)
+
+
+def reopen_list(state: State, frame: Frame, i: int) -> bool:
+    """A list without a key behind a member that is one: it was closed too early. Rows go on as rows, plain items as items."""
+    key, last = next(reversed(frame.value.items()))
+    if not isinstance(last, list):
+        return False
+    state.note(K.EARLY_CLOSER, i)
+    rows = bool(last) and isinstance(last[0], list)
+    state.stack.append(Frame("[", i, key, frame.quote))
+    state.stack[-1].value = last
+    state.i = i if rows else i + 1
+    return True
 
 
 def read_value(state: State, frame: Frame, key: Any) -> None:
@@ -177,7 +196,7 @@ def read_value(state: State, frame: Frame, key: Any) -> None:
             return
         follows = P.FOLLOWS_ELEMENT if frame.colonless else P.FOLLOWS_BARE_MEMBER if frame.bare else P.FOLLOWS_MEMBER
         state.store(frame, key, read_quoted(state, i, follows.match))
-    elif c in "}]);" or (c == "," and not text[i + 1 : i + 2].isdigit()):
+    elif c in "}]);；" or (c == "," and not text[i + 1 : i + 2].isdigit()):
         state.note(K.MISSING_VALUE, i)
         frame.value[key] = None
     else:

@@ -7,9 +7,8 @@ import re
 
 from rewards.extraction.repairs import RepairKind
 
-# Longer integers stay text, which is exact too: turning n digits into an int costs more than n.
-MAX_INTEGER_DIGITS = 50_000
-_DIRECT_DIGITS = 1_000
+# Longer integers stay text, which is exact too: Python itself refuses to print an int of more digits.
+MAX_INTEGER_DIGITS = 4_300
 
 _DOTTED, _COMMAS, _PLAIN = "dotted", "commas", "plain"
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(\.[0-9]++)?+([eE][-+]?[0-9]++)?+")
@@ -22,7 +21,7 @@ _DRESSED = re.compile(
 _DOTTED_GROUPS = re.compile(r"([0-9]{1,3}(?:\.[0-9]{3})++)(?:,\s?([0-9]++))?+")
 _COMMA_GROUPS = re.compile(r"([0-9]{1,3}(?:,[0-9]{3})++)(?:\.([0-9]++))?+")
 _SPACE_GROUPS = re.compile(r"([0-9]{1,3}(?:[   '’][0-9]{3})++)(?:[.,]([0-9]++))?+")
-_UNDERSCORES = re.compile(r"[0-9]++(?:_[0-9]++)++(\.[0-9]++)?+")
+_UNDERSCORES = re.compile(r"(?=[0-9.]*+_)[0-9]++(?:_[0-9]++)*+(?:\.[0-9]++(?:_[0-9]++)*+)?+")
 _DECIMAL_COMMA = re.compile(r"([0-9]*+)\s?,\s?([0-9]++)([eE][-+]?[0-9]++)?+")
 _LOOSE_POINT = re.compile(r"(?:[0-9]++\.|\.[0-9]++|[0-9]++(?:\.[0-9]++)?+)(?:[eE][-+]?[0-9]++)?+")
 _BASED = re.compile(r"([-+]?)0(?:[xX]([0-9a-fA-F]{1,64})|[bB]([01]{1,256})|[oO]([0-7]{1,96}))")
@@ -31,29 +30,9 @@ _SPOKEN_UNIT = re.compile(r"\s(?:reais|real|por cento)\Z", re.IGNORECASE)
 
 def read_integer(digits: str) -> int | str:
     """Reads an optional minus and ASCII digits exactly; past MAX_INTEGER_DIGITS the text comes back as it is."""
-    if len(digits) <= _DIRECT_DIGITS:
-        return int(digits)
-    if len(digits) > MAX_INTEGER_DIGITS:
+    if len(digits.lstrip("+-")) > MAX_INTEGER_DIGITS:
         return digits
-    negative = digits[0] == "-"
-    value = _read_digits(digits.lstrip("+-"))
-    return -value if negative else value
-
-
-def _read_digits(digits: str) -> int:
-    """Divide and conquer over base 1000-digit chunks: int() is quadratic and refuses more than 4,300 digits."""
-    parts = []
-    end = len(digits)
-    while end > 0:
-        parts.append(int(digits[max(0, end - _DIRECT_DIGITS) : end]))
-        end -= _DIRECT_DIGITS
-    base = 10**_DIRECT_DIGITS
-    while len(parts) > 1:
-        if len(parts) % 2:
-            parts.append(0)
-        parts = [low + high * base for low, high in zip(parts[::2], parts[1::2], strict=True)]
-        base *= base
-    return parts[0]
+    return int(digits)
 
 
 def read_json_number(token: str) -> int | float | str | None:
@@ -73,7 +52,8 @@ def read_number(run: str) -> tuple[int | float | str | None, RepairKind | None] 
     match = _JSON_NUMBER.fullmatch(run)
     if match is not None:
         value = read_json_number(run)
-        return value, (RepairKind.NON_FINITE if value is None else None)
+        kind = RepairKind.NON_FINITE if value is None else RepairKind.LONG_INTEGER if isinstance(value, str) else None
+        return value, kind
     return read_dressed(run, json_point=True)
 
 
@@ -132,7 +112,7 @@ def _read_body(body: str, currency: str, json_point: bool) -> tuple[int | float 
     match = _UNDERSCORES.fullmatch(body)
     if match is not None:
         plain = body.replace("_", "")
-        return (float(plain) if match[1] else read_integer(plain)), RepairKind.NUMBER_FORMAT
+        return (float(plain) if "." in plain else read_integer(plain)), RepairKind.NUMBER_FORMAT
     if _LOOSE_POINT.fullmatch(body) is not None:
         if body.isdigit():
             return None if body[0] == "0" and len(body) > 1 else (read_integer(body), RepairKind.NUMBER_FORMAT)

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 from rewards.extraction import patterns as P
 from rewards.extraction.budget import BudgetSpent
+from rewards.extraction.duplicates import locate
 from rewards.extraction.elements import read_elements
 from rewards.extraction.flat import open_container
 from rewards.extraction.members import read_members
-from rewards.extraction.repairs import Repair
+from rewards.extraction.repairs import Path, Repair
 from rewards.extraction.repairs import RepairKind as K
 from rewards.extraction.state import MISSING, Frame, State
 
@@ -24,6 +25,7 @@ class Reading(NamedTuple):
     closed: bool
     cut: bool
     too_deep: bool = False
+    duplicates: tuple[Path, ...] = ()
 
     @property
     def guesses(self) -> int:
@@ -57,7 +59,8 @@ def parse(state: State, *, implicit: bool = False) -> Reading | None:
             state.note(K.DECIMAL_COMMA, place)
     # Not a set: its order, and with it that of two repairs at one place, differs from process to process.
     repairs = tuple(sorted(dict.fromkeys(state.repairs), key=lambda repair: repair.place))
-    return Reading(state.root, state.start, state.i, repairs, state.closed, state.cut, state.too_deep)
+    duplicates = locate(state.root, state.repeated) if state.repeated else ()
+    return Reading(state.root, state.start, state.i, repairs, state.closed, state.cut, state.too_deep, duplicates)
 
 
 def _open_at_root(state: State) -> None:
@@ -66,6 +69,8 @@ def _open_at_root(state: State) -> None:
     if call is not None:
         state.push("(", i, None, call[1])
         state.i = call.end()
+    elif text[i] == "(":
+        state.push("(", i, None)
     else:
         open_container(state, text[i], i, None)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
-DOUBLE_QUOTES = '"“”„‟«»＂'
-SINGLE_QUOTES = "'‘’‚‛"
+DOUBLE_QUOTES = '"“”„‟«»＂″ʺ〝〞〟❝❞「」『』'
+SINGLE_QUOTES = "'‘’‚‛‹›′ʹʼ＇❛❜"
 BACKTICKS = "`´"
 QUOTES = DOUBLE_QUOTES + SINGLE_QUOTES + BACKTICKS
+# What may end a text that a plain quote opened, beside that quote.
+CLOSING_QUOTES = "\"'“”’»›″′＂＇」』〞"
+_TYPED_DOUBLE, _TYPED_SINGLE = DOUBLE_QUOTES[1:], SINGLE_QUOTES[1:]
 
 # Zero-width marks and NUL count as whitespace: they say nothing and come with copied text.
 W = "[\\s\\u200b-\\u200f\\u2060\\ufeff\\x00]*+"
@@ -22,14 +25,18 @@ QUOTED = (
     r"(?:''(?=\w)[^'\n]{1,160}+''|\"\"(?=\w)[^\"\n]{1,160}+\"\""
     r'|"[^"\\\n]{0,160}+(?:\\.[^"\\\n]{0,160}+){0,8}+"'
     r"|'[^'\\\n]{0,160}+(?:\\.[^'\\\n]{0,160}+){0,8}+'"
-    r"|[“”„«][^“”„«»\"\n]{0,160}+[“”»\"]|[‘’‚][^‘’'\n]{0,160}+[’‘']|`[^`\n]{0,160}+`)"
+    rf"|[{_TYPED_DOUBLE}][^{DOUBLE_QUOTES}\n]{{0,160}}+[{DOUBLE_QUOTES}]"
+    rf"|[{_TYPED_SINGLE}][^{SINGLE_QUOTES}\n]{{0,160}}+[{SINGLE_QUOTES}]|[`´][^`´\n]{{0,160}}+[`´])"
 )
-COLON = rf"{W}(?::=|:(?!//)|=>|=(?!=)|->|→|：)"
+COLON = rf"{W}(?::=|:(?!//)|=>|=(?!=)|->|→|：|﹕)"
 BARE_WORDS = r"(?:[^\W\d]|[$@])[\w$@./\-]{0,80}(?::[^\W\d][\w$@./\-]{0,80}(?=\s*:))?(?: [\w$@./\-]{1,40}){0,4}"
 _LITERAL_WORD = r"(?:true|false|null|True|False|None|verdadeiro|falso|nulo)\b"
-_STRONG_VALUE = rf"{W}(?:[\"'“‘\d\-\[{{]|{_LITERAL_WORD})"
+# A string prefix of Python, before its quote.
+_PREFIX = r"(?:[rbfuRBFU]{1,2}(?=[\"']))"
+_STRONG_VALUE = rf"{W}(?:[{QUOTES}\d\-\[{{]|{_LITERAL_WORD}|{_PREFIX})"
 BARE_KEY = rf"{BARE_WORDS}[\"'”’]?{COLON}"
-_COMMENT = r"//|/\*|\#|<!--|\.\.\.|…"
+_DASHES = r"--(?=[ \t])"
+_COMMENT = rf"//|/\*|\#|<!--|{_DASHES}|\.\.\.|…"
 
 
 def _member(quote: str, key: str) -> re.Pattern[str]:
@@ -58,12 +65,15 @@ def _element(quote: str) -> re.Pattern[str]:
 ELEMENT = {'"': _element('"'), "'": _element("'")}
 
 SKIP = re.compile(W)
-COMMENT = re.compile(r"//[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)|\#[^\n]*+|<!--(?:[^-]|-(?!->))*+(?:-->|\Z)")
+COMMENT = re.compile(
+    r"//[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)|\#[^\n]*+|--(?=[ \t]|[^\W\d])[^\n]*+|<!--(?:[^-]|-(?!->))*+(?:-->|\Z)"
+)
 ESCAPED_SPACE = re.compile(r"\\[nrt]")
 ELLIPSIS = re.compile(r"(?:\.{3,}+|…)(?:\s*+\([^()\n]{0,80}\))?+")
 QUOTED_KEY = re.compile(rf"({QUOTED}){COLON}")
-OPEN_QUOTED_KEY = re.compile(rf"[\"'“‘]((?:[^\W\d]|[$@])[\w$@.:\-]{{0,80}}?){COLON}(?={_STRONG_VALUE})")
+OPEN_QUOTED_KEY = re.compile(rf"[{QUOTES}]((?:[^\W\d]|[$@])[\w$@.:\-]{{0,80}}?){COLON}(?={_STRONG_VALUE})")
 BARE_KEY_START = re.compile(rf"({BARE_WORDS}|-?\d[\w.\-]{{0,40}}|\([^()\n]{{0,80}}\))([\"'”’]?){COLON}")
+ODD_KEY = re.compile(rf"([^\W\d][^\s\"'{{}}\[\](),:]{{0,40}}):(?={_STRONG_VALUE})")
 KEY_WITH_VALUE = re.compile(rf"{QUOTED}{COLON}(?={_STRONG_VALUE})")
 FOLLOWS_KEY = re.compile(rf"{COLON}((?!))?")  # the empty group: no bracket to check
 
@@ -75,13 +85,17 @@ _MARKUP_END = r"```|~~~|'''|</"
 
 
 # A key that lost its colon or its closing quote.
-_HALF_KEY = rf"[\"'“‘](?:[^\W\d]|[$@])[\w$@.:\-]{{0,80}}(?:[\"'”’]{_STRONG_VALUE}|{W}:(?={_STRONG_VALUE}))"
-_CUT_QUOTED = r"(?:\"(?:[^\"\\\n]|\\.){0,300}+\\?|'(?:[^'\\\n]|\\.){0,300}+\\?|[“‘„«`][^“”‘’»`\n]{0,300}+)"
+_HALF_KEY = (
+    rf"[{QUOTES}](?:[^\W\d]|[$@])[\w$@.:\-]{{0,80}}(?:[{CLOSING_QUOTES}]{_STRONG_VALUE}|{W}:(?={_STRONG_VALUE}))"
+)
+_CUT_QUOTED = (
+    r"(?:\"(?:[^\"\\\n]|\\.){0,300}+\\?|'(?:[^'\\\n]|\\.){0,300}+\\?|[“‘„«‹「『〝＂`][^“”‘’»›」』〞＂`\n]{0,300}+)"
+)
 _MISQUOTED = rf"[\"'“‘][^\"'“”‘’\n\\:,{{}}]{{1,80}}[\"'“”‘’]{COLON}"
 
 
 def _after_member(bare: str) -> str:
-    return rf"\Z|[}}\]]|{QUOTED}(?:{COLON}|{W}\Z)|{_HALF_KEY}|{_CUT_QUOTED}\Z|{_MISQUOTED}|{bare}|,|{_COMMENT}|{_MARKUP_END}"
+    return rf"\Z|[}}\]]|{_PREFIX}?{QUOTED}(?:{COLON}|{W}\Z)|{_HALF_KEY}|{_CUT_QUOTED}\Z|{_MISQUOTED}|{bare}|,|{_COMMENT}|{_MARKUP_END}"
 
 
 _STRICT_BARE = rf"(?:{BARE_KEY}|-?\d{{1,20}}{W}:)(?={_STRONG_VALUE})"
@@ -90,9 +104,9 @@ _LENIENT_BARE = rf"{BARE_KEY}|-?\d[\w.\-]{{0,40}}{W}:"
 
 def _follows_member(bare: str) -> re.Pattern[str]:
     return re.compile(
-        rf"{W}(?:\Z|[,;，、]{W}(?:{_after_member(bare)}|\{{{W}{QUOTED}{COLON})|([}}\])])|{QUOTED}{COLON}"
+        rf"{W}(?:\Z|[,;，、；]{W}(?:{_after_member(bare)}|\{{{W}{QUOTED}{COLON})|([}}\])])|{QUOTED}{COLON}"
         rf"|(?<=\s)[^\W\d]\w{{0,60}}[\"'”’]{COLON}"
-        rf"|/\*|(?://|(?<=\s)\#){_TO_LINE_END}|(?<=\s)(?:\.\.\.|…)|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}{bare}"
+        rf"|/\*|(?://|(?<=\s)\#|(?<=\s){_DASHES}){_TO_LINE_END}|(?<=\s)(?:\.\.\.|…)|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}{bare}"
     )
 
 
@@ -100,38 +114,77 @@ def _follows_member(bare: str) -> re.Pattern[str]:
 FOLLOWS_MEMBER = _follows_member(_STRICT_BARE)
 FOLLOWS_BARE_MEMBER = _follows_member(_LENIENT_BARE)
 FOLLOWS_ELEMENT = re.compile(
-    rf"{W}(?:\Z|[,;，、]{W}(?:\Z|[\]}})]|[\"'“„«‘`]|[-+0-9\[{{(]|{_LITERAL_WORD}|[\w\-]{{1,40}}{W}(?:[,\]]|\Z)|[A-Za-z_][\w.]{{0,60}}\(|,|{_COMMENT}|{_MARKUP_END})"
-    rf"|([}}\])])|(?<=\s){QUOTED}{W}(?:[,\])}}\"'“]|\Z)|/\*|(?://|(?<=\s)\#){_TO_LINE_END}|(?<=\s)(?:\.\.\.|…)|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}(?:[\[{{]|{QUOTED}{COLON}|(?:{QUOTED}|-?[0-9][\w.]*+|{_LITERAL_WORD})(?:[ \t\r]*+\n|\Z))|\"(?=\w)[^\"\n]{{1,80}}\"{W}[,\]]"
+    rf"{W}(?:\Z|[,;，、；]{W}(?:\Z|[\]}})]|[{QUOTES}]|{_PREFIX}|[-+0-9\[{{(]|{_LITERAL_WORD}|[\w\-]{{1,40}}{W}(?:[,\]]|\Z)|[A-Za-z_][\w.]{{0,60}}\(|,|{_COMMENT}|{_MARKUP_END})"
+    rf"|([}}\])])|(?<=\s){QUOTED}{W}(?:[,\])}}\"'“]|\Z)|/\*|(?://|(?<=\s)\#|(?<=\s){_DASHES}){_TO_LINE_END}|(?<=\s)(?:\.\.\.|…)|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}(?:[\[{{]|{QUOTED}{COLON}|(?:{QUOTED}|-?[0-9][\w.]*+|{_LITERAL_WORD})(?:[ \t\r]*+\n|\Z))|\"(?=\w)[^\"\n]{{1,80}}\"{W}[,\]]"
 )
-AFTER_CLOSER = re.compile(rf"{W}(?:[,;}}\])]|\Z|[\"'“`<\\]|(?<=\n)|//|/\*|\#)")
+# What may follow the close of a text that holds no other quote of its kind, where nothing surer does: a comment that swallows
+# the closer, a stray word before a key, a line with a bare key, and for elements a number or a word without its opening quote.
+WEAK_MEMBER = re.compile(
+    rf"(?P<sure>[ \t]+(?://|\#|{_DASHES})[^\"\n]{{0,200}}[}}\]])"
+    rf"|{W}[,;]{W}[^\W\d][\w\-]{{0,40}}[ \t]+(?={QUOTED}{COLON}{_STRONG_VALUE})"
+    rf"|[ \t]+[^\W\d][\w\-]{{0,40}}[ \t]*,{W}(?={QUOTED}{COLON}{_STRONG_VALUE})"
+    r"|[ \t\r]*\n[ \t\r\n]*,?[ \t]*[A-Za-z_]\w{0,40}[ \t]*:[ \t]+\S"
+)
+WEAK_ELEMENT = re.compile(
+    rf"(?P<sure>[ \t]+(?://|\#|{_DASHES})[^\"\n]{{0,200}}[}}\]])"
+    rf"|{W},{W}[^\W\d][\w\-]{{0,40}}[{CLOSING_QUOTES}]{W}[,\]]"
+    rf"|{W},{W}[^\W\d][\w\-]{{0,40}}[ \t]+(?=\"[^\"\n]{{0,160}}\"{W}[,\]])"
+    rf"|{W},{W}[^\W\d][\w ]{{0,60}}(?:\([^()\"\n]{{0,40}}\))?{W}\]"
+    rf"|[ \t]+-?[0-9][0-9.]*+{W}(?:[,\]]|\Z)|[ \t]+[|][ \t]+[\"']|[ \t]+[^\W\d][\w\-]{{0,40}}{W}\][,}}\]]"
+)
+# A second quoted text that belongs to the first, as in C and Python.
+CONCATENATED = re.compile(rf"[ \t]++({QUOTED}){W}(?:[,}}\])]|\Z)")
+AFTER_CLOSER = re.compile(rf"{W}(?:[,;}}\])，；]|\Z|[{QUOTES}<\\]|(?<=\n)|//|/\*|\#)")
 # Where a bare value inside an object ends at a comma.
 COMMA_ENDS_MEMBER = re.compile(rf"{W}(?:{_after_member(BARE_KEY)}|[{{\[])")
 COMMA_ENDS_NUMBERED = re.compile(rf"{W}(?:{_after_member(_LENIENT_BARE)}|[{{\[])")
-BARE_EVENT = re.compile(r"[,;，、{}\[\]\n\r()]|[\"“”'’`]|//|/\*|\s\#|<!--|\.\.\.")
-FLAT = re.compile(r"\[([^\[\]{}()\"'“”‘’«»`#/<]*+)\]")
-FLAT_TUPLE = re.compile(rf"\(([^\[\]{{}}()\"'“”‘’«»`#/<]*+)\)(?={W}(?:[,;}}\])]|\Z))")
+BARE_EVENT = re.compile(r"[,;，、；{}\[\]\n\r()]|[\"“”'’`»」』＂]|//|/\*|\s\#|\s--(?=\s)|<!--|\.\.\.")
+_FLAT_RUN = rf"((?:[^\[\]{{}}(){QUOTES}#/<\-]|-(?!-))*+)"
+FLAT = re.compile(rf"\[{_FLAT_RUN}\]")
+FLAT_TUPLE = re.compile(rf"\({_FLAT_RUN}\)(?={W}(?:[,;}}\])]|\Z))")
 TUPLE_START = re.compile(rf"\({W}(?:[\"'\[{{(]|\)|(?:-?\d[\w.]*+|{_LITERAL_WORD}){W},)")
 CALL = re.compile(
-    rf"(-?[A-Za-z_][\w.]{{0,60}})\({W}(?=[\"'\[{{(\d\-)]|[A-Za-z_]\w{{0,60}}=|(?:None|True|False|nan)\b|<class )"
+    rf"(-?[A-Za-z_][\w.]{{0,60}})\({W}(?=[\"'\[{{(\d\-)]|{_PREFIX}|[A-Za-z_]\w{{0,60}}=|(?:None|True|False|nan)\b|<class )"
 )
-PREFIXED_STRING = re.compile(r"(?:[rbfuRBFU]{1,2}|@)(?=[\"'])")
+PREFIXED_STRING = re.compile(rf"(?:[rbfuRBFU]{{1,2}}|@)(?=[\"'](?!{W}[,\]}}:]))")
 SPLIT_SCALAR = re.compile(
     rf"(-?[0-9]++(?:[.,][0-9]++)*+|true|false|null|True|False|None|verdadeiro|falso|nulo)\s++(?={BARE_KEY})"
 )
 RESYNC = re.compile(
-    rf"[^{{\[\n]{{0,200}}?(?:,(?={W}(?:{QUOTED}{COLON}|{_STRICT_BARE}))|(?=[}}\]]){W}|\n(?={W}{QUOTED}{COLON}))"
+    rf"[^{{\[\n]{{0,200}}?(?:(?<=\s)(?={QUOTED}{COLON}{_STRONG_VALUE})|,(?={W}(?:{QUOTED}{COLON}|{_STRICT_BARE}))|(?=[}}\]]){W}|\n(?={W}{QUOTED}{COLON}))"
+)
+LIST_REOPENED = re.compile(rf"{W},{W}(?=[\[{{])")
+# Where a line of bare text in an object is the last one of its value.
+LINE_ENDS_VALUE = re.compile(
+    rf"{W}(?:\Z|[}}\])\],;{{\[|]|{QUOTED}{COLON}|{BARE_KEY}|```|~~~|//|/\*|\#|<|>|--[ \t]|[-*•][ \t]|\d+[.)]?[ \t])"
+)
+# A number or literal, and what stands between it and the next key: another separator, or stray words.
+SCALAR_AND_JUNCTION = re.compile(
+    r"(-?[0-9]++(?:[.,][0-9]++)*+|true|false|null|True|False|None|verdadeiro|falso|nulo)"
+    r"\s*(?:(?P<junction>[|&+;]|and|e|y)|,\s*[^\W\d][\w ]{0,60})\s*"
+)
+CALL_GOES_ON = re.compile(r"[ \t]*[\w=+*/.-]")
+BARE_KEY_BEFORE = re.compile(r",[ \t]*[^\W\d]\w{0,40}[ \t]*:[ \t]*\Z")
+CLOSED_VALUE = re.compile(rf"{QUOTED}{W}(?:[}}\]]{W}(?:[,}}\]]|\Z)|,{W}(?:{QUOTED}|[^\W\d]\w{{0,40}}){COLON}|\Z)")
+SWALLOWED_MEMBER = re.compile(
+    r",[ \t]*(?P<quote>['\"]?)[^\W\d][\w]{0,40}(?P=quote)[ \t]*:[ \t]*(?:-?[0-9][0-9.,]*+|true|false|null|\[[^\[\]\"]{0,80}\])[ \t]*\Z"
 )
 REOPENED = re.compile(rf"{W}(?:,{W}(?={QUOTED}{COLON})|(?={QUOTED}{COLON}{_STRONG_VALUE}))")
-MISMATCHED_CLOSE = re.compile(rf"[\"'“”’]{W}(?:,{W}{QUOTED}{COLON}(?={_STRONG_VALUE})|[}}\]]{W}(?:[,}}\]]|\Z))")
+MISMATCHED_CLOSE = re.compile(
+    rf"[{CLOSING_QUOTES}]{W}(?:,{W}{QUOTED}{COLON}(?={_STRONG_VALUE})|[}}\]]{W}(?:[,}}\]]|\Z))"
+)
 QUOTE_MARK = re.compile(r">[ \t]?")
 LONE_KEY = re.compile(rf"({QUOTED}){W}")
 CUT_KEY = re.compile(rf"{_CUT_QUOTED}\Z")
-SET_ITEM = re.compile(r"-?[0-9][0-9.]*+\s*+[,}]")
-CONCATENATION = re.compile(rf"{W}\+{W}(?=[\"'])")
+SET_ITEM = re.compile(rf"(?:-?[0-9][0-9.]*+|None|True|False|null|true|false)\s*+[,}}]|{_PREFIX}|\({W}[\"'\d(]")
+CONCATENATION = re.compile(rf"(?:{W}\+{W}|{W}\\\n{W})(?=[\"'])")
 BRACKETED_TEXT = re.compile(r"\[[^\[\]{}\n]{0,80}\]|\{[^\[\]{}\n]{0,80}\}")
 SPACED_NUMBERS = re.compile(r"-?[0-9][0-9.]*+(?:\s++-?[0-9][0-9.]*+)++")
 KEY_IN_LIST = re.compile(rf"(?:{QUOTED}{COLON}|{BARE_WORDS}{COLON}(?={_STRONG_VALUE}))")
-LIST_GOES_ON = re.compile(rf"(?:-?[0-9][\w.]*+|{_LITERAL_WORD})(?:{W}[,\]]|[ \t\r]*+\n)")
+LIST_GOES_ON = re.compile(rf"(?:-?[0-9][\w.]*+|{_LITERAL_WORD})(?:{W}(?:[,\]]|\Z)|[ \t\r]*+\n)")
+# A word, or a line of words, that goes on with a list without a comma.
+STRAY_ELEMENT = re.compile(rf"(?:[^\W\d][\w\-]{{0,40}}(?={W}\])|[^\W\d][^\n{{}}\[\],:\"]{{0,80}}(?=\n|{W}[,\]]))")
+LIST_FOLLOWS = re.compile(rf"{W},{W}\[")
 MORE_RECORDS = re.compile(rf"{W},{W}\{{")
 KEY_AHEAD = re.compile(rf",{W}{QUOTED}{COLON}")
 COMMAS = re.compile(r"(?:[ \t\r\n]*+,){2,}+|")
@@ -140,6 +193,7 @@ MISQUOTED_KEY = re.compile(rf"[\"'“‘]([^\"'“”‘’\n\\:,{{}}]{{1,80}})[
 INNER_COLON = re.compile(r"[\"'“”‘’]\s*+:")
 STRUCTURE = re.compile(r"[,{}\[\]\n]|:(?!\w)")
 FENCE = re.compile(r"```|~~~|'''")
+FENCED_TEXT = re.compile(r"```(?:[ \t]*[\w+.#-]{0,30}(?:[ \t][^\n`]{0,60})?\r?\n)?")
 NEXT_ELEMENT = re.compile(rf"([\"'])[^\"'\n]{{0,160}}+\1{W}[,\]]")
 COLONS = re.compile(rf":(?:{W}:)*+")
 ESCAPED_QUOTED = re.compile(r'\\"([^"\\\n]*+)\\"')
@@ -147,4 +201,7 @@ SOUND_SCALAR = re.compile(r"-?[0-9]++(?:[.,][0-9]++)*+|true|false|null|True|Fals
 ONLY_CLOSERS = re.compile(r"[\s}\])]*+\Z")
 STRING_GOES_ON = re.compile(rf"[\"'][^\"'\n]{{0,300}}[\"']{W},{W}{QUOTED}{COLON}")
 MISTYPED_CLOSER = re.compile(rf"{W}(?:,{W}{QUOTED}{COLON}|[}}\]]{W}(?:[,}}\]]|\Z))")
+# A key with a value, behind at least a word of the comment that it stands in.
+KEY_AFTER_WORDS = re.compile(rf"[\w.!?)\]][ \t]+(?={QUOTED}{COLON}{_STRONG_VALUE})")
+CLOSER = re.compile(r"[}\])]")
 HASH_WORD = re.compile(r"#\w[\w\-]{0,60}[ \t]*+(?:[,;}\]]|\n|\Z)")

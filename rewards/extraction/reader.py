@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,10 @@ BASE_STEPS = 60_000
 MAX_STEPS = 200_000
 _JSON_STARTS = frozenset('{["-0123456789tfn \t\r\n')
 _NOTHING: Any = object()
+# Words without which nothing is taken back.
+_TAKES_BACK = re.compile(
+    r"acima|anterior|above|previous|desconsider|ignor|descart|disregard|discard|scrap|forget|esque|retir|anul|cancel|retract|withdr"
+).search
 
 
 def extract_json(text: str, *, strict: bool = False, expect_keys: Sequence[str] = ()) -> Extraction:
@@ -23,6 +28,9 @@ def extract_json(text: str, *, strict: bool = False, expect_keys: Sequence[str] 
     try:
         # Prose and fences are sent on without the cost of orjson's refusal.
         value = read_strict(text) if text[:1] in _JSON_STARTS else _NOTHING
+        if value is _NOTHING and text[:1] == "\ufeff":
+            # A byte order mark says how the text was stored and is no part of it.
+            value = read_strict(text[1:])
     except ValueError:
         value = _NOTHING
     if value is not _NOTHING:
@@ -39,15 +47,25 @@ def extract_json(text: str, *, strict: bool = False, expect_keys: Sequence[str] 
 def _read_closely(text: str, strict: bool, expect_keys: Sequence[str]) -> Extraction:
     # Imported when the first text needs them: their regular expressions take 50 ms to compile.
     from rewards.extraction.budget import Budget
-    from rewards.extraction.choice import choose
+    from rewards.extraction.choice import Choice, choose
+    from rewards.extraction.roots import narrow
     from rewards.extraction.scanner import Scanner
 
     budget = Budget(min(MAX_STEPS, BASE_STEPS + len(text)))
-    candidates = Scanner(text, budget).scan()
+    scanner = Scanner(text, budget)
+    candidates = scanner.scan()
     chosen = choose(text, candidates, expect_keys) if candidates else None
+    if (chosen is None or isinstance(chosen.answer.value, list)) and "(" in text and not scanner.is_open:
+        root = scanner.take_root()
+        if root is not None and (chosen is None or root.start <= chosen.answer.start):
+            chosen = Choice(root, 0.9)
+    if chosen is None and not candidates:
+        plain = narrow(text)
+        if plain is not None:
+            return _read_closely(plain, strict, expect_keys)
     if chosen is None:
         return Extraction(None, candidates=len(candidates))
-    answer, certainty = chosen
+    answer, certainty, rivals = chosen
     guesses = answer.guesses
     if strict and (guesses or not answer.closed):
         return Extraction(None, candidates=len(candidates))
@@ -57,7 +75,9 @@ def _read_closely(text: str, strict: bool, expect_keys: Sequence[str]) -> Extrac
     if not answer.closed:
         confidence *= 0.7
     span = (answer.start, answer.end)
-    return Extraction(answer.value, answer.repairs, answer.cut, span, len(candidates), round(confidence, 3))
+    count = len(candidates)
+    confidence = round(confidence, 3)
+    return Extraction(answer.value, answer.repairs, answer.cut, span, count, confidence, "", answer.duplicates, rivals)
 
 
 def _read_single(text: str) -> Extraction | None:
@@ -80,16 +100,19 @@ def _read_single(text: str) -> Extraction | None:
     try:
         value = read_strict(text[start:end])
         repairs: tuple[Repair, ...] = ()
+        source = ""
     except ValueError:
         from rewards.extraction.light import read_light
 
         light = read_light(text, start, end)
         if light is None:
             return None
-        value, repairs = light
+        value, repairs, source = light
+    if len(after) > 12 and _TAKES_BACK(after[:240].lower()):
+        return None
     if not value or not (isinstance(value, dict) or any(isinstance(item, dict) for item in value)):
         return None
-    return Extraction(value, repairs, False, (start, end), 1, 0.95 if repairs else 0.98)
+    return Extraction(value, repairs, False, (start, end), 1, 0.95 if repairs else 0.98, source)
 
 
 def _outermost(text: str) -> tuple[int, int]:

@@ -29,6 +29,7 @@ class RepairKind(StrEnum):
     CONCATENATION = "concatenation"
     MISSING_COMMA = "missing_comma"
     EXTRA_CLOSER = "extra_closer"
+    LONG_INTEGER = "long_integer"
     # From here on the text could be meant otherwise.
     MISSING_COLON = "missing_colon"
     MISSING_VALUE = "missing_value"
@@ -43,6 +44,7 @@ class RepairKind(StrEnum):
     GARBAGE = "garbage"
     CUT = "cut"
     RECORDS = "records"
+    RUN_ON = "run_on"
 
     @property
     def structural(self) -> bool:
@@ -61,12 +63,19 @@ class Repair(NamedTuple):
     place: int
 
 
+Path = tuple[str | int, ...]
+"""Keys and indexes from the root of a value to a place in it."""
+
+
 class Extraction(NamedTuple):
     """The JSON that was found in a text.
 
     `value` is a dict, a list, or None where nothing can be read. `repairs` is empty for strict JSON. `truncated` says that
     the value was cut off by the end of the text. `span` holds the start and end offsets of what was read. `candidates`
     counts the values that competed. `confidence` in 0..1 is 1.0 for a text that is strict JSON as a whole, and 0.0 for None.
+    `source` is the strict JSON that a text with light faults was rewritten as, "" elsewhere. `duplicates` are the paths of keys
+    that the tolerant parser read with two different values; `find_duplicates` knows them for every reading. `rivals` are the
+    other objects that the text offers beside `value`, without placeholders and schemas.
     """
 
     value: Any
@@ -75,3 +84,6 @@ class Extraction(NamedTuple):
     span: tuple[int, int] | None = None
     candidates: int = 0
     confidence: float = 0.0
+    source: str = ""
+    duplicates: tuple[Path, ...] = ()
+    rivals: tuple[Any, ...] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,8 +9,10 @@ from typing import Any
 
 from rewards.extraction import patterns as P
 from rewards.extraction.budget import Budget, BudgetSpent
+from rewards.extraction.escaped import ENTITY_START, ESCAPED_START, read_escaped
 from rewards.extraction.parser import Reading, parse
-from rewards.extraction.repairs import Repair, RepairKind
+from rewards.extraction.repairs import Path, Repair, RepairKind
+from rewards.extraction.roots import read_root
 from rewards.extraction.state import State
 from rewards.extraction.strict import read_prefix
 
@@ -32,26 +33,22 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _EVENT = re.compile(
-    r"(?P<bracket>[{\[])|(?P<fence>```|~~~|''')(?P<info>[ \t]*[\w+.-]*)|(?P<comment>/\*|<!--)|(?P<line>(?<![^\n])[ \t]*//)"
+    r"(?P<bracket>[{\[])|(?P<fence>```|~~~|''')(?P<info>[ \t]*[\w+.-]*)|(?P<comment>/\*|<!--)|(?P<line>(?<![^\n])[ \t]*(?://|--[ \t]))"
 )
 _BRACKET = re.compile(r"[{\[]")
 _PLACEHOLDER = re.compile(r"\{[^\S\n]*[\w .|%$@+\-]{0,80}\}|\[[^\S\n]*(?:[A-Za-zÀ-ÿ_.…\- ][^\[\]{}\n\"'“:=]{0,80})?\]")
 _OBJECT_START = re.compile(
-    rf"\{{{P.W}(?:[\"'“”„«‘’`]|[}}{{]|\Z|//|/\*|\#|<!--|-?\d[\w.\-]{{0,40}}{P.W}[:,}}]|\(|{P.BARE_WORDS}[\"'”’]?{P.COLON}"
-    r"|\\+[\"'nrt]|&quot;|\.\.\.|…|,|\[|-\s|>\s)"
+    rf"\{{{P.W}(?:[{P.QUOTES}]|--[ \t]|[rbfuRBFU]{{1,2}}[\"']|[}}{{]|\Z|//|/\*|\#|<!--|-?\d[\w.\-]{{0,40}}{P.W}[:,}}]|\(|{P.BARE_WORDS}[\"'”’]?{P.COLON}"
+    r"|\\+[\"'nrt]|&[a-z]{2,5}quo;|&quot;|\.\.\.|…|,|\[|-\s|>\s)"
 )
 _LIST_START = re.compile(
-    rf"\[{P.W}(?:[\"'“”„«‘’`{{\[\]]|[-+]?[.,]?\d|R\$|\Z|//|/\*|<!--|\(|,|\\+[\"'nrt]|&quot;"
+    rf"\[{P.W}(?:[{P.QUOTES}{{\[\]]|--[ \t]|[rbfuRBFU]{{1,2}}[\"']|[-+]?[.,]?\d|R\$|\Z|//|/\*|<!--|\(|,|\\+[\"'nrt]|&[a-z]{2, 5}quo;|&quot;"
     r"|(?:true|false|null|True|False|None|NaN|verdadeiro|falso|nulo|sim|não|nao)\b|\#\s)"
 )
-_ESCAPED_START = re.compile(r"[{\[](?:\\{1,8}[nrt]|[\s{\[]){0,60}+(\\{1,8})\"")
-_ENTITY_START = re.compile(r"[{\[](?:[\s{\[]){0,60}+&quot;")
-_ESCAPE_LAYER = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _MEMBERS = re.compile(rf"{P.W}{P.QUOTED}{P.W}:")
 _BARE_LINES = re.compile(r"\s*(?:[^\W\d][\w \-]{0,60}:[ \t]+\S[^\n]*(?:\n\s*|\Z))++\Z")
 _FENCE_LINE = re.compile(r"\n[ \t]*(?:```|~~~|''')")
 _CALL_BEFORE = re.compile(r"(?:OrderedDict|dict|deque|defaultdict)\(\Z")
-_NEW_KINDS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
 
 @dataclass(slots=True)
@@ -66,6 +63,8 @@ class Candidate:
     cut: bool
     fence: str | None = None
     previous: int = 0
+    floor: int = 0
+    duplicates: tuple[Path, ...] = ()
 
     @property
     def guesses(self) -> int:
@@ -82,6 +81,8 @@ class Scanner:
         self.found: list[Candidate] = []
         self.fence: str | None = None
         self.previous = 0
+        self.floor = self.content = 0
+        self.is_open = False
         self.retries = 12
         self.escapes = 4
         self.after_deep = False
@@ -99,7 +100,15 @@ class Scanner:
 
     def walk(self) -> None:
         text, found = self.text, self.found
-        special = "`" in text or "~~~" in text or "'''" in text or "/*" in text or "<!--" in text or "//" in text
+        special = (
+            "`" in text
+            or "~~~" in text
+            or "'''" in text
+            or "/*" in text
+            or "<!--" in text
+            or "//" in text
+            or "-- " in text
+        )
         search = (_EVENT if special else _BRACKET).search
         position, tag_index = 0, 0
         if _MEMBERS.match(text) is not None:
@@ -115,13 +124,14 @@ class Scanner:
                 tag = self.tags[tag_index]
                 if tag[2]:
                     found.clear()
-                    position = self.previous = tag[1]
+                    position = self.previous = self.floor = tag[1]
                     tag_index += 1
                 else:
                     position, tag_index = self.skip_reasoning(tag_index)
                     if position < 0:
+                        self.is_open = True
                         return
-                    self.previous = position
+                    self.previous = self.floor = position
                 self.fence = None
                 if _MEMBERS.match(text, position) is not None:
                     position = self.take_members(position, whole=True)
@@ -170,7 +180,7 @@ class Scanner:
         if marks == "'''" and self.text[line : event.start()].strip():
             return event.end()
         self.fence = event["info"].strip().lower()
-        content = event.end()
+        content = self.content = event.end()
         if self.fence in ("json", "json5", "jsonc", "yaml", "yml") and self.loose_fences > 0:
             self.loose_fences -= 1
             closing = _FENCE_LINE.search(self.text, content, min(self.end, content + LOOSE_FENCE))
@@ -207,6 +217,9 @@ class Scanner:
         if self.after_deep and text[max(0, start - 8) : start].rstrip()[-1:] in (":", ",", "[", "{", "("):
             # The inside of a value that was nested too deeply is no answer of its own.
             return start + 1
+        if text.startswith(("```", "~~~"), start + 1):
+            # A fence in brackets: the value is inside the fence.
+            return start + 1
         placeholder = _PLACEHOLDER.match(text, start)
         if placeholder is not None and text[start + 1] not in "}]" and not self.is_whole(start, placeholder.end()):
             return placeholder.end()
@@ -217,7 +230,7 @@ class Scanner:
             # \n between tokens, quotes as they are: blanks of the same length keep every offset.
             self.escapes -= 1
             self.text = text = text[:start] + _STRING_OR_SPACE.sub(lambda found: found[1] or "  ", text[start:])
-        escaped = _ESCAPED_START.match(text, start) or _ENTITY_START.match(text, start)
+        escaped = ESCAPED_START.match(text, start) or ENTITY_START.match(text, start)
         if escaped is not None and self.escapes > 0:
             self.escapes -= 1
             after = self.take_escaped(start, escaped.lastindex is not None)
@@ -232,6 +245,9 @@ class Scanner:
             return reading
         wild = sum(repair.kind in _WILD for repair in reading.repairs)
         doubtful = (not reading.closed and (wild > 0 or not reading.cut)) or (text[start] == "[" and wild > 0)
+        doubtful = doubtful or (wild > 0 and any(repair.kind is RepairKind.MISSING_QUOTE for repair in reading.repairs))
+        if not doubtful and not reading.closed and text[start - 1 : start] and text[start - 1] in P.QUOTES:
+            doubtful = True
         self.keep(reading)
         if doubtful and reading.end - start > 1 and self.retries > 0:
             self.retries -= 1
@@ -242,6 +258,12 @@ class Scanner:
     def next_document(self, start: int, end: int) -> int:
         """Where another value may begin inside a doubtful reading: a bracket that opens a line and is no part of a member."""
         position = start + 1
+        if start > self.floor and self.text[start - 1] in P.QUOTES:
+            # A fragment that was quoted: what follows the end of the quotation and a colon is another value.
+            quoted = re.compile(rf"{re.escape(self.text[start - 1])}[^{{}}\[\]\"]{{0,200}}:\s*(?=[{{\[]\s*[\"'])")
+            match = quoted.search(self.text, position, end)
+            if match is not None and read_prefix(self.text, match.end()) is not None:
+                return match.end()
         for _ in range(8):
             match = _INNER_DOCUMENT.search(self.text, position, end)
             if match is None:
@@ -254,16 +276,18 @@ class Scanner:
 
     def is_bare_list(self, start: int) -> bool:
         """True when a list of bare words begins at `start` and nothing stands around it."""
-        if P.SKIP.match(self.text, self.previous).end() < start:  # type: ignore[union-attr]
+        if P.SKIP.match(self.text, max(self.previous, self.content)).end() < start:  # type: ignore[union-attr]
             return False
         stop = self.text.find("]", start)
+        if stop >= 0 and self.text.find("[", start + 1, stop) >= 0:
+            stop = self.text.rfind("]", start, start + 4_000)
         return stop >= 0 and self.is_whole(start, stop + 1)
 
     def is_whole(self, start: int, end: int) -> bool:
         """True when text[start:end] is all there is, or all there is in its fence."""
-        if P.SKIP.match(self.text, self.previous).end() < start:  # type: ignore[union-attr]
+        if P.SKIP.match(self.text, max(self.previous, self.content)).end() < start:  # type: ignore[union-attr]
             return False
-        after = self.text[end : end + 80].strip()
+        after = self.text[end : end + 80].strip(" \t\r\n,;.")
         return not after or (self.fence is not None and after.startswith(("```", "~~~", "'''")))
 
     def read(self, start: int, end: int) -> Reading | int:
@@ -312,48 +336,20 @@ class Scanner:
 
     def take_escaped(self, start: int, backslashes: bool) -> int:
         """Reads a value whose text is itself escaped, as in {\\"a\\": 1}; places are those of its start."""
-        region = self.text[start:]
-        self.budget.spend(len(region) // 8)
-        quote = self.text[start - 1 : start]
-        if backslashes and quote in ('"', "'"):
-            closing = re.compile(rf"(?:[^{quote}\\]|\\.)*+{quote}", re.DOTALL).match(region)
-            if closing is not None:
-                region = region[: closing.end() - 1]
-        plain = region
-        for _ in range(3):
-            plain = _ESCAPE_LAYER.sub(_unescape, plain) if backslashes else html.unescape(plain)
-            if not (backslashes and _ESCAPED_START.match(plain)):
-                break
-        strict = read_prefix(plain, 0)
-        if strict is not None:
-            reading = Reading(strict[0], 0, strict[1], (), True, False)
-        else:
-            parsed = parse(State(plain, 0, len(plain), self.budget))
-            if parsed is None:
-                return start
-            reading = parsed
-        stop = (
-            start + len(region)
-            if reading.end >= len(plain.rstrip())
-            else start + self.consumed(region, reading.end, backslashes)
-        )
-        repairs = (
-            Repair(RepairKind.ESCAPED_DOCUMENT, start),
-            *(Repair(repair.kind, start) for repair in reading.repairs),
-        )
-        self.keep(Reading(reading.value, start, stop, repairs, reading.closed, reading.cut))
-        return stop
+        reading = read_escaped(self.text, start, backslashes, self.budget)
+        if reading is None:
+            return start
+        self.keep(reading)
+        return reading.end
 
-    def consumed(self, region: str, plain: int, backslashes: bool) -> int:
-        """How much of the escaped text gave the first `plain` characters, to within the last escape."""
-        if not backslashes:
-            return len(region)
-        at = 0
-        for match in _ESCAPE_LAYER.finditer(region):
-            if at + match.start() >= plain + 0:
-                break
-            at -= len(match[0]) - 1
-        return min(len(region), plain - at)
+    def take_root(self) -> Candidate | None:
+        """The answer that no bracket opens, if there is one; asked for when nothing better was found."""
+        with suppress(BudgetSpent):
+            reading = read_root(self.text, self.floor, self.budget)
+            if reading is not None:
+                self.keep(reading)
+                return self.found.pop()
+        return None
 
     def keep(self, reading: Reading) -> None:
         stray = _STRAY_CLOSER.match(self.text, reading.end) if reading.closed else None
@@ -369,6 +365,8 @@ class Scanner:
                 reading.cut,
                 self.fence,
                 self.previous,
+                self.floor,
+                reading.duplicates,
             )
         )
         self.previous = reading.end
@@ -381,10 +379,3 @@ _INNER_DOCUMENT = re.compile(r"\n[ \t]*(?:[^\n{}\[\]\"]{0,200}:[ \t]*)?[{\[](?=\
 _SPACE_ESCAPES = re.compile(r"[{\[]\s{0,20}+\\[nrt](?:\\[nrt]|\s){0,40}+[\"'{\[\w]")
 _STRING_OR_SPACE = re.compile(r"(\"(?:[^\"\\]|\\.)*+\")|\\[nrt]", re.DOTALL)
 _STRAY_CLOSER = re.compile(r"\s*,?\s*[}\]]")
-
-
-def _unescape(match: re.Match[str]) -> str:
-    escape = match[1]
-    if escape[0] == "u" and len(escape) == 5:
-        return match[0]
-    return _NEW_KINDS.get(escape, escape)

@@ -71,7 +71,16 @@ class State:
         self.root: Any = MISSING
         self.closed = self.cut = self.too_deep = False
         self.decimals = 0
+        self.repeated: list[tuple[int, str]] = []
+        self._last_closer = -2
         self.doubtful: list[tuple[list[Any], list[Any], int]] = []
+
+    @property
+    def last_closer(self) -> int:
+        """Where the last closing bracket of the text stands; -1 for none."""
+        if self._last_closer == -2:
+            self._last_closer = max(self.text.rfind("}", 0, self.end), self.text.rfind("]", 0, self.end))
+        return self._last_closer
 
     def push(self, kind: str, place: int, key: Any, call: str = "") -> None:
         """Opens a container at `place` and moves behind its bracket."""
@@ -110,8 +119,10 @@ class State:
             c = text[i]
             if c == "#" and value and P.HASH_WORD.match(text, i, end):
                 return i
-            if c in "/#<":
-                match = P.COMMENT.match(text, i, end)
+            if c in "/#<-":
+                if c == "-" and text[i + 1 : i + 2] != "-":
+                    return i
+                match = P.COMMENT.match(text, i, end) if c != "-" or not value or text[i + 2 : i + 3] in " \t" else None
                 kind = K.COMMENT
             elif c in ".…":
                 match = P.ELLIPSIS.match(text, i, end)
@@ -128,15 +139,40 @@ class State:
                 return i
             self.budget.spend()
             self.note(kind, i)
-            i = match.end()
+            i = match.end() if kind is not K.COMMENT or self.stack == [] else self.comment_end(i, match.end())
+
+    def comment_end(self, i: int, stop: int) -> int:
+        """Where the comment at `i` ends: before the closers, or the next key, that a comment on the last line would swallow."""
+        text = self.text
+        if text[i] == "<" or text.startswith("/*", i):
+            if text.startswith("*/", stop - 2) or text.startswith("-->", stop - 3):
+                return stop
+        elif self.last_closer >= stop:
+            return stop
+        key = P.KEY_AFTER_WORDS.search(text, i + 2, stop)
+        for match in P.CLOSER.finditer(text, i + 2, min(stop, i + 600)):
+            if key is not None and key.end() <= match.start():
+                break
+            at = match.start()
+            alone = len(self.stack) == 1 and at == self.last_closer
+            if text[at] == self.stack[-1].closer and (alone or P.AFTER_CLOSER.match(text, at + 1, self.end)):
+                return at
+        return key.end() if key is not None else stop
 
     def store(self, frame: Frame, key: Any, value: Any) -> None:
         if value is MISSING:
             return
         if frame.kind == "{":
+            if key in frame.value:
+                self.repeat(frame.value, key, value)
             frame.value[key] = value
         else:
             frame.value.append(value)
+
+    def repeat(self, members: dict[Any, Any], key: Any, value: Any) -> None:
+        """Remembers that `key` is written again, with another value; by their writing, for 1 and true are equal in Python."""
+        if len(self.repeated) < MAX_REPAIRS and repr(members[key])[:1_000] != repr(value)[:1_000]:
+            self.repeated.append((id(members), key))
 
     def closers(self) -> str:
         return "".join(frame.closer * (2 if frame.doubled else 1) for frame in reversed(self.stack[-64:]))
@@ -203,9 +239,21 @@ class State:
 
     def reopen(self, frame: Frame, value: Any) -> bool:
         """Goes on with the root when it was closed too early and more members follow; its closer must still come."""
-        if frame.kind != "{" or not isinstance(value, dict) or not value or frame.call:
+        if not value or frame.call or not isinstance(value, dict | list):
             return False
-        match = P.REOPENED.match(self.text, self.i, self.end)
+        items = isinstance(value, list) or isinstance(next(reversed(value.values())), list)
+        match = P.LIST_REOPENED.match(self.text, self.i, self.end) if items else None
+        if match is not None and self.surplus(match.end()) >= (1 if isinstance(value, list) else 2):
+            self.note(K.EARLY_CLOSER, self.i - 1)
+            self.i = match.end()
+            frame.comma = True
+            self.stack.append(frame)
+            if isinstance(value, dict):
+                key, inner = next(reversed(value.items()))
+                self.stack.append(Frame("[", match.start(), key, frame.quote))
+                self.stack[-1].value = inner
+            return True
+        match = P.REOPENED.match(self.text, self.i, self.end) if frame.kind == "{" else None
         if match is None or self.text.find("}", match.end(), self.end) < 0:
             return False
         self.note(K.EARLY_CLOSER, self.i - 1)
@@ -213,6 +261,13 @@ class State:
         frame.comma = True
         self.stack.append(frame)
         return True
+
+    def surplus(self, i: int) -> int:
+        """How many more closing than opening brackets the rest of the text has, strings not looked into."""
+        self.budget.spend(1 + (self.end - i) // 40)
+        count = self.text.count
+        closers = count("}", i, self.end) + count("]", i, self.end)
+        return closers - count("{", i, self.end) - count("[", i, self.end)
 
     def finish(self, *, cut: bool) -> None:
         """Ends the reading here, closing everything that is open."""
@@ -247,7 +302,7 @@ class State:
                 return int(token)
             value = read_integer(token)
             if isinstance(value, str):
-                self.note(K.NUMBER_FORMAT, place)
+                self.note(K.LONG_INTEGER, place)
             return value
         value = float(token)
         if math.isfinite(value):

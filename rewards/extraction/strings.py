@@ -9,12 +9,20 @@ from typing import NamedTuple
 from rewards.extraction.budget import Budget
 from rewards.extraction.patterns import (
     BACKTICKS,
+    BARE_KEY_BEFORE,
+    CLOSED_VALUE,
+    CLOSING_QUOTES,
+    CONCATENATED,
     DOUBLE_QUOTES,
+    FENCED_TEXT,
     FOLLOWS_ELEMENT,
     KEY_WITH_VALUE,
     MISMATCHED_CLOSE,
     NEXT_ELEMENT,
     SINGLE_QUOTES,
+    SWALLOWED_MEMBER,
+    WEAK_ELEMENT,
+    WEAK_MEMBER,
 )
 from rewards.extraction.repairs import RepairKind
 
@@ -39,9 +47,9 @@ _NEXT.update({quote: _next_quote(DOUBLE_QUOTES) for quote in DOUBLE_QUOTES[1:]})
 _NEXT.update({quote: _next_quote(SINGLE_QUOTES) for quote in SINGLE_QUOTES[1:]})
 _NEXT.update({quote: _next_quote(BACKTICKS) for quote in BACKTICKS})
 
-_ANY_QUOTE = re.compile(r"[\"'“”’]")
+_ANY_QUOTE = re.compile(rf"[{CLOSING_QUOTES}]")
 _CONTROL = re.compile(r"[\x00-\x1f]")
-_FENCE_END = re.compile(r"\n[ \t]*(?:```|~~~|''')")
+_FENCE_END = re.compile(r"\n[ \t]*(?:```|~~~|''')|```[ \t\r\n]*\Z")
 _NEW_DOCUMENT = re.compile(r"\n\s*(?:[^\n{\[]{0,200}\n\s*)?[{\[]\s*[\"'{\[]")
 _ESCAPED_CLOSE = re.compile(r"\\[\"']")
 _TAIL = re.compile(r"([\s}\])]*+)\Z")
@@ -58,9 +66,9 @@ def find_close(text: str, i: int, end: int, follows: Follows, fits: Fits, open_c
     """
     quote = text[i]
     if text.startswith(quote * 3, i) and quote in "\"'`":
-        stop = text.find(quote * 3, i + 3, end)
-        if stop >= 0:
-            return Text(i + 3, stop, stop + 3, (RepairKind.QUOTE_STYLE,))
+        tripled = _find_tripled(text, i, end, follows, fits)
+        if tripled is not None:
+            return tripled
     if text.startswith(quote * 2, i):
         doubled = _find_doubled(text, i, end, follows, fits)
         if doubled is not None:
@@ -88,11 +96,17 @@ def find_close(text: str, i: int, end: int, follows: Follows, fits: Fits, open_c
                 return _trim_doubled(text, i, q, at, kinds) if inner == 1 else _close_at(i, q, inner, kinds)
             if spare < 0:
                 spare = q
+        elif not inner and q > i + 1:
+            weak = WEAK_ELEMENT if follows == FOLLOWS_ELEMENT.match else WEAK_MEMBER
+            joined = weak is WEAK_MEMBER and quote in "\"'" and CONCATENATED.match(text, q + 1, end) is not None
+            found = None if joined else weak.match(text, q + 1, end)
+            if joined or (found is not None and (found.lastgroup == "sure" or not _is_inch(text, i, q))):
+                return Text(i + 1, q, q + 1, kinds)
         if not opened:
             stop = _mismatched_close(text, at, q, i + 1, end)
             if stop >= 0:
                 return Text(i + 1, stop, stop + 1, (*kinds, RepairKind.MISSING_QUOTE))
-        if not opened and not inner:
+        if not opened and inner % 2 == 0:
             stop = _missing_close(text, i + 1, q, end, follows)
             if stop >= 0:
                 return Text(i + 1, stop, stop, (*kinds, RepairKind.MISSING_QUOTE))
@@ -100,6 +114,14 @@ def find_close(text: str, i: int, end: int, follows: Follows, fits: Fits, open_c
             opened += 1
         inner += 1
         at = q + 1
+
+
+def _is_inch(text: str, i: int, q: int) -> bool:
+    """True where the quote at `q` stands behind a number of its own, as the mark of inches does."""
+    at = q
+    while at > i + 1 and text[at - 1] in "0123456789.,/":
+        at -= 1
+    return at < q and (at == i + 1 or text[at - 1].isspace())
 
 
 def _close_at(i: int, q: int, inner: int, kinds: tuple[RepairKind, ...]) -> Text:
@@ -123,6 +145,33 @@ def _closes_later(text: str, q: int, end: int, quote: str, follows: Follows, fit
         return False
     closes = follows(text, match.end(), end)
     return closes is not None and (closes[1] is None or fits(closes.start(1)))
+
+
+def _find_tripled(text: str, i: int, end: int, follows: Follows, fits: Fits) -> Text | None:
+    """Reads a text in three quotes, to the first three that can close it; a fence goes without its language and line breaks."""
+    quote, start = text[i], i + 3
+    stop = first = text.find(quote * 3, start, end)
+    for _ in range(8):
+        if stop < 0:
+            break
+        while text.startswith(quote * 4, stop):
+            stop += 1
+        closes = follows(text, stop + 3, end)
+        if closes is not None and (closes[1] is None or fits(closes.start(1))):
+            first = stop
+            break
+        stop = text.find(quote * 3, stop + 3, end)
+    if first < 0:
+        return None
+    after = first + 3
+    if quote == "`":
+        start = FENCED_TEXT.match(text, i, end).end()  # type: ignore[union-attr]
+        stop = first
+        while stop > start and text[stop - 1] in " \t":
+            stop -= 1
+        if stop > start and text[stop - 1] == "\n":
+            first = stop - 1 - (text[stop - 2] == "\r")
+    return Text(min(start, first), first, after, (RepairKind.QUOTE_STYLE,))
 
 
 def _find_doubled(text: str, i: int, end: int, follows: Follows, fits: Fits) -> Text | None:
@@ -153,6 +202,9 @@ def _mismatched_close(text: str, at: int, q: int, start: int, end: int) -> int:
 def _missing_close(text: str, start: int, q: int, end: int, follows: Follows) -> int:
     """Where the string should have ended when the quote at `q` opens the next key; -1 where it does not."""
     before = q
+    bare = BARE_KEY_BEFORE.search(text, max(start, q - 100), q) if follows != FOLLOWS_ELEMENT.match else None
+    if bare is not None and CLOSED_VALUE.match(text, q, end) is not None:
+        return bare.start()
     while before > start and text[before - 1] in " \t\r":
         before -= 1
     if before <= start or text[before - 1] not in ",\n":
@@ -196,7 +248,9 @@ def _end_open_string(
         return Text(start, spare, spare + 1, (*kinds, RepairKind.INNER_QUOTE))
     escaped = _ESCAPED_CLOSE.search(text, start, end)
     tries = 0
-    while escaped is not None and tries < 20:
+    # A path's last backslash; a text that ends just behind an escaped quote was cut there.
+    path = escaped is not None and text.find("\\", start, escaped.start()) >= 0
+    while escaped is not None and tries < 20 and (path or text[escaped.end() : end].strip(" \t\r\n,}]")):
         closes = follows(text, escaped.end(), end)
         if closes is not None and closes.end() > escaped.end() and (closes[1] is None or fits(closes.start(1))):
             return Text(start, escaped.start() + 1, escaped.end(), (*kinds, RepairKind.ESCAPE))
@@ -214,6 +268,9 @@ def _end_open_string(
             # The quote is there, with a stray word behind it.
             content = text.index(text[i], start)
             return Text(start, content, content + 1, kinds)
+        swallowed = SWALLOWED_MEMBER.search(text, max(start, content - 200), content)
+        if swallowed is not None and follows != FOLLOWS_ELEMENT.match and swallowed.start() > start:
+            content = swallowed.start()
         return Text(start, content, content, (*kinds, RepairKind.MISSING_QUOTE))
     if stop < end:
         content = stop

@@ -1,0 +1,56 @@
+"""Answers that no bracket opens or that only their surroundings tell from prose: tuples, calls such as dict(a=1), full-width brackets."""
+
+from __future__ import annotations
+
+import re
+
+from rewards.extraction import patterns as P
+from rewards.extraction.budget import Budget
+from rewards.extraction.parser import Reading, parse
+from rewards.extraction.repairs import Repair, RepairKind
+from rewards.extraction.state import State
+
+_FENCE = re.compile(r"(?:```|~~~)[ \t]*\w*[ \t]*\r?\n")
+_ASSIGNED = re.compile(rf"{P.W}(?:[A-Za-z_]\w{{0,40}}(?:[ \t]*:[ \t]*[\w\[\], .]{{1,40}})?[ \t]*=[ \t]*|return[ \t]+)?")
+_CALL = re.compile(
+    r"(?<![\w.])(?:(?:collections\.)?(?:OrderedDict|defaultdict|Counter|deque)|dict|set|frozenset|list|tuple|d?o?dict_\w{4,6}|SimpleNamespace|namespace"
+    r"|[A-Z]\w{0,40}(?=\([a-z_]\w{0,40}=))\("
+)
+_ENDS = re.compile(rf"{P.W}[;.]?{P.W}(?:\Z|```|~~~|\n)")
+_WIDE = str.maketrans("｛｝［］", "{}[]")
+
+
+def read_root(text: str, floor: int, budget: Budget) -> Reading | None:
+    """Reads the tuple that is all of the text or of its fence, or the first call that builds a value; None where there is none."""
+    fence = _FENCE.search(text, floor)
+    begins = [floor] if fence is None else [floor, fence.end()]
+    for begin in begins:
+        start = _ASSIGNED.match(text, begin).end()  # type: ignore[union-attr]
+        if (
+            text.startswith("(", start)
+            and P.TUPLE_START.match(text, start)
+            and not text[start + 1 :].lstrip().startswith("{")
+        ):
+            reading = _read_at(text, start, budget)
+            if reading is not None and isinstance(reading.value, list) and reading.value:
+                return reading
+    for tries, call in enumerate(_CALL.finditer(text, floor)):
+        if tries == 8:
+            break
+        if P.CALL.match(text, call.start()):
+            reading = _read_at(text, call.start(), budget)
+            if reading is not None and isinstance(reading.value, dict | list) and reading.value:
+                return reading
+    return None
+
+
+def _read_at(text: str, start: int, budget: Budget) -> Reading | None:
+    reading = parse(State(text, start, len(text), budget))
+    if reading is None or not reading.closed or (text[start] == "(" and not _ENDS.match(text, reading.end)):
+        return None
+    return reading._replace(repairs=(Repair(RepairKind.LITERAL, start), *reading.repairs))
+
+
+def narrow(text: str) -> str | None:
+    """The text with its full-width brackets as plain ones; None where it has none."""
+    return text.translate(_WIDE) if "｛" in text or "［" in text else None
