@@ -144,7 +144,9 @@ def _is_same(one: Any, other: Any) -> bool:
             if len(a) != len(b):
                 return False
             stack.extend((x, y, depth + 1) for x, y in zip(a, b, strict=True))
-        elif (depth < 200 and (isinstance(a, bool) != isinstance(b, bool) or a != b)) or (depth >= 200 and repr(a) != repr(b)):
+        elif (depth < 200 and (isinstance(a, bool) != isinstance(b, bool) or a != b)) or (
+            depth >= 200 and repr(a) != repr(b)
+        ):
             return False
     return True
 

@@ -65,6 +65,11 @@ _WITHDRAWN = re.compile(
     r"|\b(?:retiro|anulo|cancelo|retract|withdraw)\b)",
     re.IGNORECASE,
 )
+# Words without which nothing is taken back.
+_TAKES_BACK = re.compile(
+    r"acima|anterior|above|previous|desconsider|ignor|descart|disregard|discard|scrap|forget|esque|retir|anul|cancel|retract|withdr",
+    re.IGNORECASE,
+)
 _REMARKS = re.compile(r"(?:\s++|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)|//[^\n]*+|\#[^\n]*+|<!--(?:[^-]|-(?!->))*+-->)*+")
 _JSON_FENCES = {"json", "json5", "jsonc", "", "jsonl", "ndjson", "javascript", "js", "text", "txt", "plaintext"}
 
@@ -96,12 +101,15 @@ def choose(text: str, candidates: Sequence[Candidate], expect_keys: Sequence[str
 def _choose_among(
     text: str, eligible: list[Candidate], expect_keys: Sequence[str]
 ) -> tuple[Candidate, float, list[Candidate]] | None:
-    standing = [candidate for candidate in eligible if not _is_withdrawn(text, candidate)]
+    standing, withdrawn = eligible, []
+    if _TAKES_BACK.search(text):
+        standing, withdrawn = [], []
+        for candidate in eligible:
+            (withdrawn if _is_withdrawn(text, candidate) else standing).append(candidate)
     if not standing:
         return None
     if len(eligible) == 1:
         return eligible[0], 1.0, []
-    withdrawn = [candidate for candidate in eligible if candidate not in standing]
     if len(standing) == 1:
         return standing[0], 0.9, withdrawn
     eligible = standing

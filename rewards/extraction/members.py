@@ -163,6 +163,7 @@ def reopen_list(state: State, frame: Frame, i: int) -> bool:
     key, last = next(reversed(frame.value.items()))
     if not isinstance(last, list):
         return False
+    state.budget.spend(4)
     state.note(K.EARLY_CLOSER, i)
     rows = bool(last) and isinstance(last[0], list)
     state.stack.append(Frame("[", i, key, frame.quote))

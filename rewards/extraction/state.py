@@ -171,7 +171,12 @@ class State:
 
     def repeat(self, members: dict[Any, Any], key: Any, value: Any) -> None:
         """Remembers that `key` is written again, with another value; by their writing, for 1 and true are equal in Python."""
-        if len(self.repeated) < MAX_REPAIRS and repr(members[key])[:1_000] != repr(value)[:1_000]:
+        kept = members[key]
+        if kept is value or len(self.repeated) >= MAX_REPAIRS:
+            return
+        before, now = repr(kept), repr(value)
+        self.budget.spend((len(before) + len(now)) // 100)
+        if before != now:
             self.repeated.append((id(members), key))
 
     def closers(self) -> str:
