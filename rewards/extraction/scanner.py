@@ -9,6 +9,7 @@ from typing import Any
 
 from rewards.extraction import patterns as P
 from rewards.extraction.budget import Budget, BudgetSpent
+from rewards.extraction.cut import read_cut
 from rewards.extraction.escaped import ENTITY_START, ESCAPED_START, read_escaped
 from rewards.extraction.parser import Reading, parse
 from rewards.extraction.repairs import Path, Repair, RepairKind
@@ -237,7 +238,10 @@ class Scanner:
             if after > start:
                 return after
         reading = self.read(start, self.end)
-        if isinstance(reading, Reading) and not reading.closed and reading.end > limit:
+        runs_over = isinstance(reading, Reading) and not reading.closed and reading.end > limit
+        if runs_over and self.is_content(reading, limit):
+            runs_over = False
+        if runs_over:
             # The value runs into a reasoning tag without ending: the tag is no part of it.
             self.budget.spend((reading.end - start) // 4)
             reading = self.read(start, limit)
@@ -274,6 +278,11 @@ class Scanner:
             position = match.end()
         return end
 
+    def is_content(self, reading: Reading, tag: int) -> bool:
+        """True where the tag at `tag` stands inside a text of a value that is strict JSON up to the end."""
+        strict = len(reading.repairs) == 1 and reading.repairs[0].kind is RepairKind.CUT
+        return strict and self.text.find('"', tag, reading.end) >= 0
+
     def is_bare_list(self, start: int) -> bool:
         """True when a list of bare words begins at `start` and nothing stands around it."""
         if P.SKIP.match(self.text, max(self.previous, self.content)).end() < start:  # type: ignore[union-attr]
@@ -303,6 +312,9 @@ class Scanner:
                     return Reading(value, start, stop, (), True, False)
             else:
                 self.strict_tries -= 1
+                cut = read_cut(text, start)
+                if cut is not None:
+                    return cut
         before = _CALL_BEFORE.search(text, max(0, start - 16), start)
         begin = before.start() if before is not None else start
         state = State(text, begin, end, self.budget)

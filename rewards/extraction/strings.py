@@ -264,7 +264,7 @@ def _end_open_string(
     tail = _TAIL.search(text, max(start, stop - 400), stop)
     if tail is not None and tail[1] and open_closers and "".join(tail[1].split()) == open_closers:
         content = tail.start(1)
-        if text.count(text[i], start, content) == 1:
+        if text.count(text[i], start, content) == 1 and text[text.index(text[i], start) - 1] != "\\":
             # The quote is there, with a stray word behind it.
             content = text.index(text[i], start)
             return Text(start, content, content + 1, kinds)
