@@ -46,10 +46,12 @@ def read_cut(text: str, start: int) -> Reading | None:
             stack.pop()
         recent = [recent[1], recent[2], (mark, token.start())]
     closers = "".join(reversed(stack))
-    if not stack or (is_string and rest.rstrip()[1:].endswith(closers)):
+    fenced = is_string and rest.rstrip().endswith("```") and rest.count("```") == 1
+    if not stack or fenced or (is_string and rest.rstrip()[1:].endswith(closers)):
         # Only a closing quote seems to be missing.
         return None
-    kept = text[start : _end_of_values(recent, stack[-1], place)]
+    scalar = recent[2][0] in (",", ":", "[") and text[recent[2][1] + 1 : place].strip()
+    kept = text[start : place if scalar else _end_of_values(recent, stack[-1], place)]
     if is_string and (recent[2][0] == ":" or stack[-1] == "]"):
         kept = text[start:place] + _PARTIAL_ESCAPE.sub("", rest) + '"' if _ends_in_escape(rest) else text[start:] + '"'
     return _complete(kept + closers, start, len(text))

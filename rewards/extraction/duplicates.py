@@ -60,9 +60,9 @@ def repeated_in(written: str) -> tuple[Path, ...]:
 
 
 def locate(root: Any, repeated: Iterable[tuple[int, str]]) -> tuple[Path, ...]:
-    """The paths in `root` of (identity of an object, key) pairs, in the order of the text."""
+    """The paths in `root` of (identity of an object, key) pairs, once for each time a key came again."""
     wanted: dict[int, list[str]] = {}
-    for owner, key in dict.fromkeys(repeated):
+    for owner, key in repeated:
         wanted.setdefault(owner, []).append(key)
     paths: list[Path] = []
     stack: list[tuple[Any, Path]] = [(root, ())]

@@ -16,7 +16,7 @@ class TelecomAdversarial(LayerReward):
     """A refusal in the form of the reference: its keys, its codes and flags, and no configuration beside them."""
 
     name: ClassVar[str] = "telecom_adversarial"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
 
     @classmethod
     def takes(cls, layer: str) -> bool:
