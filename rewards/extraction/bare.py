@@ -176,5 +176,5 @@ def goes_on(state: State, i: int, e: int) -> bool:
     """True where the bare text that began at `i` has another line behind the break at `e`."""
     if P.SOUND_SCALAR.fullmatch(state.text[i:e].strip()):
         return False
-    state.budget.spend(2)
+    state.budget.spend(10)
     return P.LINE_ENDS_VALUE.match(state.text, e + 1, state.end) is None
