@@ -82,6 +82,7 @@ def measure_rungs() -> list[RungCost]:
     costs: list[RungCost] = []
     below: dict[tuple[str, ...], Any] = {}
     for rung in RUNGS:
+        assert rung.config is not None
         config = load_config(rung.config, profile=None)
         leaves = flatten(config.model_dump(mode="json"))
         changed = {
@@ -182,7 +183,7 @@ def run(options: argparse.Namespace) -> int:
         fits = cost.fits(device)
         size = "memory unknown" if cost.peak_bytes is None else f"up to {show_size(cost.peak_bytes)}"
         place = ""
-        if fits is not None:
+        if fits is not None and cost.peak_bytes is not None and device.memory_bytes is not None:
             tight = cost.peak_bytes > _TIGHT * device.memory_bytes
             place = f", {'does not fit' if not fits else 'fits tightly' if tight else 'fits'} {device}"
         print(f"{cost.rung.name:5} {cost.rung.model}  ({cost.rung.config}; {size}{place})")

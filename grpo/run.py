@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from callbacks.interrupt import terminable
 from grpo.distributed.collectives import on_main, wait
@@ -255,7 +255,9 @@ def train(
         ) if directory.writes else Silent() as tracker,
     ):  # fmt: skip
         take_signals(interruption)
-        stages = Stages(config, inputs, host, directory, tracker, progress, interruption, device, engine=engine)
+        stages = Stages(
+            config, inputs, host, directory, cast(Any, tracker), progress, interruption, device, engine=engine
+        )
         record = stages.record
         try:
             if stage == "sft":

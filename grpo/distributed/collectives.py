@@ -48,7 +48,8 @@ def together(function: Callable[[], R]) -> R:
     rank = find_rank()
     if rank.count == 1:
         return function()
-    result, fault = None, None
+    result: Any = None
+    fault = None
     try:
         result = function()
     except RecompensaError as error:
@@ -64,7 +65,8 @@ def together(function: Callable[[], R]) -> R:
 
 def on_main(function: Callable[[], R]) -> R:
     """Call `function` in the first process only; all get what it returned or the RecompensaError it raised."""
-    return gather(together(lambda: function() if find_rank().is_main else None))[0]
+    results: list[Any] = gather(together(lambda: function() if find_rank().is_main else None))
+    return results[0]
 
 
 def share_out(function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> list[R]:

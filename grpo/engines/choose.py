@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from grpo.config.sections import ModelSection
-
-if TYPE_CHECKING:
-    pass
 from grpo.engines.engine import Engine
 
 

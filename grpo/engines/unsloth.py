@@ -32,7 +32,7 @@ FALLBACK = "unsloth has a generation and a loss of its own"
 class UnslothEngine:
     """Unsloth's own kernels and loss: prompts are not shared, each group member carries its own."""
 
-    packages = ("unsloth",)
+    packages: tuple[str, ...] = ("unsloth",)
 
     def __init__(self, section: ModelSection):
         self.section = section
@@ -119,6 +119,7 @@ class UnslothEngine:
         from unsloth import FastLanguageModel
 
         lora = self.section.lora
+        assert lora is not None
         return FastLanguageModel.get_peft_model(
             model,
             r=lora.r,
@@ -153,5 +154,6 @@ def _make_embedded(section: ModelSection, texts: Iterable[str], seed: int) -> Po
     from grpo.policy.embedded import make_model, make_tokenizer
     from grpo.policy.loading import Policy
 
+    assert section.embedded is not None
     tokenizer = make_tokenizer(texts, section.embedded)
     return Policy(make_model(tokenizer, section.embedded, context=section.max_sequence_length, seed=seed), tokenizer)

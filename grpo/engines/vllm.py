@@ -41,7 +41,7 @@ BENT = {"top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0}
 class VllmEngine:
     """TRL's vLLM, with weights sent to it after every step; `server` is the one the run started, if it did."""
 
-    packages = ("vllm",)
+    packages: tuple[str, ...] = ("vllm",)
 
     def __init__(self, section: ModelSection):
         self.section = section

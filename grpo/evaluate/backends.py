@@ -91,9 +91,9 @@ def open_writer(source: Source, config: RunConfig, device: str) -> Iterator[Writ
     from grpo.evaluate.vllm_backend import VllmWriter
 
     if source.kind == "model":
-        folder = model_folder(source.location, source.revision)
+        local = model_folder(source.location, source.revision)
         # A folder is named as a whole: what looks like a Hub name vLLM asks the Hub for.
-        location = str(folder.resolve()) if folder is not None else source.location
+        location = str(local.resolve()) if local is not None else source.location
         yield VllmWriter(location, source.revision, config, device)
         return
     # vLLM reads a model from a folder: the merged one is written for it.

@@ -122,6 +122,7 @@ class Journal:
 
     def put_in_order(self, keys: Sequence[Key]) -> None:
         """Move the rows of these keys, the next in the data's order, to their place; no others are waiting then."""
+        assert self._rows is not None
         with self._writing():
             self._rows.writelines(self.waiting[key] for key in keys)
             _settle(self._rows)
@@ -200,6 +201,7 @@ class Journal:
             import fcntl
         except ImportError:  # not on every system
             return
+        assert self._rows is not None
         try:
             fcntl.flock(self._rows, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -47,7 +47,7 @@ class Source:
             "kind": self.kind,
             "location": str(Path(self.location).resolve()) if looks_local(self.location) else self.location,
             "base": self.base,
-            "fingerprint": "+".join(parts) if all(parts) else None,
+            "fingerprint": "+".join(part for part in parts if part) if all(parts) else None,
         }
 
 
@@ -158,7 +158,7 @@ def is_made_on_the_spot(source: Source) -> bool:
 def _load_adapter(source: Source, config: RunConfig, device: str) -> Policy:
     from grpo.policy.loading import Policy
 
-    if is_made_on_the_spot(source):
+    if source.run is not None and is_made_on_the_spot(source):
         # The base was never saved: it is made again from the run's rows and seed.
         run = load_run_config(source.run, rows=True)
         from peft import load_peft_weights, set_peft_model_state_dict

@@ -42,7 +42,7 @@ class VllmWriter:
             raise UserError(f"--model {location}: its tokenizer has no chat template; use a chat model")
         self.prompts = PromptBuilder(tokenizer)
         self.context = shape.get_text_config().max_position_embeddings
-        self.note = None
+        self.note: str | None = None
         self._eos_ids = _find_eos(location, revision, tokenizer)
 
     def start(self, longest: int) -> None:

@@ -36,7 +36,8 @@ def measure_prompts(writer: Writer, rows: Rows, settings: Settings, stage: Any) 
     All rows are looked at before the first answer: none must end an evaluation hours later. The processes share them.
     """
     rank = ranks.find_rank()
-    longest, long, count = 0, [], 0
+    longest, count = 0, 0
+    long: list[Any] = []
     for place, example in enumerate(rows):
         stage.advance()
         if place % rank.count != rank.index:

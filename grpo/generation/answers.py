@@ -177,12 +177,12 @@ def make_generate(
 
     def answer(examples: Sequence[Example], advance: Callable[[int], None]) -> list[Completion]:
         prompts = [policy.prompts.prompt_ids(example.prompt) for example in examples]
-        answers: list[Completion | None] = [None] * len(prompts)
+        answers: dict[int, Completion] = {}
         for batch in plan_batches([len(ids) for ids in prompts], batch_size=section.batch_size, samples=1):
             rows = answer_batch(policy, [examples[i] for i in batch], [prompts[i] for i in batch], settings)
             for index, row in zip(batch, rows, strict=True):
                 answers[index] = row[0].completion
             advance(len(batch))
-        return answers
+        return [answers[index] for index in range(len(prompts))]
 
     return answer

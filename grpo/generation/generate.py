@@ -69,7 +69,7 @@ def generate(
     eos = torch.tensor([eos_ids] if isinstance(eos_ids, int) else sorted(eos_ids), device=device)
     count = len(prompt_ids_P) * samples
     uniform = None
-    if temperature > 0:
+    if temperature > 0 and generator is not None:
         # One number for each token that could be written, drawn at once: how rows are batched cannot change them.
         uniform = torch.rand(count, max_new_tokens, generator=generator, dtype=torch.float64, device=generator.device)
         uniform = uniform.to(device)

@@ -89,7 +89,7 @@ class Memory:
         if self.bias is not None:
             to_tail += self.bias[..., first:]
         to_own = torch.bmm(query.view(-1, shared, size), states.keys.flatten(0, 2)[..., own:length])
-        parts = (to_tail, to_own.view(heads, chunks, slots * shared, -1))
+        parts: tuple[Any, ...] = (to_tail, to_own.view(heads, chunks, slots * shared, -1))
         if states.stems:
             parts = (self.score_stems(states, query), *parts)
         weights = torch.cat(parts, -1).softmax(-1, dtype=torch.float32).to(value.dtype)
@@ -146,6 +146,7 @@ class Memory:
             start += piece.length
             outs.append(self.attend_piece(states, piece, q, k, v, scaling, window))
             if piece.prompt is None:
+                assert piece.stem is not None
                 states.stems[piece.stem] = k.transpose(1, 2).contiguous(), v.contiguous()
             else:
                 states.tail_keys[:, piece.prompt, :, self.width - piece.length :] = k.transpose(1, 2)

@@ -15,7 +15,7 @@ def find_stems(prompts: Sequence[Sequence[int]], least: int = LEAST_STEM) -> lis
     wanted. A prompt joins a run when it shares at least half of what the run shares.
     """
     runs: list[tuple[int, list[int]]] = []
-    for number in sorted(range(len(prompts)), key=lambda n: prompts[n]):
+    for number in sorted(range(len(prompts)), key=lambda n: tuple(prompts[n])):
         if runs:
             shared, members = runs[-1]
             before, prompt = prompts[members[-1]], prompts[number]

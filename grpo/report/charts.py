@@ -158,11 +158,14 @@ def _draw_values(curve: Curve, frame: Frame) -> list[str]:
 def _draw_points(curve: Curve, frame: Frame) -> list[str]:
     points = curve.points
     shapes = []
-    if points and all(point.low is not None and point.high is not None for point in points):
-        there = [f"{frame.x(point.step)} {frame.y(point.high)}" for point in points]
-        back = [f"{frame.x(point.step)} {frame.y(point.low)}" for point in reversed(points)]
+    ranges = [(p.step, p.low, p.high) for p in points if p.low is not None and p.high is not None]
+    if points and len(ranges) == len(points):
+        there = [f"{frame.x(step)} {frame.y(high)}" for step, _, high in ranges]
+        back = [f"{frame.x(step)} {frame.y(low)}" for step, low, _ in reversed(ranges)]
         shapes.append(f'<path class="band" d="M{"L".join(there + back)}Z"/>')
-        shapes += [f'<path class="range" d="M{frame.x(p.step)} {frame.y(p.low)}V{frame.y(p.high)}"/>' for p in points]
+        shapes += [
+            f'<path class="range" d="M{frame.x(step)} {frame.y(low)}V{frame.y(high)}"/>' for step, low, high in ranges
+        ]
     if len(points) > 1:
         shapes.append(f'<path class="line" d="{_path([(p.step, p.mean) for p in points], frame)}"/>')
     # What was reached before any training is in the table; here it would flatten the curve that is looked at.
@@ -194,7 +197,7 @@ def _path(pairs: Sequence[tuple[float, float]], frame: Frame) -> str:
 
 def _label_mark(curve: Curve, frame: Frame, name: str, value: float) -> str:
     """The name of a line, at the end where the curve is farther away, and on the side of it where there is room."""
-    ends = [(p.mean) for p in (curve.points[:1] + curve.points[-1:])] if curve.points else []
+    ends = [p.mean for p in (*curve.points[:1], *curve.points[-1:])]
     ends = ends or [curve.values[0][1], curve.values[-1][1]] if curve.values else ends
     side = "left" if len(ends) == 2 and abs(ends[0] - value) > abs(ends[1] - value) else "right"
     place = frame.y(value)

@@ -40,7 +40,7 @@ def make_curves(run: RunFiles) -> list[Curve]:
         points = {
             item.step: Point(item.step, estimate.mean, estimate.low, estimate.high, estimate.n)
             for item in run.evaluations
-            if item.stage != "before" and (estimate := item.task(name)) is not None
+            if item.stage != "before" and (estimate := item.task(name)) is not None and estimate.mean is not None
         }
         marks: list[tuple[str, float]] = []
         start = warmup.task(name) if warmup else None
@@ -50,7 +50,7 @@ def make_curves(run: RunFiles) -> list[Curve]:
             marks.append((f"floor {section.floors[name]:g}", section.floors[name]))
         elif tree == OWN and name == ALL and section.target is not None:
             marks.append((f"target {section.target:g}", section.target))
-        elif tree == REHEARSAL and name == ALL and start is not None:
+        elif tree == REHEARSAL and name == ALL and start is not None and start.mean is not None:
             marks.append((f"warm-up +{section.rehearsal_gain:.0%}", start.mean * (1 + section.rehearsal_gain)))
         elif tree != RECIPE and name != ALL and start is not None and start.low is not None:
             marks.append(("low end of the start" if tree == OWN else "low end of the warm-up", start.low))

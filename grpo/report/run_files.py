@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -44,7 +44,7 @@ class RunFiles:
     events: list[dict[str, Any]] = field(default_factory=list)
     watched: bool = False
     evaluations: list[Evaluation] = field(default_factory=list)
-    records: dict[str, list[Record]] = field(default_factory=dict)
+    records: dict[str, Sequence[Record]] = field(default_factory=dict)
     ended: str = "final"
     best: BestCheckpoint = field(default_factory=BestCheckpoint)
     stored_completions: int = 0

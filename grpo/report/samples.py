@@ -65,17 +65,18 @@ def choose_samples(warmup: Sequence[Record], final: Sequence[Record], count: int
 
     `gained` and `lost` are the largest changes of the reward from the warm-up to the end, of the same row.
     """
-    scored = [record for record in final if _reward(record) is not None]
-    earlier = {_key(record): record for record in warmup if _reward(record) is not None}
+    rewards = {id(record): value for record in (*warmup, *final) if (value := _reward(record)) is not None}
+    scored = [record for record in final if id(record) in rewards]
+    earlier = {_key(record): record for record in warmup if id(record) in rewards}
     pairs = [
-        (record, earlier[key], _reward(record) - _reward(earlier[key]))
+        (record, earlier[key], rewards[id(record)] - rewards[id(earlier[key])])
         for record in scored
         if (key := _key(record)) in earlier
     ]
     gained = sorted((pair for pair in pairs if pair[2] > 0), key=lambda pair: (-pair[2], _key(pair[0])))
     lost = sorted((pair for pair in pairs if pair[2] < 0), key=lambda pair: (pair[2], _key(pair[0])))
-    best = _spread(sorted(scored, key=lambda r: (-_reward(r), _key(r))), count, _task)
-    worst = _spread(sorted(scored, key=lambda r: (_reward(r), _key(r))), count, _task)
+    best = _spread(sorted(scored, key=lambda r: (-rewards[id(r)], _key(r))), count, _task)
+    worst = _spread(sorted(scored, key=lambda r: (rewards[id(r)], _key(r))), count, _task)
     return {
         "gained": [_make_sample(*pair) for pair in _spread(gained, count, lambda pair: _task(pair[0]))],
         "lost": [_make_sample(*pair) for pair in _spread(lost, count, lambda pair: _task(pair[0]))],
@@ -86,17 +87,19 @@ def choose_samples(warmup: Sequence[Record], final: Sequence[Record], count: int
 
 def choose_group(records: Sequence[Record]) -> Group | None:
     """The group of a training step whose rewards lie farthest apart: what the policy was pushed towards, and away from."""
-    groups: dict[str, list[Record]] = {}
+    groups: dict[str, list[tuple[float, Record]]] = {}
     for record in records:
-        if "group" in record and _reward(record) is not None:
-            groups.setdefault(str(record["group"]), []).append(record)
+        if "group" in record and (reward := _reward(record)) is not None:
+            groups.setdefault(str(record["group"]), []).append((reward, record))
     spread = {
-        name: max(map(_reward, group)) - min(map(_reward, group)) for name, group in groups.items() if len(group) > 1
+        name: max(reward for reward, _ in group) - min(reward for reward, _ in group)
+        for name, group in groups.items()
+        if len(group) > 1
     }
     if not spread:
         return None
     group = groups[max(spread, key=lambda name: (spread[name], name))]
-    ordered = sorted(group, key=lambda record: -_reward(record))
+    ordered = [record for _, record in sorted(group, key=lambda pair: -pair[0])]
     step = ordered[0].get("step")
     return Group(
         step=int(step) if is_number(step) else 0,

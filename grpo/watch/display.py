@@ -78,7 +78,7 @@ def _say_state(snapshot: Snapshot) -> tuple[str, str]:
     if snapshot.stopped_by:
         return f"stopped by watch rule {make_harmless(snapshot.stopped_by, 60)}", "bold red"
     said = STAGES.get(snapshot.stage, make_harmless(snapshot.stage, 40))
-    if _is_silent(snapshot):
+    if _is_silent(snapshot) and snapshot.silent_seconds is not None:
         return f"{said}; nothing was written for {format_seconds(snapshot.silent_seconds)}", "bold yellow"
     return said, "bold cyan"
 

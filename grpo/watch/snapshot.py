@@ -251,10 +251,11 @@ def _make_curves(
     names = [ALL, *sorted({name for item in trained for name in item.estimates} - {ALL})]
     curves = []
     for name in names:
-        points = {item.step: item.task(name).mean for item in trained if item.task(name) is not None}
+        means = {item.step: _mean_of(item, name) for item in trained}
+        points = sorted((step, mean) for step, mean in means.items() if mean is not None)
         metric = "eval/mean_reward" if name == ALL else f"eval/{name}"
         if points:
-            curves.append(Curve(metric, sorted(points.items()), limits.get(name)))
+            curves.append(Curve(metric, points, limits.get(name)))
     for metric in TRAINING_CURVES:
         points = [(row["step"], float(row[metric])) for row in train if isinstance(row.get(metric), int | float)]
         if points:
