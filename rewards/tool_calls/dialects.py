@@ -7,6 +7,31 @@ import re
 from rewards.tool_calls import markup
 from rewards.tool_calls.calls import MAXIMUM_CALLS, Call, CallReading, list_calls
 from rewards.tool_calls.gemma import read_gemma
+from rewards.tool_calls.marks import (
+    AFTER_NAMED,
+    ANOTHER,
+    BETWEEN,
+    BLANKS,
+    CHANNEL_END,
+    CLOSE,
+    CODE,
+    COUNTER,
+    LINE,
+    LONE_NAME,
+    MARKER_END,
+    MARKS,
+    MAY_BE_JSON,
+    MESSAGE,
+    NAMED,
+    NO_MESSAGE,
+    PAIRS,
+    PLACE,
+    PLACE_OR_WORD,
+    SPACE,
+    START,
+    UNREAD,
+    WORDS,
+)
 from rewards.tool_calls.pythonic import read_pythonic, starts_call
 from rewards.tool_calls.values import ValueReader
 
@@ -14,80 +39,6 @@ MAXIMUM_TEXT = 60_000
 """Characters that are read; real calls are far shorter."""
 
 _FAILED_PYTHON = 24
-
-_THINK = (
-    r"think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis|inner_monologue|deliberation|begin_of_thought"
-    r"|pensamento|pensando|raciocinio|raciocínio|reflexao|reflexão|analise|análise|rascunho|seed:think|antthinking|longcat_think"
-)
-_BAR = r"[|｜]"
-_GAP = r"[▁_ ]"
-# Tags and tokens behind which nothing but calls can stand.
-_MARKER = (
-    r"<(?:[\w-]{1,20}[:_])?(?:tool_calls?|function_calls?|toolcalls?)>|<TOOLCALL>|<｜DSML｜function_calls>"
-    r"|<\|tool_call\|>|<\|tool_call>|<\|tool_call_start\|>|<\|python_start\|>|<\|python_tag\|>|<\|START_ACTION\|>|<\|tools_prefix\|>"
-    r"|<\|action_start\|>\s*<\|plugin\|>|\[TOOL_CALLS\]|\[TOOL_REQUEST\]|(?<![\w])functools(?=\s*\[)|->\s*tool/function_call"
-    r"|function call\s*<\|role_sep\|>|<start_function_call>"
-)
-_BEGIN = rf"<{_BAR}tool{_GAP}call{_GAP}begin{_BAR}>|(?<![\w])function\s*<{_BAR}tool{_GAP}sep{_BAR}>"
-_HARMONY = (
-    r"\bto=(?:functions\.)?(?P<recipient>[A-Za-z_][\w.-]{0,199})(?=[^{}\n]{0,120}<\|message\|>)"
-    r"|\bto=functions\.(?P<plain>[A-Za-z_][\w.-]{0,199})(?=[^{}\n]{0,80}\{)"
-)
-_REACT = r"(?:^|(?<=>))[ \t]*\**Action\**:\**[ \t]*`?(?P<action>[A-Za-z_][\w.-]{0,199})`?[ \t]*\n+[ \t]*\**Action Input\**:\**[ \t]*"
-_START = re.compile(
-    rf"(?P<marker>{_MARKER})|(?P<begin>{_BEGIN})|(?P<harmony>{_HARMONY})"
-    rf"|(?P<analysis><\|channel\|>\s{{0,8}}analysis\b)"
-    rf"|(?P<open><\|?(?:{_THINK})(?:\s[^<>\n]{{0,80}})?\|?>|\[(?:THINK|THINKING|REASONING)\]|◁think▷|<\|START_THINKING\|>)"
-    rf"|(?P<close><\|?/(?:{_THINK})\|?\s{{0,8}}>|\[/(?:THINK|THINKING|REASONING)\]|◁/think▷|<\|END_THINKING\|>)"
-    rf"|(?P<markup>{markup.OPEN.pattern.replace('?P<name>', '?:')})"
-    r"|(?P<parameter><(?:[\w-]{1,20}:|｜DSML｜)?param(?:eter)?(?:\s*=|\s+name\s*=))"
-    r"|(?P<fence>```[ \t]*(?P<language>[\w+-]*)[ \t]*\n?)"
-    rf"|(?P<react>{_REACT})"
-    r"|(?P<json>[{\[])"
-    r"|(?P<line>(?:^|(?<=>))[ \t]*(?=[A-Za-z_][\w.-]{0,199}\())",
-    re.IGNORECASE | re.MULTILINE,
-)
-# Where a mark can start: most texts have few such places.
-_PLACE = re.compile(r"[<\[{`◁]")
-_PLACE_OR_WORD = re.compile(
-    r"[<\[{`◁]|->|\bto=|\bfunctools\b|\bfunction(?= call\s*<|\s*<)|(?:^|(?<=>))[ \t]*(?:\**Action\b|[A-Za-z_][\w.-]{0,199}\()",
-    re.MULTILINE | re.IGNORECASE,
-)
-_MARKS = ("<", "{", "[", "`", "◁")
-_WORDS = ("(", "->", "to=", "functools", "function", "Action", "action")
-_CLOSE = re.compile(
-    rf"<\|?/(?:{_THINK})\|?\s{{0,8}}>|\[/(?:THINK|THINKING|REASONING)\]|◁/think▷|<\|END_THINKING\|>", re.IGNORECASE
-)
-_CHANNEL_END = re.compile(r"<\|end\|>|<\|start\|>|<\|channel\|>")
-_MARKER_END = re.compile(
-    r"\s*(?:</(?:[\w-]{1,20}[:_])?(?:tool_calls?|function_calls?|toolcalls?)>|</TOOLCALL>|</｜DSML｜function_calls>|<\|tool_call_end\|>"
-    r"|<\|python_end\|>|<\|END_ACTION\|>|<\|tools_suffix\|>|<\|action_end\|>|<tool_call\|>|\[END_TOOL_REQUEST\]|<end_function_call>"
-    r"|<\|eom_id\|>|<\|eot_id\|>|</s>)",
-    re.IGNORECASE,
-)
-_ANOTHER = re.compile(_MARKER, re.IGNORECASE)
-_BETWEEN = re.compile(r"[\s;,]*+")
-_SPACE = re.compile(r"\s*+")
-_BLANKS = re.compile(r"[ \t]*+")
-_LINE = re.compile(r"[^\n]*+")
-_MESSAGE = re.compile(r"[^{}\n]{0,400}?<\|message\|>\s*|[^{}\n]{0,400}")
-_NO_MESSAGE = re.compile(r"\s*(?:<\|call\|>|<\|end\|>|\Z)")
-_MAY_BE_JSON = re.compile(r"[{\[]\s*[\[{\"'“‘\w}\]-]")
-_NAMED = re.compile(
-    rf"\s*(?:function\s*<{_BAR}tool{_GAP}sep{_BAR}>\s*)?(?P<name>[A-Za-z_][\w.:/-]{{0,199}})\s*"
-    rf"(?:\[CALL_ID\][\w-]{{0,40}}|<{_BAR}tool{_GAP}sep{_BAR}>|<\|tool_call_argument_begin\|>|\[ARGS\]|```(?:json)?|\s)*+(?=\{{)"
-)
-_PAIRS = re.compile(r"\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})\s*(?:<tool_sep>)?\s*(?=<arg_key>)")
-_LONE_NAME = re.compile(r"\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})(?:\s*\n\s*|(?<=\w\w\w))</tool_call>", re.IGNORECASE)
-_COUNTER = re.compile(r":\d+\Z")
-_AFTER_NAMED = re.compile(rf"\s*(?:```)?\s*(?:<{_BAR}tool{_GAP}call{_GAP}end{_BAR}>|<\|call\|>)?")
-# What looks like the marker of a notation that is not read.
-_UNREAD = re.compile(
-    r"<\|?/?[\w:.-]{0,40}(?:tool|function|invoke|call|action)[\w:.-]{0,40}\|?>|<[|｜][^<>\n]{0,40}(?:tool|function|call|action)[^<>\n]{0,40}[|｜]>"
-    r"|\[(?:[A-Z]+_)?(?:TOOL|FUNCTION|CALL|ACTION)S?(?:_[A-Z]+)*\]",
-    re.IGNORECASE,
-)
-_CODE = frozenset({"tool_code", "python", "py", "tool_call", "tool_calls", ""})
 
 
 def read_calls(text: str) -> CallReading:
@@ -97,7 +48,7 @@ def read_calls(text: str) -> CallReading:
     can be read is a broken call.
     """
     text = text[:MAXIMUM_TEXT]
-    if not any(mark in text for mark in _MARKS) and not any(word in text for word in _WORDS):
+    if not any(mark in text for mark in MARKS) and not any(word in text for word in WORDS):
         return CallReading(())
     return _Scan(text).read()
 
@@ -117,14 +68,15 @@ class _Scan:
         self.awaited_from = 0
         self.notation = ""
         self.silent = False
+        self.code_end = 0
 
     def read(self) -> CallReading:
         text, place = self.text, 0
-        places = _PLACE_OR_WORD if any(word in text for word in _WORDS) else _PLACE
+        places = PLACE_OR_WORD if any(word in text for word in WORDS) else PLACE
         while (start := places.search(text, place)) is not None:
             if len(self.calls) > MAXIMUM_CALLS:
                 break
-            match = _START.match(text, start.start())
+            match = START.match(text, start.start())
             if match is None:
                 place = start.start() + 1
                 continue
@@ -145,7 +97,7 @@ class _Scan:
     def _find_unread(self) -> str:
         if "<" not in self.text and "[" not in self.text:
             return ""
-        match = _UNREAD.search(self.text, self.kept)
+        match = UNREAD.search(self.text, self.kept)
         return match[0] if match else ""
 
     def _settle_awaited(self) -> None:
@@ -165,7 +117,7 @@ class _Scan:
             self.awaited = False
 
     def open(self, match: re.Match[str]) -> int:
-        closing = self.reader.find(_CLOSE, match.end())
+        closing = self.reader.find(CLOSE, match.end())
         return self._forget(closing.end()) if closing else self._end()
 
     def _end(self) -> int:
@@ -177,7 +129,7 @@ class _Scan:
 
     def analysis(self, match: re.Match[str]) -> int:
         """gpt-oss thinks in a channel of its own, which another message ends."""
-        ended = self.reader.find(_CHANNEL_END, match.end())
+        ended = self.reader.find(CHANNEL_END, match.end())
         self.kept = ended.start() if ended else len(self.text)
         return self.kept
 
@@ -185,14 +137,14 @@ class _Scan:
         if self.text[self.awaited_from : match.start()].strip():
             # Markers one after the other, `<tool_calls><tool_call>`, are one.
             self._settle_awaited()
-        place = _SPACE.match(self.text, match.end()).end()  # type: ignore[union-attr]
+        place = SPACE.match(self.text, match.end()).end()  # type: ignore[union-attr]
         count, start = len(self.calls), place
         while True:
             found = self._read_payload(place)
             if found is None:
                 break
             place = found
-            between = _BETWEEN.match(self.text, place).end()  # type: ignore[union-attr]
+            between = BETWEEN.match(self.text, place).end()  # type: ignore[union-attr]
             if len(self.calls) > MAXIMUM_CALLS or self.text[between : between + 1] not in ("{", "["):
                 break
             if self.text.startswith("[TOOL_CALLS]", between):
@@ -201,7 +153,10 @@ class _Scan:
         if place == start and len(self.calls) == count:
             self.awaited, self.awaited_from = True, match.end()
             return match.end()
-        closing = _MARKER_END.match(self.text, place)
+        closing = MARKER_END.match(self.text, place)
+        if closing is None and self.text[place:].strip() == match[0]:
+            # Opened once more instead of closed.
+            return len(self.text)
         return closing.end() if closing else place
 
     def _read_payload(self, place: int) -> int | None:
@@ -218,23 +173,23 @@ class _Scan:
         if gemma:
             self._add([gemma[0]])
             return gemma[1]
-        named = _NAMED.match(text, place)
+        named = NAMED.match(text, place)
         if named:
             return self._read_named(named["name"], named.end())
-        pairs = _PAIRS.match(text, place)
+        pairs = PAIRS.match(text, place)
         if pairs:
             call, end = markup.read_pairs(self.reader, pairs["name"], pairs.end())
             self._add([call])
             return end
-        lone = _LONE_NAME.match(text, place)
+        lone = LONE_NAME.match(text, place)
         if lone:
             self._add([Call(lone["name"], {})])
             return lone.end("name")
         return None
 
     def _read_marked_json(self, place: int) -> int | None:
-        limit = self.reader.find(_MARKER_END, place)
-        another = self.reader.find(_ANOTHER, place + 1)
+        limit = self.reader.find(MARKER_END, place)
+        another = self.reader.find(ANOTHER, place + 1)
         ends = [found.start() for found in (limit, another) if found]
         found = self.reader.any(place, min(ends, default=len(self.text)))
         if found is None:
@@ -258,26 +213,26 @@ class _Scan:
             self.broken += 1
             self.awaited = False
             return place + 1 if found is None else found.end
-        if _COUNTER.search(name):
+        if COUNTER.search(name):
             # Kimi numbers its calls and puts a name space before each.
-            name = _COUNTER.sub("", name).removeprefix("functions.")
+            name = COUNTER.sub("", name).removeprefix("functions.")
         self._add([Call(name, found.value, clean=found.clean, repaired=found.repaired)])
         return found.end
 
     def begin(self, match: re.Match[str]) -> int:
-        named = _NAMED.match(self.text, match.end())
+        named = NAMED.match(self.text, match.end())
         if named is None:
             self.awaited, self.awaited_from = True, match.end()
             return match.end()
         end = self._read_named(named["name"], named.end())
-        return _AFTER_NAMED.match(self.text, end).end()  # type: ignore[union-attr]
+        return AFTER_NAMED.match(self.text, end).end()  # type: ignore[union-attr]
 
     def harmony(self, match: re.Match[str]) -> int:
         name = match["recipient"] or match["plain"]
-        message = _MESSAGE.match(self.text, match.end())
+        message = MESSAGE.match(self.text, match.end())
         place = message.end() if message else match.end()
         if self.text[place : place + 1] != "{":
-            empty = _NO_MESSAGE.match(self.text, place)
+            empty = NO_MESSAGE.match(self.text, place)
             self.calls.extend([Call(name, {})] if empty else [])
             self.broken += not empty
             return place
@@ -305,9 +260,11 @@ class _Scan:
 
     def fence(self, match: re.Match[str]) -> int:
         """The inside is read like any other text, but for calls in Python, which must fill it."""
-        if (match["language"] or "").lower() not in _CODE:
+        closing = self.text.find("```", match.end())
+        self.code_end = closing if closing >= 0 else len(self.text)
+        if (match["language"] or "").lower() not in CODE:
             return match.end()
-        place = _SPACE.match(self.text, match.end()).end()  # type: ignore[union-attr]
+        place = SPACE.match(self.text, match.end()).end()  # type: ignore[union-attr]
         if not starts_call(self.text, place):
             return match.end()
         end = self._read_python(place, fills="```")
@@ -321,7 +278,7 @@ class _Scan:
         place = match.end()
         if self.text[place : place + 1] == "{":
             return self._read_named(match["action"], place)
-        line = _LINE.match(self.text, place)
+        line = LINE.match(self.text, place)
         written = line[0].strip() if line else ""
         if written.lower() in ("", "none", "null"):
             self._add([Call(match["action"], {})])
@@ -338,7 +295,7 @@ class _Scan:
                 return end
         found = self.reader.strict(place)
         if found is None:
-            if not _MAY_BE_JSON.match(self.text, place):
+            if not MAY_BE_JSON.match(self.text, place):
                 return place + 1
             end = self.reader.closing(place)
             if end is None:
@@ -356,7 +313,9 @@ class _Scan:
         return found.end
 
     def line(self, match: re.Match[str]) -> int:
-        """A call in Python counts without a marker only where it fills its lines."""
+        """A call in Python counts without a marker only where it fills its lines, and is no line of a program."""
+        if match.start() < self.code_end:
+            return match.end()
         return self._read_python(match.end(), fills="\n") or match.end()
 
     def _read_python(self, place: int, fills: str = "") -> int | None:
@@ -365,9 +324,9 @@ class _Scan:
         found = read_pythonic(self.text, place)
         if found is not None:
             calls, end = found
-            rest = _BLANKS.match(self.text, end).end()  # type: ignore[union-attr]
+            rest = BLANKS.match(self.text, end).end()  # type: ignore[union-attr]
             if fills == "```":
-                rest = _SPACE.match(self.text, end).end()  # type: ignore[union-attr]
+                rest = SPACE.match(self.text, end).end()  # type: ignore[union-attr]
             if not fills or rest >= len(self.text) or self.text.startswith(fills, rest):
                 self._add(calls)
                 return end

@@ -1,0 +1,82 @@
+"""The marks that open and close tool calls, reasoning and fences, as regular expressions that run in linear time."""
+
+from __future__ import annotations
+
+import re
+
+from rewards.tool_calls import markup
+
+THINK = (
+    r"think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis|inner_monologue|deliberation|begin_of_thought"
+    r"|pensamento|pensando|raciocinio|raciocínio|reflexao|reflexão|analise|análise|rascunho|seed:think|antthinking|longcat_think"
+)
+BAR = r"[|｜]"
+GAP = r"[▁_ ]"
+# Tags and tokens behind which nothing but calls can stand.
+MARKER = (
+    r"<(?!no_)(?:[\w-]{1,20}[:_])?(?:tool_calls?|function_calls?|toolcalls?)>|<TOOLCALL>|<｜DSML｜function_calls>"
+    r"|<\|tool_call\|>|<\|tool_call>|<\|tool_call_start\|>|<\|python_start\|>|<\|python_tag\|>|<\|START_ACTION\|>|<\|tools_prefix\|>"
+    r"|<\|action_start\|>\s*<\|plugin\|>|\[TOOL_CALLS\]|\[TOOL_REQUEST\]|(?<![\w])functools(?=\s*\[)|->\s*tool/function_call"
+    r"|function call\s*<\|role_sep\|>|<start_function_call>"
+)
+BEGIN = rf"<{BAR}tool{GAP}call{GAP}begin{BAR}>|(?<![\w])function\s*<{BAR}tool{GAP}sep{BAR}>"
+HARMONY = (
+    r"\bto=(?:functions\.)?(?P<recipient>[A-Za-z_][\w.-]{0,199})(?=[^{}\n]{0,120}<\|message\|>)"
+    r"|\bto=functions\.(?P<plain>[A-Za-z_][\w.-]{0,199})(?=[^{}\n]{0,80}\{)"
+)
+REACT = r"(?:^|(?<=>))[ \t]*\**Action\**:\**[ \t]*`?(?P<action>[A-Za-z_][\w.-]{0,199})`?[ \t]*\n+[ \t]*\**Action Input\**:\**[ \t]*"
+START = re.compile(
+    rf"(?P<marker>{MARKER})|(?P<begin>{BEGIN})|(?P<harmony>{HARMONY})"
+    rf"|(?P<analysis><\|channel\|>\s{{0,8}}analysis\b)"
+    rf"|(?P<open><\|?(?:{THINK})(?:\s[^<>\n]{{0,80}})?\|?>|\[(?:THINK|THINKING|REASONING)\]|◁think▷|<\|START_THINKING\|>)"
+    rf"|(?P<close><\|?/(?:{THINK})\|?\s{{0,8}}>|\[/(?:THINK|THINKING|REASONING)\]|◁/think▷|<\|END_THINKING\|>)"
+    rf"|(?P<markup>{markup.OPEN.pattern.replace('?P<name>', '?:')})"
+    r"|(?P<parameter><(?:[\w-]{1,20}:|｜DSML｜)?param(?:eter)?(?:\s*=|\s+name\s*=))"
+    r"|(?P<fence>```[ \t]*(?P<language>[\w+-]*)[ \t]*\n?)"
+    rf"|(?P<react>{REACT})"
+    r"|(?P<json>[{\[])"
+    r"|(?P<line>(?:^|(?<=>))[ \t]*`?(?=[A-Za-z_][\w.-]{0,199}\())",
+    re.IGNORECASE | re.MULTILINE,
+)
+# Where a mark can start: most texts have few such places.
+PLACE = re.compile(r"[<\[{`◁]")
+PLACE_OR_WORD = re.compile(
+    r"[<\[{`◁]|->|\bto=|\bfunctools\b|\bfunction(?= call\s*<|\s*<)|(?:^|(?<=>))[ \t]*(?:\**Action\b|`?[A-Za-z_][\w.-]{0,199}\()",
+    re.MULTILINE | re.IGNORECASE,
+)
+MARKS = ("<", "{", "[", "`", "◁")
+WORDS = ("(", "->", "to=", "functools", "function", "Action", "action")
+CLOSE = re.compile(
+    rf"<\|?/(?:{THINK})\|?\s{{0,8}}>|\[/(?:THINK|THINKING|REASONING)\]|◁/think▷|<\|END_THINKING\|>", re.IGNORECASE
+)
+CHANNEL_END = re.compile(r"<\|end\|>|<\|start\|>|<\|channel\|>")
+MARKER_END = re.compile(
+    r"\s*(?:</(?:[\w-]{1,20}[:_])?(?:tool_calls?|function_calls?|toolcalls?)>|</TOOLCALL>|</｜DSML｜function_calls>|<\|tool_call_end\|>"
+    r"|<\|python_end\|>|<\|END_ACTION\|>|<\|tools_suffix\|>|<\|action_end\|>|<tool_call\|>|\[END_TOOL_REQUEST\]|<end_function_call>"
+    r"|<\|eom_id\|>|<\|eot_id\|>|</s>)",
+    re.IGNORECASE,
+)
+ANOTHER = re.compile(MARKER, re.IGNORECASE)
+BETWEEN = re.compile(r"[\s;,]*+")
+SPACE = re.compile(r"\s*+")
+BLANKS = re.compile(r"[ \t`]*+")
+LINE = re.compile(r"[^\n]*+")
+MESSAGE = re.compile(r"[^{}\n]{0,400}?<\|message\|>\s*|[^{}\n]{0,400}")
+NO_MESSAGE = re.compile(r"\s*(?:<\|call\|>|<\|end\|>|\Z)")
+MAY_BE_JSON = re.compile(r"[{\[]\s*[\[{\"'“‘\w}\]-]")
+NAMED = re.compile(
+    rf"\s*(?:function\s*<{BAR}tool{GAP}sep{BAR}>\s*)?(?P<name>[A-Za-z_][\w.:/-]{{0,199}})\s*"
+    rf"(?:\[CALL_ID\][\w-]{{0,40}}|<{BAR}tool{GAP}sep{BAR}>|<\|tool_call_argument_begin\|>|\[ARGS\]|```(?:json)?|\s)*+(?=\{{)"
+)
+PAIRS = re.compile(r"\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})\s*(?:<tool_sep>)?\s*(?=<arg_key>)")
+LONE_NAME = re.compile(r"\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})(?:\s*\n\s*|(?<=\w\w\w))</tool_call>", re.IGNORECASE)
+COUNTER = re.compile(r":\d+\Z")
+AFTER_NAMED = re.compile(rf"\s*(?:```)?\s*(?:<{BAR}tool{GAP}call{GAP}end{BAR}>|<\|call\|>)?")
+# What looks like the marker of a notation that is not read.
+UNREAD = re.compile(
+    r"<(?!\|?(?:no_|[\w:.-]{0,40}(?:response|result|output)))\|?[\w:.-]{0,40}(?:tool|function|invoke|call)[\w:.-]{0,40}\|?>"
+    r"|<[|｜][^<>\n]{0,40}(?:tool|function|call|action)[^<>\n]{0,40}[|｜]>"
+    r"|\[(?:[A-Z]+_)?(?:TOOL|FUNCTION|CALL|ACTION)S?(?:_[A-Z]+)*\]",
+    re.IGNORECASE,
+)
+CODE = frozenset({"tool_code", "python", "py", "tool_call", "tool_calls", ""})
