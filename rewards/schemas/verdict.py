@@ -267,11 +267,16 @@ def is_heavy(text: str) -> bool:
 
 
 def shorten_integers(value: Any) -> Any:
-    """A value in which integers of more than 4,000 digits, which jsonschema-rs misreads, are as long as that."""
+    """A value in which integers of more than 4,000 digits, which jsonschema-rs misreads, are as long as that.
+
+    The reader of JSON gives those beyond Python's limit as their digits.
+    """
     if isinstance(value, dict):
         return {key: shorten_integers(child) for key, child in value.items()}
     if isinstance(value, list):
         return [shorten_integers(child) for child in value]
+    if isinstance(value, str) and len(value) > _LONGEST_INTEGER and value.removeprefix("-").isdecimal():
+        return -_HUGE if value.startswith("-") else _HUGE
     if type(value) is int and abs(value) > _HUGE:
         return _HUGE if value > 0 else -_HUGE
     return value
