@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -105,8 +105,15 @@ def list_stored(run: Path, *, training: bool = False) -> dict[str, Path]:
     return files
 
 
-def read_stored(path: Path, columns: Mapping[str, Mapping[str, Any]] | None = None) -> list[Stored]:
-    """The completions of a file; `columns` by id fill in what a row does not bring itself. UserError with every bad line."""
+def read_stored(
+    path: Path,
+    columns: Mapping[str, Mapping[str, Any]] | None = None,
+    references: Mapping[str, str | None] | None = None,
+) -> list[Stored]:
+    """The completions of a file; `columns` and `references` by id fill in what a row does not bring itself.
+
+    UserError with every bad line.
+    """
     rows: list[Stored] = []
     problems: list[str] = []
     try:
@@ -117,14 +124,17 @@ def read_stored(path: Path, columns: Mapping[str, Mapping[str, Any]] | None = No
             if not isinstance(row.get("completion"), str):
                 problems.append(f"{place}: no text under 'completion'; this is no file of stored completions")
                 continue
-            extra = (columns or {}).get(str(row.get("id", number)), {})
-            if extra:
-                row = {**row, "columns": {**extra, **(row.get("columns") or {})}}
+            name = str(row.get("id", number))
+            if row.get("reference") is None and (references or {}).get(name) is not None:
+                row = {**row, "reference": (references or {})[name]}
             try:
-                example = make_example({"scores": {}, **row}, place, number, path.resolve().parent)
+                example = make_example(row, place, number, path.resolve().parent)
             except UserError as error:
                 problems += error.problems
                 continue
+            if extra := (columns or {}).get(name):
+                example = replace(example, columns={**extra, **example.columns})
+                row = {**row, "columns": dict(example.columns)}
             scores = row.get("scores") if isinstance(row.get("scores"), dict) else {}
             versions = {name: str(score["version"]) for name, score in scores.items() if _gave_value(score)}
             reward = row.get("reward")

@@ -28,6 +28,9 @@ DEEPEST = 200
 """Levels of nesting in a column, or in the JSON of a reference."""
 
 _OWN_KEYS = frozenset({"id", "task", "prompt", "reference", "completion", "truncated", *FORMS})
+_RECORD_KEYS = frozenset({"reward", "scores", "repairs", "stage", "step", "group", "advantage", "columns"})
+"""What a run adds to the rows that it stores with their completions."""
+
 _STRICT_KEYS = frozenset({"id", "task", "prompt", "reference", *FORMS})
 _KEPT_TASKS = {"all": "holds the mean over all tasks", "mean_reward": "is the name of the mean over all tasks"}
 _BOM = b"\xef\xbb\xbf"
@@ -193,7 +196,7 @@ def read_completions(path: str) -> list[tuple[Example, Completion]]:
 def make_example(row: dict[str, Any], where: str, number: int, folder: Path | None) -> Example:
     """One row as an example, read leniently; a relative `database` is resolved against `folder`. Raises UserError.
 
-    The columns of a stored completion are those that its row had.
+    The columns of a stored completion are those that its row had: under `columns`, and at the top where it has others.
     """
     form = next((name for name in FORMS if name in row), None)
     prompt, reference = row.get("prompt", []), row.get("reference")
@@ -210,10 +213,13 @@ def make_example(row: dict[str, Any], where: str, number: int, folder: Path | No
         problems.append(f"{where}: 'reference' is no text; write a JSON answer as a string")
     if problems:
         raise UserError(problems)
-    if "scores" in row and "completion" in row:
-        columns = row.get("columns") or {}
-    else:
-        columns = {key: value for key, value in row.items() if key not in _OWN_KEYS}
+    stored = "scores" in row and "completion" in row
+    columns = {
+        key: value for key, value in row.items() if key not in _OWN_KEYS and not (stored and key in _RECORD_KEYS)
+    }
+    if "completion" in row and isinstance(row.get("columns"), dict):
+        columns = {**columns, **row["columns"]}
+        columns.pop("columns", None)
     database = columns.get("database")
     if folder is not None and isinstance(database, str) and database and not os.path.isabs(database):
         columns = {**columns, "database": str((folder / database).resolve())}

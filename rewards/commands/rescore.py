@@ -14,7 +14,8 @@ from rewards.errors import UserError
 
 if TYPE_CHECKING:
     from rewards.host.scoring import RewardHost
-    from rewards.rescore import Comparison, Rescored, Verdicts
+    from rewards.rescore import Comparison, Rescored, Stored, Verdicts
+    from rewards.types import Example
 
 EXAMPLES = """\
 examples:
@@ -43,7 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--against", metavar="RUN", help="another run; its --to stage is the side before")
     parser.add_argument("--stored", action="store_true", help="the side before is what was stored then, stage by stage")
     parser.add_argument("--training", action="store_true", help="score the training rollouts (completions/) too")
-    parser.add_argument("--rows", action="append", default=[], metavar="FILE", help="rows that bring missing columns")
+    parser.add_argument(
+        "--rows",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="rows that bring missing columns and references, by id",
+    )
     parser.add_argument(
         "--threshold", type=float, default=0.5, metavar="R", help="reward from which an answer passes (0.5)"
     )
@@ -60,10 +67,11 @@ def run(options: argparse.Namespace) -> int:
     from rewards.rescore import check_comparable, compare, list_stored, new_verdicts, old_verdicts
 
     _check_numbers(options)
-    columns = _read_columns(options.rows)
+    asked = _read_asked(options.rows)
     files = list_stored(Path(options.run), training=options.training)
+    found = _read_files(files, asked)
     with _make_host(options) as host:
-        stages = _rescore_files(host, files, columns, options.task)
+        stages = _rescore_files(host, found, files, options.task)
         pairs: list[tuple[Verdicts, Verdicts]] = []
         if options.stored:
             allowed = options.allow_different_versions
@@ -75,7 +83,8 @@ def run(options: argparse.Namespace) -> int:
             end = _pick(stages, options.end, "--to", ("final",), last=True)
             others = list_stored(Path(options.against))
             other = _pick(others, options.end, "--to", ("final",), last=True)
-            before = _rescore_files(host, {other: others[other]}, columns, options.task)[other]
+            one = {other: others[other]}
+            before = _rescore_files(host, _read_files(one, asked), one, options.task)[other]
             pairs = [
                 (
                     new_verdicts(before, f"{options.against}, {other}"),
@@ -164,25 +173,39 @@ def _read_masked(folder: Path) -> Mapping[str, Sequence[str]]:
         return {}
 
 
-def _read_columns(paths: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+def _read_asked(paths: Sequence[str]) -> dict[str, Example]:
+    """By id, the rows that were answered."""
     from rewards.rows import read_examples
 
-    return {example.id: example.columns for path in paths for example in read_examples(path)}
+    return {example.id: example for path in paths for example in read_examples(path)}
+
+
+def _read_files(files: Mapping[str, Path], asked: Mapping[str, Example]) -> dict[str, list[Stored]]:
+    from rewards.rescore import read_stored
+
+    columns = {name: example.columns for name, example in asked.items()}
+    references = {name: example.reference for name, example in asked.items()}
+    found, problems = {}, []
+    for name, path in files.items():
+        try:
+            found[name] = read_stored(path, columns, references)
+        except UserError as error:
+            problems += error.problems
+    if problems:
+        raise UserError(problems)
+    return found
 
 
 def _rescore_files(
-    host: RewardHost, files: Mapping[str, Path], columns: Mapping[str, Mapping[str, Any]], tasks: Sequence[str]
+    host: RewardHost, found: Mapping[str, Sequence[Stored]], files: Mapping[str, Path], tasks: Sequence[str]
 ) -> dict[str, Rescored]:
     """Rows of other tasks, and those that no function is for, are left out; UserError with everything that is wrong."""
-    from rewards.rescore import find_unfit, read_stored, rescore
+    from rewards.commands.selection import give_task
+    from rewards.rescore import find_unfit, rescore
 
     stored, problems = {}, []
     for name, path in files.items():
-        try:
-            rows = read_stored(path, columns)
-        except UserError as error:
-            problems += error.problems
-            continue
+        rows = [row._replace(example=give_task(host, row.example)) for row in found[name]]
         stored[name] = [
             row for row in rows if (not tasks or row.example.task in tasks) and host.functions_for(row.example.task)
         ]

@@ -19,6 +19,7 @@ examples:
   cat rows.jsonl | python -m rewards score --plugin ./my_rewards.py --reward my_reward --input -
 
 rows.jsonl has one object a line: id, task, prompt, completion, reference, and the columns that the reward reads.
+A reward with tasks of its own scores the rows of these tasks, or all rows where the file has none of them.
 Each answer has id, value, status, reason, parts, repairs, version. Exit code 1: some scores are errors.
 """
 _CHUNK = 256
@@ -38,20 +39,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from rewards.commands.selection import make_host
+    from rewards.commands.selection import give_task, make_host
     from rewards.host.calls import ask_problems
     from rewards.host.records import repair_kinds
     from rewards.rows import read_completions, shorten
 
-    # A row without a task is scored too: the function was asked for by name.
     if len(options.reward) > 1:
         raise UserError([f"--reward: given {len(options.reward)} times; an answer holds one score: run once for each"])
-    host = make_host(options.reward, options.plugin, timeout_seconds=options.timeout_seconds, any_task=True)
     rows = read_completions(options.input)
+    tasks = {example.task for example, _ in rows}
+    host = make_host(options.reward, options.plugin, timeout_seconds=options.timeout_seconds, tasks=tasks)
+    rows = [(give_task(host, example), completion) for example, completion in rows]
     function = host.functions[0].function
     unfit = [
         f"{options.input}: row '{example.id}': {line}"
         for example, _ in rows
+        if host.functions_for(example.task)
         for line in ask_problems(function, example)
     ]
     if unfit:

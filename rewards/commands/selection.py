@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rewards.errors import UserError
@@ -11,6 +12,7 @@ from rewards.errors import UserError
 if TYPE_CHECKING:
     from rewards.host.scoring import RewardHost
     from rewards.plugins import Registry
+    from rewards.types import Example
 
 
 def parse_reward(text: str) -> tuple[str, dict[str, Any]]:
@@ -43,12 +45,14 @@ def make_host(
     *,
     timeout_seconds: float = 2.0,
     any_task: bool = False,
+    tasks: Collection[str] | None = None,
     registry: Registry | None = None,
 ) -> RewardHost:
     """The host of the functions that `--reward` names, each with weight 1; faults are counted and stop nothing.
 
-    With `any_task` a function is called whatever a row's task: it was asked for by name. Raises UserError with every
-    unknown name and wrong option.
+    With `any_task` a function is called whatever a row's task: it was asked for by name. `tasks` are those of the rows at
+    hand: a function for none of them is called for all, any other only for its own. Raises UserError with every unknown
+    name and wrong option.
     """
     from rewards.config import FunctionSpec, RewardsSection, build_host
     from rewards.plugins import load_rewards
@@ -56,16 +60,31 @@ def make_host(
     if not timeout_seconds > 0:
         raise UserError(f"--timeout-seconds: {timeout_seconds:g}; give seconds above 0")
     named = [parse_reward(reward) for reward in rewards]
+    registry = registry or load_rewards(plugins)
+
+    def is_for_all(name: str) -> bool:
+        own = registry.get(name).tasks if name in registry else ()
+        return any_task or (tasks is not None and bool(own) and not set(own) & set(tasks))
+
     section = RewardsSection(
-        functions=[FunctionSpec(name=name, options=options, tasks=[] if any_task else None) for name, options in named],
+        functions=[
+            FunctionSpec(name=name, options=options, tasks=[] if is_for_all(name) else None) for name, options in named
+        ],
         timeout_seconds=timeout_seconds,
         error_budget=1.0,
         plugins=list(plugins),
     )
     try:
-        return build_host(section, registry or load_rewards(plugins))
+        return build_host(section, registry)
     except UserError as error:
         raise UserError([_name_option(line) for line in error.problems]) from None
+
+
+def give_task(host: RewardHost, example: Example) -> Example:
+    """A row without a task becomes one of the only function that is named, which was asked for by name."""
+    if example.task != "default" or len(host.functions) > 1 or host.functions_for("default"):
+        return example
+    return replace(example, task=host.functions[0].function.tasks[0])
 
 
 def _name_option(line: str) -> str:

@@ -23,6 +23,9 @@ from rewards.types import Completion, Example, RewardFunction, Score
 _WITNESSES, _MOVED = 4, 2
 """Copies on which both statements must agree, and those of them on which the answer must have become another one."""
 
+_TOP_WITNESSES = 6
+"""The same for the first of a list, which many another order puts first too."""
+
 _SCALED = 5
 _ALIKE = 0.7
 _PARTS = ("executes", "tables", "structure", "terms", "result")
@@ -178,9 +181,10 @@ class SqlQa(RewardFunction):
         related = bool(expected.sources & result.sources) or know_relations(
             os.fspath(example.columns["database"])
         ).share_values(expected.columns, result.columns)
+        enough = _TOP_WITNESSES if "limit" in reference.tokens else _WITNESSES
         told, moved, scaled = 0, 0, False
         for copy in (*GENTLE, *HARSH):
-            if copy in HARSH and (moved >= _MOVED or (moved and told >= _WITNESSES)):
+            if copy in HARSH and (moved >= _MOVED or (moved and told >= enough)):
                 break
             right = self._run(example, reference, copy)
             if right.status != "ok" or not finds_something(right.rows) or self._is_loose(example, reference, copy):
@@ -197,7 +201,7 @@ class SqlQa(RewardFunction):
                 only_scaled = copy == _SCALED or _is_multiple(expected, right, self.tolerance)
                 moved += not only_scaled
                 scaled = scaled or only_scaled
-            if told >= _WITNESSES and moved >= _MOVED and related:
+            if told >= enough and moved >= _MOVED and related:
                 break
         if scaled or (moved and related):
             return _Comparison(True)

@@ -52,17 +52,19 @@ GENTLE: Mapping[int, Alteration] = MappingProxyType(
         3: Alteration(kept=0.45, labels=3),
         4: Alteration(kept=0.75, labels=5, scale=2),
         5: Alteration(scale=3, years=_CALENDAR),
+        6: Alteration(kept=0.5, labels=7),
+        7: Alteration(kept=0.35, labels=11),
     }
 )
 """By number, copies in which everything that follows from something else still does."""
 
 HARSH: Mapping[int, Alteration] = MappingProxyType(
     {
-        6: Alteration(kept=0.85, everywhere=True, labels=1, texts=1, levels=1, scale=3),
-        7: Alteration(scale=2, years=_CALENDAR, merge=-1),
-        8: Alteration(texts=3, merge=1),
-        9: Alteration(kept=0.7, everywhere=True, labels=2, texts=2, levels=2, scale=5, years=_CALENDAR),
-        10: Alteration(labels=3, texts=7, levels=1, scale=7),
+        8: Alteration(kept=0.85, everywhere=True, labels=1, texts=1, levels=1, scale=3),
+        9: Alteration(scale=2, years=_CALENDAR, merge=-1),
+        10: Alteration(texts=3, merge=1),
+        11: Alteration(kept=0.7, everywhere=True, labels=2, texts=2, levels=2, scale=5, years=_CALENDAR),
+        12: Alteration(labels=3, texts=7, levels=1, scale=7),
     }
 )
 """By number, copies in which values move between rows; asked where the gentle ones leave the answer as it was."""
