@@ -88,6 +88,10 @@ class RewardFunction(BaseModel):
         """What of a usable row cannot be judged well, one line each; the audit shows them and goes on."""
         return []
 
+    def figures(self, pairs: Sequence[tuple[Example, Completion]]) -> Mapping[str, float]:
+        """Figures of many completions together that are no mean of their scores, by name; `score` and `rescore` report them."""
+        return {}
+
     def __call__(self, example: Example, completion: Completion) -> Score:
         raise NotImplementedError
 

@@ -58,6 +58,7 @@ def audit_rows(host: RewardHost, train: Sequence[Example], held_out: Sequence[Ex
     found = _Findings()
     found.facts["references"] = len(rows)
     found.facts["without_reference"] = sum(row.reference is None for row in rows)
+    _check_references(host, rows, found)
     _check_derivability(host, rows, found)
     unfit = _check_gold(host, rows, found)
     _collect_warnings(host, [row for row in rows if row.id not in unfit], found)
@@ -66,6 +67,16 @@ def audit_rows(host: RewardHost, train: Sequence[Example], held_out: Sequence[Ex
     _check_probes(host, [row for row in rows if row.id not in unfit], found)
     _check_near_duplicates(train, held_out, found)
     return Audit(found.facts, found.errors, found.warnings)
+
+
+def _check_references(host: RewardHost, rows: Sequence[Example], found: _Findings) -> None:
+    """Of rows without a single reference nothing can be said: no answer is known that must earn the maximum."""
+    judging = [entry.function.name for entry in host.functions if entry.function.judges_content]
+    if rows and judging and all(row.reference is None for row in rows):
+        found.errors.append(
+            f"no row has a reference, so nothing that {', '.join(judging)} pays for can be checked; "
+            "write the right answer under 'reference'"
+        )
 
 
 def classify_reference(text: str) -> str:

@@ -253,7 +253,7 @@ def _to_json(
     return {
         "rewards": host.versions(),
         "threshold": options.threshold,
-        "stages": [_summarise(name, stage) for name, stage in stages.items()],
+        "stages": [{**_summarise(name, stage), "figures": _figures(host, stage)} for name, stage in stages.items()],
         "comparisons": [
             {
                 "before": before.name,
@@ -288,6 +288,18 @@ def _summarise(name: str, stage: Rescored) -> dict[str, Any]:
     }
 
 
+def _figures(host: RewardHost, stage: Rescored) -> dict[str, dict[str, float]]:
+    """By function the figures that are no mean of scores, such as the BLEU of a corpus."""
+    from rewards.host.calls import ask_figures
+
+    found = {}
+    for entry in host.functions:
+        pairs = [(row.example, row.completion) for row in stage.stored if entry.applies_to(row.example.task)]
+        if figures := ask_figures(entry.function, pairs):
+            found[entry.function.name] = figures
+    return found
+
+
 def _join_versions(stage: Rescored) -> dict[str, str]:
     """By function the version of the stored scores, or all of them with commas between."""
     found: dict[str, set[str]] = {}
@@ -318,6 +330,10 @@ def _show(
         numbers = (row["completions"], row["scored"])
         table.add_row(name, *map(str, numbers), _say(row["mean"]), _say(row["stored_mean"]), stored)
     console.print(table)
+    for name, stage in stages.items():
+        for function, figures in _figures(host, stage).items():
+            said = ", ".join(f"{figure} {value:.4f}" for figure, value in figures.items())
+            console.print(f"{name}, {function}: {said}")
     for before, after, rows in compared:
         table = Table(title=f"from {before.name} to {after.name}, paired by example", title_justify="left")
         for head in ("task", "n", "before", "after", "change", "95 % interval", "gained", "lost", "p"):

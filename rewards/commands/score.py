@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from rewards.commands.selection import give_task, make_host
-    from rewards.host.calls import ask_problems
+    from rewards.host.calls import ask_figures, ask_problems
     from rewards.host.records import repair_kinds
     from rewards.rows import read_completions, shorten
 
@@ -76,8 +76,10 @@ def run(options: argparse.Namespace) -> int:
                 output.write(json.dumps(answer, ensure_ascii=True) + "\n")
                 failed += outcome.status == "error"
                 values += [] if outcome.value is None else [outcome.value]
+    figures = ask_figures(function, [pair for pair in rows if host.functions_for(pair[0].task)])
     mean = f"{sum(values) / len(values):.4f}" if values else "none"
     said = f"{function.name}: {len(rows)} completions, mean {mean} over {len(values)} values, {failed} errors"
+    said += "".join(f", {name} {value:.4f}" for name, value in figures.items())
     print(said, file=sys.stderr)
     return 1 if failed else 0
 

@@ -11,8 +11,10 @@ from itertools import islice
 from math import isfinite
 from typing import Any, NamedTuple
 
+from rewards.documents.identifiers import VOLATILE_VALUES, is_identifier
 from rewards.documents.quantities import read_quantity
-from rewards.text.portuguese import fold
+from rewards.documents.signs import EMPTY_LIST, EMPTY_OBJECT, FALSE, HIDDEN, TRUE, Sign
+from rewards.text.portuguese import compose, fold
 
 MATCHED_PER_ITEM, MATCHED_EXTRA = 4, 16
 """Of a given list of objects the first 4 n + 16 are matched with n expected ones; the others are wrong anyway."""
@@ -20,32 +22,10 @@ MATCHING_STEPS = 100_000
 """Comparisons of leaves that the matching of lists may take in all; what is left is paired in order."""
 
 _BEYOND_FLOAT = 2**53
+_EXACT_DIGITS = 9
+"""From so many digits on, whole numbers are compared exactly."""
+
 _LONGEST_VOLATILE = 50
-_UUID = re.compile(
-    r"(?:urn:uuid:)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z", re.ASCII | re.IGNORECASE
-)
-_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?\s?(?:Z|[+-][0-9]{2}:?[0-9]{2})?\Z",
-    re.ASCII,
-)
-VOLATILE_VALUES: Mapping[str, re.Pattern[str]] = {"uuid": _UUID, "time": _TIME}
-"""Kinds of values that nobody can know: UUIDs, and ISO-8601 dates with a time of day."""
-
-
-class _Sign:
-    """A leaf that is no text and no number, equal to itself only: 1 and true are equal in Python."""
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-_TRUE, _FALSE, _EMPTY_OBJECT, _EMPTY_LIST = map(_Sign, ("true", "false", "{}", "[]"))
-_HIDDEN = _Sign("hidden")
 
 
 class Comparison(NamedTuple):
@@ -83,7 +63,7 @@ def _f1(shared: int, expected: int, given: int) -> float:
 
 @dataclass(frozen=True)
 class LeafRules:
-    """When two leaves are equal, and which are left out on both sides.
+    """When two leaves are equal, and which are left out on both sides. Texts and keys compare composed (NFC).
 
     `ignore` holds bare keys, left out anywhere, and dotted paths from the top (`a.b`, `*` for any key), list positions not
     counted; `key.*` is the same as `key`. `ignore_values` names kinds of VOLATILE_VALUES. Two numbers are equal to `digits`
@@ -131,30 +111,41 @@ class LeafRules:
     def read(self, value: Any) -> Any:
         """A hashable stand-in for a leaf, equal exactly when two leaves are: 1 and 1.0 are, 1 and true are not.
 
-        A container with something in it comes back as it is, and _HIDDEN for a leaf that is left out.
+        A container with something in it comes back as it is, and HIDDEN for a leaf that is left out.
         """
         if isinstance(value, str):
             if self.volatile and len(value) <= _LONGEST_VOLATILE and any(kind.match(value) for kind in self.volatile):
-                return _HIDDEN
+                return HIDDEN
             if self.units and (quantity := read_quantity(value, self.units)) is not None:
                 return (quantity.kind, self._round(quantity.amount))
-            return fold(value) if self.fold_text else value
+            return fold(value) if self.fold_text else compose(value)
         if value is None:
             return None
         if isinstance(value, bool):
-            return _TRUE if value else _FALSE
-        if isinstance(value, int):
-            return value if abs(value) < self.whole or abs(value) > _BEYOND_FLOAT else self._round(value)
+            return TRUE if value else FALSE
         if isinstance(value, float):
-            return self._round(value) if isfinite(value) else _Sign("not finite")
+            if not isfinite(value):
+                return Sign("not finite")
+            if not value.is_integer() or abs(value) > _BEYOND_FLOAT:
+                return self._round(value)
+            value = int(value)
+        if isinstance(value, int):
+            exact = abs(value) < self.whole or self.digits >= _EXACT_DIGITS or abs(value) > _BEYOND_FLOAT
+            return value if exact else self._round(value)
         if isinstance(value, (dict, list)):
             if not value:
-                return _EMPTY_OBJECT if isinstance(value, dict) else _EMPTY_LIST
+                return EMPTY_OBJECT if isinstance(value, dict) else EMPTY_LIST
             if self.units and isinstance(value, dict) and (quantity := read_quantity(value, self.units)) is not None:
                 return (quantity.kind, self._round(quantity.amount))
             return value
         # UNSAID, or what no JSON has: never equal to anything.
-        return _Sign("unsaid")
+        return Sign("unsaid")
+
+    def read_identifier(self, value: Any) -> Any:
+        """The same under a key that identifies: a whole number is exact, a text keeps its case, accents and units."""
+        if isinstance(value, str) and not self.volatile:
+            return compose(value)
+        return value if type(value) is int else self.read(value)
 
     @cached_property
     def verbatim(self) -> bool:
@@ -177,7 +168,7 @@ class LeafRules:
         """Whether two stand-ins are equal; `key` is the nearest key above them."""
         if expected == given:
             return True
-        if not self.tolerant:
+        if not self.tolerant or (key is not None and is_identifier(key) and key not in self.tolerances):
             return False
         allowed = 0.0
         if isinstance(expected, tuple) and isinstance(given, tuple) and expected[0] == given[0]:
@@ -222,19 +213,21 @@ def flatten(value: Any, rules: LeafRules) -> Flat:
                     del copy[at]
                     continue
             kind = type(item)
-            if (kind is str and verbatim) or (kind is int and -whole < item < whole):
+            if (kind is str and verbatim and item.isascii()) or (kind is int and -whole < item < whole):
                 # Most leaves stand for themselves.
                 size += 1
                 continue
-            leaf = rules.read(item)
-            if leaf is _HIDDEN and keyed:
+            leaf = rules.read_identifier(item) if keyed and is_identifier(at) else rules.read(item)
+            if leaf is HIDDEN and keyed:
                 del copy[at]
             elif isinstance(leaf, (dict, list)):
+                if isinstance(leaf, dict) and not all(map(str.isascii, leaf)):
+                    leaf = {compose(name): child for name, child in leaf.items()}
                 copy[at] = leaf.copy()
                 stack.append((leaf, copy[at], below))
             else:
                 copy[at] = leaf
-                size += leaf is not _HIDDEN
+                size += leaf is not HIDDEN
     return Flat(top[0], size)
 
 
@@ -263,7 +256,7 @@ def compare(expected: Flat, given: Flat, rules: LeafRules) -> Comparison:
         elif isinstance(one, list):
             if isinstance(other, list):
                 stack.extend([(one[i], other[j], key) for i, j in _pair_items(one, other, rules, steps)])
-        elif not isinstance(other, (dict, list)) and one is not _HIDDEN and other is not _HIDDEN:
+        elif not isinstance(other, (dict, list)) and one is not HIDDEN and other is not HIDDEN:
             right_paths += 1
             right += rules.same(one, other, key)
     return Comparison(right, right_paths, expected.size, given.size)
@@ -378,7 +371,7 @@ def _outline(item: Any, paths: dict[tuple[int, Any], int]) -> _Outline:
                 stack.append((paths.setdefault((path, name), len(paths) + 1), child, name))
         elif isinstance(value, list):
             stack.extend((path, child, key) for child in value)
-        elif value is not _HIDDEN:
+        elif value is not HIDDEN:
             leaves.setdefault(path, []).append((value, key))
             size += 1
     return _Outline(leaves, size)

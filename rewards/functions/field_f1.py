@@ -38,7 +38,9 @@ class FieldF1(RewardFunction):
     volatile: Literal["none", "telecom"] = Field(
         "none", description="A preset of ignore_fields and ignore_values; telecom: identifiers, links, time stamps."
     )
-    digits: int = Field(9, ge=1, le=15, description="Significant digits to which two numbers must agree.")
+    digits: int = Field(
+        9, ge=1, le=15, description="Significant digits to which two numbers must agree; identifiers must be equal."
+    )
     relative_tolerance: float = Field(
         0.0, ge=0, lt=1, description="Share of the reference's number by which another may differ."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import ClassVar, Literal, NamedTuple
 
@@ -9,7 +10,8 @@ from pydantic import Field
 
 from rewards.answers import skip_reasoning
 from rewards.hookspecs import hookimpl
-from rewards.text.bleu import sentence_bleu, tokenize_13a
+from rewards.text.bleu import corpus_bleu, sentence_bleu, tokenize_13a
+from rewards.text.portuguese import compose
 from rewards.text.rouge import jaccard, rouge_l, rouge_lsum, rouge_n, split_ascii_words, split_words
 from rewards.types import Completion, Example, RewardFunction, Score
 
@@ -24,7 +26,7 @@ class TextOverlap(RewardFunction):
     """How much of its words, in their order, a text shares with the reference; one measure is paid, all are logged."""
 
     name: ClassVar[str] = "text_overlap"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     measure: Measure = Field("rougeL", description="Which part is the value.")
     words: Literal["ascii", "unicode"] = Field(
@@ -48,6 +50,17 @@ class TextOverlap(RewardFunction):
         value = parts[self.measure]
         return Score(value, "" if value >= 1.0 - 1e-9 else f"{self.measure} {value:.3f}", parts)
 
+    def figures(self, pairs: Sequence[tuple[Example, Completion]]) -> dict[str, float]:
+        tokens = (
+            (
+                tokenize_13a(compose((example.reference or "")[:MAXIMUM_TEXT])),
+                tokenize_13a(compose(text[:MAXIMUM_TEXT])),
+            )
+            for example, completion in pairs
+            for text in [skip_reasoning(completion.text)]
+        )
+        return {"corpus_bleu": corpus_bleu(tokens)} if pairs else {}
+
 
 class _Words(NamedTuple):
     words: list[str]
@@ -57,7 +70,8 @@ class _Words(NamedTuple):
 
 def measure_overlap(reference: str, given: str, words: str = "ascii") -> dict[str, float]:
     """Every measure of a text against a reference, each 0..1; both are cut after MAXIMUM_TEXT characters."""
-    right, said = _read_reference(reference[:MAXIMUM_TEXT], words), _read(given[:MAXIMUM_TEXT], words)
+    reference, given = compose(reference[:MAXIMUM_TEXT]), compose(given[:MAXIMUM_TEXT])
+    right, said = _read_reference(reference, words), _read(given, words)
     return {
         "rouge1": rouge_n(right.words, said.words, 1),
         "rouge2": rouge_n(right.words, said.words, 2),

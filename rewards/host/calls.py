@@ -50,6 +50,14 @@ def ask_warnings(function: RewardFunction, example: Example) -> list[str]:
         return [f"warnings() raised {type(error).__name__}: {' '.join(str(error).split())[:300]}"]
 
 
+def ask_figures(function: RewardFunction, pairs: Sequence[tuple[Example, Completion]]) -> dict[str, float]:
+    """The function's figures of many completions together; none where it fails to give any."""
+    try:
+        return {str(name): float(value) for name, value in function.figures(pairs).items()}
+    except (Exception, SystemExit):
+        return {}
+
+
 async def call_together(
     function: RewardFunction, pairs: Sequence[tuple[Example, Completion]], timeout_seconds: float
 ) -> list[Outcome]:

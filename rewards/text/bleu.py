@@ -1,11 +1,11 @@
-"""BLEU of one sentence (Papineni et al. 2002), with the mteval-13a tokens and exponential smoothing."""
+"""BLEU of one sentence and of a corpus (Papineni et al. 2002), with the mteval-13a tokens and exponential smoothing."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _ORDER = 4
 _ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
@@ -45,3 +45,27 @@ def sentence_bleu(reference: Sequence[str], given: Sequence[str]) -> float:
         return 0.0
     brevity = min(0.0, 1.0 - len(reference) / len(given))
     return min(1.0, math.exp(brevity + sum(logs) / len(logs)))
+
+
+def corpus_bleu(pairs: Iterable[tuple[Sequence[str], Sequence[str]]]) -> float:
+    """BLEU in 0..1 over pairs of a reference's tokens and a given text's: matches and lengths are added up, then compared.
+
+    Not the mean of the sentences' BLEU: a long text counts for more, and a text without a run of four matches costs little.
+    """
+    matches, totals = [0] * _ORDER, [0] * _ORDER
+    expected = said = 0
+    for reference, given in pairs:
+        expected += len(reference)
+        said += len(given)
+        for size in range(1, min(_ORDER, len(given)) + 1):
+            runs = Counter(zip(*(given[at:] for at in range(size)), strict=False))
+            shared = runs & Counter(zip(*(reference[at:] for at in range(size)), strict=False))
+            matches[size - 1] += shared.total()
+            totals[size - 1] += runs.total()
+    if not matches[0] or not totals[-1]:
+        return 0.0
+    logs, halvings = [], 0
+    for matched, total in zip(matches, totals, strict=True):
+        halvings += not matched
+        logs.append(math.log((matched or 0.5**halvings) / total))
+    return min(1.0, math.exp(min(0.0, 1.0 - expected / said) + sum(logs) / _ORDER))

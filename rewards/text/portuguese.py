@@ -15,6 +15,11 @@ _SPACES = re.compile(r"\s+")
 _THOUSANDS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{3})+\Z")
 
 
+def compose(text: str) -> str:
+    """The text with each letter and its accents as one character (NFC): the same text may be written either way."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def fold(text: str) -> str:
     """Lower case, no accents, single spaces: how texts are compared when only their words matter."""
     text = text.casefold()

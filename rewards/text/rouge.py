@@ -9,8 +9,8 @@ from collections.abc import Sequence
 _ASCII_WORD = re.compile(r"[a-z0-9]+", re.ASCII)
 _WORD = re.compile(r"[^\W_]+")
 
-MOST_SENTENCE_PAIRS = 10_000
-"""Pairs of lines that ROUGE-Lsum compares; texts with more are taken as one line each."""
+MOST_SENTENCE_PAIRS = 60_000
+"""Pairs of lines, of those that share words, that ROUGE-Lsum compares; texts with more are taken as one line each."""
 
 
 def split_ascii_words(text: str) -> list[str]:
@@ -44,17 +44,15 @@ def rouge_lsum(reference: Sequence[Sequence[str]], given: Sequence[Sequence[str]
     A word counts at most as often as both texts have it.
     """
     reference, given = [line for line in reference if line], [line for line in given if line]
-    if len(reference) * len(given) > MOST_SENTENCE_PAIRS:
-        reference, given = [_join(reference)], [_join(given)]
     left = Counter(word for line in reference for word in line)
     right = Counter(word for line in given for word in line)
     expected, said = left.total(), right.total()
+    unions = _unite(reference, given)
+    if unions is None:
+        reference = [_join(reference)]
+        unions = [set(_common_places(reference[0], _join(given)))]
     hits = 0
-    distinct = list(dict.fromkeys(map(tuple, given)))
-    for line in reference:
-        union: set[int] = set()
-        for other in distinct:
-            union.update(_common_places(line, other))
+    for line, union in zip(reference, unions, strict=True):
         for place in sorted(union):
             word = line[place]
             if left[word] > 0 and right[word] > 0:
@@ -62,6 +60,40 @@ def rouge_lsum(reference: Sequence[Sequence[str]], given: Sequence[Sequence[str]
                 right[word] -= 1
                 hits += 1
     return _f1(hits, expected, said)
+
+
+def _unite(reference: Sequence[Sequence[str]], given: Sequence[Sequence[str]]) -> list[set[int]] | None:
+    """For each reference line, its places in common subsequences with the given lines; None beyond MOST_SENTENCE_PAIRS.
+
+    Only lines that share a word are compared, equal ones once, and no more once every word that any of them has is found.
+    """
+    distinct = list(dict.fromkeys(map(tuple, given)))
+    lines_of: dict[str, list[int]] = {}
+    for at, other in enumerate(distinct):
+        for word in dict.fromkeys(other):
+            lines_of.setdefault(word, []).append(at)
+    known: dict[tuple[str, ...], set[int]] = {}
+    pairs = 0
+    for line in map(tuple, reference):
+        if line in known:
+            continue
+        union: set[int] = set()
+        wanted = {place for place, word in enumerate(line) if word in lines_of}
+        # Lines of rare words first: they are few, and often all that is needed.
+        rare = sorted({line[place] for place in wanted}, key=lambda word: (len(lines_of[word]), word))
+        seen: set[int] = set()
+        for at in (at for word in rare for at in lines_of[word]):
+            if at in seen:
+                continue
+            seen.add(at)
+            pairs += 1
+            if pairs > MOST_SENTENCE_PAIRS:
+                return None
+            union.update(_common_places(line, distinct[at]))
+            if len(union) == len(wanted):
+                break
+        known[line] = union
+    return [known[tuple(line)] for line in reference]
 
 
 def jaccard(reference: Sequence[str], given: Sequence[str]) -> float:

@@ -276,3 +276,11 @@ def test_audit_command_when_options_do_not_go_together_then_says_so(capsys):
     """Options of files mean nothing to a configuration."""
     assert main(["audit", "--config", "v4_1.yaml", "--reward", "push", "--held-out", "x"]) == 2
     assert capsys.readouterr().err == "--held-out, --reward: goes with --data; a configuration names its own\n"
+
+
+def test_audit_when_no_row_has_a_reference_then_fails():
+    """Nothing can be checked then, whatever the rewards say of such rows."""
+    rows = [Example(str(number), "any", [{"role": "user", "content": "p"}], None) for number in range(3)]
+    with RewardHost([WeightedFunction(JsonValid())]) as host:
+        found = audit_rows(host, rows)
+    assert not found.passed and any("no row has a reference" in line for line in found.errors)

@@ -264,3 +264,31 @@ def test_rescore_command_when_misused_then_one_line_and_exit_2(capsys, run_folde
     """No traceback."""
     assert main(["rescore", str(run_folder), *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_score_and_rescore_when_given_one_file_then_give_the_same(capsys, tmp_path):
+    """Columns at the top of the rows, references from another file, rows with and without a task."""
+    rows = [
+        {"id": "a", "task": "push", "prompt": "p", "product": "kit", "offer": "frete grátis", "reference": "Kit com frete grátis só hoje!", "completion": "Kit com frete grátis!"},
+        {"id": "b", "prompt": "p", "product": "mesa", "offer": "10%", "reference": "Mesa com 10% só hoje!", "completion": "Mesa 😍 com 10% só hoje, aproveite!"},
+        {"id": "c", "task": "extraction", "prompt": "p", "completion": "{}"},
+    ]  # fmt: skip
+    path = write(tmp_path / "answers.jsonl", *rows)
+    assert main(["score", "--reward", "push", "--input", str(path)]) == 0
+    single = [json.loads(line)["value"] for line in capsys.readouterr().out.splitlines()]
+    assert main(["rescore", str(path), "--reward", "push", "--json"]) == 0
+    (stage,) = json.loads(capsys.readouterr().out)["stages"]
+    assert single[2] is None and stage["scored"] == 2
+    assert stage["mean"] == pytest.approx(sum(single[:2]) / 2) and stage["mean"] > 0
+
+
+def test_rescore_command_when_references_are_missing_then_rows_bring_them(capsys, tmp_path):
+    """By id; and figures that are no mean of scores stand beside the mean."""
+    answers = write(tmp_path / "answers.jsonl", {"id": "a", "prompt": "p", "completion": "o pedido chegou bem ontem"})
+    rows = write(tmp_path / "rows.jsonl", {"id": "a", "prompt": "p", "reference": "o pedido chegou bem hoje"})
+    assert main(["rescore", str(answers), "--reward", "text_overlap", "--json"]) == 2
+    assert "reference: missing" in capsys.readouterr().err
+    arguments = ["rescore", str(answers), "--reward", "text_overlap:measure=bleu", "--rows", str(rows), "--json"]
+    assert main(arguments) == 0
+    (stage,) = json.loads(capsys.readouterr().out)["stages"]
+    assert stage["mean"] == pytest.approx(stage["figures"]["text_overlap"]["corpus_bleu"])

@@ -277,3 +277,31 @@ def test_problems_when_everything_is_ignored_then_says_so():
     """A row on which nothing is compared would pay everybody."""
     assert "nothing is left" in FieldF1(ignore_fields=("a",)).problems(Example("1", "any", [], '{"a": 1}'))[0]
     assert FieldF1().problems(EXAMPLE) == []
+
+
+@pytest.mark.parametrize(
+    ("right", "given", "options", "equal"),
+    [
+        ({"order_id": 1234567}, {"order_id": 1234568}, {"digits": 3}, False),
+        ({"orderId": 100}, {"orderId": 101}, {"relative_tolerance": 0.1}, False),
+        ({"latency": 1234567}, {"latency": 1234568}, {"digits": 3}, True),
+        ({"imsi": "724ABC"}, {"imsi": "724abc"}, {"fold_text": True}, False),
+        ({"name": "ABC"}, {"name": "abc"}, {"fold_text": True}, True),
+        ({"n": 123456789012}, {"n": 123456789013}, {}, False),
+        ({"n": 123456789012}, {"n": 123456789012.0}, {}, True),
+        ({"valid": 100}, {"valid": 101}, {"relative_tolerance": 0.1}, True),
+        ({"id": 100}, {"id": 101}, {"tolerances": {"id": 1}}, True),
+    ],
+)
+def test_field_f1_when_a_key_identifies_then_its_value_is_exact(right, given, options, equal):
+    """Amounts may be near, identifiers not, unless they are named."""
+    assert (f1(right, given, **options) == 1.0) is equal
+
+
+def test_field_f1_when_accents_are_written_apart_then_texts_and_keys_are_the_same():
+    """NFC and NFD spell one text."""
+    composed, apart = (
+        {"situação": {"avaliação": "não"}},
+        {"situac\u0327a\u0303o": {"avaliac\u0327a\u0303o": "na\u0303o"}},
+    )
+    assert f1(composed, apart) == f1(apart, composed) == 1.0

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import time
+import unicodedata
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,8 +16,8 @@ from hypothesis import strategies as st
 
 from rewards.functions.text_overlap import TextOverlap, measure_overlap
 from rewards.testing import check_reward
-from rewards.text.bleu import sentence_bleu, tokenize_13a
-from rewards.text.rouge import rouge_l, rouge_lsum
+from rewards.text.bleu import corpus_bleu, sentence_bleu, tokenize_13a
+from rewards.text.rouge import _common_places, rouge_l, rouge_lsum
 from rewards.types import Completion, Example
 
 REFERENCE = "O gato dorme no sofá da sala, e o cão late no quintal."
@@ -107,3 +110,48 @@ def test_problems_when_the_reference_has_too_few_words_then_says_so():
     for measure, reference in (("rouge2", "oi"), ("rouge1", "?!"), ("rougeL", ""), ("bleu", " ")):
         assert TextOverlap(measure=measure).problems(Example("1", "any", [], reference)), measure
     assert TextOverlap(measure="bleu").problems(Example("1", "any", [], "oi")) == []
+
+
+def test_corpus_bleu_when_sacrebleu_is_there_then_agrees_with_it():
+    """Over drawn corpora, with empty texts and without long matches too."""
+    sacrebleu = pytest.importorskip("sacrebleu")
+    draw = random.Random(3)
+    words = ["o", "a", "pedido", "chegou", "atrasado", ",", "mas", "veio", "certo", ".", "12,5", "%"]
+    for size in (1, 2, 5, 20):
+        for _ in range(10):
+            right = [" ".join(draw.choices(words, k=draw.randint(1, 12))) for _ in range(size)]
+            said = [
+                text if draw.random() < 0.3 else " ".join(draw.choices(words, k=draw.randint(0, 12))) for text in right
+            ]
+            wanted = sacrebleu.corpus_bleu(said, [right]).score / 100
+            pairs = [(tokenize_13a(one), tokenize_13a(other)) for one, other in zip(right, said, strict=True)]
+            assert corpus_bleu(pairs) == pytest.approx(wanted, abs=1e-9)
+            rows = [(Example("1", "any", [], one), Completion(other)) for one, other in zip(right, said, strict=True)]
+            assert TextOverlap().figures(rows) == {"corpus_bleu": pytest.approx(wanted, abs=1e-9)}
+
+
+def test_rouge_lsum_when_there_are_many_lines_then_is_the_union_over_all_pairs():
+    """Beyond ten thousand pairs of lines too, as the definition says, computed here without any shortcut."""
+    draw = random.Random(4)
+    words = [f"w{number}" for number in range(60)]
+    right = [draw.choices(words, k=draw.randint(1, 7)) for _ in range(130)]
+    said = [line if draw.random() < 0.2 else draw.choices(words, k=draw.randint(1, 7)) for line in right]
+    left, other = Counter(word for line in right for word in line), Counter(word for line in said for word in line)
+    expected, given_words, hits = left.total(), other.total(), 0
+    for line in right:
+        for place in sorted(set().union(*(_common_places(line, candidate) for candidate in said))):
+            if left[line[place]] > 0 and other[line[place]] > 0:
+                left[line[place]] -= 1
+                other[line[place]] -= 1
+                hits += 1
+    assert len(right) * len(said) > 10_000
+    assert rouge_lsum(right, said) == pytest.approx(2 * hits / (expected + given_words))
+
+
+def test_text_overlap_when_accents_are_written_apart_then_are_the_same_text():
+    """NFC and NFD spell one text."""
+    text = "A entrega não chegou à porta às três"
+    apart = unicodedata.normalize("NFD", text)
+    assert apart != text
+    for words in ("ascii", "unicode"):
+        assert measure_overlap(text, apart, words) == measure_overlap(text, text, words)
