@@ -29,8 +29,6 @@ DEEPEST = 200
 
 _OWN_KEYS = frozenset({"id", "task", "prompt", "reference", "completion", "truncated", *FORMS})
 _RECORD_KEYS = frozenset({"reward", "scores", "repairs", "stage", "step", "group", "advantage", "columns"})
-"""What a run adds to the rows that it stores with their completions."""
-
 _STRICT_KEYS = frozenset({"id", "task", "prompt", "reference", *FORMS})
 _KEPT_TASKS = {"all": "holds the mean over all tasks", "mean_reward": "is the name of the mean over all tasks"}
 _BOM = b"\xef\xbb\xbf"
@@ -213,13 +211,10 @@ def make_example(row: dict[str, Any], where: str, number: int, folder: Path | No
         problems.append(f"{where}: 'reference' is no text; write a JSON answer as a string")
     if problems:
         raise UserError(problems)
-    stored = "scores" in row and "completion" in row
-    columns = {
-        key: value for key, value in row.items() if key not in _OWN_KEYS and not (stored and key in _RECORD_KEYS)
-    }
+    own = _OWN_KEYS | _RECORD_KEYS if "scores" in row and "completion" in row else _OWN_KEYS
+    columns = {key: value for key, value in row.items() if key not in own}
     if "completion" in row and isinstance(row.get("columns"), dict):
-        columns = {**columns, **row["columns"]}
-        columns.pop("columns", None)
+        columns |= row["columns"]
     database = columns.get("database")
     if folder is not None and isinstance(database, str) and database and not os.path.isabs(database):
         columns = {**columns, "database": str((folder / database).resolve())}
