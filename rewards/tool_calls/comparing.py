@@ -63,10 +63,11 @@ def compare_calls(right: Call, said: Call, rules: LeafRules) -> Pair:
         expected = {key: _type_pair(value, given.get(key, UNSAID)) for key, value in right.arguments.items()}
         given = {key: _type_pair(value, right.arguments.get(key, UNSAID)) for key, value in given.items()}
     counted = compare(flatten(expected, rules), flatten(given, rules), rules)
-    surplus = counted.given + said.surplus
-    if not counted.expected and not surplus:
+    # Members around the call are nobody's arguments, unless the reference has such members too.
+    offered = counted.given + max(0, said.surplus - right.surplus)
+    if not counted.expected and not offered:
         return Pair(1, 1, 1)
-    return Pair(counted.right, counted.expected or 1, surplus or 1)
+    return Pair(counted.right, counted.expected or 1, offered or 1)
 
 
 def count_leaves(call: Call, rules: LeafRules) -> int:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from rewards.answers import UNSAID
 from rewards.tool_calls.calls import MAXIMUM_CALLS, NAME, Call
 from rewards.tool_calls.dialects import read_calls
 from rewards.tool_calls.pythonic import starts_call
@@ -64,7 +65,22 @@ def _read_reference(reference: str) -> Asked:
         return Asked((), f"{reading.broken} calls cannot be read; each needs a name and arguments")
     if not reading.calls or any(call.name_only and (call.surplus or not is_json) for call in reading.calls):
         return Asked((), 'no call found; write {"name": ..., "arguments": {...}}, a list of them, or []')
+    if any(_holds_unsaid(call.arguments) for call in reading.calls):
+        return Asked((), "gives an argument two values, or a number that is none; write each once")
     return Asked(reading.calls)
+
+
+def _holds_unsaid(value: Any) -> bool:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if item is UNSAID:
+            return True
+        if isinstance(item, dict):
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+    return False
 
 
 def _read_allowed(text: str) -> tuple[Call, ...]:

@@ -166,3 +166,12 @@ def test_tool_call_when_a_megabyte_of_marks_is_written_then_is_read_in_time(unit
     started = time.process_time()
     assert score_of(text, ONE).status == "value"
     assert time.process_time() - started < 1.0
+
+
+def test_problems_when_a_reference_cannot_be_earned_then_says_so():
+    """An argument with two values equals nothing; members around the call are the row's own."""
+    twice = '{"name": "f", "arguments": {"a": 1, "a": 2}}'
+    assert "two values" in ToolCall().problems(Example("1", "any", [], twice))[0]
+    kept = '{"thought": "hm", "name": "f", "arguments": {"a": 1}}'
+    assert ToolCall().problems(Example("1", "any", [], kept)) == []
+    assert score_of(kept, kept).value == score_of('{"name": "f", "arguments": {"a": 1}}', kept).value == 1.0
