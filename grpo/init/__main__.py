@@ -37,7 +37,7 @@ reference earns full reward and a dry run passes.
 """
 _FILES = ("train.jsonl", "held_out.jsonl", "schema.json", "left_out.jsonl")
 DEFAULT_MODEL, PORTUGUESE_MODEL = "Qwen/Qwen2.5-0.5B-Instruct", "Polygl0t/Tucano2-qwen-0.5B-Instruct"
-_SHOWN = 20
+_SHOWN, _MANY = 20, 3_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,6 +85,9 @@ def run(options: argparse.Namespace) -> int:
     found = read_source(options.data, split=options.split, subset=options.subset)
     if not found.records:
         raise UserError(found.problems or [f"{options.data}: no rows"])
+    if len(found.records) > _MANY:
+        said = f"{len(found.records):,} rows: prompts are compared, answers scored, a dry run tried; this takes a minute or more"
+        print(said, file=sys.stderr)
     choice = choose_columns(found, options.prompt, options.reference)
     rows = make_rows(found, choice, task=options.task or name)
     examples, kinds = sort_by_kind(rows.examples)
