@@ -20,7 +20,7 @@ from callbacks.evaluation.history import Evaluation, read_evaluations
 from callbacks.watch.watch import EVENTS_FILE
 from grpo.decide.decide_run import read_schedule
 from grpo.ladder import find_rung
-from grpo.watch.task_rows import TaskRow, make_task_rows
+from grpo.watch.task_rows import TaskRow, make_task_rows, mean_of
 from rewards.errors import UserError
 from rewards.statistics.estimates import ALL
 
@@ -251,7 +251,7 @@ def _make_curves(
     names = [ALL, *sorted({name for item in trained for name in item.estimates} - {ALL})]
     curves = []
     for name in names:
-        means = {item.step: _mean_of(item, name) for item in trained}
+        means = {item.step: mean_of(item, name) for item in trained}
         points = sorted((step, mean) for step, mean in means.items() if mean is not None)
         metric = "eval/mean_reward" if name == ALL else f"eval/{name}"
         if points:

@@ -48,8 +48,8 @@ def make_task_rows(evaluations: Sequence[Evaluation], folder: Path | None = None
             estimate.low,
             estimate.high,
             estimate.n,
-            _mean_of(baseline, name),
-            _mean_of(previous, name),
+            mean_of(baseline, name),
+            mean_of(previous, name),
             *(
                 _find_direction(item, last, name, changes)
                 for item, changes in zip((baseline, previous), paired, strict=True)
@@ -75,6 +75,6 @@ def _find_direction(before: Evaluation | None, after: Evaluation, name: str, pai
     )
 
 
-def _mean_of(evaluation: Evaluation | None, name: str) -> float | None:
+def mean_of(evaluation: Evaluation | None, name: str) -> float | None:
     estimate = evaluation.estimates.get(name) if evaluation is not None else None
     return estimate.mean if estimate is not None else None
