@@ -23,7 +23,10 @@ Missing = Literal["anything", "refuse"]
 
 _MAPS = ("properties", "patternProperties", "definitions", "$defs", "dependentSchemas", "dependencies")
 _LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
-_SINGLE = ("additionalProperties", "additionalItems", "items", "not", "if", "then", "else", "contains", "propertyNames")
+_SINGLE = (
+    "additionalProperties", "additionalItems", "items", "not", "if", "then", "else", "contains", "propertyNames",
+    "unevaluatedProperties", "unevaluatedItems",
+)  # fmt: skip
 _DATA = (
     "type", "enum", "const", "required", "format", "pattern", "title", "minimum", "maximum", "exclusiveMinimum",
     "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "minItems", "maxItems", "uniqueItems", "minProperties",

@@ -43,6 +43,10 @@ def _read_references(written: bytes) -> tuple[Asked, ...]:
     entries = json.loads(written)
     if not isinstance(entries, list) or not entries:
         return (Asked((), "holds no list; give each right answer as a call, a list of calls, or the text of one"),)
+    whole = json.dumps(entries, ensure_ascii=False)
+    if _read_allowed(whole):
+        # BFCL's list of possible answers holds one entry a call, and all of them are to be called.
+        return (_read_reference(whole),)
     return tuple(
         _read_reference(entry if isinstance(entry, str) else json.dumps(entry, ensure_ascii=False)) for entry in entries
     )

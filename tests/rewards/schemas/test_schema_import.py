@@ -262,3 +262,18 @@ def test_run_when_the_user_is_mistaken_then_says_so_on_the_error_stream(api, tmp
     lines = captured.err.splitlines()
     assert len(lines) == 3 and "did you mean" in lines[0] and "cannot be written" in lines[1]
     assert lines[2].startswith("warning: ") and json.loads(captured.out)["title"] == "Shared"
+
+
+def test_import_when_the_component_is_closed_over_its_parts_then_stays_closed(tmp_path):
+    """OpenAPI 3.1 closes what allOf composes with unevaluatedProperties."""
+    schemas = {
+        "Base": {"type": "object", "properties": {"id": {"type": "string"}}},
+        "Order": {
+            "allOf": [{"$ref": "#/components/schemas/Base"}, {"properties": {"total": {"type": "number"}}}],
+            "unevaluatedProperties": False,
+        },
+    }
+    path = tmp_path / "api.json"
+    path.write_text(json.dumps({"openapi": "3.1.0", "paths": {}, "components": {"schemas": schemas}}))
+    schema = Schema(import_component(path, "Order"))
+    assert schema.is_valid({"id": "a", "total": 3}) and not schema.is_valid({"id": "a", "totl": 3})

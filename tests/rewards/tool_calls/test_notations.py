@@ -146,6 +146,10 @@ def test_tool_call_when_several_answers_are_allowed_then_the_best_counts():
     for arguments in ({"de": "Natal", "n": 3}, {"n": 3}, {"de": "REC", "n": 4}, {"de": "REC", "n": 3, "x": 1}):
         assert score_of(json.dumps({"name": "rota", "arguments": arguments}), None, references=possible).value < 1.0
     assert ToolCall().problems(Example("1", "any", [], None, {"references": possible})) == []
+    both = [{"f": {"a": [1, 2]}}, {"g": {"b": ["x"]}}]
+    assert score_of("[f(a=2), g(b='x')]", None, references=both).value == 1.0
+    assert score_of("[f(a=2)]", None, references=both).value < 1.0
+    assert score_of("[f(a=2), g(b='x')]", json.dumps(both)).value == 1.0
     assert (
         "references[1]" in ToolCall().problems(Example("1", "any", [], None, {"references": [possible[0], "Olá"]}))[0]
     )
