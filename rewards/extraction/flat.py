@@ -55,6 +55,9 @@ def read_flat(state: State, content: str, place: int) -> list[Any]:
             state.note(K.ELLIPSIS, at)
             run = run.strip(".… \t\r\n")
         where, at = at, at + len(part) + 1
+        if separator == ";" and run[-1:] == ",":
+            state.note(K.EXTRA_COMMA, where)
+            run = run.rstrip(", \t\r\n")
         if run.isdigit() and run.isascii() and (run[0] != "0" or run == "0") and len(run) < 300:
             values.append(int(run))
             continue

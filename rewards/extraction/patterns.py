@@ -129,12 +129,13 @@ WEAK_ELEMENT = re.compile(
     rf"(?P<sure>[ \t]+(?://|\#|{_DASHES})[^\"\n]{{0,200}}[}}\]])"
     rf"|{W},{W}[^\W\d][\w\-]{{0,40}}[{CLOSING_QUOTES}]{W}[,\]]"
     rf"|{W},{W}[^\W\d][\w\-]{{0,40}}[ \t]+(?=\"[^\"\n]{{0,160}}\"{W}[,\]])"
+    rf"|{W},{W}[^\W\d][\w \-]{{0,60}}{W},{W}[\"'\d\[{{]"
     rf"|{W},{W}[^\W\d][\w ]{{0,60}}(?:\([^()\"\n]{{0,40}}\))?{W}\]"
     rf"|[ \t]+-?[0-9][0-9.]*+{W}(?:[,\]]|\Z)|[ \t]+[|][ \t]+[\"']|[ \t]+[^\W\d][\w\-]{{0,40}}{W}\][,}}\]]"
 )
 # A second quoted text that belongs to the first, as in C and Python.
 CONCATENATED = re.compile(rf"[ \t]++({QUOTED}){W}(?:[,}}\])]|\Z)")
-AFTER_CLOSER = re.compile(rf"{W}(?:[,;}}\])，；]|\Z|[{QUOTES}<\\]|(?<=\n)|//|/\*|\#)")
+AFTER_CLOSER = re.compile(rf"{W}(?:[,;}}\])，；]|\Z|[{QUOTES}<\\]|{_DASHES}|(?<=\n)|//|/\*|\#)")
 # Where a bare value inside an object ends at a comma.
 COMMA_ENDS_MEMBER = re.compile(rf"{W}(?:{_after_member(BARE_KEY)}|[{{\[])")
 COMMA_ENDS_NUMBERED = re.compile(rf"{W}(?:{_after_member(_LENIENT_BARE)}|[{{\[])")
@@ -142,7 +143,7 @@ BARE_EVENT = re.compile(r"[,;，、；{}\[\]\n\r()]|[\"“”'’`»」』＂]|/
 _FLAT_RUN = rf"((?:[^\[\]{{}}(){QUOTES}#/<\-]|-(?!-))*+)"
 FLAT = re.compile(rf"\[{_FLAT_RUN}\]")
 FLAT_TUPLE = re.compile(rf"\({_FLAT_RUN}\)(?={W}(?:[,;}}\])]|\Z))")
-TUPLE_START = re.compile(rf"\({W}(?:[\"'\[{{(]|\)|(?:-?\d[\w.]*+|{_LITERAL_WORD}){W},)")
+TUPLE_START = re.compile(rf"\({W}(?:{_PREFIX}|[\"'\[{{(]|\)|(?:-?\d[\w.]*+|{_LITERAL_WORD}){W},)")
 CALL = re.compile(
     rf"(-?[A-Za-z_][\w.]{{0,60}})\({W}(?=[\"'\[{{(\d\-)]|{_PREFIX}|[A-Za-z_]\w{{0,60}}=|(?:None|True|False|nan)\b|<class )"
 )

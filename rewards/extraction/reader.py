@@ -55,9 +55,10 @@ def _read_closely(text: str, strict: bool, expect_keys: Sequence[str]) -> Extrac
     scanner = Scanner(text, budget)
     candidates = scanner.scan()
     chosen = choose(text, candidates, expect_keys) if candidates else None
-    if (chosen is None or isinstance(chosen.answer.value, list)) and "(" in text and not scanner.is_open:
+    inside = chosen is not None and "=" in text[: chosen.answer.start] and isinstance(chosen.answer.value, dict)
+    if (chosen is None or inside or isinstance(chosen.answer.value, list)) and "(" in text and not scanner.is_open:
         root = scanner.take_root()
-        if root is not None and (chosen is None or root.start <= chosen.answer.start):
+        if root is not None and (chosen is None or root.start < chosen.answer.start < root.end):
             chosen = Choice(root, 0.9)
     if chosen is None and not candidates:
         plain = narrow(text)
@@ -95,7 +96,7 @@ def _read_single(text: str) -> Extraction | None:
         or "&" in text[start : start + 20]
     ):
         return None
-    if '"' in before or "|" in before:
+    if '"' in before or "|" in before or ("=" in before and "(" in before) or "\n>" in text:
         return None
     try:
         value = read_strict(text[start:end])

@@ -76,7 +76,9 @@ class Scanner:
     """Walks over the text once, from bracket to bracket."""
 
     def __init__(self, text: str, budget: Budget):
-        self.text = text
+        # Blanks for the marks of a quoted reply keep every offset.
+        quoted = "\n>" in text and _QUOTED_LINES.search(text) is not None
+        self.text = text = _QUOTE_MARK.sub(lambda mark: " " * len(mark[0]), text) if quoted else text
         self.end = len(text)
         self.budget = budget
         self.found: list[Candidate] = []
@@ -390,4 +392,6 @@ _WILD = frozenset(
 _INNER_DOCUMENT = re.compile(r"\n[ \t]*(?:[^\n{}\[\]\"]{0,200}:[ \t]*)?[{\[](?=\s*[\"'{\[}\]])")
 _SPACE_ESCAPES = re.compile(r"[{\[]\s{0,20}+\\[nrt](?:\\[nrt]|\s){0,40}+[\"'{\[\w]")
 _STRING_OR_SPACE = re.compile(r"(\"(?:[^\"\\]|\\.)*+\")|\\[nrt]", re.DOTALL)
+_QUOTED_LINES = re.compile(r"(?m)^>[^\n]*\n>[^\n]*\n>")
+_QUOTE_MARK = re.compile(r"(?m)^>[ \t]?")
 _STRAY_CLOSER = re.compile(r"\s*,?\s*[}\]]")

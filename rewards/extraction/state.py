@@ -229,7 +229,7 @@ class State:
             frame.kind == "("
             and isinstance(value, list)
             and len(value) == 1
-            and "," not in self.text[self.i - 3 : self.i]
+            and self.text[max(frame.place, self.i - 200) : self.i - 1].rstrip()[-1:] != ","
         ):
             return value[0]
         return value

@@ -186,7 +186,9 @@ def _find_doubled(text: str, i: int, end: int, follows: Follows, fits: Fits) -> 
     closes = follows(text, stop + 2, end)
     if closes is None or (closes[1] is not None and not fits(closes.start(1))):
         return None
-    return Text(i + 2, stop, stop + 2, (RepairKind.QUOTE_STYLE,))
+    # ""text"" may be a text that was meant to be quoted.
+    doubt = (RepairKind.INNER_QUOTE,) if quote == '"' else ()
+    return Text(i + 2, stop, stop + 2, (RepairKind.QUOTE_STYLE, *doubt))
 
 
 def _mismatched_close(text: str, at: int, q: int, start: int, end: int) -> int:
