@@ -6,8 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from rewards.extraction.afterwords import CHOSEN, takes_back
 from rewards.extraction.repairs import Repair, RepairKind
 from rewards.extraction.scanner import Candidate
+from rewards.extraction.taken_back import may_take_back
 
 _FINAL = re.compile(
     r"\b(?:final|finais|definitiv\w*|corrig\w+|corre[çc]\w+|corret[oa]\w*|correct\w*|certo|revisad\w+|revised|atualizad\w+|updated|"
@@ -46,7 +48,7 @@ _ANSWER_TAG = re.compile(
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(
-    r"\s*(?:<[^<>]*>|\[[^\[\]]*\]|\.{2,}|…|int|integer|inteiro|str|string|float|bool|boolean|booleano|xxx+|\?+|_+"
+    r"\s*(?:<[^<>]*>|\[[^\[\]\d]*\]|\.{2,}|…|int|integer|inteiro|str|string|float|bool|boolean|booleano|xxx+|\?+|_+"
     r"|\w+(?:\s*\|\s*\w+)+)\s*\Z",
     re.IGNORECASE,
 )
@@ -54,20 +56,6 @@ _PLACEHOLDER = re.compile(
 _PERHAPS_PLACEHOLDER = re.compile(
     r"\s*(?:texto|number|n[úu]mero|decimal|array|lista|list|object|objeto|dict|any|date|data|opcional|optional|type|tipo"
     r"|\w+ ou \w+|\d+\s*(?:-|a|to|\.\.)\s*\d+|\(.*\))\s*\Z",
-    re.IGNORECASE,
-)
-# What is said of the value above, behind it or on a line of its own.
-_WITHDRAWN = re.compile(
-    r"(?:(?:desconsider\w*|ignor\w+|descart\w+|esque[çc]\w+|disregard|discard|scrap|forget)\b[^.\n{}]{0,30}\b"
-    r"(?:acima|anterior|bloco|json|objeto|resposta|above|previous|block|object|answer|isso|that|this)\b"
-    r"|\b(?:acima|anterior|above|previous)\b[^.\n{}]{0,24}(?:n[ãa]o (?:vale|serve|conta|use|est[áa] (?:cert|corret))|est[áa] (?:errad|incorret)|é inv[áa]lid"
-    r"|foi (?:anulad|cancelad|retirad|descartad)|is (?:wrong|invalid|void|incorrect|not valid)|should be ignored)"
-    r"|\b(?:retiro|anulo|cancelo|retract|withdraw)\b)",
-    re.IGNORECASE,
-)
-# Words without which nothing is taken back.
-_TAKES_BACK = re.compile(
-    r"acima|anterior|above|previous|desconsider|ignor|descart|disregard|discard|scrap|forget|esque|retir|anul|cancel|retract|withdr",
     re.IGNORECASE,
 )
 _REMARKS = re.compile(r"(?:\s++|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)|//[^\n]*+|\#[^\n]*+|<!--(?:[^-]|-(?!->))*+-->)*+")
@@ -101,11 +89,12 @@ def choose(text: str, candidates: Sequence[Candidate], expect_keys: Sequence[str
 def _choose_among(
     text: str, eligible: list[Candidate], expect_keys: Sequence[str]
 ) -> tuple[Candidate, float, list[Candidate]] | None:
-    standing, withdrawn = eligible, []
-    if _TAKES_BACK.search(text):
-        standing, withdrawn = [], []
-        for candidate in eligible:
-            (withdrawn if _is_withdrawn(text, candidate) else standing).append(candidate)
+    standing: list[Candidate] = eligible
+    withdrawn: list[Candidate] = []
+    void = [may_take_back(after := text[it.end : it.end + 240]) and takes_back(after) for it in eligible]
+    if any(void):
+        standing = [candidate for candidate, is_void in zip(eligible, void, strict=True) if not is_void]
+        withdrawn = [candidate for candidate, is_void in zip(eligible, void, strict=True) if is_void]
     if not standing:
         return None
     if len(eligible) == 1:
@@ -117,6 +106,9 @@ def _choose_among(
     ranks = [_rank(text, candidate, expect_keys) for candidate in merged]
     best = max(range(len(merged)), key=lambda index: (ranks[index], index))
     best = _prefer_announced(text, merged, ranks, best)
+    picked = _picked(text, merged)
+    if picked is not None:
+        best = picked
     if len(merged) == 1:
         return merged[0], 0.95, withdrawn
     others = [*merged[:best], *merged[best + 1 :], *withdrawn]
@@ -127,17 +119,19 @@ def _choose_among(
     return merged[best], 0.9 if runner_up < ranks[best] else 0.85, others
 
 
-def _is_withdrawn(text: str, candidate: Candidate) -> bool:
-    return takes_back(text[candidate.end : candidate.end + 240])
-
-
-def takes_back(after: str) -> bool:
-    """True where the words behind a value take it back; what stands behind the next value is about that one."""
-    bracket = re.search(r"[{\[]", after)
-    if bracket is not None:
-        after = after[: bracket.start()]
-    match = _WITHDRAWN.search(after)
-    return match is not None and not re.search(r"\bn[ãa]o\s+\Z|\bnot\s+\Z", after[: match.start()])
+def _picked(text: str, candidates: list[Candidate]) -> int | None:
+    """The value that the words behind all of them choose by its number or by the label before it; None where they do not."""
+    after = text[candidates[-1].end : candidates[-1].end + 300]
+    match = CHOSEN.search(after)
+    if match is None or len(candidates) > 9:
+        return None
+    if match["first"] or match["last"]:
+        return 0 if match["first"] else len(candidates) - 1 if match["last"][:1].lower() not in "s" else 1
+    label = re.compile(rf"\b{re.escape(match['label'])}\W{{0,4}}\Z", re.IGNORECASE)
+    named = [
+        index for index, candidate in enumerate(candidates) if match["noun"] and label.search(_before(text, candidate))
+    ]
+    return named[0] if len(named) == 1 else None
 
 
 def _as_rows(text: str, candidates: Sequence[Candidate]) -> Candidate | None:

@@ -11,6 +11,7 @@ from rewards.extraction.scalars import read_bare
 from rewards.extraction.state import MISSING, State
 
 # Full-width commas and semicolons, as East Asian keyboards type them.
+_LINE_EDGES = " \t\r,"
 _WIDE = str.maketrans({"，": ",", "、": ",", "；": ";"})
 
 
@@ -48,6 +49,11 @@ def read_flat(state: State, content: str, place: int) -> list[Any]:
     if separator == ";":
         state.note(K.SEPARATOR, place)
     parts = content.split(separator)
+    if separator == ";" and not all("," in part for part in parts) and any(", " in part for part in parts):
+        # Both marks separate: a comma that stands for a decimal point has no space behind it, or stands in every part.
+        state.note(K.SEPARATOR, place)
+        content = content.replace(";", ",")
+        separator, parts = ",", content.split(",")
     at = place
     for index, part in enumerate(parts):
         run = part.strip()
@@ -79,7 +85,7 @@ def read_flat(state: State, content: str, place: int) -> list[Any]:
             continue
         if kind is K.BARE_TEXT and "\n" in run:
             state.note(K.MISSING_COMMA, where)
-            values.extend(read_bare(line.strip())[0] for line in run.split("\n") if line.strip())
+            values.extend(read_bare(line.strip(_LINE_EDGES))[0] for line in run.split("\n") if line.strip(_LINE_EDGES))
             continue
         if kind is not None:
             state.note(kind, where)

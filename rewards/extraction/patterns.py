@@ -200,9 +200,11 @@ COLONS = re.compile(rf":(?:{W}:)*+")
 ESCAPED_QUOTED = re.compile(r'\\"([^"\\\n]*+)\\"')
 SOUND_SCALAR = re.compile(r"-?[0-9]++(?:[.,][0-9]++)*+|true|false|null|True|False|None")
 ONLY_CLOSERS = re.compile(r"[\s}\])]*+\Z")
-STRING_GOES_ON = re.compile(rf"[\"'][^\"'\n]{{0,300}}[\"']{W},{W}{QUOTED}{COLON}")
+STRING_GOES_ON = re.compile(
+    rf"(?:[\"'][^\"'\n]{{0,300}}[\"']{W},{W}{QUOTED}{COLON}|, [^\"'{{}}\[\]\n]{{1,60}}\"{W},{W}{QUOTED}{COLON}[^{{}}\n]{{0,200}}\}})"
+)
 MISTYPED_CLOSER = re.compile(rf"{W}(?:,{W}{QUOTED}{COLON}|[}}\]]{W}(?:[,}}\]]|\Z))")
 # A key with a value, behind at least a word of the comment that it stands in.
 KEY_AFTER_WORDS = re.compile(rf"[\w.!?)\]][ \t]+(?={QUOTED}{COLON}{_STRONG_VALUE})")
 CLOSER = re.compile(r"[}\])]")
-HASH_WORD = re.compile(r"#\w[\w\-]{0,60}[ \t]*+(?:[,;}\]]|\n|\Z)")
+HASH_WORD = re.compile(r"#\w[\w\-/!?]{0,60}[ \t]*+(?:[,;}\]]|\n|\Z)")

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from rewards.extraction.repairs import Extraction, Repair
 from rewards.extraction.strict import read_strict
+from rewards.extraction.taken_back import may_take_back
 
 BASE_STEPS = 60_000
 MAX_STEPS = 200_000
 _JSON_STARTS = frozenset('{["-0123456789tfn \t\r\n')
 _NOTHING: Any = object()
-# Words without which nothing is taken back.
-_TAKES_BACK = re.compile(
-    r"acima|anterior|above|previous|desconsider|ignor|descart|disregard|discard|scrap|forget|esque|retir|anul|cancel|retract|withdr"
-).search
 
 
 def extract_json(text: str, *, strict: bool = False, expect_keys: Sequence[str] = ()) -> Extraction:
@@ -109,8 +105,11 @@ def _read_single(text: str) -> Extraction | None:
         if light is None:
             return None
         value, repairs, source = light
-    if len(after) > 12 and _TAKES_BACK(after[:240].lower()):
-        return None
+    if may_take_back(after[:240]):
+        from rewards.extraction.afterwords import takes_back
+
+        if takes_back(after[:240]):
+            return None
     if not value or not (isinstance(value, dict) or any(isinstance(item, dict) for item in value)):
         return None
     return Extraction(value, repairs, False, (start, end), 1, 0.95 if repairs else 0.98, source)
