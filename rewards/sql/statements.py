@@ -37,8 +37,11 @@ _PLACE = re.compile(r"(?:\A|[\n:;`>\"*]|\*/)[ \t]*\Z")
 _FENCE = re.compile(r"`{3,}|(?:(?<=\n)|\A)[ \t]*~{3,}")
 _INFO = re.compile(r"[ \t]*[\w+.{}-]*[ \t]*\n|[ \t]*sql(?:ite3?)?[ \t]", re.IGNORECASE)
 _TAGGED = re.compile(
-    r"<(answer|final_answer|final|resposta|sql|query|consulta|code|output|response)>(.*?)(?:</\1>|\Z)",
+    r"<(answer|final_answer|final|resposta|sql|query|consulta|code|output|response|tool_call)>(.*?)(?:</\1>|\Z)",
     re.DOTALL | re.IGNORECASE,
+)
+_SPECIAL = re.compile(
+    r"\A(?:\s*(?:<\|[\w.-]{1,40}\|>|<s>|<bos>))+|(?:\s*(?:<\|[\w.-]{1,40}\|>|</s>|<eos>|<end_of_turn>))+\s*\Z"
 )
 _OTHER = re.compile(
     r"""(?:explain(?:\s+query\s+plan)?\s+(?:select|with|insert|update|delete)\b | insert\s+(?:or\s+\w+\s+)?into\b
@@ -83,7 +86,7 @@ def _find(text: str) -> Statement:
 
 def _read(text: str, layers: int) -> Statement:
     """Look into tags, fences and JSON, in that order, and then at the text itself."""
-    text = text.strip()
+    text = _unquote(_SPECIAL.sub("", text).strip())
     for split in (_split_tags, _split_fences, _split_json) if layers else ():
         blocks, around = split(text)
         found = [_read(block, layers - 1) for block in blocks if _BEGINS.search(block)]
@@ -94,6 +97,18 @@ def _read(text: str, layers: int) -> Statement:
             return Statement(None, reason=_SEVERAL)
         return replace(found[0], wrapped=found[0].wrapped or around or len(blocks) > 1)
     return _read_bare(text)
+
+
+def _unquote(text: str) -> str:
+    """Without the `>` before every line of a quotation, and the brackets around all of a statement."""
+    if text.startswith(">"):
+        lines = text.splitlines()
+        if all(line.startswith(">") for line in lines):
+            text = "\n".join(line[1:].removeprefix(" ") for line in lines).strip()
+    inner = text.removesuffix(";").strip()
+    if inner.startswith("(") and inner.endswith(")") and _BEGINS.match(inner[1:-1].strip()) and parses(inner[1:-1]):
+        return inner[1:-1].strip()
+    return text
 
 
 def _split_tags(text: str) -> tuple[list[str], bool]:
@@ -127,10 +142,14 @@ def _split_json(text: str) -> tuple[list[str], bool]:
         return [value], False
     if not isinstance(value, dict):
         return [], False
+    # The call of a tool that runs SQL has it among its arguments.
+    around = len(value) > 1
+    if isinstance(inner := value.get("arguments"), dict):
+        value, around = inner, len(inner) > 1
     texts = {key: item for key, item in value.items() if isinstance(item, str) and _BEGINS.search(item)}
     named = [item for key, item in texts.items() if key.strip().lower() in _KEYS]
     starting = [item for item in texts.values() if _BEGINS.match(item, _COMMENTS.match(item).end())]  # type: ignore[union-attr]
-    return (named or starting or list(texts.values())), len(value) > 1
+    return (named or starting or list(texts.values())), around
 
 
 def _read_bare(text: str) -> Statement:

@@ -26,6 +26,10 @@ CTE = "WITH a AS (\n  SELECT state FROM orders\n),\n\nb AS (\n  SELECT * FROM a\
         f'```json\n{{"query": "{SQL};"}}\n```',
         f"<think>SELECT 1 FROM x?</think>{SQL}",
         f"`{SQL}`",
+        f"({SQL});",
+        "> " + SQL.replace(" WHERE", "\n> WHERE"),
+        f"<|im_start|>{SQL}<|im_end|></s>",
+        f'<tool_call>{{"name": "run", "arguments": {{"query": "{SQL}"}}}}</tool_call>',
         SQL.replace(" WHERE", "\n\n-- só SP\nWHERE"),
     ],
 )
