@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
@@ -20,16 +21,16 @@ from rewards.sql.ties import probe_ties
 from rewards.text.portuguese import fold
 from rewards.types import Completion, Example, RewardFunction, Score
 
-_WITNESSES, _MOVED = 4, 2
+_WITNESSES, _MOVED = 3, 2
 """Copies on which both statements must agree, and those of them on which the answer must have become another one."""
 
-_TOP_WITNESSES = 6
+_TOP_WITNESSES = 5
 """The same for the first of a list, which many another order puts first too."""
 
 _SCALED = 5
 _ALIKE = 0.7
 _PARTS = ("executes", "tables", "structure", "terms", "result")
-_MAY_BE_LOOSE = frozenset({"limit", "group", "row_number", "first_value", "last_value", "nth_value", "group_concat"})
+_MAY_BE_LOOSE = frozenset({"limit", "row_number", "first_value", "last_value", "nth_value", "group_concat"})
 
 
 class SqlQa(RewardFunction):
@@ -134,7 +135,7 @@ class SqlQa(RewardFunction):
             return nothing
         tables = len(expected.tables & result.tables) / len(expected.tables | result.tables)
         parts = {"executes": 1.0, "tables": tables, "structure": structure, "terms": terms}
-        found = self._compare(example, reference, statement, structure)
+        found = self._compare(example, (reference, expected), (statement, result), structure)
         if found.right:
             reason = "; ".join(filter(None, ("text around the statement" if statement.wrapped else "", found.reason)))
             return _score(wrapped, reason, **parts, result=1.0)
@@ -161,13 +162,13 @@ class SqlQa(RewardFunction):
             expected.rows, result.rows, self.tolerance, ordered, self.columns == "any"
         )
 
-    def _compare(self, example: Example, reference: Statement, statement: Statement, structure: float) -> _Comparison:
+    def _compare(self, example: Example, right_side: _Side, given_side: _Side, structure: float) -> _Comparison:
         """Whether a statement gives what the reference gives: here, and where the database is another one.
 
         A copy where the reference finds nothing, or where a LIMIT cuts through a tie, tells nothing. Where no copy tells
         anything, the clauses must be alike. The reference's own words are right without being asked.
         """
-        expected, result = self._run(example, reference), self._run(example, statement)
+        (reference, expected), (statement, result) = right_side, given_side
         equal = self._same(reference, expected, result)
         if statement.tokens == reference.tokens and equal:
             return _Comparison(True)
@@ -247,7 +248,8 @@ class SqlQa(RewardFunction):
         """Whether the result hangs on the order in which rows are stored: a tie that a LIMIT cuts through, or the like."""
         if self._cuts_a_tie(example, statement, copy):
             return True
-        if not _MAY_BE_LOOSE.intersection(statement.tokens) and not self.ordered:
+        probed = probe_ties(statement.tokens) is not None
+        if not self.ordered and (probed or not _MAY_BE_LOOSE.intersection(statement.tokens)):
             return False
         forwards, backwards = (self._run(example, statement, copy, turn) for turn in (False, True))
         return forwards.status == backwards.status == "ok" and not self._same(statement, forwards, backwards)
@@ -263,6 +265,9 @@ class SqlQa(RewardFunction):
 
     def _limits(self) -> Limits:
         return Limits(self.maximum_steps, self.maximum_rows, self.maximum_bytes)
+
+
+_Side = tuple[Statement, Result]
 
 
 class _Comparison(NamedTuple):
@@ -287,11 +292,15 @@ def _is_multiple(expected: Result, right: Result, tolerance: float) -> bool:
 
 
 def _share_of_terms(terms: Sequence[str], statement: Statement) -> float:
-    words = words_of(statement.tokens)
-    folded = frozenset(fold(word) for word in words)
+    folded = _fold_words(statement.tokens)
     # A term counts when all its words are there: `customer_state`, `São Paulo`.
     hits = sum(all(word in folded for word in words_of((fold(term),))) for term in terms)
     return hits / len(terms) if terms else 1.0
+
+
+@lru_cache(maxsize=4096)
+def _fold_words(tokens: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(map(fold, words_of(tokens)))
 
 
 def _score(value: float, reason: str, **parts: float) -> Score:

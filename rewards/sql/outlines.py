@@ -112,6 +112,7 @@ def _names_data(item: str) -> bool:
     return False
 
 
+@lru_cache(maxsize=4096)
 def likeness(right: Outline, given: Outline) -> float:
     """How much of the right statement's clauses another one has, 0..1; a clause that both lack is left out."""
     weights = ((0.3, right.select, given.select), (0.4, right.where, given.where), (0.3, right.tail, given.tail))
@@ -131,6 +132,7 @@ def _overlap(wanted: tuple[str, ...], found: tuple[str, ...]) -> float:
     return 2 * shared / size if size else 0.0
 
 
+@lru_cache(maxsize=4096)
 def words_of(tokens: tuple[str, ...]) -> frozenset[str]:
     """The words, names and quoted values of a statement, folded, as domain terms are compared with them."""
     return frozenset(word for token in tokens for word in re.findall(r"\w+", token.casefold()))
