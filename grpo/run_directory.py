@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 import orjson
 
 from rewards.errors import UserError
+from rewards.files import write_json
 
 STAGES = ("sft", "grpo", "final", "decision", "done")
 
@@ -79,12 +79,7 @@ class RunDirectory:
     def write_json(self, name: str, value: Any) -> None:
         if not self.writes:
             return
-        target = self.path / name
-        partial = target.with_name(target.name + ".partial")
-        partial.write_bytes(
-            orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE)
-        )
-        os.replace(partial, target)
+        write_json(self.path / name, value)
 
     def read_json(self, name: str) -> Any:
         return orjson.loads((self.path / name).read_bytes())

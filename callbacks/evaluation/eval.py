@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from callbacks.config import EvaluationSection
 from callbacks.evaluation.best import BestCheckpoint
 from callbacks.evaluation.pairs import name_evaluation_file
 from callbacks.evaluation.task_scores import evaluation_metrics, summarise
+from rewards.files import replacing
 from rewards.host.scoring import RewardHost
 from rewards.statistics.estimates import Estimate
 from rewards.types import Completion, Example
@@ -69,11 +69,9 @@ class HeldOutEvaluation:
 def write_records(path: Path, records: Any) -> None:
     """Write JSON Lines so that the file is either whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    with replacing(path) as file:
         for record in records:
             file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS))
-    os.replace(partial, path)
 
 
 def make_callback(evaluation: HeldOutEvaluation, *, max_steps: int) -> Any:

@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 import orjson
 
 from callbacks.config import TrackingSection
-from callbacks.tracking.queue import describe_fault, write_whole
+from callbacks.tracking.queue import describe_fault
 from callbacks.tracking.secrets import redact_text
 from rewards.errors import UserError
+from rewards.files import write_json
 
 RUN_ID_FILE = "wandb_run.json"
 MLFLOW_ID_FILE = "mlflow_run.json"
@@ -48,7 +49,7 @@ def open_wandb(
     run_id = known or uuid.uuid4().hex[:12]
     try:
         # Before it starts: a run that is killed meanwhile goes on under this id.
-        write_whole(run_directory / RUN_ID_FILE, {"id": run_id})
+        write_json(run_directory / RUN_ID_FILE, {"id": run_id})
         backend = start_wandb(section, run_directory, run_name, config, mode=mode, run_id=run_id)
     except Exception as error:
         if known is None:
@@ -98,7 +99,7 @@ def open_mlflow(
         earlier = None
     try:
         backend = start_mlflow(section, run_directory, run_name, config, run_id=earlier)
-        write_whole(place, {"id": backend.run_id})
+        write_json(place, {"id": backend.run_id})
     except Exception as error:
         raise UserError(
             f"tracking.mlflow: MLflow could not start ({redact_text(describe_fault(error))}); check MLFLOW_TRACKING_URI "

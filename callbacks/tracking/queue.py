@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 import orjson
 
 from callbacks.tracking.messages import Message
+from rewards.files import write_whole
 
 QUEUE_LENGTH = 2000
 CLOSE_SECONDS = 60.0
@@ -110,7 +110,7 @@ class QueuedBackend:
     def _deliver(self, number: int | None, method: str, arguments: Sequence[Any]) -> None:
         getattr(self._backend, method)(*arguments)
         if self._cursor is not None and number is not None:
-            write_whole(self._cursor, number + 1)
+            write_whole(self._cursor, orjson.dumps(number + 1))
 
     def _attempt(self, action: Callable[[], None]) -> None:
         try:
@@ -124,13 +124,6 @@ def _read_cursor(cursor: Path | None) -> int:
         return int(orjson.loads(cursor.read_bytes())) if cursor is not None else 0
     except (OSError, ValueError, TypeError):
         return 0
-
-
-def write_whole(path: Path, value: Any) -> None:
-    """Write a JSON file so that whoever reads it after a kill finds the old one or the new one."""
-    draft = path.with_name(path.name + ".draft")
-    draft.write_bytes(orjson.dumps(value))
-    os.replace(draft, path)
 
 
 def describe_fault(error: BaseException) -> str:

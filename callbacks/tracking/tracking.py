@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
@@ -17,6 +16,7 @@ from callbacks.tracking.messages import Messages
 from callbacks.tracking.queue import Backend, QueuedBackend
 from callbacks.tracking.secrets import redact
 from rewards.errors import UserError
+from rewards.files import write_whole
 
 STAGES = ("before", "warmup", "train", "final")
 # What TRL and the Trainer log of the clock: it differs between two runs with the same seed.
@@ -198,9 +198,7 @@ def cut_rows_beyond(path: Path, stage: str, step: int) -> int:
     lines = path.read_bytes().splitlines(keepends=True)
     kept = [line for line in lines if line.endswith(b"\n") and _is_within(line, STAGES.index(stage), step)]
     if len(kept) < len(lines):
-        draft = path.with_name(path.name + ".draft")
-        draft.write_bytes(b"".join(kept))
-        os.replace(draft, path)
+        write_whole(path, b"".join(kept))
     return len(lines) - len(kept)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import orjson
 
 from callbacks.watch.rules import WatchRule, WatchSection, rename_metric, rename_metrics
+from rewards.files import write_whole
 
 EVENTS_FILE = "watch.jsonl"
 _QUARTERS = 4
@@ -208,9 +208,7 @@ def measure_repetition(texts: Iterable[str]) -> float:
 
 def write_events(path: Path, events: Iterable[Event]) -> None:
     """Write the file of events anew, whole or not at all."""
-    draft = path.with_name(path.name + ".draft")
-    draft.write_bytes(b"".join(_to_line(event) for event in events))
-    os.replace(draft, path)
+    write_whole(path, b"".join(_to_line(event) for event in events))
 
 
 def append_events(path: Path, events: Sequence[Event]) -> None:

@@ -13,6 +13,7 @@ import orjson
 
 from grpo.compare.recorded import ALL, REWARD, SAMPLING, SPLIT_COLUMNS, Key, Recorded, Row, kind_of
 from rewards.errors import UserError
+from rewards.files import read_object
 from rewards.statistics.changes import Cell
 
 _SHOWN = 3
@@ -157,7 +158,7 @@ def _read_file(path: Path) -> Recorded:
 
 
 def _read_evaluation(path: Path) -> Recorded:
-    summary = _read_object(path / "evaluation.json")
+    summary = read_object(path / "evaluation.json")
     if summary.get("finished") is False:
         raise UserError(f"{path}: this evaluation is not finished; go on with python -m grpo.evaluate ... --resume")
     rewards = summary.get("rewards")
@@ -178,7 +179,7 @@ def _from_rows(name: str, path: Path, settings: dict[str, Any] | None, rewards: 
 
 def _read_config(run: Path) -> tuple[dict[str, Any] | None, Any]:
     """The sampling of a run's evaluation and its reward functions; None where its config does not say."""
-    config = _read_object(run / "config.json").get("config")
+    config = read_object(run / "config.json").get("config")
     if not isinstance(config, dict) or not isinstance(config.get("evaluation"), dict):
         return None, None
     settings = {name: config["evaluation"].get(name) for name in SAMPLING if name in config["evaluation"]}
@@ -195,14 +196,6 @@ def describe_rewards(section: Mapping[str, Any]) -> dict[str, Any]:
         for entry in section.get("functions") or []
         if isinstance(entry, Mapping)
     }
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = orjson.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _values_of(row: Mapping[str, Any], versions: dict[str, set[str]]) -> dict[str, float]:

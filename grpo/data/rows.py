@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from rewards.files import replacing
 from rewards.rows import iterate_rows, read_rows
 from rewards.types import Example
 
@@ -22,18 +22,11 @@ def write_rows(path: Path, examples: Iterable[Example]) -> int:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.parent.resolve()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     count = 0
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            for example in examples:
-                file.write(json.dumps(_as_row(example, folder), ensure_ascii=False) + "\n")
-                count += 1
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path, settle=True) as file:
+        for example in examples:
+            file.write((json.dumps(_as_row(example, folder), ensure_ascii=False) + "\n").encode())
+            count += 1
     return count
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from callbacks.config import DecisionSection
 from callbacks.decision.decision import Decision
@@ -18,6 +15,7 @@ from grpo.config.sections import ratio_to_steps
 from grpo.decide.history import read_history
 from grpo.decide.next_config import write_next_config
 from grpo.ladder import find_rung
+from rewards.files import read_object, write_json
 from rewards.statistics.estimates import Estimate
 
 
@@ -42,17 +40,14 @@ def decide_run(run_directory: Path | str, config: Any = None, *, rehearsal: bool
         **read_paired(folder),
         schedule=read_schedule(settings),
     )
-    target = folder / "decision.json"
-    draft = target.with_name(target.name + ".draft")
-    draft.write_bytes(orjson.dumps(decision.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    os.replace(draft, target)
+    write_json(folder / "decision.json", decision.to_json())
     write_next_config(decision, source, folder / "next_config.yaml", config=settings)
     return decision
 
 
 def read_saved(folder: Path) -> dict[str, Any]:
     """What a run wrote into config.json: `config`, `profile`, `source`; empty where the folder is none of a run."""
-    saved = _read_json(folder / "config.json")
+    saved = read_object(folder / "config.json")
     return saved if isinstance(saved.get("config"), dict) else {}
 
 
@@ -74,11 +69,3 @@ def read_schedule(settings: Mapping[str, Any]) -> Schedule | None:
     if steps is None:
         steps = ratio_to_steps(grpo.get("warmup_ratio") or 0.0, grpo["max_steps"])
     return Schedule(grpo["lr_scheduler_type"], grpo["max_steps"], grpo["learning_rate"], steps)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = orjson.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}

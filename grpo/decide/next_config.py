@@ -14,6 +14,7 @@ from callbacks.decision.decision import Decision
 from grpo.config.leaves import Key, flatten
 from grpo.ladder import RUNGS, find_rung
 from rewards.errors import UserError
+from rewards.files import write_whole
 
 _FUNCTIONS = ("rewards", "functions")
 _RATE = {("grpo", name) for name in ("lr_scheduler_type", "learning_rate", "warmup_ratio", "warmup_steps", "max_steps")}
@@ -74,9 +75,7 @@ def write_next_config(
         f"# Start it: python -m grpo.run --config {path.name}",
     ]
     text = "\n".join([*head, f"extends: {_write(parent)}  # what this run was started from", "", *_lay_out(lines), ""])
-    draft = path.with_name(path.name + ".draft.yaml")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
+    write_whole(path, text.encode())
     return path
 
 

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from rewards.errors import RecompensaError, UserError
+from rewards.files import write_whole
 
 Key = tuple[str, str, int]
 
@@ -104,7 +105,7 @@ class Journal:
             self._rows = (self.folder / ROWS).open("ab")
             self._lock()
             self.claim()
-            _replace(self.folder / SUMMARY, _dump({**inputs, "finished": False}))
+            write_whole(self.folder / SUMMARY, _dump({**inputs, "finished": False}), settle=True)
         except OSError as error:
             raise UserError(f"--out {self.folder}: cannot be written ({error.strerror})") from None
         self.begun = True
@@ -147,8 +148,8 @@ class Journal:
     def finish(self, summary: Mapping[str, Any], page: str) -> None:
         """Write the summary; that it is finished comes last."""
         with self._writing():
-            _replace(self.folder / PAGE, page.encode())
-            _replace(self.folder / SUMMARY, _dump(summary))
+            write_whole(self.folder / PAGE, page.encode(), settle=True)
+            write_whole(self.folder / SUMMARY, _dump(summary), settle=True)
 
     def note_timing(self, timing: Mapping[str, Any]) -> None:
         """Add how long this process took; wall-clock numbers have a file of their own, so that the others repeat."""
@@ -233,17 +234,6 @@ def _dump(value: Mapping[str, Any]) -> bytes:
 def _settle(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            _settle(file)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _drop_torn_line(path: Path, block: int = 2**16) -> None:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import orjson
-
 from grpo.policy.adapters import WEIGHTS
 from grpo.policy.gguf_file import find_gguf
 from grpo.policy.local_files import looks_local, model_folder
 from rewards.errors import UserError
+from rewards.files import read_object
 
 if TYPE_CHECKING:
     from grpo.config.run_config import RunConfig
@@ -81,7 +80,7 @@ def find_source(model: str) -> Source:
 
 def is_run(path: Path) -> bool:
     """Whether a folder is that of a run."""
-    return "config" in _read_object(path / "config.json")
+    return "config" in read_object(path / "config.json")
 
 
 def load_run_config(run: Path, *, rows: bool = False) -> RunConfig:
@@ -93,7 +92,7 @@ def load_run_config(run: Path, *, rows: bool = False) -> RunConfig:
 
     from grpo.config.run_config import RunConfig
 
-    recorded = _read_object(run / "config.json").get("config") or {}
+    recorded = read_object(run / "config.json").get("config") or {}
     sections = _SECTIONS + (_ROW_SECTIONS if rows else ())
     try:
         return RunConfig.model_validate({key: recorded[key] for key in sections if key in recorded})
@@ -116,7 +115,7 @@ def load_source(source: Source, config: RunConfig, device: str) -> Policy:
 
 
 def _read_folder(folder: Path, name: str, run: Path | None) -> Source:
-    adapter = _read_object(folder / "adapter_config.json")
+    adapter = read_object(folder / "adapter_config.json")
     if adapter:
         if not any((folder / weights).is_file() for weights in WEIGHTS):
             raise UserError(
@@ -215,11 +214,3 @@ def _fingerprint(name: str, revision: str | None) -> str | None:
         (file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in folder.iterdir() if file.is_file()
     )
     return hashlib.sha256(repr(entries).encode()).hexdigest()[:16]
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = orjson.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}

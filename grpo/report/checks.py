@@ -7,8 +7,8 @@ from typing import Any
 
 from grpo.report.run_files import as_list, as_mapping, is_number
 from grpo.report.tables import flatten
-from grpo.report.visible import make_label
 from rewards.audit.probes import is_overpaid
+from rewards.harmless_text import make_label
 
 _SHOWN = 12
 # What a probe puts in the place of an answer, in the order of how much it should be paid.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +18,8 @@ from grpo.report.run_files import RunFiles, as_list, as_mapping, is_number, read
 from grpo.report.samples import choose_group, choose_samples, count_states
 from grpo.report.tree import lay_out
 from grpo.report.verdict import make_decision, make_state
-from grpo.report.visible import make_label, make_visible
+from rewards.files import write_whole
+from rewards.harmless_text import make_label, make_visible
 from rewards.statistics.estimates import ALL
 
 
@@ -34,10 +34,8 @@ def write_report(run_directory: Path | str) -> tuple[Path, Path]:
     paths = folder / "report.html", folder / "report.md"
     for path, template in zip(paths, ("report.html.j2", "report.md.j2"), strict=True):
         text = _make_environment(escape=path.suffix == ".html").get_template(template).render(view)
-        draft = path.with_name(path.name + ".draft")
         # Half of a surrogate pair has no UTF-8; it must not cost the report.
-        draft.write_bytes(text.encode("utf-8", "replace"))
-        os.replace(draft, path)
+        write_whole(path, text.encode("utf-8", "replace"))
     return paths
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from grpo.report.visible import make_label, make_visible
 from rewards.extraction import extract_json
+from rewards.harmless_text import make_label, make_visible
 
 # The reader is linear, but sixteen texts of a megabyte would still be seconds; what lies beyond is not shown anyway.
 _LONGEST = 100_000

@@ -10,7 +10,7 @@ from typing import Any
 from callbacks.evaluation.history import Evaluation
 from callbacks.progress import format_seconds
 from grpo.report.run_files import Record, RunFiles, as_mapping, is_number
-from grpo.report.visible import make_label
+from rewards.harmless_text import make_label
 from rewards.statistics.estimates import ALL, Estimate, paired_differences, unpaired_difference
 
 STAGE_NAMES = {"before": "before training", "warmup": "SFT warm-up", "train": "GRPO", "final": "final evaluation"}

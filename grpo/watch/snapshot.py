@@ -22,6 +22,7 @@ from grpo.decide.decide_run import read_schedule
 from grpo.ladder import find_rung
 from grpo.watch.task_rows import TaskRow, make_task_rows, mean_of
 from rewards.errors import UserError
+from rewards.files import read_object
 from rewards.statistics.estimates import ALL
 
 STAGES = {
@@ -99,9 +100,9 @@ class LiveRun:
 
     def read(self, *, completions: int = 8) -> Snapshot:
         """The run as it is now, with at most so many of the completions that were stored last."""
-        saved = _read_object(self.folder / "config.json")
+        saved = read_object(self.folder / "config.json")
         settings = saved["config"] if isinstance(saved.get("config"), dict) else {}
-        status, plan = _read_object(self.folder / "status.json"), _read_object(self.folder / "plan.json")
+        status, plan = read_object(self.folder / "status.json"), read_object(self.folder / "plan.json")
         rows = [row for row in self._metrics.read() if isinstance(row.get("step"), int)]
         evaluations = _read_evaluations(rows)
         train = [row for row in rows if row.get("stage", "train") == "train"]
@@ -154,7 +155,7 @@ class LiveRun:
         saved: Mapping[str, Any],
     ) -> dict[str, Any]:
         """The decision that was made, or the one that would be made if the run ended now."""
-        made = _read_object(self.folder / "decision.json")
+        made = read_object(self.folder / "decision.json")
         if made:
             return {**made, "final": True}
         key = (len(rows), False)
@@ -299,13 +300,6 @@ def _spread(records: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any
             break
     keys = ("stage", "step", "task", "id", "reward", "truncated", "completion", "reference")
     return [{key: record.get(key) for key in keys} for record in chosen[:count]]
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError):
-        value = orjson.loads(path.read_bytes())
-        return value if isinstance(value, dict) else {}
-    return {}
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:

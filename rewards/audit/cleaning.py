@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rewards.audit.near_duplicates import THRESHOLDS, find_near_duplicates
 from rewards.audit.references import gold_self_test
 from rewards.errors import UserError
+from rewards.files import replacing
 from rewards.rows import Parsed
 from rewards.types import Example
 
@@ -62,15 +62,9 @@ def choose_dropped(
 
 def write_lines(path: Path, lines: Iterable[bytes]) -> None:
     """The lines as a file that appears whole or not at all; raises UserError where it cannot be written."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
+        with replacing(path, settle=True) as file:
             file.writelines(line if line.endswith(b"\n") else line + b"\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        draft.unlink(missing_ok=True)
