@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from rewards.extraction.duplicates import find_duplicates
+from rewards.reasoning import split_reasoning
 from rewards.types import Completion
 
 
@@ -30,9 +31,7 @@ class Answer(NamedTuple):
 
 def skip_reasoning(text: str) -> str:
     """What stands after the reasoning; nothing where the reasoning never ends."""
-    if "</think>" in text:
-        return text.rpartition("</think>")[2]
-    return "" if "<think>" in text else text
+    return split_reasoning(text).answer
 
 
 def read_answer(completion: Completion) -> Answer:
@@ -50,9 +49,9 @@ def count_leaves(completion: Completion) -> int:
 
 
 def _read_counted(completion: Completion) -> tuple[Answer, int]:
-    known = completion.__dict__.get("answer")
+    known = completion.__dict__.get("counted_answer")
     if known is None:
-        known = completion.__dict__["answer"] = _read(completion)
+        known = completion.__dict__["counted_answer"] = _read(completion)
     return known
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import core_schema
 
+from rewards.reasoning import PLAIN, ReasoningStyle, SplitText, split_reasoning
+
 if TYPE_CHECKING:
     from rewards.extraction import Extraction
 
@@ -39,18 +41,39 @@ class Example:
 
 
 class Completion:
-    """What the policy wrote. Hostile text: read, never executed, never trusted."""
+    """What the policy wrote. Hostile text: read, never executed, never trusted.
 
-    def __init__(self, text: str, truncated: bool = False):
+    `text` is the whole of it, `answer` what stands after the reasoning; `style` says how the model reasons where its texts
+    cannot say it themselves.
+    """
+
+    def __init__(self, text: str, truncated: bool = False, style: ReasoningStyle = PLAIN):
         self.text = text
         self.truncated = truncated
+        self.style = style
+
+    @cached_property
+    def split(self) -> SplitText:
+        """The text cut into reasoning and answer."""
+        return split_reasoning(self.text, self.style)
+
+    @property
+    def answer(self) -> str:
+        """The text without its reasoning; empty where the policy was cut off while it reasoned."""
+        return self.split.answer
 
     @cached_property
     def extraction(self) -> Extraction:
-        """The JSON in the text, read once and shared between all functions."""
+        """The JSON in the text, read once and shared between all functions; its places are those of `text`."""
         from rewards.extraction import extract_json
 
-        return extract_json(self.text)
+        if self.style == PLAIN:
+            return extract_json(self.text)
+        # Only the style knows where this reasoning ends, so the answer alone is read and its places moved.
+        found, offset = extract_json(self.answer), len(self.text) - len(self.answer)
+        span = None if found.span is None else (found.span[0] + offset, found.span[1] + offset)
+        moved = tuple(repair._replace(place=repair.place + offset) for repair in found.repairs)
+        return found._replace(span=span, repairs=moved)
 
     def __repr__(self) -> str:
         return f"Completion({self.text[:60]!r}, truncated={self.truncated})"

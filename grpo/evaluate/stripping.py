@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from rewards.reasoning import split_reasoning
+
 KINDS = ("think", "unclosed_think", "fence", "prose")
 
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
@@ -24,12 +26,11 @@ def strip_answer(text: str) -> Stripped:
     function to say. Reasoning that never ends leaves nothing.
     """
     kinds = []
-    rest = text
-    if "</think>" in rest:
-        rest = rest.rpartition("</think>")[2]
-        kinds.append("think")
-    elif "<think>" in rest:
+    reasoning, rest, unclosed = split_reasoning(text)
+    if unclosed:
         return Stripped("", ("unclosed_think",))
+    if reasoning:
+        kinds.append("think")
     rest = rest.strip()
     fences = list(_FENCE.finditer(rest))
     if len(fences) == 1 and "`" not in rest[: fences[0].start()] + rest[fences[0].end() :]:

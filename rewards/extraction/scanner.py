@@ -16,23 +16,13 @@ from rewards.extraction.repairs import Path, Repair, RepairKind
 from rewards.extraction.roots import read_root
 from rewards.extraction.state import State
 from rewards.extraction.strict import read_prefix
+from rewards.reasoning import TAG
 
 MAX_CANDIDATES = 4_000
 DEEP_COST = 20_000
 LOOSE_FENCE = 20_000
 _DATA_FENCES = {"", "json", "json5", "jsonc", "yaml", "yml", "text", "txt"}
 
-_REASONING = (
-    r"think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis|inner_monologue|deliberation|begin_of_thought"
-    r"|pensamento|pensando|raciocinio|raciocínio|reflexao|reflexão|analise|análise|rascunho|seed:think|antthinking"
-)
-_TAG = re.compile(
-    rf"(?P<open><\|?(?P<name>{_REASONING})(?:\s[^<>\n]{{0,80}})?\|?>|\[(?P<bracket>THINK|THINKING|REASONING)\]|◁think▷"
-    r"|<\|channel\|>\s*(?:analysis|commentary)\b)"
-    rf"|(?P<close><\|?/(?:{_REASONING})\|?\s*>|<\|end_of_thought\|>|\[/(?:THINK|THINKING|REASONING)\]|◁/think▷"
-    r"|<\|channel\|>\s*final\b)",
-    re.IGNORECASE,
-)
 _EVENT = re.compile(
     r"(?P<bracket>[{\[])|(?P<fence>```|~~~|''')(?P<info>[ \t]*[\w+.-]*)|(?P<comment>/\*|<!--)|(?P<line>(?<![^\n])[ \t]*(?://|--[ \t]))"
 )
@@ -93,7 +83,7 @@ class Scanner:
         self.strict_tries = 24
         tags = "<" in text or "[" in text or "◁" in text
         # Plain tuples (start, end, closes): a million match objects would keep the garbage collector busy.
-        self.tags = [(tag.start(), tag.end(), tag["close"] is not None) for tag in _TAG.finditer(text)] if tags else []
+        self.tags = [(tag.start(), tag.end(), tag["close"] is not None) for tag in TAG.finditer(text)] if tags else []
 
     def scan(self) -> list[Candidate]:
         """All candidates in the order of the text; reasoning that closes is skipped, reasoning that does not ends the text."""

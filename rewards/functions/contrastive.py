@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rewards.answers import skip_reasoning
 from rewards.functions.insights import judge_repetition
 from rewards.functions.text_overlap import MAXIMUM_TEXT, measure_overlap, split_text
 from rewards.hookspecs import hookimpl
@@ -62,7 +61,7 @@ class Contrastive(RewardFunction):
 
     def __call__(self, example: Example, completion: Completion) -> Score:
         reference, contrasts = example.reference or "", _as_texts(example.columns[self.column])
-        text = skip_reasoning(completion.text)
+        text = completion.answer
         words = split_text(text[:MAXIMUM_TEXT], self.words)
         if not words:
             return Score(0.0, "no words", dict.fromkeys(_PARTS, 0.0))

@@ -10,7 +10,6 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import Field, model_validator
 
-from rewards.answers import skip_reasoning
 from rewards.hookspecs import hookimpl
 from rewards.text.portuguese import fold, judge_echo, list_words, numbers_in, split_words
 from rewards.types import Completion, Example, RewardFunction, Score
@@ -81,7 +80,7 @@ class Insights(RewardFunction):
         return problems
 
     def __call__(self, example: Example, completion: Completion) -> Score:
-        whole = skip_reasoning(completion.text)
+        whole = completion.answer
         text = whole[:MAXIMUM_TEXT]
         sections = self._split(fold(text))
         words = split_words(sections.figures_text)

@@ -12,7 +12,6 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from rewards.answers import skip_reasoning
 from rewards.hookspecs import hookimpl
 from rewards.text.portuguese import fold, judge_echo, list_words, numbers_in, split_words
 from rewards.types import Completion, Example, RewardFunction, Score
@@ -83,7 +82,7 @@ class Push(RewardFunction):
         return problems
 
     def __call__(self, example: Example, completion: Completion) -> Score:
-        whole = skip_reasoning(completion.text).strip()
+        whole = completion.answer.strip()
         text = whole[:MAXIMUM_TEXT]
         folded = fold(text)
         words = split_words(folded)

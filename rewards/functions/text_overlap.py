@@ -8,7 +8,6 @@ from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from rewards.answers import skip_reasoning
 from rewards.hookspecs import hookimpl
 from rewards.text.bleu import corpus_bleu, sentence_bleu, tokenize_13a
 from rewards.text.portuguese import compose
@@ -46,7 +45,7 @@ class TextOverlap(RewardFunction):
         return []
 
     def __call__(self, example: Example, completion: Completion) -> Score:
-        parts = measure_overlap(example.reference or "", skip_reasoning(completion.text), self.words)
+        parts = measure_overlap(example.reference or "", completion.answer, self.words)
         value = parts[self.measure]
         return Score(value, "" if value >= 1.0 - 1e-9 else f"{self.measure} {value:.3f}", parts)
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 
+from rewards.reasoning import TAG_NAMES as THINK
 from rewards.tool_calls import markup
 
-THINK = (
-    r"think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis|inner_monologue|deliberation|begin_of_thought"
-    r"|pensamento|pensando|raciocinio|raciocínio|reflexao|reflexão|analise|análise|rascunho|seed:think|antthinking|longcat_think"
-)
 BAR = r"[|｜]"
 GAP = r"[▁_ ]"
 # Tags and tokens behind which nothing but calls can stand.
