@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -162,6 +163,16 @@ class ModelSection(BaseModel):
         min_length=1,
         description="A GGUF file whose weights (made full again) and tokenizer are the policy, in place of those of `name`: a "
         "path, or package:file for one that an installed package ships.",
+    )
+    chat_template: Path | None = Field(
+        None,
+        description="A file whose Jinja template turns messages into prompts, in place of the model's own; what is saved "
+        "keeps the model's own. The embedded policy has its own and ignores both of these keys.",
+    )
+    chat_template_kwargs: dict[str, str | int | float | bool | None] = Field(
+        default_factory=dict,
+        description="Variables of the chat template, such as enable_thinking: false; demonstrations, training and "
+        "evaluation all render with them.",
     )
     embedded: EmbeddedSection | None = Field(
         None, description="When set, the policy is made on the spot in this shape and `name` is not loaded."

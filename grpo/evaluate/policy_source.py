@@ -168,7 +168,7 @@ def _load_adapter(source: Source, config: RunConfig, device: str) -> Policy:
 
         policy = load_policy(run.model, texts=training_texts(load_inputs(run).taught), seed=run.seed, device=device)
         set_peft_model_state_dict(policy.model, load_peft_weights(source.location, device=device))
-        return Policy(policy.model.merge_and_unload(), policy.tokenizer)
+        return Policy(policy.model.merge_and_unload(), policy.tokenizer, template=policy.template)
     gguf = _find_base_file(source, config)
     if source.base is None and gguf is None:
         raise UserError(f"{source.location}: its adapter_config.json names no base model")
@@ -192,7 +192,7 @@ def _load_adapter(source: Source, config: RunConfig, device: str) -> Policy:
         raise UserError(
             f"--model {source.location}: does not fit its base {source.base} ({str(fault).splitlines()[0][:200]})"
         ) from None
-    return Policy(model, tokenizer, authors=base.authors)
+    return Policy(model, tokenizer, authors=base.authors, template=base.template)
 
 
 def _find_base_file(source: Source, config: RunConfig) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from grpo.engines.engine import EngineFailed
 from grpo.generation.answers import Answer, Settings, draw_seed, group
 from rewards.errors import RecompensaError, UserError
-from rewards.types import Completion, Example
+from rewards.types import Example
 
 if TYPE_CHECKING:
     from grpo.config.run_config import RunConfig
@@ -29,6 +29,7 @@ class VllmWriter:
     def __init__(self, location: str, revision: str | None, config: RunConfig, device: str):
         from transformers import AutoConfig, AutoTokenizer
 
+        from grpo.policy.chat_template import read_template
         from grpo.policy.prompts import PromptBuilder
 
         self._location, self._revision, self._config, self._device = location, revision, config, device
@@ -38,12 +39,14 @@ class VllmWriter:
             shape = AutoConfig.from_pretrained(location, revision=revision)
         except (OSError, ValueError) as fault:
             raise UserError(f"--model {location}: cannot be loaded ({_first_line(fault)}); check the name") from None
-        if tokenizer.chat_template is None:
+        template = read_template(config.model)
+        if tokenizer.chat_template is None and template.text is None:
             raise UserError(f"--model {location}: its tokenizer has no chat template; use a chat model")
-        self.prompts = PromptBuilder(tokenizer)
         self.context = shape.get_text_config().max_position_embeddings
         self.note: str | None = None
-        self._eos_ids = _find_eos(location, revision, tokenizer)
+        ends = _find_eos(location, revision, tokenizer)
+        self.prompts = PromptBuilder(tokenizer, template, ends)
+        self._eos_ids = sorted({*ends, self.prompts.find_end_token()} - {None})
 
     def start(self, longest: int) -> None:
         # In this process requests are scheduled the same way each time, and nothing is left to end when it ends.
@@ -116,7 +119,7 @@ class VllmWriter:
             ) from fault
         for written in outputs:
             ids = list(written.outputs[0].token_ids)
-            completion = Completion(self.prompts.text(ids), not ids or ids[-1] not in ends)
+            completion = self.prompts.completion(ids, truncated=not ids or ids[-1] not in ends)
             answers.append(Answer(completion, len(ids)))
         return group(answers, settings.samples)
 

@@ -94,7 +94,7 @@ def answer_batch(
             ids[row] = tokens
     ends = set(policy.eos_ids)
     answers = [
-        Answer(Completion(policy.prompts.text(ids[row]), ids[row][-1] not in ends), len(ids[row]))
+        Answer(policy.prompts.completion(ids[row], truncated=ids[row][-1] not in ends), len(ids[row]))
         for row in range(len(ids))
     ]
     return group(answers, len(samples))
@@ -136,7 +136,7 @@ def _answer_plainly(
         generator=_generator(draw_seed(settings, examples[0], samples.start)),
     )
     answers = [
-        Answer(Completion(policy.prompts.text(ids), truncated), len(ids))
+        Answer(policy.prompts.completion(ids, truncated=truncated), len(ids))
         for ids, truncated in zip(written.completion_ids, written.truncated, strict=True)
     ]
     return group(answers, len(samples))

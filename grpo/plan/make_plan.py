@@ -14,8 +14,9 @@ from grpo.plan.memory_estimate import BYTES, Shape, estimate_memory, find_shape
 from grpo.plan.notes import write_notes
 from grpo.plan.plan import Plan, Tokens
 from grpo.plan.refusals import find_refusals
+from grpo.plan.template_findings import TemplateFindings, examine_template
 from grpo.plan.time_estimate import Work, estimate_duration, find_speed
-from grpo.policy.tokenizer import TokenCounter, find_token_counter
+from grpo.policy.tokenizer import PromptCounter, TokenCounter, find_token_counter
 from rewards.errors import UserError
 
 # The device of the recipe; a plan for profile gpu is held against it where there is no CUDA device.
@@ -51,8 +52,11 @@ def make_plan(
         shape=shape,
         world_size=world_size,
     )
-    if refusals:
-        raise UserError(refusals)
+    found = TemplateFindings([], [])
+    if isinstance(counter, PromptCounter):
+        found = examine_template(counter.prompts, config, inputs)
+    if refusals or found.refusals:
+        raise UserError([*refusals, *found.refusals])
 
     grpo, rows = config.grpo, len(inputs.train)
     generations = math.ceil(grpo.max_steps / grpo.num_iterations)
@@ -106,7 +110,7 @@ def make_plan(
         tokens=tokens,
         memory=memory,
         duration=duration,
-        notes=write_notes(config, device, is_reference, tokens, memory, shape, world_size),
+        notes=write_notes(config, device, is_reference, tokens, memory, shape, world_size) + found.notes,
     )
 
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from grpo.config.sections import ModelSection
 from grpo.policy.adapters import Adapter, adapter_problems, attach, base_section, find_adapter, save_without_hub
+from grpo.policy.chat_template import ChatTemplate, read_template
 from grpo.policy.generation_settings import give_back, take_from
 from grpo.policy.gguf_file import find_gguf, gguf_tokenizer, read_gguf
+from grpo.policy.light_tokenizer import no_template
 from grpo.policy.local_files import fetch_model_json, looks_local, model_folder
 from grpo.policy.prompts import PromptBuilder
 from grpo.policy.special_tokens import reconcile
@@ -33,18 +35,24 @@ class Policy:
     tokenizer: PreTrainedTokenizerBase
     fallback: str | None = None
     authors: dict[str, Any] | None = None
+    template: ChatTemplate = field(default_factory=ChatTemplate)
     prompts: PromptBuilder = field(init=False)
 
     def __post_init__(self) -> None:
-        self.prompts = PromptBuilder(self.tokenizer)
+        self.prompts = PromptBuilder(self.tokenizer, self.template, self._configured_ends())
+        end = self.prompts.find_end_token()
+        if end is not None and end not in self.eos_ids:
+            # What the template ends an answer with ends a completion too, whoever forgot to say so.
+            self.model.generation_config.eos_token_id = sorted({*self.eos_ids, end})
 
     @property
     def eos_ids(self) -> list[int]:
         """Every token that ends a completion."""
+        return sorted({*self._configured_ends(), self.tokenizer.eos_token_id} - {None})
+
+    def _configured_ends(self) -> list[int]:
         configured = self.model.generation_config.eos_token_id
-        ids = {self.tokenizer.eos_token_id}
-        ids.update([configured] if isinstance(configured, int) else configured or [])
-        return sorted(i for i in ids if i is not None)
+        return [configured] if isinstance(configured, int) else list(configured or [])
 
     def save(self, directory: Path, weights: dict[str, Any] | None = None) -> None:
         """Write model and tokenizer; `weights` are given where the model holds only a part of them."""
@@ -78,7 +86,7 @@ def load_policy(section: ModelSection, *, texts: Iterable[str], seed: int, devic
     if adapter is not None:
         tokenizer = _adapter_tokenizer(adapter, section) or policy.tokenizer
         model = attach(_ready_for_adapters(policy.model, section), adapter, section)
-        return Policy(model, tokenizer, authors=policy.authors)
+        return Policy(model, tokenizer, authors=policy.authors, template=policy.template)
     if section.lora is not None:
         policy.model = _attach_lora(policy.model, section, seed)
     return policy
@@ -101,9 +109,9 @@ def read_saved(directory: Path, section: ModelSection, device: str) -> Policy:
     tokenizer = AutoTokenizer.from_pretrained(directory)
     if section.embedded is not None:
         return Policy(model.to(device), tokenizer)
-    authors = take_from(model, str(directory))
-    reconcile(model, tokenizer)
-    return Policy(model.to(device), tokenizer, authors=authors)
+    authors, template = take_from(model, str(directory)), read_template(section)
+    reconcile(model, tokenizer, template)
+    return Policy(model.to(device), tokenizer, authors=authors, template=template)
 
 
 def _load_pretrained(section: ModelSection, device: str) -> Policy:
@@ -195,18 +203,19 @@ def _adapter_tokenizer(adapter: Adapter, section: ModelSection) -> Any:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    return tokenizer if tokenizer.chat_template is not None else None
+    return tokenizer if tokenizer.chat_template is not None or section.chat_template is not None else None
 
 
 def finish_pretrained(model: Any, tokenizer: Any, section: ModelSection) -> Policy:
     """Check what was loaded, set its authors' sampling aside and settle its ends; `UserError` in one line."""
     where = f"model.name: {section.name}"
-    if tokenizer.chat_template is None:
-        raise UserError(f"{where}: its tokenizer has no chat template; use a chat model or save one with the tokenizer")
+    template = read_template(section)
+    if tokenizer.chat_template is None and template.text is None:
+        raise UserError(no_template(section.name))
     keep_differentiable(model)
     # The sampling is section grpo's (or evaluation's) alone; what a model's authors recommend must not creep in.
     authors = take_from(model, section.name if section.gguf is None else None, section.revision)
-    if not reconcile(model, tokenizer):
+    if not reconcile(model, tokenizer, template):
         raise UserError(
             f"{where}: neither its tokenizer, its config nor its chat template names a token that ends an answer, so every "
             "completion would run to the limit; set eos_token in its tokenizer_config.json"
@@ -217,7 +226,7 @@ def finish_pretrained(model: Any, tokenizer: Any, section: ModelSection) -> Poli
             f"model.max_sequence_length: {section.max_sequence_length} is beyond the context of {section.name}, "
             f"{context}; lower it"
         )
-    return Policy(model, tokenizer, authors=authors)
+    return Policy(model, tokenizer, authors=authors, template=template)
 
 
 def keep_differentiable(model: Any) -> None:

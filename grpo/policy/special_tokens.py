@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from grpo.policy.chat_reasoning import ASKED
+from grpo.policy.chat_template import ChatTemplate
+from grpo.policy.prompts import PromptBuilder
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_PROBE = "recompensa"
 
-
-def reconcile(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def reconcile(model: Any, tokenizer: PreTrainedTokenizerBase, template: ChatTemplate | None = None) -> list[int]:
     """Make model and tokenizer agree on ends and padding; every token that ends an answer, in ascending order.
 
     An end is what any of them names, and what the chat template writes after an assistant's text. A token that the
@@ -18,7 +20,7 @@ def reconcile(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     file takes `<|im_start|>` for one). Where several remain, the tokenizer's `eos_token` stays if it is one of them,
     else it becomes the template's.
     """
-    written, opening = find_markers(tokenizer)
+    written, opening = find_markers(tokenizer, template)
     named = [
         *_as_list(tokenizer.eos_token_id),
         *_as_list(getattr(model.generation_config, "eos_token_id", None)),
@@ -54,21 +56,21 @@ def choose_padding(model: Any, tokenizer: PreTrainedTokenizerBase, ends: list[in
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(chosen)
 
 
-def find_markers(tokenizer: PreTrainedTokenizerBase) -> tuple[int | None, set[int]]:
-    """The marker that the chat template ends an answer with, None without one, and the markers it opens turns with.
+def find_markers(
+    tokenizer: PreTrainedTokenizerBase, template: ChatTemplate | None = None
+) -> tuple[int | None, set[int]]:
+    """The token that the chat template ends an answer with, None without one, and the markers it opens turns with.
 
     A marker is a token of its own outside of the merges. No template, or one that cannot render this: (None, none).
     """
-    turns = [{"role": "user", "content": _PROBE}, {"role": "assistant", "content": _PROBE}]
+    prompts = PromptBuilder(tokenizer, template)
+    end = prompts.find_end_token()
     try:
-        whole = tokenizer.apply_chat_template(turns, tokenize=False)
-        header = tokenizer.apply_chat_template(turns[:1], tokenize=False, add_generation_prompt=True)
+        header = prompts.render([{"role": "user", "content": ASKED}], reply=True)
     except Exception:  # templates raise what they like; what the run cannot render it refuses where it renders it
-        return None, set()
+        return end, set()
     markers = set(tokenizer.get_added_vocab().values())
-    after = whole.rpartition(_PROBE)[2]
-    end = next((i for i in tokenizer.encode(after, add_special_tokens=False)[:1] if i in markers), None)
-    before = [i for i in tokenizer.encode(header.partition(_PROBE)[0], add_special_tokens=False) if i in markers]
+    before = [i for i in tokenizer.encode(header.partition(ASKED)[0], add_special_tokens=False) if i in markers]
     # Before the first question a default system turn may have been closed: without a known end only the last opens.
     return end, set(before if end is not None else before[-1:]) - {end}
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from grpo.config.sections import ModelSection
-from grpo.policy.gguf_file import find_gguf, gguf_tokenizer, read_gguf
-from grpo.policy.local_files import model_folder
-from rewards.errors import UserError
+from grpo.policy.chat_template import render_template
+from grpo.policy.light_tokenizer import open_prompts
+from grpo.policy.prompts import PromptBuilder
 
 if TYPE_CHECKING:
-    from jinja2 import Template
     from tokenizers import Tokenizer
 
     from rewards.types import Example
@@ -94,11 +90,11 @@ def training_texts(examples: Iterable[Example]) -> list[str]:
 
 def render_chat(messages: Messages, *, template: str = CHAT_TEMPLATE, add_generation_prompt: bool = True) -> str:
     """The conversation as one text; jinja2's TemplateError where the template cannot render it."""
-    return _compile(template).render(
-        messages=[dict(message) for message in messages],
+    return render_template(
+        template,
+        messages,
         add_generation_prompt=add_generation_prompt,
-        bos_token="",
-        eos_token="<|im_end|>",
+        variables={"bos_token": "", "eos_token": "<|im_end|>"},
     )
 
 
@@ -133,6 +129,27 @@ class TokenizerCounter:
 
 
 @dataclass(frozen=True)
+class PromptCounter:
+    """Counts with the prompt builder of a pretrained model: its tokenizer, the run's template and variables."""
+
+    prompts: PromptBuilder
+    source: str
+    exact: bool = True
+
+    def count_prompts(self, prompts: Sequence[Messages]) -> list[int]:
+        return [self._count_prompt(prompt) for prompt in prompts]
+
+    def count_texts(self, texts: Sequence[str]) -> list[int]:
+        return [len(self.prompts.tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+
+    def _count_prompt(self, prompt: Messages) -> int:
+        try:
+            return len(self.prompts.prompt_ids(prompt))
+        except Exception:  # whether a template can render a row is for the plan to say; here it is counted as ChatML
+            return self.count_texts([render_chat(prompt)])[0]
+
+
+@dataclass(frozen=True)
 class EstimatedCounter:
     """Counts by characters, where there is no tokenizer on this machine."""
 
@@ -155,58 +172,10 @@ def find_token_counter(section: ModelSection, examples: Iterable[Example]) -> To
     if section.embedded is not None:
         tokenizer = train_tokenizer(training_texts(examples), section.embedded.vocabulary)
         return TokenizerCounter(tokenizer, f"embedded byte-level BPE of {tokenizer.get_vocab_size()} tokens")
-    if section.gguf is not None:
-        return _gguf_counter(section)
-    folder = model_folder(section.name, section.revision)
-    file = folder / "tokenizer.json" if folder else None
-    estimated = EstimatedCounter(f"an estimate of {CHARACTERS_PER_TOKEN} characters a token")
-    if file is None or not file.is_file():
-        return estimated
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_file(str(file))
-    except Exception:  # the library raises plain Exception; whether the model loads is for preflight to say
-        return estimated
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return TokenizerCounter(tokenizer, f"the tokenizer of {section.name}", _find_template(folder))
-
-
-def _gguf_counter(section: ModelSection) -> TokenCounter:
-    from jinja2 import TemplateError
-
-    try:
-        header = read_gguf(find_gguf(section.gguf))
-        tokenizer = gguf_tokenizer(header)
-    except UserError:  # the plan refuses such a file
-        tokenizer = None
-    if tokenizer is None:
+    prompts = open_prompts(section)
+    if prompts is None:
         return EstimatedCounter(f"an estimate of {CHARACTERS_PER_TOKEN} characters a token")
-    template = header.chat_template or CHAT_TEMPLATE
-    try:
-        render_chat([{"role": "system", "content": "a"}, {"role": "user", "content": "b"}], template=template)
-    except TemplateError:
-        template = CHAT_TEMPLATE
-    return TokenizerCounter(tokenizer, f"the tokenizer of {section.gguf}", template)
-
-
-def _find_template(folder: Path) -> str:
-    """The model's own chat template where it renders without transformers, else plain ChatML."""
-    from jinja2 import TemplateError
-
-    template = None
-    try:
-        if (folder / "chat_template.jinja").is_file():
-            template = (folder / "chat_template.jinja").read_text(encoding="utf-8")
-        else:
-            template = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template")
-        if isinstance(template, str):
-            render_chat([{"role": "system", "content": "a"}, {"role": "user", "content": "b"}], template=template)
-            return template
-    except (OSError, ValueError, TypeError, AttributeError, TemplateError):
-        pass
-    return CHAT_TEMPLATE
+    return PromptCounter(prompts, f"the tokenizer of {section.gguf or section.name}")
 
 
 def _thin(texts: list[str]) -> list[str]:
@@ -221,32 +190,3 @@ def _thin(texts: list[str]) -> list[str]:
 
 def _estimate(text: str) -> int:
     return round(len(text) / CHARACTERS_PER_TOKEN)
-
-
-@cache
-def _compile(template: str) -> Template:
-    from jinja2 import nodes
-    from jinja2.ext import Extension
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    class Generation(Extension):
-        # transformers' own extension also records where the block lies; for a count its text is enough.
-        tags: set[str] = {"generation"}  # noqa: RUF012
-
-        def parse(self, parser):
-            line = next(parser.stream).lineno
-            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-            return nodes.Scope(body).set_lineno(line)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
-    environment.globals["raise_exception"] = _refuse_template
-    return environment.from_string(template)
-
-
-def _refuse_template(message: str) -> None:
-    from jinja2 import TemplateError
-
-    raise TemplateError(message)

@@ -120,8 +120,12 @@ class Stages:
 
     def _check_prompts(self) -> None:
         for example in {e.task: e for e in reversed(self.inputs.train)}.values():
-            if example.reference is not None:
-                self.policy.prompts.check(example.prompt, example.reference, where=f"task {example.task}")
+            self.policy.prompts.check(
+                example.prompt,
+                example.reference,
+                where=f"task {example.task}",
+                demonstrations=self.config.sft_warmup.enabled,
+            )
 
     # -- the warm-up -----------------------------------------------------------------------------------------------
 

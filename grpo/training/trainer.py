@@ -1,16 +1,15 @@
 """The GRPO step: TRL's GRPOTrainer with our rollouts, our rewards and an exact, shared-prefix pass over the prompts.
 
 Overridden of TRL 1.14.2 (a test compares the signatures): `_prepare_inputs`, `_generate_and_score_completions`,
-`_generate_single_turn`, `_get_per_token_logps_and_entropies`, `_compute_loss`, `training_step`, `_save_checkpoint`.
+`_tokenize_prompts`, `_generate_single_turn`, `_get_per_token_logps_and_entropies`, `_compute_loss`, `training_step`, `_save_checkpoint`.
 """
 
 from __future__ import annotations
 
-import copy
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -36,10 +35,11 @@ from grpo.training.dynamic_sampling import (
     read_rewards,
 )
 from grpo.training.trl_arguments import StepArguments
+from grpo.training.trl_habits import copied_reference, unparsed_responses
 from rewards.errors import UserError
 from rewards.host.scoring import RewardHost
 from rewards.host.verdicts import ScoredCompletion
-from rewards.types import Completion, Example
+from rewards.types import Example
 
 Record = Callable[[int, Sequence[ScoredCompletion], Sequence[int], Sequence[float]], None]
 
@@ -138,7 +138,8 @@ class SharedPrefixTrainer(GRPOTrainer):
             inputs = self._draw_until_rewards_differ(inputs)
         self._defer_logps = training and self._skips and not self.use_vllm
         try:
-            output = super()._generate_and_score_completions(inputs)
+            with unparsed_responses(self._tokenizer):
+                output = super()._generate_and_score_completions(inputs)
         finally:
             deferred, self._defer_logps, self._drawn = self._defer_logps, False, False
         if training:
@@ -207,10 +208,18 @@ class SharedPrefixTrainer(GRPOTrainer):
         prompts = {row: self._policy.prompts.prompt_ids(self._examples[row].prompt) for row in rows}
         ids = [prompts[row] for row in rows]
         rollouts = self._write(ids, None, {}, self.num_generations, attempt=attempt, before=before)
-        texts = [self._policy.prompts.text(ids) for ids in rollouts.completion_ids]
-        return rollouts, self._score_texts(rows, texts, rollouts.completion_ids)
+        return rollouts, self._score_completions(rows, rollouts.completion_ids)
 
     # -- generation ------------------------------------------------------------------------------------------------
+
+    def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], None, dict]:
+        # By the one prompt builder: the template of the run and its variables, on its fixed date.
+        ids: list[list[int]] = []
+        for place, prompt in enumerate(prompts):
+            # TRL repeats each prompt for its group.
+            same = place and prompt == prompts[place - 1]
+            ids.append(list(ids[-1]) if same else self._policy.prompts.prompt_ids(prompt))
+        return ids, None, {}
 
     def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs):
         if not self._drawn:
@@ -274,8 +283,8 @@ class SharedPrefixTrainer(GRPOTrainer):
     ) -> list:
         """The one reward TRL knows: the host's weighted mean, None where no function could score."""
         if not self._drawn:
-            texts = [messages[0]["content"] for messages in completions]
-            self._scored = together(lambda: self._score_texts(row, texts, completion_ids))
+            # Not TRL's `completions`: where a tokenizer brings a `response_template`, they are what it parses out of them.
+            self._scored = together(lambda: self._score_completions(row, completion_ids))
         values = defaultdict(list)
         for scored in self._scored:
             values[f"reward_by_task/{scored.example.task}"].append(scored.reward)
@@ -288,12 +297,12 @@ class SharedPrefixTrainer(GRPOTrainer):
                     log_metric(name, reward)
         return [scored.reward for scored in self._scored]
 
-    def _score_texts(self, rows: Sequence[int], texts: Sequence[str], completion_ids: Sequence[Sequence[int]]) -> list:
+    def _score_completions(self, rows: Sequence[int], completion_ids: Sequence[Sequence[int]]) -> list:
         start = time.perf_counter()
         ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
         pairs = [
-            (self._examples[row], Completion(text, truncated=ids[-1] not in ends))
-            for row, text, ids in zip(rows, texts, completion_ids, strict=True)
+            (self._examples[row], self._policy.prompts.completion(ids, truncated=ids[-1] not in ends))
+            for row, ids in zip(rows, completion_ids, strict=True)
         ]
         scored = list(self._host.score(pairs))
         self.seconds["scoring"] += time.perf_counter() - start
@@ -370,19 +379,3 @@ class SharedPrefixTrainer(GRPOTrainer):
         if self.args.should_save:
             checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
             self._policy.give_back_settings(checkpoint)
-
-
-@contextmanager
-def copied_reference(model: Any) -> Iterator[None]:
-    """Inside, a trainer's reference policy is a copy of `model`.
-
-    TRL loads it anew by the model's name, which is not what a warm-up left, and nothing for a model made on the spot.
-    """
-    from trl.trainer import grpo_trainer
-
-    original = grpo_trainer.create_model_from_path
-    grpo_trainer.create_model_from_path = lambda *_, **__: copy.deepcopy(model).requires_grad_(False)
-    try:
-        yield
-    finally:
-        grpo_trainer.create_model_from_path = original

@@ -22,6 +22,7 @@ NAMES = ("extraction", "sql_qa", "insights", "push")
 SIGNATURES = {
     "_prepare_inputs": "self, generation_batch",
     "training_step": "self, model, inputs, num_items_in_batch",
+    "_tokenize_prompts": "self, prompts",
     "_generate_single_turn": "self, prompt_ids, images, multimodal_fields, num_generations, has_tool_images",
     "_get_per_token_logps_and_entropies": "self, model, args, batch_size, compute_aux_loss, kwargs",
     "_generate_and_score_completions": "self, inputs",

@@ -1,0 +1,38 @@
+"""What TRL's trainer is kept from doing: loading a reference policy anew, parsing completions."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def unparsed_responses(tokenizer: Any) -> Iterator[None]:
+    """Inside, TRL decodes completions and parses none: a `response_template` of the tokenizer's reads hostile text."""
+    names = ("response_template", "response_schema")
+    kept = {name: value for name in names if (value := getattr(tokenizer, name, None)) is not None}
+    for name in kept:
+        setattr(tokenizer, name, None)
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(tokenizer, name, value)
+
+
+@contextmanager
+def copied_reference(model: Any) -> Iterator[None]:
+    """Inside, a trainer's reference policy is a copy of `model`.
+
+    TRL loads it anew by the model's name, which is not what a warm-up left, and nothing for a model made on the spot.
+    """
+    from trl.trainer import grpo_trainer
+
+    original = grpo_trainer.create_model_from_path
+    grpo_trainer.create_model_from_path = lambda *_, **__: copy.deepcopy(model).requires_grad_(False)
+    try:
+        yield
+    finally:
+        grpo_trainer.create_model_from_path = original
