@@ -139,7 +139,7 @@ def read_stored(
             versions = {name: str(score["version"]) for name, score in scores.items() if _gave_value(score)}
             reward = row.get("reward")
             reward = float(reward) if isinstance(reward, int | float) and not isinstance(reward, bool) else None
-            completion = Completion(row["completion"], bool(row.get("truncated", False)))
+            completion = Completion.from_row(row)
             rows.append(Stored(place, example, completion, reward, versions, row))
     except OSError as error:
         problems.append(f"{path}: cannot be read ({error.strerror})")

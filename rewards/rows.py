@@ -185,8 +185,7 @@ def read_completions(path: str) -> list[tuple[Example, Completion]]:
     def make(row: dict[str, Any], where: str, number: int) -> tuple[Example, Completion]:
         if not isinstance(row.get("completion"), str):
             raise UserError(f"{where}: no text under 'completion'; each row needs the text to be scored")
-        completion = Completion(row["completion"], bool(row.get("truncated", False)))
-        return make_example(row, where, number, folder), completion
+        return make_example(row, where, number, folder), Completion.from_row(row)
 
     return _collect(path, make)
 

@@ -52,6 +52,17 @@ class Completion:
         self.truncated = truncated
         self.style = style
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Completion:
+        """The completion of a stored row, with what its `reasoning` says beyond the text; odd values there say nothing."""
+        said = row.get("reasoning")
+        style = PLAIN
+        if isinstance(said, dict):
+            tags = said.get("tags") if isinstance(said.get("tags"), list) else []
+            pairs = tuple((str(tag[0]), str(tag[1])) for tag in tags if isinstance(tag, list) and len(tag) == 2)
+            style = ReasoningStyle(said.get("opened") is True, pairs)
+        return cls(row["completion"], bool(row.get("truncated", False)), style)
+
     @cached_property
     def split(self) -> SplitText:
         """The text cut into reasoning and answer."""

@@ -25,7 +25,7 @@ def name_failure(
     kind = kind_of(example)
     if kind == "none" or _is_right(kind, reward, metrics):
         return None
-    stripped = strip_answer(completion.text)
+    stripped = strip_answer(completion.text, completion.style)
     if "unclosed_think" in stripped.kinds:
         return "reasoning never ends"
     if not stripped.text:

@@ -74,10 +74,13 @@ class Measurer:
         if kind == "none":
             return found
         if kind == "text" or kind == "sql":
-            found["exact"] = float(strip_answer(completion.text).text == (example.reference or "").strip())
+            found["exact"] = float(
+                strip_answer(completion.text, completion.style).text == (example.reference or "").strip()
+            )
         if kind == "text":
             overlap = self._try(
-                "overlap", lambda: measure_overlap(example.reference or "", strip_answer(completion.text).text)
+                "overlap",
+                lambda: measure_overlap(example.reference or "", strip_answer(completion.text, completion.style).text),
             )
             found |= {name: value for name, value in (overlap or {}).items() if name != "exact"}
         if kind == "sql":
@@ -93,7 +96,7 @@ class Measurer:
 
     def _measure_json(self, example: Example, completion: Completion, kind: Kind) -> dict[str, float]:
         found = {
-            "parse": float(_is_container(strip_answer(completion.text).text)),
+            "parse": float(_is_container(strip_answer(completion.text, completion.style).text)),
             "read": float(read_answer(completion).value is not None),
         }
         telecom = kind == "telecom"

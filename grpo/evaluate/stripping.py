@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from rewards.reasoning import split_reasoning
+from rewards.reasoning import PLAIN, ReasoningStyle, split_reasoning
 
 KINDS = ("think", "unclosed_think", "fence", "prose")
 
@@ -19,14 +19,14 @@ class Stripped(NamedTuple):
     kinds: tuple[str, ...]
 
 
-def strip_answer(text: str) -> Stripped:
+def strip_answer(text: str, style: ReasoningStyle = PLAIN) -> Stripped:
     """The answer without a reasoning block, and without the one fence it stands in.
 
     Prose around that fence goes with it. A text with several fences keeps them: which is the answer is not for this
     function to say. Reasoning that never ends leaves nothing.
     """
     kinds = []
-    reasoning, rest, unclosed = split_reasoning(text)
+    reasoning, rest, unclosed = split_reasoning(text, style)
     if unclosed:
         return Stripped("", ("unclosed_think",))
     if reasoning:

@@ -221,7 +221,7 @@ def _take_majority(answers: Sequence[str], values: Sequence[float]) -> float:
 
 def _canonical(row: Mapping[str, Any]) -> str:
     """The answer without its spelling: JSON with sorted keys, a text with single spaces."""
-    completion = Completion(row["completion"], row["truncated"])
+    completion = Completion.from_row(row)
     if (row["reference"] or "").lstrip()[:1] in ("{", "["):
         value = completion.extraction.value
         if value is not None:
@@ -229,7 +229,7 @@ def _canonical(row: Mapping[str, Any]) -> str:
                 return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
             except TypeError:
                 return repr(value)
-    return " ".join(strip_answer(row["completion"]).text.split())
+    return " ".join(strip_answer(completion.text, completion.style).text.split())
 
 
 def _cell(estimate: Estimate) -> dict[str, Any]:

@@ -145,6 +145,6 @@ def _record(host: Any, measurer: Measurer, scored: Any, answer: Answer, sample: 
         "sample": sample,
         "tokens": answer.tokens,
         "metrics": metrics,
-        "stripped": list(strip_answer(completion.text).kinds),
+        "stripped": list(strip_answer(completion.text, completion.style).kinds),
         "failure": name_failure(example, completion, scored.reward, metrics),
     }

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from rewards.host.verdicts import ScoredCompletion
+from rewards.reasoning import PLAIN
 from rewards.types import Completion
 
 
 def make_record(scored: ScoredCompletion) -> dict[str, Any]:
     """The row without `step`, `stage`, `group` and `advantage`, which are the caller's to add.
 
-    `columns` holds the row's further columns, where it has any: other rewards can then score the row again.
+    `columns` holds the row's further columns, where it has any: other rewards can then score the row again. `reasoning` is
+    there where the completion's text alone does not tell its answer.
     """
     example, completion = scored.example, scored.completion
     record = {
@@ -25,6 +27,11 @@ def make_record(scored: ScoredCompletion) -> dict[str, Any]:
         "scores": record_scores(scored),
         "repairs": repair_kinds(completion),
     }
+    if completion.style != PLAIN:
+        record["reasoning"] = {
+            "opened": completion.style.opened,
+            "tags": [list(pair) for pair in completion.style.tags],
+        }
     return {**record, "columns": dict(example.columns)} if example.columns else record
 
 

@@ -79,7 +79,7 @@ class Worker:
 
     def _ask(self, pairs: Sequence[tuple[Example, Completion]], timeout_seconds: float) -> list[Answer]:
         # The text alone: what this process has read out of it meanwhile is not sent along, so that the bytes are always the same.
-        rows = [(example, completion.text, completion.truncated) for example, completion in pairs]
+        rows = [(example, each.text, each.truncated, each.style) for example, each in pairs]
         try:
             request = pickle.dumps((timeout_seconds, rows))
         except Exception as error:
@@ -185,7 +185,7 @@ def serve(descriptor: int) -> None:
         with asyncio.Runner() if is_async(function) else contextlib.nullcontext() as runner:
             while True:
                 timeout_seconds, rows = pickle.loads(connection.recv_bytes())
-                pairs = [(example, Completion(text, truncated)) for example, text, truncated in rows]
+                pairs = [(example, Completion(*completion)) for example, *completion in rows]
                 # Should the parent die while the function hangs, the kernel ends this process even inside C code.
                 signal.setitimer(signal.ITIMER_REAL, timeout_seconds + _GRACE_SECONDS)
                 if runner is None:

@@ -117,3 +117,18 @@ def test_split_reasoning_when_text_is_hostile_then_time_is_linear(unit):
     start = time.process_time()
     split_reasoning(text)
     assert time.process_time() - start < 2.0
+
+
+def test_completion_when_stored_and_read_again_then_keeps_how_it_reasons():
+    """A row says so only where the text alone would not tell the answer."""
+    from rewards.host.records import make_record
+    from rewards.host.verdicts import ScoredCompletion
+    from rewards.types import Example
+
+    example = Example("1", "t", [], "Olá")
+    style = ReasoningStyle(True, (("<|cogito|>", "<|ergo|>"),))
+    row = make_record(ScoredCompletion(example, Completion("hm<|ergo|>Olá", style=style), (), None))
+    assert Completion.from_row(row).answer == "Olá"
+    plain = make_record(ScoredCompletion(example, Completion("Olá"), (), None))
+    assert "reasoning" not in plain and Completion.from_row(plain).answer == "Olá"
+    assert Completion.from_row({"completion": "Olá", "reasoning": "odd"}).answer == "Olá"

@@ -63,7 +63,7 @@ def make_plain(policy, rows, directory, **options):
     from datasets import Dataset
     from trl import GRPOTrainer
 
-    from grpo.training.trainer import copied_reference
+    from grpo.training.trl_habits import copied_reference
 
     with copied_reference(policy.model):
         return GRPOTrainer(
