@@ -11,7 +11,7 @@ from grpo.policy.chat_reasoning import ASKED, MARKER, SAID, find_style
 from grpo.policy.chat_template import ChatTemplate, find_training_template, has_marks
 from rewards.errors import UserError
 from rewards.reasoning import TAG, ReasoningStyle
-from rewards.types import Completion
+from rewards.types import Completion, Example
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -118,7 +118,7 @@ class PromptBuilder:
         """How an answer ends, found by tokenising what the template writes after one; ValueError where nothing ends it.
 
         Of several markers one that the model is known to stop at is preferred, else it is the last. Where the template
-        writes nothing behind a last answer, the marker that goes on with the conversation ends it.
+        writes nothing behind a last answer, a known end with which the conversation goes on ends it.
         """
         turns = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": SAID}]
         tail = self._encode(self.render(turns, reply=False).rpartition(SAID)[2])
@@ -126,7 +126,7 @@ class PromptBuilder:
             return end
         after = self.render([*turns, {"role": "user", "content": ASKED}], reply=False)
         following = self._encode(after.rpartition(SAID)[2].partition(ASKED)[0])[:1]
-        if not tail and following and following[0] in self._markers:
+        if not tail and following and following[0] in self._markers & self.known_ends:
             return AnswerEnd(following[0], borrowed=True)
         written = self._decode(tail or following)
         raise ValueError(
@@ -211,9 +211,10 @@ class PromptBuilder:
             problems.append(f"{where}: {source} {describe(fault)}; {remedy}")
         return problems
 
-    def check(self, messages: Messages, reference: str | None, *, where: str, demonstrations: bool = True) -> None:
-        """Raise `UserError` with `problems`, where there are any."""
-        if problems := self.problems(messages, reference, where=where, demonstrations=demonstrations):
+    def check(self, example: Example, *, demonstrations: bool = True) -> None:
+        """Raise `UserError` with the `problems` of this row's task, where there are any."""
+        where = f"task {example.task}"
+        if problems := self.problems(example.prompt, example.reference, where=where, demonstrations=demonstrations):
             raise UserError(problems)
 
     def _check_mask(self, messages: Messages, reference: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from grpo.policy.chat_reasoning import ASKED
@@ -20,12 +21,12 @@ def reconcile(model: Any, tokenizer: PreTrainedTokenizerBase, template: ChatTemp
     file takes `<|im_start|>` for one). Where several remain, the tokenizer's `eos_token` stays if it is one of them,
     else it becomes the template's.
     """
-    written, opening = find_markers(tokenizer, template)
     named = [
         *_as_list(tokenizer.eos_token_id),
         *_as_list(getattr(model.generation_config, "eos_token_id", None)),
         *_as_list(getattr(model.config.get_text_config(), "eos_token_id", None)),
     ]
+    written, opening = find_markers(tokenizer, template, named)
     size = model.get_input_embeddings().weight.shape[0]
     ends = sorted(
         {i for i in (written, *named) if i is not None and 0 <= i < size and (i == written or i not in opening)}
@@ -57,13 +58,14 @@ def choose_padding(model: Any, tokenizer: PreTrainedTokenizerBase, ends: list[in
 
 
 def find_markers(
-    tokenizer: PreTrainedTokenizerBase, template: ChatTemplate | None = None
+    tokenizer: PreTrainedTokenizerBase, template: ChatTemplate | None = None, named: Iterable[int] = ()
 ) -> tuple[int | None, set[int]]:
     """The token that the chat template ends an answer with, None without one, and the markers it opens turns with.
 
+    `named` are tokens that anyone takes for an end; of several behind an answer one of these is.
     A marker is a token of its own outside of the merges. No template, or one that cannot render this: (None, none).
     """
-    prompts = PromptBuilder(tokenizer, template)
+    prompts = PromptBuilder(tokenizer, template, named)
     end = prompts.find_end_token()
     try:
         header = prompts.render([{"role": "user", "content": ASKED}], reply=True)

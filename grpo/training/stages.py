@@ -120,12 +120,7 @@ class Stages:
 
     def _check_prompts(self) -> None:
         for example in {e.task: e for e in reversed(self.inputs.train)}.values():
-            self.policy.prompts.check(
-                example.prompt,
-                example.reference,
-                where=f"task {example.task}",
-                demonstrations=self.config.sft_warmup.enabled,
-            )
+            self.policy.prompts.check(example, demonstrations=self.config.sft_warmup.enabled)
 
     # -- the warm-up -----------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ def test_check_when_the_template_differs_for_generation_then_it_says_so(policy, 
         "{{- '<|im_start|>assistant\\n' -}}{%- endif -%}", "{{- '<|im_start|>assistant\\n<think>\\n' -}}{%- endif -%}"
     )
     with pytest.raises(UserError, match="renders the prompt differently"):
-        policy.prompts.check(rows[0].prompt, rows[0].reference, where="task x")
+        policy.prompts.check(rows[0])
 
 
 def test_check_when_a_marker_is_no_single_token_then_it_says_so(policy, rows):
@@ -37,7 +37,7 @@ def test_check_when_a_marker_is_no_single_token_then_it_says_so(policy, rows):
     pieces = type("Split", (type(policy.tokenizer),), {"all_special_tokens": ["<|system|>"]})
     policy.tokenizer.__class__ = pieces
     with pytest.raises(UserError, match="must be single tokens"):
-        policy.prompts.check(rows[0].prompt, rows[0].reference, where="task x")
+        policy.prompts.check(rows[0])
 
 
 def test_text_when_decoded_then_special_tokens_are_gone(policy):
