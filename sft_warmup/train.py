@@ -67,8 +67,18 @@ def make_sft_trainer(
     )
 
     lengths = list(rows["length"])
+    config = model.config.get_text_config()
+    kept = getattr(config, "output_router_logits", None)
 
     class WarmupTrainer(SFTTrainer):
+        def train(self, *given: Any, **named: Any) -> Any:
+            try:
+                return super().train(*given, **named)
+            finally:
+                # TRL has experts report how they were chosen, for its loss; a model that goes on so cannot generate.
+                if kept is not None:
+                    config.output_router_logits = kept
+
         def _get_train_sampler(self, train_dataset: Any = None) -> LengthBatches:
             return LengthBatches(lengths, section.batch_size, seed)
 

