@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 SMALL := .venv/.small
 
-.PHONY: run run-small test test-vllm test-unsloth check bench clean
+.PHONY: run run-small test test-families test-vllm test-unsloth check bench clean
 
 run: $(READY)
 	$(BIN)/python -m grpo.run --config v4_1.yaml $(ARGS)
@@ -16,6 +16,10 @@ run-small: $(READY) $(SMALL)
 
 test: $(READY) $(SMALL)
 	$(BIN)/python -m pytest $(ARGS)
+
+# A tiny random model of every family whose template TRL ships, through the whole line.
+test-families: $(READY)
+	$(BIN)/python -m pytest -m slow tests/grpo/policy/test_families.py $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

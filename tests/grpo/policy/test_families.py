@@ -130,7 +130,10 @@ def check_reload(stages: Stages) -> None:
     assert tokenizer.chat_template == stages.policy.tokenizer.chat_template
     prompt = prompts.prompt_ids(example.prompt)
     again = tokenizer.apply_chat_template(
-        list(example.prompt), add_generation_prompt=True, return_dict=True, **stages.config.model.chat_template_kwargs
+        list(example.prompt),
+        add_generation_prompt=True,
+        return_dict=True,
+        **prompts.template.fill(tokenizer.chat_template),
     )["input_ids"]
     assert again == prompt
     answer = tokenizer.encode(example.reference, add_special_tokens=False)
