@@ -118,7 +118,7 @@ def has(package: str) -> bool:
 
 COMMON = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
-    "head_dim": 16, "max_position_embeddings": 512,
+    "head_dim": 16, "max_position_embeddings": 4096,
 }  # fmt: skip
 EXPERTS = {"num_experts_per_tok": 1, "moe_intermediate_size": 32, "n_group": 1, "topk_group": 1}
 # Template -> model_type of transformers and what its config needs beside the common shape.
@@ -132,7 +132,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
         "deepseek_v3",
         {
             **EXPERTS, "n_routed_experts": 2, "n_shared_experts": 1, "first_k_dense_replace": 1, "kv_lora_rank": 16,
-            "q_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 16, "num_key_value_heads": 2,
+            "q_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 16, "num_key_value_heads": 2, "head_dim": 8,
         },
     ),
     "gemma": ("gemma", {}),

@@ -64,7 +64,7 @@ def make_family(tmp_path):
         for kind, count in (("train", 8), ("held_out", 4)):
             write_rows(tmp_path / f"{kind}.jsonl", count, system=name not in NO_SYSTEM)
         settings = {
-            "model": {"name": str(tmp_path / name), "max_sequence_length": 400, "lora": None, "dtype": "float32", "device": "cpu"},
+            "model": {"name": str(tmp_path / name), "max_sequence_length": 2400, "lora": None, "dtype": "float32", "device": "cpu"},
             "data": {"source": "files", "train": "train.jsonl", "held_out": "held_out.jsonl"},
             "sft_warmup": {"enabled": True, "max_steps": 2, "batch_size": 4, "learning_rate": 0.001},
             "grpo": {
@@ -108,7 +108,8 @@ def check_family(name: str, make_family, *, whole_vocabulary: bool = False) -> N
     whole.train()
     whole.evaluate("final", 2)
     wanted = {key: tensor.clone() for key, tensor in whole.policy.model.state_dict().items()}
-    assert any(not torch.equal(before[key], wanted[key]) for key in wanted), "nothing was learnt"
+    if config.sft_warmup.enabled:  # two steps of GRPO from random weights may see nothing but zeros
+        assert any(not torch.equal(before[key], wanted[key]) for key in wanted), "nothing was learnt"
     whole.tracker.close()
 
     resumed = stage(config, resume_from=("train", 1))
