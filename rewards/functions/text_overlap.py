@@ -56,7 +56,7 @@ class TextOverlap(RewardFunction):
                 tokenize_13a(compose(text[:MAXIMUM_TEXT])),
             )
             for example, completion in pairs
-            for text in [skip_reasoning(completion.text)]
+            for text in [completion.answer]
         )
         return {"corpus_bleu": corpus_bleu(tokens)} if pairs else {}
 
