@@ -106,12 +106,26 @@ def read_element(state: State, frame: Frame) -> None:
         read_bare_value(state, frame, None, i)
 
 
+def is_alike(state: State, frame: Frame, i: int) -> bool:
+    """True where the key at `i` is one of the record before it, and the record that it begins has a closer of its own."""
+    match = P.KEY_IN_LIST.match(state.text, i, state.end)
+    name = match[0].strip(" \t\r\n:=>\"'“”") if match is not None else ""
+    return name in frame.value[-1] and state.surplus(i) > len(state.stack) - 1
+
+
 def key_in_list(state: State, frame: Frame, i: int) -> bool:
     """A key inside a list: the list was never closed, or was an object all along. False where neither can be."""
     stack = state.stack
     if frame.kind == "(" and frame.call:
         if not isinstance(frame.value, list) or frame.value:
             return False
+    elif frame.kind == "[" and frame.value and isinstance(frame.value[-1], dict) and is_alike(state, frame, i):
+        state.note(K.MISSING_OPENER, i)
+        state.push("{", i, None)
+        state.i = i
+        state.stack[-1].doubled = False
+        frame.comma = False
+        return True
     elif frame.value and any(outer.kind == "{" for outer in stack[-64:-1]):
         state.note(K.MISSING_CLOSER, i)
         state.i = i

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from rewards.extraction import patterns as P
@@ -14,6 +15,7 @@ from rewards.extraction.escaped import ENTITY_START, ESCAPED_START, read_escaped
 from rewards.extraction.parser import Reading, parse
 from rewards.extraction.repairs import Path, Repair, RepairKind
 from rewards.extraction.roots import read_root
+from rewards.extraction.starts import LIST_START, OBJECT_START, PLACEHOLDER
 from rewards.extraction.state import State
 from rewards.extraction.strict import read_prefix
 from rewards.reasoning import TAG
@@ -27,15 +29,6 @@ _EVENT = re.compile(
     r"(?P<bracket>[{\[])|(?P<fence>```|~~~|''')(?P<info>[ \t]*[\w+.-]*)|(?P<comment>/\*|<!--)|(?P<line>(?<![^\n])[ \t]*(?://|--[ \t]))"
 )
 _BRACKET = re.compile(r"[{\[]")
-_PLACEHOLDER = re.compile(r"\{[^\S\n]*[\w .|%$@+\-]{0,80}\}|\[[^\S\n]*(?:[A-Za-zÀ-ÿ_.…\- ][^\[\]{}\n\"'“:=]{0,80})?\]")
-_OBJECT_START = re.compile(
-    rf"\{{{P.W}(?:[{P.QUOTES}]|--[ \t]|[rbfuRBFU]{{1,2}}[\"']|[}}{{]|\Z|//|/\*|\#|<!--|-?\d[\w.\-]{{0,40}}{P.W}[:,}}]|\(|{P.BARE_WORDS}[\"'”’]?{P.COLON}"
-    r"|\\+[\"'nrt]|&[a-z]{2,5}quo;|&quot;|\.\.\.|…|,|\[|-\s|>\s)"
-)
-_LIST_START = re.compile(
-    rf"\[{P.W}(?:[{P.QUOTES}{{\[\]]|--[ \t]|[rbfuRBFU]{{1,2}}[\"']|[-+]?[.,]?\d|R\$|\Z|//|/\*|<!--|\(|,|\\+[\"'nrt]|&[a-z]{2, 5}quo;|&quot;"
-    r"|(?:true|false|null|True|False|None|NaN|verdadeiro|falso|nulo|sim|não|nao)\b|\#\s)"
-)
 _MEMBERS = re.compile(rf"{P.W}{P.QUOTED}{P.W}:")
 _BARE_LINES = re.compile(r"\s*(?:[^\W\d][\w \-]{0,60}:[ \t]+\S[^\n]*(?:\n\s*|\Z))++\Z")
 _FENCE_LINE = re.compile(r"\n[ \t]*(?:```|~~~|''')")
@@ -213,10 +206,20 @@ class Scanner:
         if text.startswith(("```", "~~~"), start + 1):
             # A fence in brackets: the value is inside the fence.
             return start + 1
-        placeholder = _PLACEHOLDER.match(text, start)
+        placeholder = PLACEHOLDER.match(text, start)
         if placeholder is not None and text[start + 1] not in "}]" and not self.is_whole(start, placeholder.end()):
+            if (
+                text[start] != "["
+                or "," not in placeholder[0]
+                or not text[max(0, start - 3) : start].rstrip().endswith(":")
+            ):
+                return placeholder.end()
+            # Words in brackets behind a colon are a list.
+            listed = self.read(start, self.end)
+            if isinstance(listed, Reading) and listed.closed:
+                self.keep(listed)
             return placeholder.end()
-        begins = (_OBJECT_START if text[start] == "{" else _LIST_START).match(text, start, self.end)
+        begins = (OBJECT_START if text[start] == "{" else LIST_START).match(text, start, self.end)
         if begins is None and not (text[start] == "[" and self.is_bare_list(start)):
             return start + 1
         if _SPACE_ESCAPES.match(text, start) is not None and self.escapes > 0:
@@ -291,6 +294,12 @@ class Scanner:
         after = self.text[end : end + 80].strip(" \t\r\n,;.")
         return not after or (self.fence is not None and after.startswith(("```", "~~~", "'''")))
 
+    @cached_property
+    def has_spare_closers(self) -> bool:
+        """True where the text has more closing than opening brackets, so that a list may have been closed too early."""
+        count = self.text.count
+        return count("}") + count("]") > count("{") + count("[")
+
     def read(self, start: int, end: int) -> Reading | int:
         """Reads one value by the strict reader where it will do, by the tolerant one otherwise; or says where to go on."""
         text = self.text
@@ -300,6 +309,7 @@ class Scanner:
                 value, stop = strict
                 stray = _STRAY_CLOSER.match(text, stop, end) and "\n" in text[start:stop]
                 stray = stray or P.STRING_GOES_ON.match(text, stop, end)
+                stray = stray or (self.has_spare_closers and P.LIST_REOPENED.match(text, stop, end))
                 if not stray and (P.REOPENED.match(text, stop, end) is None or not isinstance(value, dict)):
                     return Reading(value, start, stop, (), True, False)
             else:

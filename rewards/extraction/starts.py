@@ -1,0 +1,17 @@
+"""What a bracket must be followed by to begin a value, and what is only a placeholder in prose."""
+
+from __future__ import annotations
+
+import re
+
+from rewards.extraction import patterns as P
+
+PLACEHOLDER = re.compile(r"\{[^\S\n]*[\w .|%$@+\-]{0,80}\}|\[[^\S\n]*(?:[A-Za-zÀ-ÿ_.…\- ][^\[\]{}\n\"'“:=]{0,80})?\]")
+OBJECT_START = re.compile(
+    rf"\{{{P.W}(?:[{P.QUOTES}]|--[ \t]|[rbfuRBFU]{{1,2}}[\"']|[}}{{]|\Z|//|/\*|\#|<!--|-?\d[\w.\-]{{0,40}}{P.W}[:,}}]|\(|{P.BARE_WORDS}[\"'”’]?{P.COLON}"
+    r"|\\+[\"'nrt]|&[a-z]{2,5}quo;|&quot;|\.\.\.|…|,|\[|-\s|>\s)"
+)
+LIST_START = re.compile(
+    rf"\[{P.W}(?:[{P.QUOTES}{{\[\]]|--[ \t]|[rbfuRBFU]{{1,2}}[\"']|[-+]?[.,]?\d|R\$|\Z|//|/\*|<!--|\(|,|\\+[\"'nrt]|&[a-z]{2, 5}quo;|&quot;"
+    r"|(?:true|false|null|True|False|None|NaN|verdadeiro|falso|nulo|sim|não|nao)\b|\#\s)"
+)
