@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rewards.extraction.afterwords import CHOSEN, takes_back
+from rewards.extraction.candidates import Candidate
 from rewards.extraction.repairs import Repair, RepairKind
-from rewards.extraction.scanner import Candidate
 from rewards.extraction.taken_back import may_take_back
 
 _FINAL = re.compile(

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from rewards.extraction import patterns as P
 from rewards.extraction.budget import Budget, BudgetSpent
+from rewards.extraction.candidates import Candidate
 from rewards.extraction.cut import read_cut
 from rewards.extraction.escaped import ENTITY_START, ESCAPED_START, read_escaped
 from rewards.extraction.parser import Reading, parse
-from rewards.extraction.repairs import Path, Repair, RepairKind
+from rewards.extraction.repairs import Repair, RepairKind
 from rewards.extraction.roots import read_root
 from rewards.extraction.starts import LIST_START, OBJECT_START, PLACEHOLDER
 from rewards.extraction.state import State
@@ -33,26 +32,6 @@ _MEMBERS = re.compile(rf"{P.W}{P.QUOTED}{P.W}:")
 _BARE_LINES = re.compile(r"\s*(?:[^\W\d][\w \-]{0,60}:[ \t]+\S[^\n]*(?:\n\s*|\Z))++\Z")
 _FENCE_LINE = re.compile(r"\n[ \t]*(?:```|~~~|''')")
 _CALL_BEFORE = re.compile(r"(?:OrderedDict|dict|deque|defaultdict)\(\Z")
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A value that may be the answer, and the circumstances it was found in."""
-
-    value: Any
-    start: int
-    end: int
-    repairs: tuple[Repair, ...]
-    closed: bool
-    cut: bool
-    fence: str | None = None
-    previous: int = 0
-    floor: int = 0
-    duplicates: tuple[Path, ...] = ()
-
-    @property
-    def guesses(self) -> int:
-        return sum(repair.kind.structural for repair in self.repairs)
 
 
 class Scanner:

@@ -12,6 +12,6 @@ OBJECT_START = re.compile(
     r"|\\+[\"'nrt]|&[a-z]{2,5}quo;|&quot;|\.\.\.|…|,|\[|-\s|>\s)"
 )
 LIST_START = re.compile(
-    rf"\[{P.W}(?:[{P.QUOTES}{{\[\]]|--[ \t]|[rbfuRBFU]{{1,2}}[\"']|[-+]?[.,]?\d|R\$|\Z|//|/\*|<!--|\(|,|\\+[\"'nrt]|&[a-z]{2, 5}quo;|&quot;"
+    rf"\[{P.W}(?:[{P.QUOTES}{{\[\]]|--[ \t]|[rbfuRBFU]{{1,2}}[\"']|[-+]?[.,]?\d|R\$|\Z|//|/\*|<!--|\(|,|\\+[\"'nrt]|&[a-z]{{2,5}}quo;|&quot;"
     r"|(?:true|false|null|True|False|None|NaN|verdadeiro|falso|nulo|sim|não|nao)\b|\#\s)"
 )
