@@ -117,6 +117,9 @@ class Verdict:
         try:
             if shelf is not None:
                 options = {"validate_formats": formats, **shelf.options(document)}
+                if "registry" in options and not formats:
+                    # A meta-schema of its own says itself whether formats are rules.
+                    del options["validate_formats"]
             self._validator = jsonschema_rs.validator_for(document, pattern_options=_pattern_options(), **options)
         except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
             raise UserError(f"{name}: {point(error.instance_path, '#')}: {_one_line(error.message)}") from None
