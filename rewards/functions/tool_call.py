@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from rewards.documents.leaves import LeafRules
 from rewards.hookspecs import hookimpl
+from rewards.reasoning import PLAIN
 from rewards.tool_calls.calls import Call, CallReading
 from rewards.tool_calls.comparing import ArgumentRules, Pair, compare_calls, count_leaves
 from rewards.tool_calls.dialects import read_calls
@@ -55,7 +56,8 @@ class ToolCall(RewardFunction):
         return [f"{place}: {one.problem}" for place, one in zip(places, asked, strict=True) if one.problem]
 
     def __call__(self, example: Example, completion: Completion) -> Score:
-        given = read_calls(completion.text)
+        # A model's own reasoning tags, and reasoning that its prompt has opened, are known to the completion alone.
+        given = read_calls(completion.text if completion.style == PLAIN else completion.answer)
         asked = [one for one in list_asked(example.reference, example.columns.get(COLUMN)) if not one.problem]
         if not asked:
             return Score(0.0, "the reference names no call that can be read", dict.fromkeys(_PARTS, 0.0))

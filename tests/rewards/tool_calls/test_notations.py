@@ -9,6 +9,7 @@ import pytest
 
 from rewards.functions.tool_call import ToolCall
 from rewards.host.scoring import RewardHost
+from rewards.reasoning import ReasoningStyle
 from rewards.tool_calls.dialects import read_calls
 from rewards.types import Completion, Example
 
@@ -179,3 +180,11 @@ def test_problems_when_a_reference_cannot_be_earned_then_says_so():
     kept = '{"thought": "hm", "name": "f", "arguments": {"a": 1}}'
     assert ToolCall().problems(Example("1", "any", [], kept)) == []
     assert score_of(kept, kept).value == score_of('{"name": "f", "arguments": {"a": 1}}', kept).value == 1.0
+
+
+def test_tool_call_when_the_prompt_has_opened_the_reasoning_then_only_what_follows_it_counts():
+    """The completion knows how its model reasons."""
+    style = ReasoningStyle(opened=True, tags=(("<pense>", "</pense>"),))
+    row = Example("1", "any", [], ONE)
+    for text, value in ((f"talvez {TWO}</pense>{ONE}", 1.0), (f"talvez {ONE}", 0.0), (f"{TWO}</think>{ONE}", 1.0)):
+        assert ToolCall()(row, Completion(text, style=style)).value == value
