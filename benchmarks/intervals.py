@@ -11,7 +11,7 @@ from random import Random
 from grpo.compare.promotion import compare_runs
 from grpo.compare.promotion_rules import load_rules
 from grpo.compare.reading import make_cells
-from grpo.compare.recorded import Recorded, Row
+from grpo.compare.recorded import RecordedRun, Row
 from rewards.statistics.changes import paired_change
 from rewards.statistics.student import t_quantile
 
@@ -90,13 +90,13 @@ def measure_coverage(draw: Draw, n: int, repeats: int, seed: int) -> dict[str, d
     }
 
 
-def make_run(name: str, rewards: dict[str, list[float]]) -> Recorded:
+def make_run(name: str, rewards: dict[str, list[float]]) -> RecordedRun:
     rows = {
         (task, f"{number}"): Row({"reward": value}, (f"task:{task}",), "q", f"{name}{number}")
         for task, values in rewards.items()
         for number, value in enumerate(values)
     }
-    return Recorded(name, name, rows, make_cells(rows))
+    return RecordedRun(name, name, rows, make_cells(rows))
 
 
 def measure_promotions(shifts: tuple[float, ...], n: int, candidates: int, repeats: int, seed: int) -> float:

@@ -6,14 +6,14 @@ import argparse
 from typing import Any
 
 from grpo.config.run_config import RunConfig
-from grpo.data.run_rows import Inputs
+from grpo.data.run_rows import RunRows
 from rewards.audit.audit import audit_rows
 from rewards.command_line import CommandParser, add_overrides, run_command
 from rewards.errors import UserError
 from rewards.host.scoring import RewardHost
 
 
-def run_preflight(config: RunConfig, inputs: Inputs, host: RewardHost) -> dict[str, Any]:
+def run_preflight(config: RunConfig, inputs: RunRows, host: RewardHost) -> dict[str, Any]:
     """Audit the rows; returns the audit for audit.json, raises `UserError` when the run would be wasted.
 
     Every reference of the training and held-out rows is scored as if the policy had written it. A function that judges

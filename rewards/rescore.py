@@ -75,7 +75,7 @@ class Passes(NamedTuple):
     neither: int
 
 
-class Comparison(NamedTuple):
+class TaskChange(NamedTuple):
     """The paired change of one task, or of all."""
 
     task: str
@@ -231,7 +231,7 @@ def check_comparable(
         raise UserError(problems)
 
 
-def compare(before: Verdicts, after: Verdicts, *, threshold: float) -> list[Comparison]:
+def compare(before: Verdicts, after: Verdicts, *, threshold: float) -> list[TaskChange]:
     """The change from one side to the other, for all and each task, paired by example.
 
     Several completions of one example count as their mean; it passes from `threshold` on. Examples that are not scored
@@ -247,10 +247,10 @@ def compare(before: Verdicts, after: Verdicts, *, threshold: float) -> list[Comp
     return compared
 
 
-def _compare_tasks(name: str, tasks: Mapping[str, Sequence[tuple[float, float]]], threshold: float) -> Comparison:
+def _compare_tasks(name: str, tasks: Mapping[str, Sequence[tuple[float, float]]], threshold: float) -> TaskChange:
     pairs = [pair for each in tasks.values() for pair in each]
     passes = Counter((one >= threshold, other >= threshold) for one, other in pairs)
-    return Comparison(
+    return TaskChange(
         name,
         len(pairs),
         fmean(one for one, _ in pairs) if pairs else None,

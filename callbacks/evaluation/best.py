@@ -10,7 +10,7 @@ from rewards.statistics.estimates import ALL, Estimate
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class BestVerdict:
     """What became of one evaluation: `fallen` names the tasks that kept it from being the best."""
 
     is_best: bool
@@ -42,21 +42,21 @@ class BestCheckpoint:
 
     def consider(
         self, step: int, estimates: Mapping[str, Estimate], paired: Mapping[str, Estimate] | None = None
-    ) -> Verdict:
+    ) -> BestVerdict:
         """Judge the evaluation of a step and keep it when it is the best; on a tie the earlier one stays.
 
         `paired` holds, per task, the paired difference to the warm-up where the rewards per example are at hand.
         """
         mean = estimates[ALL].mean if ALL in estimates else None
         if mean is None:
-            return Verdict(False, "nothing was scored")
+            return BestVerdict(False, "nothing was scored")
         if self.mean is not None and mean <= self.mean:
-            return Verdict(False, f"mean {mean:.3f} is not above {self.mean:.3f} of step {self.step}")
+            return BestVerdict(False, f"mean {mean:.3f} is not above {self.mean:.3f} of step {self.step}")
         fallen = find_fallen_tasks(self.baseline or {}, estimates, paired, self.task_floor_margin)
         if fallen:
-            return Verdict(False, f"fallen below the warm-up: {', '.join(fallen)}", fallen)
+            return BestVerdict(False, f"fallen below the warm-up: {', '.join(fallen)}", fallen)
         self.step, self.estimates = step, dict(estimates)
-        return Verdict(True, f"mean {mean:.3f}")
+        return BestVerdict(True, f"mean {mean:.3f}")
 
     def replay(self, rows: Iterable[Mapping[str, object]]) -> BestCheckpoint:
         """Go through recorded metrics rows, as a resumed run and a report do; returns itself."""

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from grpo.compare.recorded import SAMPLING, Key, Recorded
+from grpo.compare.recorded import SAMPLING, Key, RecordedRun
 from rewards.errors import UserError
 
 ALLOWABLE = ("versions", "ids", "settings")
 _SHOWN = 3
 
 
-def check_likeness(runs: Sequence[Recorded], allowed: Collection[str] = ()) -> list[str]:
+def check_likeness(runs: Sequence[RecordedRun], allowed: Collection[str] = ()) -> list[str]:
     """What could not be checked or was allowed to differ, a line each; UserError for every other difference.
 
     `allowed` holds names of ALLOWABLE. The first run is what the others are held against.
     """
     notes: list[str] = []
     problems: list[str] = []
-    checks: tuple[tuple[str, Callable[[Recorded, Recorded], list[str]], str], ...] = (
+    checks: tuple[tuple[str, Callable[[RecordedRun, RecordedRun], list[str]], str], ...] = (
         ("versions", _compare_versions, "rescore both with one version (python -m rewards rescore)"),
         ("ids", _compare_examples, "evaluate both on the same rows"),
         ("settings", _compare_settings, "evaluate both at the same settings"),
@@ -38,7 +38,7 @@ def check_likeness(runs: Sequence[Recorded], allowed: Collection[str] = ()) -> l
     return notes + _find_unrecorded(runs)
 
 
-def shared_keys(runs: Iterable[Recorded]) -> set[Key] | None:
+def shared_keys(runs: Iterable[RecordedRun]) -> set[Key] | None:
     """The examples that all runs answered to the same prompt and reference; None where some run has no rows."""
     shared: set[Key] | None = None
     questions: Mapping[Key, str] = {}
@@ -51,7 +51,7 @@ def shared_keys(runs: Iterable[Recorded]) -> set[Key] | None:
     return shared
 
 
-def _compare_versions(first: Recorded, other: Recorded) -> list[str]:
+def _compare_versions(first: RecordedRun, other: RecordedRun) -> list[str]:
     lines = []
     if first.versions is not None and other.versions is not None and first.versions != other.versions:
         lines.append(
@@ -69,7 +69,7 @@ def _compare_versions(first: Recorded, other: Recorded) -> list[str]:
     return lines
 
 
-def _compare_examples(first: Recorded, other: Recorded) -> list[str]:
+def _compare_examples(first: RecordedRun, other: RecordedRun) -> list[str]:
     if not first.rows or not other.rows:
         return []
     missing = sorted(first.rows.keys() ^ other.rows.keys())
@@ -86,7 +86,7 @@ def _compare_examples(first: Recorded, other: Recorded) -> list[str]:
     return lines
 
 
-def _compare_settings(first: Recorded, other: Recorded) -> list[str]:
+def _compare_settings(first: RecordedRun, other: RecordedRun) -> list[str]:
     if first.settings is None or other.settings is None:
         return []
     mine, theirs = (
@@ -99,7 +99,7 @@ def _compare_settings(first: Recorded, other: Recorded) -> list[str]:
     return [f"generation settings differ: {_say_differences(first.name, mine, other.name, theirs)}"]
 
 
-def _find_mixed_versions(runs: Sequence[Recorded]) -> list[str]:
+def _find_mixed_versions(runs: Sequence[RecordedRun]) -> list[str]:
     return [
         f"{run.name}: holds scores of different versions of {name} ({version}); rescore it with one version, or go on "
         "with --allow-different versions"
@@ -109,7 +109,7 @@ def _find_mixed_versions(runs: Sequence[Recorded]) -> list[str]:
     ]
 
 
-def _find_unrecorded(runs: Sequence[Recorded]) -> list[str]:
+def _find_unrecorded(runs: Sequence[RecordedRun]) -> list[str]:
     lines = []
     for said, lacking in (
         ("reward versions", [run.name for run in runs if run.versions is None]),

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from grpo.compare.comparability import shared_keys
-from grpo.compare.recorded import ALL, REWARD, Recorded
+from grpo.compare.recorded import ALL, REWARD, RecordedRun
 
 _FEWEST_RUNS = 3
 """Recorded means that agree by chance are no wonder in two runs."""
@@ -30,7 +30,7 @@ class Constant:
         return self.metric if self.group == ALL else f"{self.metric} of {self.group.partition(':')[2]}"
 
 
-def find_constants(runs: Sequence[Recorded], judged: Collection[str]) -> list[Constant]:
+def find_constants(runs: Sequence[RecordedRun], judged: Collection[str]) -> list[Constant]:
     """The constants of at least two runs. Of rows, only metrics in `judged` and single rewards are cause for alarm."""
     if len(runs) < 2:
         return []
@@ -38,7 +38,7 @@ def find_constants(runs: Sequence[Recorded], judged: Collection[str]) -> list[Co
     return _find_in_means(runs) if keys is None else _find_in_rows(runs, judged, keys)
 
 
-def _find_in_rows(runs: Sequence[Recorded], judged: Collection[str], keys: Collection) -> list[Constant]:
+def _find_in_rows(runs: Sequence[RecordedRun], judged: Collection[str], keys: Collection) -> list[Constant]:
     differing = {key for key in keys if len({run.rows[key].answer for run in runs}) > 1}
     if keys and not differing:
         text = f"all runs wrote the same {len(keys)} texts: is it one and the same model?"
@@ -64,7 +64,7 @@ def _find_in_rows(runs: Sequence[Recorded], judged: Collection[str], keys: Colle
     return found
 
 
-def _find_in_means(runs: Sequence[Recorded]) -> list[Constant]:
+def _find_in_means(runs: Sequence[RecordedRun]) -> list[Constant]:
     found: list[Constant] = []
     for metric in _shared_metrics(runs):
         for group in _shared_groups(runs, metric):
@@ -92,9 +92,9 @@ def _describe(metric: str, group: str, value: float, runs: int, answers: int | N
     return Constant(metric, group, value, True, text)
 
 
-def _shared_metrics(runs: Sequence[Recorded]) -> list[str]:
+def _shared_metrics(runs: Sequence[RecordedRun]) -> list[str]:
     return [metric for metric in runs[0].metrics() if all(metric in run.metrics() for run in runs[1:])]
 
 
-def _shared_groups(runs: Sequence[Recorded], metric: str) -> list[str]:
+def _shared_groups(runs: Sequence[RecordedRun], metric: str) -> list[str]:
     return [group for group in runs[0].groups() if all((group, metric) in run.cells for run in runs)]

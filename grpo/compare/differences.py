@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grpo.compare.reading import cell_of
-from grpo.compare.recorded import Recorded
+from grpo.compare.recorded import RecordedRun
 from rewards.statistics.changes import Cell, Change, adjust, stratified_change, unpaired_change
 
 BETTER, WORSE, NOISE, UNKNOWN = "better", "worse", "noise", "unknown"
@@ -73,7 +73,9 @@ class Difference:
         }
 
 
-def find_difference(before: Recorded, after: Recorded, group: str, metric: str, confidence: float) -> Difference | None:
+def find_difference(
+    before: RecordedRun, after: RecordedRun, group: str, metric: str, confidence: float
+) -> Difference | None:
     """The difference from one run to another, paired where both kept their examples; None where one lacks the metric."""
     if before.rows and after.rows:
         mine, theirs = before.members(group, metric), after.members(group, metric)

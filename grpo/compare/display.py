@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpo.compare.differences import BETTER, NOISE, WORSE, Difference
-from grpo.compare.promotion import Comparison, describe_noise, name_group
+from grpo.compare.promotion import RunComparison, describe_noise, name_group
 from grpo.compare.recorded import ALL, kind_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _MOST_TABLES = 3
 _NO_CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160))}
 
 
-def show(comparison: Comparison, console: Console, *, details: bool = False) -> None:
+def show(comparison: RunComparison, console: Console, *, details: bool = False) -> None:
     """Print all of it; the differences of more than three runs only with `details`."""
 
     for alarm in comparison.alarms:
@@ -58,7 +58,7 @@ def show(comparison: Comparison, console: Console, *, details: bool = False) -> 
         console.print(_text("note: --details shows every difference", style="dim"))
 
 
-def _show_differences(comparison: Comparison, run: str, console: Console) -> None:
+def _show_differences(comparison: RunComparison, run: str, console: Console) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -88,7 +88,7 @@ def _show_differences(comparison: Comparison, run: str, console: Console) -> Non
     console.print(table)
 
 
-def _show_leaderboard(comparison: Comparison, console: Console) -> None:
+def _show_leaderboard(comparison: RunComparison, console: Console) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -107,7 +107,7 @@ def _show_leaderboard(comparison: Comparison, console: Console) -> None:
     console.print(_text(f"{board.statement} (pairs compared: {board.tests})"))
 
 
-def _show_notes(comparison: Comparison, console: Console) -> None:
+def _show_notes(comparison: RunComparison, console: Console) -> None:
 
     rules = comparison.rules
     lines = list(comparison.notes)

@@ -8,13 +8,13 @@ from itertools import combinations
 from typing import Any
 
 from grpo.compare.differences import BETTER, UNKNOWN, WORSE, Difference, find_difference, judge
-from grpo.compare.recorded import ALL, Recorded, kind_of
+from grpo.compare.recorded import ALL, RecordedRun, kind_of
 from rewards.statistics.changes import Cell
 from rewards.statistics.estimates import estimate_cell, stratify
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RankedRun:
     """A run's place by its mean, and the best and the worst place that it may have in truth."""
 
     place: int
@@ -31,7 +31,7 @@ class Leaderboard:
     """The places by `metric`; `tests` pairs of runs were compared, `statement` says which places are separable."""
 
     metric: str
-    places: tuple[Place, ...]
+    places: tuple[RankedRun, ...]
     tests: int
     statement: str
 
@@ -56,7 +56,7 @@ class Leaderboard:
         }
 
 
-def rank(runs: Sequence[Recorded], metric: str, confidence: float, method: str) -> Leaderboard:
+def rank(runs: Sequence[RecordedRun], metric: str, confidence: float, method: str) -> Leaderboard:
     """The runs that have the metric, best mean first; of equal means the earlier argument first.
 
     A run's best place is one after the runs that are better beyond the noise; all pairs are one family of tests.
@@ -84,12 +84,12 @@ def rank(runs: Sequence[Recorded], metric: str, confidence: float, method: str) 
         }
         whole = stratify({**tasks, ALL: estimate_cell(cell, confidence)}, confidence=confidence)
         best, worst = 1 + better[run.name], len(ordered) - worse[run.name]
-        places.append(Place(number, run.name, cell, whole.low, whole.high, best, worst))
+        places.append(RankedRun(number, run.name, cell, whole.low, whole.high, best, worst))
     tests = sum(difference.change.p is not None for difference in judged)
     return Leaderboard(metric, tuple(places), tests, _state(places, judged))
 
 
-def _state(places: Sequence[Place], judged: Sequence[Difference]) -> str:
+def _state(places: Sequence[RankedRun], judged: Sequence[Difference]) -> str:
     if len(places) < 2:
         return "one run alone has no place"
     if all(difference.verdict == UNKNOWN for difference in judged):

@@ -19,7 +19,7 @@ from grpo.compare.differences import (
 )
 from grpo.compare.leaderboard import Leaderboard, rank
 from grpo.compare.promotion_rules import PromotionRules
-from grpo.compare.recorded import ALL, Recorded, kind_of
+from grpo.compare.recorded import ALL, RecordedRun, kind_of
 from rewards.errors import UserError
 from rewards.statistics.changes import adjust
 from rewards.statistics.estimates import Estimate, examples_to_decide
@@ -39,7 +39,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class PromotionVerdict:
     """Whether a run may take the baseline's place, and why; `further_examples` would decide a gain within the noise."""
 
     run: str
@@ -55,14 +55,14 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RunComparison:
     """Everything that is said about a set of runs; the first is the baseline."""
 
     baseline: str
     metric: str
     rules: PromotionRules
     differences: tuple[Difference, ...]
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[PromotionVerdict, ...]
     constants: tuple[Constant, ...]
     leaderboard: Leaderboard
     notes: tuple[str, ...] = field(default=())
@@ -145,7 +145,7 @@ class Comparison:
         }
 
 
-def compare_runs(runs: Sequence[Recorded], rules: PromotionRules, notes: Sequence[str] = ()) -> Comparison:
+def compare_runs(runs: Sequence[RecordedRun], rules: PromotionRules, notes: Sequence[str] = ()) -> RunComparison:
     """Hold every run against the first. UserError where no metric of the gain's rule is in all of them."""
     metric = _choose_metric(runs, rules)
     baseline, candidates = runs[0], runs[1:]
@@ -163,7 +163,7 @@ def compare_runs(runs: Sequence[Recorded], rules: PromotionRules, notes: Sequenc
         rules.alpha,
     )
     constants = find_constants(runs, judged_metrics)
-    comparison = Comparison(
+    comparison = RunComparison(
         baseline.name,
         metric,
         rules,
@@ -196,7 +196,7 @@ def describe_noise(difference: Difference) -> str:
     return f"{where} {say_change(difference)}{counted}: noise"
 
 
-def _choose_metric(runs: Sequence[Recorded], rules: PromotionRules) -> str:
+def _choose_metric(runs: Sequence[RecordedRun], rules: PromotionRules) -> str:
     shared = [name for name in runs[0].metrics() if all((ALL, name) in run.cells for run in runs)]
     for metric in rules.gain.metric:
         if metric in shared:
@@ -208,13 +208,15 @@ def _choose_metric(runs: Sequence[Recorded], rules: PromotionRules) -> str:
     )
 
 
-def _is_whole(run: Recorded, group: str, metric: str) -> bool:
+def _is_whole(run: RecordedRun, group: str, metric: str) -> bool:
     """Whether all that has the metric is in this group: the same numbers would be tested twice."""
     whole, part = run.cells.get((ALL, metric)), run.cells.get((group, metric))
     return group != ALL and whole is not None and part is not None and whole.n is not None and whole.n == part.n
 
 
-def _with_verdicts(comparison: Comparison, baseline: Recorded, candidates: Sequence[Recorded]) -> Comparison:
+def _with_verdicts(
+    comparison: RunComparison, baseline: RecordedRun, candidates: Sequence[RecordedRun]
+) -> RunComparison:
     rules = comparison.rules
     totals = {d.run: d for d in comparison.differences if d.group == ALL and d.metric == comparison.metric}
     names = [run.name for run in candidates]
@@ -233,8 +235,10 @@ def _with_verdicts(comparison: Comparison, baseline: Recorded, candidates: Seque
                 for alarm in comparison.alarms
             ]
         further = None if total is None or findings[0].passed else _count_further(total, rules)
-        verdicts.append(Verdict(run.name, all(finding.passed for finding in findings), tuple(findings), further))
-    return Comparison(
+        verdicts.append(
+            PromotionVerdict(run.name, all(finding.passed for finding in findings), tuple(findings), further)
+        )
+    return RunComparison(
         comparison.baseline,
         comparison.metric,
         rules,
@@ -246,7 +250,7 @@ def _with_verdicts(comparison: Comparison, baseline: Recorded, candidates: Seque
     )
 
 
-def _judge_gain(comparison: Comparison, total: Difference | None, p: float | None) -> Finding:
+def _judge_gain(comparison: RunComparison, total: Difference | None, p: float | None) -> Finding:
     rules = comparison.rules
     beyond = f"more than {rules.gain.at_least:g}" if rules.gain.at_least else "a gain"
     if total is None or p is None:
@@ -278,7 +282,7 @@ def _find_fallen(differences: Sequence[Difference], rules: PromotionRules) -> li
     return fallen
 
 
-def _judge_falls(comparison: Comparison, run: str, fallen: Sequence[Difference]) -> list[Finding]:
+def _judge_falls(comparison: RunComparison, run: str, fallen: Sequence[Difference]) -> list[Finding]:
     rules = comparison.rules.falls
     mine = [d for d in fallen if d.run == run]
     found = []
@@ -293,7 +297,7 @@ def _judge_falls(comparison: Comparison, run: str, fallen: Sequence[Difference])
     return found or [Finding("falls", True, "nothing fell beyond the noise")]
 
 
-def _judge_unknown(comparison: Comparison, baseline: Recorded, run: Recorded) -> list[Finding]:
+def _judge_unknown(comparison: RunComparison, baseline: RecordedRun, run: RecordedRun) -> list[Finding]:
     """Groups that may have fallen unseen: the run lacks them, or fell in them by an amount whose noise is not known."""
     rules = comparison.rules.falls
     found = []
@@ -311,7 +315,7 @@ def _judge_unknown(comparison: Comparison, baseline: Recorded, run: Recorded) ->
     return found
 
 
-def _judge_floors(run: Recorded, metric: str, rules: PromotionRules) -> list[Finding]:
+def _judge_floors(run: RecordedRun, metric: str, rules: PromotionRules) -> list[Finding]:
     found = []
     for group, floor in rules.floors.items():
         cell = run.cells.get((group, metric))
@@ -342,7 +346,9 @@ def _count_further(total: Difference, rules: PromotionRules) -> int | None:
     return examples_to_decide(Estimate(change.mean, change.n, std, change.low, change.high), margin) or None
 
 
-def _note(runs: Sequence[Recorded], differences: Sequence[Difference], metric: str, rules: PromotionRules) -> list[str]:
+def _note(
+    runs: Sequence[RecordedRun], differences: Sequence[Difference], metric: str, rules: PromotionRules
+) -> list[str]:
     notes = []
     unpaired = sorted({d.run for d in differences if not d.change.paired})
     if unpaired:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from grpo.compare.recorded import ALL, REWARD, SAMPLING, SPLIT_COLUMNS, Key, Recorded, Row, kind_of
+from grpo.compare.recorded import ALL, REWARD, SAMPLING, SPLIT_COLUMNS, Key, RecordedRun, Row, kind_of
 from rewards.errors import UserError
 from rewards.files import read_object
 from rewards.statistics.changes import Cell
@@ -19,12 +19,12 @@ from rewards.statistics.changes import Cell
 _SHOWN = 3
 
 
-def read_recorded(arguments: Sequence[str], stage: str = "final") -> list[Recorded]:
+def read_recorded(arguments: Sequence[str], stage: str = "final") -> list[RecordedRun]:
     """The runs that the arguments name, `PATH` or `PATH@STAGE`; UserError with everything that cannot be read.
 
     A path is the folder of a run, a folder of `python -m grpo.evaluate`, a file of either, or a JSON file of means.
     """
-    found: list[Recorded] = []
+    found: list[RecordedRun] = []
     problems: list[str] = []
     for argument in arguments:
         path, wanted = _split_stage(argument)
@@ -118,7 +118,7 @@ def _split_stage(argument: str) -> tuple[Path, str | None]:
     return Path(argument), None
 
 
-def _read_path(path: Path, stage: str, *, explicit: bool) -> list[Recorded]:
+def _read_path(path: Path, stage: str, *, explicit: bool) -> list[RecordedRun]:
     if path.is_file():
         if path.suffix == ".json":
             from grpo.compare.reading_means import read_means
@@ -139,7 +139,7 @@ def _read_path(path: Path, stage: str, *, explicit: bool) -> list[Recorded]:
     )
 
 
-def _read_run(path: Path, stage: str, explicit: bool) -> Recorded:
+def _read_run(path: Path, stage: str, explicit: bool) -> RecordedRun:
     file = path / "eval" / f"{stage}.jsonl"
     if not file.is_file():
         there = ", ".join(list_stages(path)) or "none"
@@ -148,7 +148,7 @@ def _read_run(path: Path, stage: str, explicit: bool) -> Recorded:
     return _from_rows(name, file, *_read_config(path))
 
 
-def _read_file(path: Path) -> Recorded:
+def _read_file(path: Path) -> RecordedRun:
     if path.name == "rows.jsonl":
         return _read_evaluation(path.parent)
     inside = path.resolve().parent.name in ("eval", "completions")
@@ -157,7 +157,7 @@ def _read_file(path: Path) -> Recorded:
     return _from_rows(name, path, *_read_config(run))
 
 
-def _read_evaluation(path: Path) -> Recorded:
+def _read_evaluation(path: Path) -> RecordedRun:
     summary = read_object(path / "evaluation.json")
     if summary.get("finished") is False:
         raise UserError(f"{path}: this evaluation is not finished; go on with python -m grpo.evaluate ... --resume")
@@ -172,9 +172,9 @@ def _read_evaluation(path: Path) -> Recorded:
     )
 
 
-def _from_rows(name: str, path: Path, settings: dict[str, Any] | None, rewards: Any) -> Recorded:
+def _from_rows(name: str, path: Path, settings: dict[str, Any] | None, rewards: Any) -> RecordedRun:
     rows, versions, unscored = read_rows(path)
-    return Recorded(name, str(path), rows, make_cells(rows), versions, rewards, settings, unscored)
+    return RecordedRun(name, str(path), rows, make_cells(rows), versions, rewards, settings, unscored)
 
 
 def _read_config(run: Path) -> tuple[dict[str, Any] | None, Any]:
@@ -234,7 +234,7 @@ def _fingerprint(value: Any) -> str:
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
-def _name_apart(runs: Iterable[Recorded]) -> list[Recorded]:
+def _name_apart(runs: Iterable[RecordedRun]) -> list[RecordedRun]:
     """The runs with names of their own: those that share one are called by their paths, or numbered."""
     runs = list(runs)
     counts: dict[str, int] = defaultdict(int)

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 import orjson
 
-from grpo.compare.recorded import ALL, KINDS, Recorded, kind_of
+from grpo.compare.recorded import ALL, KINDS, RecordedRun, kind_of
 from rewards.errors import UserError
 from rewards.statistics.changes import Cell, largest_std
 
@@ -18,7 +18,7 @@ FORM = '{"name": ..., "results": {"all": {"field_f1": {"value": 0.79, "n": 1455,
 _OWN_KEYS = {"value", "n", "std"}
 
 
-def read_means(path: Path) -> list[Recorded]:
+def read_means(path: Path) -> list[RecordedRun]:
     """The runs of a file; UserError with everything wrong in it.
 
     The file holds one run, a list of runs, or an object with `runs`. Groups are `all`, or `task:`, `split:` or
@@ -40,12 +40,12 @@ def read_means(path: Path) -> list[Recorded]:
     return runs
 
 
-def _read_entry(path: Path, entry: Any, number: int, count: int, problems: list[str]) -> Recorded:
+def _read_entry(path: Path, entry: Any, number: int, count: int, problems: list[str]) -> RecordedRun:
     where = str(path) if count == 1 else f"{path}: runs[{number}]"
     usual = path.parent.name if path.name in ("results.json", "evaluation.json") else path.stem
     if not isinstance(entry, dict) or not isinstance(entry.get("results"), dict) or not entry["results"]:
         problems.append(f"{where}: no results in it; write {FORM}")
-        return Recorded(usual, where)
+        return RecordedRun(usual, where)
     by = entry.get("by", "split")
     if by not in KINDS:
         problems.append(f"{where}: by: {by!r}; allowed: {', '.join(KINDS)}")
@@ -63,7 +63,7 @@ def _read_entry(path: Path, entry: Any, number: int, count: int, problems: list[
     _add_totals(cells)
     known = {key: value for key in ("versions", "settings") if isinstance(value := entry.get(key), dict)}
     name = str(entry.get("name") or (usual if count == 1 else f"{usual} {number + 1}"))
-    return Recorded(
+    return RecordedRun(
         name,
         where,
         cells=cells,

@@ -28,7 +28,7 @@ class Row:
 
 
 @dataclass
-class Recorded:
+class RecordedRun:
     """One run of a comparison: `rows` by (task, id), or only `cells` by (group, metric) where nothing else was kept.
 
     A group is `all`, or a kind and a value as `task:push`. `versions` and `settings` are None where they were not

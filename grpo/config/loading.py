@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from grpo.config.run_config import RunConfig
 from grpo.config.written_paths import anchor_written_paths
-from grpo.config.yaml_layer import KeyPath, Source, parse_value, read_source, show_path
+from grpo.config.yaml_layer import KeyPath, YamlLayer, parse_value, read_source, show_path
 from grpo.machine.device import Device, resolve_profile
 from rewards.errors import UserError
 
@@ -51,7 +51,7 @@ def load_config(
     path = find_config(reference)
     resolved = resolve_profile(profile, device)[0] if profile is not None else None
     chain, written = _read_chain(path), [_read_override(text) for text in overrides]
-    overlay: list[Source] = []
+    overlay: list[YamlLayer] = []
     if resolved in ("embedded", "small"):
         file = configs_folder() / "profiles" / f"{resolved}.yaml"
         overlay.append(read_source(file, _display(file)))
@@ -99,7 +99,7 @@ def find_config(reference: str | Path, folder: Path | None = None) -> Path:
     raise UserError(f"{text}: no such file, and no shipped config of that name; shipped: {', '.join(names)}{guess}")
 
 
-def _compose(layers: Sequence[Source], path: Path, *, alone: bool = False) -> tuple[RunConfig | None, list[str]]:
+def _compose(layers: Sequence[YamlLayer], path: Path, *, alone: bool = False) -> tuple[RunConfig | None, list[str]]:
     """The layers in one config, the later over the earlier, and what is wrong with it; see `explain` for `alone`."""
     merged: dict[str, Any] = {"name": _name_of(path)}
     origins: Origins = {}
@@ -135,9 +135,9 @@ def _leave_the_shops_measure(merged: dict[str, Any], origins: Origins) -> None:
             decision["relative_to"] = "thresholds"
 
 
-def _read_chain(path: Path) -> list[Source]:
+def _read_chain(path: Path) -> list[YamlLayer]:
     """The file and all it extends, the farthest ancestor first; a broken link is a problem of the file that has it."""
-    chain: list[Source] = []
+    chain: list[YamlLayer] = []
     seen: list[Path] = []
     current: Path | None = path
     while current is not None:
@@ -163,11 +163,11 @@ def _read_chain(path: Path) -> list[Source]:
     return chain
 
 
-def _read_override(text: str) -> Source:
+def _read_override(text: str) -> YamlLayer:
     """One `section.key=value` as a source of its own."""
     key, equals, value = text.partition("=")
     key = key.strip()
-    source = Source("--set", folder=Path.cwd())
+    source = YamlLayer("--set", folder=Path.cwd())
     parts: list[str | int] = []
     for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", key):
         parts.append(int(index) if index else name)
@@ -191,7 +191,7 @@ def _read_override(text: str) -> Source:
     return source
 
 
-def _apply(layer: Source, merged: dict[str, Any], origins: Origins) -> list[str]:
+def _apply(layer: YamlLayer, merged: dict[str, Any], origins: Origins) -> list[str]:
     """Lay one source over what was read before; returns problems of places that cannot be reached."""
     for section, first, second in ALTERNATIVES:
         written, known = layer.data.get(section), merged.get(section)
@@ -210,7 +210,7 @@ def _merge(
     target: dict[str, Any] | list[Any],
     data: dict[Any, Any],
     path: KeyPath,
-    layer: Source,
+    layer: YamlLayer,
     origins: Origins,
     problems: list[str],
 ) -> None:
@@ -247,7 +247,7 @@ def _merge(
                 origins[place] = Origin(layer.name, line or None, layer.folder)
 
 
-def _anchor_path(value: Any, key: KeyPath, layer: Source) -> Any:
+def _anchor_path(value: Any, key: KeyPath, layer: YamlLayer) -> Any:
     """A relative path as the absolute one its source means; any other value as it is."""
     if key == ("model", "gguf") and isinstance(value, str) and _PACKAGED.match(value):
         return value

@@ -32,7 +32,7 @@ _PLAIN = "tag:recompensa,2026:plain"
 
 
 @dataclass
-class Source:
+class YamlLayer:
     """One piece of configuration: its keys, where each stands, and what is wrong with its text."""
 
     name: str
@@ -42,9 +42,9 @@ class Source:
     folder: Path | None = None
 
 
-def read_source(path: Path, name: str | None = None) -> Source:
+def read_source(path: Path, name: str | None = None) -> YamlLayer:
     """The mapping in a YAML file; what cannot be read is listed in `problems`, each line naming the file."""
-    source = Source(name or str(path), folder=path.resolve().parent)
+    source = YamlLayer(name or str(path), folder=path.resolve().parent)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -66,7 +66,7 @@ def read_source(path: Path, name: str | None = None) -> Source:
     return source
 
 
-def parse_value(text: str, source: Source) -> Any:
+def parse_value(text: str, source: YamlLayer) -> Any:
     """One value as it would be read in a file: `1e-5`, `[a, b]`, `{r: 8}`; problems go into `source`."""
     return _parse(text, source)
 
@@ -91,7 +91,7 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_implicit_resolver(_PLAIN, _FLOAT, None)
 
 
-def _parse(text: str, source: Source) -> Any:
+def _parse(text: str, source: YamlLayer) -> Any:
     loader = None
     try:
         loader = _Loader(text)
@@ -108,7 +108,7 @@ def _parse(text: str, source: Source) -> Any:
     return None
 
 
-def _construct(node: yaml.Node, path: KeyPath, source: Source, above: tuple[int, ...]) -> Any:
+def _construct(node: yaml.Node, path: KeyPath, source: YamlLayer, above: tuple[int, ...]) -> Any:
     line = node.start_mark.line + 1
     source.lines.setdefault(path, line)
     if id(node) in above:
@@ -133,7 +133,9 @@ def _construct(node: yaml.Node, path: KeyPath, source: Source, above: tuple[int,
     return _UNREADABLE
 
 
-def _construct_mapping(node: yaml.MappingNode, path: KeyPath, source: Source, above: tuple[int, ...]) -> dict[str, Any]:
+def _construct_mapping(
+    node: yaml.MappingNode, path: KeyPath, source: YamlLayer, above: tuple[int, ...]
+) -> dict[str, Any]:
     result: dict[str, Any] = {}
     first_lines: dict[str, int] = {}
     for key_node, value_node in node.value:
@@ -159,7 +161,7 @@ def _construct_mapping(node: yaml.MappingNode, path: KeyPath, source: Source, ab
     return result
 
 
-def _resolve(node: yaml.ScalarNode, path: KeyPath, source: Source) -> Any:
+def _resolve(node: yaml.ScalarNode, path: KeyPath, source: YamlLayer) -> Any:
     text = node.value
     if text in _WORDS:
         return _WORDS[text]

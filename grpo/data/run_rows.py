@@ -24,7 +24,7 @@ SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Inputs:
+class RunRows:
     """`train` and `held_out` rows; `warmup` the demonstrations of the SFT stage, [] where it is off.
 
     `database` is the shop's SQLite file, None for the user's own files.
@@ -41,7 +41,7 @@ class Inputs:
         return [*self.train, *self.warmup]
 
 
-def load_inputs(config: RunConfig) -> Inputs:
+def load_inputs(config: RunConfig) -> RunRows:
     """All rows the config asks for; `UserError` with everything wrong in any of the files."""
     section = config.data
     problems: list[str] = []
@@ -69,7 +69,7 @@ def load_inputs(config: RunConfig) -> Inputs:
         problems += _find_leaked_demonstrations(warmup, held_out)
     if problems:
         raise UserError(problems)
-    return Inputs(train, held_out, warmup, database)
+    return RunRows(train, held_out, warmup, database)
 
 
 def cache_folder() -> Path:

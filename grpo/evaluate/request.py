@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpo.evaluate import row_stream as rows
-from grpo.evaluate.policy_source import Source, find_source, is_run, load_run_config
+from grpo.evaluate.policy_source import YamlLayer, find_source, is_run, load_run_config
 from grpo.generation.answers import Settings
 from rewards.errors import UserError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Inputs:
     """A checked request."""
 
-    source: Source
+    source: YamlLayer
     config: RunConfig
     rows: rows.Rows
     settings: Settings
@@ -93,7 +93,7 @@ def prepare(options: argparse.Namespace, processes: int = 1) -> Inputs:
     return Inputs(source, config, surveyed, settings, host)
 
 
-def find_config(options: argparse.Namespace, source: Source | None) -> RunConfig:
+def find_config(options: argparse.Namespace, source: YamlLayer | None) -> RunConfig:
     from grpo.config.loading import load_config
     from grpo.config.run_config import RunConfig
 
@@ -116,7 +116,7 @@ def _override(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any
     from pydantic import ValidationError
 
     from grpo.config.run_config import RunConfig
-    from grpo.config.yaml_layer import Source, parse_value
+    from grpo.config.yaml_layer import YamlLayer, parse_value
 
     problems = []
     for text in overrides:
@@ -128,7 +128,7 @@ def _override(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any
         if not equals or not isinstance(place, dict) or last not in place:
             problems.append(f"--set {text}: no such setting in the run's config; write section.key=value")
             continue
-        source = Source(f"--set {key.strip()}", folder=Path.cwd())
+        source = YamlLayer(f"--set {key.strip()}", folder=Path.cwd())
         place[last] = parse_value(value, source)
         problems += source.problems
     if problems:
@@ -165,7 +165,7 @@ def _find_rows(data: str | None, config: RunConfig, run: Path | None) -> rows.So
     return held_out_of(load_run_config(path, rows=True), name)
 
 
-def _run_of(options: argparse.Namespace, source: Source | None) -> Path | None:
+def _run_of(options: argparse.Namespace, source: YamlLayer | None) -> Path | None:
     """The run whose held-out rows are meant where no data is named: that of the model, unless a config is named."""
     return source.run if source is not None and not options.config else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from grpo.generation.kv_cache import Memory, Piece, arrange
+from grpo.generation.kv_cache import KVCache, Piece, arrange
 from grpo.generation.sampling import Sampling, draw
 from grpo.generation.shared_prefixes import are_worth_it, find_stems
 
@@ -43,7 +43,7 @@ class Batch:
         import torch
 
         model, device, count = self.model, self.device, len(self.rows)
-        memory = Memory(self.width, self.tails, device)
+        memory = KVCache(self.width, self.tails, device)
         fixed = {"use_cache": False, "attention_mask": memory.no_mask, "router": memory}
         logits_P = self.read_prompts(memory, fixed)
         # One row more than there are completions: what fills a chunk up is written there and never read.
@@ -93,7 +93,7 @@ class Batch:
         for row, length, *values in zip(self.rows, *(each[:count].tolist() for each in arrays), strict=True):
             yield row, *(each[:length] for each in values)
 
-    def read_prompts(self, memory: Memory, fixed: dict):
+    def read_prompts(self, memory: KVCache, fixed: dict):
         """The logits after each prompt, (P, vocabulary): stems first, then what is left of each prompt."""
         import torch
 
@@ -112,7 +112,7 @@ class Batch:
             )
         return torch.cat(logits)
 
-    def read(self, pieces: Sequence[Piece], memory: Memory, fixed: dict):
+    def read(self, pieces: Sequence[Piece], memory: KVCache, fixed: dict):
         """The logits after these pieces, which stand in one row without padding; their states go to `memory`."""
         import torch
 

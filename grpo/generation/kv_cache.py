@@ -41,7 +41,7 @@ class Layer:
     values: Any = None
 
 
-class Memory:
+class KVCache:
     """What each of `chunks` times `slots` completions has seen, and the attention to it (see `routed_attention`).
 
     A stem is kept once, the rest of a prompt once a chunk, padded on the left to `width`, so that the place of a token

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from grpo.config.run_config import RunConfig
-from grpo.data.run_rows import Inputs
+from grpo.data.run_rows import RunRows
 from grpo.machine.device import GIB, Device, choose_device, find_device
 from grpo.plan.memory_estimate import BYTES, Shape, estimate_memory, find_shape
 from grpo.plan.notes import write_notes
@@ -25,7 +25,7 @@ REFERENCE_DEVICE = Device("cuda", "NVIDIA L4", 24 * GIB, 1)
 
 def make_plan(
     config: RunConfig,
-    inputs: Inputs,
+    inputs: RunRows,
     counter: TokenCounter | None = None,
     *,
     profile: str | None = None,

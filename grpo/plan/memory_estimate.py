@@ -179,7 +179,7 @@ def embedded_shape(section: EmbeddedSection, context: int) -> Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MemoryEstimate:
     """Bytes on one device. Generation and the backward pass take turns, so the peak has the larger of the two."""
 
     weights: int
@@ -202,7 +202,7 @@ def estimate_memory(
     prompt_tokens: int,
     completion_tokens: int,
     world_size: int = 1,
-) -> Memory:
+) -> MemoryEstimate:
     """Memory of training with prompts and completions of at most so many tokens, the allocator's waste left out."""
     element = BYTES[model.effective_dtype(device_kind)]
     share = max(1, grpo.completions_per_step // world_size)
@@ -225,7 +225,7 @@ def estimate_memory(
         blocks = shape.layers * shape.hidden_size * element + block
     # The logits of the completion, their float32 copy and its gradient.
     logits = micro * completion_tokens * shape.vocabulary * (element + 8)
-    return Memory(
+    return MemoryEstimate(
         weights=weights,
         gradients=trained * trained_element,
         optimiser=optimiser,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from grpo.config.run_config import RunConfig
 from grpo.machine.device import Device, multiplies_batch
 from grpo.plan.display import show_count, show_size
-from grpo.plan.memory_estimate import Memory, Shape
+from grpo.plan.memory_estimate import MemoryEstimate, Shape
 from grpo.policy.adapters import find_adapter
 from grpo.policy.generation_settings import set_aside
 
@@ -20,7 +20,7 @@ def write_notes(
     device: Device,
     is_reference: bool,
     tokens: Tokens,
-    memory: Memory | None,
+    memory: MemoryEstimate | None,
     shape: Shape | None,
     world_size: int,
 ) -> list[str]:

@@ -9,7 +9,7 @@ from grpo.config.run_config import RunConfig
 from grpo.config.sections import TrlBatch
 from grpo.machine.device import Device
 from grpo.plan.display import plan_lines, screen_lines
-from grpo.plan.memory_estimate import Memory, Shape, trained_parameters
+from grpo.plan.memory_estimate import MemoryEstimate, Shape, trained_parameters
 from grpo.plan.time_estimate import Duration
 
 
@@ -62,7 +62,7 @@ class Plan:
     sft_rows: int
     sft_steps: int
     tokens: Tokens
-    memory: Memory | None
+    memory: MemoryEstimate | None
     duration: Duration | None
     notes: list[str] = field(default_factory=list)
 

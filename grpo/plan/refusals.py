@@ -17,14 +17,14 @@ from rewards.types import Example
 
 if TYPE_CHECKING:
     from grpo.config.run_config import RunConfig
-    from grpo.data.run_rows import Inputs
+    from grpo.data.run_rows import RunRows
 
 SHOWN = 3
 
 
 def find_refusals(
     config: RunConfig,
-    inputs: Inputs,
+    inputs: RunRows,
     *,
     train_tokens: Sequence[int],
     held_out_tokens: Sequence[int],
@@ -86,7 +86,7 @@ def _length_refusals(config: RunConfig, shape: Shape | None) -> list[str]:
     return refusals
 
 
-def _row_refusals(config: RunConfig, inputs: Inputs) -> list[str]:
+def _row_refusals(config: RunConfig, inputs: RunRows) -> list[str]:
     grpo, refusals = config.grpo, []
     if len(inputs.train) < grpo.prompts_per_step:
         refusals.append(
@@ -99,7 +99,7 @@ def _row_refusals(config: RunConfig, inputs: Inputs) -> list[str]:
 
 
 def _prompt_refusals(
-    config: RunConfig, inputs: Inputs, train_tokens: Sequence[int], held_out_tokens: Sequence[int], exact: bool
+    config: RunConfig, inputs: RunRows, train_tokens: Sequence[int], held_out_tokens: Sequence[int], exact: bool
 ) -> list[str]:
     model, grpo, own_limit = config.model, config.grpo, config.data.max_prompt_tokens
     # The evaluation's completions may be longer than training's: its prompts have their own limit.

@@ -47,7 +47,7 @@ class Curve:
         return smooth([value for _, value in self.values])[-1] if self.values else None
 
 
-class Frame:
+class ChartFrame:
     """Maps steps and values to the 100 by 100 units of a drawing, y downwards."""
 
     def __init__(self, steps: Sequence[float], values: Sequence[float]):
@@ -71,7 +71,7 @@ class Frame:
 
 def draw(curve: Curve) -> str:
     """The chart of a curve as HTML; every text of it is escaped."""
-    frame = Frame(
+    frame = ChartFrame(
         [*(point.step for point in curve.points), *(step for step, _ in curve.values)],
         [
             *(value for point in curve.points for value in (point.mean, point.low, point.high) if value is not None),
@@ -102,7 +102,7 @@ def draw_sparkline(values: Sequence[tuple[int, float]]) -> str:
     if len(values) < 2:
         return ""
     even = thin(list(zip((step for step, _ in values), smooth([value for _, value in values]), strict=True)), 120)
-    frame = Frame([step for step, _ in even], [value for _, value in even])
+    frame = ChartFrame([step for step, _ in even], [value for _, value in even])
     name = f"on training rows from {even[0][1]:.3f} to {even[-1][1]:.3f}"
     return (
         f'<svg class="spark" viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label="{name}">'
@@ -145,7 +145,7 @@ def thin(pairs: Sequence[tuple[float, float]], most: int = _MOST_POINTS) -> list
     return [*means, pairs[-1]]
 
 
-def _draw_values(curve: Curve, frame: Frame) -> list[str]:
+def _draw_values(curve: Curve, frame: ChartFrame) -> list[str]:
     if not curve.values:
         return []
     raw = thin(curve.values)
@@ -155,7 +155,7 @@ def _draw_values(curve: Curve, frame: Frame) -> list[str]:
     return [f'<path class="raw" d="{_path(raw, frame)}"/>', f'<path class="line" d="{_path(even, frame)}"/>']
 
 
-def _draw_points(curve: Curve, frame: Frame) -> list[str]:
+def _draw_points(curve: Curve, frame: ChartFrame) -> list[str]:
     points = curve.points
     shapes = []
     ranges = [(p.step, p.low, p.high) for p in points if p.low is not None and p.high is not None]
@@ -183,7 +183,7 @@ def _draw_points(curve: Curve, frame: Frame) -> list[str]:
     return shapes
 
 
-def _dot(kind: str, step: float, value: float, frame: Frame, title: str = "") -> str:
+def _dot(kind: str, step: float, value: float, frame: ChartFrame, title: str = "") -> str:
     # A stroke of no length with round ends stays a circle however the drawing is stretched.
     place = f"M{frame.x(step)} {frame.y(value)}h.01"
     inner = f'<path class="core" d="{place}"/>' if kind == "hollow" else ""
@@ -191,11 +191,11 @@ def _dot(kind: str, step: float, value: float, frame: Frame, title: str = "") ->
     return f'<path class="{kind}" d="{place}"/>{inner}{hit}'
 
 
-def _path(pairs: Sequence[tuple[float, float]], frame: Frame) -> str:
+def _path(pairs: Sequence[tuple[float, float]], frame: ChartFrame) -> str:
     return "M" + "L".join(f"{frame.x(step)} {frame.y(value)}" for step, value in pairs)
 
 
-def _label_mark(curve: Curve, frame: Frame, name: str, value: float) -> str:
+def _label_mark(curve: Curve, frame: ChartFrame, name: str, value: float) -> str:
     """The name of a line, at the end where the curve is farther away, and on the side of it where there is room."""
     ends = [p.mean for p in (*curve.points[:1], *curve.points[-1:])]
     ends = ends or [curve.values[0][1], curve.values[-1][1]] if curve.values else ends

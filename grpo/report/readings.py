@@ -28,7 +28,7 @@ class Mend:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FieldReading:
     """The JSON that was read: `value` is None where there was none, `wanted` says whether there had to be one."""
 
     wanted: bool = False
@@ -50,19 +50,19 @@ class Field:
     has_warmup: bool = False
 
 
-def read_answer(text: str, reference: str, stored_repairs: Sequence[str] = ()) -> Reading:
+def read_answer(text: str, reference: str, stored_repairs: Sequence[str] = ()) -> FieldReading:
     """Read a completion as the rewards read it, where its reference is JSON or repairs of it were stored."""
     if not stored_repairs and not _JSON_ALIKE.match(reference[:200]):
-        return Reading()
+        return FieldReading()
     extraction = extract_json(text[:_LONGEST])
     mends = [Mend(make_label(str(repair.kind), 40), _around(text, repair.place)) for repair in extraction.repairs]
     # What was stored stands, should the reader of today see it otherwise.
     read_now = {mend.kind for mend in mends}
     mends += [Mend(kind) for kind in dict.fromkeys(stored_repairs) if kind not in read_now]
-    return Reading(True, extraction.value, tuple(mends[:_MOST_REPAIRS]), max(0, len(mends) - _MOST_REPAIRS))
+    return FieldReading(True, extraction.value, tuple(mends[:_MOST_REPAIRS]), max(0, len(mends) - _MOST_REPAIRS))
 
 
-def compare_fields(reference: str, final: Reading, warmup: Reading | None = None) -> tuple[Field, ...]:
+def compare_fields(reference: str, final: FieldReading, warmup: FieldReading | None = None) -> tuple[Field, ...]:
     """The fields of an object reference beside those that were read, then those that nobody asked for."""
     if not final.wanted:
         return ()
@@ -87,7 +87,7 @@ def compare_fields(reference: str, final: Reading, warmup: Reading | None = None
     )
 
 
-def _value(reading: Reading | None) -> Any:
+def _value(reading: FieldReading | None) -> Any:
     return reading.value if reading is not None else None
 
 

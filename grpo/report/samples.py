@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from grpo.report.readings import Field, Reading, compare_fields, read_answer
+from grpo.report.readings import Field, FieldReading, compare_fields, read_answer
 from grpo.report.run_files import Record, as_list, as_mapping, is_number
 from rewards.harmless_text import make_label, make_visible
 
@@ -14,7 +14,7 @@ SHOWN_IN_GROUP = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ShownScore:
     """What one reward function said of a completion."""
 
     function: str
@@ -24,14 +24,14 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ShownAnswer:
     """One completion made fit to be shown; all texts are still to be escaped."""
 
     text: str
     reward: float | None
     truncated: bool
-    reading: Reading
-    verdicts: tuple[Verdict, ...]
+    reading: FieldReading
+    verdicts: tuple[ShownScore, ...]
     advantage: float | None = None
 
 
@@ -43,8 +43,8 @@ class Sample:
     task: str
     prompt: str
     reference: str
-    final: Answer
-    warmup: Answer | None = None
+    final: ShownAnswer
+    warmup: ShownAnswer | None = None
     change: float | None = None
     fields: tuple[Field, ...] = ()
 
@@ -56,7 +56,7 @@ class Group:
     step: int
     task: str
     prompt: str
-    answers: tuple[Answer, ...]
+    answers: tuple[ShownAnswer, ...]
     left_out: int = 0
 
 
@@ -152,9 +152,9 @@ def _make_sample(final: Record, warmup: Record | None = None, change: float | No
     )
 
 
-def _make_answer(record: Record, limit: int = 1500) -> Answer:
+def _make_answer(record: Record, limit: int = 1500) -> ShownAnswer:
     verdicts = [
-        Verdict(
+        ShownScore(
             make_label(name, 60),
             float(score["value"]) if is_number(score.get("value")) else None,
             make_label(score.get("status") or "value", 20),
@@ -165,7 +165,7 @@ def _make_answer(record: Record, limit: int = 1500) -> Answer:
     ]
     text = _text(record.get("completion"))
     advantage = record.get("advantage")
-    return Answer(
+    return ShownAnswer(
         text=make_visible(text, limit),
         reward=_reward(record),
         truncated=bool(record.get("truncated")),

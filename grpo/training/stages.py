@@ -18,7 +18,7 @@ from callbacks.tracking.tracking import Tracker
 from callbacks.watch import watch
 from grpo.config.run_config import RunConfig
 from grpo.config.sections import GrpoSection
-from grpo.data.run_rows import Inputs
+from grpo.data.run_rows import RunRows
 from grpo.distributed import collectives, sharding, stand_ins
 from grpo.distributed import rank as ranks
 from grpo.engines.choose import choose_engine
@@ -53,7 +53,7 @@ class Stages:
     """Everything the stages share."""
 
     config: RunConfig
-    inputs: Inputs
+    inputs: RunRows
     host: RewardHost
     directory: RunDirectory
     tracker: Tracker

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from callbacks.progress import format_seconds
 from grpo.watch.braille_curves import draw_curve, find_range, thin_out
-from grpo.watch.snapshot import STAGES, Curve, Snapshot
+from grpo.watch.snapshot import STAGES, LiveCurve, Snapshot
 from rewards.harmless_text import make_harmless
 
 _CHART_WIDTH = 34
@@ -153,12 +153,12 @@ def _render_events(snapshot: Snapshot, most: int) -> RenderableType:
     return Padding(Group(*lines), (0, 0, 1, 0))
 
 
-def _render_curves(curves: list[Curve], steps: int | None, plain: bool) -> RenderableType:
+def _render_curves(curves: list[LiveCurve], steps: int | None, plain: bool) -> RenderableType:
     charts = [_render_curve(curve, steps, plain) for curve in curves]
     return Columns(charts, padding=(0, 2), width=_CHART_WIDTH)
 
 
-def _render_curve(curve: Curve, steps: int | None, plain: bool) -> RenderableType:
+def _render_curve(curve: LiveCurve, steps: int | None, plain: bool) -> RenderableType:
     # The ends of the axis are written beside the first and the last line.
     share = min(1.0, curve.points[-1][0] / steps) if steps else 1.0
     points = thin_out(curve.points, max(8, round(_CHART_WIDTH * share)))

@@ -45,7 +45,7 @@ _SHOWN_EVENTS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class LiveCurve:
     """The values of a metric by step; `limit` is the threshold of the decision it is held against."""
 
     metric: str
@@ -71,7 +71,7 @@ class Snapshot:
     silent_seconds: float | None
     best_step: int | None
     evaluated: str
-    curves: list[Curve]
+    curves: list[LiveCurve]
     tasks: list[TaskRow]
     decision: dict[str, Any]
     events: list[dict[str, Any]]
@@ -247,7 +247,7 @@ def _find_limits(
 
 def _make_curves(
     train: Sequence[Mapping[str, Any]], evaluations: Sequence[Evaluation], limits: Mapping[str, float]
-) -> list[Curve]:
+) -> list[LiveCurve]:
     trained = [item for item in evaluations if item.stage != "before"]
     names = [ALL, *sorted({name for item in trained for name in item.estimates} - {ALL})]
     curves = []
@@ -256,11 +256,11 @@ def _make_curves(
         points = sorted((step, mean) for step, mean in means.items() if mean is not None)
         metric = "eval/mean_reward" if name == ALL else f"eval/{name}"
         if points:
-            curves.append(Curve(metric, points, limits.get(name)))
+            curves.append(LiveCurve(metric, points, limits.get(name)))
     for metric in TRAINING_CURVES:
         points = [(row["step"], float(row[metric])) for row in train if isinstance(row.get(metric), int | float)]
         if points:
-            curves.append(Curve(metric, points))
+            curves.append(LiveCurve(metric, points))
     return curves
 
 

@@ -14,7 +14,7 @@ from rewards.errors import UserError
 
 if TYPE_CHECKING:
     from rewards.host.scoring import RewardHost
-    from rewards.rescore import Comparison, Rescored, Stored, Verdicts
+    from rewards.rescore import Rescored, Stored, TaskChange, Verdicts
     from rewards.types import Example
 
 EXAMPLES = """\
@@ -247,7 +247,7 @@ def _write(folder: Path, stages: Mapping[str, Rescored]) -> None:
 def _to_json(
     host: RewardHost,
     stages: Mapping[str, Rescored],
-    compared: Sequence[tuple[Verdicts, Verdicts, Sequence[Comparison]]],
+    compared: Sequence[tuple[Verdicts, Verdicts, Sequence[TaskChange]]],
     options: argparse.Namespace,
 ) -> dict[str, Any]:
     return {
@@ -312,7 +312,7 @@ def _join_versions(stage: Rescored) -> dict[str, str]:
 def _show(
     host: RewardHost,
     stages: Mapping[str, Rescored],
-    compared: Sequence[tuple[Verdicts, Verdicts, Sequence[Comparison]]],
+    compared: Sequence[tuple[Verdicts, Verdicts, Sequence[TaskChange]]],
     threshold: float,
 ) -> None:
     from rich.table import Table

@@ -34,7 +34,7 @@ _BOOTSTRAP = (
 )
 
 
-class Answer(NamedTuple):
+class WorkerAnswer(NamedTuple):
     """What came of a call, and whether the function read the completion's JSON."""
 
     outcome: Outcome
@@ -58,7 +58,7 @@ class Worker:
         self._lock = threading.Lock()
         self.starts = 0
 
-    def call(self, pairs: Sequence[tuple[Example, Completion]], timeout_seconds: float) -> list[Answer]:
+    def call(self, pairs: Sequence[tuple[Example, Completion]], timeout_seconds: float) -> list[WorkerAnswer]:
         """One answer a pair, in order. The pairs of an asynchronous function are under way together.
 
         A process that does not answer in time is killed. Of several pairs under way each is then asked again alone, so
@@ -71,20 +71,20 @@ class Worker:
         except _LateError as late:
             if len(pairs) > 1:
                 return [answer for pair in pairs for answer in self.call([pair], timeout_seconds)]
-            return [Answer(describe_fault(self._function, late.fault, late.seconds))]
+            return [WorkerAnswer(describe_fault(self._function, late.fault, late.seconds))]
 
     def close(self) -> None:
         with self._lock:
             self._kill()
 
-    def _ask(self, pairs: Sequence[tuple[Example, Completion]], timeout_seconds: float) -> list[Answer]:
+    def _ask(self, pairs: Sequence[tuple[Example, Completion]], timeout_seconds: float) -> list[WorkerAnswer]:
         # The text alone: what this process has read out of it meanwhile is not sent along, so that the bytes are always the same.
         rows = [(example, each.text, each.truncated, each.style) for example, each in pairs]
         try:
             request = pickle.dumps((timeout_seconds, rows))
         except Exception as error:
             fault = CallFault("send", f"the row cannot be sent to its process ({type(error).__name__}: {error})")
-            return [Answer(describe_fault(self._function, fault)) for _ in pairs]
+            return [WorkerAnswer(describe_fault(self._function, fault)) for _ in pairs]
         patience = timeout_seconds + (_ASYNC_GRACE_SECONDS if self._is_async else 0.0)
         with self._lock:
             started = time.perf_counter()
@@ -100,7 +100,9 @@ class Worker:
             except _LateError:
                 raise
             except CallFault as fault:
-                return [Answer(describe_fault(self._function, fault, time.perf_counter() - started)) for _ in pairs]
+                return [
+                    WorkerAnswer(describe_fault(self._function, fault, time.perf_counter() - started)) for _ in pairs
+                ]
             except (EOFError, OSError):
                 died = CallFault("died", f"its process ended{self._describe_end()}")
                 raise _LateError(died, time.perf_counter() - started) from None
@@ -194,7 +196,7 @@ def serve(descriptor: int) -> None:
                     outcomes = runner.run(call_together(function, pairs, timeout_seconds))
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 read = ["extraction" in completion.__dict__ for _, completion in pairs]
-                connection.send_bytes(pickle.dumps([Answer(*each) for each in zip(outcomes, read, strict=True)]))
+                connection.send_bytes(pickle.dumps([WorkerAnswer(*each) for each in zip(outcomes, read, strict=True)]))
     except (EOFError, OSError):
         return
 

@@ -10,7 +10,7 @@ import pytest
 
 from grpo.config.loading import load_config
 from grpo.data.rows import read_rows
-from grpo.data.run_rows import Inputs
+from grpo.data.run_rows import RunRows
 from grpo.data.section import ShopSection
 from grpo.data.shop import build_shop
 from grpo.preflight import main, run_preflight
@@ -31,8 +31,8 @@ def whole_shop(tmp_path_factory):
     return build_shop(tmp_path_factory.mktemp("shop") / "files", ShopSection())
 
 
-def inputs_of(files) -> Inputs:
-    return Inputs(read_rows(files.train), read_rows(files.held_out), [])
+def inputs_of(files) -> RunRows:
+    return RunRows(read_rows(files.train), read_rows(files.held_out), [])
 
 
 def test_preflight_when_the_rows_are_the_shipped_shop_then_nothing_is_to_be_ignored(config, whole_shop):
@@ -71,7 +71,7 @@ def test_preflight_when_a_reference_is_wrong_then_stops_with_every_problem(confi
         for row in inputs.train[:12]
     ]
     with build_host(config.rewards) as host, pytest.raises(UserError) as caught:
-        run_preflight(config, Inputs(spoilt, inputs.held_out, []), host)
+        run_preflight(config, RunRows(spoilt, inputs.held_out, []), host)
     assert any("reward 'sql_qa'" in line for line in caught.value.problems)
     assert any("reward 'extraction'" in line for line in caught.value.problems)
 

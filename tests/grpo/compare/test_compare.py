@@ -14,7 +14,7 @@ from grpo.compare.__main__ import main
 from grpo.compare.promotion import compare_runs
 from grpo.compare.promotion_rules import load_rules
 from grpo.compare.reading import make_cells, read_recorded
-from grpo.compare.recorded import Recorded, Row
+from grpo.compare.recorded import RecordedRun, Row
 from rewards.errors import UserError
 from rewards.statistics.changes import paired_change
 
@@ -360,7 +360,7 @@ def make_recorded(name, rewards):
         for task, values in rewards.items()
         for number, value in enumerate(values)
     }
-    return Recorded(name, name, rows, make_cells(rows))
+    return RecordedRun(name, name, rows, make_cells(rows))
 
 
 def with_rules(**changes):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grpo.config.yaml_layer import Source, parse_value, read_source, show_path, write_yaml
+from grpo.config.yaml_layer import YamlLayer, parse_value, read_source, show_path, write_yaml
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ from grpo.config.yaml_layer import Source, parse_value, read_source, show_path, 
 )
 def test_value_when_plain_then_is_what_it_looks_like(text, expected):
     """The traps of YAML 1.1 are gone."""
-    source = Source("x")
+    source = YamlLayer("x")
     value = parse_value(text, source)
     assert source.problems == []
     assert value == expected
@@ -49,7 +49,7 @@ def test_value_when_plain_then_is_what_it_looks_like(text, expected):
 @pytest.mark.parametrize("text", [".inf", "-.INF", ".nan", "1e999"])
 def test_number_when_not_finite_then_is_a_problem(text):
     """An infinite rate never reaches training."""
-    source = Source("x")
+    source = YamlLayer("x")
     parse_value(text, source)
     assert "no finite number" in source.problems[0]
 
@@ -78,21 +78,21 @@ def test_lines_when_read_then_belong_to_the_keys(tmp_path):
 
 def test_alias_when_it_holds_itself_then_is_a_problem_and_no_hang():
     """A circular alias ends."""
-    source = Source("x")
+    source = YamlLayer("x")
     parse_value("&a [1, *a]", source)
     assert "alias to itself" in source.problems[0]
 
 
 def test_alias_when_ordinary_then_is_read():
     """Anchors work."""
-    source = Source("x")
+    source = YamlLayer("x")
     assert parse_value("{a: &x {r: 1}, b: *x}", source) == {"a": {"r": 1}, "b": {"r": 1}}
     assert source.problems == []
 
 
 def test_nesting_when_very_deep_then_is_a_problem():
     """Deep nesting is no crash."""
-    source = Source("x")
+    source = YamlLayer("x")
     parse_value("[" * 20_000 + "]" * 20_000, source)
     assert len(source.problems) == 1
 
@@ -128,6 +128,6 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.sampled_from(["a", "b", "no", "1e5"]), VALUES, min_size=1, max_size=3))
 def test_mapping_when_written_then_reads_back_the_same(data):
     """Whatever is printed can be read again."""
-    source = Source("x")
+    source = YamlLayer("x")
     assert parse_value(write_yaml(data), source) == data
     assert source.problems == []

@@ -9,7 +9,7 @@ import pytest
 
 from callbacks.progress import Progress
 from grpo.config.loading import configs_folder, load_config
-from grpo.data.run_rows import Inputs
+from grpo.data.run_rows import RunRows
 from grpo.machine.device import GIB, Device
 from grpo.plan.__main__ import main
 from grpo.plan.make_plan import make_plan
@@ -43,8 +43,8 @@ def rows(counts: dict[str, int], side: str = "train") -> list[Example]:
     return [row(index, task, f"{side} {task}", side) for task, count in counts.items() for index in range(count)]
 
 
-def inputs(counts: dict[str, int] | None = None) -> Inputs:
-    return Inputs(rows(counts or {"extraction": 6, "push": 2}), rows({"extraction": 3}, "held"), [])
+def inputs(counts: dict[str, int] | None = None) -> RunRows:
+    return RunRows(rows(counts or {"extraction": 6, "push": 2}), rows({"extraction": 3}, "held"), [])
 
 
 def test_v4_1_when_planned_on_any_machine_then_says_the_recipe(capsys):

@@ -6,7 +6,7 @@ import pytest
 
 from grpo.config.loading import load_config
 from grpo.config.sections import GrpoSection, ModelSection, ratio_to_steps
-from grpo.data.run_rows import Inputs
+from grpo.data.run_rows import RunRows
 from grpo.machine.device import GIB, Device, require_cuda, require_one_device
 from grpo.plan.make_plan import make_plan
 from grpo.policy.tokenizer import EstimatedCounter
@@ -29,15 +29,15 @@ def example(name: str, characters: int = 20) -> Example:
     return Example(name, "push", [{"role": "user", "content": "x" * characters}], "y", {})
 
 
-def inputs(train: int = 8, held_out: int = 2, **changed) -> Inputs:
-    return Inputs(
+def inputs(train: int = 8, held_out: int = 2, **changed) -> RunRows:
+    return RunRows(
         changed.get("train_rows") or [example(f"t{index}") for index in range(train)],
         changed.get("held_out_rows") or [example(f"h{index}") for index in range(held_out)],
         [],
     )
 
 
-def refusals(*overrides: str, rows: Inputs | None = None, name: str = "v4_1", device=L4, world_size=None) -> list[str]:
+def refusals(*overrides: str, rows: RunRows | None = None, name: str = "v4_1", device=L4, world_size=None) -> list[str]:
     config = load_config(name, overrides, profile="gpu")
     with pytest.raises(UserError) as caught:
         make_plan(config, rows or inputs(), COUNTER, profile="gpu", device=device, world_size=world_size)
@@ -98,7 +98,7 @@ def test_rows_when_fewer_than_one_generation_batch_then_are_refused():
 
 def test_held_out_when_empty_then_is_refused():
     """A run that measures nothing is no run."""
-    (line,) = refusals(rows=Inputs([example("a"), example("b")], [], []))
+    (line,) = refusals(rows=RunRows([example("a"), example("b")], [], []))
     assert "no held-out rows" in line
 
 
