@@ -80,8 +80,8 @@ def tell_tools(prompt: list[Turn], row: Mapping[str, Any], where: str, problems:
         except (ValueError, RecursionError):
             problems.append(f"{where}: {column}: neither a list of functions nor JSON text of one")
             return prompt
-    described = [_inside(tool) for tool in tools] if isinstance(tools, list) else [None]
-    if None in described:
+    described = [inside for tool in tools if (inside := _inside(tool))] if isinstance(tools, list) else []
+    if not isinstance(tools, list) or len(described) < len(tools):
         problems.append(f"{where}: {column}: a list of functions is allowed, each an object with a name")
         return prompt
     system = prompt[0]["content"] if prompt and prompt[0]["role"] == "system" else ""
@@ -179,7 +179,6 @@ def kind_of(value: Any) -> str:
     """The JSON name of a value's type, for messages."""
     if value is None:
         return "null"
-    if value == "" or value == [] or value == {}:
-        return "an empty " + {str: "text", list: "list", dict: "object"}[type(value)]
-    names = {bool: "true/false", int: "number", float: "number", str: "text", list: "list", dict: "object"}
-    return names.get(type(value), type(value).__name__)
+    names = {"bool": "true/false", "int": "number", "float": "number", "str": "text", "list": "list", "dict": "object"}
+    name = names.get(type(value).__name__, type(value).__name__)
+    return f"an empty {name}" if isinstance(value, str | list | dict) and not value else name

@@ -11,12 +11,13 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import orjson
 
-from rewards.conversations import FORMS, cut_conversation, kind_of, read_turns, tell_tools
+from rewards.conversations import FORMS, Turn, cut_conversation, kind_of, read_turns, tell_tools
 from rewards.errors import UserError
 from rewards.types import Completion, Example
 
@@ -67,8 +68,7 @@ def read_rows(path: Path | str, *, unnamed: str = "") -> list[Example]:
         if parsed.example is not None:
             examples.append(parsed.example)
     if problems:
-        rest = len(problems) - SHOWN_PROBLEMS
-        raise UserError(problems[:SHOWN_PROBLEMS] + ([f"{path}: and {rest} more problems"] if rest > 0 else []))
+        raise UserError(shorten(problems, path, " problems"))
     return examples
 
 
@@ -102,7 +102,7 @@ def parse_file(path: Path | str, *, unnamed: str = "") -> Iterator[Parsed]:
             if first != number:
                 problems.append(f"{where}: id {row_id!r} is already used in line {first}; ids must be unique")
         named = example.columns.get("database") if example is not None else None
-        if named is not None:
+        if example is not None and named is not None:
             if named not in databases:
                 databases[named] = str((path.parent / named).resolve())
                 if not Path(databases[named]).is_file():
@@ -110,19 +110,19 @@ def parse_file(path: Path | str, *, unnamed: str = "") -> Iterator[Parsed]:
                         f"{where}: database: no such file: {databases[named]}; "
                         "a relative path starts at the folder of the rows"
                     )
-            example.columns["database"] = databases[named]
+            example = replace(example, columns={**example.columns, "database": databases[named]})
         yield Parsed(number, None if problems else example, problems, raw)
     if empty:
-        yield Parsed(
-            0, None, [f"{path}: the file is empty; it must hold at least one row, one JSON object a line"], b""
-        )
+        said = f"{path}: the file is empty; it must hold at least one row, one JSON object a line"
+        yield Parsed(0, None, [said], b"")
 
 
 def make_strict_example(row: dict[str, Any], where: str, own_id: str) -> tuple[Example | None, list[str]]:
     """One row as a run reads it, or None with everything that is wrong with it; `own_id` is for a conversation without one."""
     problems: list[str] = []
     form = next((name for name in FORMS if name in row), None)
-    prompt, reference = [], row.get("reference")
+    prompt: list[Turn] = []
+    reference = row.get("reference")
     if form is not None:
         both = [key for key in ("prompt", "reference", *FORMS) if key in row and key != form]
         if both:
@@ -229,10 +229,10 @@ def read_objects(path: str) -> Iterator[tuple[int, str, dict[str, Any] | str]]:
         yield number, f"{path}:{number}", problem if row is None else row
 
 
-def shorten(problems: list[str], where: str) -> list[str]:
+def shorten(problems: list[str], where: Path | str, what: str = "") -> list[str]:
     """The first problems, and how many more there are."""
     rest = len(problems) - SHOWN_PROBLEMS
-    return problems[:SHOWN_PROBLEMS] + ([f"{where}: and {rest} more"] if rest > 0 else [])
+    return problems[:SHOWN_PROBLEMS] + ([f"{where}: and {rest} more{what}"] if rest > 0 else [])
 
 
 def _collect(path: str, make: Callable[[dict[str, Any], str, int], Any]) -> list[Any]:

@@ -48,11 +48,12 @@ def _answer_past_step(recorded: Recorded) -> Answer:
 
 
 def _answer_lowest(recorded: Recorded) -> Answer | None:
-    scored = {name: item for name, item in recorded.last.estimates.items() if name != ALL and item.mean is not None}
-    if not scored:
+    estimates = recorded.last.estimates
+    means = {name: item.mean for name, item in estimates.items() if name != ALL and item.mean is not None}
+    if not means:
         return None
-    name = min(scored, key=lambda task: scored[task].mean)
-    return f"{name}, {_say(scored[name])}", {"task": name, **_numbers(scored[name])}
+    name = min(means, key=lambda task: means[task])
+    return f"{name}, {_say(estimates[name])}", {"task": name, **_numbers(estimates[name])}
 
 
 def _answer_mean(recorded: Recorded) -> Answer:
@@ -94,6 +95,8 @@ QUESTIONS: Mapping[str, tuple[str, Callable[[Recorded], Answer | None]]] = {
 
 
 def _say_change(change: Estimate) -> str:
+    if change.mean is None:
+        return "cannot be told: nothing was scored"
     if change.low is None or change.high is None:
         return f"{'yes' if change.mean > 0 else 'no'}, {change.mean:+.3f} (noise not known)"
     if change.low > 0:

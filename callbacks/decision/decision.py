@@ -111,7 +111,7 @@ def ask_no_gain(
     """Whether a gain stayed at or below the threshold. The curve as it was recorded says yes; only a gain that is clear
     of zero says no."""
     node = _compare(name, question, estimate, threshold, note, task, above="no", below="yes", includes_threshold="yes")
-    if node.value is None:
+    if node.margin is None:
         return node
     outcome: Outcome = "yes" if node.margin <= 0 else "no"
     if outcome == "no" and node.low is not None and node.low <= 0.0:
@@ -144,7 +144,7 @@ def _compare(
         )
     margin = estimate.mean - threshold
     outcome: Outcome = (above if margin > 0 else below) if margin else includes_threshold
-    further = 0
+    further: int | None = 0
     if estimate.low is None or estimate.high is None:
         further = None
     elif estimate.low < threshold <= estimate.high:

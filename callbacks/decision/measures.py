@@ -113,8 +113,8 @@ def measure_rate_share(recorded: Recorded, task: str | None) -> tuple[Estimate, 
     if within and peak > 0:
         share, source = fmean(within) / peak, "as recorded"
     elif recorded.schedule is not None and end > start:
-        shares = [recorded.schedule.share_at(step) for step in range(start, end + 1)]
-        if None in shares:
+        shares = [part for step in range(start, end + 1) if (part := recorded.schedule.share_at(step)) is not None]
+        if len(shares) < end + 1 - start:
             return UNKNOWN, f"what the schedule {recorded.schedule.kind} does is not known here"
         share, source = fmean(shares), f"by the schedule {recorded.schedule.kind}"
     else:
@@ -142,6 +142,6 @@ def find_bests(recorded: Recorded) -> tuple[Evaluation | None, Evaluation]:
 
 def _narrow(change: Estimate, half: float | None) -> Estimate:
     """The change with the scatter of the curve as its interval, where that is known and the narrower one."""
-    if half is None or (change.half_width is not None and change.half_width <= half):
+    if half is None or change.mean is None or (change.half_width is not None and change.half_width <= half):
         return change
     return replace(change, low=change.mean - half, high=change.mean + half)

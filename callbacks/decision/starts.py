@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from callbacks.decision.decision import Node
+from callbacks.decision.decision import Node, Outcome
 from callbacks.decision.measures import UNKNOWN, Recorded
 from callbacks.evaluation.best import find_fallen_tasks
 from callbacks.evaluation.history import Evaluation, compare, find_baseline
@@ -53,8 +53,9 @@ def find_change(recorded: Recorded, name: str, since: Evaluation | None = None) 
 def list_tasks(recorded: Recorded) -> list[str]:
     """The tasks that both the start and the end have."""
     start = find_start(recorded)
-    names = start.estimates if start is not None else ()
-    return [name for name in names if name != ALL and start.task(name) and recorded.last.task(name)]
+    if start is None:
+        return []
+    return [name for name in start.estimates if name != ALL and start.task(name) and recorded.last.task(name)]
 
 
 def find_fallen(recorded: Recorded) -> Sequence[str]:
@@ -67,23 +68,29 @@ def measure_loss(recorded: Recorded, task: str | None) -> float:
     """How far the mean of a task moved since the start; below 0 where it lost."""
     start, end = find_start(recorded), recorded.last.task(task or "")
     before = start.task(task or "") if start is not None else None
-    return end.mean - before.mean if end is not None and before is not None else 0.0
+    if end is None or before is None or end.mean is None or before.mean is None:
+        return 0.0
+    return end.mean - before.mean
 
 
 def ask_share(name: str, question: str, recorded: Recorded, share: float) -> Node:
     """Whether the mean rose by that share of the start's. Asked of the means alone: whether the gain is real is another
     question."""
-    start, end = find_start(recorded), recorded.last.estimates[ALL]
+    start, end, mean = find_start(recorded), recorded.last.estimates[ALL], recorded.last.mean
+    if start is None:
+        return Node(name, question, "not judged", note="there is no earlier evaluation")
     threshold = start.mean * (1 + share)
-    margin = end.mean - threshold
-    note = f"{end.mean / start.mean - 1:+.0%}" if start.mean else "from nothing"
-    outcome = "yes" if margin >= 0 and end.mean > start.mean else "no"
-    return Node(name, question, outcome, end.mean, threshold, margin, end.n, end.low, end.high, note=note)
+    margin = mean - threshold
+    note = f"{mean / start.mean - 1:+.0%}" if start.mean else "from nothing"
+    outcome: Outcome = "yes" if margin >= 0 and mean > start.mean else "no"
+    return Node(name, question, outcome, mean, threshold, margin, end.n, end.low, end.high, note=note)
 
 
 def ask_kept(name: str, question: str, recorded: Recorded, task: str) -> Node:
     """Whether a task kept what the start gave it; within noise where it lost less than its interval."""
     change, fallen = find_change(recorded, task), find_fallen(recorded)
+    if change.mean is None:
+        return Node(name, question, "not judged", threshold=0.0, note="nothing was scored", task=task)
     doubtful = change.mean < 0 and task not in fallen
     return Node(
         name,

@@ -220,7 +220,7 @@ class _Walk:
         """The task a conclusion is about, the weakest below its floor or the one that lost most, with its value."""
         floors = [node for node in self._asked.get("floor", ()) if node.outcome == "yes"]
         lost = [node for name in ("not fallen", "kept") for node in self._asked.get(name, ()) if node.outcome == "no"]
-        worst = min(floors, key=lambda node: node.value, default=None)
+        worst = min(floors, key=lambda node: node.value or 0.0, default=None)
         if worst is None and scenario == "C":
             worst = min(lost, key=lambda node: measure_loss(self._recorded, node.task), default=None)
         return (worst.task, worst.value) if worst is not None else (None, None)
@@ -281,8 +281,8 @@ _ONLY = {
 
 
 def _count_further(nodes: Sequence[Node]) -> int | None:
-    counts = [node.further_examples for node in nodes]
-    return max(counts) if counts and None not in counts else None
+    counts = [node.further_examples for node in nodes if node.further_examples is not None]
+    return max(counts) if counts and len(counts) == len(nodes) else None
 
 
 def _combine(outcomes: Sequence[Outcome], how: str) -> Outcome:

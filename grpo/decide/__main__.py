@@ -55,7 +55,8 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("give the folder of a run, or --metrics with a recorded history")
     options.metrics = options.run or options.metrics
     problems: list[str] = []
-    section, settings, history = DecisionSection(), {}, []
+    settings: dict[str, Any] = {}
+    section, history = DecisionSection(), []
     folder = options.metrics if options.metrics.is_dir() else options.metrics.parent
     saved = read_saved(folder) if options.config is None else {}
     source, profile = options.config, options.profile or saved.get("profile") or "gpu"

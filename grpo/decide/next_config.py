@@ -17,7 +17,9 @@ from rewards.errors import UserError
 from rewards.files import write_whole
 
 _FUNCTIONS = ("rewards", "functions")
-_RATE = {("grpo", name) for name in ("lr_scheduler_type", "learning_rate", "warmup_ratio", "warmup_steps", "max_steps")}
+_RATE: set[Key] = {
+    ("grpo", name) for name in ("lr_scheduler_type", "learning_rate", "warmup_ratio", "warmup_steps", "max_steps")
+}
 _REASONS: Mapping[Key, str] = {
     ("grpo", "max_steps"): "the length of this recipe",
     ("grpo", "learning_rate"): "the rate of this recipe",
@@ -84,7 +86,10 @@ def find_changes(decision: Decision, present: Mapping[Key, Any]) -> dict[Key, An
 
     Between rungs it is what their recipes differ in, so that a setting of the user's own stays as it is.
     """
+    if decision.next_config is None:
+        return {}
     target = flatten(_load(decision.next_config))
+    wanted: dict[Key, Any]
     if decision.cause == "schedule":
         wanted = {key: target[key] for key in _RATE}
     elif decision.scenario == "undecided":
@@ -124,7 +129,7 @@ def _find_parent(config_name: str | None, decision: Decision) -> tuple[str, dict
             return str(source.resolve()) if source.is_file() else config_name, settings
         except UserError:
             pass
-    recipe = next((rung.config for rung in RUNGS if rung.name == decision.rung), decision.next_config)
+    recipe = next((rung.config for rung in RUNGS if rung.name == decision.rung), None) or decision.next_config or "base"
     return recipe, _load(recipe)
 
 

@@ -280,9 +280,9 @@ def _read_hub(name: str, split: str, subset: str | None) -> Found:
 def _explain_hub(name: str, split: str, subset: str | None, error: Exception) -> str:
     """One line with what is wrong and what to do."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
-    causes = [error]
-    while causes[-1].__cause__ or causes[-1].__context__:
-        causes.append(causes[-1].__cause__ or causes[-1].__context__)
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and len(causes) < 20:
+        causes.append(cause)
         kinds |= {kind.__name__ for kind in type(causes[-1]).__mro__}
     said = " ".join(_first_line(cause) for cause in causes)
     neither = f"{name}: no such file here, and as a Hub data set"

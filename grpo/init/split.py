@@ -86,7 +86,7 @@ def _draw(rows: Sequence[Example], groups: Sequence[int], wanted: int, similarit
             continue
         chosen.update(members[group])
     if not chosen:
-        chosen.update(min(members.values(), key=len))
+        chosen.update(members[min(members, key=lambda group: len(members[group]))])
     joined = sum(len(group) for group in members.values() if len(group) > 1)
     train = [row for at, row in enumerate(rows) if at not in chosen]
     return Split(train, [row for at, row in enumerate(rows) if at in chosen], similarity, joined)

@@ -173,10 +173,10 @@ def _check_derivability(host: RewardHost, rows: Sequence[Example], found: _Findi
     found.facts["derivability"] = {}
     found.facts["underivable_fields"] = {}
     found.facts["masked"] = masked
-    for name, fields in masked.items():
+    for name, left_out in masked.items():
         found.warnings.append(
-            f"reward '{name}': {', '.join(fields)} cannot follow from the prompts and are left out of the reward; "
-            f"write {MASKING_OPTION}: [{', '.join(fields)}] to say so yourself"
+            f"reward '{name}': {', '.join(left_out)} cannot follow from the prompts and are left out of the reward; "
+            f"write {MASKING_OPTION}: [{', '.join(left_out)}] to say so yourself"
         )
     for task, fields in measured.items():
         summary = derivability.summarise(fields)

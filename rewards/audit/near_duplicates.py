@@ -28,8 +28,8 @@ class NearDuplicate(NamedTuple):
     @property
     def same_answer(self) -> bool:
         """Whether the two have one and the same reference: what was learnt by heart answers it."""
-        answers = self.held_out.reference, self.train.reference
-        return None not in answers and " ".join(answers[0].split()) == " ".join(answers[1].split())
+        one, other = self.held_out.reference, self.train.reference
+        return one is not None and other is not None and one.split() == other.split()
 
 
 def find_near_duplicates(train: Sequence[Example], held_out: Sequence[Example]) -> list[NearDuplicate]:
