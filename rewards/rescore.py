@@ -135,7 +135,8 @@ def read_stored(
             if extra := (columns or {}).get(name):
                 example = replace(example, columns={**extra, **example.columns})
                 row = {**row, "columns": dict(example.columns)}
-            scores = row.get("scores") if isinstance(row.get("scores"), dict) else {}
+            kept = row.get("scores")
+            scores = kept if isinstance(kept, dict) else {}
             versions = {name: str(score["version"]) for name, score in scores.items() if _gave_value(score)}
             reward = row.get("reward")
             reward = float(reward) if isinstance(reward, int | float) and not isinstance(reward, bool) else None

@@ -84,10 +84,10 @@ def run(options: argparse.Namespace) -> int:
             others = list_stored(Path(options.against))
             other = _pick(others, options.end, "--to", ("final",), last=True)
             one = {other: others[other]}
-            before = _rescore_files(host, _read_files(one, asked), one, options.task)[other]
+            rescored = _rescore_files(host, _read_files(one, asked), one, options.task)[other]
             pairs = [
                 (
-                    new_verdicts(before, f"{options.against}, {other}"),
+                    new_verdicts(rescored, f"{options.against}, {other}"),
                     new_verdicts(stages[end], f"{options.run}, {end}"),
                 )
             ]
@@ -325,10 +325,10 @@ def _show(
     for head in ("stage", "completions", "scored", "mean", "stored mean", "stored versions"):
         table.add_column(head, justify="left" if head.startswith(("stage", "stored v")) else "right")
     for name, stage in stages.items():
-        row = _summarise(name, stage)
-        stored = ", ".join(f"{function} {version}" for function, version in row["stored_versions"].items())
-        numbers = (row["completions"], row["scored"])
-        table.add_row(name, *map(str, numbers), _say(row["mean"]), _say(row["stored_mean"]), stored)
+        shown = _summarise(name, stage)
+        stored = ", ".join(f"{function} {version}" for function, version in shown["stored_versions"].items())
+        numbers = (shown["completions"], shown["scored"])
+        table.add_row(name, *map(str, numbers), _say(shown["mean"]), _say(shown["stored_mean"]), stored)
     console.print(table)
     for name, stage in stages.items():
         for function, figures in _figures(host, stage).items():

@@ -208,7 +208,7 @@ def flatten(value: Any, rules: LeafRules) -> Flat:
         for at, item in source.items() if keyed else enumerate(source):
             below = tree
             if keyed and selective:
-                hidden, below = rules.step(tree, at)
+                hidden, below = rules.step(tree, str(at))
                 if hidden:
                     del copy[at]
                     continue

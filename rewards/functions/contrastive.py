@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
@@ -13,6 +13,7 @@ from pydantic import Field
 from rewards.functions.insights import judge_repetition
 from rewards.functions.text_overlap import MAXIMUM_TEXT, measure_overlap, split_text
 from rewards.hookspecs import hookimpl
+from rewards.text.portuguese import compose
 from rewards.types import Completion, Example, RewardFunction, Score
 
 _PARTS = ("own", "other", "distance", "length", "repetition", "stuffing")
@@ -27,7 +28,7 @@ class Contrastive(RewardFunction):
     """How much nearer a text is to its reference than to another's answer: 1 as the reference itself, 0 no nearer."""
 
     name: ClassVar[str] = "contrastive"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
 
     measure: Literal["rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "jaccard"] = Field(
         "rougeL", description="How likeness is measured, as in text_overlap."
@@ -60,8 +61,8 @@ class Contrastive(RewardFunction):
         return problems
 
     def __call__(self, example: Example, completion: Completion) -> Score:
-        reference, contrasts = example.reference or "", _as_texts(example.columns[self.column])
-        text = completion.answer
+        reference, contrasts = compose(example.reference or ""), _as_texts(example.columns[self.column])
+        text = compose(completion.answer)
         words = split_text(text[:MAXIMUM_TEXT], self.words)
         if not words:
             return Score(0.0, "no words", dict.fromkeys(_PARTS, 0.0))
@@ -120,5 +121,5 @@ def _own_repetition(reference: str, words: str) -> float:
 
 
 @hookimpl
-def register_rewards(register):
+def register_rewards(register: Callable[[type[RewardFunction]], None]) -> None:
     register(Contrastive)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import ClassVar, Literal
 
@@ -104,5 +105,5 @@ def _read_reference(function: FieldF1, reference: str) -> tuple[LeafRules, Flat]
 
 
 @hookimpl
-def register_rewards(register):
+def register_rewards(register: Callable[[type[RewardFunction]], None]) -> None:
     register(FieldF1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
@@ -209,5 +209,5 @@ def _infinitive(word: str, allowed: frozenset[str]) -> str | None:
 
 
 @hookimpl
-def register_rewards(register):
+def register_rewards(register: Callable[[type[RewardFunction]], None]) -> None:
     register(Insights)

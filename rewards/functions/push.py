@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import ClassVar
@@ -196,5 +196,5 @@ def _any_phrase(phrases: tuple[str, ...]) -> re.Pattern[str]:
 
 
 @hookimpl
-def register_rewards(register):
+def register_rewards(register: Callable[[type[RewardFunction]], None]) -> None:
     register(Push)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import ClassVar, Literal, NamedTuple
 
@@ -98,5 +98,5 @@ def _read_reference(text: str, words: str) -> _Words:
 
 
 @hookimpl
-def register_rewards(register):
+def register_rewards(register: Callable[[type[RewardFunction]], None]) -> None:
     register(TextOverlap)

@@ -152,8 +152,8 @@ def _thin_out(connection: sqlite3.Connection, table: str, relations: Relations, 
     connection.execute(f"DELETE FROM {name} WHERE {chance_of(copy)} >= {round(1000 * kept)} OR rowid = {first}")
     labels = [label for group in relations.labels for label in group if label.table == table]
     if table in relations.roots:
-        first = copy % max(1, len(labels))
-        for label in labels[first:] + labels[:first]:
+        turn = copy % max(1, len(labels))
+        for label in labels[turn:] + labels[:turn]:
             # Not below what a count needs to differ from another.
             if connection.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0] >= _ENOUGH_ROWS:
                 _thin_label(connection, label, copy)

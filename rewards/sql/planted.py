@@ -82,13 +82,13 @@ def _plant(
 ) -> None:
     table, column = quote_name(name.table), quote_name(name.column)
     kinds = dict(connection.execute(f"SELECT typeof({column}), COUNT(*) FROM {table} GROUP BY 1").fetchall())
+    texts = [item for item in literals if isinstance(item, str)]
+    numbers = [item for item in literals if not isinstance(item, str)]
+    values: list[Any] = numbers
     if kinds.get("text"):
-        values = [item for item in literals if isinstance(item, str)]
-        values = [near for item in values for near in _near_dates(item)] if name in relations.dates else values
-    else:
-        near = not any(name in group for group in relations.levels)
-        values = [item for item in literals if not isinstance(item, str)]
-        values = [value for item in values for value in ((item, item + 1, item - 1) if near else (item,))]
+        values = [near for item in texts for near in _near_dates(item)] if name in relations.dates else texts
+    elif not any(name in group for group in relations.levels):
+        values = [value for item in numbers for value in (item, item + 1, item - 1)]
     values = list(dict.fromkeys(values))[:20]
     if not values:
         return

@@ -141,15 +141,14 @@ def _find_links(
     pairs: dict[Name, Name] = {}
     for table in tables:
         for row in connection.execute(f"PRAGMA foreign_key_list({quote_name(table)})").fetchall():
-            parent = spelled.get(str(row[2]).lower())
-            column = row[4] or (keys.get(parent or "", [None])[0])
-            if parent and column:
-                pairs[_spell(seen, table, row[3])] = _spell(seen, parent, column)
+            target = spelled.get(str(row[2]).lower(), "")
+            column = row[4] or next(iter(keys.get(target, ())), None)
+            if target and column:
+                pairs[_spell(seen, table, row[3])] = _spell(seen, target, column)
     for name, values in seen.items():
-        if name not in pairs and values.filled:
-            parent = _guess_parent(name, seen, keys)
-            if parent:
-                pairs[name] = parent
+        guessed = _guess_parent(name, seen, keys) if name not in pairs and values.filled else None
+        if guessed:
+            pairs[name] = guessed
     pairs = {
         child: parent
         for child, parent in pairs.items()
