@@ -26,7 +26,7 @@ examples:
   python -m rewards audit --config my.yaml --set data.train=other.jsonl --json
   python -m rewards audit --data train.jsonl --held-out held_out.jsonl --reward field_f1:ignore_fields=[id]
   python -m rewards audit --data train.jsonl
-  python -m rewards audit --data train.jsonl --drop bad.jsonl      rows of no use go there, the others into train.clean.jsonl
+  python -m rewards audit --data train.jsonl --drop bad.jsonl
 
 Without --reward the functions are those made for the tasks of the rows, and field_f1 for other JSON answers.
 Exit code 2: a run on these rows and rewards would be wasted.

@@ -41,7 +41,7 @@ class Insights(RewardFunction):
     """Length and repetition times what is left after structure, figures and verbs have each taken off their cost."""
 
     name: ClassVar[str] = "insights"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     tasks: ClassVar[tuple[str, ...]] = ("insights",)
 
     diagnosis_label: str = Field("Diagnóstico:", min_length=2, description="What the first section starts with.")

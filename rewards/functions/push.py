@@ -52,7 +52,7 @@ class Push(RewardFunction):
     """Length and repetition times what is left after product, offer, tone and language have each taken off their cost."""
 
     name: ClassVar[str] = "push"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     tasks: ClassVar[tuple[str, ...]] = ("push",)
 
     maximum_characters: int = Field(120, ge=1, description="Limit for rows without a column max_characters.")

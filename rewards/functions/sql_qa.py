@@ -16,7 +16,7 @@ from rewards.sql.outlines import likeness, outline, words_of
 from rewards.sql.planted import Planting
 from rewards.sql.results import finds_something, is_part, same_rows
 from rewards.sql.sandbox import Limits, Result, run_query
-from rewards.sql.statements import Statement, find_statement
+from rewards.sql.statements import Statement, find_answer, find_statement
 from rewards.sql.ties import probe_ties
 from rewards.text.portuguese import fold
 from rewards.types import Completion, Example, RewardFunction, Score
@@ -115,7 +115,7 @@ class SqlQa(RewardFunction):
         return found
 
     def __call__(self, example: Example, completion: Completion) -> Score:
-        statement = find_statement(completion.text)
+        statement = find_answer(completion)
         if statement.sql is None:
             return _score(0.0, statement.reason)
         reference = find_statement(example.reference or "")

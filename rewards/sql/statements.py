@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from rewards.answers import skip_reasoning
 from rewards.sql.grammar import parses
 from rewards.sql.tokens import KEYWORDS, find_semicolon, tokenise
 from rewards.text.portuguese import list_words
+from rewards.types import Completion
 
 MAXIMUM_TEXT = 20_000
 """Characters of an answer that are looked at; a right SELECT is far shorter."""
@@ -71,12 +71,16 @@ class Statement:
 
 
 def find_statement(text: str) -> Statement:
-    """The SELECT (or WITH) that a text offers; refused when it offers several. Fences, tags and comments are no prose."""
-    answer = skip_reasoning(text)
-    if not answer and text:
-        return Statement(None, reason="reasoning never ends")
+    """The SELECT (or WITH) that an answer offers; refused when it offers several. Fences, tags and comments are no prose."""
     # Only what is cut is remembered, or hostile texts would fill the memory.
-    return _find(answer[:MAXIMUM_TEXT].strip())
+    return _find(text[:MAXIMUM_TEXT].strip())
+
+
+def find_answer(completion: Completion) -> Statement:
+    """The same of what stands after a completion's reasoning."""
+    if completion.split.unclosed:
+        return Statement(None, reason="reasoning never ends")
+    return find_statement(completion.answer)
 
 
 @lru_cache(maxsize=512)

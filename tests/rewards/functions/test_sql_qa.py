@@ -265,7 +265,6 @@ def test_same_rows_when_compared_then_are_a_bag_with_numeric_tolerance(right, gi
         ("```\nSELECT a FROM t\n```\n```\nSELECT b FROM t\n```", None),
         ("UPDATE t SET a = 1", None),
         ("Selecione os pedidos", None),
-        ("<think> SELECT a FROM t", None),
         ("SELECT " + "a, " * 3000 + "a FROM t", None),
     ],
 )

@@ -6,7 +6,9 @@ import time
 
 import pytest
 
-from rewards.sql.statements import find_statement
+from rewards.reasoning import ReasoningStyle
+from rewards.sql.statements import find_answer, find_statement
+from rewards.types import Completion
 
 SQL = "SELECT COUNT(*) FROM orders WHERE state = 'SP' AND late = 1"
 CTE = "WITH a AS (\n  SELECT state FROM orders\n),\n\nb AS (\n  SELECT * FROM a\n)\n\nSELECT COUNT(*) FROM b"
@@ -24,7 +26,6 @@ CTE = "WITH a AS (\n  SELECT state FROM orders\n),\n\nb AS (\n  SELECT * FROM a\
         f"<sql>\n```\n{SQL}\n```\n</sql>",
         f'{{"sql": "{SQL}"}}',
         f'```json\n{{"query": "{SQL};"}}\n```',
-        f"<think>SELECT 1 FROM x?</think>{SQL}",
         f"`{SQL}`",
         f"({SQL});",
         "> " + SQL.replace(" WHERE", "\n> WHERE"),
@@ -107,3 +108,17 @@ def test_find_statement_when_a_piece_repeats_then_takes_no_longer_than_a_second(
     started = time.perf_counter()
     find_statement(piece * (1_000_000 // len(piece)))
     assert time.perf_counter() - started < 1.0
+
+
+@pytest.mark.parametrize(
+    "tags", [("<think>", "</think>"), ("<reasoning>", "</reasoning>"), ("<|begin_of_thought|>", "<|end_of_thought|>")]
+)
+def test_find_answer_when_reasoning_holds_drafts_then_they_do_not_count(tags):
+    """Whatever the tags are called; a template may have written the opening one."""
+    opened, closed = tags
+    draft = f"```sql\nSELECT COUNT(*) FROM orders\n```\nfalta o filtro{closed}\n```sql\n{SQL}\n```"
+    for text in (f"{opened}Primeiro:\n{draft}", draft):
+        found = find_answer(Completion(text))
+        assert found.tokens == find_statement(SQL).tokens and not found.wrapped
+    assert find_answer(Completion(f"{opened} {SQL}")).reason == "reasoning never ends"
+    assert find_answer(Completion(SQL, style=ReasoningStyle(opened=True))).reason == "reasoning never ends"
