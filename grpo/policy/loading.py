@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,7 +167,9 @@ def _read_gguf(path: Path, section: ModelSection, device: str) -> tuple[Any, Any
     header = read_gguf(path)
     where = {"gguf_file": path.name}
     try:
-        model = AutoModelForCausalLM.from_pretrained(path.parent, dtype=resolve_dtype(section, device), **where)
+        # Its bar heeds no setting of transformers, and a run has bars of its own.
+        with redirect_stderr(io.StringIO()):
+            model = AutoModelForCausalLM.from_pretrained(path.parent, dtype=resolve_dtype(section, device), **where)
         backend = gguf_tokenizer(header)
         tokenizer = (
             AutoTokenizer.from_pretrained(path.parent, **where)
