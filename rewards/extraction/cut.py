@@ -24,7 +24,13 @@ def read_cut(text: str, start: int) -> Reading | None:
     place = _find_error(text, start)
     if place is None:
         return None
-    if _PARTIAL_ESCAPE.search(text, max(place, len(text) - 6)) and text[place] == "\\":
+    if not text[place:].strip("\\ \t\r\n") and text[place : place + 1] == "\\":
+        # A stray backslash outside of all texts.
+        text = text[:place]
+        place = _find_error(text, start)
+        if place is None:
+            return None
+    if _PARTIAL_ESCAPE.search(text, max(place, len(text) - 6)) and text[place : place + 1] == "\\":
         # The text ends inside an escape: the string is found from what stands before it.
         place = _find_error(text[:place], start)
         if place is None or text[place : place + 1] != '"':
@@ -47,7 +53,7 @@ def read_cut(text: str, start: int) -> Reading | None:
         recent = [recent[1], recent[2], (mark, token.start())]
     closers = "".join(reversed(stack))
     fenced = is_string and rest.rstrip().endswith("```") and rest.count("```") == 1
-    if not stack or fenced or (is_string and rest.rstrip()[1:].endswith(closers)):
+    if not stack or fenced or (is_string and _lacks_quote(rest.rstrip()[1:], closers)):
         # Only a closing quote seems to be missing.
         return None
     scalar = recent[2][0] in (",", ":", "[") and text[recent[2][1] + 1 : place].strip()
@@ -80,6 +86,11 @@ def _end_of_values(recent: list[tuple[str, int]], closer: str, place: int) -> in
     if closer == "}" and last[:1] == '"' and key in ("{", ","):
         return at_key if key == "," else at_last
     return place
+
+
+def _lacks_quote(content: str, closers: str) -> bool:
+    """True where a text ends in the closers that are due; behind an escaped quote they are more of the text."""
+    return content.endswith(closers) and not content[: -len(closers)].rstrip().endswith('\\"')
 
 
 def _ends_in_escape(rest: str) -> bool:

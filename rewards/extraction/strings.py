@@ -52,6 +52,7 @@ _CONTROL = re.compile(r"[\x00-\x1f]")
 _FENCE_END = re.compile(r"\n[ \t]*(?:```|~~~|''')|```[ \t\r\n]*\Z")
 _NEW_DOCUMENT = re.compile(r"\n\s*(?:[^\n{\[]{0,200}\n\s*)?[{\[]\s*[\"'{\[]")
 _ESCAPED_CLOSE = re.compile(r"\\[\"']")
+_PATH = re.compile(r"\\[^\"]")
 _TAIL = re.compile(r"([\s}\])]*+)\Z")
 
 Follows = Callable[[str, int, int], "re.Match[str] | None"]
@@ -251,7 +252,7 @@ def _end_open_string(
     escaped = _ESCAPED_CLOSE.search(text, start, end)
     tries = 0
     # A path's last backslash; a text that ends just behind an escaped quote was cut there.
-    path = escaped is not None and text.find("\\", start, escaped.start()) >= 0
+    path = escaped is not None and _PATH.search(text, start, escaped.start()) is not None
     while escaped is not None and tries < 20 and (path or text[escaped.end() : end].strip(" \t\r\n,}]")):
         closes = follows(text, escaped.end(), end)
         if closes is not None and closes.end() > escaped.end() and (closes[1] is None or fits(closes.start(1))):
