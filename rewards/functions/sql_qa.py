@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from rewards.hookspecs import hookimpl
-from rewards.sql.altered import GENTLE, HARSH, LARGEST_BYTES, SCALES, can_alter, know_relations
+from rewards.sql.altered import GENTLE, HARSH, LARGEST_BYTES, SCALES, can_alter, know_relations, telling_copies
 from rewards.sql.outlines import likeness, outline, words_of
 from rewards.sql.planted import Planting
 from rewards.sql.results import finds_something, is_part, same_rows
@@ -213,7 +213,8 @@ class SqlQa(RewardFunction):
 
     def _blame(self, example: Example, statement: Statement, result: Result) -> _Comparison:
         """Of a statement that is right here only: chance, or a constant in disguise, whose result no copy changes."""
-        others = (self._run(example, statement, copy) for copy in (*GENTLE, *HARSH))
+        copies = telling_copies(os.fspath(example.columns["database"]))
+        others = (self._run(example, statement, copy) for copy in copies)
         if all(other.status == "ok" and other.rows == result.rows for other in others):
             return _Comparison(False, True)
         return _Comparison(

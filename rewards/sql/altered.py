@@ -19,6 +19,9 @@ from rewards.sql.database import open_readonly, quote_name
 from rewards.sql.relations import MOST_LABELS, Link, Name, Relations, read_relations
 
 LARGEST_BYTES = 32 << 20
+_QUICK_BYTES = 4 << 20
+"""Of a file whose copies are made in a fraction of a second."""
+
 _ONE_SIDED = 0.6
 """Share of the commonest label from which its column is not thinned out: too few rows would be left."""
 
@@ -78,6 +81,11 @@ SCALES = tuple(
 def can_alter(path: str) -> bool:
     """Whether the file is small enough to be copied into memory."""
     return os.path.getsize(path) <= LARGEST_BYTES
+
+
+def telling_copies(path: str) -> tuple[int, ...]:
+    """The copies that tell a constant: all of them, or the gentle ones where each takes its time to be made."""
+    return (*GENTLE, *HARSH) if os.path.getsize(path) <= _QUICK_BYTES else tuple(GENTLE)
 
 
 def open_altered(path: str, copy: int) -> sqlite3.Connection:

@@ -282,7 +282,7 @@ def _sort_columns(
                 continue
             elif 2 <= values.distinct <= _FEW_LEVELS:
                 levels.append(name)
-            elif values.distinct > _FEW_LEVELS:
+            elif values.distinct > _FEW_LEVELS or values.filled == 1:
                 measures.append(name)
         elif values.integers + values.reals == values.filled:
             measures.append(name)

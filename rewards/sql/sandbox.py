@@ -17,7 +17,7 @@ from rewards.text.portuguese import list_words
 
 _STEPS_A_TICK = 1_000
 _CONNECTIONS = 16
-_OPEN_BYTES = 256 << 20
+_OPEN_BYTES = 512 << 20
 """Of databases, each counted once a connection, that a thread keeps open."""
 
 _RESULTS = 8_192
