@@ -41,7 +41,7 @@ EXAMPLES = """examples:
   python -m grpo.run --config my.yaml --set grpo.max_steps=100 --set seed=3
   python -m grpo.run --config v4_1.yaml --run-dir runs/mine  a folder of your choice
   python -m grpo.run --config v4_1.yaml --follow             and start the run its decision names, one hop (--follow 3: three)
-  python -m grpo.run --resume runs/mine                      go on where a run was interrupted
+  python -m grpo.run --resume runs/mine                      resume a run that was interrupted
   torchrun --nproc_per_node 8 -m grpo.run --config v4_1.yaml on eight devices: docs/scale_out.md
 
 exit codes: 0 done · 1 failed · 2 bad config, data or preflight · 3 stopped by a watch rule · 75 interrupted, resumable
@@ -73,7 +73,7 @@ def make_parser() -> CommandParser:
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--config", help="a YAML file, or the name of a shipped one (v4_1.yaml)")
-    what.add_argument("--resume", type=Path, metavar="RUN", help="go on with an interrupted run, in its own folder")
+    what.add_argument("--resume", type=Path, metavar="RUN", help="resume an interrupted run, in its own folder")
     add_overrides(parser)
     parser.add_argument(
         "--profile",
@@ -104,7 +104,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def read_hops(text: str) -> int:
     """A number of runs to follow, 1 or more."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of runs; write 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs; write 1 or more")
     return int(text)
 
 
@@ -148,7 +148,7 @@ def run(options: argparse.Namespace) -> int:
         if code in (DONE, STOPPED):
             finish(directory, config, profile, progress, time.perf_counter() - started, finished=code == DONE)
     except KeyboardInterrupt:
-        progress.say(f"stopped at once; go on with: python -m grpo.run --resume {directory.path}", always=True)
+        progress.say(f"stopped at once; resume with: python -m grpo.run --resume {directory.path}", always=True)
         return INTERRUPTED
     return follow(options, directory, profile, progress) if code == DONE else code
 
@@ -198,7 +198,7 @@ def prepare(config: Any, profile: str, progress: Any) -> tuple[Any, Any, Any, di
     plan.show(progress)
     audit = run_preflight(config, inputs, host)
     versions = ", ".join(f"{name} {version}" for name, version in audit["reward_versions"].items())
-    progress.say(f"preflight: {audit['references']} gold answers score the maximum ({versions})")
+    progress.say(f"preflight: all {audit['references']:,} reference answers earn full reward ({versions})")
     return inputs, host, plan, audit
 
 
@@ -280,13 +280,13 @@ def train(
             record.write_environment(device)
             directory.reach("decision", config.grpo.max_steps)
         except Interrupted:
-            progress.say(f"interrupted; go on with: python -m grpo.run --resume {directory.path}", always=True)
+            progress.say(f"interrupted; resume with: python -m grpo.run --resume {directory.path}", always=True)
             return INTERRUPTED
         except Stopped as stop:
             record.write_environment(device)
             directory.reach("grpo", stop.event.step, stopped_by=stop.event.rule)
             progress.say(
-                f"stopped by watch rule {stop.event.rule}; a checkpoint is kept, go on all the same with: "
+                f"stopped by watch rule {stop.event.rule}; a checkpoint is kept; resume all the same with: "
                 f"python -m grpo.run --resume {directory.path}",
                 always=True,
             )
@@ -294,13 +294,13 @@ def train(
         except EngineFailed as fault:
             stages.save_checkpoint()
             progress.say(f"error: {fault}", always=True)
-            progress.say(f"the run is kept; go on with: python -m grpo.run --resume {directory.path}", always=True)
+            progress.say(f"the run is kept; resume with: python -m grpo.run --resume {directory.path}", always=True)
             return INTERRUPTED
         except RewardBudgetExceeded as fault:
             stages.save_checkpoint()
             progress.say(f"error: {fault}", always=True)
             progress.say(
-                f"the run is kept; mend the plugin and go on with: python -m grpo.run --resume {directory.path}",
+                f"the run is kept; fix the plugin and resume with: python -m grpo.run --resume {directory.path}",
                 always=True,
             )
             return FAILED

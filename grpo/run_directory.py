@@ -114,5 +114,5 @@ def _refuse_used(path: Path) -> None:
     except OSError as fault:
         raise UserError(f"--run-dir {path}: cannot be read ({fault.strerror}); choose another folder") from None
     if used:
-        hint = f"go on with it by --resume {shlex.quote(str(path))}, or " if (path / "status.json").is_file() else ""
+        hint = f"resume it by --resume {shlex.quote(str(path))}, or " if (path / "status.json").is_file() else ""
         raise UserError(f"--run-dir {path}: exists already; {hint}choose another name")

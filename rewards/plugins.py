@@ -295,7 +295,7 @@ def _ask(manager: pluggy.PluginManager, plugin: Any, source: _Source, problems: 
 def check_class(function: Any) -> list[str]:
     """What breaks the contract in a reward function class, one line each."""
     if not (isinstance(function, type) and issubclass(function, RewardFunction)):
-        return [f"registered {function!r}, which is no subclass of rewards.types.RewardFunction"]
+        return [f"registered {function!r}, which is not a subclass of rewards.types.RewardFunction"]
     where = function.__qualname__
     problems = []
     name = getattr(function, "name", None)

@@ -122,7 +122,7 @@ def read_stored(
                 problems.append(row)
                 continue
             if not isinstance(row.get("completion"), str):
-                problems.append(f"{place}: no text under 'completion'; this is no file of stored completions")
+                problems.append(f"{place}: no text under 'completion'; this is not a file of stored completions")
                 continue
             name = str(row.get("id", number))
             if row.get("reference") is None and (references or {}).get(name) is not None:

@@ -207,7 +207,7 @@ def make_example(row: dict[str, Any], where: str, number: int, folder: Path | No
     ):
         problems.append(f'{where}: \'prompt\' is no list of messages; write [{{"role": "user", "content": "..."}}]')
     if reference is not None and not isinstance(reference, str):
-        problems.append(f"{where}: 'reference' is no text; write a JSON answer as a string")
+        problems.append(f"{where}: 'reference' is not text; write a JSON answer as a string")
     if problems:
         raise UserError(problems)
     own = _OWN_KEYS | _RECORD_KEYS if "scores" in row and "completion" in row else _OWN_KEYS

@@ -32,7 +32,7 @@ def restart_from_base(rung: Rung, next_rung: Rung | None, task: str | None) -> M
             f"The Base model with an SFT warm-up is no way out here: skip the rung, go to {next_rung.name}.",
             next_rung.config,
         )
-    return "No rung is left: mend the data and the rewards of extraction first.", None
+    return "No rung is left: fix the data and the rewards of extraction first.", None
 
 
 def keep_the_rate(rung: Rung, next_rung: Rung | None, task: str | None) -> Move:

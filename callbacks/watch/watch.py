@@ -46,7 +46,7 @@ class Event:
             "below": "is below {limit:.4g}",
             "stalls": "has no new best by more than {limit:.4g}",
             "rises": "has grown by more than {limit:.0%}",
-            "not_finite": "is no number",
+            "not_finite": "is not a number",
         }[self.condition].format(limit=self.limit)
         over = f" over {self.window} steps" if self.window > 1 else ""
         value = f"{self.value:+.0%} " if self.condition == "rises" else f"{self.value:.4g} "

@@ -31,7 +31,7 @@ def check_likeness(runs: Sequence[RecordedRun], allowed: Collection[str] = ()) -
                 if kind in allowed:
                     notes.append(f"{line} (allowed)")
                 else:
-                    problems.append(f"{line}; {advice}, or go on with --allow-different {kind}")
+                    problems.append(f"{line}; {advice}, or compare all the same with --allow-different {kind}")
     problems += _find_mixed_versions(runs) if "versions" not in allowed else []
     if problems:
         raise UserError(problems)

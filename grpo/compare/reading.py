@@ -160,7 +160,7 @@ def _read_file(path: Path) -> RecordedRun:
 def _read_evaluation(path: Path) -> RecordedRun:
     summary = read_object(path / "evaluation.json")
     if summary.get("finished") is False:
-        raise UserError(f"{path}: this evaluation is not finished; go on with python -m grpo.evaluate ... --resume")
+        raise UserError(f"{path}: this evaluation is not finished; resume with python -m grpo.evaluate ... --resume")
     rewards = summary.get("rewards")
     settings = summary.get("settings")
     name = str(summary.get("name") or path.resolve().name)

@@ -149,7 +149,7 @@ def _read_chain(path: Path) -> list[YamlLayer]:
             break
         parent = source.data.pop("extends")
         if not isinstance(parent, str):
-            source.problems.append(f"{source.name}: extends: {parent!r} is no text; write one path or shipped name")
+            source.problems.append(f"{source.name}: extends: {parent!r} is not text; write one path or shipped name")
             break
         try:
             current = find_config(parent, source.folder)

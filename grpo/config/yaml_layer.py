@@ -142,7 +142,7 @@ def _construct_mapping(
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode):
             source.problems.append(
-                f"{source.name}: {show_path(path)}: a key is no name (line {line}); write name: value"
+                f"{source.name}: {show_path(path)}: a key is not a name (line {line}); write name: value"
             )
             continue
         # The text itself: a key spelt `no` or `4_1` is that name.
@@ -175,7 +175,7 @@ def _resolve(node: yaml.ScalarNode, path: KeyPath, source: YamlLayer) -> Any:
         return text
     line = node.start_mark.line + 1
     source.problems.append(
-        f"{source.name}: {show_path(path)}: {text} is no finite number (line {line}); write an ordinary number"
+        f"{source.name}: {show_path(path)}: {text} is not a finite number (line {line}); write an ordinary number"
     )
     return _UNREADABLE
 

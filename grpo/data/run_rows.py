@@ -120,7 +120,7 @@ def _select_demonstrations(
     if section.tasks is not None:
         known = sorted({row.task for row in usable})
         problems += [
-            f"sft_warmup.tasks: {task!r} is no task of {where}; there are {', '.join(known) or 'none'}"
+            f"sft_warmup.tasks: {task!r} is not a task of {where}; there are {', '.join(known) or 'none'}"
             for task in section.tasks
             if task not in known
         ]

@@ -72,7 +72,7 @@ def company() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise ProcessLost(
             f"another process of this run is gone ({loss}): its own lines or the launcher's say why; the run is kept, "
-            "go on with: python -m grpo.run --resume RUN, launched as before"
+            "resume with: python -m grpo.run --resume RUN, launched as before"
         ) from fault
 
 

@@ -38,7 +38,7 @@ examples:
   torchrun --nproc_per_node 8 -m grpo.evaluate --model runs/v4_1 --data rows/large.jsonl --out evaluations/large
   python -m grpo.compare evaluations/zero_shot evaluations/v4_1
 
-exit codes: 0 done · 1 failed · 2 bad input · 75 interrupted or out of disk, go on with --resume
+exit codes: 0 done · 1 failed · 2 bad input · 75 interrupted or out of disk, resume with --resume
 """
 
 
@@ -56,7 +56,9 @@ def _run_together(arguments: list[str] | None) -> int:
         with terminable(), company():
             return run(options)
     except ProcessLost:
-        complain("error: another process is gone, its own lines say why; the rows so far are kept, go on with --resume")
+        complain(
+            "error: another process is gone, its own lines say why; the rows so far are kept, resume with --resume"
+        )
         return INTERRUPTED
     except (WritingFailed, EngineFailed) as error:
         complain(f"error: {error}")
@@ -132,7 +134,7 @@ def run(options: argparse.Namespace) -> int:
             summary = on_main(lambda: _summarise(inputs, journal, folder))
         except KeyboardInterrupt:
             if journal.begun or not rank.is_main:
-                raise KeyboardInterrupt("stopped; the rows so far are kept, go on with --resume") from None
+                raise KeyboardInterrupt("stopped; the rows so far are kept, resume with --resume") from None
             raise
         finally:
             journal.close()

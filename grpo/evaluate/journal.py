@@ -54,7 +54,7 @@ class Journal:
         there = [path.name for path in (rows, summary) if path.exists() and (path == summary or path.stat().st_size)]
         if there:
             raise UserError(
-                f"--out {self.folder}: {' and '.join(there)} there already; go on with --resume, or choose another folder"
+                f"--out {self.folder}: {' and '.join(there)} there already; resume with --resume, or choose another folder"
             )
         nearest = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
         if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):

@@ -103,7 +103,7 @@ def find_config(options: argparse.Namespace, source: YamlLayer | None) -> RunCon
         raise UserError("--config: not given; name a YAML file or a shipped config such as v4_1")
     if source.run is None:
         raise UserError(
-            f"--config: not given, and --model {options.model} is no run here that has one; name a YAML file or v4_1"
+            f"--config: not given, and --model {options.model} is not a run here that has one; name a YAML file or v4_1"
         )
     config = load_run_config(source.run)
     if not options.overrides:

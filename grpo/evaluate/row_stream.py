@@ -50,7 +50,7 @@ class Rows:
         while window := list(islice(rows, size)):
             if _state_of(self.source.path) != self.state:
                 raise UserError(
-                    f"--data {self.source.path}: was changed while it was read; go on with --resume when it is as it was, "
+                    f"--data {self.source.path}: was changed while it was read; resume with --resume when it is as it was, "
                     "or begin again with another --out"
                 )
             yield window

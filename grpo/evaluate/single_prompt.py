@@ -86,7 +86,7 @@ def _make_example(text: str, task: str | None, source: Source) -> Example:
     """The prompt as a row: of the run's task, or a user's message alone where no run is known."""
     if source.run is None:
         if task is not None:
-            raise UserError(f"--task {task}: --model is no run, whose rows would show how the task is asked")
+            raise UserError(f"--task {task}: --model is not a run, whose rows would show how the task is asked")
         return Example(_id_of(text), "default", [{"role": "user", "content": text}], None, {})
     rows = _held_out_rows(source.run)
     tasks = sorted({row.task for row in rows})

@@ -208,7 +208,7 @@ def _read_csv(text: str, name: str) -> Found:
     csv.field_size_limit(16 * 1024 * 1024)
     if "\x00" in text:
         line = text.count("\n", 0, text.index("\x00")) + 1
-        raise UserError(f"{name}:{line}: a character of code 0; this is no text, or a broken one")
+        raise UserError(f"{name}:{line}: a character of code 0; this is not text, or a broken one")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     begins = 1
     try:

@@ -64,7 +64,7 @@ def choose_device(wanted: str, profile: str, found: Device | None = None) -> Dev
 def resolve_profile(profile: str, device: Device | None = None) -> tuple[Literal["gpu", "small", "embedded"], str]:
     """The profile that `auto` stands for on this device, and the one line that says why."""
     if profile not in PROFILES:
-        raise UserError(f"--profile: {profile!r} is no profile; allowed: {', '.join(PROFILES)}")
+        raise UserError(f"--profile: {profile!r} is not a profile; allowed: {', '.join(PROFILES)}")
     if profile == "gpu":
         return "gpu", "profile gpu: the recipe as it is written"
     if profile == "small":

@@ -156,7 +156,9 @@ def _model_refusals(config: RunConfig) -> list[str]:
         except UserError as error:
             refusals += error.problems
     elif looks_local(model.name) and not Path(model.name).expanduser().is_dir():
-        refusals.append(f"model.name: {model.name} is no folder; give a folder with config.json, or a name on the hub")
+        refusals.append(
+            f"model.name: {model.name} is not a folder; give a folder with config.json, or a name on the hub"
+        )
     elif looks_local(model.name) and not any((Path(model.name).expanduser() / name).is_file() for name in _CONFIGS):
         refusals.append(
             f"model.name: {model.name} holds neither {' nor '.join(_CONFIGS)}; give the folder that a model was saved in"

@@ -19,7 +19,7 @@ def make_commands(run: RunFiles) -> list[tuple[str, str]]:
         commands.append(("the same run again", shlex.join(words)))
     place = place_of(run)
     if run.status and not run.status.get("finished"):
-        commands.append(("go on with it", shlex.join(["python", "-m", "grpo.run", "--resume", place])))
+        commands.append(("resume it", shlex.join(["python", "-m", "grpo.run", "--resume", place])))
     if run.has_next_config:
         commands.append(
             ("the next run", shlex.join(["python", "-m", "grpo.run", "--config", f"{place}/next_config.yaml"]))

@@ -48,7 +48,7 @@ def read_seconds(text: str) -> float:
     with suppress(ValueError):
         if 0.1 <= float(text) <= 3600.0:
             return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no time between looks; write seconds from 0.1 to 3600")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a time between looks; write seconds from 0.1 to 3600")
 
 
 def watch(options: argparse.Namespace) -> int:

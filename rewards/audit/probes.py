@@ -146,7 +146,7 @@ def _judge_functions(host: RewardHost, probes: Sequence[Probe]) -> tuple[list[st
         if _is_constant(values):
             line = f"reward '{name}' is {values[0]:.4f} for right answers, for wrong ones and for none"
             if entry.function.judges_content:
-                errors.append(f"{line}: a metric that never changes is a broken scorer; mend it or leave it out")
+                errors.append(f"{line}: a metric that never changes is a broken scorer; fix it or leave it out")
             else:
                 warnings.append(f"{line}; leave it out unless a policy can do worse than the audit's answers")
         elif entry.function.judges_content:

@@ -29,7 +29,7 @@ def parse_reward(text: str) -> tuple[str, dict[str, Any]]:
     for piece in _split_options(rest):
         key, equals, value = piece.partition("=")
         if not equals or not key.strip():
-            raise UserError(f"--reward: '{piece}' is no option; write NAME:key=value,key=value")
+            raise UserError(f"--reward: '{piece}' is not an option; write NAME:key=value,key=value")
         try:
             options[key.strip()] = yaml.safe_load(value)
         except yaml.YAMLError as error:

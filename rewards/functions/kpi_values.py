@@ -68,7 +68,9 @@ class KpiValues(RewardFunction):
         for column in FIGURES:
             value = example.columns.get(column)
             if value is not None and _as_figure(value) is None:
-                problems.append(f"{column}: {value!r} is no finite number; write one, or null where the row has none")
+                problems.append(
+                    f"{column}: {value!r} is not a finite number; write one, or null where the row has none"
+                )
         return problems
 
     def __call__(self, example: Example, completion: Completion) -> Score:

@@ -67,7 +67,7 @@ with warnings.catch_warnings():
         @model_validator(mode="after")
         def _check_schema(self) -> SchemaValid:
             if self.remotes is not None and not Path(self.remotes).is_dir():
-                raise ValueError(f"remotes: '{self.remotes}' is no folder; name one with schemas in it")
+                raise ValueError(f"remotes: '{self.remotes}' is not a folder; name one with schemas in it")
             if self.schema is not None:
                 try:
                     self._resolve(self.schema)
@@ -134,7 +134,7 @@ def resolve_schema(written: str, formats: bool = False, remotes: Path | None = N
         state = os.stat(path)
     except (OSError, ValueError):
         raise UserError(
-            f"schema: '{written[:200]}' is no file and none of ours{nearest(written, list_schemas())}"
+            f"schema: '{written[:200]}' is neither a file nor one of ours{nearest(written, list_schemas())}"
         ) from None
     return _read_file(path.absolute(), state.st_mtime_ns, state.st_size, formats, remotes)
 

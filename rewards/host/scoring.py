@@ -356,7 +356,7 @@ class RewardHost:
             f"reward '{outcome.function}' version {outcome.version}"
             + (f" of plugin '{entry.plugin}' ({entry.distribution})" if entry.plugin else "")
             + f": {tally.errors} of {tally.scores} scores failed, allowed is {self.error_budget:.1%}; "
-            f"last on example '{example_id}': {reason}; mend the plugin or raise rewards.error_budget",
+            f"last on example '{example_id}': {reason}; fix the plugin or raise rewards.error_budget",
             function=outcome.function,
             version=outcome.version,
             example_id=example_id,

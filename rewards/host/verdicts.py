@@ -51,7 +51,7 @@ def read_score(function: RewardFunction, score: Any, seconds: float = 0.0) -> Ou
         return make_unscored(function, score.reason or "does not apply", seconds)
     value = _in_range(score.value)
     if value is None:
-        return make_error(function, f"range: value {score.value!r} is no number in 0..1", seconds)
+        return make_error(function, f"range: value {score.value!r} is not a number in 0..1", seconds)
     parts = _NO_PARTS
     if score.parts:
         parts = {}

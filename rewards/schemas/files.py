@@ -128,7 +128,7 @@ def _parse(path: Path, text: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         if path.suffix.lower() == ".json":
-            raise UserError(f"{path}: not strict JSON ({error}); mend the file") from None
+            raise UserError(f"{path}: not strict JSON ({error}); fix the file") from None
     import yaml
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -141,9 +141,7 @@ def _parse(path: Path, text: str) -> Any:
     try:
         return yaml.load(text, Loader)
     except yaml.YAMLError as error:
-        raise UserError(
-            f"{path}: neither JSON nor YAML ({' '.join(str(error).split())[:200]}); mend the file"
-        ) from None
+        raise UserError(f"{path}: neither JSON nor YAML ({' '.join(str(error).split())[:200]}); fix the file") from None
 
 
 def _list(names: list[str]) -> str:

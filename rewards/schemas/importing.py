@@ -239,7 +239,7 @@ class _Importer:
         """Where a reference leads; None, with a problem or a warning, where it leads nowhere."""
         spot = f"{place.source.path}: #{where}"
         if not isinstance(written, str):
-            self.problems.append(f"{spot}: the reference {written!r} is no text")
+            self.problems.append(f"{spot}: the reference {written!r} is not text")
             return None
         file, _, pointer = written.partition("#")
         source: SchemaFile | None = place.source
@@ -274,7 +274,7 @@ class _Importer:
             return schema
         if not isinstance(schema, Mapping):
             self.problems.append(
-                f"{place.source.path}: #{where}: {type(schema).__name__} is no schema; write an object"
+                f"{place.source.path}: #{where}: {type(schema).__name__} is not a schema; write an object"
             )
             return True
         if "$ref" in schema:

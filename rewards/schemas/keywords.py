@@ -80,7 +80,7 @@ def _build_multiple(builder: Any, node: Node, schema: Mapping, place: str) -> No
         return (Fraction(value if isinstance(value, int) else repr(value)) / exact).denominator == 1
 
     node.rules.append(
-        make_assertion("multipleOf", holds, lambda value: f"{show(value)} is no multiple of {unit}", is_number)
+        make_assertion("multipleOf", holds, lambda value: f"{show(value)} is not a multiple of {unit}", is_number)
     )
 
 

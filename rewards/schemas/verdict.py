@@ -63,7 +63,7 @@ def find_draft(document: Any) -> int | None:
 def check_schema(document: Any, name: str) -> list[str]:
     """Every place at which a document is no schema of its draft, one line each."""
     if not isinstance(document, (Mapping, bool)):
-        return [f"{name}: #: {type(document).__name__} is no schema; write an object, true or false"]
+        return [f"{name}: #: {type(document).__name__} is not a schema; write an object, true or false"]
     draft = find_draft(document)
     if draft is None:
         shown = repr(document["$schema"])[:100]  # type: ignore[index]
@@ -84,7 +84,7 @@ def _describe(error: Any) -> str:
     if error.instance_path and error.instance_path[-1] == "type" and isinstance(error.instance, (str, list)):
         return f"no such type: {error.instance!r}; allowed are array, boolean, integer, null, number, object, string"
     if message.endswith('is not of types "boolean", "object"'):
-        return f"{type(error.instance).__name__} is no schema; write an object, true or false"
+        return f"{type(error.instance).__name__} is not a schema; write an object, true or false"
     return f"malformed ({message})"
 
 

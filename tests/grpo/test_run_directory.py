@@ -58,7 +58,7 @@ def test_create_when_something_is_there_then_it_is_refused_and_left_alone(tmp_pa
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("x")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(UserError, match=r"exists already; go on with it by --resume .*run"):
+    with pytest.raises(UserError, match=r"exists already; resume it by --resume .*run"):
         RunDirectory.create(tmp_path / "run", FILES)
     for path in (tmp_path / "other", tmp_path / "other" / "notes.txt"):
         with pytest.raises(UserError, match="exists already; choose another name"):

@@ -271,8 +271,8 @@ def test_check_class_when_the_contract_is_broken_then_names_what(attributes, wor
 
 def test_check_class_when_it_is_no_reward_function_then_says_so():
     """An instance or another class cannot be registered."""
-    assert "no subclass" in check_class(int)[0]
-    assert "no subclass" in check_class(make_function()())[0]
+    assert "not a subclass" in check_class(int)[0]
+    assert "not a subclass" in check_class(make_function()())[0]
 
 
 def test_check_class_when_frozen_is_given_up_then_is_refused():

@@ -129,7 +129,7 @@ def test_not_finite_when_a_value_is_no_number_then_it_is_broken_live_and_replaye
     """A NaN loss stops the run; its row is recorded as null, and a metric that is not there is not NaN."""
     watch = make_watch(only=["loss_not_finite"])
     assert feed(watch, "loss", [0.1, value, value]) == [(2, "loss_not_finite")]
-    assert watch.stop.text.startswith("loss_not_finite: loss is no number at step 2.")
+    assert watch.stop.text.startswith("loss_not_finite: loss is not a number at step 2.")
     assert watch.observe({"step": 9, "reward": 0.5}) == []
     assert feed(make_watch(only=["grad_norm"]), "grad_norm", [value, 0.1, value]) == []
 

@@ -141,7 +141,7 @@ def test_override_when_given_then_is_read_as_yaml_means_it(override, expected):
         ("grpo.max_steps=", "grpo.max_steps: null is not allowed"),
         ("grpo.max_steps=6.0", "write 6"),
         ("grpo.temperature=0,7", "write 0.7"),
-        ("grpo.temperature=.inf", "no finite number"),
+        ("grpo.temperature=.inf", "not a finite number"),
         ("grpo=[", "not YAML"),
         ("extends=v4", "name the other file with --config"),
         ("rewards.functions[9].weight=1", "has 4 entries"),

@@ -51,7 +51,7 @@ def test_number_when_not_finite_then_is_a_problem(text):
     """An infinite rate never reaches training."""
     source = YamlLayer("x")
     parse_value(text, source)
-    assert "no finite number" in source.problems[0]
+    assert "not a finite number" in source.problems[0]
 
 
 def test_key_when_written_twice_then_both_lines_are_told(tmp_path):

@@ -252,7 +252,7 @@ def test_process_when_another_is_killed_then_one_line_says_so_and_how_to_go_on(h
     done = torchrun(home, str(script))
     assert done.returncode == 1
     assert done.stderr.count("error: another process of this run is gone") == 1
-    assert "go on with: python -m grpo.run --resume" in done.stderr and "gloo" not in done.stderr
+    assert "resume with: python -m grpo.run --resume" in done.stderr and "gloo" not in done.stderr
 
 
 def test_sharded_weights_when_they_have_adapters_then_generation_is_that_of_one_process(probes):

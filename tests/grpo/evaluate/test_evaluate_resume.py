@@ -70,7 +70,7 @@ def test_evaluate_when_stopped_by_hand_then_75_and_resumable(whole, arguments, t
     out = tmp_path / "whole"
     monkeypatch.setattr(writers, "answer_batch", stop_at_third)
     assert main([*arguments[:-1], str(out)]) == 75
-    assert "the rows so far are kept, go on with --resume" in capsys.readouterr().err
+    assert "the rows so far are kept, resume with --resume" in capsys.readouterr().err
     assert len(read(out / "pending.jsonl")) == 12
     monkeypatch.setattr(writers, "answer_batch", answer)
     assert main([*arguments[:-1], str(out), "--resume"]) == 0
@@ -115,7 +115,7 @@ def test_evaluate_when_something_is_in_the_folder_then_it_is_not_written_over(wh
     """An evaluation is continued or left alone."""
     before = (whole / "rows.jsonl").read_bytes()
     assert main([*arguments[:-1], str(whole)]) == 2
-    assert "go on with --resume" in capsys.readouterr().err
+    assert "resume with --resume" in capsys.readouterr().err
     assert (whole / "rows.jsonl").read_bytes() == before
 
 

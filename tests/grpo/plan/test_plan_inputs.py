@@ -132,7 +132,7 @@ def test_tasks_when_no_row_has_them_then_the_known_ones_are_listed(tmp_path):
         "sft_warmup.enabled=true",
         "sft_warmup.tasks=[puhs]",
     )
-    with pytest.raises(UserError, match=r"'puhs' is no task of the training rows; there are push"):
+    with pytest.raises(UserError, match=r"'puhs' is not a task of the training rows; there are push"):
         load_inputs(config)
 
 

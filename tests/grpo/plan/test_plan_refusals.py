@@ -52,7 +52,7 @@ def refusals(*overrides: str, rows: RunRows | None = None, name: str = "v4_1", d
         ("grpo.warmup_steps=600", "grpo.warmup_steps: 600 lr warm-up steps"),
         ("grpo.max_steps=1", "grpo.warmup_ratio: 1 lr warm-up steps"),
         ("model.max_sequence_length=8192", "model.max_sequence_length: 8192 is beyond the context"),
-        ("model.name=./no/such/model", "no/such/model is no folder"),
+        ("model.name=./no/such/model", "no/such/model is not a folder"),
         ("evaluation.max_completion_length=2048", "evaluation.max_completion_length: 2048 leaves no room"),
         ("model={engine: vllm, vllm: {mode: server}}", "model.vllm.server_devices: not given"),
     ],

@@ -100,7 +100,7 @@ def test_score_when_standard_input_is_named_then_reads_it(capsys, monkeypatch, t
             "field_f1:ignore_field=[a]",
             ["--reward: ignore_field: no such option of 'field_f1'; did you mean ignore_fields?"],
         ),
-        ("field_f1:digits", ["--reward: 'digits' is no option; write NAME:key=value,key=value"]),
+        ("field_f1:digits", ["--reward: 'digits' is not an option; write NAME:key=value,key=value"]),
     ],
 )
 def test_score_when_the_reward_is_misspelt_then_proposes_and_exits_with_2(capsys, reward, words):

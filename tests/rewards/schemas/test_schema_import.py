@@ -207,7 +207,9 @@ def test_import_when_references_lead_nowhere_then_lists_them_all(api):
     with pytest.raises(UserError) as caught:
         import_component(api, "Broken")
     problems = "\n".join(caught.value.problems)
-    assert "did you mean Link?" in problems and "#/nowhere leads nowhere" in problems and "int is no schema" in problems
+    assert (
+        "did you mean Link?" in problems and "#/nowhere leads nowhere" in problems and "int is not a schema" in problems
+    )
     assert len(caught.value.problems) == 3
 
 
