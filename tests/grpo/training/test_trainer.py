@@ -97,6 +97,19 @@ def test_train_when_recorded_then_groups_share_prompts_and_advantages_sum_to_zer
             assert advantages[chosen[0]] == pytest.approx(scored[chosen[0]].reward - mean, abs=1e-5)
 
 
+def test_train_when_the_tokenizer_parses_responses_then_rewards_see_the_whole_text(policy, rows, tmp_path):
+    """TRL hands rewards the parsed content; evaluation sees the text, and so does training."""
+    policy.tokenizer.parse_response = lambda *_, **__: {"role": "assistant", "content": "parsed"}
+    policy.tokenizer.response_template = "{}"
+    batches = []
+    trainer = make_trainer(policy, rows, tmp_path, record=lambda *batch: batches.append(batch))
+    trainer.train()
+    assert trainer._rollouts is not None
+    texts = [policy.prompts.text(ids) for ids in trainer._rollouts.completion_ids]
+    assert [each.completion.text for each in batches[-1][1]] == texts
+    assert "parsed" not in texts and policy.tokenizer.response_template == "{}"
+
+
 def test_train_when_resumed_then_weights_equal_the_uninterrupted_run(rows, policy, tmp_path):
     """A run stopped after its first checkpoint and resumed ends with the same bits."""
     import copy
