@@ -73,11 +73,6 @@ class Completion:
         """The text without its reasoning; empty where the policy was cut off while it reasoned."""
         return self.split.answer
 
-    @property
-    def readable(self) -> str:
-        """The text for readers that know the common tags themselves: all of it, or the answer where only `style` tells it."""
-        return self.text if self.style == PLAIN else self.answer
-
     @cached_property
     def extraction(self) -> Extraction:
         """The JSON in the text, read once and shared between all functions; its places are those of `text`."""

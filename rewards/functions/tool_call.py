@@ -57,7 +57,7 @@ class ToolCall(RewardFunction):
 
     def __call__(self, example: Example, completion: Completion) -> Score:
         # A model's own reasoning tags, and reasoning that its prompt has opened, are known to the completion alone.
-        given = read_calls(completion.readable if completion.style == PLAIN else completion.answer)
+        given = read_calls(completion.text if completion.style == PLAIN else completion.answer)
         asked = [one for one in list_asked(example.reference, example.columns.get(COLUMN)) if not one.problem]
         if not asked:
             return Score(0.0, "the reference names no call that can be read", dict.fromkeys(_PARTS, 0.0))
