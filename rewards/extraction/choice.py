@@ -27,7 +27,7 @@ _NOT_FINAL = re.compile(
     r"observa[çc]\w+|dica|coment[áa]rio|contexto|context|em vez de|instead of|ao inv[ée]s|not|confian[çc]a|confidence|"
     r"tokens?|do alun[oa]|do usu[áa]rio|do cliente|do modelo|responda|retorne|respond|return|use|siga|deve ser|seria|"
     r"estrutura|campos|ignore|desconsidere|descart\w+|inv[áa]lid\w+|invalid|atual|current|escreveu|disse|citou)\b"
-    r"|\bn[ãa]o(?: é| e| use| vale| seria| usar)?\b",
+    r"|\bn[ãa]o(?: é| e| use| vale| seria| usar)?\b|^\W*(?:user|usu[áa]rio)\s*:",
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(

@@ -52,6 +52,8 @@ _CONTROL = re.compile(r"[\x00-\x1f]")
 _FENCE_END = re.compile(r"\n[ \t]*(?:```|~~~|''')|```[ \t\r\n]*\Z")
 _NEW_DOCUMENT = re.compile(r"\n\s*(?:[^\n{\[]{0,200}\n\s*)?[{\[]\s*[\"'{\[]")
 _ESCAPED_CLOSE = re.compile(r"\\[\"']")
+# The quote that was found opens the next text: this one was closed by a typographic quote.
+_MISTYPED_CLOSE = re.compile(r"[”’»][ \t]*,\s*\Z")
 _PATH = re.compile(r"\\[^\"]")
 _TAIL = re.compile(r"([\s}\])]*+)\Z")
 
@@ -91,6 +93,9 @@ def find_close(text: str, i: int, end: int, follows: Follows, fits: Fits, open_c
         closes = follows(text, q + 1, end)
         if closes is not None and (closes[1] is None or fits(closes.start(1))):
             if not opened:
+                mistyped = _MISTYPED_CLOSE.search(text, max(i + 1, q - 8), q) if quote == '"' and not inner else None
+                if mistyped is not None:
+                    return Text(i + 1, mistyped.start(), mistyped.start() + 1, (*kinds, RepairKind.MISSING_QUOTE))
                 if quote not in "\"'" and text[q] in "\"'" and _closes_later(text, q, end, quote, follows, fits):
                     inner, at = inner + 1, q + 1
                     continue
