@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from rewards.amounts import format_seconds
 from rewards.command_line import show_commands
 from rewards.harmless_text import hide_controls
 from rewards.statistics.estimates import ALL, Estimate, unpaired_difference
@@ -179,16 +180,6 @@ class Stage:
             progress.say(f"{self.name}: done, {self.done} {self.unit} in {format_seconds(seconds)}")
         else:
             progress.say(f"{self.name}: stopped at {self.done}/{self.total} {self.unit}")
-
-
-def format_seconds(seconds: float) -> str:
-    """Seconds as a person says them: `8 s`, `3 min 20 s`, `2 h 05 min`."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def format_change(before: Estimate | None, after: Estimate, paired: Estimate | None = None) -> str:

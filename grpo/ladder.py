@@ -86,7 +86,9 @@ def measure_rungs() -> list[RungCost]:
         config = load_config(rung.config, profile=None)
         leaves = flatten(config.model_dump(mode="json"))
         changed = {
-            ".".join(key): value for key, value in leaves.items() if below and key != ("name",) and below[key] != value
+            ".".join(key): value
+            for key, value in leaves.items()
+            if below and key != ("name",) and below.get(key) != value
         }
         costs.append(RungCost(rung, changed, estimate_peak(config)))
         below = leaves
@@ -122,7 +124,7 @@ def check_next_run(path: Path, profile: str, *, device: Device | None = None, wo
 
     from grpo.config.loading import load_config
     from grpo.machine.device import find_device
-    from grpo.plan.display import show_size
+    from rewards.amounts import format_size
 
     config = load_config(path, profile=profile)
     if (world_size or int(os.environ.get("WORLD_SIZE") or 1)) > 1:
@@ -138,7 +140,7 @@ def check_next_run(path: Path, profile: str, *, device: Device | None = None, wo
     peak = estimate_peak(config, longest)
     if peak is not None and device.memory_bytes is not None and peak > device.memory_bytes:
         raise UserError(
-            f"--follow: {config.model.name} of {path} takes about {show_size(peak)} and does not fit {device}; start it on a "
+            f"--follow: {config.model.name} of {path} takes about {format_size(peak)} and does not fit {device}; start it on a "
             f"larger one: python -m grpo.run --config {path}, or lower grpo.micro_batch_size in it"
         )
 
@@ -162,7 +164,7 @@ def run(options: argparse.Namespace) -> int:
     import json
 
     from grpo.machine.device import find_device
-    from grpo.plan.display import show_size
+    from rewards.amounts import format_size
 
     device, costs = find_device(), measure_rungs()
     if options.json:
@@ -181,7 +183,7 @@ def run(options: argparse.Namespace) -> int:
         return DONE
     for cost in costs:
         fits = cost.fits(device)
-        size = "memory unknown" if cost.peak_bytes is None else f"up to {show_size(cost.peak_bytes)}"
+        size = "memory unknown" if cost.peak_bytes is None else f"up to {format_size(cost.peak_bytes)}"
         place = ""
         if fits is not None and cost.peak_bytes is not None and device.memory_bytes is not None:
             tight = cost.peak_bytes > _TIGHT * device.memory_bytes

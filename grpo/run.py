@@ -311,10 +311,10 @@ def finish(directory: Any, config: Any, profile: str, progress: Any, seconds: fl
     """Decide, write the report, and say in one line where everything is; a run that was stopped stays resumable."""
     if not directory.writes:
         return
-    from callbacks.progress import format_seconds
     from callbacks.tracking.tracking import publish_files
     from grpo.decide.decide_run import decide_run
     from grpo.report import write_report
+    from rewards.amounts import format_seconds
 
     decision = decide_run(directory.path, config, rehearsal=profile == "embedded")
     ended = {"step": config.grpo.max_steps, "finished": True, "seconds": round(seconds, 1)}

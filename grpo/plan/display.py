@@ -6,11 +6,11 @@ from io import StringIO
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
-from grpo.machine.device import GIB
 from grpo.policy.adapters import find_adapter
 
 if TYPE_CHECKING:
     from grpo.plan.plan import Plan
+from rewards.amounts import format_count, format_size
 
 
 def screen_lines(plan: Plan) -> list[str]:
@@ -64,7 +64,7 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
             "tokens",
             f"prompts {approx}{tokens.prompt_mean:.0f}, longest {tokens.prompt_longest} of {tokens.prompt_limit}; "
             f"references {approx}{tokens.reference_mean:.0f}, longest {tokens.reference_longest}; "
-            f"in all {show_count(tokens.total_expected)} expected, {show_count(tokens.total_most)} at most",
+            f"in all {format_count(tokens.total_expected)} expected, {format_count(tokens.total_most)} at most",
         ),
         ("memory", _memory_line(plan)),
         ("time", _time_line(plan)),
@@ -74,27 +74,14 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
     return shown
 
 
-def show_size(size: int) -> str:
-    """Bytes as `1.5 GiB`, small ones as `38.5 MiB`."""
-    return f"{size / GIB:.1f} GiB" if size >= 0.1 * GIB else f"{size / 1024**2:.1f} MiB"
-
-
-def show_count(number: float) -> str:
-    """`1308299` as `1.31M`."""
-    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if number >= unit:
-            return f"{number / unit:.3g}{name}"
-    return f"{number:.0f}"
-
-
 def _policy_line(plan: Plan) -> str:
     model = plan.config.model
-    size = f", {show_count(plan.parameters)} parameters" if plan.parameters else ", size unknown"
+    size = f", {format_count(plan.parameters)} parameters" if plan.parameters else ", size unknown"
     adapter = find_adapter(model)
     how = f"LoRA r {model.lora.r}" if model.lora else "all weights"
     if adapter is not None:
         how = f"its adapter of r {adapter.r} trained on"
-    trained = f", {show_count(plan.trainable_parameters)} trained" if plan.trainable_parameters else ""
+    trained = f", {format_count(plan.trainable_parameters)} trained" if plan.trainable_parameters else ""
     form = model.effective_dtype(plan.device.kind) if model.quantization == "none" else model.quantization
     return f"{model.label}{size}, {form}; {how}{trained}"
 
@@ -103,11 +90,11 @@ def _memory_line(plan: Plan) -> str:
     if plan.memory is None:
         return f"unknown, since the shape of {plan.config.model.label} is: {plan.shape_source}"
     memory, whole = plan.memory, plan.device.memory_bytes
-    against = f" of {show_size(whole)} ({plan.device.name})" if whole else f" ({plan.device.name})"
+    against = f" of {format_size(whole)} ({plan.device.name})" if whole else f" ({plan.device.name})"
     return (
-        f"about {show_size(memory.peak)}{against}: weights {show_size(memory.weights)}, gradients "
-        f"{show_size(memory.gradients)}, optimiser {show_size(memory.optimiser)}, activations "
-        f"{show_size(memory.activations)} or KV cache {show_size(memory.kv_cache)}"
+        f"about {format_size(memory.peak)}{against}: weights {format_size(memory.weights)}, gradients "
+        f"{format_size(memory.gradients)}, optimiser {format_size(memory.optimiser)}, activations "
+        f"{format_size(memory.activations)} or KV cache {format_size(memory.kv_cache)}"
     )
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from grpo.config.run_config import RunConfig
 from grpo.machine.device import Device, multiplies_batch
-from grpo.plan.display import show_count, show_size
 from grpo.plan.memory_estimate import MemoryEstimate, Shape
 from grpo.policy.adapters import find_adapter
 from grpo.policy.generation_settings import set_aside
+from rewards.amounts import format_count, format_size
 
 if TYPE_CHECKING:
     from grpo.plan.plan import Tokens
@@ -42,7 +42,7 @@ def write_notes(
         )
     if memory is not None and device.memory_bytes is not None and memory.peak > 0.9 * device.memory_bytes:
         notes.append(
-            f"about {show_size(memory.peak)} may not fit {show_size(device.memory_bytes)}: lower grpo.micro_batch_size, or set "
+            f"about {format_size(memory.peak)} may not fit {format_size(device.memory_bytes)}: lower grpo.micro_batch_size, or set "
             "model.gradient_checkpointing=true"
         )
     aside = set_aside(config.model, config.grpo)
@@ -61,7 +61,7 @@ def write_notes(
         )
     if config.model.embedded is not None and shape is not None and shape.parameters > 5_000_000:
         notes.append(
-            f"{show_count(shape.parameters)} parameters are many for a policy made on the spot: expect it to be slow"
+            f"{format_count(shape.parameters)} parameters are many for a policy made on the spot: expect it to be slow"
         )
     rounds = config.grpo.dynamic_sampling
     if rounds:

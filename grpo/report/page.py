@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.decision.decision import OWN, RECIPE
-from callbacks.progress import format_seconds
 from grpo.report import tables
 from grpo.report.charts import draw, draw_sparkline
 from grpo.report.checks import PROBES, make_audit
@@ -18,6 +17,7 @@ from grpo.report.run_files import RunFiles, as_list, as_mapping, is_number, read
 from grpo.report.samples import choose_group, choose_samples, count_states
 from grpo.report.tree import lay_out
 from grpo.report.verdict import make_decision, make_state
+from rewards.amounts import format_seconds
 from rewards.files import write_whole
 from rewards.harmless_text import make_label, make_visible
 from rewards.statistics.estimates import ALL

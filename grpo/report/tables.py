@@ -8,8 +8,8 @@ from statistics import fmean
 from typing import Any
 
 from callbacks.evaluation.history import Evaluation
-from callbacks.progress import format_seconds
 from grpo.report.run_files import Record, RunFiles, as_mapping, is_number
+from rewards.amounts import format_seconds, format_size
 from rewards.harmless_text import make_label
 from rewards.statistics.estimates import ALL, Estimate, paired_differences, unpaired_difference
 
@@ -298,7 +298,7 @@ def _say_seconds(seconds: Any) -> str | None:
 
 
 def _say_bytes(count: Any) -> str | None:
-    return f"{count / 2**30:.2f} GiB" if is_number(count) else None
+    return format_size(count, 2) if is_number(count) else None
 
 
 def _say(value: Any) -> str:

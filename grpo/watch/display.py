@@ -12,9 +12,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from callbacks.progress import format_seconds
 from grpo.watch.braille_curves import draw_curve, find_range, thin_out
 from grpo.watch.snapshot import STAGES, LiveCurve, Snapshot
+from rewards.amounts import format_seconds
 from rewards.harmless_text import make_harmless
 
 _CHART_WIDTH = 34
