@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpo.evaluate import row_stream as rows
-from grpo.evaluate.policy_source import YamlLayer, find_source, is_run, load_run_config
+from grpo.evaluate.policy_source import Source, find_source, is_run, load_run_config
 from grpo.generation.answers import Settings
 from rewards.errors import UserError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Inputs:
     """A checked request."""
 
-    source: YamlLayer
+    source: Source
     config: RunConfig
     rows: rows.Rows
     settings: Settings
@@ -93,7 +93,7 @@ def prepare(options: argparse.Namespace, processes: int = 1) -> Inputs:
     return Inputs(source, config, surveyed, settings, host)
 
 
-def find_config(options: argparse.Namespace, source: YamlLayer | None) -> RunConfig:
+def find_config(options: argparse.Namespace, source: Source | None) -> RunConfig:
     from grpo.config.loading import load_config
     from grpo.config.run_config import RunConfig
 
@@ -165,7 +165,7 @@ def _find_rows(data: str | None, config: RunConfig, run: Path | None) -> rows.So
     return held_out_of(load_run_config(path, rows=True), name)
 
 
-def _run_of(options: argparse.Namespace, source: YamlLayer | None) -> Path | None:
+def _run_of(options: argparse.Namespace, source: Source | None) -> Path | None:
     """The run whose held-out rows are meant where no data is named: that of the model, unless a config is named."""
     return source.run if source is not None and not options.config else None
 

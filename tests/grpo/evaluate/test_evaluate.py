@@ -242,7 +242,7 @@ def test_config_of_a_run_when_settings_are_changed_then_they_are_read_as_in_a_fi
     from types import SimpleNamespace
 
     from grpo.config.loading import load_config
-    from grpo.evaluate.request import _find_config
+    from grpo.evaluate.request import find_config
     from rewards.errors import UserError
 
     config = load_config("v4_1", profile=None).model_dump(mode="json")
@@ -250,7 +250,7 @@ def test_config_of_a_run_when_settings_are_changed_then_they_are_read_as_in_a_fi
     source = SimpleNamespace(run=tmp_path)
 
     def change(*overrides):
-        return _find_config(SimpleNamespace(config=None, overrides=overrides, model="RUN", profile="gpu"), source)
+        return find_config(SimpleNamespace(config=None, overrides=overrides, model="RUN", profile="gpu"), source)
 
     changed = change("evaluation.temperature=1e-1", "grpo.max_completion_length=64").evaluation
     assert changed.temperature == 0.1
