@@ -116,7 +116,7 @@ def _override(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any
     from pydantic import ValidationError
 
     from grpo.config.run_config import RunConfig
-    from grpo.config.yaml_layer import Source, parse_value
+    from grpo.config.yaml_layer import YamlLayer, parse_value
 
     problems = []
     for text in overrides:
@@ -128,7 +128,7 @@ def _override(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any
         if not equals or not isinstance(place, dict) or last not in place:
             problems.append(f"--set {text}: no such setting in the run's config; write section.key=value")
             continue
-        source = Source(f"--set {key.strip()}", folder=Path.cwd())
+        source = YamlLayer(f"--set {key.strip()}", folder=Path.cwd())
         place[last] = parse_value(value, source)
         problems += source.problems
     if problems:
