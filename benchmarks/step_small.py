@@ -36,17 +36,25 @@ def compare_small(options: argparse.Namespace) -> None:
 
 
 def compare_logprobs(policy, prompt: int, completion: int, group: int) -> float:
-    """The largest difference between our shared pass and the model's own, in nats, over random completions."""
+    """The largest difference between our shared pass and the model's own, in nats, over completions that it wrote.
+
+    A token that nobody would write has a log-probability of -20, whose last bits alone are worth more than what is looked for.
+    """
     import torch
 
+    from benchmarks.step_trainers import make_examples
+    from grpo.generation.generate import generate
     from grpo.policy.shared_prefix import grouped_logps
 
-    generator = torch.Generator().manual_seed(1)
-    size = len(policy.tokenizer)
-    first = torch.randint(0, size, (1, prompt), generator=generator).expand(group, -1)
-    rest = torch.randint(0, size, (group, completion), generator=generator)
+    ids = policy.prompts.prompt_ids(make_examples(prompt, policy.tokenizer)[0].prompt)
+    written = generate(
+        policy.model, [ids], samples=group, max_new_tokens=completion, eos_ids=policy.eos_ids,
+        pad_id=policy.tokenizer.pad_token_id, generator=torch.Generator().manual_seed(1),
+    ).completion_ids  # fmt: skip
+    first, rest = torch.tensor([ids]).expand(group, -1), torch.tensor(written)
+    policy.model.eval()
     with torch.no_grad():
         ours, _ = grouped_logps(policy.model, first, torch.ones_like(first), rest, torch.ones_like(rest))
-        logits = policy.model(torch.cat((first, rest), 1), logits_to_keep=completion + 1).logits[:, :-1]
+        logits = policy.model(torch.cat((first, rest), 1), logits_to_keep=rest.shape[1] + 1).logits[:, :-1]
         plain = logits.log_softmax(-1).gather(2, rest[..., None])[..., 0]
     return (ours - plain).abs().max().item()
