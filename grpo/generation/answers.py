@@ -64,6 +64,7 @@ def answer_batch(
     import torch
 
     from grpo.generation.generate import Batch, Sampling, evaluating
+    from grpo.generation.sampling import exact_device
     from grpo.policy.shared_prefix import routed_attention, unwrap
 
     samples = range(settings.samples) if samples is None else samples
@@ -84,7 +85,7 @@ def answer_batch(
                 for example in examples
                 for sample in samples
             ]
-        ).to(device)
+        ).to(exact_device(device))
     numbers = [list(range(place * len(samples), (place + 1) * len(samples))) for place in range(len(examples))]
     eos = torch.tensor(policy.eos_ids, device=device)
     ids: dict[int, list[int]] = {}

@@ -62,7 +62,7 @@ class Batch:
         seen = self.seen_tokens(logits_P.shape[-1], source)
         check_every = 1 if device.type == "cpu" else 8  # looking at `done` makes an accelerator wait
         for step in range(steps):
-            uniform = None if self.uniform is None else self.uniform[rows[at], step]
+            uniform = None if self.uniform is None else self.uniform[rows[at].to(self.uniform.device), step]
             tokens, scores, spreads = draw(logits.float(), self.sampling, seen, uniform, self.entropies)
             tokens_all[at, step] = tokens
             if scores is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grpo.generation.batch import Batch, has_window
-from grpo.generation.sampling import Sampling
+from grpo.generation.sampling import Sampling, exact_device
 from grpo.generation.shared_prefixes import find_stems
 from grpo.policy.attention import routed_attention
 from grpo.policy.shared_prefix import evaluating, unwrap
@@ -72,7 +72,7 @@ def generate(
     if temperature > 0 and generator is not None:
         # One number for each token that could be written, drawn at once: how rows are batched cannot change them.
         uniform = torch.rand(count, max_new_tokens, generator=generator, dtype=torch.float64, device=generator.device)
-        uniform = uniform.to(device)
+        uniform = uniform.to(exact_device(device))
     ids: list[list[int]] = [[] for _ in range(count)]
     logprobs: list[list[float]] = [[] for _ in range(count)]
     spreads: list[list[float]] = [[] for _ in range(count)]

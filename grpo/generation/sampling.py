@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,11 @@ class Sampling:
     def keeps_distribution(self) -> bool:
         """Whether tokens are drawn from the model's own distribution at the temperature, nothing filtered."""
         return self.repetition_penalty == 1.0 and self.top_p == 1.0 and self.top_k == 0
+
+
+def exact_device(device: Any) -> Any:
+    """Where the random numbers of a device are kept and summed up in float64: Apple's mps has none, there the processor."""
+    return "cpu" if device.type == "mps" else device
 
 
 def draw(logits, sampling: Sampling, seen=None, uniform=None, entropies: bool = False):
@@ -66,7 +72,7 @@ def draw(logits, sampling: Sampling, seen=None, uniform=None, entropies: bool = 
         spreads = torch.special.entr(chances).sum(-1)
     elif entropies:
         spreads = torch.special.entr((raw / sampling.temperature).softmax(-1)).sum(-1)
-    cumulative = chances.cumsum(-1, dtype=torch.float64)
+    cumulative = chances.to(exact_device(chances.device)).cumsum(-1, dtype=torch.float64)
     # A float64 below 1 times the total is below the total: a token of probability 0 at the end is never chosen.
-    tokens = torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True)
+    tokens = torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True).to(scores.device)
     return tokens[:, 0], scores.gather(1, tokens)[:, 0], spreads

@@ -24,6 +24,7 @@ from trl.trainer.utils import split_tensor_dict
 from grpo.distributed.collectives import together
 from grpo.distributed.sharding import whole_weights
 from grpo.generation.generate import generate
+from grpo.generation.sampling import exact_device
 from grpo.policy.loading import Policy
 from grpo.policy.shared_prefix import grouped_logps, supports
 from grpo.training import zero3
@@ -270,7 +271,7 @@ class SharedPrefixTrainer(GRPOTrainer):
         Each process goes on in the stream where the one before it ends, so that on a CPU the completions of a step do
         not depend on how many processes share it.
         """
-        seed, step = self.args.seed, self.state.global_step
+        seed, step, device = self.args.seed, self.state.global_step, exact_device(device)
         generator = torch.Generator(device=device)
         generator.manual_seed(mix_seeds(seed, step, attempt) if attempt else seed * 1_000_003 + step)
         torch.rand((before, self.max_completion_length), generator=generator, dtype=torch.float64, device=device)

@@ -24,7 +24,7 @@ from transformers import (
 
 from grpo.generation.generate import batches, generate
 from grpo.generation.kv_cache import arrange
-from grpo.generation.sampling import Sampling, draw
+from grpo.generation.sampling import Sampling, draw, exact_device
 from grpo.generation.shared_prefixes import find_stems
 from rewards.errors import UserError
 
@@ -456,3 +456,9 @@ def test_batches_when_prompts_begin_alike_then_they_stay_together():
     """A batch boundary falls between stems where it can."""
     found = batches([9, 4, 8, 5, 9, 3], 1, 2, [(3, [0, 1]), (2, [2, 5]), (0, [3]), (0, [4])])
     assert [prompts for prompts, _ in found] == [[0, 1], [4, 2], [5, 3]]
+
+
+def test_random_numbers_when_the_device_has_no_float64_then_the_processor_keeps_them():
+    """Apple's mps refuses float64; numbers drawn beforehand are looked up and summed on the processor there."""
+    assert exact_device(torch.device("mps")) == "cpu"
+    assert exact_device(torch.device("cpu")) == torch.device("cpu")
