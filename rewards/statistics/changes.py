@@ -56,7 +56,7 @@ def paired_change(differences: Sequence[float], confidence: float = 0.95) -> Cha
     """The mean of after - before over examples that both runs answered; each difference lies in -1..1.
 
     Where all that changed changed by 1, the score interval of Tango (1998). Where fewer than FEW changed, the wider of
-    that (scaled to the largest change) and Student's t. Else Hall's (1992) transformation of t, which removes the effect
+    that (scaled to the largest change) and Student's t at each end. Else Hall's (1992) transformation of t, which removes the effect
     of skewness as a studentised bootstrap does, without draws. Raises ValueError without differences.
     """
     n = len(differences)
@@ -77,15 +77,7 @@ def paired_change(differences: Sequence[float], confidence: float = 0.95) -> Cha
     if std < 1e-12:
         return _unvarying(mean, n, alpha, gained, lost)
     if changed < FEW:
-        scale = 1.0 if changed < _VERY_FEW else max(abs(d) for d in differences)
-        half = t_quantile(n - 1, 1.0 - alpha / 2) * std / sqrt(n)
-        low, high = (scale * end for end in tango_interval(gained, lost, n, alpha))
-
-        def p_few(margin: float) -> float:
-            return max(t_p((mean - margin) * sqrt(n) / std, n - 1), tango_p(gained, lost, n, margin / scale))
-
-        low, high = max(-1.0, min(low, mean - half)), min(1.0, max(high, mean + half))
-        return Change(mean, low, high, p_few(0.0), n, gained, lost, "few changes", p_few)
+        return _few_changes(differences, mean, std, alpha, gained, lost)
     skewness = fsum((d - mean) ** 3 for d in differences) / n / std**3
     low, high = (mean - std * end for end in _hall_ends(skewness, n, alpha))
 
@@ -256,6 +248,32 @@ def _unvarying(mean: float, n: int, alpha: float, gained: int, lost: int) -> Cha
 
     low, high = mean - unseen * (mean + 1.0), mean + unseen * (1.0 - mean)
     return Change(mean, low, high, p_unseen(0.0), n, gained, lost, "all alike", p_unseen)
+
+
+def _few_changes(differences: Sequence[float], mean: float, std: float, alpha: float, gained: int, lost: int) -> Change:
+    """The wider of Student's t and Tango's interval scaled to the largest change, at each end.
+
+    Where every example fell (or every one rose), Tango's interval ends at the largest fall, whatever p is there: no
+    bound of the truth, only of what was seen. What n draws never showed stands in for it beyond the mean.
+    """
+    n = len(differences)
+    scale = 1.0 if gained + lost < _VERY_FEW else max(abs(d) for d in differences)
+    half = t_quantile(n - 1, 1.0 - alpha / 2) * std / sqrt(n)
+    low, high = (scale * end for end in tango_interval(gained, lost, n, alpha))
+    unseen = _unvarying(mean, n, alpha, gained, lost)
+    if lost == n:
+        low = unseen.low if unseen.low is not None else low
+    if gained == n:
+        high = unseen.high if unseen.high is not None else high
+
+    def p_few(margin: float) -> float:
+        by_t = t_p((mean - margin) * sqrt(n) / std, n - 1)
+        if (lost == n and margin < mean) or (gained == n and margin > mean):
+            return max(by_t, unseen.p_beyond(margin) or 0.0)
+        return max(by_t, tango_p(gained, lost, n, margin / scale))
+
+    low, high = max(-1.0, min(low, mean - half)), min(1.0, max(high, mean + half))
+    return Change(mean, low, high, p_few(0.0), n, gained, lost, "few changes", p_few)
 
 
 def _half_width(value: float, n: int, std: float, alpha: float) -> float:

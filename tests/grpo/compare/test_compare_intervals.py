@@ -195,3 +195,19 @@ def test_paired_change_of_simulated_runs_covers_the_truth(draw, n):
         change = paired_change([draw(random) for _ in range(n)])
         hits += change.low <= truth <= change.high
     assert 0.93 <= hits / 1500 <= 0.97
+
+
+def test_paired_change_when_every_one_of_five_fell_then_its_far_end_is_what_five_draws_never_showed():
+    """Mean -0.18: the lower end is -0.18 - (1 - 0.025^(1/5)) * 0.82, where p is 5 %, and it mirrors for gains."""
+    fell = paired_change([-0.5, -0.1, -0.1, -0.1, -0.1])
+    rose = paired_change([0.5, 0.1, 0.1, 0.1, 0.1])
+    assert fell.low == pytest.approx(-0.18 - (1 - 0.025**0.2) * 0.82)
+    assert fell.p_beyond(fell.low) == pytest.approx(0.05, abs=1e-6)
+    assert (rose.low, rose.high) == (pytest.approx(-fell.high), pytest.approx(-fell.low))
+    assert rose.p_beyond(rose.high) == pytest.approx(0.05, abs=1e-6)
+
+
+def test_paired_change_when_every_one_of_few_changed_alike_then_keeps_its_end_as_they_grow_equal():
+    """Five falls of 0.1, one of them of 0.1001, are as uncertain as five equal falls."""
+    equal, nearly = paired_change([-0.1] * 5), paired_change([-0.1] * 4 + [-0.1001])
+    assert nearly.low == pytest.approx(equal.low, abs=1e-3)

@@ -142,3 +142,16 @@ def test_fault_when_it_comes_in_the_middle_of_training_then_only_a_whole_step_is
     config = SimpleNamespace(grpo=SimpleNamespace(num_iterations=iterations))
     Stages.save_checkpoint(SimpleNamespace(_trainer=trainer, _logged_step=step, config=config, directory=directory))
     assert bool(saved) is saves
+
+
+def test_reward_errors_when_scores_fail_then_are_the_share_of_those_made_since_the_last_row(make_record):
+    """2 of 5 failed, then 1 of 4 more, then none of 3 more: 0.4, 0.25, and no number."""
+    record = make_record()
+    counts = [("value", 0.5)] * 3 + [("died", 0.0), ("timeout", 0.0)]
+    record.host.report = lambda: make_report(counts)
+    assert record.log_training(1, {"reward": 0.9}, {})["reward_errors"] == pytest.approx(2 / 5)
+    counts += [("value", 0.5)] * 3 + [("died", 0.0)]
+    assert record.log_training(2, {"reward": 0.9}, {})["reward_errors"] == pytest.approx(1 / 4)
+    counts += [("value", 0.5)] * 3
+    assert "reward_errors" not in record.log_training(3, {"reward": 0.9}, {})
+    record.tracker.close()
