@@ -14,8 +14,8 @@ from rewards.answers import count_all, count_leaves, read_answer
 from rewards.functions.json_valid import reference_problems
 from rewards.hookspecs import hookimpl
 from rewards.telecom.derivation import TELEMETRY_LAYERS, is_telemetry, read_prompt
-from rewards.telecom.figures import FIGURES, Statement, find_statements, is_right
-from rewards.telecom.units import name_unit
+from rewards.telecom.figures import FIGURES, Statement, find_statements
+from rewards.telecom.units import is_right, name_unit
 from rewards.types import Completion, Example, FrozenMapping, RewardFunction, Score
 
 _LENGTHENED, _SLACK = 2, 16

@@ -18,6 +18,9 @@ class TelecomAdversarial(LayerReward):
     name: ClassVar[str] = "telecom_adversarial"
     version: ClassVar[str] = "3"
 
+    # Its core part compares every code, flag and number already.
+    judges_values: ClassVar[bool] = False
+
     @classmethod
     def takes(cls, layer: str) -> bool:
         return ADVERSARIAL in layer

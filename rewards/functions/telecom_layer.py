@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
 
@@ -19,7 +20,20 @@ from rewards.functions.schema_valid import resolve_schema
 from rewards.schemas import Judgement, Schema
 from rewards.schemas.keywords import comparable
 from rewards.schemas.rules import depth_within
+from rewards.telecom.contents import (
+    Contents,
+    Figure,
+    Place,
+    read_contents,
+    share_found,
+    share_of_counts,
+    share_of_figures,
+    share_plausible,
+)
 from rewards.telecom.derivation import is_telemetry, layer_of, read_prompt
+from rewards.telecom.enumerations import normalise_values
+from rewards.telecom.expressions import expand
+from rewards.telecom.figures import states_right
 from rewards.telecom.paths import (
     Path,
     Places,
@@ -36,6 +50,8 @@ LIFECYCLE = "tmf921_lifecycle_"
 ADVERSARIAL = "adversarial"
 
 MAX_DEPTH = 40
+MOST_WITHOUT_CONTENT = 0.5
+"""What structure alone may earn."""
 _SLACK = 4
 _CONSTANT_KEYS = frozenset(
     ("@type", "@baseType", "@referredType", "type", "unit", "units", "name", "metric", "kpi", "kpiName", "metricName",
@@ -52,16 +68,21 @@ class LayerReward(RewardFunction):
     """A layer's reward: the weighted mean of the parts that apply, times `size`, which falls for far too long ones.
 
     `core`: required keys hold values of the right kind, enumerated and identifying ones say the right thing.
-    `kpi`: the row's figures stand where the reference states them. `likeness`: field F1 against the reference.
-    `schema`: share of the rules of the layer's schema kept. `overall` is the value itself.
+    `content`: the least of `kpi` (the row's figures stand where the reference states them), `values` (its other
+    figures) and `expression` (what else the expression says). `likeness`: field F1 against the reference. `schema`: share
+    of the rules of the layer's schema kept. An answer whose content is all wrong earns at most `MOST_WITHOUT_CONTENT`,
+    whatever its structure. `overall` is the value itself.
     """
 
     required: ClassVar[frozenset[str]] = frozenset()
     enumerated: ClassVar[frozenset[str]] = frozenset()
     own_schema: ClassVar[str | None] = None
+    judges_values: ClassVar[bool] = True
 
     core_weight: float = Field(0.3, ge=0, description="Share of the value that the core part earns.")
-    kpi_weight: float = Field(0.4, ge=0, description="Share of the figures; left out where the reference states none.")
+    kpi_weight: float = Field(
+        0.4, ge=0, description="Share of the content: figures and expression; left out where the reference has none."
+    )
     likeness_weight: float = Field(0.2, ge=0, description="Share of field F1 against the reference.")
     schema_weight: float = Field(0.1, ge=0, description="Share of the rules of the schema kept.")
     validate_with: str | None = Field(
@@ -74,6 +95,15 @@ class LayerReward(RewardFunction):
     )
     normalise_typos: bool = Field(
         True, description="Read keys that published schemas misspell, such as successProbility, as they are meant."
+    )
+    value_tolerance: float = Field(
+        0.0, ge=0, lt=1, description="Relative difference up to which a figure that no column names is right."
+    )
+    plausible_within: float = Field(
+        10.0, ge=1, description="Factor up to which telemetry that the prompt lacks is plausible; 1 asks for its very value."
+    )
+    plausible_weight: float = Field(
+        0.0, ge=0, description="Share of the plausibility of such telemetry; 0 only reports it."
     )
     kpis: KpiValues = Field(KpiValues(), description="The options of kpi_values for the figures.")
     likeness: FieldF1 = Field(FieldF1(volatile="telecom"), description="The options of field_f1 for the likeness.")
@@ -145,7 +175,8 @@ class LayerReward(RewardFunction):
         return self._judge(example, gold, value, factor)
 
     def _judge(self, example: Example, gold: Gold, written: Any, factor: float) -> Score:
-        value = normalise_keys(written) if self.normalise_typos else written
+        value = self._normalise(written)
+        expanded = expand(value)
         parts: dict[str, float] = {}
         weighted: list[tuple[float, float]] = []
         core = self.judge_core(gold, find_places(value), value)
@@ -153,15 +184,21 @@ class LayerReward(RewardFunction):
             parts["core"] = math.fsum(core.values()) / len(core)
             weighted.append((self.core_weight, parts["core"]))
             parts.update({f"core/{name}": share for name, share in core.items()})
-        figures = _find_kpis(self).judge(example, value, same_keys=True)
-        if figures:
-            parts["kpi"] = math.fsum(figures.values()) / len(figures)
-            weighted.append((self.kpi_weight, parts["kpi"]))
+        figures = _find_kpis(self).judge(example, expanded, same_keys=True)
+        compared = self._compare(gold, expanded)
+        content = self._judge_content(example, gold, compared, figures)
+        if content:
+            parts.update(content)
             parts.update({f"kpi/{name}": share for name, share in figures.items()})
-        likeness, size = self._compare(example, gold, value)
+            parts["content"] = min(content.values())
+            weighted.append((self.kpi_weight, parts["content"]))
+        likeness, size = compared.likeness, compared.size
         if likeness is not None:
             parts["likeness"] = likeness
             weighted.append((self.likeness_weight, likeness))
+        if compared.plausible is not None:
+            parts["plausible"] = compared.plausible
+            weighted.append((self.plausible_weight, compared.plausible))
         if gold.schema is not None and gold.judged is not None:
             judged = gold.schema.judge(_say_null(written if self.validate_with else value))
             parts["schema"] = _share_of(judged, gold.judged)
@@ -171,11 +208,13 @@ class LayerReward(RewardFunction):
             weighted.append((self.schema_weight, parts["schema"]))
         weights = math.fsum(weight for weight, _ in weighted)
         mean = math.fsum(weight * share for weight, share in weighted) / weights if weights else 0.0
+        if "content" in parts:
+            mean = min(mean, MOST_WITHOUT_CONTENT + parts["content"])
         parts["size"] = size
         parts["overall"] = min(1.0, mean * size * factor)
         notes = [
             f"{name} {parts[name]:.2f}"
-            for name in ("core", "kpi", "likeness", "schema", "size")
+            for name in ("core", "kpi", "values", "expression", "likeness", "schema", "plausible", "size")
             if parts.get(name, 1) < 1
         ]
         notes += ["another answer beside it contradicts it"] if factor < 1 else []
@@ -198,24 +237,60 @@ class LayerReward(RewardFunction):
         """The places whose values must be the reference's own."""
         return frozenset(path for path in places.leaves if path[-1] in self.enumerated)
 
-    def _compare(self, example: Example, gold: Gold, value: Any) -> tuple[float | None, float]:
+    def _normalise(self, written: Any) -> Any:
+        """Published misspellings set right, and enumerations as one release of the standard spells them."""
+        return normalise_values(normalise_keys(written) if self.normalise_typos else written)
+
+    def _judge_content(
+        self, example: Example, gold: Gold, compared: Compared, figures: Mapping[str, float]
+    ) -> dict[str, float]:
+        """The shares of what the reference says, of which the least is the content; an empty one where it says nothing."""
+        shares: dict[str, float | None] = {}
+        if figures:
+            shares["kpi"] = math.fsum(figures.values()) / len(figures)
+        if self.judges_values and compared.reference is not None:
+            expected = (
+                gold.contents if compared.reference is gold.flat else read_contents(compared.reference.value, _CONSTANT_KEYS)
+            )
+            given = read_contents(compared.answer.value, _CONSTANT_KEYS)
+            columns = _find_kpis(self).figures_of(example) if figures else {}
+            covers = _Covered(_find_kpis(self), columns)
+            shares["values"] = share_of_figures(expected, given, self.value_tolerance, covers)
+            shares["expression"] = share_of_counts(expected.words, given.words)
+            if all(share is None for share in shares.values()):
+                shares["values"] = share_found(expected.texts, given.texts)
+        return {name: share for name, share in shares.items() if share is not None}
+
+    def _compare(self, gold: Gold, value: Any) -> Compared:
         """Field F1 without what is masked, None where nothing is left; and 1, or less when far too much is given."""
         given = flatten(value, gold.rules)
         found: Comparison = compare(gold.flat, given, gold.rules)
         allowed = 1.25 * found.expected + _SLACK
         size = min(1.0, allowed / found.given) if found.given else 1.0
         if not gold.masked:
-            return (found.field_f1 if found.expected else None), size
+            return Compared(found.field_f1 if found.expected else None, size, gold.flat, given, None)
         reference, answer = mask_leaves(gold.value, value, lambda path, leaf: (path, comparable(leaf)) in gold.masked)
+        plausible = share_plausible(gold.masked, find_places(value), self.plausible_within)
         left = flatten(reference, gold.rules)
         if not left.size or reference == {}:
-            return None, size
-        return compare(left, flatten(answer, gold.rules), gold.rules).field_f1, size
+            return Compared(None, size, None, given, plausible)
+        kept = flatten(answer, gold.rules)
+        return Compared(compare(left, kept, gold.rules).field_f1, size, left, kept, plausible)
 
     def _read_gold(self, example: Example) -> Gold:
         masked = self.mask_underivable and is_telemetry(example, self.kpis.telemetry_layers)
         prompt = "\n".join(str(message.get("content", "")) for message in example.prompt) if masked else ""
         return _read_gold(self, example.reference or "null", prompt, masked)
+
+
+class Compared(NamedTuple):
+    """What comparing gave, and both values made ready to be compared, without what is masked; `reference` None where all is."""
+
+    likeness: float | None
+    size: float
+    reference: Flat | None
+    answer: Flat
+    plausible: float | None
 
 
 class Gold(NamedTuple):
@@ -228,8 +303,20 @@ class Gold(NamedTuple):
     masked: frozenset[tuple[Path, Any]]
     rules: LeafRules
     flat: Flat
+    contents: Contents
     schema: Schema | None
     judged: Judgement | None
+
+
+class _Covered:
+    """Tells the figures that the part `kpi` judges: those that say what a column says."""
+
+    def __init__(self, kpis: KpiValues, columns: Mapping[str, float]):
+        self.kpis, self.columns = kpis, columns
+
+    def __call__(self, place: Place, figure: Figure) -> bool:
+        names = [step[1:] if step.startswith("=") else step for step in place.path]
+        return any(states_right(names, figure.kind, figure.amount, name, right) for name, right in self.columns.items())
 
 
 @lru_cache(maxsize=256)
@@ -242,14 +329,15 @@ def _find_kpis(function: LayerReward) -> KpiValues:
 def _read_gold(function: LayerReward, reference: str, prompt: str, telemetry: bool) -> Gold:
     """A reference, read once for all completions of its group."""
     written = orjson.loads(reference)
-    value = normalise_keys(written) if function.normalise_typos else written
-    places = find_places(value)
+    plain = function._normalise(written)
+    places = find_places(plain)
+    value = expand(plain)
     masked: frozenset[tuple[Path, Any]] = frozenset()
     if telemetry:
         known = read_prompt(Example("", "", [{"role": "user", "content": prompt}], None))
         masked = frozenset(
             (path, leaf)
-            for path, leaves in places.leaves.items()
+            for path, leaves in find_places(value).leaves.items()
             if path[-1] not in _CONSTANT_KEYS
             for leaf in leaves
             if not known.contains(leaf if not isinstance(leaf, tuple) else None)
@@ -261,9 +349,10 @@ def _read_gold(function: LayerReward, reference: str, prompt: str, telemetry: bo
     rules = function.likeness.make_rules()
     name = function.validate_with or function.own_schema
     schema = resolve_schema(name) if name else None
-    judged = schema.judge(written if function.validate_with else value) if schema else None
+    judged = schema.judge(written if function.validate_with else plain) if schema else None
     if judged is not None and not judged.share:
         judged = None
+    flat = flatten(value, rules)
     return Gold(
         value,
         places,
@@ -271,7 +360,8 @@ def _read_gold(function: LayerReward, reference: str, prompt: str, telemetry: bo
         enumerated,
         masked,
         rules,
-        flatten(value, rules),
+        flat,
+        read_contents(flat.value, _CONSTANT_KEYS),
         schema,
         judged,
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from rewards.answers import UNSAID
+from rewards.telecom.expressions import read_expression, settle
 from rewards.telecom.units import NOTHING, Quantity, Reading, is_unit_of, name_unit, read_figure
 
 FIGURES: Mapping[str, Quantity] = {
@@ -30,7 +30,7 @@ _BOUND = (
 _DOWN, _UP = "(?:dl|downlink|downstream|download)", "(?:ul|uplink|upstream|upload)"
 _RATE = "(?:thpt|throughput|rate|bitrate|datarate|bandwidth|speed|thp|gfbr|mfbr|gbr|mbr)"
 _END = (
-    "(?:per(?:ue|slice|device|user|cell|session)|target|max|min|maximum|minimum|limit|requirement|threshold|guathpt|"
+    "(?:per(?:ue|slicesubnet|slice|device|user|cell|session)|target|max|min|maximum|minimum|limit|requirement|threshold|guathpt|"
     "maxthpt|guaranteed|gua|upper|lower|bound|value)"
 )
 _PATTERNS: tuple[tuple[str, re.Pattern], ...] = (
@@ -69,6 +69,7 @@ _NAME_KEYS = (
 )  # fmt: skip
 _VALUE_KEYS = (
     "value", "targetvalue", "targetvaluerange", "amount", "threshold", "quantity", "target", "limit", "numericvalue",
+    "atmost", "atleast", "exactly", "smaller", "greater", "larger", "lessthan", "greaterthan", "minvalue", "maxvalue",
 )  # fmt: skip
 _UNIT_KEYS = ("unit", "units", "uom", "unitofmeasure", "unitofmeasurement", "targetunit", "valueunit", "unidade")
 _MEASURED = re.compile(
@@ -81,6 +82,7 @@ _PAIR = re.compile(
     re.ASCII,
 )
 _BRACKETS = ("{", "[")
+_IRI_END = re.compile(r"[#/]")
 _PERHAPS = "?"
 _LONGEST_KEY, _MOST_KEYS, _LONGEST_KEYS = 100, 32, 400
 """Letters of a key, and keys of an object and their letters, whose reading is kept: hostile text must not fill the memory."""
@@ -100,12 +102,14 @@ class Statement(NamedTuple):
 
 def read_name(name: str) -> tuple[str, str | None]:
     """A key as lower-case letters without separators and prefix, and the unit that it ends in."""
-    return _read_name(name[:80])
+    return _read_name(name[-80:] if "://" in name[:10] else name[:80])
 
 
 @lru_cache(maxsize=16384)
 def _read_name(name: str) -> tuple[str, str | None]:
-    name = name.rpartition(":")[2] if ":" in name else name
+    if "#" in name or "://" in name:
+        name = _IRI_END.split(name)[-1]
+    name = name.rpartition(":")[2]
     words = _WORDS.findall(name)
     unit = None
     if len(words) > 1 and (found := name_unit(words[-1])) not in (None, "count", "fraction"):
@@ -135,6 +139,16 @@ def find_statements(
     finder = _Finder(carriers or {}, plain_rates)
     finder.walk(value)
     return finder.found
+
+
+def states_right(names: Sequence[str], kind: str, amount: float, column: str, right: float) -> bool:
+    """Whether a figure under these names, in seconds, bits a second or a share of one where `kind` says so, is a column's."""
+    meaning = _find_meaning(tuple(map(_name_of, names[-3:])), ())
+    if meaning is None or column not in meaning.figures:
+        return False
+    factor = {"time": 1e3, "rate": 1e-6, "share": 100.0}.get(kind)
+    scales = (factor,) if factor else (1.0, 1e-3, 100.0, 1e-6, 1e3)
+    return any(abs(amount * scale - right) <= 1e-6 * abs(right) for scale in scales)
 
 
 class _Name(NamedTuple):
@@ -341,14 +355,12 @@ class _Finder:
         self.found.append(Statement(meaning.figures, meaning.slot, meaning.variant, readings))
 
     def _read_expression(self, text: str, names: tuple[_Name, ...]) -> None:
-        """A figure inside a text: JSON within JSON, or the name and value pairs of Turtle and prose."""
-        if text[:1] in _BRACKETS and len(text) <= 100_000:
-            try:
-                inner = json.loads(text)
-            except (ValueError, RecursionError):
-                inner = None
-            if isinstance(inner, (dict, list)):
-                self.walk(inner, names)
+        """A figure inside a text: JSON within JSON, a graph in Turtle, or the name and value pairs of prose."""
+        inner = read_expression(text)
+        if inner is not None:
+            before = len(self.found)
+            self.walk(settle(inner), names)
+            if len(self.found) > before or text[:1] in _BRACKETS:
                 return
         for name, number, unit in _PAIR.findall(text[:20_000]):
             self.left -= 1
@@ -370,25 +382,3 @@ def _variant_of(slot: str) -> str:
     per = next((word for word in ("slice", "cell", "session") if f"per{word}" in slot), "")
     bound = "most" if slot.endswith("maxthpt") or slot.startswith("max") or "mfbr" in slot else ""
     return f"{per}{bound}"
-
-
-def is_right(reading: Reading, right: float, quantity: Quantity, relative: float, share: float, count: float) -> bool:
-    """Whether a figure is right within the tolerances: relative for times and rates, of what lacks to 100 % for shares.
-
-    An integer with a unit, as the CAMARA interfaces ask for, is right when it is next to a value that no integer up to
-    1024 in a smaller unit could state.
-    """
-    for value in reading.values:
-        gap = abs(value - right)
-        if quantity == "share":
-            allowed = share * abs(100.0 - right) + 1e-9
-        elif quantity == "count":
-            allowed = count * abs(right)
-        else:
-            allowed = relative * abs(right) + 1e-9
-        if gap <= allowed:
-            return True
-        step = reading.whole_step
-        if quantity == "rate" and step is not None and gap < step and right > step and right / (step / 1000) > 1024:
-            return True
-    return False

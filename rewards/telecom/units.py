@@ -7,30 +7,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
+from rewards.documents.units import FACTORS, name_any_unit
+
 Quantity = Literal["time", "rate", "share", "count"]
 
-_RATES = {"bps": 1e-6, "kbps": 1e-3, "mbps": 1.0, "gbps": 1e3, "tbps": 1e6}
-_TIMES = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3, "min": 6e4, "h": 3.6e6}
+_RATES = {short: factor / 1e6 for short, factor in FACTORS["rate"].items()}
+_TIMES = {short: factor * 1e3 for short, factor in FACTORS["time"].items()}
 _SHARES = {"%": 1.0, "fraction": 100.0}
 _FACTORS: Mapping[str, Mapping[str, float]] = {"rate": _RATES, "time": _TIMES, "share": _SHARES}
-_SPELLINGS: Mapping[str, str] = {
-    "bit/s": "bps", "bits/s": "bps", "b/s": "bps", "bitps": "bps", "bitspersecond": "bps",
-    "kbit/s": "kbps", "kbits/s": "kbps", "kb/s": "kbps", "kbitps": "kbps", "kbit": "kbps", "kbits": "kbps",
-    "kilobitspersecond": "kbps",
-    "mbit/s": "mbps", "mbits/s": "mbps", "mb/s": "mbps", "mbitps": "mbps", "mbit": "mbps", "mbits": "mbps",
-    "megabitspersecond": "mbps",
-    "gbit/s": "gbps", "gbits/s": "gbps", "gb/s": "gbps", "gbitps": "gbps", "gbit": "gbps", "gbits": "gbps",
-    "gigabitspersecond": "gbps", "tbit/s": "tbps", "tbits/s": "tbps",
-    "nanosecond": "ns", "nanoseconds": "ns", "nanossegundos": "ns", "microsecond": "us", "microseconds": "us",
-    "µs": "us", "μs": "us", "microssegundos": "us",
-    "usec": "us", "millisecond": "ms", "milliseconds": "ms", "milissegundo": "ms",
-    "milissegundos": "ms", "msec": "ms", "msecs": "ms", "millis": "ms", "second": "s", "seconds": "s", "sec": "s",
-    "secs": "s", "segundo": "s", "segundos": "s", "minute": "min", "minutes": "min", "minutos": "min", "hours": "h",
-    "hour": "h", "horas": "h", "percent": "%", "pct": "%", "percentage": "%", "porcento": "%", "percentual": "%",
-    "ratio": "fraction", "probability": "fraction",
-}  # fmt: skip
+_FRACTIONS = frozenset(("ratio", "probability", "fraction"))
 _COUNTS = frozenset(
-    ("ue", "ues", "device", "devices", "dispositivos", "users", "user", "usuarios", "usuários", "terminals", "sessions",
+    ("ue", "ues", "device", "devices", "dispositivos", "users", "user", "usuarios", "usuários", "terminals", "terminais", "equipamentos", "sessions",
      "count")
 )  # fmt: skip
 _WRITTEN = re.compile(
@@ -57,10 +44,12 @@ def is_unit_of(unit: str, quantity: Quantity) -> bool:
 
 def name_unit(written: str) -> str | None:
     """The short name of a unit as written, in any spelling; None for what is none."""
+    short = name_any_unit(written)
+    if short in _RATES or short in _TIMES or short == "%":
+        return short
     plain = written.strip().casefold().replace(" ", "")
-    plain = _SPELLINGS.get(plain, plain)
-    if plain in _RATES or plain in _TIMES or plain in _SHARES:
-        return plain
+    if plain in _FRACTIONS:
+        return "fraction"
     return "count" if plain in _COUNTS else None
 
 
@@ -94,7 +83,8 @@ def read_figure(
 
 
 def _read_text(text: str, quantity: Quantity, unit: str | None, plain_rates: tuple[str, ...]) -> Reading:
-    match = _WRITTEN.fullmatch(text) if len(text) <= 60 else None
+    # TM Forum's own intents quote a quantity twice: "'12 ms'".
+    match = _WRITTEN.fullmatch(text.strip("'")) if len(text) <= 60 else None
     if match is None:
         return NOTHING
     unit = match["unit"].strip() or unit
@@ -127,3 +117,25 @@ def _without_unit(number: float, quantity: Quantity, plain_rates: tuple[str, ...
     if quantity == "share" and 0 <= number <= 1:
         return (number, number * 100.0)
     return (number,)
+
+
+def is_right(reading: Reading, right: float, quantity: Quantity, relative: float, share: float, count: float) -> bool:
+    """Whether a figure is right within the tolerances: relative for times and rates, of what lacks to 100 % for shares.
+
+    An integer with a unit, as the CAMARA interfaces ask for, is right when it is next to a value that no integer up to
+    1024 in a smaller unit could state.
+    """
+    for value in reading.values:
+        gap = abs(value - right)
+        if quantity == "share":
+            allowed = share * abs(100.0 - right) + 1e-9
+        elif quantity == "count":
+            allowed = count * abs(right)
+        else:
+            allowed = relative * abs(right) + 1e-9
+        if gap <= allowed:
+            return True
+        step = reading.whole_step
+        if quantity == "rate" and step is not None and gap < step and right > step and right / (step / 1000) > 1024:
+            return True
+    return False

@@ -1,0 +1,104 @@
+"""Expressions of intents: JSON, JSON-LD and Turtle that stand as a text within a document, read as what they say."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from typing import Any
+
+from rewards.schemas.rules import depth_within
+from rewards.telecom.turtle import LONGEST, order_key, read_turtle
+
+DEEPEST = 40
+"""Levels of an expression; what is deeper stays a text."""
+
+_BRACKETS = ("{", "[")
+_LD_KEYS = frozenset(("@context", "@graph", "@value", "@list", "@id"))
+_KEPT_LONG = 5_000
+_IRI = re.compile(r"[A-Za-z_][\w.-]{0,40}:(?!//)[^\s:]{1,200}", re.ASCII)
+
+
+def read_expression(text: str) -> Any:
+    """The object, list or graph that a text writes as JSON, JSON-LD or Turtle; None where it is another text."""
+    if len(text) > LONGEST:
+        return None
+    return _read_short(text) if len(text) <= _KEPT_LONG else _read(text)
+
+
+def _read(text: str) -> Any:
+    stripped = text.strip()
+    if stripped[:1] in _BRACKETS:
+        try:
+            value = json.loads(stripped)
+        except (ValueError, RecursionError):
+            value = None
+        if isinstance(value, (dict, list)) and depth_within(value, DEEPEST):
+            return value
+    return read_turtle(stripped)
+
+
+_read_short = lru_cache(maxsize=1024)(_read)
+
+
+def expand(value: Any) -> Any:
+    """A copy whose texts that are JSON, JSON-LD or Turtle are what they write, in one form for equal graphs.
+
+    The caller makes sure that the value is not deeper than recursion can go.
+    """
+    if isinstance(value, str):
+        inner = read_expression(value) if len(value) > 8 and (value[:1] in _BRACKETS or ":" in value) else None
+        return value if inner is None else settle(inner)
+    if isinstance(value, dict):
+        if not _LD_KEYS.isdisjoint(value):
+            return settle(value)
+        return {key: expand(child) for key, child in value.items()}
+    return [expand(child) for child in value] if isinstance(value, list) else value
+
+
+def settle(value: Any) -> Any:
+    """JSON-LD in one form: prefixes resolved, `@context` gone, `@value` a plain value; anything else as it is."""
+    if not isinstance(value, dict) or "@context" not in value:
+        return value
+    prefixes: dict[str, str] = {}
+    contexts = value["@context"] if isinstance(value["@context"], list) else [value["@context"]]
+    for context in contexts:
+        if isinstance(context, dict):
+            prefixes.update({key: iri for key, iri in context.items() if isinstance(iri, str)})
+    return _settle({key: child for key, child in value.items() if key != "@context"}, prefixes, False)
+
+
+def _settle(value: Any, prefixes: dict[str, str], naming: bool) -> Any:
+    if isinstance(value, dict):
+        if "@value" in value and not isinstance(value["@value"], (dict, list)):
+            return _read_value(value)
+        members = {
+            _resolve(key, prefixes): _settle(child, prefixes, key in ("@type", "@id", "type"))
+            for key, child in value.items()
+        }
+        return members["@id"] if len(members) == 1 and "@id" in members else members
+    if isinstance(value, list):
+        items = [_settle(child, prefixes, naming) for child in value]
+        if len(items) == 1:
+            return items[0]
+        return sorted(items, key=order_key) if all(not isinstance(item, (dict, list)) for item in items) else items
+    return _resolve(value, prefixes) if isinstance(value, str) and (naming or _IRI.fullmatch(value)) else value
+
+
+def _read_value(value: dict[str, Any]) -> Any:
+    plain, kind = value["@value"], str(value.get("@type", ""))
+    if isinstance(plain, str) and re.search(r"(integer|decimal|double|float|int|long)$", kind):
+        try:
+            return json.loads(plain)
+        except ValueError:
+            return plain
+    return plain
+
+
+def _resolve(name: str, prefixes: dict[str, str]) -> str:
+    if name.startswith("@"):
+        return name
+    prefix, colon, rest = name.partition(":")
+    if colon:
+        return f"{prefixes[prefix]}{rest}" if prefix in prefixes else name
+    return prefixes.get(name, name)
