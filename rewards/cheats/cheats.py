@@ -19,6 +19,7 @@ from rewards.cheats.documents import (
     read_document,
     spoil_document,
 )
+from rewards.cheats.intents import cheat_with_intents
 from rewards.cheats.sql import cheat_with_sql, halve_sql, is_sql, spoil_sql
 from rewards.types import Completion, Example
 
@@ -52,6 +53,10 @@ def make_cheats(example: Example, knowledge: Knowledge) -> list[Cheat]:
     if document is not None:
         others = [other for text in knowledge.references if (other := read_document(text)) is not None]
         cheats += [Cheat(name, text) for name, text in cheat_with_documents(document, others, knowledge.labels)]
+        layer = example.columns.get("target_layer")
+        # The answer to an adversarial row is a refusal: its figures, if any, only explain.
+        if isinstance(layer, str) and layer and "adversarial" not in layer:
+            cheats += [Cheat(name, text) for name, text in cheat_with_intents(document, others)]
     elif is_sql(reference):
         cheats += [Cheat(name, text) for name, text in cheat_with_sql(example, knowledge.references)]
     else:

@@ -24,6 +24,7 @@ class A1Policy(LayerReward):
         ("sst", "sd", "mcc", "mnc", "5qI", "qcI", "preference", "primary", "policytype_id", "policyTypeId",
          "policy_type_id", "priorityLevel", "enforceStatus")
     )  # fmt: skip
+    decisive: ClassVar[frozenset[str]] = frozenset(("preference",))
     own_schema: ClassVar[str | None] = "a1_policy"
 
 

@@ -23,6 +23,7 @@ class Camara(LayerReward):
     enumerated: ClassVar[frozenset[str]] = frozenset(
         ("areaType", "qosProfile", "duration", "qosStatus", "statusInfo", "credentialType", "sst", "sd")
     )
+    decisive: ClassVar[frozenset[str]] = frozenset(("qosProfile",))
     own_schema: ClassVar[str | None] = "camara"
 
 

@@ -19,6 +19,7 @@ class EtsiZsm(LayerReward):
          "managementDomain", "priority", "action", "actions", "closedLoopType", "stage", "stages", "state",
          "lifecycleState", "automationLevel", "condition", "operator")
     )  # fmt: skip
+    decisive: ClassVar[frozenset[str]] = frozenset(("action", "actions", "condition", "operator"))
     own_schema: ClassVar[str | None] = "etsi_zsm"
 
 

@@ -23,6 +23,7 @@ class Intent3gpp(LayerReward):
         ("expectationVerb", "objectType", "targetName", "targetCondition", "intentPriority", "intentAdminState",
          "contextAttribute", "contextCondition", "sst", "sd")
     )  # fmt: skip
+    decisive: ClassVar[frozenset[str]] = frozenset(("expectationVerb", "targetCondition"))
     own_schema: ClassVar[str | None] = "intent_3gpp"
 
 

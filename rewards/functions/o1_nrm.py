@@ -26,6 +26,7 @@ class O1Nrm(LayerReward):
          "resourceType", "objectClass", "className", "operation", "sliceType", "serviceType", "administrativeState",
          "operationalState")
     )  # fmt: skip
+    decisive: ClassVar[frozenset[str]] = frozenset(("resourceType", "operation"))
     own_schema: ClassVar[str | None] = "o1_nrm"
 
 

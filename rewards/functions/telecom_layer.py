@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import orjson
 from pydantic import Field, field_validator
 
-from rewards.answers import read_answer
+from rewards.answers import count_leaves, read_answer
 from rewards.documents.leaves import Comparison, Flat, LeafRules, compare, flatten
 from rewards.errors import UserError
 from rewards.functions.field_f1 import FieldF1
@@ -21,6 +21,7 @@ from rewards.schemas import Judgement, Schema
 from rewards.schemas.keywords import comparable
 from rewards.schemas.rules import depth_within
 from rewards.telecom.contents import (
+    MOST_LEAVES,
     Contents,
     Figure,
     Place,
@@ -43,6 +44,7 @@ from rewards.telecom.paths import (
     share_equal,
     share_present,
 )
+from rewards.telecom.schema_share import say_null, share_of_rules, without_positions
 from rewards.types import PATH_OR_TEXT, Completion, Example, RewardFunction, Score
 
 LAYERS = ("tmf921", "o1_nrm", "a1_policy", "intent_3gpp", "camara", "etsi_zsm")
@@ -50,9 +52,14 @@ LIFECYCLE = "tmf921_lifecycle_"
 ADVERSARIAL = "adversarial"
 
 MAX_DEPTH = 40
-MOST_WITHOUT_CONTENT = 0.5
+MOST_WITHOUT_CONTENT = 0.4
 """What structure alone may earn."""
 _SLACK = 4
+_LENGTHENED = 20
+_ENDLESS, _ENDLESS_SLACK = 50, 2_000
+"""Leaves for each of the reference's, and some more, beyond which an answer earns nothing and is not looked at."""
+_ASKED = frozenset(("duration", "priorityLevel"))
+"""Enumerated keys whose numbers are figures all the same."""
 _CONSTANT_KEYS = frozenset(
     ("@type", "@baseType", "@referredType", "type", "unit", "units", "name", "metric", "kpi", "kpiName", "metricName",
      "targetName")
@@ -69,7 +76,7 @@ class LayerReward(RewardFunction):
 
     `core`: required keys hold values of the right kind, enumerated and identifying ones say the right thing.
     `content`: the least of `kpi` (the row's figures stand where the reference states them), `values` (its other
-    figures) and `expression` (what else the expression says). `likeness`: field F1 against the reference. `schema`: share
+    figures) and `expression` (what else it says), halved where `decisions` (keys that turn the meaning) are wrong. `likeness`: field F1 against the reference. `schema`: share
     of the rules of the layer's schema kept. An answer whose content is all wrong earns at most `MOST_WITHOUT_CONTENT`,
     whatever its structure. `overall` is the value itself.
     """
@@ -78,6 +85,8 @@ class LayerReward(RewardFunction):
     enumerated: ClassVar[frozenset[str]] = frozenset()
     own_schema: ClassVar[str | None] = None
     judges_values: ClassVar[bool] = True
+    decisive: ClassVar[frozenset[str]] = frozenset()
+    """Keys whose values decide what an answer asks for: a wrong one is no smaller fault than a wrong figure."""
 
     core_weight: float = Field(0.3, ge=0, description="Share of the value that the core part earns.")
     kpi_weight: float = Field(
@@ -100,7 +109,9 @@ class LayerReward(RewardFunction):
         0.0, ge=0, lt=1, description="Relative difference up to which a figure that no column names is right."
     )
     plausible_within: float = Field(
-        10.0, ge=1, description="Factor up to which telemetry that the prompt lacks is plausible; 1 asks for its very value."
+        10.0,
+        ge=1,
+        description="Factor up to which telemetry that the prompt lacks is plausible; 1 asks for its very value.",
     )
     plausible_weight: float = Field(
         0.0, ge=0, description="Share of the plausibility of such telemetry; 0 only reports it."
@@ -171,6 +182,9 @@ class LayerReward(RewardFunction):
             return Score(
                 0.0, "no JSON found" if value is None else "no configuration found", {"core": 0.0, "overall": 0.0}
             )
+        given = count_leaves(completion)
+        if given > _ENDLESS * gold.flat.size + _ENDLESS_SLACK:
+            return Score(0.0, "far longer than the reference", {"core": 0.0, "size": 0.0, "overall": 0.0})
         factor = self.kpis.doubted if answer.doubted else 1.0
         return self._judge(example, gold, value, factor)
 
@@ -179,18 +193,19 @@ class LayerReward(RewardFunction):
         expanded = expand(value)
         parts: dict[str, float] = {}
         weighted: list[tuple[float, float]] = []
-        core = self.judge_core(gold, find_places(value), value)
+        given = Places(find_places(value, gold.places.kinds).kinds, find_places(expanded, gold.places.leaves).leaves)
+        core = self.judge_core(gold, given, value)
         if core:
             parts["core"] = math.fsum(core.values()) / len(core)
             weighted.append((self.core_weight, parts["core"]))
             parts.update({f"core/{name}": share for name, share in core.items()})
         figures = _find_kpis(self).judge(example, expanded, same_keys=True)
         compared = self._compare(gold, expanded)
-        content = self._judge_content(example, gold, compared, figures)
+        content = self._judge_content(example, gold, compared, figures, given)
         if content:
             parts.update(content)
             parts.update({f"kpi/{name}": share for name, share in figures.items()})
-            parts["content"] = min(content.values())
+            parts["content"] = _join_content(content)
             weighted.append((self.kpi_weight, parts["content"]))
         likeness, size = compared.likeness, compared.size
         if likeness is not None:
@@ -200,21 +215,21 @@ class LayerReward(RewardFunction):
             parts["plausible"] = compared.plausible
             weighted.append((self.plausible_weight, compared.plausible))
         if gold.schema is not None and gold.judged is not None:
-            judged = gold.schema.judge(_say_null(written if self.validate_with else value))
-            parts["schema"] = _share_of(judged, gold.judged)
-            tolerated = {_without_positions(place) for place in gold.judged.unknown}
-            unknown = [place for place in judged.unknown if _without_positions(place) not in tolerated]
+            judged = gold.schema.judge(say_null(written if self.validate_with else value))
+            parts["schema"] = share_of_rules(judged, gold.judged)
+            tolerated = {without_positions(place) for place in gold.judged.unknown}
+            unknown = [place for place in judged.unknown if without_positions(place) not in tolerated]
             parts["known"] = 1.0 - len(unknown) / judged.keys if judged.keys else 1.0
             weighted.append((self.schema_weight, parts["schema"]))
         weights = math.fsum(weight for weight, _ in weighted)
         mean = math.fsum(weight * share for weight, share in weighted) / weights if weights else 0.0
-        if "content" in parts:
+        if "content" in parts and self.kpi_weight:
             mean = min(mean, MOST_WITHOUT_CONTENT + parts["content"])
         parts["size"] = size
         parts["overall"] = min(1.0, mean * size * factor)
         notes = [
             f"{name} {parts[name]:.2f}"
-            for name in ("core", "kpi", "values", "expression", "likeness", "schema", "plausible", "size")
+            for name in ("core", "kpi", "values", "expression", "decisions", "likeness", "schema", "size")
             if parts.get(name, 1) < 1
         ]
         notes += ["another answer beside it contradicts it"] if factor < 1 else []
@@ -242,24 +257,29 @@ class LayerReward(RewardFunction):
         return normalise_values(normalise_keys(written) if self.normalise_typos else written)
 
     def _judge_content(
-        self, example: Example, gold: Gold, compared: Compared, figures: Mapping[str, float]
+        self, example: Example, gold: Gold, compared: Compared, figures: Mapping[str, float], places: Places
     ) -> dict[str, float]:
         """The shares of what the reference says, of which the least is the content; an empty one where it says nothing."""
         shares: dict[str, float | None] = {}
         if figures:
             shares["kpi"] = math.fsum(figures.values()) / len(figures)
         if self.judges_values and compared.reference is not None:
-            expected = (
-                gold.contents if compared.reference is gold.flat else read_contents(compared.reference.value, _CONSTANT_KEYS)
-            )
-            given = read_contents(compared.answer.value, _CONSTANT_KEYS)
+            known = compared.reference is gold.flat
+            expected = gold.contents if known else self._read_contents(compared.reference)
+            given = self._read_contents(compared.answer, _LENGTHENED * gold.flat.size + 1_000)
             columns = _find_kpis(self).figures_of(example) if figures else {}
             covers = _Covered(_find_kpis(self), columns)
             shares["values"] = share_of_figures(expected, given, self.value_tolerance, covers)
             shares["expression"] = share_of_counts(expected.words, given.words)
             if all(share is None for share in shares.values()):
+                # Nothing but codes and states.
                 shares["values"] = share_found(expected.texts, given.texts)
+            decisive = [path for path in gold.enumerated if path[-1] in self.decisive]
+            shares["decisions"] = share_equal(decisive, gold.places, places)
         return {name: share for name, share in shares.items() if share is not None}
+
+    def _read_contents(self, flat: Flat, most: int = MOST_LEAVES) -> Contents:
+        return read_contents(flat.value, _CONSTANT_KEYS, self.enumerated - _ASKED, most)
 
     def _compare(self, gold: Gold, value: Any) -> Compared:
         """Field F1 without what is masked, None where nothing is left; and 1, or less when far too much is given."""
@@ -270,7 +290,9 @@ class LayerReward(RewardFunction):
         if not gold.masked:
             return Compared(found.field_f1 if found.expected else None, size, gold.flat, given, None)
         reference, answer = mask_leaves(gold.value, value, lambda path, leaf: (path, comparable(leaf)) in gold.masked)
-        plausible = share_plausible(gold.masked, find_places(value), self.plausible_within)
+        plausible = share_plausible(
+            gold.masked, find_places(value, {path for path, _ in gold.masked}), self.plausible_within
+        )
         left = flatten(reference, gold.rules)
         if not left.size or reference == {}:
             return Compared(None, size, None, given, plausible)
@@ -308,6 +330,13 @@ class Gold(NamedTuple):
     judged: Judgement | None
 
 
+def _join_content(shares: Mapping[str, float]) -> float:
+    """The least of the shares; beside figures or an expression, wrong decisions take half of it."""
+    said = [share for name, share in shares.items() if name != "decisions"]
+    decided = shares.get("decisions", 1.0)
+    return min(said) * (1.0 + decided) / 2 if said else decided
+
+
 class _Covered:
     """Tells the figures that the part `kpi` judges: those that say what a column says."""
 
@@ -330,14 +359,15 @@ def _read_gold(function: LayerReward, reference: str, prompt: str, telemetry: bo
     """A reference, read once for all completions of its group."""
     written = orjson.loads(reference)
     plain = function._normalise(written)
-    places = find_places(plain)
     value = expand(plain)
+    # What is required are the keys as they are written, what is enumerated stands in expressions too.
+    places = Places(find_places(plain).kinds, find_places(value).leaves)
     masked: frozenset[tuple[Path, Any]] = frozenset()
     if telemetry:
         known = read_prompt(Example("", "", [{"role": "user", "content": prompt}], None))
         masked = frozenset(
             (path, leaf)
-            for path, leaves in find_places(value).leaves.items()
+            for path, leaves in places.leaves.items()
             if path[-1] not in _CONSTANT_KEYS
             for leaf in leaves
             if not known.contains(leaf if not isinstance(leaf, tuple) else None)
@@ -361,39 +391,7 @@ def _read_gold(function: LayerReward, reference: str, prompt: str, telemetry: bo
         masked,
         rules,
         flat,
-        read_contents(flat.value, _CONSTANT_KEYS),
+        function._read_contents(flat),
         schema,
         judged,
     )
-
-
-def _share_of(judged: Judgement, gold: Judgement) -> float:
-    """The share of rules kept, beside a reference that may itself break some of them: those are nobody's fault."""
-    if gold.valid:
-        return judged.share
-    allowed = {_rule_of(broken) for broken in gold.broken}
-    if all(_rule_of(broken) in allowed for broken in judged.broken):
-        return 1.0
-    return min(judged.share / gold.share, 0.99)
-
-
-def _rule_of(broken: Any) -> tuple[str, str, str]:
-    return (
-        _without_positions(broken.place),
-        broken.keyword,
-        broken.message if broken.keyword in ("required", "additionalProperties") else "",
-    )
-
-
-def _without_positions(place: str) -> str:
-    """A JSON pointer with the positions in lists left out."""
-    return "/".join(step for step in place.split("/") if not step.isdecimal())
-
-
-def _say_null(value: Any) -> Any:
-    """A value that a schema can judge: what contradicts itself is null."""
-    if isinstance(value, dict):
-        return {key: _say_null(child) for key, child in value.items()}
-    if isinstance(value, list):
-        return [_say_null(child) for child in value]
-    return value if value is None or isinstance(value, (str, int, float, bool)) else None

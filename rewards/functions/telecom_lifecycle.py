@@ -24,6 +24,9 @@ class TelecomLifecycle(LayerReward):
          "lifecycleState", "state", "status", "previousState", "newState", "targetState", "direction",
          "scaleDirection", "op", "path", "sst", "sd", "complianceStatus")
     )  # fmt: skip
+    decisive: ClassVar[frozenset[str]] = frozenset(
+        ("operation", "lifecycleOperation", "lifecycle_operation", "action", "newState", "targetState")
+    )
     own_schema: ClassVar[str | None] = "tmf921_lifecycle"
 
     @classmethod

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 from rewards.documents.identifiers import is_identifier
 from rewards.documents.quantities import read_quantity
+from rewards.documents.signs import EMPTY_LIST, EMPTY_OBJECT
 from rewards.documents.units import FACTORS, KINDS, name_any_unit
 from rewards.telecom.paths import Path, Places
 
-EXPRESSIONS = ("expressionValue", "expression")
-"""Keys under which an intent stands in a notation of its own."""
+_EXPRESSION, _EXPRESSIONS = "expressionValue", ("expressionValue", "expression")
+"""Keys under which an intent stands in a notation of its own; `expression` itself only where it is a text."""
 
 MOST_LEAVES = 100_000
 """Leaves that are looked at."""
@@ -55,11 +56,16 @@ class Contents(NamedTuple):
     """Where there is neither: short texts by path, such as codes and states."""
 
 
-def read_contents(value: Any, constant: Collection[str]) -> Contents:
-    """The contents of a value that is not deeper than recursion; `constant` are keys whose texts say what a thing is."""
+def read_contents(
+    value: Any, constant: Collection[str], identities: Collection[str], most: int = MOST_LEAVES
+) -> Contents:
+    """The contents of a value, of which at most `most` objects, lists and leaves are looked at.
+
+    `constant` are keys whose texts say what a thing is, `identities` those whose numbers do.
+    """
     found = Contents(defaultdict(list), Counter(), Counter())
     stack: list[tuple[Any, Path, Path, str | None, bool]] = [(value, (), (), None, False)]
-    left = MOST_LEAVES
+    left = most
     while stack and left > 0:
         item, path, keys, unit, inside = stack.pop()
         left -= 1
@@ -72,7 +78,7 @@ def read_contents(value: Any, constant: Collection[str]) -> Contents:
             for key, child in item.items():
                 if key in _UNIT_KEYS and not isinstance(child, (dict, list)) and beside is not None:
                     continue
-                within = inside or key in EXPRESSIONS
+                within = inside or key == _EXPRESSION or (key == _EXPRESSIONS[1] and isinstance(child, str))
                 here = (*path, key)
                 if isinstance(child, list) and len(child) > 1:
                     stack += [(each, (*here, *_title_of(each)), (*keys, key), beside, within) for each in child]
@@ -82,7 +88,8 @@ def read_contents(value: Any, constant: Collection[str]) -> Contents:
         elif isinstance(item, list):
             stack += [(each, (*path, *_title_of(each)), keys, unit, inside) for each in item]
         else:
-            _read_leaf(item, Place(path, keys), unit, inside, found, constant)
+            if not (keys and keys[-1] in identities and isinstance(item, (int, float, str)) and not inside):
+                _read_leaf(item, Place(path, keys), unit, inside, found, constant)
     return found
 
 
@@ -108,7 +115,7 @@ def _read_leaf(
             found.figures[place].append(Figure(quantity.kind, quantity.amount))
         elif unit is not None and _NUMBER.fullmatch(item) and not is_identifier(key):
             found.figures[place].append(_with_unit(float(item), unit))
-        elif inside and key in EXPRESSIONS:
+        elif inside and key in _EXPRESSIONS:
             _read_prose(item, place, found)
         elif inside:
             found.words[(place.path, item)] += 1
@@ -116,7 +123,7 @@ def _read_leaf(
             found.texts[(place.path, item)] += 1
     elif inside:
         found.words[(place.path, repr(item))] += 1
-    else:
+    elif item is not EMPTY_OBJECT and item is not EMPTY_LIST and item is not None:
         found.texts[(place.path, repr(item))] += 1
 
 
@@ -138,8 +145,9 @@ def _read_prose(text: str, place: Place, found: Contents) -> None:
         if quantity is not None:
             found.figures[place].append(Figure(quantity.kind, quantity.amount))
         else:
-            found.figures[place].append(Figure("", float(number.replace(",", ".")) if number.count(".") + number.count(
-                ",") <= 1 else 0.0))
+            found.figures[place].append(
+                Figure("", float(number.replace(",", ".")) if number.count(".") + number.count(",") <= 1 else 0.0)
+            )
     for word in _WORD.findall(text):
         found.words[(place.path, word.casefold())] += 1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from math import fsum
 from typing import Any, NamedTuple
 
@@ -24,11 +24,13 @@ class Places(NamedTuple):
     leaves: Mapping[Path, Counter]
 
 
-def find_places(value: Any) -> Places:
-    """Every place of a value, its top left out; the caller makes sure that it is not deeper than recursion can go."""
+def find_places(value: Any, only: Container[Path] | None = None) -> Places:
+    """Every place of a value, or those of `only`, its top left out; the caller makes sure that recursion can go so deep."""
     kinds: dict[Path, set[str]] = defaultdict(set)
     leaves: dict[Path, Counter] = defaultdict(Counter)
     for path, item in _walk(value):
+        if only is not None and path not in only:
+            continue
         kinds[path].add(_kind_of(item))
         if not isinstance(item, (dict, list)) and item is not UNSAID:
             leaves[path][comparable(item)] += 1

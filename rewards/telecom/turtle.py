@@ -160,8 +160,11 @@ class _Parser:
         kind, written = self._take()
         if kind not in ("word", "iri") or (kind == "word" and ":" not in written):
             raise _Broken
+        members = self._read_members(".", 1)
+        if not members:
+            raise _Broken
         known = self.subjects.setdefault(self._resolve(kind, written), {})
-        for predicate, objects in self._read_members(".", 1).items():
+        for predicate, objects in members.items():
             known.setdefault(predicate, []).extend(objects)
 
     def _end(self) -> None:
@@ -312,9 +315,7 @@ def sort_sets(value: Any) -> Any:
     """A copy with every list sorted, but for those under "@list", whose order means something."""
     if isinstance(value, dict):
         return {
-            key: [sort_sets(item) for item in child]
-            if key == "@list" and isinstance(child, list)
-            else sort_sets(child)
+            key: [sort_sets(item) for item in child] if key == "@list" and isinstance(child, list) else sort_sets(child)
             for key, child in value.items()
         }
     return _sort([sort_sets(item) for item in value]) if isinstance(value, list) else value
