@@ -24,7 +24,7 @@ from rewards.telecom.contents import (
     MOST_LEAVES,
     Contents,
     Figure,
-    Place,
+    FigurePlace,
     read_contents,
     share_found,
     share_of_counts,
@@ -343,7 +343,7 @@ class _Covered:
     def __init__(self, kpis: KpiValues, columns: Mapping[str, float]):
         self.kpis, self.columns = kpis, columns
 
-    def __call__(self, place: Place, figure: Figure) -> bool:
+    def __call__(self, place: FigurePlace, figure: Figure) -> bool:
         names = [step[1:] if step.startswith("=") else step for step in place.path]
         return any(states_right(names, figure.kind, figure.amount, name, right) for name, right in self.columns.items())
 

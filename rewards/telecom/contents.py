@@ -40,7 +40,7 @@ class Figure(NamedTuple):
     unit: str | None = None
 
 
-class Place(NamedTuple):
+class FigurePlace(NamedTuple):
     """Where a figure stands: keys without positions, and the names that objects of a list have."""
 
     path: Path
@@ -50,7 +50,7 @@ class Place(NamedTuple):
 class Contents(NamedTuple):
     """The figures by place, and of the expressions what is no figure, each as often as it stands there."""
 
-    figures: Mapping[Place, list[Figure]]
+    figures: Mapping[FigurePlace, list[Figure]]
     words: Counter
     texts: Counter
     """Where there is neither: short texts by path, such as codes and states."""
@@ -72,7 +72,7 @@ def read_contents(
         if isinstance(item, dict):
             quantity = read_quantity(item, _KINDS)
             if quantity is not None:
-                found.figures[Place(path, keys)].append(Figure(quantity.kind, quantity.amount, item.get("unit")))
+                found.figures[FigurePlace(path, keys)].append(Figure(quantity.kind, quantity.amount, item.get("unit")))
                 continue
             beside = next((item[key] for key in _UNIT_KEYS if isinstance(item.get(key), str)), unit)
             for key, child in item.items():
@@ -89,7 +89,7 @@ def read_contents(
             stack += [(each, (*path, *_title_of(each)), keys, unit, inside) for each in item]
         else:
             if not (keys and keys[-1] in identities and isinstance(item, (int, float, str)) and not inside):
-                _read_leaf(item, Place(path, keys), unit, inside, found, constant)
+                _read_leaf(item, FigurePlace(path, keys), unit, inside, found, constant)
     return found
 
 
@@ -101,7 +101,7 @@ def _title_of(item: Any) -> Path:
 
 
 def _read_leaf(
-    item: Any, place: Place, unit: str | None, inside: bool, found: Contents, constant: Collection[str]
+    item: Any, place: FigurePlace, unit: str | None, inside: bool, found: Contents, constant: Collection[str]
 ) -> None:
     key = next((key for key in reversed(place.keys)), "")
     if isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], float):
@@ -137,7 +137,7 @@ def _with_unit(number: float, unit: str | None) -> Figure:
         return Figure("", 0.0, unit)
 
 
-def _read_prose(text: str, place: Place, found: Contents) -> None:
+def _read_prose(text: str, place: FigurePlace, found: Contents) -> None:
     """An expression in a notation that nobody reads: its figures, and its words."""
     text = text[:20_000]
     for number, unit in _PROSE_FIGURE.findall(text):
@@ -153,7 +153,7 @@ def _read_prose(text: str, place: Place, found: Contents) -> None:
 
 
 def share_of_figures(
-    expected: Contents, given: Contents, relative: float, is_covered: Callable[[Place, Figure], bool]
+    expected: Contents, given: Contents, relative: float, is_covered: Callable[[FigurePlace, Figure], bool]
 ) -> float | None:
     """The mean over places of how far they hold the same figures; one too many costs as much as one missing.
 

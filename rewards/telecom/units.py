@@ -76,7 +76,7 @@ def read_figure(
     if quantity == "count":
         return Reading((number,)) if named == "count" else NOTHING
     factors = _FACTORS[quantity]
-    if named not in factors:
+    if named is None or named not in factors:
         return NOTHING
     factor = factors[named]
     return Reading((number * factor,), factor if whole else None)
