@@ -84,7 +84,7 @@ def test_audit_when_a_reward_says_the_same_of_everything_then_fails():
     found = audit([row(n) for n in range(8)], host=RewardHost([Constant(), FieldF1()]))
     assert [line for line in found["errors"] if "constant" in line] == [
         "reward 'constant' is 1.0000 for right answers, for wrong ones and for none: a metric that never changes is a "
-        "broken scorer; mend it or leave it out"
+        "broken scorer; fix it or leave it out"
     ]
 
 
