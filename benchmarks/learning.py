@@ -1,7 +1,8 @@
-"""Does the embedded run learn? Seeds side by side, each beside the same time of further SFT; prints a table.
+"""Does a run learn? Seeds side by side, each beside the same time of further SFT; prints a table.
 
 python benchmarks/learning.py                     three seeds of v4_1.yaml, about 25 minutes on two quiet cores
 python benchmarks/learning.py --seeds 42 --json learning.json
+python benchmarks/learning.py --profile small --no-sft       the same with a pretrained model, half an hour a seed
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in one unit of ru
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="v4_1.yaml")
+    parser.add_argument("--profile", choices=("embedded", "small"), default="embedded")
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44])
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--runs", type=Path, help="where the runs are kept (default: a temporary folder)")
@@ -31,7 +33,7 @@ def main() -> int:
     results = []
     for seed in options.seeds:
         directory = root / f"seed-{seed}"
-        result = {"seed": seed, **run_once(options.config, seed, options.overrides, directory)}
+        result = {"seed": seed, **run_once(options.config, options.profile, seed, options.overrides, directory)}
         if not options.no_sft:
             result["sft_baseline"] = continue_sft(directory)
         results.append(result)
@@ -42,7 +44,7 @@ def main() -> int:
     return 0
 
 
-def run_once(config: str, seed: int, overrides: list[str], directory: Path) -> dict:
+def run_once(config: str, profile: str, seed: int, overrides: list[str], directory: Path) -> dict:
     """One run as a user starts it: wall-clock seconds, peak memory, and its means after the warm-up and at the end."""
     command = [
         sys.executable,
@@ -51,7 +53,7 @@ def run_once(config: str, seed: int, overrides: list[str], directory: Path) -> d
         "--config",
         config,
         "--profile",
-        "embedded",
+        profile,
         "--run-dir",
         str(directory),
         "--set",
@@ -150,15 +152,15 @@ def sft_for_as_long(directory: Path) -> None:
 
 def print_table(results: list[dict]) -> None:
     print(
-        "| seed | after warm-up | after GRPO | gain (95 % interval) | share | same time of SFT | tasks fallen | run | peak |"
+        "| seed | zero-shot | after warm-up | after GRPO | gain (95 % interval) | share | same time of SFT | tasks fallen | run | peak |"
     )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for r in results:
         gain = r["gains"]["all"]
         fallen = [task for task, g in r["gains"].items() if task != "all" and g["high"] is not None and g["high"] < 0]
         sft = f"{r['sft_baseline']['mean']:.3f}" if "sft_baseline" in r else "-"
         print(
-            f"| {r['seed']} | {r['warmup']['all']:.3f} | {r['final']['all']:.3f} | +{gain['gain']:.3f} "
+            f"| {r['seed']} | {r['before']['all']:.3f} | {r['warmup']['all']:.3f} | {r['final']['all']:.3f} | +{gain['gain']:.3f} "
             f"({gain['low']:.3f} to {gain['high']:.3f}) | {gain['gain'] / r['warmup']['all']:+.0%} | {sft} | "
             f"{', '.join(fallen) or 'none'} | {r['seconds']:.0f} s | {r['peak_gib']:.2f} GiB |"
         )
