@@ -50,9 +50,12 @@ def collect_words() -> dict[tuple[str, ...], Words]:
     from grpo.console import find_commands, find_main
 
     configs = list_configs()
-    places = {(): Words({name: said for name, (_, said) in find_commands().items()}, {}, {})}
+    places: dict[tuple[str, ...], Words] = {}
+    places[()] = Words({name: said for name, (_, said) in find_commands().items()}, {}, {})
     for name, (module, _) in find_commands().items():
-        found = import_module(find_main(module))
+        main = find_main(module)
+        assert main is not None  # find_commands lists only those that are there
+        found = import_module(main)
         if name == "rewards":
             places[name,] = Words(dict(found.COMMANDS), *_read_options(found.make_parser(), configs))
             for command in found.COMMANDS:

@@ -56,10 +56,12 @@ def find_main(module: str) -> str | None:
 def _dispatch(given: list[str]) -> int:
     commands = find_commands()
     command, rest = (given[0], given[1:]) if given else (None, [])
-    if command in commands:
+    if command is not None and command in commands:
         from importlib import import_module
 
-        return import_module(find_main(commands[command][0])).main(rest)
+        module = find_main(commands[command][0])
+        assert module is not None  # find_commands lists only those that are there
+        return import_module(module).main(rest)
     if command in ("-h", "--help", "help"):
         print(_describe(commands), flush=True)
         return 0

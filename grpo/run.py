@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from callbacks.interrupt import terminable
 from grpo.distributed.collectives import on_main, wait
@@ -218,7 +218,7 @@ def create_directory(options: argparse.Namespace, config: Any, profile: str, pla
 
 def train(
     config: Any,
-    device: str,
+    device: Literal["cuda", "mps", "cpu"],
     inputs: Any,
     host: Any,
     directory: Any,

@@ -94,7 +94,7 @@ def make_parser(command: str | None = None) -> CommandParser:
         return importlib.import_module(_WHOLE[command]).make_parser()
     module = _find_module(command)
     parser = CommandParser(
-        f"python -m rewards {command}", module.__doc__.partition("\n\n")[0], module.EXAMPLES, allow_abbrev=False
+        f"python -m rewards {command}", (module.__doc__ or "").partition("\n\n")[0], module.EXAMPLES, allow_abbrev=False
     )
     _add_plugin(parser)
     module.add_arguments(parser)

@@ -125,9 +125,9 @@ def _replace(value: Any, unsaid: Any) -> Any:
 
 def _contradicts(chosen: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
     """Whether the other object gives a key of the chosen one another value."""
-    return bool(chosen and other) and any(
-        key in chosen and not _is_same(chosen[key], item) for key, item in other.items()
-    )
+    if not chosen or not other:
+        return False
+    return any(key in chosen and not _is_same(chosen[key], item) for key, item in other.items())
 
 
 def _is_same(one: Any, other: Any) -> bool:

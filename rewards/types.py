@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.config import JsonDict
 from pydantic_core import core_schema
 
 from rewards.reasoning import PLAIN, ReasoningStyle, SplitText, split_reasoning
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 V = TypeVar("V")
 
-PATH_OR_TEXT = {"format": "path-or-text"}
+PATH_OR_TEXT: JsonDict = {"format": "path-or-text"}
 """`Field(json_schema_extra=PATH_OR_TEXT)` marks an option that may be a path beside other texts (a name, the thing itself).
 
 A relative path then starts at the YAML it is written in, as it does in every field of type `pathlib.Path`.
@@ -58,8 +59,9 @@ class Completion:
         said = row.get("reasoning")
         style = PLAIN
         if isinstance(said, dict):
-            tags = said.get("tags") if isinstance(said.get("tags"), list) else []
-            pairs = tuple((str(tag[0]), str(tag[1])) for tag in tags if isinstance(tag, list) and len(tag) == 2)
+            tags = said.get("tags")
+            listed = tags if isinstance(tags, list) else []
+            pairs = tuple((str(tag[0]), str(tag[1])) for tag in listed if isinstance(tag, list) and len(tag) == 2)
             style = ReasoningStyle(said.get("opened") is True, pairs)
         return cls(row["completion"], bool(row.get("truncated", False)), style)
 

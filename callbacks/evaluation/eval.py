@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -14,11 +14,19 @@ from callbacks.evaluation.best import BestCheckpoint
 from callbacks.evaluation.pairs import name_evaluation_file
 from callbacks.evaluation.task_scores import evaluation_metrics, summarise
 from rewards.files import replacing
-from rewards.host.scoring import RewardHost
+from rewards.host.verdicts import ScoredCompletion
 from rewards.statistics.estimates import Estimate
 from rewards.types import Completion, Example
 
 Generate = Callable[[Sequence[Example]], list[Completion]]
+
+
+class Host(Protocol):
+    """What scores: a `RewardHost`, or one whose work several processes share."""
+
+    def score(self, pairs: Sequence[tuple[Example, Completion]]) -> Sequence[ScoredCompletion]: ...
+
+    def to_record(self, scored: ScoredCompletion) -> dict[str, Any]: ...
 
 
 @dataclass
@@ -32,7 +40,7 @@ class HeldOutEvaluation:
 
     examples: Sequence[Example]
     generate: Generate
-    host: RewardHost
+    host: Host
     section: EvaluationSection
     directory: Path | None
     on_metrics: Callable[[str, int, dict[str, Any]], None]

@@ -33,7 +33,7 @@ def explain(
         path, _ = _follow(root, fault["loc"])
         if fault["type"] in ("extra_forbidden", "missing"):
             path = (*path[: len(fault["loc"]) - 1], fault["loc"][-1])
-        by_path.setdefault(path, []).append(fault)
+        by_path.setdefault(path, []).append({**fault})
     lines = []
     for path, faults in by_path.items():
         name, line = locate(path)

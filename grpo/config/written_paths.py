@@ -7,6 +7,7 @@ it, and is remembered absolute, so that a run can be resumed and scored again fr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,12 @@ def _anchor_options(functions: list[Any], plugins: list[Any], folder_of: FindFol
             continue
         place = ("rewards", "functions", index, "options")
         entry["options"] = anchor_options(
-            registry.get(entry["name"]), entry["options"], lambda name, place=place: folder_of((*place, name))
+            registry.get(entry["name"]), entry["options"], partial(_find_option_folder, folder_of, place)
         )
+
+
+def _find_option_folder(folder_of: FindFolder, place: KeyPath, name: str) -> Path | None:
+    return folder_of((*place, name))
 
 
 def _holds_text(value: Any) -> bool:

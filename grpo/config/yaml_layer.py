@@ -76,7 +76,7 @@ def write_yaml(data: Mapping[str, Any]) -> str:
     return yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # absent without libyaml
     """Leaves every plain scalar unresolved, so that this module decides what it is."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (the attribute PyYAML looks at)

@@ -170,12 +170,13 @@ def _load_adapter(source: Source, config: RunConfig, device: str) -> Policy:
         set_peft_model_state_dict(policy.model, load_peft_weights(source.location, device=device))
         return Policy(policy.model.merge_and_unload(), policy.tokenizer, template=policy.template)
     gguf = _find_base_file(source, config)
-    if source.base is None and gguf is None:
+    below = gguf or source.base
+    if below is None:
         raise UserError(f"{source.location}: its adapter_config.json names no base model")
     from peft import PeftModel
     from transformers import AutoTokenizer
 
-    base = _load_model(gguf or source.base, source.revision, config, device)
+    base = _load_model(below, source.revision, config, device)
     folder = Path(source.location)
     # The adapter's own tokenizer, where it brings one: it may know tokens that the base does not.
     tokenizer = base.tokenizer

@@ -150,9 +150,9 @@ def _find_rows(data: str | None, config: RunConfig, run: Path | None) -> rows.So
         held_out = load_inputs(config).held_out
         return rows.Source(f"held-out rows of {name}", lambda: iter(held_out))
 
-    if data is None and run is None:
-        return held_out_of(config, config.name)
     path = Path(data).expanduser() if data is not None else run
+    if path is None:
+        return held_out_of(config, config.name)
     if not path.is_dir():
         return rows.find_file(path)
     if not is_run(path):

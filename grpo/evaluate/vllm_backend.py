@@ -46,7 +46,8 @@ class VllmWriter:
         self.note: str | None = None
         ends = _find_eos(location, revision, tokenizer)
         self.prompts = PromptBuilder(tokenizer, template, ends)
-        self._eos_ids = sorted({*ends, self.prompts.find_end_token()} - {None})
+        end = self.prompts.find_end_token()
+        self._eos_ids = sorted({*ends} if end is None else {*ends, end})
 
     def start(self, longest: int) -> None:
         # In this process requests are scheduled the same way each time, and nothing is left to end when it ends.

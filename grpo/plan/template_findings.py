@@ -13,7 +13,7 @@ from grpo.policy.prompts import Messages, PromptBuilder, advise, describe
 
 if TYPE_CHECKING:
     from grpo.config.run_config import RunConfig
-    from grpo.data.run_rows import Inputs
+    from grpo.data.run_rows import RunRows
     from rewards.types import Example
 
 SHOWN = 3
@@ -28,7 +28,7 @@ class TemplateFindings(NamedTuple):
     notes: list[str]
 
 
-def examine_template(prompts: PromptBuilder, config: RunConfig, inputs: Inputs) -> TemplateFindings:
+def examine_template(prompts: PromptBuilder, config: RunConfig, inputs: RunRows) -> TemplateFindings:
     """Render every prompt of the run, and one demonstration of each task; then look at what the template adds to them."""
     demonstrations = config.sft_warmup.enabled
     warmup = inputs.warmup if demonstrations else []
@@ -71,7 +71,7 @@ def _note_reasoning(prompts: PromptBuilder, config: RunConfig) -> list[str]:
     if not habit.on:
         return []
     length, switch = config.grpo.max_completion_length, habit.switch
-    if switch in prompts.template.variables:
+    if switch is not None and switch in prompts.template.variables:
         remedy = f"model.chat_template_kwargs sets {switch} to {prompts.template.variables[switch]}"
     elif switch in ("enable_thinking", "thinking"):
         remedy = f"to answer at once, set model.chat_template_kwargs={{{switch}: false}}"

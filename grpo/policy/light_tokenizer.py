@@ -97,7 +97,8 @@ def open_prompts(section: ModelSection) -> PromptBuilder | None:
 
     Raises `UserError` for a template file that cannot be read, and for a tokenizer without any template.
     """
-    template, ends = read_template(section), set()
+    template = read_template(section)
+    ends: set[int] = set()
     if section.embedded is not None:
         return None
     if section.gguf is not None:

@@ -265,6 +265,7 @@ def _attach_lora(model: Any, section: ModelSection, seed: int) -> Any:
 
     model = _ready_for_adapters(model, section)
     lora = section.lora
+    assert lora is not None  # the callers look first
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = get_peft_model(

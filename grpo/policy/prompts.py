@@ -44,7 +44,7 @@ class PromptBuilder:
         template: ChatTemplate | None = None,
         ends: Iterable[int] = (),
     ):
-        self.tokenizer = tokenizer
+        self.tokenizer: Any = tokenizer
         self.template = template or ChatTemplate()
         self.known_ends = frozenset({*ends, tokenizer.eos_token_id} - {None})
 

@@ -191,7 +191,10 @@ class Packed:
         import torch
 
         device = completion_ids.device
-        ids, positions, sources, places = [], [], [], []
+        ids: list[int] = []
+        positions: list[int] = []
+        sources: list[int] = []
+        places: list[tuple[int, int]] = []
         self.spans: list[Span] = []
         rows_ids = completion_ids.tolist()
         for rows in groups:

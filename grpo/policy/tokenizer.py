@@ -80,7 +80,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
 
 def training_texts(examples: Iterable[Example]) -> list[str]:
     """The texts of these rows a tokenizer should learn from: what is said to the policy, and what it should answer."""
-    texts = []
+    texts: list[str] = []
     for example in examples:
         texts.extend(message["content"] for message in example.prompt)
         if example.reference is not None:
@@ -101,8 +101,11 @@ def render_chat(messages: Messages, *, template: str = CHAT_TEMPLATE, add_genera
 class TokenCounter(Protocol):
     """Counts tokens of prompts and of answers; `exact` tells whether it uses the policy's own tokenizer."""
 
-    exact: bool
-    source: str
+    @property
+    def exact(self) -> bool: ...
+
+    @property
+    def source(self) -> str: ...
 
     def count_prompts(self, prompts: Sequence[Messages]) -> list[int]:
         """Tokens of each prompt as the policy sees it, up to and including the assistant's header."""

@@ -68,6 +68,7 @@ def draw_until_rewards_differ(
     import torch
 
     rollouts, scored = write(list(rows), 0, first)
+    assert rollouts is not None  # every process has rows at first
     draw = Draw(list(rows), rollouts, scored)
     groups = [(first + place) // num_generations for place in range(len(rows))]
     used = set(gather(torch.tensor(draw.rows)).tolist())
@@ -90,6 +91,7 @@ def draw_until_rewards_differ(
         before = sum(min(max(first - group * num_generations, 0), num_generations) for group in chosen)
         rollouts, scored = write([draw.rows[place] for place in places], draw.rounds, before)
         if places:
+            assert rollouts is not None
             draw.rollouts.replace(places, rollouts)
             for place, score in zip(places, scored, strict=True):
                 draw.scored[place] = score

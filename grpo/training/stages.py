@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from callbacks import interrupt
 from callbacks.evaluation.eval import HeldOutEvaluation
@@ -59,12 +59,12 @@ class Stages:
     tracker: Tracker
     progress: Progress
     interruption: interrupt.Interruption
-    device: str
-    policy: Policy | None = None
+    device: Literal["cuda", "mps", "cpu"]
     engine: Engine | None = None
 
     def __post_init__(self) -> None:
-        self.engine = self.engine or choose_engine(self.config.model)
+        self.policy: Policy  # once it is made or restored
+        self._engine = self.engine or choose_engine(self.config.model)
         self.rank = ranks.find_rank()
         # What a run says of itself lies where its numbers do, also when it takes its policy from another's folder.
         written = RunDirectory(self.tracker.run_directory) if self.rank.is_main else self.directory
@@ -76,7 +76,7 @@ class Stages:
 
     def make_policy(self) -> None:
         """Make or load the policy, and check that SFT, GRPO and evaluation render its prompts alike."""
-        self.policy = self.engine.load(
+        self.policy = self._engine.load(
             texts=training_texts(self.inputs.taught), seed=self.config.seed, device=self.device
         )
         self._count_weights()
@@ -107,7 +107,7 @@ class Stages:
         if self.config.model.lora is not None:
             self._restore_adapter(source)
             return
-        self.policy = self.engine.restore(source, device=self.device)
+        self.policy = self._engine.restore(source, device=self.device)
         # Where a tokenizer was read from is nothing to write down with it.
         for key in ("is_local", "local_files_only"):
             self.policy.tokenizer.init_kwargs.pop(key, None)
@@ -168,7 +168,8 @@ class Stages:
     def warmup_rows(self) -> Any:
         """The demonstrations as token rows; `UserError` when none is left."""
         conversations = (
-            [*example.prompt, {"role": "assistant", "content": example.reference}] for example in self.inputs.warmup
+            [*example.prompt, {"role": "assistant", "content": example.reference or ""}]
+            for example in self.inputs.warmup
         )
         rows, too_long = label_rows(
             conversations, self.policy.prompts.training_ids, max_tokens=self.config.model.max_sequence_length
@@ -198,12 +199,12 @@ class Stages:
             bf16=self._bf16,
             gradient_checkpointing=self._checkpointing,
             world_size=self.rank.count,
-            engine=self.engine.arguments(),
+            engine=self._engine.arguments(),
         )
         # Unsloth changes settings as they are made: what the config says comes last.
         wanted = environment.effective_arguments(arguments) | section.trl_settings(self.rank.count)
         self.policy.model.config.use_cache = True
-        with self.engine.serving(self.policy, self.directory.path, device=self.device):
+        with self._engine.serving(self.policy, self.directory.path, device=self.device):
             self._train(section, arguments, wanted, resume_from)
 
     def _train(self, section: GrpoSection, arguments: Any, wanted: dict[str, Any], resume_from: Path | None) -> None:
@@ -227,7 +228,7 @@ class Stages:
         if resume_from is not None and self.config.model.lora is not None:
             # Where a checkpoint holds the adapter of a reference policy too, the Trainer would load that one alone.
             self._restore_adapter(resume_from)
-        self.engine.attach(trainer)
+        self._engine.attach(trainer)
         self.record.effective["grpo"] = environment.effective_arguments(trainer.args)
         self.record.effective["changed_by_libraries"] = environment.changed_settings(
             wanted, self.record.effective["grpo"]
@@ -266,7 +267,7 @@ class Stages:
     def _log_training(self, step: int, logs: dict[str, Any]) -> None:
         if "loss" not in logs:
             return  # the Trainer's closing summary
-        self.engine.observe(self.record.log_training(step, logs, self._trainer.seconds))
+        self._engine.observe(self.record.log_training(step, logs, self._trainer.seconds))
         self._trainer.seconds.clear()
         self._logged_step = step
 

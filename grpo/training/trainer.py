@@ -123,7 +123,7 @@ class SharedPrefixTrainer(GRPOTrainer):
             batch = self._generate_and_score_completions(generation_batch)
             # TRL shuffles first, which scatters the completions of a prompt over all micro-batches. One generation
             # batch is one optimiser step here, so the order changes no gradient.
-            self._buffered_inputs = split_tensor_dict(batch, cuts)
+            self._buffered_inputs: Any = split_tensor_dict(batch, cuts)
         self._loss_start = time.perf_counter()
         return self._buffered_inputs[self._step % cuts]
 
@@ -226,6 +226,7 @@ class SharedPrefixTrainer(GRPOTrainer):
         if not self._drawn:
             with self._whole_weights():
                 self._rollouts = self._write(prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs)
+        assert self._rollouts is not None  # what is drawn is written
         return self._rollouts.completion_ids, self._rollouts.logprobs
 
     def _whole_weights(self) -> AbstractContextManager[None]:
@@ -237,10 +238,10 @@ class SharedPrefixTrainer(GRPOTrainer):
     ) -> Rollouts:
         start = time.perf_counter()
         if self.use_vllm or self.fallback or images is not None:
-            written = super()._generate_single_turn(
+            ids, logprobs = super()._generate_single_turn(
                 prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs
             )
-            rollouts = Rollouts(*written, None)
+            rollouts = Rollouts(ids, logprobs, None)
         else:
             model = self.accelerator.unwrap_model(self.model_wrapped)
             # TRL repeats each prompt for its group; a process may hold less than a whole one.
@@ -353,10 +354,10 @@ class SharedPrefixTrainer(GRPOTrainer):
 
     def _logps_of_busy_rows(self, batch: dict) -> torch.Tensor:
         """Log-probabilities of the completions that have an advantage, without gradients; 0 for the others."""
-        names = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
         with torch.no_grad():
             logps, _ = self._run(
-                self.model, *(batch[name] for name in names), self._find_idle(batch),
+                self.model, batch["prompt_ids"], batch["prompt_mask"], batch["completion_ids"], batch["completion_mask"],
+                self._find_idle(batch),
                 batch_size=self.args.per_device_train_batch_size,
             )  # fmt: skip
         return logps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from rewards.tool_calls.dialects import read_calls
@@ -35,7 +36,9 @@ def dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def map_leaves(value: Any, change: Callable[[Path, int, Any], Any], path: Path = (), counter: list[int] | None = None):
+def map_leaves(
+    value: Any, change: Callable[[Path, int, Any], Any], path: Path = (), counter: list[int] | None = None
+) -> Any:
     """A copy with each leaf replaced by `change(path, number, leaf)`; positions in lists are not part of a path."""
     counter = [0] if counter is None else counter
     if isinstance(value, dict) and value:
@@ -89,14 +92,13 @@ def halve_document(document: Any, pool: Mapping[Path, Sequence[Any]]) -> list[An
         return []
     halves = []
     for parity in (0, 1):
-        halves.append(
-            map_leaves(
-                document,
-                lambda path, at, leaf, parity=parity: spoil_leaf(path, leaf, pool) if at % 2 == parity else leaf,
-            )
-        )
+        halves.append(map_leaves(document, partial(_spoil_one_side, pool, parity)))
         halves.append(_drop(document, parity))
     return [half for half in halves if half]
+
+
+def _spoil_one_side(pool: Mapping[Path, Sequence[Any]], parity: int, path: Path, at: int, leaf: Any) -> Any:
+    return spoil_leaf(path, leaf, pool) if at % 2 == parity else leaf
 
 
 def _drop(document: Any, parity: int) -> Any:
@@ -137,10 +139,7 @@ def cheat_with_documents(
         fill(lambda path, at, leaf: type(leaf)() if isinstance(leaf, (bool, int, float)) else ""),
     )
     for turn in range(3):
-        yield (
-            f"all keys with guesses {turn + 1}",
-            fill(lambda path, at, leaf, turn=turn: _guess(pool, path, leaf, turn)),
-        )
+        yield f"all keys with guesses {turn + 1}", fill(partial(_guess_leaf, pool, turn))
     if others:
         yield "another row's answer", dump(others[0])
     yield "schema echo, types", fill(lambda path, at, leaf: _name_type(leaf))
@@ -176,10 +175,7 @@ def _stuff(
         yield "every value under every key", dump({key: values for key in document})
         yield "duplicate keys, right one last", _write_twice(document, everything, False)
         yield "duplicate keys, right one first", _write_twice(document, everything, True)
-    spoilt = [
-        map_leaves(document, lambda path, at, leaf, turn=turn: _guess(everything, path, leaf, turn))
-        for turn in range(8)
-    ]
+    spoilt = [map_leaves(document, partial(_guess_leaf, everything, turn)) for turn in range(8)]
     yield "giant list of guesses", dump(spoilt * (_MANY // 8))
     yield "giant list with the right answer first", dump([document, *spoilt])
     yield "giant list with the right answer last", dump([*spoilt, document])
@@ -195,6 +191,10 @@ def _write_twice(document: Mapping[str, Any], everything: Mapping[Path, list], r
         written = [value, *known] if right_first else [*known, value]
         members += [f"{dump(key)}: {dump(item)}" for item in written]
     return "{" + ", ".join(members) + "}"
+
+
+def _guess_leaf(pool: Mapping[Path, Sequence[Any]], turn: int, path: Path, at: int, leaf: Any) -> Any:
+    return _guess(pool, path, leaf, turn)
 
 
 def _guess(pool: Mapping[Path, Sequence[Any]], path: Path, leaf: Any, turn: int) -> Any:

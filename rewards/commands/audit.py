@@ -149,8 +149,8 @@ def choose_rewards(registry: Registry, rows: Sequence[Example]) -> list[str]:
     tasks = {row.task for row in rows}
     chosen = [entry.name for entry in registry if tasks.intersection(entry.tasks) and not _needs_options(entry)]
     served = {task for entry in registry if entry.name in chosen for task in entry.tasks}
-    others = [row for row in rows if row.task not in served and row.reference is not None]
-    if others and all(row.reference.lstrip()[:1] in ("{", "[") for row in others):
+    others = [row.reference for row in rows if row.task not in served and row.reference is not None]
+    if others and all(reference.lstrip()[:1] in ("{", "[") for reference in others):
         chosen.append("field_f1")
     if not chosen:
         raise UserError(

@@ -154,7 +154,7 @@ def show_place(text: str, place: int, around: int = _AROUND) -> tuple[str, str, 
     """What stands before a place, the letter there, and what follows, on one line."""
     place = min(max(place, 0), len(text))
     before, letter, after = text[max(0, place - around) : place], text[place : place + 1], text[place + 1 :][:around]
-    return tuple(_on_one_line(piece) for piece in (before, letter or "⏎", after))
+    return _on_one_line(before), _on_one_line(letter or "⏎"), _on_one_line(after)
 
 
 def _on_one_line(text: str) -> str:

@@ -342,9 +342,9 @@ def _show(
             low, high = (row.change.low, row.change.high) if row.change else (None, None)
             decided = low is not None and high is not None and (low > 0 or high < 0)
             table.add_row(
-                row.task, str(row.n), _say(row.before), _say(row.after), _say(row.change and row.change.mean, "+.4f"),
+                row.task, str(row.n), _say(row.before), _say(row.after), _say(row.change.mean if row.change else None, "+.4f"),
                 "" if low is None else f"{low:+.4f} to {high:+.4f}{'' if decided else ' (0 is inside)'}",
-                str(row.passes.gained), str(row.passes.lost), _say(row.change and row.change.p, ".3g"),
+                str(row.passes.gained), str(row.passes.lost), _say(row.change.p if row.change else None, ".3g"),
             )  # fmt: skip
         console.print(table)
     if compared:

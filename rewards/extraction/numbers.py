@@ -64,8 +64,8 @@ def read_dressed(run: str, *, json_point: bool) -> tuple[int | float | str | Non
     based = _BASED.fullmatch(run)
     if based is not None:
         sign, hexadecimal, binary, octal = based.groups()
-        value = int(hexadecimal or binary or octal, 16 if hexadecimal else 2 if binary else 8)
-        return (-value if sign == "-" else value), RepairKind.NUMBER_FORMAT
+        whole = int(hexadecimal or binary or octal, 16 if hexadecimal else 2 if binary else 8)
+        return (-whole if sign == "-" else whole), RepairKind.NUMBER_FORMAT
     match = _DRESSED.fullmatch(run)
     if match is None:
         return None

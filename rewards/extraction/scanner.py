@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from functools import cached_property
+from typing import Any
 
 from rewards.extraction import patterns as P
 from rewards.extraction.budget import Budget, BudgetSpent
@@ -212,10 +213,12 @@ class Scanner:
             if after > start:
                 return after
         reading = self.read(start, self.end)
-        runs_over = isinstance(reading, Reading) and not reading.closed and reading.end > limit
-        if runs_over and self.is_content(reading, limit):
-            runs_over = False
-        if runs_over:
+        if (
+            isinstance(reading, Reading)
+            and not reading.closed
+            and reading.end > limit
+            and not self.is_content(reading, limit)
+        ):
             # The value runs into a reasoning tag without ending: the tag is no part of it.
             self.budget.spend((reading.end - start) // 4)
             reading = self.read(start, limit)
@@ -286,7 +289,7 @@ class Scanner:
             strict = read_prefix(text, start)
             if strict is not None:
                 value, stop = strict
-                stray = _STRAY_CLOSER.match(text, stop, end) and "\n" in text[start:stop]
+                stray: Any = _STRAY_CLOSER.match(text, stop, end) and "\n" in text[start:stop]
                 stray = stray or P.STRING_GOES_ON.match(text, stop, end)
                 stray = stray or (self.has_spare_closers and P.LIST_REOPENED.match(text, stop, end))
                 if not stray and (P.REOPENED.match(text, stop, end) is None or not isinstance(value, dict)):

@@ -309,9 +309,9 @@ class State:
             if isinstance(value, str):
                 self.note(K.LONG_INTEGER, place)
             return value
-        value = float(token)
-        if math.isfinite(value):
-            return value
+        number = float(token)
+        if math.isfinite(number):
+            return number
         self.note(K.NON_FINITE, place)
         return None
 

@@ -37,8 +37,8 @@ def _read_finite(token: str) -> float:
     return value
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_read_finite)
-_PLAIN_DECODER = json.JSONDecoder(parse_constant=_refuse)
+_DECODER: Any = json.JSONDecoder(parse_constant=_refuse, parse_float=_read_finite)
+_PLAIN_DECODER: Any = json.JSONDecoder(parse_constant=_refuse)
 
 
 def read_exactly(text: str) -> Any:

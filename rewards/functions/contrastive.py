@@ -44,7 +44,7 @@ class Contrastive(RewardFunction):
         reference = example.reference or ""
         if not split_text(reference, self.words):
             problems.append("reference: missing or without words; give the text that a perfect model would write")
-        contrasts = example.columns.get(self.column)
+        contrasts: Any = example.columns.get(self.column)
         if not _is_usable(contrasts):
             problems.append(f"{self.column}: {contrasts!r:.60}; give another's answer, or a list of them, as text")
         if problems:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,7 +36,7 @@ with warnings.catch_warnings():
         name: ClassVar[str] = "schema_valid"
         version: ClassVar[str] = "3"
 
-        schema: str | None = Field(
+        schema: str | None = Field(  # type: ignore[assignment]  # see above
             None,
             json_schema_extra=PATH_OR_TEXT,
             description="The name of one of our schemas, a path, or the schema itself; none: by target_layer.",
@@ -155,5 +155,5 @@ def _read_file(path: Path, changed: int, size: int, formats: bool, remotes: Path
 
 
 @hookimpl
-def register_rewards(register):
+def register_rewards(register: Callable[[type[RewardFunction]], None]) -> None:
     register(SchemaValid)

@@ -16,7 +16,7 @@ def make_record(scored: ScoredCompletion) -> dict[str, Any]:
     there where the completion's text alone does not tell its answer.
     """
     example, completion = scored.example, scored.completion
-    record = {
+    record: dict[str, Any] = {
         "id": example.id,
         "task": example.task,
         "prompt": [dict(message) for message in example.prompt],

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rewards.errors import UserError
-from rewards.schemas.rules import Broken, Judgement, Schema
+from rewards.schemas.nodes import Broken
+from rewards.schemas.rules import Judgement, Schema
 from rewards.schemas.verdict import Shelf
 
 __all__ = ["Broken", "Judgement", "Schema", "Shelf", "compile_text", "list_schemas", "read_schema", "schema_text"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rewards.schemas.nodes import Broken, Check, Node, Rule, make_assertion, report, show
+from rewards.schemas.nodes import Broken, Build, Check, Node, Rule, make_assertion, report, show
 
 _GRADED_DEPTH = 5
 
@@ -24,7 +24,7 @@ def build_all(builder: Any, node: Node, schema: Mapping, place: str) -> None:
         node.rules.append(Rule(member.valid, member.grade))
 
 
-def build_any(keyword: str):
+def build_any(keyword: str) -> Build:
     def build(builder: Any, node: Node, schema: Mapping, place: str) -> None:
         branches = [builder.node(inner, f"{place}/{keyword}/{index}") for index, inner in enumerate(schema[keyword])]
         node.branches.extend(branches)
@@ -42,7 +42,8 @@ def build_any(keyword: str):
             if fitting:
                 report(broken, place, keyword, f"fits {fitting} alternatives, one is allowed")
                 return 0.5, 1.0
-            best, faults = 0.0, []
+            best = 0.0
+            faults: list[Broken] = []
             # Alternatives within alternatives multiply: far down, nearly fitting is worth nothing.
             for inner in branches if place.count("/") < _GRADED_DEPTH else ():
                 tried: list[Broken] = []

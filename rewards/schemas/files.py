@@ -131,7 +131,7 @@ def _parse(path: Path, text: str) -> Any:
             raise UserError(f"{path}: not strict JSON ({error}); fix the file") from None
     import yaml
 
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # absent without libyaml
         """Dates stay text, as JSON has them."""
 
     Loader.yaml_implicit_resolvers = {

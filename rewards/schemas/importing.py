@@ -197,7 +197,8 @@ class _Importer:
         targets: dict[str, Place] = {}
         folder = place.source.folder or ""
         if isinstance(discriminator, str):
-            key, mapping = discriminator, {}
+            key: Any = discriminator
+            mapping: dict[str, Any] = {}
         else:
             key, mapping = discriminator.get("propertyName"), discriminator.get("mapping") or {}
         if not isinstance(key, str):
@@ -206,9 +207,10 @@ class _Importer:
         for value, written in mapping.items():
             # A mapping may give a bare component name instead of a reference.
             plain = re.fullmatch(r"[\w.-]+", written) and f"{folder}/{escape(written)}"
-            named = plain and place.source.look_up(plain) is not None
             target = (
-                Place(place.source, plain) if named else self._find(place, written, f"{place.pointer}/discriminator")
+                Place(place.source, plain)
+                if plain and place.source.look_up(plain) is not None
+                else self._find(place, written, f"{place.pointer}/discriminator")
             )
             if target is not None:
                 targets[str(value)] = target

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from rewards.schemas.combinations import apply_when, build_all, build_any, build_if, build_not
-from rewards.schemas.nodes import Broken, Check, Node, Rule, escape, make_assertion, report, show
+from rewards.schemas.nodes import Broken, Build, Check, Node, Rule, escape, make_assertion, report, show
 from rewards.schemas.values import TYPES, comparable, is_array, is_number, is_object, is_text, unless_sure
 
 
@@ -50,7 +50,7 @@ def _build_const(builder: Any, node: Node, schema: Mapping, place: str) -> None:
     )
 
 
-def _bound(keyword: str, applies: Check, holds: Callable[[Any, Any], bool], words: str):
+def _bound(keyword: str, applies: Check, holds: Callable[[Any, Any], bool], words: str) -> Build:
     def build(builder: Any, node: Node, schema: Mapping, place: str) -> None:
         limit = schema[keyword]
         if isinstance(limit, bool):
@@ -268,7 +268,7 @@ def _build_names(builder: Any, node: Node, schema: Mapping, place: str) -> None:
     )
 
 
-def _build_dependent(keyword: str):
+def _build_dependent(keyword: str) -> Build:
     def build(builder: Any, node: Node, schema: Mapping, place: str) -> None:
         # As jsonschema has it: `dependencies` up to draft 7, the other two from 2019-09 on.
         if (keyword == "dependencies") != (builder.draft == 7):
@@ -277,15 +277,17 @@ def _build_dependent(keyword: str):
             has_key = partial(_has_key, key)
             if isinstance(needed, list):
                 words = f"{key} needs {', '.join(needed)}"
-                node.rules.append(
-                    make_assertion(keyword, partial(_has_keys, needed), lambda value, words=words: words, has_key)
-                )
+                node.rules.append(make_assertion(keyword, partial(_has_keys, needed), partial(_say, words), has_key))
             else:
                 inner = builder.child(schema, place, keyword, key)
                 node.applied.append(inner)
                 node.rules.append(apply_when(has_key, inner))
 
     return build
+
+
+def _say(words: str, value: Any) -> str:
+    return words
 
 
 def _has_key(key: str, value: Any) -> bool:
@@ -296,7 +298,7 @@ def _has_keys(keys: list[str], value: Any) -> bool:
     return all(key in value for key in keys)
 
 
-KEYWORDS: dict[str, Callable[[Any, Node, Mapping, str], None]] = {
+KEYWORDS: dict[str, Build] = {
     "type": _build_type,
     "enum": _build_enum,
     "const": _build_const,

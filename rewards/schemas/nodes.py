@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -107,6 +107,10 @@ class Node:
         """What a value earns of the one rule that it is to what stands above it."""
         kept, rules = self.grade(value, place, broken)
         return 1.0 if kept == rules else FAULTY * kept / rules
+
+
+Build = Callable[[Any, Node, Mapping, str], None]
+"""Adds to a node what one keyword asks: from the builder, the node, the schema, and the place of the schema."""
 
 
 def escape(key: str) -> str:

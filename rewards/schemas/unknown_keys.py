@@ -31,20 +31,20 @@ def _expand(nodes: Iterable[Node], value: Any) -> list[Node]:
 def find_unknown(nodes: list[Node], value: Any, place: str, unknown: list[str]) -> int:
     """Adds the places of unknown keys to `unknown`; comes back with the number of keys that were looked up."""
     keys = 0
-    if len(nodes) == 1 and nodes[0].inside is not None and isinstance(value, dict):
+    if len(nodes) == 1 and (inside := nodes[0].inside) is not None and isinstance(value, dict):
         (node,) = nodes
         if value.keys() <= node.named.keys():
             # The common case: all keys are named, and few of them hold objects.
-            for key, child in value.items() if node.inside else ():
-                if key in node.inside and isinstance(child, (dict, list)):
+            for key, child in value.items() if inside else ():
+                if key in inside and isinstance(child, (dict, list)):
                     keys += find_unknown([node.named[key]], child, f"{place}/{escape(key)}", unknown)
             return keys + len(value)
     if isinstance(value, list) and value:
-        flat = [node for node in _expand(nodes, value) if node.lists is not None]
-        for index, item in enumerate(value if flat else ()):
+        listing = [node.lists for node in _expand(nodes, value) if node.lists is not None]
+        for index, item in enumerate(value if listing else ()):
             if not isinstance(item, (dict, list)):
                 continue
-            inner = _distinct([found for node in flat if (found := node.lists(index)) is not None])
+            inner = _distinct([found for lists in listing if (found := lists(index)) is not None])
             if inner:
                 keys += find_unknown(inner, item, f"{place}/{index}", unknown)
     elif isinstance(value, dict) and value:

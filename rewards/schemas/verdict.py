@@ -121,8 +121,10 @@ class Verdict:
                     # A meta-schema of its own says itself whether formats are rules.
                     del options["validate_formats"]
             self._validator = jsonschema_rs.validator_for(document, pattern_options=_pattern_options(), **options)
-        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
+        except jsonschema_rs.ValidationError as error:
             raise UserError(f"{name}: {point(error.instance_path, '#')}: {_one_line(error.message)}") from None
+        except jsonschema_rs.ReferencingError as error:
+            raise UserError(f"{name}: #: {_one_line(error.message)}") from None
         except (ValueError, RecursionError) as error:
             raise UserError(f"{name}: #: cannot be read as a schema ({_one_line(error)})") from None
 

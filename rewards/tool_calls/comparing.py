@@ -21,7 +21,7 @@ class ArgumentRules(LeafRules):
     """Leaves of arguments: integers are exact at any length, as identifiers must be; other numbers to 9 digits."""
 
     @property
-    def whole(self) -> int:  # type: ignore[override]
+    def whole(self) -> int:
         return _NO_LIMIT
 
     def read(self, value: Any) -> Any:

@@ -47,7 +47,8 @@ def read_pythonic(text: str, place: int) -> tuple[list[Call], int] | None:
     try:
         if text[place : place + 1] != "[":
             return _read_row(text, place)
-        calls, place = [], _skip(text, place + 1)
+        calls: list[Call] = []
+        place = _skip(text, place + 1)
         while len(calls) < MAXIMUM_CALLS:
             call, place = _read_call(text, place)
             calls.append(call)

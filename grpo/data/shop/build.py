@@ -25,6 +25,7 @@ from grpo.data.shop.facts import ShopFacts, gather_facts
 from grpo.data.shop.olist import describe_olist, fill_from_olist
 from grpo.data.shop.reviews import write_review
 from grpo.data.shop.tasks import DATABASE, Source, draw_row
+from grpo.data.shop.vocabulary import Side
 from grpo.data.splits import normalise_prompt
 from rewards.errors import UserError
 from rewards.types import Example
@@ -146,12 +147,13 @@ def _write_shop(directory: Path, section: ShopSection, wanted: dict[str, Any]) -
     memory = load_into_memory(orders)
     try:
         seen: set[str] = set()
+        wanted_rows: tuple[tuple[Path, Side, str, int], ...] = (
+            (files.held_out, "held_out", "held-out", section.held_out_rows),
+            (files.train, "train", "train", section.train_rows),
+        )
         counts = {
             path.name: write_rows(path, _draw_rows(side, name, rows, section, facts, memory, seen))
-            for path, side, name, rows in (
-                (files.held_out, "held_out", "held-out", section.held_out_rows),
-                (files.train, "train", "train", section.train_rows),
-            )
+            for path, side, name, rows in wanted_rows
         }
     finally:
         memory.close()
@@ -184,7 +186,7 @@ def _share_rows(rows: int, proportions: dict[str, float]) -> list[str]:
 
 
 def _draw_rows(
-    side: str, name: str, rows: int, section: ShopSection, facts: ShopFacts, memory: sqlite3.Connection, seen: set[str]
+    side: Side, name: str, rows: int, section: ShopSection, facts: ShopFacts, memory: sqlite3.Connection, seen: set[str]
 ) -> Iterator[Example]:
     """Rows whose prompts are all different, in a shuffled order of tasks."""
     source = Source(side, facts, section.instructions, small=section.size == "small", orders=memory)

@@ -93,15 +93,26 @@ def _name_city(city: str) -> str:
     return " ".join(word if word in ("de", "do", "da", "dos", "das") else word.capitalize() for word in city.split())
 
 
+class _Figures(NamedTuple):
+    delayed: int
+    review_score: int
+    delivery_days: int
+    price: float
+    freight_value: float
+
+
 def _cut_segments(orders: Sequence[Order]) -> tuple[Segment, ...]:
-    groups: dict[tuple[str, str, str], list[Order]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[_Figures]] = defaultdict(list)
     for order in orders:
         if order.delivery_days is None or order.product_category is None or order.review_score is None:
             continue
+        if order.price is None or order.freight_value is None:
+            continue
+        figures = _Figures(order.delayed, order.review_score, order.delivery_days, order.price, order.freight_value)
         state, category, month = order.customer_state, order.product_category, order.purchase_month
         for key in ((state, "", ""), ("", category, ""), ("", "", month), (state, category, ""), (state, "", month),
                     ("", category, month)):  # fmt: skip
-            groups[key].append(order)
+            groups[key].append(figures)
     return tuple(
         Segment(
             state or None,

@@ -13,7 +13,7 @@ from grpo.data.shop.vocabulary import Side, label_category, label_month
 NUMBER = re.compile(r"\d(?:[\d.,]*\d)?")
 
 # What each figure is called in the prompt.
-_LABELS = {
+_LABELS: dict[Side, dict[str, tuple[str, ...]]] = {
     "train": {
         "orders": ("{n} pedidos", "pedidos: {n}", "total de pedidos {n}"),
         "delayed": ("{n}% de atraso", "atraso: {n}%", "{n}% atrasados"),
@@ -42,7 +42,7 @@ _PROMPTS = {
     "held_out": ("analise os dados de {where}: {figures}", "números de {where}: {figures}"),
 }
 # The first condition that holds decides; each diagnosis uses the figures that every prompt of its kind shows.
-_DIAGNOSES = {
+_DIAGNOSES: dict[str, dict[Side, tuple[str, ...]]] = {
     "late": {
         "train": (
             "em {where}, o atraso de {delayed}% em {orders} pedidos pesa na nota {score}",
@@ -77,7 +77,7 @@ _DIAGNOSES = {
         ),
     },
 }
-_ACTIONS = {
+_ACTIONS: dict[str, dict[Side, tuple[str, ...]]] = {
     "late": {
         "train": (
             "renegociar o prazo com as transportadoras",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from grpo.data.shop.facts import ShopFacts
 from grpo.data.shop.families import FAMILIES, FILTERS, Family
@@ -117,6 +117,7 @@ def _make_filter(rng: random.Random, side: Side, facts: ShopFacts, column: str) 
     """A filter's words and its condition."""
     key, operator = column, "="
     slots: dict[str, str] = {}
+    value: Any
     if column in ("customer_state", "seller_state"):
         value = rng.choice(_VALUES[column](facts))
         slots = {"code": value, "name": STATES.get(value, f"de {value}")}

@@ -70,7 +70,12 @@ def write_review(
 
     `small` as in `pick_name`. With an order, the score, days, price and places that are said are that order's.
     """
-    score = _pick_score(rng, facts) if order is None else float(order.review_score)
+    if order is None:
+        score = _pick_score(rng, facts)
+    else:
+        # A comment is written only for a reviewed order of a known category.
+        assert order.review_score is not None and order.product_category is not None
+        score = float(order.review_score)
     sentiment = judge_sentiment(score)
     complaint = _pick_complaint(rng, sentiment)
     action = rng.choice(_ACTIONS[complaint]) if complaint != "nenhuma" and rng.random() < 0.55 else "nenhuma"
@@ -81,7 +86,7 @@ def write_review(
     product = pick_product(rng, side, small)
 
     city, category = rng.choice(facts.cities), rng.choice(facts.categories)
-    if order is not None:
+    if order is not None and order.product_category is not None:
         days = order.delivery_days if days is not None and (order.delivery_days or 0) > 1 else None
         price = order.price if price is not None else None
         city, category = order.customer_city, order.product_category

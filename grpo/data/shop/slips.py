@@ -33,7 +33,7 @@ def spoil_extraction(rng: random.Random, fields: dict[str, Any], slips: float) -
     """The JSON text, each field spoilt with chance `slips`; some slips leave text that is no longer JSON (`4,5`)."""
     written = []
     for name, value in fields.items():
-        text = json.dumps(value, ensure_ascii=False)
+        text: str | None = json.dumps(value, ensure_ascii=False)
         if rng.random() < slips:
             text = _spoil_field(rng, name, value)
         if text is not None:
@@ -61,8 +61,8 @@ def _spoil_field(rng: random.Random, name: str, value: Any) -> str | None:
     # The comma of Portuguese, which no JSON parser reads, is the commonest slip with decimals.
     if value != int(value) and rng.random() < 0.7:
         return write_number(value)
-    wrong = value + rng.choice((-1, 1)) if name == "price" or 1 <= value <= 4 else 3
-    return rng.choice((json.dumps(round(wrong, 2)), f'"{write_number(value)}"'))
+    other = value + rng.choice((-1, 1)) if name == "price" or 1 <= value <= 4 else 3
+    return rng.choice((json.dumps(round(other, 2)), f'"{write_number(value)}"'))
 
 
 def spoil_query(rng: random.Random, query: Query, facts: ShopFacts, slips: float) -> str:
