@@ -155,7 +155,7 @@ class FrozenMapping(Mapping[K, V]):
     def __repr__(self) -> str:
         return repr(self._items)
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return FrozenMapping, (self._items,)
 
     @classmethod
