@@ -22,7 +22,7 @@ test-families: $(READY)
 	$(BIN)/python -m pytest -m slow tests/grpo/policy/test_families.py $(ARGS)
 
 check: $(READY)
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 bench: $(READY)
 	$(BIN)/python benchmarks/learning.py $(ARGS)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from rewards.functions.telecom_layer import LayerReward
 from rewards.hookspecs import hookimpl
+from rewards.types import RewardFunction
 
 
 class A1Policy(LayerReward):
@@ -29,5 +31,5 @@ class A1Policy(LayerReward):
 
 
 @hookimpl
-def register_rewards(register):
+def register_rewards(register: Callable[[type[RewardFunction]], None]) -> None:
     register(A1Policy)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from rewards.functions.telecom_layer import LayerReward
 from rewards.hookspecs import hookimpl
+from rewards.types import RewardFunction
 
 
 class Camara(LayerReward):
@@ -28,5 +30,5 @@ class Camara(LayerReward):
 
 
 @hookimpl
-def register_rewards(register):
+def register_rewards(register: Callable[[type[RewardFunction]], None]) -> None:
     register(Camara)

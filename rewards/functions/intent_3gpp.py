@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from rewards.functions.telecom_layer import LayerReward
 from rewards.hookspecs import hookimpl
+from rewards.types import RewardFunction
 
 
 class Intent3gpp(LayerReward):
@@ -28,5 +30,5 @@ class Intent3gpp(LayerReward):
 
 
 @hookimpl
-def register_rewards(register):
+def register_rewards(register: Callable[[type[RewardFunction]], None]) -> None:
     register(Intent3gpp)

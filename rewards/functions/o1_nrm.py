@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from rewards.functions.telecom_layer import LayerReward
 from rewards.hookspecs import hookimpl
+from rewards.types import RewardFunction
 
 
 class O1Nrm(LayerReward):
@@ -31,5 +33,5 @@ class O1Nrm(LayerReward):
 
 
 @hookimpl
-def register_rewards(register):
+def register_rewards(register: Callable[[type[RewardFunction]], None]) -> None:
     register(O1Nrm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ from rewards.functions.telecom_lifecycle import TelecomLifecycle
 from rewards.functions.tmf921 import Tmf921
 from rewards.hookspecs import hookimpl
 from rewards.telecom.derivation import layer_of
-from rewards.types import Completion, Example, Score
+from rewards.types import Completion, Example, RewardFunction, Score
 
 _OWN: tuple[type[LayerReward], ...] = (
     Tmf921,
@@ -60,5 +61,5 @@ def _choose(telecom: Telecom, layer: str) -> LayerReward | FieldF1:
 
 
 @hookimpl
-def register_rewards(register):
+def register_rewards(register: Callable[[type[RewardFunction]], None]) -> None:
     register(Telecom)

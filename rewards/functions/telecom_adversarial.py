@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from rewards.functions.telecom_layer import ADVERSARIAL, Gold, LayerReward
 from rewards.hookspecs import hookimpl
 from rewards.telecom.figures import find_statements
 from rewards.telecom.paths import Path, Places
+from rewards.types import RewardFunction
 
 _LONGEST_CODE = 40
 
@@ -43,5 +45,5 @@ class TelecomAdversarial(LayerReward):
 
 
 @hookimpl
-def register_rewards(register):
+def register_rewards(register: Callable[[type[RewardFunction]], None]) -> None:
     register(TelecomAdversarial)

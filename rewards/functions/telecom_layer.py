@@ -18,8 +18,8 @@ from rewards.functions.json_valid import reference_problems
 from rewards.functions.kpi_values import KpiValues
 from rewards.functions.schema_valid import resolve_schema
 from rewards.schemas import Judgement, Schema
-from rewards.schemas.keywords import comparable
 from rewards.schemas.rules import depth_within
+from rewards.schemas.values import comparable
 from rewards.telecom.contents import (
     MOST_LEAVES,
     Contents,

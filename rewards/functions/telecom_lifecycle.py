@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from rewards.functions.telecom_layer import LIFECYCLE, LayerReward
 from rewards.hookspecs import hookimpl
+from rewards.types import RewardFunction
 
 
 class TelecomLifecycle(LayerReward):
@@ -35,5 +37,5 @@ class TelecomLifecycle(LayerReward):
 
 
 @hookimpl
-def register_rewards(register):
+def register_rewards(register: Callable[[type[RewardFunction]], None]) -> None:
     register(TelecomLifecycle)

@@ -198,7 +198,8 @@ def _find_meaning(names: tuple[_Name, ...], carriers: _Carriers) -> _Meaning | N
     said = [name.short for name in names]
     while len(said) > 1 and said[-1] in _VALUE_KEYS:
         said.pop()
-    slot, figures = "", ()
+    slot = ""
+    figures: tuple[str, ...] = ()
     # A key that says too little is read together with those above it: {"throughput": {"downlink": 100}}.
     for count in range(1, len(said) + 1):
         joined = "".join(said[-count:])
@@ -245,7 +246,7 @@ def _make_shape(
     names = [_name_of(key) for key in keys]
     # Of keys that are read alike the last one counts.
     keyed = {name.short: key for name, key in zip(names[:looked_at], keys, strict=False)}
-    members = []
+    members: list[Any] = []
     for name, key in zip(names, keys, strict=True):
         if len(members) == looked_at:
             break

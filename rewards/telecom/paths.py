@@ -8,7 +8,7 @@ from math import fsum
 from typing import Any, NamedTuple
 
 from rewards.answers import UNSAID
-from rewards.schemas.keywords import comparable
+from rewards.schemas.values import comparable
 
 Path = tuple[str, ...]
 """The keys that lead to a place; every item of a list is at the same place."""
@@ -55,7 +55,8 @@ def _kind_of(value: Any) -> str:
         return "truth"
     if value is None or value is UNSAID or (isinstance(value, (str, dict, list)) and not value):
         return "empty"
-    return {dict: "object", list: "list", str: "text"}.get(type(value), "number")
+    kinds: dict[type, str] = {dict: "object", list: "list", str: "text"}
+    return kinds.get(type(value), "number")
 
 
 def count_leaves(value: Any) -> int:
@@ -147,6 +148,6 @@ def _prune_inner(value: Any, path: Path, is_gone: Callable[[Path, Any], bool]) -
         kept = {key: child for key, child in children if child is not _GONE}
         return kept or _GONE
     if isinstance(value, list) and value:
-        kept = [child for item in value if (child := _prune_inner(item, path, is_gone)) is not _GONE]
-        return kept or _GONE
+        items = [child for item in value if (child := _prune_inner(item, path, is_gone)) is not _GONE]
+        return items or _GONE
     return _GONE if is_gone(path, value) else value
