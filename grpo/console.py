@@ -112,3 +112,7 @@ def start() -> None:
     # All is done: while Python winds up, a SIGTERM would only turn the exit code into another one.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(code)
+
+
+if __name__ == "__main__":
+    start()

@@ -176,3 +176,9 @@ def test_output_when_the_reader_goes_away_then_nothing_is_said_about_it(tmp_path
 def test_root_when_run_from_a_checkout_then_the_packages_stand_in_it():
     """The place the packages are found by is the one they are in."""
     assert str(REPOSITORY) == ROOT
+
+
+def test_console_when_started_as_a_module_then_it_lists_the_commands(tmp_path):
+    """`python -m grpo.console --help` is the console command, not a silent import."""
+    done = start([sys.executable, "-m", "grpo.console", "--help"], tmp_path)
+    assert done.returncode == 0 and "commands:" in done.stdout and "  init " in done.stdout, done.stderr
