@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations_with_replacement
 from math import erfc, log, sqrt
 from random import Random
 
@@ -211,3 +212,15 @@ def test_paired_change_when_every_one_of_few_changed_alike_then_keeps_its_end_as
     """Five falls of 0.1, one of them of 0.1001, are as uncertain as five equal falls."""
     equal, nearly = paired_change([-0.1] * 5), paired_change([-0.1] * 4 + [-0.1001])
     assert nearly.low == pytest.approx(equal.low, abs=1e-3)
+
+
+@pytest.mark.parametrize("n", range(2, 8))
+def test_paired_change_of_all_few_differences_agrees_with_its_p_at_both_ends(n):
+    """Every multiset of 2 to 7 out of seven values: the mean lies inside, each end has a p of 5 %, and so has 0 its side."""
+    for values in combinations_with_replacement([-1.0, -0.5, -0.1, 0.0, 0.1, 0.3, 1.0], n):
+        change = paired_change(values)
+        assert -1.0 <= change.low <= change.mean + 1e-9 <= change.high + 2e-9 <= 1.0 + 2e-9, values
+        assert (change.low <= 1e-6 and change.high >= -1e-6) or change.p <= 0.05 + 1e-6, values
+        for end in (change.low, change.high):
+            if abs(end) < 0.999 and abs(end - change.mean) > 1e-6:
+                assert change.p_beyond(end) == pytest.approx(0.05, abs=2e-3), values
