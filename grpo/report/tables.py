@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from callbacks.evaluation.history import Evaluation
+from callbacks.progress import find_direction
 from grpo.report.run_files import Record, RunFiles, as_mapping, is_number
 from rewards.amounts import format_seconds, format_size
 from rewards.harmless_text import make_label
@@ -264,9 +265,7 @@ def _pick(evaluation: Evaluation | None, name: str) -> Estimate | None:
 def _direction(change: Estimate | None) -> str:
     if change is None or change.mean is None:
         return "unknown"
-    if change.low is None or change.high is None or change.low <= 0.0 <= change.high:
-        return "noise"
-    return "up" if change.mean > 0 else "down"
+    return {1: "up", -1: "down", 0: "noise"}[find_direction(change)]
 
 
 def _sft_mean(run: RunFiles, name: str) -> float | None:
