@@ -25,6 +25,8 @@ from grpo.engines.choose import choose_engine
 from grpo.engines.engine import Engine
 from grpo.engines.transformers import widen_adapters
 from grpo.machine import environment
+from grpo.machine.device import measure_peak_memory
+from grpo.machine.repeatable import repeatable
 from grpo.policy.loading import Policy, resolve_dtype
 from grpo.policy.tokenizer import training_texts
 from grpo.run_directory import RunDirectory, read_step
@@ -151,7 +153,7 @@ class Stages:
         )
         widen_adapters(trainer.model, self.config.model)
         start = time.perf_counter()
-        with self.progress.stage("SFT warm-up", trainer.args.max_steps) as follow.bar:
+        with repeatable(self.device), self.progress.stage("SFT warm-up", trainer.args.max_steps) as follow.bar:
             trainer.train()
         self.record.effective["sft"] = environment.effective_arguments(trainer.args)
         collectives.wait()
@@ -242,7 +244,7 @@ class Stages:
         self.record.write_environment(self.device)
         start = time.perf_counter()
         done = read_step(resume_from) if resume_from else 0
-        with self.progress.stage("GRPO", section.max_steps, done=done) as follow.bar:
+        with repeatable(self.device), self.progress.stage("GRPO", section.max_steps, done=done) as follow.bar:
             trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         if trainer.state.global_step < section.max_steps:
             if self.record.watch.stop is not None:
@@ -359,19 +361,6 @@ def count_weights(model: Any) -> dict[str, int]:
         counted["parameters"] += size
         counted["trainable_parameters"] += size if weight.requires_grad else 0
     return counted
-
-
-def measure_peak_memory(device: str) -> int:
-    """The most bytes held so far: by tensors on a CUDA device, else by the whole process with its libraries."""
-    if device == "cuda":
-        import torch
-
-        return torch.cuda.max_memory_allocated()
-    import resource
-    import sys
-
-    # Linux counts in KiB, macOS in bytes.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _make_follower(
