@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from grpo.generation.cuda_graphs import StepGraph
 from grpo.generation.kv_cache import KVCache, Piece, arrange
 from grpo.generation.sampling import Sampling, draw
 from grpo.generation.shared_prefixes import are_worth_it, find_stems
@@ -43,7 +44,7 @@ class Batch:
         import torch
 
         model, device, count = self.model, self.device, len(self.rows)
-        memory = KVCache(self.width, self.tails, device)
+        memory = KVCache(self.width, self.tails, device, static=wants_static_shapes(model))
         fixed = {"use_cache": False, "attention_mask": memory.no_mask, "router": memory}
         logits_P = self.read_prompts(memory, fixed)
         # One row more than there are completions: what fills a chunk up is written there and never read.
@@ -60,6 +61,7 @@ class Batch:
         source = torch.tensor(chunk_prompts, device=device).repeat_interleave(len(picked[0]))
         logits, positions, done = logits_P[source], self.lengths[source, None], at == count
         seen = self.seen_tokens(logits_P.shape[-1], source)
+        decode = StepGraph(model, memory, fixed)
         check_every = 1 if device.type == "cpu" else 8  # looking at `done` makes an accelerator wait
         for step in range(steps):
             uniform = None if self.uniform is None else self.uniform[rows[at].to(self.uniform.device), step]
@@ -87,7 +89,7 @@ class Batch:
                     at[filler] = count
                     seen = None if seen is None else seen[pick]
             memory.advance()
-            logits = model(input_ids=tokens[:, None], position_ids=positions, logits_to_keep=1, **fixed).logits[:, -1]
+            logits = decode(tokens[:, None], positions)
             positions = positions + 1
         arrays = (written, tokens_all, scores_all, spreads_all)
         for row, length, *values in zip(self.rows, *(each[:count].tolist() for each in arrays), strict=True):
@@ -134,6 +136,11 @@ class Batch:
         for prompt, ids in enumerate(self.prompts):
             seen[prompt, ids] = True
         return seen.to(self.device)[source]
+
+
+def wants_static_shapes(model: Any) -> bool:
+    """Whether decoding runs as CUDA graphs, for which nothing but numbers may change from step to step."""
+    return model.get_input_embeddings().weight.device.type == "cuda" and not has_window(model.config)
 
 
 def has_window(config: Any) -> bool:

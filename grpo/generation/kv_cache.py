@@ -45,13 +45,18 @@ class KVCache:
     """What each of `chunks` times `slots` completions has seen, and the attention to it (see `routed_attention`).
 
     A stem is kept once, the rest of a prompt once a chunk, padded on the left to `width`, so that the place of a token
-    is the same in every row. Arrays grow in steps, and shrink when rows leave.
+    is the same in every row. Arrays grow in steps, and shrink when rows leave; `version` counts how often they changed.
+    With `static` the newest tokens attend to all `room` places behind a mask: between two versions a step of decoding
+    then has the same shapes and the same arrays, which a CUDA graph needs. No layer may have a window.
     """
 
-    def __init__(self, width: int, tails: Sequence[Piece], device: torch.device):
+    def __init__(self, width: int, tails: Sequence[Piece], device: torch.device, static: bool = False):
         import torch
 
         self.width, self.slots, self.written, self.room = width, 0, 0, 0
+        self.static, self.version = static, 0
+        self.place = torch.zeros(1, dtype=torch.long, device=device)  # of the newest token, where `static`
+        self.unwritten: Any = None  # (room,), -inf at the places that are not written yet
         self.stem_of_prompt = [piece.stem for piece in tails]
         self.stems_of_chunks: list[int | None] = []
         self.layers: dict[int, Layer] = {}
@@ -77,8 +82,15 @@ class KVCache:
             return self.attend_prompts(self.layers.setdefault(layer, Layer()), query, key, value, scaling, window)
         states, chunks, slots, heads, size = self.layers[layer], self.chunks, self.slots, key.shape[1], key.shape[3]
         shared, width, length = query.shape[1] // heads, self.width, self.written
-        states.keys[..., length - 1] = key.view(chunks, slots, heads, size).permute(2, 0, 1, 3)
-        states.values[..., length - 1, :] = value.view(chunks, slots, heads, -1).permute(2, 0, 1, 3)
+        key = key.view(chunks, slots, heads, size).permute(2, 0, 1, 3)
+        value = value.view(chunks, slots, heads, -1).permute(2, 0, 1, 3)
+        if self.static:
+            length = self.room
+            states.keys.index_copy_(4, self.place, key[..., None])
+            states.values.index_copy_(3, self.place, value[..., None, :])
+        else:
+            states.keys[..., length - 1] = key
+            states.values[..., length - 1, :] = value
         first = max(0, width + length - window) if window else 0
         first, own = min(first, width), max(0, first - width)
         # Heads that share a key, and slots that share a prompt, are rows of one product: no key is read twice.
@@ -89,6 +101,8 @@ class KVCache:
         if self.bias is not None:
             to_tail += self.bias[..., first:]
         to_own = torch.bmm(query.view(-1, shared, size), states.keys.flatten(0, 2)[..., own:length])
+        if self.static:
+            to_own += self.unwritten
         parts: tuple[Any, ...] = (to_tail, to_own.view(heads, chunks, slots * shared, -1))
         if states.stems:
             parts = (self.score_stems(states, query), *parts)
@@ -174,7 +188,7 @@ class KVCache:
             query.reshape(1, heads, shared * length, -1), key[None], value[None],
             attn_mask=self.masks[piece.start, length], scale=scaling,
         )  # fmt: skip
-        return out.view(heads * shared, length, -1)
+        return out.reshape(heads * shared, length, -1)
 
     def start(self, prompts: list[int], slots: int) -> None:
         """End the prompts: chunk `i` continues prompt `prompts[i]` with `slots` completions."""
@@ -199,8 +213,12 @@ class KVCache:
         self.reached.clear()
         self.written += 1
         if self.written > self.room:
-            self.room = max(32, 2 * self.room)
+            self.room = max(64 if self.static else 32, 2 * self.room)
             self.rebuild(lambda states: states)
+        elif self.static:
+            self.unwritten[self.written - 1] = 0
+        if self.static:
+            self.place.fill_(self.written - 1)
 
     def compacted(self, done: list[bool], row_cost: int):
         """Leave out the slots that are done, where that saves a quarter; `(old slot of each new one, is it filler)`.
@@ -235,12 +253,18 @@ class KVCache:
 
     def rebuild(self, chosen) -> None:
         """Copy what was written, as `chosen` picks it, into arrays with `room` places."""
+        self.version += 1
         for states in self.layers.values():
             keys, values = chosen(states.keys[..., : self.written]), chosen(states.values[..., : self.written, :])
-            states.keys = keys.new_empty(*keys.shape[:-1], self.room)
+            # What is behind the mask takes part in the products with a weight of 0: it must be finite.
+            make = keys.new_zeros if self.static else keys.new_empty
+            states.keys = make(*keys.shape[:-1], self.room)
             states.keys[..., : keys.shape[-1]] = keys
-            states.values = values.new_empty(*values.shape[:-2], self.room, values.shape[-1])
+            states.values = make(*values.shape[:-2], self.room, values.shape[-1])
             states.values[..., : values.shape[-2], :] = values
+        if self.static:
+            self.unwritten = states.keys.new_full((self.room,), float("-inf"))
+            self.unwritten[: self.written] = 0
 
 
 def arrange(groups: list[list[int]], row_cost: int, prompt_cost: int) -> tuple[list[int], list[list[int | None]]]:

@@ -302,7 +302,8 @@ class Span:
         out = torch.nn.functional.scaled_dot_product_attention(
             queries, keys, values, attn_mask=self.mask(window, shared, query), dropout_p=dropout, scale=scaling
         )
-        out = out.view(rows, heads * shared, longest, -1).transpose(1, 2).flatten(0, 1)
+        # CUDA's kernels lay their output out as they like: `view` would refuse it.
+        out = out.reshape(rows, heads * shared, longest, -1).transpose(1, 2).flatten(0, 1)
         return out if self.places is None else out.index_select(0, self.places)
 
     def by_row(self, states):
