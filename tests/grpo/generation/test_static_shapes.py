@@ -84,8 +84,6 @@ def test_generate_when_a_forward_cannot_be_recorded_then_it_runs_on_with_a_warni
     model = build("llama", "cuda")
     expected = write(model, steps=20)
     model.model.norm.register_forward_hook(lambda module, args, out: out + 0 * out.sum().item())
-        lambda module, args, out: out if out.sum().item() == out.sum().item() else out
-    )
     with pytest.warns(UserWarning, match="decodes without CUDA graphs"):
         found = write(model, steps=20)
     assert found.completion_ids == expected.completion_ids
