@@ -15,7 +15,7 @@ from rewards.sql.altered import GENTLE, HARSH, LARGEST_BYTES, SCALES, can_alter,
 from rewards.sql.outlines import likeness, outline, words_of
 from rewards.sql.planted import Planting
 from rewards.sql.results import finds_something, is_part, same_rows
-from rewards.sql.sandbox import Limits, Result, run_query
+from rewards.sql.sandbox import Limits, Result, run_queries, run_query, spending
 from rewards.sql.statements import Statement, find_answer, find_statement
 from rewards.sql.ties import probe_ties
 from rewards.text.portuguese import fold
@@ -115,6 +115,10 @@ class SqlQa(RewardFunction):
         return found
 
     def __call__(self, example: Example, completion: Completion) -> Score:
+        with spending():
+            return self._score(example, completion)
+
+    def _score(self, example: Example, completion: Completion) -> Score:
         statement = find_answer(completion)
         if statement.sql is None:
             return _score(0.0, statement.reason)
@@ -156,6 +160,11 @@ class SqlQa(RewardFunction):
         database = os.fspath(example.columns["database"])
         return run_query(database, statement.sql or "", self._limits(), altered, backwards)
 
+    def _run_ahead(self, example: Example, statements: Sequence[Statement], copies: Sequence[int]) -> None:
+        """Have the results at hand that are asked for one by one next."""
+        database = os.fspath(example.columns["database"])
+        run_queries(database, [(each.sql or "", copy) for each in statements for copy in copies], self._limits())
+
     def _same(self, reference: Statement, expected: Result, result: Result) -> bool:
         ordered = self.ordered and "order" in reference.tokens
         return result.status == "ok" and same_rows(
@@ -184,6 +193,7 @@ class SqlQa(RewardFunction):
         ).share_values(expected.columns, result.columns)
         enough = _TOP_WITNESSES if "limit" in reference.tokens else _WITNESSES
         told, moved, scaled = 0, 0, False
+        self._run_ahead(example, (reference, statement), tuple(GENTLE)[:_WITNESSES])
         for copy in (*GENTLE, *HARSH):
             if copy in HARSH and (moved >= _MOVED or (moved and told >= enough)):
                 break

@@ -1,0 +1,52 @@
+"""Every limit of size, depth, width and time that foreign material meets in `rewards`, in one place, with what it is for."""
+
+from __future__ import annotations
+
+MIB = 1 << 20
+
+# -- SQL that a model wrote: rewards/sql ---------------------------------------------------------------------------------
+
+SQL_STEPS = 10_000_000
+"""SQLite's own steps of one statement. The limit that counts: the same statement always ends the same way."""
+
+SQL_ROWS = 500
+SQL_BYTES = 20_000
+"""Rows and bytes of one result."""
+
+SQL_PROCESSOR_SECONDS = 3.0
+"""Of one statement; for what a few steps can take: `instr` of a long text, LIKE over many."""
+
+SQL_WALL_SECONDS = 15.0
+"""Of one statement: five times as long, so that a busy machine ends none that its processor time would not have ended."""
+
+SQL_ROW_SECONDS = 12.0
+"""Of all statements that judging one completion takes, its own and the reference's, on all copies of the database."""
+
+SQL_HEAP_BYTES = 128 * MIB
+"""What SQLite may hold in one process: sorters, materialised tables, texts, page caches."""
+
+SQL_PROCESS_BYTES = 208 * MIB
+"""What one process may take beyond what it has after its start."""
+
+SQL_MAPPED_BYTES = 4 * MIB
+"""Of a copy of a database, read where it lies; the rest of it is read page by page."""
+
+SQL_TEXT_BYTES = 200_000
+"""Of one text, blob or row. `instr` and `replace` take its square: 0.2 s at this length."""
+
+SQL_STATEMENT_BYTES = 20_000
+SQL_PROCESSES = 4
+"""At most; never more than there are processors, and only as many as are busy at a time."""
+
+SQL_START_SECONDS = 60.0
+SQL_CONNECTIONS = 20
+"""Databases, copies among them, that one process keeps open."""
+
+SQL_PAGE_CACHE_KIB = 2048
+"""Of one connection: all of them together leave most of the heap to the statement."""
+
+SQL_COPIES_BYTES = 512 * MIB
+"""Of the altered copies of databases that lie in the temporary folder."""
+
+SQL_REMEMBERED_RESULTS = 8_192
+SQL_REMEMBERED_BYTES = 64 * MIB

@@ -1,0 +1,100 @@
+"""Altered copies of databases as files of this process, made when they are first asked for and deleted with it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import shutil
+import tempfile
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from pathlib import Path
+
+from rewards import limits
+from rewards.sql.altered import open_altered
+from rewards.sql.planted import Planting, open_planted
+
+_PREFIX = "recompensa-sql-"
+_OWNED = re.compile(rf"{_PREFIX}(\d+)-\w+\Z")
+
+_lock = threading.Lock()
+_files: OrderedDict[tuple, Path] = OrderedDict()
+_bytes = 0
+_made = 0
+_folder: Path | None = None
+
+
+def find_copy(path: str, stamp: tuple, altered: int | Planting) -> str:
+    """The file of a copy of the database at `path`, of which `stamp` tells the version.
+
+    Raises OSError or sqlite3.Error where the database cannot be read or the copy not be written.
+    """
+    global _bytes, _made
+    key = (path, stamp, altered)
+    with _lock:
+        if key in _files:
+            _files.move_to_end(key)
+            return str(_files[key])
+        made = open_planted(path, altered) if isinstance(altered, Planting) else open_altered(path, altered)
+        try:
+            content = made.serialize()
+        finally:
+            made.close()
+        _made += 1
+        file = _open_folder() / f"{_made}.db"
+        file.write_bytes(content)
+        _files[key] = file
+        _bytes += len(content)
+        while len(_files) > 1 and _bytes > limits.SQL_COPIES_BYTES:
+            _, oldest = _files.popitem(last=False)
+            _bytes -= oldest.stat().st_size
+            # Whoever has it open reads on.
+            oldest.unlink(missing_ok=True)
+        return str(file)
+
+
+def _open_folder() -> Path:
+    global _folder
+    if _folder is None:
+        _sweep(Path(tempfile.gettempdir()))
+        _folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        atexit.register(_delete, _folder, os.getpid())
+    return _folder
+
+
+def _delete(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # not in a fork of it
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(root: Path) -> None:
+    """Delete the folders of this user's processes that were killed."""
+    for path in root.glob(f"{_PREFIX}*"):
+        owner = _OWNED.match(path.name)
+        with suppress(OSError):
+            if owner and path.stat().st_uid == os.getuid() and not _is_alive(int(owner[1])):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _forget() -> None:
+    """In a forked process, which makes its own."""
+    global _folder, _bytes, _lock
+    _lock = threading.Lock()
+    _files.clear()
+    _bytes, _folder = 0, None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,79 @@
+"""What passes between a process that runs SQL and the one that asks: JSON, since the other side is not to be trusted."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import struct
+import time
+from typing import Any
+
+from rewards.sql.session import Limits, Result
+
+_LENGTH = struct.Struct("!I")
+_LARGEST = 64 << 20
+_BLOB = "blob"
+
+
+def _name_blob(value: Any) -> dict[str, str]:
+    return {_BLOB: bytes(value).hex()}
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), default=_name_blob).encode
+
+
+def send(descriptor: int, message: Any) -> None:
+    """Raises OSError where the other side is gone."""
+    content = _encode(message).encode("ascii")
+    rest = memoryview(_LENGTH.pack(len(content)) + content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def receive(descriptor: int, seconds: float | None = None) -> Any:
+    """The next message; raises TimeoutError after so many seconds, EOFError at the end, ValueError for no message."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    (length,) = _LENGTH.unpack(_read(descriptor, _LENGTH.size, deadline))
+    if length > _LARGEST:
+        raise ValueError(f"a message of {length} bytes")
+    return json.loads(_read(descriptor, length, deadline))
+
+
+def _read(descriptor: int, wanted: int, deadline: float | None) -> bytes:
+    parts = bytearray()
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while len(parts) < wanted:
+        if deadline is not None and not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            raise TimeoutError
+        part = os.read(descriptor, wanted - len(parts))
+        if not part:
+            raise EOFError
+        parts += part
+    return bytes(parts)
+
+
+def pack_limits(limits: Limits) -> list[Any]:
+    return [limits.steps, limits.rows, limits.bytes, limits.seconds]
+
+
+def pack_result(result: Result) -> list[Any]:
+    blobs = any(type(value) is bytes for row in result.rows for value in row)
+    names = (list(each) for each in (result.tables, result.sources, result.columns))
+    return [result.status, result.rows, blobs, result.message, *names]
+
+
+def unpack_result(packed: list[Any]) -> Result:
+    """Raises ValueError, TypeError, KeyError where it is none."""
+    status, rows, blobs, message, tables, sources, columns = packed
+    if blobs:
+        rows = [[bytes.fromhex(value[_BLOB]) if isinstance(value, dict) else value for value in row] for row in rows]
+    return Result(
+        status,
+        tuple(map(tuple, rows)),
+        message,
+        frozenset(tables),
+        frozenset(sources),
+        frozenset((table, column) for table, column in columns),
+    )
