@@ -12,6 +12,7 @@ from typing import Any
 
 from rewards.errors import RecompensaError, UserError
 from rewards.harmless_text import escape_json, make_harmless
+from rewards.writable import make_writable
 
 DONE, FAILED, BAD_INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 75
 
@@ -94,4 +95,8 @@ def silence_output() -> None:
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
     """One JSON document on standard output, readable, with nothing in it that a terminal would obey."""
-    print(escape_json(json.dumps(value, ensure_ascii=False, indent=indent)))
+    try:
+        text = json.dumps(value, ensure_ascii=False, indent=indent)
+    except (TypeError, ValueError, RecursionError):
+        text = json.dumps(make_writable(value)[0], ensure_ascii=False, indent=indent)
+    print(escape_json(text))

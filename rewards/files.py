@@ -10,6 +10,8 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from rewards.writable import to_document
+
 
 @contextmanager
 def replacing(path: Path, *, settle: bool = False) -> Iterator[BinaryIO]:
@@ -37,8 +39,7 @@ def write_whole(path: Path, content: bytes, *, settle: bool = False) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """A JSON document for people and programs: indented, with a line end, keys in the order they have."""
-    options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
-    write_whole(path, orjson.dumps(value, option=options))
+    write_whole(path, to_document(value))
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -50,3 +50,15 @@ SQL_COPIES_BYTES = 512 * MIB
 
 SQL_REMEMBERED_RESULTS = 8_192
 SQL_REMEMBERED_BYTES = 64 * MIB
+
+# -- What is written: rewards/writable.py ------------------------------------------------------------------------------
+
+WRITTEN_DEPTH = 200
+"""Levels of a stored value; orjson writes 254, and a row adds a few."""
+
+MESSAGE_CHARACTERS = 4_000
+"""Of what a reward function says of one completion."""
+
+PARTS = 500
+PART_NAME_CHARACTERS = 200
+"""Parts of one score, and characters of the name of one."""

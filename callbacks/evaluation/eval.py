@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import orjson
-
 from callbacks.config import EvaluationSection
 from callbacks.evaluation.best import BestCheckpoint
 from callbacks.evaluation.pairs import name_evaluation_file
@@ -17,6 +15,7 @@ from rewards.files import replacing
 from rewards.host.verdicts import ScoredCompletion
 from rewards.statistics.estimates import Estimate
 from rewards.types import Completion, Example
+from rewards.writable import to_line
 
 Generate = Callable[[Sequence[Example]], list[Completion]]
 
@@ -79,7 +78,7 @@ def write_records(path: Path, records: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         for record in records:
-            file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS))
+            file.write(to_line(record))
 
 
 def make_callback(evaluation: HeldOutEvaluation, *, max_steps: int) -> Any:

@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from rewards.writable import replace_halves
+
 # Longer texts make a table that no browser opens; all of them are whole in the run directory.
 _LONGEST = 8000
 _FIXED = ("step", "id", "task", "reward", "prompt", "completion", "reference", "truncated", "repairs")
@@ -46,8 +48,7 @@ def _cell(record: Mapping[str, Any], key: str) -> Any:
     if key == "repairs":
         value = ", ".join(map(str, value or ()))
     if isinstance(value, str):
-        # A lone surrogate has no UTF-8, and one text must not cost the table.
-        return value[:_LONGEST].encode("utf-8", "replace").decode("utf-8")
+        return replace_halves(value[:_LONGEST])
     return (
         value if value is None or isinstance(value, bool | int | float) else json.dumps(value, default=str)[:_LONGEST]
     )

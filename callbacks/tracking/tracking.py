@@ -17,6 +17,7 @@ from callbacks.tracking.queue import Backend, QueuedBackend
 from callbacks.tracking.secrets import redact
 from rewards.errors import UserError
 from rewards.files import write_whole
+from rewards.writable import to_line
 
 STAGES = ("before", "warmup", "train", "final")
 # What TRL and the Trainer log of the clock: it differs between two runs with the same seed.
@@ -231,7 +232,7 @@ def _read_number(value: Any) -> Any:
 
 def _append(file: Any, row: Mapping[str, Any]) -> None:
     # NaN and infinity become null: JSON has no other word for them.
-    file.write(orjson.dumps(row, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE))
+    file.write(to_line(row, orjson.OPT_SORT_KEYS))
     file.flush()
 
 

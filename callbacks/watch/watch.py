@@ -15,6 +15,7 @@ import orjson
 
 from callbacks.watch.rules import WatchRule, WatchSection, rename_metric, rename_metrics
 from rewards.files import write_whole
+from rewards.writable import to_line
 
 EVENTS_FILE = "watch.jsonl"
 _QUARTERS = 4
@@ -261,4 +262,4 @@ def make_callback(watch: Watch, *, every: int = 1) -> Any:
 
 
 def _to_line(event: Event) -> bytes:
-    return orjson.dumps(event.to_json(), option=orjson.OPT_APPEND_NEWLINE)
+    return to_line(event.to_json())

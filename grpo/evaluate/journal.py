@@ -12,6 +12,7 @@ import orjson
 
 from rewards.errors import RecompensaError, UserError
 from rewards.files import write_whole
+from rewards.writable import to_document, to_line
 
 Key = tuple[str, str, int]
 
@@ -113,7 +114,7 @@ class Journal:
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add rows, unless they are there; they are on disk when this returns."""
         new = {key_of(row): row for row in rows if key_of(row) not in self.waiting}
-        lines = {key: orjson.dumps(row, option=_LINE) for key, row in new.items()}
+        lines = {key: to_line(row) for key, row in new.items()}
         with self._writing(), (self.folder / PENDING).open("ab") as file:
             file.writelines(lines.values())
             _settle(file)
@@ -228,7 +229,7 @@ def key_of(row: Mapping[str, Any]) -> Key:
 
 
 def _dump(value: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(value, option=_LINE | orjson.OPT_INDENT_2)
+    return to_document(value)
 
 
 def _settle(file: BinaryIO) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rewards.command_line import print_json
 from rewards.errors import UserError
 from rewards.types import Completion, Example
+from rewards.writable import to_document
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -208,7 +208,7 @@ def _show_reading(console: Console, completion: Completion, extraction: Extracti
         *([f"{extraction.candidates} candidates"] if extraction.candidates > 1 else []),
         *(["cut before its end"] if extraction.truncated else []),
     ]
-    value = _cut(json.dumps(extraction.value, ensure_ascii=False, indent=2, default=str))
+    value = _cut(to_document(extraction.value).decode())
     console.print(Text.assemble(("read       ", "bold"), (", ".join(notes), "dim")))
     console.print(Text(value, "green"))
     if not repairs:

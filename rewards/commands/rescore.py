@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from rewards.command_line import print_json
 from rewards.errors import UserError
+from rewards.files import replacing
+from rewards.writable import to_line
 
 if TYPE_CHECKING:
     from rewards.host.scoring import RewardHost
@@ -238,8 +240,8 @@ def _write(folder: Path, stages: Mapping[str, Rescored]) -> None:
         path = folder / f"{name}.jsonl"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in stage.records())
-            path.write_text("".join(lines), encoding="utf-8")
+            with replacing(path) as file:
+                file.writelines(map(to_line, stage.records()))
         except OSError as error:
             raise UserError(f"--output: {path}: cannot be written ({error.strerror})") from None
 

@@ -18,9 +18,10 @@ from rewards.errors import UserError
 from rewards.hookspecs import hookimpl
 from rewards.plugins import nearest
 from rewards.schemas import Schema, Shelf, compile_text, list_schemas, schema_text
-from rewards.schemas.verdict import make_writable, shorten_integers
+from rewards.schemas.verdict import shorten_integers
 from rewards.telecom.derivation import layer_of
 from rewards.types import PATH_OR_TEXT, Completion, Example, RewardFunction, Score
+from rewards.writable import replace_halves
 
 _LONG = 4_000
 _DIGITS = re.compile(r"[0-9]++")
@@ -115,7 +116,7 @@ with warnings.catch_warnings():
             notes += [f"unknown: {', '.join(judged.unknown[:3])}"] if judged.unknown else []
             notes += ["a key is given two values"] if answer.repeated else []
             notes += ["another answer beside it contradicts it"] if answer.doubted else []
-            reason = make_writable("; ".join(notes))
+            reason = replace_halves("; ".join(notes))
             parts = {"valid": float(judged.valid), "rules": judged.share, "known": known, "single": single}
             return Score(judged.share * (1.0 - self.unknown_cost * (1.0 - known)) * single, reason, parts)
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
+from rewards import limits
 from rewards.types import Completion, Example, RewardFunction, Score
+from rewards.writable import clean_message
 
 VALUE, UNSCORED, ERROR = "value", "unscored", "error"
 
@@ -51,24 +53,27 @@ def read_score(function: RewardFunction, score: Any, seconds: float = 0.0) -> Ou
         return make_unscored(function, score.reason or "does not apply", seconds)
     value = _in_range(score.value)
     if value is None:
-        return make_error(function, f"range: value {score.value!r} is not a number in 0..1", seconds)
+        return make_error(function, f"range: value {_quote(score.value)} is not a number in 0..1", seconds)
     parts = _NO_PARTS
     if score.parts:
         parts = {}
         for name, part in score.parts.items():
             checked = _in_range(part)
             if checked is None:
-                return make_error(function, f"range: part '{name}' is {part!r}, no number in 0..1", seconds)
-            parts[_make_writable(name)] = checked
-    return Outcome(function.name, function.version, VALUE, value, _make_writable(score.reason), parts, seconds)
+                said = clean_message(name, limits.PART_NAME_CHARACTERS)
+                return make_error(function, f"range: part '{said}' is {_quote(part)}, no number in 0..1", seconds)
+            parts[clean_message(name, limits.PART_NAME_CHARACTERS)] = checked
+            if len(parts) > limits.PARTS:
+                return make_error(function, f"contract: more than {limits.PARTS} parts", seconds)
+    return Outcome(function.name, function.version, VALUE, value, clean_message(score.reason), parts, seconds)
 
 
 def make_unscored(function: RewardFunction, reason: str, seconds: float = 0.0) -> Outcome:
-    return Outcome(function.name, function.version, UNSCORED, None, _make_writable(reason), _NO_PARTS, seconds)
+    return Outcome(function.name, function.version, UNSCORED, None, clean_message(reason), _NO_PARTS, seconds)
 
 
 def make_error(function: RewardFunction, reason: str, seconds: float = 0.0) -> Outcome:
-    return Outcome(function.name, function.version, ERROR, None, _make_writable(reason), _NO_PARTS, seconds)
+    return Outcome(function.name, function.version, ERROR, None, clean_message(reason), _NO_PARTS, seconds)
 
 
 def describe_fault(function: RewardFunction, error: BaseException, seconds: float = 0.0) -> Outcome:
@@ -78,10 +83,12 @@ def describe_fault(function: RewardFunction, error: BaseException, seconds: floa
     return make_error(function, f"{kind}: {message}" if message else kind, seconds)
 
 
-def _make_writable(said: object) -> str:
-    """What a function says, as a text that a file can hold: halves of characters, quoted from a completion, are `?`."""
-    text = str(said)
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+def _quote(value: object) -> str:
+    """A wrong value in short; an integer of thousands of digits has no repr, nor need an object of a plugin have one."""
+    try:
+        return clean_message(repr(value), 100)
+    except Exception:
+        return f"of type {type(value).__name__}"
 
 
 def _in_range(value: Any) -> float | None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from rewards.errors import UserError
+from rewards.writable import replace_halves_in
 
 DRAFTS = {
     "draft-04": ("http://json-schema.org/draft-04/schema#", 4),
@@ -38,7 +39,6 @@ _NESTED_REPEATS = re.compile(
 )
 _LISTED_ERRORS = 50
 _LISTED_LEAVES = 2_000
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Fault(NamedTuple):
@@ -132,13 +132,13 @@ class Verdict:
         try:
             return self._validator.is_valid(value)
         except ValueError:
-            return self._validator.is_valid(make_writable(value))
+            return self._validator.is_valid(replace_halves_in(value))
 
     def list_faults(self, value: Any, leaves: int) -> list[Fault]:
         """What is broken: all of it in a value of few leaves, the first of it in a large one."""
         import jsonschema_rs
 
-        value = make_writable(value)
+        value = replace_halves_in(value)
         if leaves <= _LISTED_LEAVES:
             found = list(islice(self._validator.iter_errors(value), _LISTED_ERRORS))
         else:
@@ -159,17 +159,6 @@ def point(path: Any, start: str = "") -> str:
     """A path as a JSON pointer."""
     steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
     return start + "".join(f"/{step}" for step in steps)
-
-
-def make_writable(value: Any) -> Any:
-    """A value without halves of characters (lone surrogates), which no file and no other program can hold."""
-    if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
-    if isinstance(value, dict):
-        return {make_writable(key): make_writable(child) for key, child in value.items()}
-    if isinstance(value, list):
-        return [make_writable(child) for child in value]
-    return value
 
 
 def _quote_references(schema: Any, depth: int) -> Any:
@@ -243,7 +232,7 @@ class Pattern:
         try:
             return self._validator.is_valid(value)
         except ValueError:
-            return self._validator.is_valid(make_writable(value))
+            return self._validator.is_valid(replace_halves_in(value))
 
 
 @lru_cache(maxsize=512)

@@ -52,7 +52,7 @@ def test_table_of_broken_and_odd_lines_is_made_of_what_is_left(tmp_path):
     path.write_bytes(path.read_bytes() + b'{"id": ')
     assert len(read_records(path)) == 1
     columns, rows = make_table([{"completion": "\ud800", "scores": 3, "repairs": None, "prompt": 5}])
-    assert rows[0][columns.index("completion")] == "?"
+    assert rows[0][columns.index("completion")] == "\ufffd"
 
 
 def test_wandb_offline_file_holds_what_was_logged_and_one_run_id(tmp_path):

@@ -359,4 +359,4 @@ def test_host_when_a_reason_quotes_half_a_character_then_it_can_still_be_written
     with RewardHost([Quoting()]) as host:
         (scored,) = host.score([(Example("1", "b", [], None), Completion("a\ud800b"))])
     (outcome,) = scored.outcomes
-    assert (outcome.reason, dict(outcome.parts)) == ("not a?b", {"a?b": 0.5})
+    assert (outcome.reason, dict(outcome.parts)) == ("not a\ufffdb", {"a\ufffdb": 0.5})
