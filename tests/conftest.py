@@ -1,8 +1,14 @@
-"""Settings of all tests: a property test is not failed by a busy machine."""
+"""Settings of all tests: a property test is not failed by a busy machine, and the suite draws the same examples each time.
+
+With RECOMPENSA_EXPLORE=1 they are drawn anew: what that finds becomes an example of its own.
+"""
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import settings
 
-settings.register_profile("recompensa", deadline=None)
+explore = os.environ.get("RECOMPENSA_EXPLORE", "") not in ("", "0")
+settings.register_profile("recompensa", deadline=None, derandomize=not explore)
 settings.load_profile("recompensa")

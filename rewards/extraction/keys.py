@@ -21,7 +21,8 @@ def read_key(state: State, frame: Frame, i: int) -> Any:
     c = text[i]
     if c in P.QUOTES:
         match = P.QUOTED_KEY.match(text, i, end)
-        if match is None or P.INNER_COLON.search(match[1], 1, len(match[1]) - 1):
+        inner = match is not None and P.INNER_COLON.search(match[1], 1, len(match[1]) - 1)
+        if match is None or (inner and not (c == '"' and P.STRICT_VALUE.match(text, match.end(), end))):
             lone = P.LONE_KEY.match(text, i, end)
             if lone is not None and lone.end() == end:
                 state.i = end

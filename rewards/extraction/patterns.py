@@ -192,6 +192,10 @@ COMMAS = re.compile(r"(?:[ \t\r\n]*+,){2,}+|")
 PLAIN_DECIMAL = re.compile(r"-?[0-9]++,[0-9]++")
 MISQUOTED_KEY = re.compile(rf"[\"'“‘]([^\"'“”‘’\n\\:,{{}}]{{1,80}})[\"'“”‘’]{COLON}")
 INNER_COLON = re.compile(r"[\"'“”‘’]\s*+:")
+# What strict JSON has after a key: a value that is whole, or a text that the end of all cuts off.
+STRICT_VALUE = re.compile(
+    r"[ \t\r\n]*+(?:[-\d\[{tfn]|\"(?:[^\"\\\n]|\\[^\n]){0,2000}+(?:\"[ \t\r\n]*+(?:[,}]|\Z)|\\?\Z(?<![\]}\"])))"
+)
 STRUCTURE = re.compile(r"[,{}\[\]\n]|:(?!\w)")
 FENCE = re.compile(r"```|~~~|'''")
 FENCED_TEXT = re.compile(r"```(?:[ \t]*[\w+.#-]{0,30}(?:[ \t][^\n`]{0,60})?\r?\n)?")

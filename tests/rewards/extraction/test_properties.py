@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rewards.extraction import Extraction, as_number, extract_json
+from rewards.extraction.repairs import RepairKind
 
 EXAMPLES = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -70,6 +71,28 @@ def test_prefix_of_valid_text_when_read_then_value_is_a_prefix(document, data):
     assert got.value is not None
     assert got.truncated
     assert is_prefix_of(got.value, json.loads(text)), (text[:cut], got.value)
+
+
+@pytest.mark.parametrize("cut", range(40, 61))
+def test_prefix_when_a_key_holds_a_quote_and_a_colon_then_the_key_is_whole(cut):
+    """A single quote and a colon inside a double-quoted key are no end of the key, wherever the text is cut off."""
+    document = {"": [[], {"": None, "0": 100000000000004, "0':": "\x1f"}]}
+    got = extract_json(json.dumps(document, ensure_ascii=False)[:cut])
+    assert got.truncated
+    assert is_prefix_of(got.value, document)
+    assert [repair.kind for repair in got.repairs] == [RepairKind.CUT]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("""{"sep': ":"}""", {"sep": ":"}),
+        ("""{"a': "b", "c': ":", "d": 2}""", {"a": "b", "c": ":", "d": 2}),
+    ],
+)
+def test_key_when_its_quotes_do_not_match_then_it_ends_at_the_second(text, value):
+    """Where strict reading would run the value to the end of the text, the quotes are taken for misquoted."""
+    assert extract_json(text).value == value
 
 
 WRAPPERS = [
