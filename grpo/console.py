@@ -20,6 +20,11 @@ COMMANDS = {
     "config": ("grpo.config", "shipped configs, one resolved, the JSON Schema for editors"),
     "data": ("grpo.data", "the generated shop"),
     "ladder": ("grpo.ladder", "the rungs of model sizes, and what fits here"),
+    "serve": ("grpo.service.serve", "a queue of runs, a page and an HTTP interface over a folder of runs"),
+    "submit": ("grpo.service.submit", "hand a run in to a service"),
+    "ps": ("grpo.service.ps", "the runs of a service"),
+    "logs": ("grpo.service.logs", "what a run of a service said"),
+    "cancel": ("grpo.service.cancel", "stop a run of a service, or take it up again"),
     "completion": ("grpo.completion", "completion for bash, zsh or fish"),
 }
 _ROOT = Path(__file__).resolve().parents[1]

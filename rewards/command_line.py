@@ -19,7 +19,7 @@ DONE, FAILED, BAD_INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 75
 CONSOLE_VARIABLE = "RECOMPENSA_CONSOLE"
 """1 in the environment of a process that the console command started, 0 where `python -m` did."""
 
-_MODULES = re.compile(r"python -m (?:grpo\.([a-z_]+)|(rewards))\b")
+_MODULES = re.compile(r"python -m (?:grpo\.(?:service\.)?([a-z_]+)|(rewards))\b")
 _LONGEST_LINE = 4_000
 
 

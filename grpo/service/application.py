@@ -1,0 +1,96 @@
+"""The whole service as one ASGI application: interface, page and gate over a queue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from grpo.service.access import Gate, AccessTokens
+from grpo.service.queue import RunQueue
+from grpo.service.submission import Allowed, Preflight, run_preflight_apart
+
+_THREADS = 4
+
+
+def make_application(
+    queue: RunQueue,
+    allowed: Allowed,
+    *,
+    tokens: AccessTokens | None = None,
+    hosts: frozenset[str] | None = None,
+    preflight: Preflight = run_preflight_apart,
+) -> Any:
+    """The application over a queue that has been entered. `hosts` are the names it answers to; None asks for none."""
+    from contextlib import asynccontextmanager
+    from importlib.metadata import version
+
+    from fastapi import FastAPI, Request
+    from fastapi.exceptions import RequestValidationError
+    from fastapi.responses import JSONResponse
+    from fastapi.staticfiles import StaticFiles
+    from starlette.exceptions import HTTPException
+
+    from grpo.service.api import make_api
+    from grpo.service.groups import StoredCompletions
+    from grpo.service.overview import Overview
+    from grpo.service.page import make_page
+
+    tokens = tokens or AccessTokens()
+
+    @asynccontextmanager
+    async def bound(app: FastAPI) -> Any:
+        from anyio.to_thread import current_default_thread_limiter
+
+        # A request is a look at some files: more threads would only hold more memory.
+        current_default_thread_limiter().total_tokens = _THREADS
+        yield
+
+    app = FastAPI(
+        title="recompensa",
+        version=version("recompensa"),
+        summary="Hand in training runs, follow them, stop and resume them.",
+        lifespan=bound,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+    )
+    overview, store = Overview(queue), StoredCompletions()
+    app.state.overview = overview
+    app.include_router(make_api(queue, overview, store, allowed, preflight))
+    app.include_router(make_page(queue, overview, store, allowed, preflight, tokens))
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
+
+    made = app.openapi
+
+    def describe() -> dict[str, Any]:
+        """FastAPI's description, in which every refusal is JSON whatever the answer would have been."""
+        described = made()
+        for path in described["paths"].values():
+            for operation in path.values():
+                for status, answer in operation["responses"].items():
+                    if status >= "400":
+                        answer["content"] = {"application/json": {"schema": {"$ref": "#/components/schemas/Problems"}}}
+        if tokens.needed:
+            described["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            described["security"] = [{"token": []}]
+            described["paths"]["/v1/health"]["get"]["security"] = []
+        return described
+
+    app.openapi = describe  # type: ignore[method-assign]
+
+    @app.exception_handler(RequestValidationError)
+    def explain(request: Request, error: RequestValidationError) -> JSONResponse:
+        return JSONResponse({"problems": [_say(each) for each in error.errors()[:20]]}, 422)
+
+    @app.exception_handler(HTTPException)
+    def refuse(request: Request, error: HTTPException) -> JSONResponse:
+        lines = error.detail if isinstance(error.detail, list) else [str(error.detail)]
+        return JSONResponse({"problems": [str(line) for line in lines]}, error.status_code, headers=error.headers)
+
+    return Gate(app, tokens, hosts)
+
+
+def _say(error: Any) -> str:
+    place = ".".join(str(part) for part in error["loc"] if part != "body")
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{place}: {message[:1].lower()}{message[1:]}" if place else message

@@ -1,0 +1,365 @@
+"""The queue: a slot a GPU, priorities, chains, and every submitted run brought to its end whatever is killed on the way.
+
+huey's SQLite queue orders what is ready, delays what is tried again and has a worker thread a slot. What it takes from the queue
+it forgets when it is killed; so the ledger says what is left to do, and huey's queue is filled from it anew at each start.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from grpo.run_directory import RunDirectory, read_step
+from grpo.service.ledger import ACTIVE, DECISION, ENDED, Ledger, QueuedRun
+from grpo.service.processes import RunProcess
+from rewards.command_line import BAD_INPUT, DONE, FAILED, STOPPED
+from rewards.errors import RecompensaError, UserError
+from rewards.files import read_object
+from rewards.siblings import command_words
+
+KEPT = ".service"
+"""The folder among the runs in which the service keeps its files; names that begin with a dot are no runs."""
+
+MOST_TRIES = 10
+SECONDS_TO_CHECKPOINT = 600.0
+_LONGEST_WAIT = 60.0
+_LOOK_EVERY = 0.5
+_NEVER_AGAIN = (FAILED, BAD_INPUT)
+_URGENT = 1_000_000.0
+_OWN_VARIABLES = ("RECOMPENSA_READ_TOKEN", "RECOMPENSA_SUBMIT_TOKEN", "RECOMPENSA_TOKEN")
+
+Listener = Callable[[QueuedRun], None]
+
+
+class RunQueue:
+    """Runs what was submitted into a folder of runs; a context manager whose end leaves living runs alone.
+
+    `slots` runs go on at a time. `devices` are the entries of CUDA_VISIBLE_DEVICES, one a slot; none on a processor.
+    `start_words` makes the command of a run, for tests.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        slots: int = 1,
+        devices: Sequence[str] = (),
+        tries: int = MOST_TRIES,
+        seconds_to_checkpoint: float = SECONDS_TO_CHECKPOINT,
+        start_words: Callable[[QueuedRun, Path], list[str]] | None = None,
+        directory: Path | None = None,
+    ):
+        from huey import SqliteHuey
+
+        self.root = root.resolve()
+        self.kept = self.root / KEPT
+        self.kept.mkdir(parents=True, exist_ok=True)
+        self.kept.chmod(0o700)
+        self.ledger = Ledger(self.kept / "runs.db")
+        self.slots, self.devices, self.tries = slots, tuple(devices), tries
+        self._seconds_to_checkpoint = seconds_to_checkpoint
+        self._start_words = start_words or make_words
+        self._directory = directory or Path.cwd()
+        self._listeners: list[Listener] = []
+        self._slots_lock = threading.Lock()
+        self._processes: dict[str, RunProcess] = {}
+        self._stopping = threading.Event()
+        self._huey = SqliteHuey("runs", filename=str(self.kept / "queue.db"), results=False)
+        self._carry = self._huey.task(name="carry")(self._carry_run)
+        self._consumer: Any = None
+
+    def listen(self, listener: Listener) -> None:
+        """Call it with every run whose state has changed, from the thread that changed it."""
+        self._listeners.append(listener)
+
+    def __enter__(self) -> RunQueue:
+        self.recover()
+        self._consumer = _make_consumer(self._huey, self.slots)
+        self._consumer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        if self._consumer is not None:
+            self._consumer.stop(graceful=True)
+        self._huey.storage.close()
+        self.ledger.close()
+
+    def recover(self) -> None:
+        """Fill huey's queue from the ledger: living runs first, to be watched over; then dead and waiting ones."""
+        self._huey.storage.flush_queue()
+        self._huey.storage.flush_schedule()
+        for run in self.ledger.list(*ACTIVE):
+            self._offer(run, _URGENT)
+        for run in self.ledger.list("queued"):
+            self._offer(run)
+        self._release()
+
+    def process(self, id: str) -> RunProcess:
+        """The process of a run, alive or not."""
+        return self._processes.setdefault(id, RunProcess(self.kept / "runs" / id))
+
+    def folder(self, id: str) -> Path:
+        return self.root / id
+
+    def submit(self, runs: Sequence[QueuedRun]) -> None:
+        """Queue runs, all or none; UserError where a name is taken or the run to wait for is not known."""
+        new = {run.id for run in runs}
+        problems = [
+            f"after: {run.after}: no such run in the queue; give the id of one that `recompensa ps` shows"
+            for run in runs
+            if run.after is not None and run.after not in new and self.ledger.find(run.after) is None
+        ]
+        if problems:
+            raise UserError(problems)
+        try:
+            self.ledger.add(runs)
+        except ValueError as taken:
+            raise UserError(f"name: {taken}: there is a run of this name; choose another") from None
+        for run in runs:
+            self._tell(run)
+            if run.state == "queued":
+                self._offer(run)
+        self._release()
+
+    def cancel(self, id: str) -> QueuedRun | None:
+        """Stop a run: one that goes on saves a checkpoint first, one that waits is never started. None where it has ended."""
+        changed = self._change(
+            id, "queued", "waiting", state="cancelled", ended=time.time(), reason="cancelled in the queue"
+        )
+        if changed is not None:
+            self._release()
+            return changed
+        changed = self._change(id, "running", state="cancelling", reason="cancelled")
+        if changed is not None:
+            self.process(id).ask_to_stop()
+        return changed
+
+    def resume(self, id: str) -> QueuedRun:
+        """Queue a run again that ended before it was done, or that was started by hand; UserError where it cannot be."""
+        run, folder = self.ledger.find(id), self.folder(id)
+        if run is not None and run.state not in ENDED:
+            raise UserError(f"{id}: is {run.state}; only a run that has ended can be resumed")
+        if read_object(folder / "status.json").get("finished") is True or (run is not None and run.state == "done"):
+            raise UserError(f"{id}: is finished; there is nothing to resume")
+        if run is None:
+            if not (folder / "config.json").is_file():
+                raise UserError(f"{id}: no such run")
+            run = QueuedRun(id, str(read_object(folder / "config.json").get("source") or ""))
+            self.ledger.add([run])
+        elif run.config == DECISION and not (folder / "config.json").is_file():
+            raise UserError(f"{id}: was never started; submit it again")
+        changed = self._change(
+            id, state="queued", reason="", exit_code=None, ended=None, tries=0, not_before=0.0
+        ) or run  # fmt: skip
+        self._offer(changed)
+        return changed
+
+    def _change(self, id: str, *expected: str, **values: Any) -> QueuedRun | None:
+        changed = self.ledger.change(id, *expected, **values)
+        if changed is not None:
+            self._tell(changed)
+        return changed
+
+    def _tell(self, run: QueuedRun) -> None:
+        for listener in self._listeners:
+            listener(run)
+
+    def _offer(self, run: QueuedRun, priority: float | None = None) -> None:
+        """Hand a run to huey, at once or when its time has come."""
+        priority = run.priority if priority is None else priority
+        self._carry.schedule((run.id,), delay=max(0.0, run.not_before - time.time()), priority=priority)
+
+    def _carry_run(self, id: str) -> None:
+        """What a worker thread does with a run: claim it, start it or find it alive, wait for its end, settle it."""
+        run = self.ledger.find(id)
+        if run is None:
+            return
+        process = self.process(id)
+        if run.state not in ACTIVE:
+            process.clear()
+            run = self._claim(run)
+            if run is None:
+                return
+            self._start(run, process)
+        asked: float | None = None
+        while process.is_alive():
+            if self._stopping.wait(_LOOK_EVERY):
+                return
+            run = self.ledger.find(id) or run
+            if run.state == "cancelling":
+                if asked is None:
+                    asked = time.monotonic()
+                    process.ask_to_stop()
+                elif time.monotonic() - asked > self._seconds_to_checkpoint:
+                    process.note("no checkpoint in time; killed")
+                    process.kill()
+        if not self._stopping.is_set():
+            self._settle(id, process.read_exit())
+
+    def _claim(self, run: QueuedRun) -> QueuedRun | None:
+        """The run as running on a free slot; None where it is no longer queued, or too early."""
+        if run.not_before > time.time():
+            self._offer(run)
+            return None
+        with self._slots_lock:
+            taken = {other.slot for other in self.ledger.list(*ACTIVE)}
+            slot = next((number for number in range(self.slots) if number not in taken), None)
+            if slot is None:
+                # Adopted runs may hold more slots than there are by now.
+                self._offer(replace(run, not_before=time.time() + 2))
+                return None
+            return self._change(
+                run.id, "queued", state="running", slot=slot, tries=run.tries + 1, started=run.started or time.time(),
+                exit_code=None, reason="", not_before=0.0,
+            )  # fmt: skip
+
+    def _start(self, run: QueuedRun, process: RunProcess) -> None:
+        environment = {key: value for key, value in os.environ.items() if key not in _OWN_VARIABLES}
+        if self.devices and run.slot is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = self.devices[run.slot % len(self.devices)]
+        try:
+            words = self._start_words(run, self.root)
+            if not process.start(words, environment, self._directory):
+                process.note("it is alive already")
+        except OSError as error:
+            process.note(f"cannot be started: {error}")
+
+    def _settle(self, id: str, code: int | None) -> None:
+        """What the end of a process means for its run; None is an end that nobody saw, as when the machine went down."""
+        run = self.ledger.find(id)
+        if run is None:
+            return
+        now, process = time.time(), self.process(id)
+        ended: dict[str, Any] = {"ended": now, "exit_code": code, "slot": None}
+        if code == DONE:
+            self._change(id, *ACTIVE, state="done", reason="", **ended)
+        elif run.state == "cancelling":
+            self._change(id, *ACTIVE, state="cancelled", reason="cancelled; resume it to go on", **ended)
+        elif code == STOPPED:
+            rule = read_object(self.folder(id) / "status.json").get("stopped_by") or "a watch rule"
+            self._change(id, *ACTIVE, state="stopped", reason=f"stopped by {rule}", **ended)
+        elif code in _NEVER_AGAIN:
+            self._change(id, *ACTIVE, state="failed", reason=find_reason(process), **ended)
+        else:
+            self._try_again(run, code)
+        self._release()
+
+    def _try_again(self, run: QueuedRun, code: int | None) -> None:
+        """Queue a run again, to be resumed; not without end where it does not come further."""
+        place = find_place(self.folder(run.id))
+        tries = 0 if place != run.place else run.tries
+        how = describe_end(code)
+        if tries >= self.tries:
+            reason = f"{how}; given up after {tries} tries that came no further"
+            self._change(run.id, *ACTIVE, state="failed", reason=reason, ended=time.time(), exit_code=code, slot=None)
+            return
+        # What went down with the service or the machine is no fault of the run's.
+        wait = 0.0 if code is None or tries <= 1 else min(_LONGEST_WAIT, 2.0 ** (tries - 2))
+        self.process(run.id).note(f"{how}; queued again" + (f" in {wait:.0f} s" if wait else ""))
+        changed = self._change(
+            run.id, *ACTIVE, state="queued", reason=f"{how}; queued again", exit_code=code, slot=None, tries=tries,
+            place=place, not_before=time.time() + wait if wait else 0.0,
+        )  # fmt: skip
+        if changed is not None:
+            self._offer(changed)
+
+    def _release(self) -> None:
+        """Queue the waiting runs whose turn has come; those whose turn can never come are skipped."""
+        waiting = self.ledger.list("waiting")
+        while waiting:
+            moved = [changed for run in waiting if (changed := self._release_one(run)) is not None]
+            if not moved:
+                return
+            waiting = self.ledger.list("waiting")  # a skipped run skips those after it
+
+    def _release_one(self, run: QueuedRun) -> QueuedRun | None:
+        before = self.ledger.find(run.after or "")
+        if before is not None and before.state not in ENDED:
+            return None
+        problem, config = None, run.config
+        if before is None or before.state != "done":
+            problem = f"{run.after} ended {before.state if before else 'unknown'}"
+        elif run.config == DECISION:
+            problem, config = self._name_next(before.id, run.profile)
+        if problem is not None:
+            return self._change(run.id, "waiting", state="skipped", reason=problem, ended=time.time())
+        changed = self._change(run.id, "waiting", state="queued", config=config)
+        if changed is not None:
+            self._offer(changed)
+        return changed
+
+    def _name_next(self, id: str, profile: str) -> tuple[str | None, str]:
+        """Why the decision of a run starts no other, or None; and the config it names."""
+        from grpo.ladder import check_next_run
+
+        path = self.folder(id) / "next_config.yaml"
+        if not path.is_file():
+            return f"the decision of {id} names no next run", DECISION
+        try:
+            check_next_run(path, profile)
+        except RecompensaError as error:
+            return str(error).splitlines()[0], DECISION
+        return None, str(path)
+
+
+def make_words(run: QueuedRun, root: Path) -> list[str]:
+    """The command of a run: from its config, or where its folder is there already, from where it stopped."""
+    folder = root / run.id
+    if (folder / "config.json").is_file():
+        return command_words("run", "--resume", str(folder))
+    words = ["--config", run.config, "--run-dir", str(folder), "--profile", run.profile]
+    for override in run.overrides:
+        words += ["--set", override]
+    return command_words("run", *words)
+
+
+def find_place(folder: Path) -> str:
+    """How far a run has come that can be resumed: its stage and the step of its newest whole checkpoint."""
+    if not (folder / "config.json").is_file():
+        return ""
+    checkpoint = RunDirectory(folder).latest_checkpoint()
+    stage = read_object(folder / "status.json").get("stage")
+    return f"{stage} {read_step(checkpoint) if checkpoint else 0}"
+
+
+def find_reason(process: RunProcess) -> str:
+    """The line of the log that says why a run failed: its last error, else its last line."""
+    lines = [line.strip() for line in process.last_lines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error: ")]
+    return (errors or lines or ["it said nothing"])[-1].removeprefix("error: ")[:500]
+
+
+def describe_end(code: int | None) -> str:
+    """How a process ended that did not come to the end of its run."""
+    if code is None:
+        return "killed together with the service or the machine"
+    if code == 75:
+        return "interrupted"
+    number = -code if code < 0 else code - 128
+    names = {each.value: each.name for each in signal.Signals}
+    return f"killed by {names[number]}" if number in names else f"ended with exit code {code}"
+
+
+def _make_consumer(huey: Any, workers: int) -> Any:
+    import logging
+
+    from huey.consumer import Consumer
+
+    class QuietConsumer(Consumer):
+        """One that leaves the signals to the service it is part of."""
+
+        def _set_signal_handlers(self) -> None:
+            pass
+
+    logging.getLogger("huey").setLevel(logging.ERROR)
+    return QuietConsumer(
+        huey, workers=workers, worker_type="thread", initial_delay=0.1, max_delay=1.0, periodic=False,
+        check_worker_health=False, shutdown_timeout=5.0,
+    )  # fmt: skip
