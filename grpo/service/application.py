@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from grpo.service.access import Gate, AccessTokens
+from grpo.service.access import AccessTokens, Gate
 from grpo.service.queue import RunQueue
 from grpo.service.submission import Allowed, Preflight, run_preflight_apart
 
