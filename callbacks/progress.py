@@ -176,7 +176,7 @@ class Stage:
             if not progress._bars.tasks:
                 progress._bars.stop()
                 progress._bars = None
-        if finished:
+        if finished and self.done >= self.total:
             progress.say(f"{self.name}: done, {self.done} {self.unit} in {format_seconds(seconds)}")
         else:
             progress.say(f"{self.name}: stopped at {self.done}/{self.total} {self.unit}")

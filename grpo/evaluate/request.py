@@ -101,6 +101,9 @@ def find_config(options: argparse.Namespace, source: Source | None) -> RunConfig
         return load_config(options.config, options.overrides, options.profile)
     if source is None:
         raise UserError("--config: not given; name a YAML file or a shipped config such as v4_1")
+    if source.run is None and getattr(options, "prompt", None) is not None:
+        # One question needs no rewards and no rows: nothing but the model, and its likeliest answer.
+        return load_config("base", ["evaluation.temperature=0", *options.overrides], options.profile)
     if source.run is None:
         raise UserError(
             f"--config: not given, and --model {options.model} is not a run here that has one; name a YAML file or v4_1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,8 @@ JSON, CALLS, SQL, LABEL, TEXT = KINDS = ("json", "calls", "sql", "label", "text"
 _LABEL_CHARACTERS, _LABEL_WORDS, _MOST_LABELS = 60, 6, 60
 _SHORT_WORDS = 3
 _PORTUGUESE = ["não", "uma", "um", "está", "meu", "minha", "foi", "você", "da", "dos", "em", "pelo", "ao", "já"]
+# Of the languages told apart only Portuguese has ã and õ, these endings, and this word for "with".
+_LETTERS = re.compile(r"[ãõ]|ç[ao]s?\b|[aeiou]nh[ao]s?\b|lh[aeo]s?\b|^com$")
 _OTHERS = [
     "the",
     "and",
@@ -368,4 +371,6 @@ def speaks_portuguese(rows: Sequence[Example]) -> bool:
         for word in turn["content"].lower().split()
     )
     own, others = (sum(words[word] for word in small) for small in (_PORTUGUESE, _OTHERS))
+    # Advertisements hardly have small words: there the letters that only Portuguese has, and its money, tell.
+    own += sum(count for word, count in words.items() if word.startswith("r$") or _LETTERS.search(word))
     return own > others and own >= len(rows[:200]) / 4

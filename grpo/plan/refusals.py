@@ -163,6 +163,11 @@ def _model_refusals(config: RunConfig) -> list[str]:
         refusals.append(
             f"model.name: {model.name} holds neither {' nor '.join(_CONFIGS)}; give the folder that a model was saved in"
         )
+    elif looks_local(model.name) and find_adapter(model) is None and not _has_tokenizer(Path(model.name).expanduser()):
+        refusals.append(
+            f"model.name: {model.name} holds no tokenizer (tokenizer.json or a vocabulary); copy the files of the model "
+            "that it was made from"
+        )
     elif read_model_json(model.name, model.revision, "config.json") is None and model.name not in KNOWN_SHAPES:
         # What the Hub is sure of is refused now; a network that is not there may be there when the run starts.
         answer = fetch_model_json(model.name, model.revision, "config.json")
@@ -173,3 +178,7 @@ def _model_refusals(config: RunConfig) -> list[str]:
 
 
 _CONFIGS = ("config.json", "adapter_config.json")
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return any(any(folder.glob(pattern)) for pattern in ("*token*", "vocab*", "*.model", "*.tiktoken", "spiece*"))

@@ -49,6 +49,14 @@ def test_progress_of_a_resumed_stage_counts_its_own_pace():
         assert stage.seconds_left() == pytest.approx(20.0)
 
 
+def test_progress_when_a_stage_ends_early_then_its_last_line_says_where():
+    """An interrupted stage returns in order, and is not done for that."""
+    stream = io.StringIO()
+    with Progress(stream=stream).stage("GRPO", 100) as stage:
+        stage.advance(3)
+    assert stream.getvalue().splitlines()[-1] == "GRPO: stopped at 3/100 steps"
+
+
 def test_progress_when_quiet_shows_warnings_only():
     """Quiet leaves warnings and what is said always."""
     stream = io.StringIO()

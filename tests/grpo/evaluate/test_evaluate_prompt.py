@@ -52,6 +52,23 @@ def test_prompt_when_the_model_is_no_run_then_it_is_a_users_message(folder, caps
     assert capsys.readouterr().out.strip()
 
 
+def test_prompt_when_a_folder_is_asked_without_a_config_then_its_likeliest_answer_is_printed(folder, capsys):
+    """One question needs nothing but the model; without a draw the answer is always the same."""
+    answers = []
+    for _ in range(2):
+        arguments = [
+            "--model",
+            str(folder / "policy"),
+            "--prompt",
+            "Olá",
+            "--set",
+            "evaluation.max_completion_length=12",
+        ]
+        assert main(arguments) == 0
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1] and answers[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

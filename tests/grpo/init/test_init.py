@@ -109,3 +109,22 @@ def test_init_when_files_cannot_be_written_then_one_line_says_so(strangers, caps
     Path("calls").write_text("", encoding="utf-8")
     assert main([name]) == 2
     assert "a file of this name is there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "portuguese"),
+    [
+        ("Tênis esportivo masculino, caixa com 2, R$ 199,90", True),
+        ("Promoção! Caminhão de brinquedo vermelho, preço especial", True),
+        ("Wireless mouse, box with 2, $ 19.90", False),
+        ("Zapatillas deportivas para niño, con caja, 19,90 euros", False),
+        ("Chaussures de sport, façon cuir, 19,90 euros", False),
+    ],
+)
+def test_language_when_rows_are_advertisements_then_letters_and_money_tell(text, portuguese):
+    """They have none of the small words that tell languages apart in sentences."""
+    from grpo.init.proposals import speaks_portuguese
+    from rewards.types import Example
+
+    rows = [Example(str(i), "ad", [{"role": "user", "content": text}], "x", {}) for i in range(40)]
+    assert speaks_portuguese(rows) is portuguese

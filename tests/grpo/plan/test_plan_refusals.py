@@ -166,6 +166,7 @@ def model_folder(tmp_path):
     def make(**settings) -> str:
         (tmp_path / "model").mkdir()
         (tmp_path / "model" / "config.json").write_text("{}", encoding="utf-8")
+        (tmp_path / "model" / "vocab.json").write_text("{}", encoding="utf-8")
         (tmp_path / "model" / "generation_config.json").write_text(json.dumps(settings), encoding="utf-8")
         return str(tmp_path / "model")
 
@@ -286,3 +287,17 @@ def test_model_when_its_settings_exclude_each_other_then_says_why(section, said)
     """A policy that cannot be trained or built is a mistake of the config."""
     with pytest.raises(ValueError, match=said):
         ModelSection.model_validate(section)
+
+
+def test_plan_when_a_models_folder_has_no_tokenizer_then_refused(tmp_path):
+    """Weights alone cannot be spoken to, which the dry run says before anything is loaded."""
+    shape = {
+        "hidden_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "vocab_size": 32,
+        "intermediate_size": 8,
+    }
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3", **shape}))
+    (line,) = [line for line in refusals(f"model.name={tmp_path}") if "tokenizer" in line]
+    assert line.startswith(f"model.name: {tmp_path} holds no tokenizer (tokenizer.json")
