@@ -7,7 +7,6 @@ Overridden of TRL 1.14.2 (a test compares the signatures): `_prepare_inputs`, `_
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from math import gcd
@@ -16,7 +15,6 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather
-from torch.nn.utils.rnn import pad_sequence
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
@@ -35,6 +33,7 @@ from grpo.training.dynamic_sampling import (
     mix_seeds,
     read_rewards,
 )
+from grpo.training.step import Step
 from grpo.training.trl_arguments import StepArguments
 from grpo.training.trl_habits import copied_reference, unparsed_responses
 from rewards.errors import UserError
@@ -49,8 +48,8 @@ class SharedPrefixTrainer(GRPOTrainer):
     """GRPO whose prompts pass through the policy once a group, in generation and in the loss.
 
     Completions whose advantage makes their loss exactly zero pass through neither forward nor backward.
-    `record(step, scored, groups, advantages)` receives every scored batch, in the order of generation.
-    `seconds` holds the wall-clock time of the parts of the present step: generation, scoring, loss (with backward).
+    `record(step, scored, groups, advantages)` receives every scored batch, in the order of generation. `now` is the
+    batch at hand.
     """
 
     _tag_names = ["trl", "grpo", "recompensa"]  # noqa: RUF012 (TRL reads the class attribute)
@@ -71,14 +70,7 @@ class SharedPrefixTrainer(GRPOTrainer):
         self._examples = examples
         self._host = host
         self._record = record
-        self._scored: list[ScoredCompletion] = []
-        self._rollouts: Rollouts | None = None  # of the present step
-        self._drawn = False  # whether they were written and scored before TRL asks for them
-        self._defer_logps = False  # whether log-probabilities wait until the advantages are known
-        self._present: dict[str, Any] = {}  # the micro-batch of the present loss
-        self._watched: torch.Tensor | None = None  # entropies of a pass that TRL asks no entropies of
-        self._loss_start = 0.0
-        self.seconds: dict[str, float] = defaultdict(float)
+        self.now = Step()
         self.fallback = policy.fallback or supports(policy.model)  # a reason, or None where the prefix can be shared
         rows = Dataset.from_dict(
             {"prompt": [[dict(m) for m in e.prompt] for e in examples], "row": list(range(len(examples)))}
@@ -101,6 +93,11 @@ class SharedPrefixTrainer(GRPOTrainer):
             )
 
     @property
+    def seconds(self) -> dict[str, float]:
+        """Wall-clock seconds of the parts since they were last cleared."""
+        return self.now.seconds
+
+    @property
     def _skips(self) -> bool:
         """Whether a completion with advantage zero adds exactly nothing to loss and gradients."""
         return not (
@@ -116,7 +113,7 @@ class SharedPrefixTrainer(GRPOTrainer):
     def _prepare_inputs(self, generation_batch):
         if not self.model.training or self.fallback:
             inputs = super()._prepare_inputs(generation_batch)
-            self._loss_start = time.perf_counter()
+            self.now.loss_start = time.perf_counter()
             return inputs
         cuts = self.args.steps_per_generation
         if self._step % (cuts * self.num_iterations) == 0 or self._buffered_inputs is None:
@@ -124,53 +121,43 @@ class SharedPrefixTrainer(GRPOTrainer):
             # TRL shuffles first, which scatters the completions of a prompt over all micro-batches. One generation
             # batch is one optimiser step here, so the order changes no gradient.
             self._buffered_inputs: Any = split_tensor_dict(batch, cuts)
-        self._loss_start = time.perf_counter()
+        self.now.loss_start = time.perf_counter()
         return self._buffered_inputs[self._step % cuts]
 
     def training_step(self, model, inputs, num_items_in_batch):
         loss = super().training_step(model, inputs, num_items_in_batch)
-        self.seconds["loss"] += time.perf_counter() - self._loss_start
+        self.seconds["loss"] += time.perf_counter() - self.now.loss_start
         return loss
 
     def _generate_and_score_completions(self, inputs: list) -> dict:
         training = self.model.training
-        self._rollouts, self._drawn = None, False
+        self.now = step = self.now.following()
         if training and self.args.dynamic_sampling:
             inputs = self._draw_until_rewards_differ(inputs)
-        self._defer_logps = training and self._skips and not self.use_vllm
+        step.defers_logps = deferred = training and self._skips and not self.use_vllm
         try:
             with unparsed_responses(self._tokenizer):
                 output = super()._generate_and_score_completions(inputs)
         finally:
-            deferred, self._defer_logps, self._drawn = self._defer_logps, False, False
+            step.defers_logps = step.is_drawn = False
         if training:
             output["advantages"] = output["advantages"].masked_fill(self._flat_rows(len(inputs)), 0.0)
-            self._keep_entropies(output)
+            entropies = step.take_entropies(output["completion_ids"])
+            if self._skips and entropies is not None:
+                output["entropies"] = entropies
             if deferred and "old_per_token_logps" in output:
                 output["old_per_token_logps"] = self._logps_of_busy_rows(output)
             self._count_idle(output)
-        groups = [index // self.num_generations for index in range(len(self._scored))]
-        self._record(self.state.global_step + 1, self._scored, groups, output["advantages"].tolist())
+        groups = [index // self.num_generations for index in range(len(step.scored))]
+        self._record(self.state.global_step + 1, step.scored, groups, output["advantages"].tolist())
         return output
 
     def _flat_rows(self, count: int) -> torch.Tensor:
         """Which of this process's rows belong to a group without two different rewards."""
-        rewards = gather(read_rewards(self._scored).to(self.accelerator.device))
+        rewards = gather(read_rewards(self.now.scored).to(self.accelerator.device))
         flat = find_flat_groups(rewards, self.num_generations)
         first = self.accelerator.process_index * count
         return flat.repeat_interleave(self.num_generations)[first : first + count]
-
-    def _keep_entropies(self, batch: dict) -> None:
-        """Add what the policy's entropy was at each token, where something has measured it: the loss then need not."""
-        written, self._watched = self._watched, None
-        if self._rollouts is not None and self._rollouts.entropies is not None:
-            written = pad_sequence([torch.tensor(row) for row in self._rollouts.entropies], batch_first=True).to(
-                batch["completion_ids"].device
-            )
-            # TRL may pad further, to a multiple.
-            written = torch.nn.functional.pad(written, (0, batch["completion_ids"].size(1) - written.size(1)))
-        if self._skips and written is not None:
-            batch["entropies"] = written
 
     def _count_idle(self, batch: dict) -> None:
         """Log the share of completions that cost no forward."""
@@ -194,7 +181,7 @@ class SharedPrefixTrainer(GRPOTrainer):
             seed=self.args.seed,
             step=self.state.global_step,
         )
-        self._rollouts, self._scored, self._drawn = draw.rollouts, draw.scored, True
+        self.now.rollouts, self.now.scored, self.now.is_drawn = draw.rollouts, draw.scored, True
         for name, value in draw.metrics().items():
             self._metrics["train"][name].append(value)
         return [dict(self.train_dataset[row]) for row in draw.rows]
@@ -223,11 +210,11 @@ class SharedPrefixTrainer(GRPOTrainer):
         return ids, None, {}
 
     def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs):
-        if not self._drawn:
+        if not self.now.is_drawn:
             with self._whole_weights():
-                self._rollouts = self._write(prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs)
-        assert self._rollouts is not None  # what is drawn is written
-        return self._rollouts.completion_ids, self._rollouts.logprobs
+                self.now.rollouts = self._write(prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs)
+        assert self.now.rollouts is not None  # what is drawn is written
+        return self.now.rollouts.completion_ids, self.now.rollouts.logprobs
 
     def _whole_weights(self) -> AbstractContextManager[None]:
         """All weights in every process, where our own generation needs them; TRL's ways of generating see to it alone."""
@@ -284,20 +271,11 @@ class SharedPrefixTrainer(GRPOTrainer):
         self, completions: list, completion_ids: list[list[int]], row: list[int], log_metric: Callable, **_: Any
     ) -> list:
         """The one reward TRL knows: the host's weighted mean, None where no function could score."""
-        if not self._drawn:
+        if not self.now.is_drawn:
             # Not TRL's `completions`: where a tokenizer brings a `response_template`, they are what it parses out of them.
-            self._scored = together(lambda: self._score_completions(row, completion_ids))
-        values = defaultdict(list)
-        for scored in self._scored:
-            values[f"reward_by_task/{scored.example.task}"].append(scored.reward)
-            for outcome in scored.outcomes:
-                values[f"reward/{outcome.function}"].append(outcome.value)
-        for name, rewards in values.items():
-            # One by one: TRL weighs processes by how often each logs, not by how many rows a mean stands for.
-            for reward in rewards:
-                if reward is not None:
-                    log_metric(name, reward)
-        return [scored.reward for scored in self._scored]
+            self.now.scored = together(lambda: self._score_completions(row, completion_ids))
+        self.now.log_rewards(log_metric)
+        return [scored.reward for scored in self.now.scored]
 
     def _score_completions(self, rows: Sequence[int], completion_ids: Sequence[Sequence[int]]) -> list:
         start = time.perf_counter()
@@ -317,11 +295,11 @@ class SharedPrefixTrainer(GRPOTrainer):
         return inputs["advantages"] == 0 if self._skips and "entropies" in inputs else None
 
     def _compute_loss(self, model, inputs):
-        self._present = inputs
+        self.now.micro_batch = inputs
         try:
             return super()._compute_loss(model, inputs)
         finally:
-            self._present = {}
+            self.now.micro_batch = {}
 
     def _get_per_token_logps_and_entropies(
         self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False,
@@ -334,9 +312,10 @@ class SharedPrefixTrainer(GRPOTrainer):
             )  # fmt: skip
         width = input_ids.size(1) - logits_to_keep
         ids, mask = input_ids[:, width:], attention_mask[:, width:]
-        if self._defer_logps:
+        if self.now.defers_logps:
             return torch.zeros(ids.shape, device=ids.device), None, None
-        idle = self._find_idle(self._present) if self._present else None
+        present = self.now.micro_batch
+        idle = self._find_idle(present) if present else None
         # With vLLM this is the first time that the policy itself reads the completions.
         watches = self.use_vllm and self._skips and not torch.is_grad_enabled()
         logps, entropies = self._run(
@@ -344,12 +323,12 @@ class SharedPrefixTrainer(GRPOTrainer):
             compute_entropy=compute_entropy or watches, batch_size=batch_size,
         )  # fmt: skip
         if watches and not compute_entropy:
-            self._watched, entropies = entropies, None
+            self.now.watched, entropies = entropies, None
         if idle is not None:
             # The ratio of an idle row has to be 1, not infinite: TRL multiplies it by the advantage, 0.
-            logps = torch.where(idle[:, None], self._present.get("old_per_token_logps", logps), logps)
+            logps = torch.where(idle[:, None], present.get("old_per_token_logps", logps), logps)
         if idle is not None and compute_entropy:
-            entropies = torch.where(idle[:, None], self._present["entropies"], entropies)
+            entropies = torch.where(idle[:, None], present["entropies"], entropies)
         return logps, entropies, None
 
     def _logps_of_busy_rows(self, batch: dict) -> torch.Tensor:

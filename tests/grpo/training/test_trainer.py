@@ -104,8 +104,8 @@ def test_train_when_the_tokenizer_parses_responses_then_rewards_see_the_whole_te
     batches = []
     trainer = make_trainer(policy, rows, tmp_path, record=lambda *batch: batches.append(batch))
     trainer.train()
-    assert trainer._rollouts is not None
-    texts = [policy.prompts.text(ids) for ids in trainer._rollouts.completion_ids]
+    assert trainer.now.rollouts is not None
+    texts = [policy.prompts.text(ids) for ids in trainer.now.rollouts.completion_ids]
     assert [each.completion.text for each in batches[-1][1]] == texts
     assert "parsed" not in texts and policy.tokenizer.response_template == "{}"
 
@@ -130,6 +130,7 @@ def test_score_when_logged_then_each_function_has_its_mean_over_the_rows_it_scor
     """`reward/<function>` leaves out rows without a value of it, `reward_by_task/<task>` has the weighted means."""
     from types import SimpleNamespace
 
+    from grpo.training.step import Step
     from grpo.training.trainer import SharedPrefixTrainer
     from rewards.host.verdicts import Outcome, ScoredCompletion
     from rewards.types import Completion, Example
@@ -140,7 +141,7 @@ def test_score_when_logged_then_each_function_has_its_mean_over_the_rows_it_scor
 
     rows = [scored("sql", 0.25, form=0.5, result=0.0), scored("sql", 1.0, form=1.0, result=None), scored("push", None)]
     logged: list[tuple[str, float]] = []
-    step = SimpleNamespace(_drawn=True, _scored=rows)
+    step = SimpleNamespace(now=Step(scored=rows, is_drawn=True))
     rewards = SharedPrefixTrainer._score(step, [], [], [], lambda name, value: logged.append((name, value)))
     assert rewards == [0.25, 1.0, None]
     assert sorted(logged) == [
