@@ -103,7 +103,7 @@ def answer_batch(
 
 def find_fallback(policy: Policy) -> str | None:
     """Why the model is not driven by our own generation and writes by its own `generate`; None where it is."""
-    from grpo.policy.shared_prefix import supports
+    from grpo.policy.prefix_support import supports
 
     return policy.fallback or supports(policy.model)
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
-from grpo.policy.attention import ATTENTION, routed_attention
+from grpo.policy.attention import routed_attention
+from grpo.policy.head_logprobs import has_plain_head, head_logps, is_worth_it, without_head
 from grpo.policy.token_logprobs import token_logps
 
 if TYPE_CHECKING:
     import torch
 
-PROBED: WeakKeyDictionary[Any, str | None] = WeakKeyDictionary()  # what `probe` found, a model
 BAND_QUERIES = 1024  # queries of a window that share one mask
 
 
@@ -31,13 +30,17 @@ def grouped_logps(
     *,
     temperature: float = 1.0,
     compute_entropy: bool = False,
+    differentiable_entropy: bool = False,
     micro_groups: int | None = None,
+    keeps_logits: bool | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Log-probability and entropy (nats, without gradient) of each completion token, (B, T) in float32; 0 where masked.
+    """Log-probability and entropy (nats) of each completion token, (B, T) in float32; 0 where masked.
 
     Prompts are padded on the left, completions on the right; rows with equal prompts form a group wherever they
     stand. A row whose completion is masked throughout costs nothing. `micro_groups` is the number of groups in one
-    forward (None: all): fewer bound the memory of a pass without gradients. Ask `supports` first.
+    forward (None: all): fewer bound the memory of a pass without gradients. `keeps_logits` says whether the logits are
+    held until the backward (None: as long as they are few, see `head_logprobs`). Entropies have a gradient where they are
+    `differentiable_entropy`. Ask `prefix_support.supports` first.
     """
     import torch
 
@@ -51,7 +54,7 @@ def grouped_logps(
     places, logps, entropies = [], [], []
     for start in range(0, len(groups), size):
         packed = Packed(groups[start : start + size], prompts, completion_ids, completions)
-        values = token_logps(packed.forward(model), packed.targets, temperature, compute_entropy)
+        values = packed.score(model, temperature, compute_entropy, differentiable_entropy, keeps_logits)
         places.append(packed.places)
         logps.append(values[0])
         entropies.append(values[1])
@@ -60,78 +63,6 @@ def grouped_logps(
     index = tuple(torch.cat(places, 1))
     spread = empty.index_put(index, torch.cat(logps)) * mask
     return spread, empty.index_put(index, torch.cat(entropies)) * mask if compute_entropy else None
-
-
-def supports(model: Any) -> str | None:
-    """Why this model cannot share prompts, in one line; None when it can."""
-    import inspect
-
-    model = getattr(model, "module", model)
-    if hasattr(model, "_orig_mod"):
-        return "the model is compiled, and each new length of a row would compile it again"
-    for adapter in getattr(model, "peft_config", {}).values():
-        if adapter.is_prompt_learning:
-            return f"the adapter ({adapter.peft_type.value}) puts virtual tokens before every prompt"
-        if getattr(adapter, "alora_invocation_tokens", None):
-            return "the adapter (aLoRA) acts from some token of a row on, and here a row holds many texts"
-    model = unwrap(model)
-    config = getattr(model, "config", None)
-    name = type(model).__name__
-    if config is None or not getattr(model, "_supports_attention_backend", False) or not model._supports_sdpa:
-        return f"{name} does not let its attention function be exchanged"
-    if config.get_text_config() is not config or getattr(config, "is_encoder_decoder", False):
-        return f"{name} is not a plain decoder of text"
-    if "logits_to_keep" not in inspect.signature(model.forward).parameters:
-        return f"{name} cannot score chosen positions only (no logits_to_keep)"
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    if kinds - {"full_attention", "sliding_attention"}:
-        return f"{name} has layers that keep a state other than keys and values: {', '.join(sorted(kinds))}"
-    if getattr(config, "attn_logit_softcapping", None):
-        return f"{name} caps its attention scores, which SDPA cannot do"
-    rope = getattr(config, "rope_parameters", None)
-    if not rope:
-        return f"{name} has positions that are not rotary"
-    types = {str(each.get("rope_type")) for each in (rope, *rope.values()) if isinstance(each, dict)}
-    if types & {"dynamic", "longrope"}:
-        return f"{name} has rotary positions that change with the length of the row"
-    checkpointing = getattr(model, "is_gradient_checkpointing", False)
-    if checkpointing and config._attn_implementation not in ("sdpa", ATTENTION):
-        return f"gradient checkpointing is on and attention is {config._attn_implementation}; load the model with sdpa"
-    if model not in PROBED:
-        PROBED[model] = probe(model)
-    return PROBED[model]
-
-
-def probe(model: Any) -> str | None:
-    """Why sharing gives other numbers than reading each text alone, found by doing both; None when it does not.
-
-    A model may mix tokens outside the attention that it lets be exchanged, and no flag of transformers would tell.
-    """
-    import torch
-
-    weights = list(model.parameters())
-    if any(weight.is_meta or not weight.numel() or hasattr(weight, "full_tensor") for weight in weights):
-        return None  # this process holds a part of the weights only; the model was seen when it was whole, or never
-    device = model.get_input_embeddings().weight.device
-    ids = torch.arange(36, device=device) * 7919 % model.config.vocab_size
-    prompt, completions = ids[:6].expand(5, -1), ids[6:].view(5, 6)
-    everything = torch.ones_like(completions)
-    with torch.no_grad(), evaluating(model):
-        texts = torch.cat((prompt, completions), 1)
-        with routed_attention(model):  # without a router: SDPA, whatever the model was loaded with
-            logits = [model(input_ids=text[None], use_cache=False).logits[0, 5:-1] for text in texts]
-        wanted = token_logps(torch.cat(logits), completions.flatten())[0]
-        try:
-            found, _ = grouped_logps(model, prompt, everything, completions, everything)
-        except Exception as fault:
-            reason = next(iter(str(fault).splitlines()), type(fault).__name__)
-            return f"{type(model).__name__} cannot share prompts: {reason}"
-    # Half precision rounds, and an expert may then be another one for a token: hence the median.
-    allowed = 0.05 if all(weight.dtype == torch.float32 for weight in weights) else 0.25
-    difference = (found.flatten() - wanted).abs().median().item()
-    if difference <= allowed:
-        return None
-    return f"{type(model).__name__} gives other log-probabilities when prompts are shared (by {difference:.2g})"
 
 
 def unwrap(model: Any) -> Any:
@@ -216,6 +147,17 @@ class Packed:
         self.targets = completion_ids[tuple(self.places)]
         self.reached: set[int] | None = None
         self.masks: dict = {}
+
+    def score(self, model: Any, temperature: float, compute_entropy: bool, differentiable: bool, keeps: bool | None):
+        """Log-probabilities of `targets` and their entropies, None where not asked for, (tokens,) each."""
+        inner = unwrap(model)
+        if keeps is None:
+            keeps = not is_worth_it(len(self.targets), inner.config.vocab_size) or not has_plain_head(inner)
+        if keeps:
+            return token_logps(self.forward(model), self.targets, temperature, compute_entropy, differentiable)
+        with without_head(inner) as head:
+            states = self.forward(model)
+        return head_logps(head, states, self.targets, temperature, compute_entropy, differentiable)
 
     def forward(self, model: Any) -> torch.Tensor:
         """The logits that predict `targets`, (tokens, vocabulary)."""

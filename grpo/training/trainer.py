@@ -24,7 +24,8 @@ from grpo.distributed.sharding import whole_weights
 from grpo.generation.generate import generate
 from grpo.generation.sampling import exact_device
 from grpo.policy.loading import Policy
-from grpo.policy.shared_prefix import grouped_logps, supports
+from grpo.policy.prefix_support import supports
+from grpo.policy.shared_prefix import grouped_logps
 from grpo.training import zero3
 from grpo.training.dynamic_sampling import (
     Rollouts,

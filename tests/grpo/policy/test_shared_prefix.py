@@ -23,7 +23,8 @@ from transformers import (
 )
 
 from grpo.policy.attention import ATTENTION
-from grpo.policy.shared_prefix import grouped_logps, supports
+from grpo.policy.prefix_support import supports
+from grpo.policy.shared_prefix import grouped_logps
 from grpo.policy.token_logprobs import token_logps
 
 VOCABULARY = 61

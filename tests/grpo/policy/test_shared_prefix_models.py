@@ -7,7 +7,8 @@ import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from grpo.generation.generate import generate
-from grpo.policy.shared_prefix import band_mask, grouped_logps, supports
+from grpo.policy.prefix_support import supports
+from grpo.policy.shared_prefix import band_mask, grouped_logps
 
 VOCABULARY, EOS, OTHER_EOS, PAD = 61, 2, 3, 0
 SIZES = {
@@ -90,6 +91,22 @@ REFUSED = {
     "mamba": ("mamba", {"state_size": 4}, "exchanged"),
     "falcon": ("falcon", {"alibi": True, "head_dim": None}, "exchanged"),
     "gpt2": ("gpt2", {"head_dim": None}, "not rotary"),
+    "phimoe": (
+        "phimoe", {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 32, "head_dim": None},
+        "other log-probabilities",
+    ),
+    "qwen2_moe": (
+        "qwen2_moe",
+        {**EXPERTS, "num_experts": 4, "shared_expert_intermediate_size": 16, "use_sliding_window": True,
+         "sliding_window": 32, "max_window_layers": 1, "head_dim": None},
+        "other log-probabilities",
+    ),
+    "llama4": (
+        "llama4_text",
+        {"layer_types": ["full_attention"] * 2, "no_rope_layers": [1, 0], "attn_temperature_tuning": True,
+         "num_local_experts": 2, "num_experts_per_tok": 1, "intermediate_size_mlp": 40},
+        "their place in the row",
+    ),
 }  # fmt: skip
 
 
