@@ -121,6 +121,7 @@ def run(options: argparse.Namespace) -> int:
     progress = Progress(quiet=options.quiet) if rank.is_main else Progress(quiet=True, stream=io.StringIO())
     config, profile, directory = resolve(options, progress)
     inputs, host, plan, audit = prepare(config, profile, progress)
+    config = plan.config  # with epochs counted out in steps
     if options.dry_run:
         progress.say("dry run: plan and preflight passed, nothing was written", always=True)
         return DONE

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from grpo.config.trl_fields import advise
 from grpo.config.yaml_layer import KeyPath, show_path
 
 Schema = dict[str, Any]
@@ -94,10 +95,13 @@ def _suggest(root: Schema, parent: Schema, path: KeyPath) -> str:
     key = str(path[-1])
     siblings = [name for option in _options(parent, root) for name in option.get("properties", {})]
     near = difflib.get_close_matches(key, siblings, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]}?"
     leaves = dict(_leaves(root, root))
     elsewhere = [shown for shown, name in leaves.items() if name == key]
+    # A name of TRL's is no slip of the pen: `adam_epsilon` does not mean `epsilon`.
+    if path[0] in ("grpo", key) and not elsewhere and (advice := advise(key)) is not None:
+        return advice
+    if near:
+        return f"did you mean {near[0]}?"
     if not elsewhere:
         twin = difflib.get_close_matches(key, sorted(set(leaves.values())), n=1, cutoff=0.8)
         elsewhere = [shown for shown, name in leaves.items() if twin and name == twin[0]]

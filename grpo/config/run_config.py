@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from callbacks.config import DecisionSection, EvaluationSection, TrackingSection
 from grpo.config.sections import GrpoSection, ModelSection
+from grpo.config.trl_fields import find_trl_problems
 from grpo.data.section import DataSection
 from rewards.config import RewardsSection
 from sft_warmup.config import SftWarmupSection
@@ -36,6 +37,18 @@ class RunConfig(BaseModel):
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection, description="Held-out evaluation.")
     decision: DecisionSection = Field(default_factory=DecisionSection, description="What the next run should be.")
     tracking: TrackingSection = Field(default_factory=TrackingSection, description="Where numbers are sent.")
+    trl: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Settings of TRL's GRPOConfig that have no key here, handed through as they are, such as "
+        "top_entropy_quantile. What would break the numbers or the resuming of a run is refused, with the reason.",
+    )
+
+    @field_validator("trl")
+    @classmethod
+    def _can_be_handed_through(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        if problems := find_trl_problems(settings):
+            raise ValueError("; ".join(problems))
+        return settings
 
     @model_validator(mode="after")
     def _choose_measure(self) -> RunConfig:
@@ -45,6 +58,12 @@ class RunConfig(BaseModel):
             decision = self.decision.model_copy(update={"relative_to": measure})
             object.__setattr__(self, "decision", decision)  # the model is frozen from here on
         return self
+
+    def with_rows(self, rows: int) -> RunConfig:
+        """The same config with what depends on the number of training rows counted out: grpo.num_train_epochs."""
+        return (
+            self if self.grpo.num_train_epochs is None else self.model_copy(update={"grpo": self.grpo.with_steps(rows)})
+        )
 
     _sources: tuple[str, ...] = PrivateAttr(())
     _profile: str | None = PrivateAttr(None)

@@ -6,125 +6,12 @@ import math
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-SECTION = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-Scheduler = Literal[
-    "constant",
-    "constant_with_warmup",
-    "linear",
-    "cosine",
-    "cosine_with_restarts",
-    "polynomial",
-    "inverse_sqrt",
-]
-
-
-class LoraSection(BaseModel):
-    """Low-rank adapters on a frozen model."""
-
-    model_config = SECTION
-
-    r: int = Field(16, ge=1, description="Rank of the adapters.")
-    alpha: int = Field(32, ge=1, description="Scale of the adapters: their output is multiplied by alpha / r.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapters' input during training.")
-    target_modules: str | list[str] = Field(
-        "all-linear", description="Names of the layers that get adapters, or 'all-linear'."
-    )
-
-    @field_validator("target_modules")
-    @classmethod
-    def _name_something(cls, names: str | list[str]) -> str | list[str]:
-        if not names:
-            raise ValueError("names no layer; write 'all-linear' or a list of layer names")
-        return names
-
-
-class EmbeddedSection(BaseModel):
-    """The shape of a policy made on the spot: Qwen3, random weights, a tokenizer trained on the warm-up rows."""
-
-    model_config = SECTION
-
-    layers: int = Field(4, ge=1, description="Transformer layers.")
-    hidden_size: int = Field(128, ge=8, description="Width of the residual stream.")
-    intermediate_size: int = Field(384, ge=8, description="Width of the feed-forward layers.")
-    heads: int = Field(4, ge=1, description="Attention heads; must divide hidden_size.")
-    kv_heads: int = Field(2, ge=1, description="Key and value heads; must divide heads.")
-    initializer_range: float = Field(
-        0.02,
-        gt=0,
-        le=1,
-        description="Standard deviation of the random weights; about 1 / sqrt(hidden_size) learns soonest.",
-    )
-    vocabulary: int = Field(
-        1024, ge=320, le=65536, description="Tokens of the byte-level BPE, its 256 bytes and 3 markers included."
-    )
-
-    @model_validator(mode="after")
-    def _shape_fits(self) -> EmbeddedSection:
-        problems = []
-        if self.hidden_size % self.heads:
-            problems.append(f"hidden_size {self.hidden_size} is not a multiple of heads {self.heads}")
-        elif (self.hidden_size // self.heads) % 2:
-            problems.append(
-                f"hidden_size / heads is {self.hidden_size // self.heads}, but rotary positions need an even number"
-            )
-        if self.heads % self.kv_heads:
-            problems.append(f"heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
-        if problems:
-            raise ValueError("; ".join(problems) + "; change one of them")
-        return self
-
-
-class VllmSection(BaseModel):
-    """vLLM as the engine that generates. The keys are TRL's, without their `vllm_`."""
-
-    model_config = SECTION
-
-    mode: Literal["colocate", "server"] = Field(
-        "colocate",
-        description="colocate: inside the training processes, on their devices; server: a process elsewhere.",
-    )
-    gpu_memory_utilization: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="Share of a device's memory that vLLM takes; null is 0.3 colocated, 0.9 in a server.",
-    )
-    tensor_parallel_size: int = Field(1, ge=1, description="Devices that one copy of the policy is spread over.")
-    enable_sleep_mode: bool = Field(
-        False, description="Colocated: give the memory back during the optimiser step; waking up costs time."
-    )
-    importance_sampling_correction: bool = Field(
-        True, description="Weigh the loss by how far vLLM's probabilities are from the policy's own."
-    )
-    importance_sampling_mode: Literal["sequence_mask", "sequence_truncate", "token_mask", "token_truncate"] = Field(
-        "sequence_mask", description="Weigh whole completions or tokens; ratios beyond the limit are left out or cut."
-    )
-    importance_sampling_clip_max: float = Field(3.0, gt=0, description="The limit of that ratio.")
-    server_base_url: str | None = Field(
-        None,
-        pattern=r"^https?://",
-        description="A server that runs already; null: the run starts and stops one itself.",
-    )
-    server_devices: str | None = Field(
-        None, min_length=1, description="Devices of the server that the run starts, as CUDA_VISIBLE_DEVICES lists them."
-    )
-    server_port: int = Field(8000, ge=1, le=65535, description="Port of the server that the run starts.")
-    server_timeout: float = Field(600.0, gt=0, description="Most seconds until the server answers.")
-    group_port: int = Field(51216, ge=1, le=65535, description="Port over which the weights go to the server.")
-
-    @model_validator(mode="after")
-    def _server_is_meant(self) -> VllmSection:
-        for key in ("server_base_url", "server_devices"):
-            if self.mode == "colocate" and getattr(self, key) is not None:
-                raise ValueError(f"{key} is set, but mode is colocate; write mode: server, or {key}: null")
-        if self.mode == "server" and self.enable_sleep_mode:
-            raise ValueError("enable_sleep_mode is for mode colocate; set it to false")
-        return self
+from grpo.config.model_parts import SECTION, EmbeddedSection, LoraSection, VllmSection
+from grpo.config.trl_names import Scheduler, find_optimiser_problem, find_schedule_problem
 
 
 class ModelSection(BaseModel):
@@ -241,8 +128,16 @@ class GrpoSection(BaseModel):
     model_config = SECTION
 
     max_steps: int = Field(600, ge=1, description="Optimiser steps.")
+    num_train_epochs: float | None = Field(
+        None,
+        gt=0,
+        description="Passes over the training rows, resolved to max_steps, whose place it takes; null is off.",
+    )
     learning_rate: float = Field(5.0e-6, gt=0, description="Peak learning rate.")
     lr_scheduler_type: Scheduler = Field("constant_with_warmup", description="Learning-rate schedule.")
+    lr_scheduler_kwargs: dict[str, float | int | str | bool | None] = Field(
+        default_factory=dict, description="Settings of that schedule, such as num_cycles or min_lr_rate."
+    )
     warmup_ratio: float | None = Field(
         None, ge=0, lt=1, description="Share of max_steps over which the learning rate rises; or give warmup_steps."
     )
@@ -255,20 +150,47 @@ class GrpoSection(BaseModel):
     temperature: float = Field(1.0, gt=0, description="Sampling temperature in training.")
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus sampling in training; 1.0 is off.")
     top_k: int = Field(0, ge=0, description="Sample among the k likeliest tokens only; 0 is off.")
+    min_p: float = Field(
+        0.0, ge=0, le=1, description="Least probability of a token, as a share of the likeliest's; 0 is off."
+    )
     repetition_penalty: float = Field(1.0, gt=0, description="Penalty on tokens already seen; 1.0 is off.")
     beta: float = Field(0.0, ge=0, description="Weight of the KL term; 0.0 loads no reference policy.")
-    loss_type: Literal["dr_grpo", "dapo", "grpo", "bnpo"] = Field(
-        "dr_grpo", description="How token losses are normalised."
+    loss_type: Literal["dr_grpo", "dapo", "grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"] = Field(
+        "dr_grpo", description="TRL's loss: how ratios are bounded and token losses normalised."
+    )
+    importance_sampling_level: Literal["token", "sequence"] = Field(
+        "token", description="What the policy ratio is of: each token, or a whole completion (GSPO)."
+    )
+    multi_objective_aggregation: Literal["sum_then_normalize", "normalize_then_sum"] = Field(
+        "sum_then_normalize",
+        description="Advantages of the weighted mean of all reward functions, or the weighted sum of each function's own "
+        "(GDPO).",
     )
     scale_rewards: Literal["none", "group", "batch"] | bool = Field(
         False, description="Divide advantages by the rewards' standard deviation; false is TRL's 'none', true 'group'."
     )
     num_iterations: int = Field(1, ge=1, description="Optimiser steps made with one generation batch.")
     epsilon: float = Field(0.2, gt=0, lt=1, description="Clipping range of the policy ratio.")
+    epsilon_high: float | None = Field(
+        None,
+        gt=0,
+        description="Its upper end, where that differs (DAPO: 0.28); null is epsilon. For cispo the largest ratio.",
+    )
+    delta: float | None = Field(
+        None, gt=0, description="Largest policy ratio of two-sided clipping, above 1 + epsilon; null is off."
+    )
+    off_policy_mask_threshold: float | None = Field(
+        None,
+        gt=0,
+        description="Leave out bad completions whose KL divergence to what wrote them is above this; null is off.",
+    )
+    entropy_coef: float = Field(0.0, description="Weight of an entropy bonus in the loss; 0 is off.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
     optim: str = Field("adamw_torch", min_length=1, description="Optimiser, by transformers' name.")
+    adam_beta1: float = Field(0.9, ge=0, lt=1, description="Decay of Adam's first moment.")
     adam_beta2: float = Field(0.999, gt=0, lt=1, description="Decay of Adam's second moment.")
+    adam_epsilon: float = Field(1.0e-8, gt=0, description="What Adam adds to the root of its second moment.")
     mask_truncated_completions: bool = Field(False, description="Leave truncated completions out of the loss.")
     dynamic_sampling: int = Field(
         0,
@@ -277,10 +199,10 @@ class GrpoSection(BaseModel):
         description="Most extra rounds of generation a step: in each, prompts whose completions all got one reward give "
         "way to fresh ones; 0 is off.",
     )
-    micro_batch_size: int | None = Field(
+    micro_batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] | None = Field(
         None,
-        ge=1,
-        description="Completions in one forward and backward pass on one device; null is all of a step at once.",
+        description="Completions in one forward and backward pass on one device; null is all of a step at once, auto as many "
+        "as there is memory for.",
     )
     save_every_steps: int = Field(50, ge=1, description="Steps between checkpoints.")
     log_completions_every: int = Field(10, ge=1, description="Steps between stored training completions.")
@@ -290,6 +212,31 @@ class GrpoSection(BaseModel):
         if self.warmup_ratio is not None and self.warmup_steps is not None:
             raise ValueError("warmup_ratio and warmup_steps are both set; write one of them")
         return self
+
+    @model_validator(mode="after")
+    def _trl_takes_it(self) -> GrpoSection:
+        problems = [
+            find_optimiser_problem(self.optim),
+            find_schedule_problem(self.lr_scheduler_type, self.lr_scheduler_kwargs),
+        ]
+        if self.delta is not None and self.loss_type in ("cispo", "sapo", "vespo"):
+            problems.append(f"delta is not read by loss_type {self.loss_type}; set it to null, or choose another loss")
+        if self.delta is not None and self.delta <= 1 + self.epsilon:
+            problems.append(
+                f"delta {self.delta} is not above 1 + epsilon, {1 + self.epsilon:g}, where clipping has acted"
+            )
+        if self.loss_type == "luspo" and self.importance_sampling_level != "sequence":
+            problems.append("loss_type luspo is a sequence's; write importance_sampling_level: sequence")
+        if found := [problem for problem in problems if problem]:
+            raise ValueError("; ".join(found))
+        return self
+
+    def with_steps(self, rows: int) -> GrpoSection:
+        """The same section with max_steps counted out where num_train_epochs asks for it; an epoch has whole steps only."""
+        if self.num_train_epochs is None:
+            return self
+        steps = math.ceil(Fraction(str(self.num_train_epochs)) * (rows // self.prompts_per_step) * self.num_iterations)
+        return self.model_copy(update={"max_steps": max(1, steps), "num_train_epochs": None})
 
     @property
     def completions_per_step(self) -> int:
@@ -323,7 +270,7 @@ class GrpoSection(BaseModel):
                 f"of {world_size // math.gcd(world_size, self.num_generations)} prompts, or as many processes as divide "
                 f"{self.completions_per_step}"
             ]
-        if self.micro_batch_size is not None and share % self.micro_batch_size:
+        if isinstance(self.micro_batch_size, int) and share % self.micro_batch_size:
             divisors = [size for size in range(1, share + 1) if share % size == 0]
             allowed = ", ".join(map(str, divisors))
             return [
@@ -332,13 +279,20 @@ class GrpoSection(BaseModel):
             ]
         return []
 
+    def with_micro_batch(self, size: int | None) -> GrpoSection:
+        """The same section with that many completions in a pass."""
+        return self.model_copy(update={"micro_batch_size": size})
+
     def trl_batch(self, world_size: int = 1) -> TrlBatch:
-        """The batch sizes TRL needs for this step on so many processes; ValueError where `batch_problems` has any."""
+        """The batch sizes TRL needs for this step on so many processes; ValueError where `batch_problems` has any.
+
+        `micro_batch_size: auto` counts as null until it is a number.
+        """
         problems = self.batch_problems(world_size)
         if problems:
             raise ValueError(problems[0])
         share = self.completions_per_step // world_size
-        per_device = self.micro_batch_size or share
+        per_device = self.micro_batch_size if isinstance(self.micro_batch_size, int) else share
         return TrlBatch(per_device, share // per_device, self.completions_per_step)
 
     def trl_settings(self, world_size: int = 1) -> dict[str, str | int | float | bool | None]:

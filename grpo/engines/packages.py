@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
+from grpo.config.trl_names import OPTIMISERS, find_missing_package
 from grpo.engines.engine import Engine
 from rewards.errors import UserError
 
@@ -31,6 +32,11 @@ def require_training_stack(config: Any, engine: Engine) -> None:
             for key, wanted in where.items()
             if wanted
         ]
+    package = find_missing_package(config.grpo.optim)
+    if package not in (None, "bitsandbytes"):
+        problems.append(
+            f"grpo.optim: {config.grpo.optim} needs {package}, which is not installed; or write adamw_torch"
+        )
     if problems:
         raise UserError(problems)
 
@@ -43,7 +49,7 @@ def is_installed(name: str) -> bool:
 
 def needs_bitsandbytes(optimiser: str) -> bool:
     """Whether transformers takes the optimiser of that name from bitsandbytes."""
-    return optimiser.endswith(("_8bit", "_32bit")) or "bnb" in optimiser or optimiser.startswith("paged_")
+    return OPTIMISERS.get(optimiser) == "bitsandbytes"
 
 
 def quieten_libraries() -> None:

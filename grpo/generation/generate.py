@@ -21,7 +21,7 @@ class Generated:
     """`samples` completions a prompt, in the order of the prompts.
 
     `completion_ids` end with the end-of-sequence token when it was reached, else `truncated` is True. `logprobs` are
-    those of the distribution that was sampled from (after penalty, temperature, top-k and top-p); None when greedy.
+    those of the distribution that was sampled from (after penalty, temperature, top-k, top-p and min-p); None when greedy.
     `entropies` (nats), where asked for, are those of the whole distribution at the temperature, before any filter.
     """
 
@@ -41,6 +41,7 @@ def generate(
     top_p: float = 1.0,
     top_k: int = 0,
     repetition_penalty: float = 1.0,
+    min_p: float = 0.0,
     eos_ids: int | Collection[int],
     pad_id: int,
     generator: torch.Generator | None = None,
@@ -57,7 +58,7 @@ def generate(
     """
     import torch
 
-    sampling = Sampling(temperature, top_p, top_k, repetition_penalty)
+    sampling = Sampling(temperature, top_p, top_k, repetition_penalty, min_p)
     if samples < 1 or max_new_tokens < 1:
         raise ValueError(f"samples ({samples}) and max_new_tokens ({max_new_tokens}) must be at least 1")
     if not all(prompt_ids_P):

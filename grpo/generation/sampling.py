@@ -14,6 +14,7 @@ class Sampling:
     top_p: float = 1.0
     top_k: int = 0
     repetition_penalty: float = 1.0
+    min_p: float = 0.0
 
     def __post_init__(self):
         problems = []
@@ -23,6 +24,8 @@ class Sampling:
             problems.append(f"top_p: {self.top_p} is outside (0, 1]; give 1 to keep every token")
         if self.top_k < 0:
             problems.append(f"top_k: {self.top_k} is below 0; give 0 to keep every token")
+        if not 0 <= self.min_p <= 1:
+            problems.append(f"min_p: {self.min_p} is outside [0, 1]; give 0 to keep every token")
         if not self.repetition_penalty > 0:
             problems.append(f"repetition_penalty: {self.repetition_penalty} is not above 0; give 1 for none")
         if problems:
@@ -33,7 +36,7 @@ class Sampling:
     @property
     def keeps_distribution(self) -> bool:
         """Whether tokens are drawn from the model's own distribution at the temperature, nothing filtered."""
-        return self.repetition_penalty == 1.0 and self.top_p == 1.0 and self.top_k == 0
+        return self.repetition_penalty == 1.0 and self.top_p == 1.0 and self.top_k == 0 and self.min_p == 0.0
 
 
 def exact_device(device: Any) -> Any:
@@ -65,6 +68,9 @@ def draw(logits, sampling: Sampling, seen=None, uniform=None, entropies: bool = 
         drop = ordered.softmax(-1).cumsum(-1) <= 1 - sampling.top_p
         drop[:, -1] = False
         logits = logits.masked_fill(torch.zeros_like(drop).scatter_(1, order, drop), -torch.inf)
+    if sampling.min_p > 0.0:
+        shares = logits.softmax(-1)
+        logits = logits.masked_fill(shares < sampling.min_p * shares.amax(-1, keepdim=True), -torch.inf)
     scores = logits.log_softmax(-1)
     chances = scores.exp()
     spreads = None

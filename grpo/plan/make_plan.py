@@ -11,6 +11,7 @@ from grpo.config.run_config import RunConfig
 from grpo.data.run_rows import RunRows
 from grpo.machine.device import GIB, Device, choose_device, find_device
 from grpo.plan.memory_estimate import BYTES, Shape, estimate_memory, find_shape
+from grpo.plan.micro_batch import plan_micro_batch
 from grpo.plan.notes import write_notes
 from grpo.plan.plan import Plan, Tokens
 from grpo.plan.refusals import find_refusals
@@ -36,6 +37,7 @@ def make_plan(
 
     `counter` is by default the best one this machine has without a download; `world_size` is torchrun's.
     """
+    config = config.with_rows(len(inputs.train))
     profile = profile or config.profile or ("embedded" if config.model.embedded else "gpu")
     world_size = world_size or int(os.environ.get("WORLD_SIZE") or 1)
     device, is_reference = _choose_device(profile, device, config.model.device)
@@ -58,7 +60,10 @@ def make_plan(
     if refusals or found.refusals:
         raise UserError([*refusals, *found.refusals])
 
-    grpo, rows = config.grpo, len(inputs.train)
+    # What `micro_batch_size: auto` comes to; a run measures it once more.
+    grpo = plan_micro_batch(config.grpo, config.model, shape, device, max(train_tokens), world_size)
+    counted = config.model_copy(update={"grpo": grpo})
+    rows = len(inputs.train)
     generations = math.ceil(grpo.max_steps / grpo.num_iterations)
     prompts_seen = generations * grpo.prompts_per_step
     references = counter.count_texts([example.reference for example in inputs.train if example.reference is not None])
@@ -81,7 +86,7 @@ def make_plan(
             world_size=world_size,
         )
         work = _make_work(
-            config, shape, device, tokens, references, generations, evaluations, held_out, sft_steps, world_size
+            counted, shape, device, tokens, references, generations, evaluations, held_out, sft_steps, world_size
         )
         duration = estimate_duration(work, find_speed(device))
     return Plan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, Literal
 from grpo.config.sections import EmbeddedSection, GrpoSection, ModelSection
 from grpo.plan.weight_count import BY_FORMULA, count_weights
 from grpo.policy.adapters import base_section, find_adapter
+from grpo.policy.chunk_sizes import CHUNK_LOGITS, CHUNK_LOGITS_CPU, LEAST_LOGITS
 from grpo.policy.gguf_file import find_gguf, read_gguf
 from grpo.policy.local_files import fetch_model_json, read_model_json
 
@@ -206,8 +208,11 @@ def estimate_memory(
     """Memory of training with prompts and completions of at most so many tokens, the allocator's waste left out."""
     element = BYTES[model.effective_dtype(device_kind)]
     share = max(1, grpo.completions_per_step // world_size)
-    micro = min(grpo.micro_batch_size or share, share)
+    micro = min(grpo.micro_batch_size, share) if isinstance(grpo.micro_batch_size, int) else share
     length = prompt_tokens + completion_tokens
+    # A pass reads the prompt of a group once, but with unsloth's own loss.
+    prompts = micro if model.engine == "unsloth" else math.ceil(micro / grpo.num_generations)
+    tokens = micro * completion_tokens + prompts * prompt_tokens
 
     weights = shape.parameters * element
     if model.quantization == "nf4":
@@ -223,13 +228,18 @@ def estimate_memory(
     blocks = shape.layers * block
     if model.checkpoints_gradients(device_kind, shape.parameters):
         blocks = shape.layers * shape.hidden_size * element + block
-    # The logits of the completion, their float32 copy and its gradient.
-    logits = micro * completion_tokens * shape.vocabulary * (element + 8)
+    # The logits of the completion, their float32 copy and its gradient; of many only a chunk at a time is there, and for
+    # each token the pull on its hidden state.
+    counted = micro * completion_tokens * shape.vocabulary
+    logits = counted * (element + 8)
+    if model.engine != "unsloth" and counted > LEAST_LOGITS:
+        chunk = CHUNK_LOGITS if device_kind == "cuda" else CHUNK_LOGITS_CPU
+        logits = min(counted, chunk) * (element + 8) + micro * completion_tokens * shape.hidden_size * 2 * element
     return MemoryEstimate(
         weights=weights,
         gradients=trained * trained_element,
         optimiser=optimiser,
-        activations=micro * length * blocks + logits,
+        activations=tokens * blocks + logits,
         kv_cache=share * length * shape.cache_bytes_per_token(element),
     )
 

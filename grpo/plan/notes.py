@@ -70,7 +70,7 @@ def write_notes(
             f"{rounds * config.grpo.prompts_per_step} fresh prompts; prompts, tokens and time above count none of them"
         )
     micro = config.grpo.micro_batch_size
-    if micro is not None and micro % config.grpo.num_generations and config.grpo.num_generations % micro:
+    if isinstance(micro, int) and micro % config.grpo.num_generations and config.grpo.num_generations % micro:
         notes.append(
             f"grpo.micro_batch_size {micro} cuts through groups of {config.grpo.num_generations}: prompts are shared less"
         )

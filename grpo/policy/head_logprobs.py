@@ -14,15 +14,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from grpo.policy.chunk_sizes import CHUNK_LOGITS, CHUNK_LOGITS_CPU, LEAST_LOGITS
 from grpo.policy.token_logprobs import tempered
 
 if TYPE_CHECKING:
     import torch
-
-# Below so many logits (64 MiB of float32) keeping them is no matter, and one product is not cut up.
-LEAST_LOGITS = 1 << 24
-# Logits at once: on a CPU what its caches and a product like, on an accelerator enough for a full product.
-CHUNK_LOGITS, CHUNK_LOGITS_CPU = 1 << 27, 1 << 23
 
 PROBED: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()  # whether a model's logits are its head's, of hidden states
 

@@ -188,10 +188,11 @@ class Stages:
         """GRPO from the present policy, or from a checkpoint; checkpoints and the best policy are left on disk."""
         from transformers import set_seed
 
+        from grpo.training.micro_batch import fit_passes
         from grpo.training.trl_arguments import trl_arguments
 
         self._stop_where_asked()
-        section = self.config.grpo
+        section = fit_passes(self.config, self.policy, self.inputs.train, self.device, self.rank.count)
         set_seed(self.config.seed)
         arguments = trl_arguments(
             section,
@@ -202,6 +203,7 @@ class Stages:
             gradient_checkpointing=self._checkpointing,
             world_size=self.rank.count,
             engine=self._engine.arguments(),
+            handed=self.config.trl,
         )
         # Unsloth changes settings as they are made: what the config says comes last.
         wanted = environment.effective_arguments(arguments) | section.trl_settings(self.rank.count)

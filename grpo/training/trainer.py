@@ -17,7 +17,7 @@ import torch
 from accelerate.utils import gather
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
-from trl.trainer.utils import split_tensor_dict
+from trl.trainer.utils import nanstd, shuffle_sequence_dict, split_tensor_dict
 
 from grpo.distributed.collectives import together
 from grpo.distributed.sharding import whole_weights
@@ -34,9 +34,10 @@ from grpo.training.dynamic_sampling import (
     mix_seeds,
     read_rewards,
 )
+from grpo.training.reward_columns import make_column, shares_of_weights
 from grpo.training.step import Step
 from grpo.training.trl_arguments import StepArguments
-from grpo.training.trl_habits import copied_reference, unparsed_responses
+from grpo.training.trl_habits import copied_reference, kept_adapter_dropout, unparsed_responses
 from rewards.errors import UserError
 from rewards.host.scoring import RewardHost
 from rewards.host.verdicts import ScoredCompletion
@@ -76,10 +77,15 @@ class SharedPrefixTrainer(GRPOTrainer):
         rows = Dataset.from_dict(
             {"prompt": [[dict(m) for m in e.prompt] for e in examples], "row": list(range(len(examples)))}
         )
-        with copied_reference(policy.model):
+        self._sums_rewards = arguments.multi_objective_aggregation == "sum_then_normalize"
+        rewards: Any = self._score
+        if not self._sums_rewards:
+            rewards = [make_column(self, place, name) for place, name in enumerate(host.names())]
+            arguments.reward_weights = shares_of_weights(host)
+        with copied_reference(policy.model), kept_adapter_dropout(policy.model):
             super().__init__(
                 model=policy.model,
-                reward_funcs=self._score,
+                reward_funcs=rewards,
                 args=arguments,
                 train_dataset=rows,
                 processing_class=policy.tokenizer,
@@ -107,6 +113,8 @@ class SharedPrefixTrainer(GRPOTrainer):
             or self._entropy_bonus_enabled
             or self.aux_loss_enabled
             or self.top_entropy_quantile < 1
+            # Its weight of a completion is logged whatever the advantage, and moves from pass to pass.
+            or (self.loss_type == "vespo" and (self.num_iterations > 1 or self.use_vllm))
         )
 
     # -- a generation batch ----------------------------------------------------------------------------------------
@@ -119,8 +127,10 @@ class SharedPrefixTrainer(GRPOTrainer):
         cuts = self.args.steps_per_generation
         if self._step % (cuts * self.num_iterations) == 0 or self._buffered_inputs is None:
             batch = self._generate_and_score_completions(generation_batch)
-            # TRL shuffles first, which scatters the completions of a prompt over all micro-batches. One generation
-            # batch is one optimiser step here, so the order changes no gradient.
+            # TRL shuffles first, which scatters the completions of a prompt over all micro-batches. Where one generation
+            # batch is one optimiser step, as in a run, the order changes no gradient.
+            if cuts > self.args.gradient_accumulation_steps:
+                batch = shuffle_sequence_dict(batch)
             self._buffered_inputs: Any = split_tensor_dict(batch, cuts)
         self.now.loss_start = time.perf_counter()
         return self._buffered_inputs[self._step % cuts]
@@ -142,7 +152,10 @@ class SharedPrefixTrainer(GRPOTrainer):
         finally:
             step.defers_logps = step.is_drawn = False
         if training:
-            output["advantages"] = output["advantages"].masked_fill(self._flat_rows(len(inputs)), 0.0)
+            if self._sums_rewards:
+                output["advantages"] = output["advantages"].masked_fill(self._flat_rows(len(inputs)), 0.0)
+            else:
+                self._log_weighted_means()
             entropies = step.take_entropies(output["completion_ids"])
             if self._skips and entropies is not None:
                 output["entropies"] = entropies
@@ -152,6 +165,12 @@ class SharedPrefixTrainer(GRPOTrainer):
         groups = [index // self.num_generations for index in range(len(step.scored))]
         self._record(self.state.global_step + 1, step.scored, groups, output["advantages"].tolist())
         return output
+
+    def _log_weighted_means(self) -> None:
+        """Put the mean of our rewards in the place of TRL's sum over the functions that applied."""
+        rewards = gather(read_rewards(self.now.scored).to(self.accelerator.device))
+        for name, value in (("reward", torch.nanmean(rewards)), ("reward_std", nanstd(rewards))):
+            self._metrics["train"][name][-1] = value.item()
 
     def _flat_rows(self, count: int) -> torch.Tensor:
         """Which of this process's rows belong to a group without two different rewards."""
@@ -243,6 +262,7 @@ class SharedPrefixTrainer(GRPOTrainer):
                 top_p=self.args.top_p,
                 top_k=self.args.top_k,
                 repetition_penalty=self.args.repetition_penalty,
+                min_p=self.args.min_p or 0.0,
                 eos_ids=self.eos_token_ids,
                 pad_id=self._tokenizer.pad_token_id,
                 generator=self._make_generator(
@@ -261,8 +281,11 @@ class SharedPrefixTrainer(GRPOTrainer):
         not depend on how many processes share it.
         """
         seed, step, device = self.args.seed, self.state.global_step, exact_device(device)
+        # A run generates once an optimiser step; whoever generates more often draws anew each time.
+        again = self._step % self.args.gradient_accumulation_steps // self.args.steps_per_generation
+        numbers = (seed, step, attempt, again) if again else (seed, step, attempt)
         generator = torch.Generator(device=device)
-        generator.manual_seed(mix_seeds(seed, step, attempt) if attempt else seed * 1_000_003 + step)
+        generator.manual_seed(mix_seeds(*numbers) if attempt or again else seed * 1_000_003 + step)
         torch.rand((before, self.max_completion_length), generator=generator, dtype=torch.float64, device=device)
         return generator
 
@@ -272,11 +295,15 @@ class SharedPrefixTrainer(GRPOTrainer):
         self, completions: list, completion_ids: list[list[int]], row: list[int], log_metric: Callable, **_: Any
     ) -> list:
         """The one reward TRL knows: the host's weighted mean, None where no function could score."""
+        return [scored.reward for scored in self._judge(completion_ids, row, log_metric)]
+
+    def _judge(self, completion_ids: list[list[int]], row: list[int], log_metric: Callable) -> list[ScoredCompletion]:
+        """The scored completions of this batch, their rewards logged by task and by function."""
         if not self.now.is_drawn:
             # Not TRL's `completions`: where a tokenizer brings a `response_template`, they are what it parses out of them.
             self.now.scored = together(lambda: self._score_completions(row, completion_ids))
         self.now.log_rewards(log_metric)
-        return [scored.reward for scored in self.now.scored]
+        return self.now.scored
 
     def _score_completions(self, rows: Sequence[int], completion_ids: Sequence[Sequence[int]]) -> list:
         start = time.perf_counter()
@@ -322,6 +349,7 @@ class SharedPrefixTrainer(GRPOTrainer):
         logps, entropies = self._run(
             model, input_ids[:, :width], attention_mask[:, :width], ids, mask, idle,
             compute_entropy=compute_entropy or watches, batch_size=batch_size,
+            differentiable_entropy=self._entropy_bonus_enabled and torch.is_grad_enabled(),
         )  # fmt: skip
         if watches and not compute_entropy:
             self.now.watched, entropies = entropies, None
@@ -342,7 +370,10 @@ class SharedPrefixTrainer(GRPOTrainer):
             )  # fmt: skip
         return logps
 
-    def _run(self, model, prompt_ids, prompt_mask, ids, mask, idle, *, batch_size: int | None, compute_entropy=False):
+    def _run(
+        self, model, prompt_ids, prompt_mask, ids, mask, idle, *, batch_size: int | None, compute_entropy=False,
+        differentiable_entropy=False,
+    ):  # fmt: skip
         return grouped_logps(
             model,
             prompt_ids,
@@ -351,13 +382,16 @@ class SharedPrefixTrainer(GRPOTrainer):
             mask if idle is None else mask.masked_fill(idle[:, None], 0),
             temperature=self.temperature,
             compute_entropy=compute_entropy,
+            differentiable_entropy=differentiable_entropy,
             # TRL bounds the completions of a pass without gradients.
             micro_groups=batch_size and max(1, batch_size // self.num_generations),
         )
 
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Nothing: TRL's looks the model up on the Hub, and a checkpoint must not need a network."""
+
     def _save_checkpoint(self, model, trial):
-        # TRL also writes a model card, which looks the model up on the Hub; a checkpoint must not need a network.
-        super(GRPOTrainer, self)._save_checkpoint(model, trial)
+        super()._save_checkpoint(model, trial)
         if self.args.should_save:
             checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
             self._policy.give_back_settings(checkpoint)

@@ -31,10 +31,11 @@ def trl_arguments(
     gradient_checkpointing: bool,
     world_size: int = 1,
     engine: Mapping[str, Any] | None = None,
+    handed: Mapping[str, Any] | None = None,
 ) -> StepArguments:
     """Our section in TRL's words. Every setting of the recipe is named, none is left to a default.
 
-    `engine` holds what the engine adds, in TRL's own words.
+    `engine` holds what the engine adds, in TRL's own words, and `handed` what section `trl` says.
     """
     batch = section.trl_batch(world_size)
     return StepArguments(
@@ -42,6 +43,7 @@ def trl_arguments(
         max_steps=section.max_steps,
         learning_rate=section.learning_rate,
         lr_scheduler_type=section.lr_scheduler_type,
+        lr_scheduler_kwargs=dict(section.lr_scheduler_kwargs),
         warmup_steps=section.lr_warmup_steps,
         per_device_train_batch_size=batch.per_device_train_batch_size,
         gradient_accumulation_steps=batch.gradient_accumulation_steps,
@@ -51,15 +53,24 @@ def trl_arguments(
         temperature=section.temperature,
         top_p=section.top_p,
         top_k=section.top_k,
+        min_p=section.min_p or None,
         repetition_penalty=section.repetition_penalty,
         beta=section.beta,
         epsilon=section.epsilon,
+        epsilon_high=section.epsilon_high,
+        delta=section.delta,
+        off_policy_mask_threshold=section.off_policy_mask_threshold,
+        entropy_coef=section.entropy_coef,
         loss_type=section.loss_type,
+        importance_sampling_level=section.importance_sampling_level,
+        multi_objective_aggregation=section.multi_objective_aggregation,
         scale_rewards=section.trl_scale_rewards,
         mask_truncated_completions=section.mask_truncated_completions,
         dynamic_sampling=section.dynamic_sampling,
         optim=section.optim,
+        adam_beta1=section.adam_beta1,
         adam_beta2=section.adam_beta2,
+        adam_epsilon=section.adam_epsilon,
         weight_decay=section.weight_decay,
         max_grad_norm=section.max_grad_norm,
         disable_dropout=True,
@@ -78,4 +89,5 @@ def trl_arguments(
         log_level_replica="error",
         seed=seed,
         **(engine or {}),
+        **(handed or {}),
     )

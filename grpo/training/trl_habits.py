@@ -1,4 +1,4 @@
-"""What TRL's trainer is kept from doing: loading a reference policy anew, parsing completions."""
+"""What TRL's trainer is kept from doing: loading a reference policy anew, parsing completions, dropping the dropout."""
 
 from __future__ import annotations
 
@@ -20,6 +20,19 @@ def unparsed_responses(tokenizer: Any) -> Iterator[None]:
     finally:
         for name, value in kept.items():
             setattr(tokenizer, name, value)
+
+
+@contextmanager
+def kept_adapter_dropout(model: Any) -> Iterator[None]:
+    """Afterwards the dropout of adapters is what it was: TRL takes all dropouts of a model, and theirs is asked for."""
+    kept = {
+        module: module.p
+        for name, module in model.named_modules()
+        if "lora_dropout" in name and getattr(module, "p", 0.0) > 0
+    }
+    yield
+    for module, share in kept.items():
+        module.p = share
 
 
 @contextmanager

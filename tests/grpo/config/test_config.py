@@ -112,7 +112,7 @@ def test_extends_when_relative_then_starts_at_the_file(tmp_path, monkeypatch):
         ("grpo.learning_rate=1", 1.0),
         ("grpo.max_steps=7", 7),
         ("grpo.scale_rewards=true", True),
-        ("grpo.optim=adamw_torch=x", "adamw_torch=x"),
+        ("model.revision=main=x", "main=x"),
         ("model.revision=null", None),
         ("model.name=no", "no"),
         ("name=4_1", "4_1"),

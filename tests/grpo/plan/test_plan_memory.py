@@ -1,6 +1,7 @@
 """Shapes and memory: parameter counts against published ones, and the terms of the estimate by hand."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -48,8 +49,8 @@ def test_memory_when_quantised_then_only_the_blocks_shrink():
     assert memory.optimiser == adapters * 8
 
 
-def test_activations_when_passes_are_smaller_then_shrink_in_proportion():
-    """A quarter of the completions at once keeps a quarter."""
+def test_activations_when_passes_are_smaller_then_shrink_by_hand_computed_tokens():
+    """32 completions of 7 tokens are two groups of 16 with prompts of 9; 8 of them are half of one group."""
     model = ModelSection(gradient_checkpointing=False)
     whole, quarter = (
         estimate_memory(
@@ -57,8 +58,19 @@ def test_activations_when_passes_are_smaller_then_shrink_in_proportion():
         )
         for size in (32, 8)
     )
-    assert whole.activations == 4 * quarter.activations
+    blocks = TINY.layers * TINY.activation_elements() * 2
+    assert whole.activations == (32 * 7 + 2 * 9) * blocks + 32 * 7 * 32 * (2 + 8)
+    assert quarter.activations == (8 * 7 + 9) * blocks + 8 * 7 * 32 * (2 + 8)
     assert whole.kv_cache == quarter.kv_cache
+
+
+def test_activations_when_the_vocabulary_is_large_then_logits_are_bounded():
+    """A pass keeps a chunk of logits and, for each token, what pulls on its hidden state."""
+    shape = replace(TINY, vocabulary=1 << 20)
+    model = ModelSection(dtype="float32", gradient_checkpointing=False)
+    memory = estimate_memory(shape, model, GrpoSection(), device_kind="cpu", prompt_tokens=9, completion_tokens=100)
+    blocks = (32 * 100 + 2 * 9) * TINY.layers * TINY.activation_elements() * 4
+    assert memory.activations == blocks + (1 << 23) * 12 + 32 * 100 * 8 * 8
 
 
 def test_checkpointing_when_auto_then_is_for_large_models_on_cuda_only():

@@ -93,11 +93,11 @@ def test_speed_when_it_is_a_processor_then_is_that_of_two_cores():
 
 @pytest.mark.parametrize(("checkpointing", "blocks"), [(False, 2 * 608), (True, 2 * 8 * 4 + 608)])
 def test_activations_when_counted_by_hand_then_agree(checkpointing, blocks):
-    """A token keeps 6*8 + 3*8 + 4*4 + 4*16 = 152 numbers of 4 bytes a block; a logit takes 12 bytes."""
+    """A token keeps 6*8 + 3*8 + 4*4 + 4*16 = 152 numbers of 4 bytes a block; a logit takes 12 bytes, a prompt counts once."""
     model = ModelSection(lora=None, dtype="float32", gradient_checkpointing=checkpointing)
     grpo = GrpoSection(prompts_per_step=2, num_generations=4, micro_batch_size=2)
     memory = estimate_memory(TINY, model, grpo, device_kind="cpu", prompt_tokens=10, completion_tokens=6)
-    assert memory.activations == 2 * 16 * blocks + 2 * 6 * 32 * 12
+    assert memory.activations == (10 + 2 * 6) * blocks + 2 * 6 * 32 * 12
 
 
 def test_logits_when_in_bfloat16_then_take_two_bytes_and_eight_for_float32():
@@ -114,4 +114,4 @@ def test_memory_when_processes_share_the_step_then_each_holds_its_part():
     grpo = GrpoSection(prompts_per_step=2, num_generations=4)
     memory = estimate_memory(TINY, model, grpo, device_kind="cpu", prompt_tokens=10, completion_tokens=6, world_size=2)
     assert memory.kv_cache == 4 * 16 * (2 * 2 * 4) * 4
-    assert memory.activations == 4 * 16 * 2 * 608 + 4 * 6 * 32 * 12
+    assert memory.activations == (10 + 4 * 6) * 2 * 608 + 4 * 6 * 32 * 12

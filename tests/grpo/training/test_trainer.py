@@ -141,9 +141,9 @@ def test_score_when_logged_then_each_function_has_its_mean_over_the_rows_it_scor
 
     rows = [scored("sql", 0.25, form=0.5, result=0.0), scored("sql", 1.0, form=1.0, result=None), scored("push", None)]
     logged: list[tuple[str, float]] = []
-    step = SimpleNamespace(now=Step(scored=rows, is_drawn=True))
-    rewards = SharedPrefixTrainer._score(step, [], [], [], lambda name, value: logged.append((name, value)))
-    assert rewards == [0.25, 1.0, None]
+    trainer = SimpleNamespace(now=Step(scored=rows, is_drawn=True))
+    found = SharedPrefixTrainer._judge(trainer, [], [], lambda name, value: logged.append((name, value)))
+    assert [each.reward for each in found] == [0.25, 1.0, None]
     assert sorted(logged) == [
         ("reward/form", 0.5), ("reward/form", 1.0), ("reward/result", 0.0),
         ("reward_by_task/sql", 0.25), ("reward_by_task/sql", 1.0),

@@ -1,0 +1,103 @@
+"""Names and settings of TRL in a config: taken, said in our own way, or refused in one line with the reason."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import get_args
+
+import pytest
+
+from grpo.config import trl_fields, trl_names
+from grpo.config.loading import load_config
+from grpo.config.sections import GrpoSection
+from rewards.errors import UserError
+
+
+def refuse(*overrides: str) -> str:
+    with pytest.raises(UserError) as refusal:
+        load_config("v4_1", list(overrides), profile=None)
+    (line,) = refusal.value.problems
+    return line
+
+
+def test_tables_when_held_against_trl_then_every_setting_is_in_one_of_them():
+    """A new TRL brings new settings: each is handed through, said by a key of ours, or refused with a reason."""
+    dataclasses = pytest.importorskip("dataclasses")
+    trl = pytest.importorskip("trl")
+    tables = [
+        set(each) for each in (trl_fields.HANDED, trl_fields.SAME_VALUE, trl_fields.OTHER_WAY, trl_fields.REFUSED)
+    ]
+    assert not [one & other for one, other in combinations(tables, 2) if one & other]
+    fields = {field.name for field in dataclasses.fields(trl.GRPOConfig)}
+    # The two were TRL's once: warmup_ratio and max_prompt_length.
+    assert set.union(*tables) - fields == {"warmup_ratio", "max_prompt_length"} and fields <= set.union(*tables)
+
+
+def test_same_values_when_followed_then_each_is_a_key_of_ours():
+    """What a message tells to write can be written."""
+    config = load_config("v4_1", profile=None)
+    for path in trl_fields.SAME_VALUE.values():
+        place = config
+        for part in path.split("."):
+            assert part in type(place).model_fields, path
+            place = getattr(place, part)
+
+
+def test_names_when_held_against_transformers_then_all_are_known():
+    """Every optimiser of transformers is offered or refused, and every schedule but the two that wait for a metric."""
+    training_args = pytest.importorskip("transformers.training_args")
+    optimisers = {each.value for each in training_args.OptimizerNames}
+    assert trl_names.OPTIMISERS.keys() | trl_names._REFUSED.keys() == optimisers
+    schedules = {each.value for each in training_args.SchedulerType} - {"reduce_lr_on_plateau", "greedy"}
+    assert set(get_args(trl_names.Scheduler)) == trl_names.SCHEDULES.keys() == schedules
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("grpo.optim=foo", "no optimiser of transformers; allowed: adamw_torch"),
+        ("grpo.optim=adamw_troch", "did you mean adamw_torch?"),
+        ("grpo.optim=galore_adamw", "wants optim_target_modules"),
+        ("grpo.lr_scheduler_type=cosine_with_min_lr", "needs one of lr_scheduler_kwargs.min_lr and min_lr_rate"),
+        ("grpo.lr_scheduler_kwargs={power: 2}", "lr_scheduler_kwargs.power: no such setting of constant_with_warmup"),
+        ("grpo.delta=1.1", "delta 1.1 is not above 1 + epsilon, 1.2"),
+        ("grpo.loss_type=luspo", "importance_sampling_level: sequence"),
+        ("grpo.use_vllm=true", "write model.engine: vllm"),
+        ("grpo.per_device_train_batch_size=8", "grpo.prompts_per_step"),
+        ("grpo.top_entropy_quantile=0.2", "write trl.top_entropy_quantile"),
+        ("grpo.fp16=true", "cannot be set: gradients of a float16 policy"),
+        ("trl={torch_compile: true}", "torch_compile: cannot be set: a compiled policy cannot share prompts"),
+        ("trl={adam_epsilon: 0.1}", "adam_epsilon: write grpo.adam_epsilon"),
+        ("trl={sapo_temperature_pos: high}", "sapo_temperature_pos: 'high' is not a number"),
+        ("trl={no_such_thing: 1}", "no_such_thing: no such setting of TRL"),
+    ],
+)
+def test_config_when_a_setting_cannot_be_used_then_one_line_says_what_to_do(override, said):
+    """Before anything is loaded, and with the reason."""
+    assert said in refuse(override)
+
+
+def test_epochs_when_given_then_are_counted_out_in_whole_steps():
+    """Two and a half passes over 103 rows, four prompts a step, each batch used twice: 25 batches an epoch."""
+    section = GrpoSection(num_train_epochs=2.5, prompts_per_step=4, num_iterations=2, max_steps=7)
+    assert section.with_steps(103).max_steps == 125
+    assert section.with_steps(103).num_train_epochs is None
+    assert GrpoSection(max_steps=7).with_steps(103).max_steps == 7
+
+
+def test_settings_when_handed_through_then_trl_has_them(tmp_path):
+    """Section trl reaches TRL's arguments as it is."""
+    pytest.importorskip("trl")
+    from grpo.training.trl_arguments import trl_arguments
+
+    config = load_config("v4_1", ["trl={top_entropy_quantile: 0.2, sapo_temperature_neg: 1.5}"], profile=None)
+    arguments = trl_arguments(
+        config.grpo,
+        directory=tmp_path,
+        seed=1,
+        device="cpu",
+        bf16=False,
+        gradient_checkpointing=False,
+        handed=config.trl,
+    )
+    assert (arguments.top_entropy_quantile, arguments.sapo_temperature_neg) == (0.2, 1.5)
