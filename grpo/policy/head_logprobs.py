@@ -92,7 +92,7 @@ def head_logps(
 
 def run_head(head: Any, states: torch.Tensor) -> torch.Tensor:
     """Logits of hidden states, which accelerate may have taken to float32 on their way out of the model."""
-    weight = getattr(head, "weight", None)
+    weight: Any = getattr(head, "weight", None)
     floats = weight is not None and weight.is_floating_point()
     return head(states.to(weight.dtype) if floats else states)
 
@@ -121,8 +121,8 @@ def _head_logps():
             keeps = wanted and not trained
             total = torch.empty(len(ids), dtype=torch.float32, device=states.device)
             logps, entropies = torch.empty_like(total), torch.empty_like(total)
-            pulls = torch.empty_like(states) if keeps else None
-            spreads = torch.empty_like(states) if keeps and bonus else None
+            pulls: Any = torch.empty_like(states) if keeps else None
+            spreads: Any = torch.empty_like(states) if keeps and bonus else None
             for part in chunks(len(ids), head_size(head), states.device):
                 with torch.set_grad_enabled(keeps):
                     given = states[part].detach().requires_grad_(keeps)
