@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rewards import limits
 from rewards.errors import UserError
 from rewards.plugins import Registered, Registry, check_instance, load_rewards, nearest
 from rewards.types import PATH_OR_TEXT, RewardFunction
@@ -50,6 +51,12 @@ class RewardsSection(BaseModel):
     )
     timeout_seconds: float = Field(
         2.0, gt=0, allow_inf_nan=False, description="Time limit of a plugin's function for one completion, in seconds."
+    )
+    memory_gib: float = Field(
+        limits.PLUGIN_MEMORY_GIB,
+        gt=0,
+        allow_inf_nan=False,
+        description="Memory of the process of a plugin's function, in GiB.",
     )
     error_budget: float = Field(
         0.01,
@@ -105,6 +112,7 @@ def build_host(section: RewardsSection, registry: Registry | None = None) -> Rew
         timeout_seconds=section.timeout_seconds,
         error_budget=section.error_budget,
         error_budget_minimum=section.error_budget_minimum,
+        memory_gib=section.memory_gib,
     )
 
 

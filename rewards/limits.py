@@ -62,3 +62,27 @@ MESSAGE_CHARACTERS = 4_000
 PARTS = 500
 PART_NAME_CHARACTERS = 200
 """Parts of one score, and characters of the name of one."""
+
+# -- Plugins: rewards/host and rewards/plugins.py ----------------------------------------------------------------------
+
+PLUGIN_START_SECONDS = 60.0
+"""To import a plugin and have it register; not counted against the time limit of a completion."""
+
+PLUGIN_STARTS = 2
+"""Starts in a row that may fail; after that the process is not started again."""
+
+PLUGIN_MEMORY_GIB = 4.0
+"""Of the process of one reward function."""
+
+PLUGIN_END_SECONDS = 3.0
+"""For a plugin's processes to end once they are killed."""
+
+PLUGIN_OUTPUT_BYTES = 20_000
+"""Of what a plugin prints in one process; the rest is dropped, and a line says so."""
+
+PLUGIN_FAULTS = 3
+"""Rows whose `problems()` may fail or be late before the function is asked no more."""
+
+PROBLEM_LINES = 20
+PROBLEM_CHARACTERS = 400
+"""Of what a function finds wrong with one row."""

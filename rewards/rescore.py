@@ -10,7 +10,6 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from rewards.errors import UserError
-from rewards.host.calls import ask_problems
 from rewards.host.records import record_scores
 from rewards.host.scoring import RewardHost
 from rewards.host.verdicts import ScoredCompletion
@@ -167,7 +166,7 @@ def find_unfit(host: RewardHost, stored: Iterable[Stored]) -> list[str]:
     places: dict[tuple[str, str], list[str]] = defaultdict(list)
     for row in stored:
         for entry in host.functions_for(row.example.task):
-            for line in ask_problems(entry.function, row.example):
+            for line in host.problems(entry, row.example):
                 places[entry.function.name, line].append(row.place)
     lines = [
         f"{found[0]}: reward '{function}': {line}" + (f" (and {len(found) - 1} more rows)" if len(found) > 1 else "")

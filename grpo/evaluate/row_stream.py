@@ -64,8 +64,6 @@ def survey(source: Source, host: RewardHost, limit: int | None) -> Rows:
 
     The fingerprint is of all that answers and scores follow from, the content of the databases included.
     """
-    from rewards.host.calls import ask_problems
-
     state = _state_of(source.path)
     digest, databases = hashlib.sha256(), {}
     count = unrewarded = 0
@@ -83,7 +81,7 @@ def survey(source: Source, host: RewardHost, limit: int | None) -> Rows:
         functions = host.functions_for(example.task)
         unrewarded += not functions
         for entry in functions:
-            for line in ask_problems(entry.function, example):
+            for line in host.problems(entry, example):
                 key = (entry.function.name, line)
                 # A fault that names its row is another line for each: no more of them than anybody reads.
                 if key in found or len(found) < 10 * _SHOWN:

@@ -207,7 +207,7 @@ def add_reports(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str,
     for name, report in now.items():
         before = earlier.get(name) or {}
         row = {key: value for key, value in report.items() if key != "mean"}
-        for key in ("values", "unscored", "errors", "seconds", "worker_starts"):
+        for key in ("values", "unscored", "errors", "seconds", "worker_starts", "stray_answers"):
             row[key] += before.get(key, 0)
         row["faults"] = {
             kind: before.get("faults", {}).get(kind, 0) + report["faults"].get(kind, 0)

@@ -13,7 +13,6 @@ import orjson
 from rewards.audit import derivability, near_duplicates, probes
 from rewards.audit.masking import ENOUGH_LEAVES, MASKING_OPTION, ignores, mask_made_up
 from rewards.audit.references import GoldFailure, gold_self_test
-from rewards.host.calls import ask_warnings
 from rewards.host.scoring import RewardHost
 from rewards.types import Example
 
@@ -119,7 +118,7 @@ def _collect_warnings(host: RewardHost, rows: Sequence[Example], found: _Finding
         said: dict[str, list[str]] = defaultdict(list)
         for row in rows:
             if entry.applies_to(row.task) and row.reference is not None:
-                for line in ask_warnings(entry.function, row):
+                for line in host.warnings(entry, row):
                     said[line].append(row.id)
         for line, ids in said.items():
             shown = ", ".join(f"'{name}'" for name in ids[:SHOWN]) + (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rewards.audit.derivability import FieldCount
-from rewards.host.calls import ask_problems
 from rewards.host.scoring import RewardHost
 from rewards.types import Example, RewardFunction
 
@@ -48,7 +48,9 @@ def mask_made_up(
         if added:
             function = type(entry.function).model_validate(mask(entry.function.model_dump(), added))
             judged = [row for row in rows if entry.applies_to(row.task)]
-            if any(ask_problems(function, row) and not ask_problems(entry.function, row) for row in judged):
+            # Row by row would have a plugin's process start anew for each.
+            troubled = [row for row in judged if host.problems(replace(entry, function=function), row)]
+            if any(not host.problems(entry, row) for row in troubled):
                 continue
             host.replace_function(function)
             masked[function.name] = added

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from rewards.host.calls import ask_problems
 from rewards.types import Completion, Example
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def gold_self_test(host: RewardHost, examples: Iterable[Example]) -> list[GoldFa
             if not entry.applies_to(example.task):
                 continue
             function = entry.function
-            problems = ask_problems(function, example)
+            problems = host.problems(entry, example)
             failures.extend((place, at, GoldFailure(example.id, function.name, None, line)) for line in problems)
             if usable and not problems and function.judges_content:
                 asked[at].append(place)

@@ -113,13 +113,12 @@ def _find_stored(options: argparse.Namespace) -> tuple[Example, Completion, dict
 
 def _score(options: argparse.Namespace, example: Example, completion: Completion) -> dict[str, Any]:
     from rewards.commands.selection import make_host
-    from rewards.host.calls import ask_problems
 
     with make_host(options.reward, options.plugin, any_task=True) as host:
         problems = [
             f"reward '{entry.function.name}': {line}"
             for entry in host.functions
-            for line in ask_problems(entry.function, example)
+            for line in host.problems(entry, example)
         ]
         if problems:
             raise UserError(problems)

@@ -292,12 +292,10 @@ def _summarise(name: str, stage: Rescored) -> dict[str, Any]:
 
 def _figures(host: RewardHost, stage: Rescored) -> dict[str, dict[str, float]]:
     """By function the figures that are no mean of scores, such as the BLEU of a corpus."""
-    from rewards.host.calls import ask_figures
-
     found = {}
     for entry in host.functions:
         pairs = [(row.example, row.completion) for row in stage.stored if entry.applies_to(row.example.task)]
-        if figures := ask_figures(entry.function, pairs):
+        if figures := host.figures(entry, pairs):
             found[entry.function.name] = figures
     return found
 

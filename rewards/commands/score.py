@@ -40,7 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from rewards.commands.selection import give_task, make_host
-    from rewards.host.calls import ask_figures, ask_problems
     from rewards.host.records import repair_kinds
     from rewards.rows import read_completions, shorten
 
@@ -55,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         f"{options.input}: row '{example.id}': {line}"
         for example, _ in rows
         if host.functions_for(example.task)
-        for line in ask_problems(function, example)
+        for line in host.problems(host.functions[0], example)
     ]
     if unfit:
         raise UserError(shorten(unfit, options.input))
@@ -76,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
                 output.write(json.dumps(answer, ensure_ascii=True) + "\n")
                 failed += outcome.status == "error"
                 values += [] if outcome.value is None else [outcome.value]
-    figures = ask_figures(function, [pair for pair in rows if host.functions_for(pair[0].task)])
+    figures = host.figures(host.functions[0], [pair for pair in rows if host.functions_for(pair[0].task)])
     mean = f"{sum(values) / len(values):.4f}" if values else "none"
     said = f"{function.name}: {len(rows)} completions, mean {mean} over {len(values)} values, {failed} errors"
     said += "".join(f", {name} {value:.4f}" for name, value in figures.items())

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
 from typing import Any, cast
 
+from rewards import limits
 from rewards.host.verdicts import Outcome, describe_fault, read_score
 from rewards.types import Completion, Example, RewardFunction
+from rewards.writable import clean_message
 
 
 class CallFault(Exception):
@@ -36,18 +39,22 @@ def call(function: RewardFunction, example: Example, completion: Completion) -> 
 
 def ask_problems(function: RewardFunction, example: Example) -> list[str]:
     """What the function finds wrong with a row, one line each; an exception of its own is such a line."""
-    try:
-        return [str(line) for line in function.problems(example)]
-    except (Exception, SystemExit) as error:
-        return [f"problems() raised {type(error).__name__}: {' '.join(str(error).split())[:300]}"]
+    return _ask_lines(function.problems, "problems", example)
 
 
 def ask_warnings(function: RewardFunction, example: Example) -> list[str]:
     """What the function cannot judge well of a row, one line each; an exception of its own is such a line."""
+    return _ask_lines(function.warnings, "warnings", example)
+
+
+def _ask_lines(asked: Callable[[Example], Sequence[str]], name: str, example: Example) -> list[str]:
     try:
-        return [str(line) for line in function.warnings(example)]
+        said = asked(example)
+        lines = [said] if isinstance(said, str) else list(islice(said, limits.PROBLEM_LINES + 1))
     except (Exception, SystemExit) as error:
-        return [f"warnings() raised {type(error).__name__}: {' '.join(str(error).split())[:300]}"]
+        return [f"{name}() raised {type(error).__name__}: {clean_message(error, 300)}"]
+    cleaned = [" ".join(clean_message(line, limits.PROBLEM_CHARACTERS).split()) for line in lines]
+    return [*cleaned[: limits.PROBLEM_LINES], *(["and more"] if len(cleaned) > limits.PROBLEM_LINES else [])]
 
 
 def ask_figures(function: RewardFunction, pairs: Sequence[tuple[Example, Completion]]) -> dict[str, float]:

@@ -6,12 +6,14 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from rewards import limits
 from rewards.errors import RewardBudgetExceeded, UserError
-from rewards.host.calls import call, is_async, wait_for
+from rewards.host.calls import CallFault, ask_figures, ask_problems, ask_warnings, call, is_async, wait_for
 from rewards.host.records import make_record
+from rewards.host.tally import Tally
 from rewards.host.verdicts import Outcome, ScoredCompletion, describe_fault, make_unscored
 from rewards.types import Completion, Example, RewardFunction
 
@@ -41,37 +43,6 @@ class WeightedFunction:
     def applies_to(self, task: str) -> bool:
         tasks = self.function.tasks if self.tasks is None else self.tasks
         return not tasks or task in tasks
-
-
-@dataclass(slots=True)
-class _Tally:
-    values: int = 0
-    total: float = 0.0
-    unscored: int = 0
-    faults: Counter = field(default_factory=Counter)
-    seconds: float = 0.0
-    slowest_seconds: float = 0.0
-    errors: int = 0
-    last_fault: tuple[str, str] = ("", "")
-
-    @property
-    def scores(self) -> int:
-        return self.values + self.errors
-
-    def count(self, outcome: Outcome, example: Example) -> None:
-        if outcome.status == "unscored":
-            self.unscored += 1
-            return
-        self.seconds += outcome.seconds
-        if outcome.seconds > self.slowest_seconds:
-            self.slowest_seconds = outcome.seconds
-        if outcome.value is not None:
-            self.values += 1
-            self.total += outcome.value
-        else:
-            self.errors += 1
-            self.faults[outcome.reason.partition(":")[0]] += 1
-            self.last_fault = (example.id, outcome.reason)
 
 
 class _Batch:
@@ -104,7 +75,7 @@ class RewardHost:
     """Scores completions with every function that applies, in order; use as a context manager or call `close`.
 
     A bare RewardFunction has weight 1 and is called in this process. Isolated and asynchronous functions overlap each
-    other and those in this process. `timeout_seconds` bounds one call of an isolated or asynchronous function. Once a
+    other and those in this process. `timeout_seconds` bounds one call of an isolated or asynchronous function, `memory_gib` the process of an isolated one. Once a
     function has given `error_budget_minimum` scores, more than the share `error_budget` of faults among them raises
     RewardBudgetExceeded; its attribute `scored` holds the completions of the batch up to that point.
     """
@@ -115,6 +86,7 @@ class RewardHost:
         timeout_seconds: float = 2.0,
         error_budget: float = 0.01,
         error_budget_minimum: int = 50,
+        memory_gib: float = limits.PLUGIN_MEMORY_GIB,
     ):
         self.functions: tuple[WeightedFunction, ...] = tuple(
             entry if isinstance(entry, WeightedFunction) else WeightedFunction(entry) for entry in functions
@@ -123,10 +95,12 @@ class RewardHost:
         if repeated:
             raise UserError([f"reward function '{name}' is used twice in one host; use it once" for name in repeated])
         self.timeout_seconds = timeout_seconds
+        self.memory_gib = memory_gib
         self.error_budget = error_budget
         self.error_budget_minimum = error_budget_minimum
-        self._tallies = {name: _Tally() for name in self.names()}
+        self._tallies = {name: Tally() for name in self.names()}
         self._workers: dict[str, Worker] = {}
+        self._silenced: Counter[str] = Counter()
         self._finalizer = weakref.finalize(self, _close_workers, self._workers)
         self._turn = threading.Lock()
         self._open: set[_Batch] = set()
@@ -177,13 +151,45 @@ class RewardHost:
                 break
         return outcomes
 
+    def problems(self, entry: WeightedFunction, example: Example) -> list[str]:
+        """What a function finds wrong with a row, one line each; a plugin's is asked in its process, within the time limit."""
+        return self._ask_lines(entry, "problems", example)
+
+    def warnings(self, entry: WeightedFunction, example: Example) -> list[str]:
+        """What a function cannot judge well of a row, one line each."""
+        return self._ask_lines(entry, "warnings", example)
+
+    def figures(self, entry: WeightedFunction, pairs: Sequence[Pair]) -> dict[str, float]:
+        """A function's figures of many completions together; none where it fails to give any."""
+        if not entry.isolated:
+            return ask_figures(entry.function, pairs)
+        try:
+            return self._worker(entry).ask_figures(pairs, self.timeout_seconds * max(1, len(pairs)))
+        except CallFault:
+            return {}
+
+    def _ask_lines(self, entry: WeightedFunction, kind: str, example: Example) -> list[str]:
+        if not entry.isolated:
+            return (
+                ask_problems(entry.function, example) if kind == "problems" else ask_warnings(entry.function, example)
+            )
+        name = entry.function.name
+        if self._silenced[name] >= limits.PLUGIN_FAULTS:
+            return []  # its faults are among the lines already; each further one may cost the time limit
+        try:
+            return self._worker(entry).ask_lines(kind, example, self.timeout_seconds)
+        except CallFault as fault:
+            self._silenced[name] += 1
+            last = self._silenced[name] == limits.PLUGIN_FAULTS
+            return [f"{kind}(): {fault.kind}: {fault}" + ("; it is asked no more" if last else "")]
+
     def replace_function(self, function: RewardFunction) -> None:
         """Put the same function with other options in its place; only before anything was scored.
 
         Raises ValueError when there is none of its name, or scores of it are counted already.
         """
         name = function.name
-        if name not in self._tallies or self._tallies[name] != _Tally():
+        if name not in self._tallies or self._tallies[name] != Tally():
             raise ValueError(f"'{name}' is not in the host, or has scored already")
         if name in self._workers:
             self._workers.pop(name).close()
@@ -211,6 +217,7 @@ class RewardHost:
                 "mean_seconds": tally.seconds / tally.scores if tally.scores else 0.0,
                 "slowest_seconds": tally.slowest_seconds,
                 "worker_starts": worker.starts if worker else 0,
+                "stray_answers": worker.strays if worker else 0,
             }
         return report
 
@@ -365,10 +372,12 @@ class RewardHost:
 
     def _worker(self, entry: WeightedFunction) -> Worker:
         name = entry.function.name
+        if name in self._workers and self._workers[name].function != entry.function:
+            self._workers.pop(name).close()
         if name not in self._workers:
             from rewards.host.worker import Worker
 
-            self._workers[name] = Worker(entry.function, entry.path)
+            self._workers[name] = Worker(entry.function, entry.path, self.memory_gib)
         return self._workers[name]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -13,24 +12,19 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from multiprocessing.connection import Connection, Pipe
 from typing import Any, NamedTuple
 
-from rewards import siblings
-from rewards.host.calls import CallFault, call, call_together, is_async
-from rewards.host.verdicts import Outcome, describe_fault
+from rewards import frames, limits, siblings
+from rewards.host.calls import CallFault, is_async
+from rewards.host.verdicts import Outcome, describe_fault, make_error
 from rewards.types import Completion, Example, RewardFunction
 
-START_SECONDS = 60.0
-"""To import the plugin; not counted against the time limit of a completion."""
-
-_GRACE_SECONDS = 5.0
 _ASYNC_GRACE_SECONDS = 0.5
 """How much later than its own time limit an asynchronous function may answer before its process is killed."""
 
 _BOOTSTRAP = (
-    "import json, runpy, sys; sys.path[:] = json.loads(sys.argv[2]); runpy.run_path(sys.argv[3])['claim'](); "
-    "from rewards.host.worker import serve; serve(int(sys.argv[1]))"
+    "import json, runpy, sys; sys.path[:] = json.loads(sys.argv[6]); runpy.run_path(sys.argv[7])['claim'](); "
+    "from rewards.host.worker_loop import main; main()"
 )
 
 
@@ -44,19 +38,25 @@ class WorkerAnswer(NamedTuple):
 class Worker:
     """Calls `function` in another process, which starts at the first call and is started again after a kill.
 
-    A plain subprocess rather than multiprocessing's: that would import the parent's main module, and torch with it.
+    Every answer carries the number of its question; one to another question is counted in `strays` and dropped. A plain
+    subprocess rather than multiprocessing's: that would import the parent's main module, and torch with it.
     """
 
-    def __init__(self, function: RewardFunction, path: str | None = None):
-        self._function = function
+    def __init__(self, function: RewardFunction, path: str | None = None, memory_gib: float = limits.PLUGIN_MEMORY_GIB):
+        self.function = function
         self._module = type(function).__module__
         self._path = path
+        self._memory = int(memory_gib * 2**30)
         self._payload = pickle.dumps(function)
         self._is_async = is_async(function)
         self._process: subprocess.Popen | None = None
-        self._connection: Connection | None = None
+        self._pipes: tuple[int, int, int] | None = None  # questions, answers, life line
         self._lock = threading.Lock()
+        self._number = 0
+        self._failed_starts = 0
+        self._last_failure = ""
         self.starts = 0
+        self.strays = 0
 
     def call(self, pairs: Sequence[tuple[Example, Completion]], timeout_seconds: float) -> list[WorkerAnswer]:
         """One answer a pair, in order. The pairs of an asynchronous function are under way together.
@@ -66,147 +66,164 @@ class Worker:
         """
         if not self._is_async and len(pairs) > 1:
             return [answer for pair in pairs for answer in self.call([pair], timeout_seconds)]
+        patience = timeout_seconds + (_ASYNC_GRACE_SECONDS if self._is_async else 0.0)
+        started = time.perf_counter()
         try:
-            return self._ask(pairs, timeout_seconds)
-        except _LateError as late:
-            if len(pairs) > 1:
+            answers = self._ask("score", _pack_pairs(pairs), timeout_seconds, patience)
+            return [self._read_answer(answer) for answer in _as_many(answers, len(pairs))]
+        except CallFault as fault:
+            if len(pairs) > 1 and fault.kind in ("timeout", "died"):
                 return [answer for pair in pairs for answer in self.call([pair], timeout_seconds)]
-            return [WorkerAnswer(describe_fault(self._function, late.fault, late.seconds))]
+            seconds = time.perf_counter() - started
+            return [WorkerAnswer(describe_fault(self.function, fault, seconds)) for _ in pairs]
+
+    def ask_lines(self, kind: str, example: Example, timeout_seconds: float) -> list[str]:
+        """The lines of `problems` or `warnings`; raises CallFault."""
+        lines = self._ask(kind, example, timeout_seconds, timeout_seconds)
+        if not isinstance(lines, list):
+            raise CallFault("died", "its process sent what is no answer")
+        return [str(line) for line in lines]
+
+    def ask_figures(self, pairs: Sequence[tuple[Example, Completion]], timeout_seconds: float) -> dict[str, float]:
+        """The function's figures of many completions together; raises CallFault."""
+        figures = self._ask("figures", _pack_pairs(pairs), timeout_seconds, timeout_seconds)
+        return {str(name): float(value) for name, value in figures.items()} if isinstance(figures, dict) else {}
 
     def close(self) -> None:
         with self._lock:
             self._kill()
 
-    def _ask(self, pairs: Sequence[tuple[Example, Completion]], timeout_seconds: float) -> list[WorkerAnswer]:
-        # The text alone: what this process has read out of it meanwhile is not sent along, so that the bytes are always the same.
-        rows = [(example, each.text, each.truncated, each.style) for example, each in pairs]
-        try:
-            request = pickle.dumps((timeout_seconds, rows))
-        except Exception as error:
-            fault = CallFault("send", f"the row cannot be sent to its process ({type(error).__name__}: {error})")
-            return [WorkerAnswer(describe_fault(self._function, fault)) for _ in pairs]
-        patience = timeout_seconds + (_ASYNC_GRACE_SECONDS if self._is_async else 0.0)
+    def _ask(self, kind: str, given: Any, timeout_seconds: float, patience: float) -> Any:
+        """The answer to one question; raises CallFault, and then the process is gone, unless nothing was sent to it."""
         with self._lock:
-            started = time.perf_counter()
+            self._number += 1
+            number = self._number
             try:
-                connection = self._start()
-                started = time.perf_counter()
-                connection.send_bytes(request)
-                if not connection.poll(patience):
-                    self._kill()
-                    late = CallFault("timeout", f"took longer than {timeout_seconds:g} s")
-                    raise _LateError(late, time.perf_counter() - started)
-                return pickle.loads(connection.recv_bytes())
-            except _LateError:
-                raise
-            except CallFault as fault:
-                return [
-                    WorkerAnswer(describe_fault(self._function, fault, time.perf_counter() - started)) for _ in pairs
-                ]
+                request = pickle.dumps((number, kind, timeout_seconds, given))
+            except Exception as error:
+                raise CallFault(
+                    "send", f"the row cannot be sent to its process ({type(error).__name__}: {error})"
+                ) from None
+            asks, answers = self._start()
+            deadline = time.monotonic() + patience
+            try:
+                frames.send(asks, request, patience)
+                while True:
+                    found, answer = json.loads(frames.receive(answers, max(0.0, deadline - time.monotonic())))
+                    if found == number:
+                        return answer
+                    self.strays += 1
+            except TimeoutError:
+                self._kill()
+                raise CallFault("timeout", f"took longer than {timeout_seconds:g} s") from None
             except (EOFError, OSError):
-                died = CallFault("died", f"its process ended{self._describe_end()}")
-                raise _LateError(died, time.perf_counter() - started) from None
+                raise CallFault("died", f"its process ended{self._describe_end()}") from None
+            except (ValueError, TypeError):
+                self._kill()
+                raise CallFault("died", "its process sent what is no answer") from None
             except BaseException:
                 # An answer may still be under way; the next call must not read it as its own.
                 self._kill()
                 raise
 
-    def _start(self) -> Connection:
-        if self._connection is not None and self._process is not None and self._process.poll() is None:
-            return self._connection
+    def _start(self) -> tuple[int, int]:
+        if self._pipes is not None and self._process is not None and self._process.poll() is None:
+            return self._pipes[:2]
         self._kill()
-        ours, theirs = Pipe()
+        if self._failed_starts >= limits.PLUGIN_STARTS:
+            raise CallFault("start", f"{self._last_failure} (tried {self._failed_starts} times)")
+        try:
+            pipes = self._open_process()
+        except CallFault as fault:
+            self._failed_starts += 1
+            self._last_failure = str(fault)
+            raise
+        self._failed_starts = 0
+        return pipes
+
+    def _open_process(self) -> tuple[int, int]:
+        asked, asks = os.pipe()
+        answers, answered = os.pipe()
+        life, line = os.pipe()
+        label = f"plugin {self.function.name}"
+        arguments = [str(asked), str(answered), str(life), str(self._memory), label, json.dumps(sys.path)]
         try:
             self._process = subprocess.Popen(
                 # -P: what lies in the working folder is not imported in the place of Python's own modules.
-                [sys.executable, "-P", "-c", _BOOTSTRAP, str(theirs.fileno()), json.dumps(sys.path), siblings.__file__],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-P", "-c", _BOOTSTRAP, *arguments, siblings.__file__],
+                pass_fds=[asked, answered, life],
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
                 start_new_session=True,
             )
         finally:
-            theirs.close()
-        self._connection = ours
+            for descriptor in (asked, answered, life):
+                os.close(descriptor)
+            self._pipes = (asks, answers, line)
+        os.set_blocking(asks, False)
         self.starts += 1
         try:
-            ours.send_bytes(pickle.dumps((self._module, self._path, self._payload)))
-            if not ours.poll(START_SECONDS):
-                raise CallFault("start", f"its process was not ready after {START_SECONDS:g} s")
-            problem = pickle.loads(ours.recv_bytes())
-        except CallFault:
+            frames.send(asks, pickle.dumps((self._module, self._path, self._payload)), limits.PLUGIN_START_SECONDS)
+            _, problem = json.loads(frames.receive(answers, limits.PLUGIN_START_SECONDS))
+        except TimeoutError:
             self._kill()
-            raise
-        except (EOFError, OSError) as error:
-            raise CallFault("start", f"its process ended while starting{self._describe_end()}") from error
+            raise CallFault("start", f"its process was not ready after {limits.PLUGIN_START_SECONDS:g} s") from None
+        except (EOFError, OSError):
+            raise CallFault("start", f"its process ended while starting{self._describe_end()}") from None
+        except (ValueError, TypeError):
+            self._kill()
+            raise CallFault("start", "its process sent what is no answer") from None
         except BaseException:
             self._kill()
             raise
         if problem:
             self._kill()
-            raise CallFault("start", problem)
-        return ours
+            raise CallFault("start", str(problem))
+        return asks, answers
+
+    def _read_answer(self, answer: Any) -> WorkerAnswer:
+        try:
+            status, value, reason, parts, seconds, read = answer
+            if status == "error":
+                return WorkerAnswer(make_error(self.function, reason, float(seconds)), bool(read))
+            outcome = Outcome(
+                self.function.name, self.function.version, str(status), value, reason, parts, float(seconds)
+            )
+            return WorkerAnswer(outcome, bool(read))
+        except (TypeError, ValueError):
+            return WorkerAnswer(make_error(self.function, "died: its process sent what is no answer"))
 
     def _describe_end(self) -> str:
         code = None
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                code = self._process.wait(timeout=1.0)
+                code = self._process.wait(timeout=limits.PLUGIN_END_SECONDS)
         self._kill()
         return "" if code is None else f" (exit code {code})"
 
     def _kill(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """End the process and all below it: its supervisor does so once the life line is cut."""
+        if self._pipes is not None:
+            for descriptor in self._pipes:
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+            self._pipes = None
         if self._process is not None:
-            # The whole session: the plugin may have started processes of its own.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=limits.PLUGIN_END_SECONDS)
+            if self._process.returncode is None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
             self._process = None
 
 
-class _LateError(Exception):
-    """The process had to be killed, or ended by itself, with these pairs under way."""
-
-    def __init__(self, fault: CallFault, seconds: float):
-        self.fault, self.seconds = fault, seconds
-        super().__init__(str(fault))
+def _pack_pairs(pairs: Sequence[tuple[Example, Completion]]) -> list[Any]:
+    # The text alone: what this process has read out of it meanwhile is not sent along, so that the bytes are always the same.
+    return [(example, each.text, each.truncated, each.style) for example, each in pairs]
 
 
-def serve(descriptor: int) -> None:
-    """The loop of the worker process: one function, then examples and completions in, scores out, until the pipe closes."""
-    connection = Connection(descriptor)
-    os.dup2(2, 1)  # what a plugin prints must not end up in the output of a command
-    try:
-        module, path, payload = pickle.loads(connection.recv_bytes())
-        function, problem = _load(module, path, payload)
-        connection.send_bytes(pickle.dumps(problem))
-        if problem:
-            return
-        with asyncio.Runner() if is_async(function) else contextlib.nullcontext() as runner:
-            while True:
-                timeout_seconds, rows = pickle.loads(connection.recv_bytes())
-                pairs = [(example, Completion(*completion)) for example, *completion in rows]
-                # Should the parent die while the function hangs, the kernel ends this process even inside C code.
-                signal.setitimer(signal.ITIMER_REAL, timeout_seconds + _GRACE_SECONDS)
-                if runner is None:
-                    outcomes = [call(function, *pair) for pair in pairs]
-                else:
-                    outcomes = runner.run(call_together(function, pairs, timeout_seconds))
-                signal.setitimer(signal.ITIMER_REAL, 0)
-                read = ["extraction" in completion.__dict__ for _, completion in pairs]
-                connection.send_bytes(pickle.dumps([WorkerAnswer(*each) for each in zip(outcomes, read, strict=True)]))
-    except (EOFError, OSError):
-        return
-
-
-def _load(module: str, path: str | None, payload: bytes) -> tuple[Any, str]:
-    from rewards.plugins import describe_error, import_file
-
-    try:
-        if path is not None:
-            import_file(module, path)
-        return pickle.loads(payload), ""
-    except (Exception, SystemExit) as error:
-        return None, f"cannot be loaded in its process: {describe_error(error)}"
+def _as_many(answers: Any, count: int) -> list[Any]:
+    if not isinstance(answers, list) or len(answers) != count:
+        raise CallFault("died", "its process sent what is no answer")
+    return answers

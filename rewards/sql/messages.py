@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import select
-import struct
-import time
 from typing import Any
 
+from rewards import frames
 from rewards.sql.session import Limits, Result
 
-_LENGTH = struct.Struct("!I")
-_LARGEST = 64 << 20
 _BLOB = "blob"
 
 
@@ -25,33 +20,12 @@ _encode = json.JSONEncoder(separators=(",", ":"), default=_name_blob).encode
 
 def send(descriptor: int, message: Any) -> None:
     """Raises OSError where the other side is gone."""
-    content = _encode(message).encode("ascii")
-    rest = memoryview(_LENGTH.pack(len(content)) + content)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+    frames.send(descriptor, _encode(message).encode("ascii"))
 
 
 def receive(descriptor: int, seconds: float | None = None) -> Any:
     """The next message; raises TimeoutError after so many seconds, EOFError at the end, ValueError for no message."""
-    deadline = None if seconds is None else time.monotonic() + seconds
-    (length,) = _LENGTH.unpack(_read(descriptor, _LENGTH.size, deadline))
-    if length > _LARGEST:
-        raise ValueError(f"a message of {length} bytes")
-    return json.loads(_read(descriptor, length, deadline))
-
-
-def _read(descriptor: int, wanted: int, deadline: float | None) -> bytes:
-    parts = bytearray()
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    while len(parts) < wanted:
-        if deadline is not None and not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise TimeoutError
-        part = os.read(descriptor, wanted - len(parts))
-        if not part:
-            raise EOFError
-        parts += part
-    return bytes(parts)
+    return json.loads(frames.receive(descriptor, seconds))
 
 
 def pack_limits(limits: Limits) -> list[Any]:
