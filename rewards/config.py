@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rewards import limits
 from rewards.errors import UserError
-from rewards.plugins import Registered, Registry, check_instance, load_rewards, nearest
+from rewards.plugin_contract import check_instance, describe_error
+from rewards.plugins import Registered, Registry, load_rewards, nearest
 from rewards.types import PATH_OR_TEXT, RewardFunction
 
 if TYPE_CHECKING:
@@ -123,10 +124,13 @@ def make_function(
     try:
         function = entry.function.model_validate(dict(options))
     except ValidationError as error:
-        problems.extend(_explain(detail, entry, where) for detail in error.errors(include_url=False))
+        found = error.errors(include_url=False)
+        problems.extend(_explain(detail, entry, where) for detail in found[: limits.OPTION_PROBLEMS])
+        if len(found) > limits.OPTION_PROBLEMS:
+            problems.append(f"{where}: and {len(found) - limits.OPTION_PROBLEMS} more")
         return None
     except Exception as error:  # a plugin's own validator may raise anything
-        problems.append(f"{where}: {entry.name!r} refused its options: {type(error).__name__}: {error}")
+        problems.append(f"{where}: {entry.name!r} refused its options: {describe_error(error)}")
         return None
     broken = check_instance(function)
     problems.extend(f"{where}: {line}" for line in broken)

@@ -86,3 +86,6 @@ PLUGIN_FAULTS = 3
 PROBLEM_LINES = 20
 PROBLEM_CHARACTERS = 400
 """Of what a function finds wrong with one row."""
+
+OPTION_PROBLEMS = 20
+"""Of one function that are told one by one."""

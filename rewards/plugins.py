@@ -7,23 +7,22 @@ import importlib.metadata
 import importlib.util
 import inspect
 import os
-import pickle
 import re
 import sys
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_args
 
 import pluggy
-from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
 from rewards import hookspecs
 from rewards.errors import PluginError
+from rewards.plugin_contract import check_class, describe_error
+from rewards.plugin_files import import_file, module_name_of
+from rewards.plugin_probe import find_fault, quiet
 from rewards.types import RewardFunction
 
 OWN_DISTRIBUTION = "recompensa"
@@ -50,8 +49,6 @@ BUILT_INS = (
     "rewards.functions.tool_call",
 )
 HOOK = "register_rewards"
-_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
-_MUTABLE = (list, dict, set, bytearray)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +110,35 @@ class Registered:
 
 
 class Registry:
-    """The reward functions that were found, in order of their names."""
+    """The reward functions that were found, in order of their names.
 
-    def __init__(self, entries: Sequence[Registered]):
+    `broken` are the problems of installed plugins that nothing asked for, `contested` those of names that several offer.
+    """
+
+    def __init__(
+        self, entries: Sequence[Registered], broken: Sequence[str] = (), contested: Mapping[str, str] | None = None
+    ):
         self._entries = {entry.name: entry for entry in sorted(entries, key=lambda entry: entry.name)}
+        self.broken = tuple(broken)
+        self.contested = dict(contested or {})
 
     def get(self, name: str) -> Registered:
-        """Raise PluginError, proposing the nearest name, when there is no such function."""
+        """Raise PluginError when there is no such function, proposing the nearest, or when two plugins offer it."""
+        if name in self.contested:
+            raise PluginError(self.contested[name])
         try:
             return self._entries[name]
         except KeyError:
             raise PluginError(self.explain_missing(name)) from None
 
     def explain_missing(self, name: str) -> str:
-        return f"no reward function '{name}'{nearest(name, list(self._entries))}"
+        if name in self.contested:
+            return self.contested[name]
+        more = f" ({len(self.broken)} installed plugins are broken: {self.broken[0]})" if self.broken else ""
+        return f"no reward function '{name}'{nearest(name, list(self._entries))}{more}"
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._entries and name not in self.contested
 
     def __iter__(self) -> Iterator[Registered]:
         return iter(self._entries.values())
@@ -153,26 +162,31 @@ def load_rewards(extra_modules: Sequence[str] = ()) -> Registry:
     """Find every reward function: built-ins, then entry points of the group `recompensa`, then `extra_modules`.
 
     An extra module is an importable name or a path to a `.py` file. Raises PluginError with every problem of every
-    plugin, one line each.
+    plugin, one line each, where one that was named has a problem. A broken plugin that is merely installed stops nobody:
+    its problems are in the registry, and whoever asks for a name that is not there is told of them.
     """
     manager = pluggy.PluginManager(hookspecs.NAMESPACE)
     manager.add_hookspecs(hookspecs)
+    broken: list[str] = []
     problems: list[str] = []
     found: list[Registered] = []
-    for source in [*_built_ins(), *_entry_points(problems), *_named_modules(extra_modules)]:
-        plugin = source.load(problems)
+    for source in [*_built_ins(), *_entry_points(broken), *_named_modules(extra_modules)]:
+        said = broken if source.entry_point is not None else problems
+        plugin = source.load(said)
         if plugin is None or manager.is_registered(plugin):
             continue
-        for function in _ask(manager, plugin, source, problems):
+        for function in _ask(manager, plugin, source, said):
             entry = Registered(function, source.name, source.distribution, source.version, source.path)
-            broken = check_class(function)
-            problems.extend(f"{source}: {line}" for line in broken)
-            if not broken:
+            faults = check_class(function)
+            said.extend(f"{source}: {line}" for line in faults)
+            if not faults:
                 found.append(entry)
-    problems.extend(_collisions(found))
+    contested = _collisions(found)
+    named = {entry.name for entry in found if entry.distribution.startswith("rewards.plugins")}
+    problems.extend(line for name, line in contested.items() if name in named)
     if problems:
-        raise PluginError(problems)
-    return Registry(found)
+        raise PluginError([*problems, *broken])
+    return Registry(found, [*broken, *contested.values()], contested)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,17 +204,41 @@ class _Source:
 
     def load(self, problems: list[str]) -> Any:
         try:
-            if self.entry_point is not None:
-                return self.entry_point.load()
-            if self.path is not None:
-                return import_file(self.name, self.path)
-            if importlib.util.find_spec(self.name.partition(".")[0]) is None:
+            if self.distribution == OWN_DISTRIBUTION and self.entry_point is None:
+                return importlib.import_module(self.name)
+            if self.path is None and self.entry_point is None and _is_missing(self.name):
                 # The console command does not search the working folder, `python -m` does: a plugin there is meant.
                 sys.path.append(os.getcwd())
-            return importlib.import_module(self.name)
+            if fault := find_fault(self._identify(), self._try, self._tell()):
+                problems.append(f"{self}: {fault}")
+                return None
+            with quiet(f"plugin {self.name}"):
+                return self._import()
         except (Exception, SystemExit) as error:  # a plugin may fail in any way; none may end the command
             problems.append(f"{self}: cannot be imported: {describe_error(error)}")
             return None
+
+    def _import(self) -> Any:
+        if self.entry_point is not None:
+            return self.entry_point.load()
+        return importlib.import_module(self.name) if self.path is None else import_file(self.name, self.path)
+
+    def _try(self) -> None:
+        getattr(self._import(), HOOK)(lambda function: None)
+
+    def _tell(self) -> dict[str, str | None] | None:
+        """How another process imports it; None where only this one can."""
+        if self.entry_point is not None and not isinstance(self.entry_point, importlib.metadata.EntryPoint):
+            return None
+        return {"name": self.name, "path": self.path, "value": getattr(self.entry_point, "value", None)}
+
+    def _identify(self) -> tuple:
+        changed = os.stat(self.path).st_mtime_ns if self.path is not None and os.path.isfile(self.path) else 0
+        return self.name, self.version, self.path, changed, getattr(self.entry_point, "value", None)
+
+
+def _is_missing(module: str) -> bool:
+    return importlib.util.find_spec(module.partition(".")[0]) is None
 
 
 def _built_ins() -> list[_Source]:
@@ -238,30 +276,6 @@ def _named_modules(extra_modules: Sequence[str]) -> list[_Source]:
     return sources
 
 
-def module_name_of(path: str) -> str:
-    """The module name under which a plugin file is imported, the same in every process."""
-    return f"recompensa_plugin_{re.sub(r'[^0-9A-Za-z_]', '_', Path(path).stem)}_{zlib.crc32(path.encode()):08x}"
-
-
-def import_file(name: str, path: str) -> Any:
-    """Import a plugin from its file under `name`, once a process."""
-    if name in sys.modules:
-        return sys.modules[name]
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no such file: {path}")
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"not a Python file: {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
 def _ask(manager: pluggy.PluginManager, plugin: Any, source: _Source, problems: list[str]) -> list[Any]:
     """Register one plugin and call its hook; what it registered, in its order, or nothing and a line in `problems`."""
     try:
@@ -285,93 +299,28 @@ def _ask(manager: pluggy.PluginManager, plugin: Any, source: _Source, problems: 
     registered: list[Any] = []
     others = [other for other in manager.get_plugins() if other is not plugin]
     try:
-        manager.subset_hook_caller(HOOK, remove_plugins=others)(register=registered.append)
+        with quiet(f"plugin {source.name}"):
+            manager.subset_hook_caller(HOOK, remove_plugins=others)(register=registered.append)
     except (Exception, SystemExit) as error:
         problems.append(f"{source}: {HOOK} raised {describe_error(error)}")
         return []
     return registered
 
 
-def check_class(function: Any) -> list[str]:
-    """What breaks the contract in a reward function class, one line each."""
-    if not (isinstance(function, type) and issubclass(function, RewardFunction)):
-        return [f"registered {function!r}, which is not a subclass of rewards.types.RewardFunction"]
-    where = function.__qualname__
-    problems = []
-    name = getattr(function, "name", None)
-    if not isinstance(name, str) or not _NAME.match(name):
-        problems.append(f"{where}.name: {name!r}; set a name of lower-case letters, digits and underscores")
-    version = getattr(function, "version", None)
-    if not isinstance(version, str) or not version.strip():
-        problems.append(f"{where}.version: {version!r}; set a version such as '1', and raise it when scores may change")
-    if not isinstance(function.tasks, tuple) or not all(isinstance(task, str) for task in function.tasks):
-        problems.append(f"{where}.tasks: {function.tasks!r}; set a tuple of task names, () for all")
-    if not function.model_config.get("frozen") or function.model_config.get("extra") != "forbid":
-        problems.append(f"{where}.model_config: must keep frozen=True and extra='forbid'")
-    if function.__call__ is RewardFunction.__call__:
-        problems.append(f"{where}: define __call__(self, example, completion) -> Score")
-    for option, info in function.model_fields.items():
-        mutable = _find_mutable(info.annotation)
-        if mutable:
-            problems.append(
-                f"{where}.{option}: {mutable.__name__} can be changed after the start; "
-                "use tuple, frozenset or rewards.types.FrozenMapping"
-            )
-    if not problems and not any(info.is_required() for info in function.model_fields.values()):
-        try:
-            problems.extend(check_instance(function()))
-        except ValidationError as error:
-            problems.append(f"{where}: its own defaults are invalid: {describe_error(error)}")
-    return problems
-
-
-def check_instance(function: RewardFunction) -> list[str]:
-    """Whether a function with these options can be shared and sent to another process, one line a problem."""
-    where = type(function).__qualname__
-    problems = []
-    for option in type(function).model_fields:
-        try:
-            hash(getattr(function, option))
-        except TypeError:
-            problems.append(
-                f"{where}.{option}: its value can be changed; use tuple, frozenset or rewards.types.FrozenMapping"
-            )
-    try:
-        pickle.dumps(function)
-    except Exception as error:
-        problems.append(f"{where}: cannot be pickled ({describe_error(error)}); options must be plain values")
-    return problems
-
-
-def _find_mutable(annotation: Any) -> type | None:
-    origin = get_origin(annotation) or annotation
-    if origin in _MUTABLE:
-        return origin
-    if origin in (Union, UnionType) or get_args(annotation):
-        for argument in get_args(annotation):
-            if found := _find_mutable(argument):
-                return found
-    return None
-
-
-def _collisions(found: list[Registered]) -> list[str]:
+def _collisions(found: list[Registered]) -> dict[str, str]:
+    """By name, the line about one that two plugins offer."""
     seen: dict[str, Registered] = {}
-    problems = []
+    lines: dict[str, str] = {}
     for entry in found:
         first = seen.setdefault(entry.name, entry)
         if first is not entry:
-            problems.append(
+            lines.setdefault(
+                entry.name,
                 f"reward function '{entry.name}' is registered twice: by plugin '{first.plugin}' of distribution "
                 f"'{first.distribution}' and by plugin '{entry.plugin}' of distribution '{entry.distribution}'; "
-                "rename one or remove its plugin"
+                "rename one or remove its plugin",
             )
-    return problems
-
-
-def describe_error(error: BaseException) -> str:
-    """An exception as one short line: its type and the first line of its message."""
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message[:300]}" if message else type(error).__name__
+    return lines
 
 
 def _describe_type(annotation: Any) -> str:

@@ -9,7 +9,7 @@ import pickle
 import time
 from collections.abc import Iterator, Sequence
 
-from rewards.plugins import check_class, check_instance
+from rewards.plugin_contract import check_class, check_instance
 from rewards.types import Completion, Example, RewardFunction, Score
 
 MEGABYTE = 1_000_000

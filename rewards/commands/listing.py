@@ -6,6 +6,8 @@ import argparse
 import json
 from typing import Any
 
+from rewards.command_line import print_problem
+
 EXAMPLES = """\
 examples:
   python -m rewards list
@@ -22,6 +24,8 @@ def run(options: argparse.Namespace) -> int:
     from rewards.plugins import load_rewards
 
     registry = load_rewards(options.plugin)
+    for line in registry.broken:
+        print_problem(f"warning: {line}")
     if options.json:
         print(json.dumps([entry.summary() for entry in registry], ensure_ascii=False, indent=2))
         return 0

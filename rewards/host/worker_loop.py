@@ -82,7 +82,8 @@ def _close(*descriptors: int) -> None:
 
 
 def _load(module: str, path: str | None, payload: bytes) -> tuple[Any, str]:
-    from rewards.plugins import describe_error, import_file
+    from rewards.plugin_contract import describe_error
+    from rewards.plugin_files import import_file
 
     try:
         if path is not None:
