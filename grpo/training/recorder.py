@@ -208,7 +208,7 @@ def add_reports(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str,
         before = earlier.get(name) or {}
         row = {key: value for key, value in report.items() if key != "mean"}
         for key in ("values", "unscored", "errors", "seconds", "worker_starts", "stray_answers"):
-            row[key] += before.get(key, 0)
+            row[key] = row.get(key, 0) + before.get(key, 0)
         row["faults"] = {
             kind: before.get("faults", {}).get(kind, 0) + report["faults"].get(kind, 0)
             for kind in sorted({*before.get("faults", {}), *report["faults"]})
