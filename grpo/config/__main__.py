@@ -5,18 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from grpo.config.loading import configs_folder, list_configs, load_config
 from grpo.config.run_config import json_schema
 from grpo.config.yaml_layer import write_yaml
-from rewards.command_line import DONE, CommandParser, add_overrides, run_command
+from rewards.command_line import BAD_INPUT, DONE, CommandParser, add_overrides, print_json, run_command
+from rewards.errors import UserError
 
 EXAMPLES = """\
 examples:
   python -m grpo.config list
   python -m grpo.config show v4_1 --set grpo.max_steps=100
   python -m grpo.config schema > recompensa.schema.json
+  python -m grpo.config from-trl grpo.yaml > from_trl.yaml
+  python -m grpo.config from-trl train_grpo.py --processes 8 --output from_trl.yaml
 """
 
 
@@ -39,6 +44,13 @@ def make_parser() -> CommandParser:
     add_overrides(show)
     show.add_argument("--profile", default="auto", help="auto, gpu, small or embedded")
     show.add_argument("--json", action="store_true", help="JSON in place of YAML")
+    trl = commands.add_parser("from-trl", help="a config of ours from a GRPO training with TRL")
+    trl.add_argument(
+        "file", type=Path, help="YAML of `trl grpo`, a Python script that calls GRPOConfig, or a shell script"
+    )
+    trl.add_argument("--processes", type=int, default=1, help="processes that it was started with (default 1)")
+    trl.add_argument("--output", type=Path, help="where the config goes; by default to the terminal")
+    trl.add_argument("--json", action="store_true", help="config, notes and refusals as one JSON object")
     return parser
 
 
@@ -49,11 +61,57 @@ def run(options: argparse.Namespace) -> int:
             print(f"{name:10} {first.lstrip('# ')}")
     elif options.command == "schema":
         print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    elif options.command == "from-trl":
+        return write_translation(options)
     else:
         config = load_config(options.config, options.overrides, options.profile)
         print(f"# from {', then '.join(config.sources)}; profile {config.profile}", file=sys.stderr)
         print(config.to_json() if options.json else write_yaml(config.model_dump(mode="json")), end="")
     return DONE
+
+
+def write_translation(options: argparse.Namespace) -> int:
+    """Print or write the translated config; what has no counterpart goes to stderr and, as comments, into the file."""
+    from grpo.config.from_trl import translate
+    from grpo.config.trl_reading import read_trl_file
+
+    if options.processes < 1:
+        raise UserError(f"--processes: {options.processes} is not at least 1")
+    translation = translate(read_trl_file(options.file), options.processes)
+    text = write_yaml(translation.config)
+    problems = [f"{options.file}: {reason}" for reason in translation.refusals]
+    problems = problems or find_config_problems(text, options.file)
+    if options.json:
+        print_json({"config": translation.config, "notes": translation.notes, "refusals": problems})
+        return BAD_INPUT if problems else DONE
+    if problems:
+        raise UserError(problems)
+    for note in translation.notes:
+        print(f"note: {note}", file=sys.stderr)
+    head = [
+        f"# Made from {options.file.name} by grpo.config from-trl. Rows and rewards: recompensa init DATA writes a config",
+        "# with both; give it the line extends: and this file's name, or copy these sections into it.",
+        *(f"# {note}" for note in translation.notes),
+    ]
+    written = "\n".join(head) + "\n" + text
+    if options.output is None:
+        print(written, end="")
+    else:
+        options.output.write_text(written, encoding="utf-8")
+        print(f"{options.output}: written; next: python -m grpo.plan --config {options.output}", file=sys.stderr)
+    return DONE
+
+
+def find_config_problems(text: str, source: Path) -> list[str]:
+    """Why our own config would refuse what was translated, told of the file that it came from."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "from_trl.yaml"
+        path.write_text(text, encoding="utf-8")
+        try:
+            load_config(path, [], None)
+        except UserError as refusal:
+            return [line.replace(str(path), str(source)) for line in refusal.problems]
+    return []
 
 
 if __name__ == "__main__":
