@@ -55,6 +55,11 @@ class DecisionSection(BaseModel):
     scale_at: float = Field(
         0.55, ge=0, le=1, description="Scenario A: the mean reward from which the rung is exhausted."
     )
+    thresholds_for: dict[str, str] = Field(
+        default_factory=dict,
+        description="The reward functions that the thresholds were set for, and their versions; a run with another version "
+        "of one is held to its own start instead. Empty: any.",
+    )
     plateau_mean: float = Field(0.476, ge=0, le=1, description="Scenario B: the mean reward at which V4 stood still.")
     plateau_mean_tolerance: float = Field(
         0.05, ge=0, le=1, description="Scenario B: how far above plateau_mean still counts as standing there."

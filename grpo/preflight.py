@@ -18,13 +18,15 @@ def run_preflight(config: RunConfig, inputs: RunRows, host: RewardHost) -> dict[
 
     Every reference of the training and held-out rows is scored as if the policy had written it. A function that judges
     content must give it the maximum: a scorer that marks the right answer down has no business training anything.
+    `reward_identities` say which scorers these are.
     `warnings` of the audit are for the user to read; fields named under `masked` were put into the options of the host's
     functions.
     """
     audit = audit_rows(host, inputs.train, inputs.held_out)
     if not audit.passed:
         raise UserError(list(audit.errors))
-    return audit.to_json()
+    # Read after the audit, which may have put fields to mask into the options.
+    return {**audit.to_json(), "reward_identities": [identity.to_json() for identity in host.identities().values()]}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from callbacks.interrupt import terminable
+from grpo.changed_rewards import check_rewards
 from grpo.distributed.collectives import on_main, wait
 from grpo.distributed.first_process import complain, one_voice
 from grpo.distributed.process_group import company, join
@@ -33,6 +34,7 @@ from rewards.command_line import (
     run_command,
 )
 from rewards.errors import RewardBudgetExceeded, UserError
+from rewards.identity import ALLOW
 from rewards.siblings import command_words
 
 EXAMPLES = """examples:
@@ -84,6 +86,10 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--run-dir", type=Path, metavar="DIR", help="where the run is written (default: runs/<config>-<date>-<time>)"
     )
+    parser.add_argument(
+        ALLOW, action="store_true",
+        help="with --resume, though code, options or files of a reward changed: score the evaluations so far anew",
+    )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="plan and preflight only; writes nothing")
     parser.add_argument(
         "--follow", type=read_hops, nargs="?", const=1, default=0, metavar="HOPS",
@@ -96,6 +102,8 @@ def make_parser() -> CommandParser:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = make_parser()
     options = parser.parse_args(arguments)
+    if options.allow_changed_rewards and not options.resume:
+        parser.error(f"{ALLOW} goes with --resume")
     if options.resume and (options.overrides or options.run_dir or options.profile != "auto"):
         parser.error("--resume takes the run's own config: --set, --profile and --run-dir do not go with it")
     return options
@@ -122,6 +130,10 @@ def run(options: argparse.Namespace) -> int:
     config, profile, directory = resolve(options, progress)
     inputs, host, plan, audit = prepare(config, profile, progress)
     config = plan.config  # with epochs counted out in steps
+    if directory is not None:
+        allowed = options.allow_changed_rewards
+        for line in on_main(lambda: check_rewards(directory, audit, host, allowed=allowed)):
+            progress.warn(line)
     if options.dry_run:
         progress.say("dry run: plan and preflight passed, nothing was written", always=True)
         return DONE

@@ -17,6 +17,7 @@ from callbacks.tracking.queue import Backend, QueuedBackend
 from callbacks.tracking.secrets import redact
 from rewards.errors import UserError
 from rewards.files import write_whole
+from rewards.identity import read_identities
 from rewards.writable import to_line
 
 STAGES = ("before", "warmup", "train", "final")
@@ -278,5 +279,7 @@ def _read_facts(run_directory: Path) -> dict[str, Any]:
         if isinstance(value, dict):
             # Lists of rows are for the report; here they would be thousands of settings.
             facts[name] = {key: item for key, item in value.items() if not isinstance(item, list) or len(item) <= 20}
-    versions = facts.get("audit", {}).get("reward_versions")
+    audit = facts.get("audit", {})
+    identities = read_identities(audit.get("reward_identities"))
+    versions = {name: str(identity) for name, identity in identities.items()} or audit.get("reward_versions")
     return {**facts, "reward_versions": versions} if versions else facts

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from callbacks.config import DecisionSection
 from callbacks.decision.decision import Decision, Node
 from callbacks.decision.tree import decide
-from grpo.decide.decide_run import read_paired, read_saved, read_schedule
+from grpo.decide.decide_run import choose_measure, read_paired, read_saved, read_schedule
 from grpo.decide.history import read_history
 from grpo.decide.next_config import write_next_config
 from grpo.ladder import find_rung
 from rewards.command_line import DONE, CommandParser, print_json, run_command
 from rewards.errors import UserError
+from rewards.files import read_object
 from rewards.harmless_text import make_harmless
+from rewards.identity import read_identities
 
 EXAMPLES = """examples:
   python -m grpo.decide runs/mine                                                by the run's own config and profile
@@ -75,6 +78,8 @@ def run(options: argparse.Namespace) -> int:
     if problems:
         raise UserError(problems)
     rung, next_rung = find_rung((settings.get("model") or {}).get("name"), source)
+    identities = read_identities(read_object(folder / "audit.json").get("reward_identities"))
+    section, incomparable = choose_measure(section or DecisionSection(), identities)
     decision = decide(
         history,
         section,
@@ -85,6 +90,7 @@ def run(options: argparse.Namespace) -> int:
         # Another history beside the evaluations of a run is not theirs.
         **(read_paired(folder) if saved or options.metrics.is_dir() else {}),
     )
+    decision = replace(decision, not_judged=(*incomparable, *decision.not_judged))
     if options.next_config is not None:
         try:
             written = write_next_config(decision, source, options.next_config, config=settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from grpo.decide.history import read_history
 from grpo.decide.next_config import write_next_config
 from grpo.ladder import find_rung
 from rewards.files import read_object, write_json
+from rewards.identity import RewardIdentity, read_identities
 from rewards.statistics.estimates import Estimate
 
 
@@ -29,6 +31,8 @@ def decide_run(run_directory: Path | str, config: Any = None, *, rehearsal: bool
     saved = read_saved(folder)
     settings = config.model_dump(mode="json") if config is not None else saved.get("config") or {}
     section = config.decision if config is not None else DecisionSection.model_validate(settings.get("decision") or {})
+    identities = read_identities(read_object(folder / "audit.json").get("reward_identities"))
+    section, incomparable = choose_measure(section, identities)
     source = saved.get("source")
     rung, next_rung = find_rung((settings.get("model") or {}).get("name"), source)
     decision = decide(
@@ -40,9 +44,30 @@ def decide_run(run_directory: Path | str, config: Any = None, *, rehearsal: bool
         **read_paired(folder),
         schedule=read_schedule(settings),
     )
-    write_json(folder / "decision.json", decision.to_json())
+    decision = replace(decision, not_judged=(*incomparable, *decision.not_judged))
+    rewards = [identity.to_json() for identity in identities.values()]
+    write_json(folder / "decision.json", {**decision.to_json(), "rewards": rewards})
     write_next_config(decision, source, folder / "next_config.yaml", config=settings)
     return decision
+
+
+def choose_measure(
+    section: DecisionSection, identities: Mapping[str, RewardIdentity]
+) -> tuple[DecisionSection, tuple[str, ...]]:
+    """The section to decide by, and why it is not the one given: thresholds hold for the rewards they were set for only.
+
+    A run with another version of one of those is held to its own start. Without identities (an older run, a history of
+    numbers alone) the thresholds are taken as they are.
+    """
+    other = [
+        f"{name} {wanted} (here {identities[name].version})"
+        for name, wanted in sorted(section.thresholds_for.items())
+        if name in identities and identities[name].version != wanted
+    ]
+    if not other or section.relative_to != "thresholds":
+        return section, ()
+    line = f"the thresholds: they were set for {', '.join(other)}, so this run is held to its own start"
+    return section.model_copy(update={"relative_to": "baseline"}), (line,)
 
 
 def read_saved(folder: Path) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Inputs:
             "data": self.rows.to_json(),
             "settings": self.settings.to_json(),
             "rewards": describe_rewards(self.config.rewards.model_dump(mode="json")),
-            "versions": self.host.versions(),
+            "versions": {name: str(identity) for name, identity in self.host.identities().items()},
             "batch_size": self.config.evaluation.batch_size,
             "loading": self.config.model.model_dump(mode="json", include={"engine", "dtype", "quantization"}),
         }

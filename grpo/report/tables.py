@@ -12,6 +12,7 @@ from callbacks.progress import find_direction
 from grpo.report.run_files import Record, RunFiles, as_mapping, is_number
 from rewards.amounts import format_seconds, format_size
 from rewards.harmless_text import make_label
+from rewards.identity import read_identities
 from rewards.statistics.estimates import ALL, Estimate, paired_differences, unpaired_difference
 
 STAGE_NAMES = {"before": "before training", "warmup": "SFT warm-up", "train": "GRPO", "final": "final evaluation"}
@@ -74,7 +75,8 @@ def find_end(run: RunFiles) -> Evaluation | None:
 def make_function_rows(run: RunFiles) -> list[dict[str, Any]]:
     """A row a reward function: version, counts, and mean of its value and of its parts after the warm-up and at the end."""
     reported = as_mapping(run.environment.get("rewards"))
-    planned = as_mapping(run.audit.get("reward_versions"))
+    identities = read_identities(run.audit.get("reward_identities"))
+    planned = {**as_mapping(run.audit.get("reward_versions")), **{name: str(each) for name, each in identities.items()}}
     stages = {stage: _collect_scores(run.records.get(stage, [])) for stage in ("warmup", "final")}
     names = sorted({*stages["warmup"], *stages["final"], *map(str, reported), *map(str, planned)})[:60]
     rows = []
@@ -84,7 +86,7 @@ def make_function_rows(run: RunFiles) -> list[dict[str, Any]]:
         seen = [side for side in (first, last) if side is not None]
         versions = sorted(
             {version for side in seen for version in side["versions"]}
-            | ({str(said["version"])} if "version" in said else set())
+            | ({str(said["version"])} if "version" in said and not seen else set())
         ) or ([str(planned[name])] if name in planned else [])
         parts = sorted({part for side in seen for part in side["parts"]})[:40]
         rows.append(
@@ -236,7 +238,8 @@ def _collect_scores(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
             if not is_number(score.get("value")):
                 continue
             values[name].append(float(score["value"]))
-            versions[name].add(make_label(score.get("version"), 40))
+            mark = f" ({score['fingerprint']})" if isinstance(score.get("fingerprint"), str) else ""
+            versions[name].add(make_label(f"{score.get('version')}{mark}", 60))
             tasks[name].add(make_label(record.get("task", "default"), 60))
             for part, share in as_mapping(score.get("parts")).items():
                 if is_number(share):

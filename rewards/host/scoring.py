@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
     from rewards.host.worker import Worker
+    from rewards.identity import RewardIdentity
 
 UNDER_WAY = 16
 """Completions of an asynchronous function that are under way together."""
@@ -98,6 +99,7 @@ class RewardHost:
         self.memory_gib = memory_gib
         self.error_budget = error_budget
         self.error_budget_minimum = error_budget_minimum
+        self._identified: tuple[tuple[WeightedFunction, ...], dict[str, RewardIdentity]] | None = None
         self._tallies = {name: Tally() for name in self.names()}
         self._workers: dict[str, Worker] = {}
         self._silenced: Counter[str] = Counter()
@@ -111,6 +113,14 @@ class RewardHost:
 
     def versions(self) -> dict[str, str]:
         return {entry.function.name: entry.function.version for entry in self.functions}
+
+    def identities(self) -> dict[str, RewardIdentity]:
+        """The identity of each function by its name; reads their code, some tenths of a second at the first call."""
+        from rewards.identity import identify
+
+        if self._identified is None or self._identified[0] is not self.functions:
+            self._identified = self.functions, {entry.function.name: identify(entry) for entry in self.functions}
+        return self._identified[1]
 
     def functions_for(self, task: str) -> list[WeightedFunction]:
         """The functions that apply to a task, none when a task would go unrewarded."""
@@ -223,7 +233,11 @@ class RewardHost:
 
     def to_record(self, scored: ScoredCompletion) -> dict[str, Any]:
         """The stored-completion row; `step`, `stage`, `group` and `advantage` are the caller's to add."""
-        return make_record(scored)
+        record = make_record(scored)
+        for name, identity in self.identities().items():
+            if name in record["scores"]:
+                record["scores"][name]["fingerprint"] = identity.fingerprint
+        return record
 
     def close(self) -> None:
         """Give up what is under way (its `result()` raises CancelledError) and end the worker processes.
