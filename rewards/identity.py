@@ -171,7 +171,11 @@ def _read_module(path: Path, name: str) -> tuple[bytes, tuple[str, ...]]:
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             first = body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 first.value.value = ""
     return hashlib.sha256(ast.dump(tree).encode("utf-8", "surrogatepass")).digest(), tuple(sorted(imported))
 

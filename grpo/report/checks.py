@@ -21,7 +21,18 @@ PROBES = (
     ("empty", "nothing"),
 )
 _SHOWN_APART = frozenset(
-    {"passed", "references", "without_reference", "gold_failures", "errors", "warnings", "probes", "reward_versions", "reward_identities", "reward_changes"}
+    {
+        "passed",
+        "references",
+        "without_reference",
+        "gold_failures",
+        "errors",
+        "warnings",
+        "probes",
+        "reward_versions",
+        "reward_identities",
+        "reward_changes",
+    }
 )
 
 

@@ -57,7 +57,9 @@ def test_resume_when_the_scorer_changed_then_refused_or_the_evaluations_are_scor
     """The refusal touches nothing; allowed, rows and numbers are the new scorer's, and the audit keeps what happened."""
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     with RewardHost([Right(credit=0.5)]) as host:
-        with pytest.raises(UserError, match="'right' still says version 1, but its code, options.*--allow-changed-rewards"):
+        with pytest.raises(
+            UserError, match=r"'right' still says version 1, but its code, options.*--allow-changed-rewards"
+        ):
             check_rewards(run, {}, host, allowed=False)
         assert before == {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
         audit = {"reward_identities": [identity.to_json() for identity in host.identities().values()]}

@@ -86,7 +86,8 @@ def test_fingerprint_when_more_of_the_package_was_imported_meanwhile_then_the_sa
     )
     before = ["", "import rewards.rescore, rewards.audit.audit, rewards.commands.score\n"]
     found = {
-        subprocess.run([sys.executable, "-c", code.format(line)], capture_output=True, text=True).stdout for line in before
+        subprocess.run([sys.executable, "-c", code.format(line)], capture_output=True, text=True).stdout
+        for line in before
     }
     assert len(found) == 1 and "" not in found
 

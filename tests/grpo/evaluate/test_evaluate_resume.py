@@ -138,8 +138,8 @@ def test_evaluate_when_resumed_with_a_newer_reward_function_then_refused(whole, 
     """Scores of two versions must not stand in one file."""
     from rewards.host.scoring import RewardHost
 
-    versions = RewardHost.versions
-    monkeypatch.setattr(RewardHost, "versions", lambda host: {**versions(host), "push": "99"})
+    identities = RewardHost.identities
+    monkeypatch.setattr(RewardHost, "identities", lambda host: {**identities(host), "push": "99 (0123456789ab)"})
     assert main([*arguments[:-1], str(whole), "--resume"]) == 2
     assert "another versions (push: " in capsys.readouterr().err
 

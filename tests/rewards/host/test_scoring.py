@@ -160,6 +160,7 @@ def test_to_record_when_stored_then_has_the_keys_of_the_contract():
         "reason": "as written",
         "version": "7",
         "parts": {"whole": 1.0},
+        "fingerprint": host.identities()["echo"].fingerprint,
     }
     assert record["truncated"] is True and record["repairs"] == []
 
