@@ -70,8 +70,8 @@ class RewardsSection(BaseModel):
     )
 
 
-def build_host(section: RewardsSection, registry: Registry | None = None) -> RewardHost:
-    """Make the host that the section describes.
+def build_host(section: RewardsSection, registry: Registry | None = None, *, in_process: bool = False) -> RewardHost:
+    """Make the host that the section describes; with `in_process` no function gets a process of its own.
 
     Raises UserError with every unknown name and every wrong option, one line each.
     """
@@ -100,7 +100,7 @@ def build_host(section: RewardsSection, registry: Registry | None = None) -> Rew
                     function=function,
                     weight=spec.weight,
                     tasks=entry.tasks if spec.tasks is None else tuple(spec.tasks),
-                    isolated=entry.isolated,
+                    isolated=entry.isolated and not in_process,
                     plugin=entry.plugin,
                     distribution=entry.distribution,
                     path=entry.path,

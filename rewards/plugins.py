@@ -19,6 +19,7 @@ import pluggy
 from pydantic_core import PydanticUndefined
 
 from rewards import hookspecs
+from rewards.decorator import as_class, find_decorated
 from rewards.errors import PluginError
 from rewards.plugin_contract import check_class, describe_error
 from rewards.plugin_files import import_file, module_name_of
@@ -181,6 +182,7 @@ def load_rewards(extra_modules: Sequence[str] = ()) -> Registry:
             said.extend(f"{source}: {line}" for line in faults)
             if not faults:
                 found.append(entry)
+    found = _prefer_working_copies(found)
     contested = _collisions(found)
     named = {entry.name for entry in found if entry.distribution.startswith("rewards.plugins")}
     problems.extend(line for name, line in contested.items() if name in named)
@@ -291,11 +293,14 @@ def _ask(manager: pluggy.PluginManager, plugin: Any, source: _Source, problems: 
         else:
             problems.append(f"{source}: {HOOK} must take one argument, register ({text[-1] if text else error})")
         return []
+    decorated = [as_class(function) for function in find_decorated(plugin)] if inspect.ismodule(plugin) else []
     if not any(caller.name == HOOK for caller in manager.get_hookcallers(plugin) or ()):
-        problems.append(
-            f"{source}: has no hook {HOOK}; write a function {HOOK}(register) decorated with rewards.hookspecs.hookimpl"
-        )
-        return []
+        if not decorated:
+            problems.append(
+                f"{source}: has no reward function; write one under @rewards.decorator.reward(name), or a function "
+                f"{HOOK}(register) under @rewards.hookspecs.hookimpl"
+            )
+        return decorated
     registered: list[Any] = []
     others = [other for other in manager.get_plugins() if other is not plugin]
     try:
@@ -304,7 +309,15 @@ def _ask(manager: pluggy.PluginManager, plugin: Any, source: _Source, problems: 
     except (Exception, SystemExit) as error:
         problems.append(f"{source}: {HOOK} raised {describe_error(error)}")
         return []
-    return registered
+    registered = [as_class(function) for function in registered]
+    return [*registered, *(each for each in decorated if each not in registered)]
+
+
+def _prefer_working_copies(found: list[Registered]) -> list[Registered]:
+    """Without the installed functions of whose names a plugin was given by path: that is the copy being worked on."""
+    copies = {entry.name for entry in found if entry.path is not None}
+    hidden = {entry.name for entry in found if entry.name in copies and entry.path is None and entry.isolated}
+    return [entry for entry in found if entry.name not in hidden or entry.path is not None]
 
 
 def _collisions(found: list[Registered]) -> dict[str, str]:

@@ -115,6 +115,8 @@ class RewardFunction(BaseModel):
     version: ClassVar[str]
     tasks: ClassVar[tuple[str, ...]] = ()
     judges_content: ClassVar[bool] = True
+    together: ClassVar[str] = ""
+    """`batch`: several completions at once; `group`: all answers to one prompt at once; both by `score_together`."""
 
     def problems(self, example: Example) -> list[str]:
         """What is wrong with this row's reference or columns, one line each; preflight stops on any."""
@@ -129,6 +131,10 @@ class RewardFunction(BaseModel):
         return {}
 
     def __call__(self, example: Example, completion: Completion) -> Score:
+        raise NotImplementedError
+
+    def score_together(self, pairs: Sequence[tuple[Example, Completion]]) -> list[Score | None]:
+        """One score a pair, in order; called where `together` is set. It may be `async`."""
         raise NotImplementedError
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rewards.command_line import print_json
+from rewards.commands.selection import add_in_process
 from rewards.errors import UserError
 from rewards.types import Completion, Example
 from rewards.writable import to_document
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--reference", help="with --text, --file or standard input: the right answer")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of colours")
+    add_in_process(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -112,9 +114,9 @@ def _find_stored(options: argparse.Namespace) -> tuple[Example, Completion, dict
 
 
 def _score(options: argparse.Namespace, example: Example, completion: Completion) -> dict[str, Any]:
-    from rewards.commands.selection import make_host
+    from rewards.commands.selection import make_host, show_traces
 
-    with make_host(options.reward, options.plugin, any_task=True) as host:
+    with make_host(options.reward, options.plugin, any_task=True, in_process=options.in_process) as host:
         problems = [
             f"reward '{entry.function.name}': {line}"
             for entry in host.functions
@@ -122,7 +124,9 @@ def _score(options: argparse.Namespace, example: Example, completion: Completion
         ]
         if problems:
             raise UserError(problems)
-        return host.to_record(host.score([(example, completion)])[0])["scores"]
+        scored = host.score([(example, completion)])
+        show_traces(scored)
+        return host.to_record(scored[0])["scores"]
 
 
 def _to_json(

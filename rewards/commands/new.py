@@ -6,6 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
+from rewards.command_line import show_commands
 from rewards.errors import UserError
 
 EXAMPLES = """\
@@ -34,11 +35,12 @@ def run(options: argparse.Namespace) -> int:
     written = write_plugin(options.name, folder)
     module = next(path for path in written if path.name.startswith("recompensa_"))
     print("wrote " + ", ".join(str(path) for path in written))
+    plugin = f"python -m rewards --plugin {shlex.quote(str(module))}"
     print("try it, without installing anything:")
-    print(
-        f"  python -m rewards --plugin {shlex.quote(str(module))} score --reward {options.name} "
-        f"--input {shlex.quote(str(folder / 'rows.jsonl'))}"
-    )
+    print(show_commands(f"  {plugin} score --reward {options.name} --input {shlex.quote(str(folder / 'rows.jsonl'))}"))
+    print(show_commands(f"  {plugin} attack {options.name}"))
+    print("use it from any trainer:")
+    print(show_commands(f"  {plugin} serve --reward {options.name}"))
     print("install it, and run its test:")
     print(f"  pip install --editable {shlex.quote(str(folder))} && pytest {shlex.quote(str(folder))}")
     return 0

@@ -1,9 +1,10 @@
-"""A working plugin package to start from: one reward function, its test, rows to try it on, and what installs it."""
+"""A working plugin package to start from: one reward function with samples, its test, rows, README, licence, and what installs it."""
 
 from __future__ import annotations
 
 import keyword
 import re
+from datetime import date
 from pathlib import Path
 
 from rewards.errors import UserError
@@ -13,55 +14,45 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _MODULE = '''\
 """Reward of `{name}`: say in one sentence what it pays for."""
 
-from typing import ClassVar
+from collections import Counter
 
-from pydantic import Field
+from rewards.decorator import reward
+from rewards.types import Score
 
-from rewards.hookspecs import hookimpl
-from rewards.types import Completion, Example, RewardFunction, Score
+LONGEST = 10_000  # characters of an answer that are read: an endless text must not take endless time
 
-LONGEST = 10_000  # letters of a completion that are read: an endless text must not take endless time
-
-
-class {kind}(RewardFunction):
-    """The share of the reference's words that the completion has, less for every word that it should not have."""
-
-    name: ClassVar[str] = "{name}"
-    version: ClassVar[str] = "1"  # raise it whenever a score could change
-    tasks: ClassVar[tuple[str, ...]] = ()  # none named: all tasks
-
-    # The fields are the options of the YAML; they must be hashable.
-    extra_cost: float = Field(0.1, ge=0, le=1, description="Taken off for each word that is not in the reference.")
-
-    def problems(self, example: Example) -> list[str]:
-        if not list_words(example.reference or ""):
-            return ["reference: has no words; write the right answer"]
-        return []
-
-    def __call__(self, example: Example, completion: Completion) -> Score:
-        right, said = set(list_words(example.reference or "")), set(list_words(completion.text[:LONGEST]))
-        if not said:
-            return Score(0.0, "no words")
-        found = len(right & said) / len(right)
-        value = max(0.0, found - self.extra_cost * len(said - right))
-        missing = sorted(right - said)
-        return Score(value, f"misses {{', '.join(missing[:5])}}" if missing else "", {{"found": found}})
+# Rows to try it on: `recompensa rewards attack {name}` cheats on them, and finds no way.
+SAMPLES = [
+    {{"id": "1", "prompt": "Quem escreveu Dom Casmurro?", "reference": "Machado de Assis"}},
+    {{"id": "2", "prompt": "Qual é a capital do Pará?", "reference": "Belém do Pará"}},
+    {{"id": "3", "prompt": "Qual é a capital do Acre?", "reference": "Rio Branco"}},
+    {{"id": "4", "prompt": "Qual é o maior rio do Brasil?", "reference": "o rio Amazonas"}},
+]
 
 
-def list_words(text: str) -> list[str]:
+@reward("{name}", version="1")  # raise the version whenever a score could change; tasks=[...]: only for these
+def {function}(answer, reference):
+    """1 for the reference's words in its order; else half of the share of words that the two have in common."""
+    said, right = list_words(answer[:LONGEST]), list_words(reference or "")
+    if not right:
+        return None  # does not apply: this row has no reference
+    if said == right:
+        return 1.0
+    shared = 2 * sum((Counter(said) & Counter(right)).values()) / (len(said) + len(right))
+    missing = [word for word in right if word not in said]
+    # Half a point at most: only the whole answer is right.
+    return Score(shared / 2, f"misses {{', '.join(missing[:5])}}" if missing else "", {{"shared": shared}})
+
+
+def list_words(text):
     """The words of a text in lower case, without the punctuation around them."""
     return [word for word in (piece.strip(".,;:!?()'\\"") for piece in text.casefold().split()) if word]
-
-
-@hookimpl
-def register_rewards(register):
-    register({kind})
 '''
 
 _TEST = '''\
 """The contract kit on one example: what earns all, something and nothing."""
 
-from {module} import {kind}
+from {module} import {function}
 
 from rewards.testing import check_reward
 from rewards.types import Example
@@ -77,18 +68,59 @@ EXAMPLE = Example(
 def test_{name}_when_checked_by_the_kit_then_keeps_the_contract():
     """The reward function keeps every promise that a run relies on."""
     check_reward(
-        {kind}(),
+        {function},
         EXAMPLE,
         right=["machado de assis", "Machado de Assis."],
         partial=["Machado", "foi Machado de Assis"],
-        wrong=["José de Alencar escreveu esse livro e muitos outros romances", ""],
+        wrong=["José Alencar escreveu esse livro e muitos outros romances", ""],
     )
 
 
-def test_{name}_when_extra_words_cost_nothing_then_they_cost_nothing():
-    """An option changes the score."""
-    check_reward({kind}(extra_cost=0), EXAMPLE, right="foi Machado de Assis", wrong="foi ele")
+def test_{name}_when_called_then_is_the_plain_function():
+    """The decorator leaves the function what it was."""
+    assert {function}("Rio Branco", "Rio Branco") == 1.0
 '''
+
+_README = """\
+# {distribution}
+
+The reward function `{name}` for [recompensa](https://pypi.org/project/recompensa/): say what it pays for, and for which rows.
+
+```
+pip install --editable .
+recompensa rewards score --reward {name} --input rows.jsonl    # what it says of your rows
+recompensa rewards attack {name}                               # what a policy could cheat it with
+pytest                                                         # the contract kit
+recompensa rewards serve --reward {name}                       # to any trainer, by URL
+```
+
+In a run:
+
+```yaml
+rewards:
+  functions:
+    - name: {name}
+```
+
+| it reads | what |
+|---|---|
+| `reference` | the right answer |
+
+Licence: Apache-2.0 (LICENSE).
+"""
+
+_LICENSE = """\
+Copyright {year} the authors of {distribution}
+
+Licensed under the Apache License, Version 2.0 (the "License"); you may not use this software except in compliance with the
+License. You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software distributed under the License is distributed on an "AS
+IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the specific language
+governing permissions and limitations under the License.
+"""
 
 _PROJECT = """\
 [build-system]
@@ -99,6 +131,9 @@ build-backend = "hatchling.build"
 name = "{distribution}"
 version = "0.1.0"
 description = "The reward function {name} for recompensa"
+readme = "README.md"
+license = "Apache-2.0"
+license-files = ["LICENSE"]
 requires-python = ">=3.11"
 dependencies = ["recompensa"]
 
@@ -128,7 +163,8 @@ def write_plugin(name: str, folder: Path) -> list[Path]:
         raise UserError(problems)
     words = {
         "name": name,
-        "kind": "".join(part.capitalize() for part in name.split("_") if part),
+        "function": name,
+        "year": str(date.today().year),
         "module": f"recompensa_{name}",
         "distribution": f"recompensa-{name.strip('_').replace('_', '-')}",
     }
@@ -137,6 +173,8 @@ def write_plugin(name: str, folder: Path) -> list[Path]:
         f"{words['module']}.py": _MODULE.format(**words),
         f"tests/test_{name}.py": _TEST.format(**words),
         "rows.jsonl": _ROWS,
+        "README.md": _README.format(**words),
+        "LICENSE": _LICENSE.format(**words),
     }
     written = []
     try:

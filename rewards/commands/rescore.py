@@ -135,7 +135,8 @@ def _make_host(options: argparse.Namespace) -> RewardHost:
     from rewards.commands.selection import make_host
 
     if options.reward:
-        return make_host(options.reward, options.plugin, timeout_seconds=options.timeout_seconds)
+        plugins = [*_read_plugins(Path(options.run)), *options.plugin]
+        return make_host(options.reward, plugins, timeout_seconds=options.timeout_seconds)
     return make_recorded_host(Path(options.run), options.plugin)
 
 
@@ -165,6 +166,16 @@ def make_recorded_host(run: Path, plugins: Sequence[str] = ()) -> RewardHost:
             spec.options = mask(spec.options, masked[spec.name])
     recorded = recorded.model_copy(update={"plugins": [*recorded.plugins, *plugins]})
     return build_host(recorded)
+
+
+def _read_plugins(run: Path) -> list[str]:
+    """The plugins that the run's config.json names and that are still there."""
+    folder = run.resolve().parents[1] if run.is_file() else run
+    try:
+        named = json.loads((folder / "config.json").read_text(encoding="utf-8"))["config"]["rewards"]["plugins"]
+        return [str(each) for each in named if not str(each).endswith(".py") or Path(each).is_file()]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _read_masked(folder: Path) -> Mapping[str, Sequence[str]]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
+from rewards.commands.selection import add_in_process
 from rewards.errors import UserError
 
 EXAMPLES = """\
@@ -36,10 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout-seconds", type=float, default=2.0, metavar="S", help="time limit of a plugin for one completion (2)"
     )
+    add_in_process(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    from rewards.commands.selection import give_task, make_host
+    from rewards.commands.selection import give_task, make_host, show_traces
     from rewards.host.records import repair_kinds
     from rewards.rows import read_completions, shorten
 
@@ -47,7 +49,13 @@ def run(options: argparse.Namespace) -> int:
         raise UserError([f"--reward: given {len(options.reward)} times; an answer holds one score: run once for each"])
     rows = read_completions(options.input)
     tasks = {example.task for example, _ in rows}
-    host = make_host(options.reward, options.plugin, timeout_seconds=options.timeout_seconds, tasks=tasks)
+    host = make_host(
+        options.reward,
+        options.plugin,
+        timeout_seconds=options.timeout_seconds,
+        tasks=tasks,
+        in_process=options.in_process,
+    )
     rows = [(give_task(host, example), completion) for example, completion in rows]
     function = host.functions[0].function
     unfit = [
@@ -58,7 +66,8 @@ def run(options: argparse.Namespace) -> int:
     ]
     if unfit:
         raise UserError(shorten(unfit, options.input))
-    failed, values = 0, []
+    values: list[float] = []
+    faulty = []
     with host, open_output(options.output) as output:
         for start in range(0, len(rows), _CHUNK):
             for scored in host.score(rows[start : start + _CHUNK]):
@@ -73,14 +82,15 @@ def run(options: argparse.Namespace) -> int:
                     "version": outcome.version,
                 }
                 output.write(json.dumps(answer, ensure_ascii=True) + "\n")
-                failed += outcome.status == "error"
+                faulty += [scored] if outcome.status == "error" else []
                 values += [] if outcome.value is None else [outcome.value]
     figures = host.figures(host.functions[0], [pair for pair in rows if host.functions_for(pair[0].task)])
     mean = f"{sum(values) / len(values):.4f}" if values else "none"
-    said = f"{function.name}: {len(rows)} completions, mean {mean} over {len(values)} values, {failed} errors"
+    show_traces(faulty)
+    said = f"{function.name}: {len(rows)} completions, mean {mean} over {len(values)} values, {len(faulty)} errors"
     said += "".join(f", {name} {value:.4f}" for name, value in figures.items())
     print(said, file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if faulty else 0
 
 
 @contextmanager

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rewards.command_line import print_problem
 from rewards.errors import UserError
 
 if TYPE_CHECKING:
     from rewards.host.scoring import RewardHost
+    from rewards.host.verdicts import ScoredCompletion
     from rewards.plugins import Registry
     from rewards.types import Example
 
@@ -47,11 +50,13 @@ def make_host(
     any_task: bool = False,
     tasks: Collection[str] | None = None,
     registry: Registry | None = None,
+    in_process: bool = False,
 ) -> RewardHost:
     """The host of the functions that `--reward` names, each with weight 1; faults are counted and stop nothing.
 
     With `any_task` a function is called whatever a row's task: it was asked for by name. `tasks` are those of the rows at
-    hand: a function for none of them is called for all, any other only for its own. Raises UserError with every unknown
+    hand: a function for none of them is called for all, any other only for its own. `in_process` calls plugins in this
+    process, for breakpoints, without a time limit. Raises UserError with every unknown
     name and wrong option.
     """
     from rewards.config import FunctionSpec, RewardsSection, build_host
@@ -75,9 +80,27 @@ def make_host(
         plugins=list(plugins),
     )
     try:
-        return build_host(section, registry)
+        return build_host(section, registry, in_process=in_process)
     except UserError as error:
         raise UserError([_name_option(line) for line in error.problems]) from None
+
+
+def add_in_process(parser: argparse.ArgumentParser) -> None:
+    """The option `--in-process`, for whoever debugs a plugin."""
+    parser.add_argument(
+        "--in-process", action="store_true", help="call plugins in this process: breakpoints work, time limits do not"
+    )
+
+
+def show_traces(scored: Iterable[ScoredCompletion], most: int = 3) -> None:
+    """On standard error, the plugins' own lines of the first faults that differ."""
+    seen: dict[str, str] = {}
+    for row in scored:
+        for outcome in row.outcomes:
+            if outcome.trace and outcome.trace not in seen and len(seen) < most:
+                seen[outcome.trace] = f"'{outcome.function}' on example '{row.example.id}':"
+    for trace, where in seen.items():
+        print_problem(f"{where}\n{trace}")
 
 
 def give_task(host: RewardHost, example: Example) -> Example:

@@ -13,6 +13,9 @@ from rewards.host.verdicts import Outcome, describe_fault, read_score
 from rewards.types import Completion, Example, RewardFunction
 from rewards.writable import clean_message
 
+BATCH = 64
+"""Completions that a function with `together = "batch"` sees at once, at most."""
+
 
 class CallFault(Exception):
     """A call that gave no score; `kind` is `timeout`, `died`, `start` or `send`."""
@@ -65,6 +68,60 @@ def ask_figures(function: RewardFunction, pairs: Sequence[tuple[Example, Complet
         return {}
 
 
+def call_batch(
+    function: RewardFunction, pairs: Sequence[tuple[Example, Completion]], timeout_seconds: float
+) -> list[Outcome]:
+    """The outcomes of a function that sees several completions at once, in order.
+
+    After an exception over a batch each is asked again alone, so that only the bad one is blamed; a group stands and falls
+    together.
+    """
+    import asyncio
+
+    started = time.perf_counter()
+    try:
+        scores: Any = function.score_together(pairs)
+        if inspect.isawaitable(scores):
+            scores = _run_apart(asyncio.wait_for(scores, timeout_seconds))
+        seconds = (time.perf_counter() - started) / max(1, len(pairs))
+        if not isinstance(scores, list | tuple) or len(scores) != len(pairs):
+            raise TypeError(f"score_together() returned no list of {len(pairs)} scores")
+        return [read_score(function, score, seconds) for score in scores]
+    except (Exception, SystemExit) as error:
+        if function.together == "batch" and len(pairs) > 1:
+            return [outcome for pair in pairs for outcome in call_batch(function, [pair], timeout_seconds / len(pairs))]
+        seconds = (time.perf_counter() - started) / max(1, len(pairs))
+        if isinstance(error, TimeoutError) and not str(error):
+            error = CallFault("timeout", f"took longer than {timeout_seconds:g} s")
+        return [describe_fault(function, error, seconds) for _ in pairs]
+
+
+def cut_together(function: RewardFunction, pairs: Sequence[tuple[Example, Completion]]) -> list[list[int]]:
+    """The places of the pairs that the function sees at once: all answers to a prompt, or a batch of limited length."""
+    if function.together != "group":
+        return [list(range(len(pairs)))[at : at + BATCH] for at in range(0, len(pairs), BATCH)]
+    groups: dict[tuple[str, str], list[int]] = {}
+    for place, (example, _) in enumerate(pairs):
+        groups.setdefault((example.task, example.id), []).append(place)
+    return list(groups.values())
+
+
+def _run_apart(work: Any) -> Any:
+    """Run a coroutine to its end, also where the caller has an event loop of its own."""
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    async def wait() -> Any:
+        return await work
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(wait())
+    with ThreadPoolExecutor(max_workers=1) as apart:
+        return apart.submit(asyncio.run, wait()).result()
+
+
 async def call_together(
     function: RewardFunction, pairs: Sequence[tuple[Example, Completion]], timeout_seconds: float
 ) -> list[Outcome]:
@@ -78,15 +135,7 @@ def wait_for(
     function: RewardFunction, pairs: Sequence[tuple[Example, Completion]], timeout_seconds: float
 ) -> list[Outcome]:
     """`call_together` from plain code, also where the caller has an event loop of its own, as in a notebook."""
-    import asyncio
-    from concurrent.futures import ThreadPoolExecutor
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(call_together(function, pairs, timeout_seconds))
-    with ThreadPoolExecutor(max_workers=1) as apart:
-        return apart.submit(asyncio.run, call_together(function, pairs, timeout_seconds)).result()
+    return _run_apart(call_together(function, pairs, timeout_seconds))
 
 
 async def _call_async(

@@ -10,8 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rewards import limits
+from rewards.decorator import as_function
 from rewards.errors import RewardBudgetExceeded, UserError
-from rewards.host.calls import CallFault, ask_figures, ask_problems, ask_warnings, call, is_async, wait_for
+from rewards.host import calls
+from rewards.host.batch import PairBatch
+from rewards.host.calls import CallFault, is_async
 from rewards.host.records import make_record
 from rewards.host.tally import Tally
 from rewards.host.verdicts import Outcome, ScoredCompletion, describe_fault, make_unscored
@@ -41,35 +44,14 @@ class WeightedFunction:
     distribution: str = ""
     path: str | None = None
 
+    @property
+    def beside(self) -> bool:
+        """Whether it is called beside the functions of this process rather than row by row with them."""
+        return self.isolated or bool(self.function.together) or is_async(self.function)
+
     def applies_to(self, task: str) -> bool:
         tasks = self.function.tasks if self.tasks is None else self.tasks
         return not tasks or task in tasks
-
-
-class _Batch:
-    """The pairs of one call, their outcomes by function, and how far each function still has to go."""
-
-    def __init__(self, pairs: Sequence[Pair], functions: int):
-        self.pairs = pairs
-        self.columns: list[list[Outcome]] = [[] for _ in range(functions)]
-        self.end = len(pairs)
-        self.faults: list[tuple[int, int, RewardBudgetExceeded]] = []
-        self.broken: list[BaseException] = []
-        self.cancelled = False
-        self._lock = threading.Lock()
-
-    def stop_after(self, place: int, column: int, fault: RewardBudgetExceeded) -> None:
-        """Everything up to `place` is still scored by every function, nothing behind it."""
-        with self._lock:
-            self.faults.append((place, column, fault))
-            self.end = min(self.end, place + 1)
-
-    def cancel(self, error: BaseException | None = None) -> None:
-        with self._lock:
-            self.cancelled = True
-            self.end = 0
-            if error is not None:
-                self.broken.append(error)
 
 
 class RewardHost:
@@ -90,7 +72,8 @@ class RewardHost:
         memory_gib: float = limits.PLUGIN_MEMORY_GIB,
     ):
         self.functions: tuple[WeightedFunction, ...] = tuple(
-            entry if isinstance(entry, WeightedFunction) else WeightedFunction(entry) for entry in functions
+            entry if isinstance(entry, WeightedFunction) else WeightedFunction(as_function(entry))
+            for entry in functions
         )
         repeated = [name for name, count in Counter(self.names()).items() if count > 1]
         if repeated:
@@ -105,7 +88,7 @@ class RewardHost:
         self._silenced: Counter[str] = Counter()
         self._finalizer = weakref.finalize(self, _close_workers, self._workers)
         self._turn = threading.Lock()
-        self._open: set[_Batch] = set()
+        self._open: set[PairBatch] = set()
         self._background: ThreadPoolExecutor | None = None
 
     def names(self) -> list[str]:
@@ -172,7 +155,7 @@ class RewardHost:
     def figures(self, entry: WeightedFunction, pairs: Sequence[Pair]) -> dict[str, float]:
         """A function's figures of many completions together; none where it fails to give any."""
         if not entry.isolated:
-            return ask_figures(entry.function, pairs)
+            return calls.ask_figures(entry.function, pairs)
         try:
             return self._worker(entry).ask_figures(pairs, self.timeout_seconds * max(1, len(pairs)))
         except CallFault:
@@ -181,7 +164,9 @@ class RewardHost:
     def _ask_lines(self, entry: WeightedFunction, kind: str, example: Example) -> list[str]:
         if not entry.isolated:
             return (
-                ask_problems(entry.function, example) if kind == "problems" else ask_warnings(entry.function, example)
+                calls.ask_problems(entry.function, example)
+                if kind == "problems"
+                else calls.ask_warnings(entry.function, example)
             )
         name = entry.function.name
         if self._silenced[name] >= limits.PLUGIN_FAULTS:
@@ -223,6 +208,7 @@ class RewardHost:
                 "unscored": tally.unscored,
                 "errors": tally.errors,
                 "faults": dict(sorted(tally.faults.items())),
+                "last_traceback": tally.last_trace,
                 "seconds": tally.seconds,
                 "mean_seconds": tally.seconds / tally.scores if tally.scores else 0.0,
                 "slowest_seconds": tally.slowest_seconds,
@@ -257,12 +243,12 @@ class RewardHost:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open_batch(self, pairs: Sequence[Pair]) -> _Batch:
-        batch = _Batch(list(pairs), len(self.functions))
+    def _open_batch(self, pairs: Sequence[Pair]) -> PairBatch:
+        batch = PairBatch(list(pairs), len(self.functions))
         self._open.add(batch)
         return batch
 
-    def _score_in_turn(self, batch: _Batch) -> list[ScoredCompletion]:
+    def _score_in_turn(self, batch: PairBatch) -> list[ScoredCompletion]:
         try:
             with self._turn:
                 self._fill(batch)
@@ -281,8 +267,8 @@ class RewardHost:
             raise fault
         return scored
 
-    def _fill(self, batch: _Batch) -> None:
-        beside = [at for at, entry in enumerate(self.functions) if entry.isolated or is_async(entry.function)]
+    def _fill(self, batch: PairBatch) -> None:
+        beside = [at for at, entry in enumerate(self.functions) if entry.beside]
         here = [at for at in range(len(self.functions)) if at not in beside]
         threads = [threading.Thread(target=self._fill_beside, args=(batch, at), daemon=True) for at in beside]
         for thread in threads:
@@ -296,7 +282,7 @@ class RewardHost:
             for thread in threads:
                 thread.join()
 
-    def _fill_here(self, batch: _Batch, columns: Sequence[int]) -> None:
+    def _fill_here(self, batch: PairBatch, columns: Sequence[int]) -> None:
         """Row by row, so that what one function reads out of a completion is at hand for the next."""
         entries = [(at, self.functions[at], batch.columns[at]) for at in columns]
         for place, (example, completion) in enumerate(batch.pairs):
@@ -307,9 +293,10 @@ class RewardHost:
                 column.append(outcome)
                 self._count(batch, place, at, outcome)
 
-    def _fill_beside(self, batch: _Batch, at: int) -> None:
+    def _fill_beside(self, batch: PairBatch, at: int) -> None:
         try:
-            chunk = UNDER_WAY if is_async(self.functions[at].function) else 1
+            function = self.functions[at].function
+            chunk = max(1, len(batch.pairs)) if function.together else UNDER_WAY if is_async(function) else 1
             for start in range(0, len(batch.pairs), chunk):
                 for outcome in self._judge_each(self.functions[at], batch.pairs[start : start + chunk]):
                     place = len(batch.columns[at])
@@ -323,11 +310,11 @@ class RewardHost:
     def _judge_here(self, entry: WeightedFunction, example: Example, completion: Completion) -> Outcome:
         if not entry.applies_to(example.task):
             return make_unscored(entry.function, f"not for task '{example.task}'")
-        return call(entry.function, example, completion)
+        return calls.call(entry.function, example, completion)
 
     def _judge_each(self, entry: WeightedFunction, pairs: Sequence[Pair]) -> Iterator[Outcome]:
         """One outcome a pair, in order, wherever the function lives."""
-        if not (entry.isolated or is_async(entry.function)):
+        if not entry.beside:
             yield from (self._judge_here(entry, *pair) for pair in pairs)
             return
         applies = [entry.applies_to(example.task) for example, _ in pairs]
@@ -337,24 +324,39 @@ class RewardHost:
 
     def _ask(self, entry: WeightedFunction, pairs: Sequence[Pair]) -> Iterator[Outcome]:
         """Outcomes of an isolated or asynchronous function that applies to all the pairs."""
+        if entry.function.together:
+            yield from self._ask_together(entry, pairs)
+            return
         together = is_async(entry.function)
         for start in range(0, len(pairs), UNDER_WAY if together else 1):
             chunk = pairs[start : start + (UNDER_WAY if together else 1)]
             if not entry.isolated:
-                yield from wait_for(entry.function, chunk, self.timeout_seconds)
+                yield from calls.wait_for(entry.function, chunk, self.timeout_seconds)
                 continue
             try:
                 answers = self._worker(entry).call(chunk, self.timeout_seconds)
             except Exception as error:
                 yield from (describe_fault(entry.function, error) for _ in chunk)
                 continue
-            for (_, completion), answer in zip(chunk, answers, strict=True):
-                if answer.read_json:
-                    # What its process read is read here too: the stored row names the repairs.
-                    _ = completion.extraction
-                yield answer.outcome
+            yield from _take(chunk, answers)
 
-    def _assemble(self, batch: _Batch, place: int) -> ScoredCompletion:
+    def _ask_together(self, entry: WeightedFunction, pairs: Sequence[Pair]) -> Iterator[Outcome]:
+        """The same for one that sees several completions at once."""
+        found: list[Outcome | None] = [None] * len(pairs)
+        for places in calls.cut_together(entry.function, pairs):
+            chunk = [pairs[place] for place in places]
+            if not entry.isolated:
+                outcomes = calls.call_batch(entry.function, chunk, self.timeout_seconds * len(chunk))
+            else:
+                try:
+                    outcomes = list(_take(chunk, self._worker(entry).call(chunk, self.timeout_seconds)))
+                except Exception as error:
+                    outcomes = [describe_fault(entry.function, error) for _ in chunk]
+            for place, outcome in zip(places, outcomes, strict=True):
+                found[place] = outcome
+        yield from (outcome for outcome in found if outcome is not None)
+
+    def _assemble(self, batch: PairBatch, place: int) -> ScoredCompletion:
         outcomes = tuple(column[place] for column in batch.columns)
         weighted = weights = 0.0
         for entry, outcome in zip(self.functions, outcomes, strict=True):
@@ -363,7 +365,7 @@ class RewardHost:
                 weights += entry.weight
         return ScoredCompletion(*batch.pairs[place], outcomes, weighted / weights if weights else None)
 
-    def _count(self, batch: _Batch, place: int, at: int, outcome: Outcome) -> None:
+    def _count(self, batch: PairBatch, place: int, at: int, outcome: Outcome) -> None:
         """Add to the function's tally; past its budget the batch ends here."""
         tally = self._tallies[outcome.function]
         tally.count(outcome, batch.pairs[place][0])
@@ -377,7 +379,7 @@ class RewardHost:
             f"reward '{outcome.function}' version {outcome.version}"
             + (f" of plugin '{entry.plugin}' ({entry.distribution})" if entry.plugin else "")
             + f": {tally.errors} of {tally.scores} scores failed, allowed is {self.error_budget:.1%}; "
-            f"last on example '{example_id}': {reason}; fix the plugin or raise rewards.error_budget",
+            f"last on example '{example_id}': {reason}{tally.last_place}; fix the plugin or raise rewards.error_budget",
             function=outcome.function,
             version=outcome.version,
             example_id=example_id,
@@ -393,6 +395,14 @@ class RewardHost:
 
             self._workers[name] = Worker(entry.function, entry.path, self.memory_gib)
         return self._workers[name]
+
+
+def _take(pairs: Sequence[Pair], answers: Sequence[Any]) -> Iterator[Outcome]:
+    """The outcomes of a worker; what its process read is read here too: the stored row names the repairs."""
+    for (_, completion), answer in zip(pairs, answers, strict=True):
+        if answer.read_json:
+            _ = completion.extraction
+        yield answer.outcome
 
 
 def _close_workers(workers: dict[str, Worker]) -> None:

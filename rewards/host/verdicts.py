@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from rewards import limits
@@ -17,6 +19,9 @@ VALUE, UNSCORED, ERROR = "value", "unscored", "error"
 _ROUNDING = 1e-9
 """A weighted mean of parts may miss 0 or 1 by this much."""
 
+_ROOM = Path(__file__).resolve().parents[1]
+_OURS = (str(_ROOM / "host"), str(_ROOM / "decorator.py"))
+_TRACE_FRAMES = 12
 _NO_PARTS: Mapping[str, float] = {}
 
 
@@ -31,6 +36,8 @@ class Outcome:
     reason: str = ""
     parts: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    trace: str = ""
+    """Of an exception: the plugin's own lines of its traceback; shown, and stored nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,21 @@ def describe_fault(function: RewardFunction, error: BaseException, seconds: floa
     """The error outcome of an exception: its kind (`timeout`, `died`, or its type), a colon, its message on one line."""
     kind = getattr(error, "kind", None) or type(error).__name__
     message = " ".join(str(error).split())[:300]
-    return make_error(function, f"{kind}: {message}" if message else kind, seconds)
+    outcome = make_error(function, f"{kind}: {message}" if message else kind, seconds)
+    trace = own_lines(error)
+    return replace(outcome, trace=trace) if trace else outcome
+
+
+def own_lines(error: BaseException) -> str:
+    """The traceback of an exception without the lines that led into the plugin; empty where it has none of its own."""
+    frames = traceback.extract_tb(error.__traceback__)
+    while frames and (frames[0].filename.startswith(_OURS) or "asyncio" in Path(frames[0].filename).parts):
+        frames.pop(0)
+    if not frames:
+        return ""
+    # The innermost lines are those of the fault, should there be endless ones, as of a recursion.
+    lines = [*traceback.format_list(frames)[-_TRACE_FRAMES:], *traceback.format_exception_only(error)]
+    return clean_message("".join(lines).rstrip(), limits.MESSAGE_CHARACTERS)
 
 
 def _quote(value: object) -> str:

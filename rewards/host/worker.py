@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from rewards import frames, limits, siblings
@@ -64,15 +65,17 @@ class Worker:
         A process that does not answer in time is killed. Of several pairs under way each is then asked again alone, so
         that only the one that hangs is blamed.
         """
-        if not self._is_async and len(pairs) > 1:
+        together = self.function.together
+        if not (self._is_async or together) and len(pairs) > 1:
             return [answer for pair in pairs for answer in self.call([pair], timeout_seconds)]
-        patience = timeout_seconds + (_ASYNC_GRACE_SECONDS if self._is_async else 0.0)
+        limit = timeout_seconds * len(pairs) if together else timeout_seconds
+        patience = limit + (_ASYNC_GRACE_SECONDS if self._is_async or together else 0.0)
         started = time.perf_counter()
         try:
-            answers = self._ask("score", _pack_pairs(pairs), timeout_seconds, patience)
+            answers = self._ask("score", _pack_pairs(pairs), limit, patience)
             return [self._read_answer(answer) for answer in _as_many(answers, len(pairs))]
         except CallFault as fault:
-            if len(pairs) > 1 and fault.kind in ("timeout", "died"):
+            if len(pairs) > 1 and together != "group" and fault.kind in ("timeout", "died"):
                 return [answer for pair in pairs for answer in self.call([pair], timeout_seconds)]
             seconds = time.perf_counter() - started
             return [WorkerAnswer(describe_fault(self.function, fault, seconds)) for _ in pairs]
@@ -183,9 +186,10 @@ class Worker:
 
     def _read_answer(self, answer: Any) -> WorkerAnswer:
         try:
-            status, value, reason, parts, seconds, read = answer
+            status, value, reason, parts, seconds, trace, read = answer
             if status == "error":
-                return WorkerAnswer(make_error(self.function, reason, float(seconds)), bool(read))
+                outcome = replace(make_error(self.function, reason, float(seconds)), trace=str(trace))
+                return WorkerAnswer(outcome, bool(read))
             outcome = Outcome(
                 self.function.name, self.function.version, str(status), value, reason, parts, float(seconds)
             )

@@ -57,7 +57,9 @@ def _answer(function: Any, kind: str, seconds: float, given: Any, runner: Any) -
     pairs = [(example, Completion(*completion)) for example, *completion in given]
     if kind == "figures":
         return calls.ask_figures(function, pairs)
-    if runner is None:
+    if function.together:
+        outcomes = calls.call_batch(function, pairs, seconds)
+    elif runner is None:
         outcomes = [calls.call(function, *pair) for pair in pairs]
     else:
         outcomes = runner.run(calls.call_together(function, pairs, seconds))
@@ -66,7 +68,7 @@ def _answer(function: Any, kind: str, seconds: float, given: Any, runner: Any) -
 
 
 def pack_outcome(outcome: Outcome) -> list[Any]:
-    return [outcome.status, outcome.value, outcome.reason, dict(outcome.parts), outcome.seconds]
+    return [outcome.status, outcome.value, outcome.reason, dict(outcome.parts), outcome.seconds, outcome.trace]
 
 
 def _leave_fork(own: int) -> None:

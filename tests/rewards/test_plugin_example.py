@@ -23,7 +23,8 @@ TUTORIAL = HERE.parents[1] / "docs" / "plugins.md"
 
 
 def run(*arguments: str, path: Path) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
+    searched = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": searched, "PYTHONDONTWRITEBYTECODE": "1"}
     result = subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, cwd=path, env=environment, check=False
     )

@@ -16,7 +16,8 @@ from rewards.errors import UserError
 
 
 def run(*arguments: str, path: Path) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
+    searched = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": searched, "PYTHONDONTWRITEBYTECODE": "1"}
     result = subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, cwd=path, env=environment, check=False
     )
@@ -35,9 +36,12 @@ def test_new_when_the_package_is_installed_then_it_is_listed_scores_and_passes_i
     listed = {entry["name"]: entry for entry in json.loads(run("-m", "rewards", "list", "--json", path=site))}
     assert listed["tom_leve"]["distribution"] == "recompensa-tom-leve"
     out = run("-m", "rewards", "score", "--reward", "tom_leve", "--input", str(sources / "rows.jsonl"), path=site)
-    assert [json.loads(line)["value"] for line in out.splitlines()] == [1.0, 0.7, 0.0]
+    assert [json.loads(line)["value"] for line in out.splitlines()] == [1.0, 0.2, 0.0]
     shown = run("-m", "pytest", "-o", "addopts=", "-p", "no:cacheprovider", str(sources / "tests"), path=site)
     assert "2 passed" in shown
+    # Untouched it lets no cheat through.
+    assert "cheats fail" in run("-m", "rewards", "attack", "tom_leve", path=site)
+    assert {"README.md", "LICENSE"} <= {path.name for path in sources.iterdir()}
 
 
 def test_new_when_the_folder_is_there_or_the_name_is_none_then_writes_nothing(tmp_path):
