@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from grpo.generation.cuda_graphs import StepGraph
+from grpo.generation.decoder import find_decoder
 from grpo.generation.kv_cache import KVCache, Piece, arrange
 from grpo.generation.sampling import Sampling, draw
 from grpo.generation.shared_prefixes import are_worth_it, find_stems
@@ -61,7 +62,7 @@ class Batch:
         source = torch.tensor(chunk_prompts, device=device).repeat_interleave(len(picked[0]))
         logits, positions, done = logits_P[source], self.lengths[source, None], at == count
         seen = self.seen_tokens(logits_P.shape[-1], source)
-        decode = StepGraph(model, memory, fixed)
+        decode = StepGraph(model, memory, fixed, find_decoder(model, int(self.lengths.max()) + steps))
         check_every = 1 if device.type == "cpu" else 8  # looking at `done` makes an accelerator wait
         for step in range(steps):
             uniform = None if self.uniform is None else self.uniform[rows[at].to(self.uniform.device), step]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from grpo.generation.decoder import Decoder
 from grpo.generation.kv_cache import KVCache
 
 
@@ -16,8 +17,8 @@ class StepGraph:
     recorded (one that waits for the device, such as for the sizes of its experts' batches) is warned of and runs on.
     """
 
-    def __init__(self, model: Any, memory: KVCache, fixed: dict[str, Any]):
-        self.model, self.memory, self.fixed = model, memory, fixed
+    def __init__(self, model: Any, memory: KVCache, fixed: dict[str, Any], decoder: Decoder | None = None):
+        self.model, self.memory, self.fixed, self.decoder = model, memory, fixed, decoder
         self.version, self.graph, self.recordable = -1, None, memory.static and memory.place.device.type == "cuda"
         self.tokens: Any = None
         self.positions: Any = None
@@ -38,6 +39,8 @@ class StepGraph:
         return self.logits
 
     def forward(self, tokens, positions):
+        if self.decoder is not None:
+            return self.decoder.step(tokens[:, 0], positions[:, 0], self.memory.attend_next)
         logits = self.model(input_ids=tokens, position_ids=positions, logits_to_keep=1, **self.fixed).logits
         return logits[:, -1]
 

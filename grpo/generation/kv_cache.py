@@ -121,6 +121,10 @@ class KVCache:
         out = out.view(heads, chunks, slots, shared, -1).permute(1, 2, 0, 3, 4)
         return out.reshape(chunks * slots, heads * shared, 1, -1)
 
+    def attend_next(self, layer: int, query, key, value, scaling):
+        """`attend` as a decoder without modules asks for it."""
+        return self.attend(layer, query, key, value, scaling, 0.0, None)
+
     def score_stems(self, states: Layer, query):
         """Scores of the queries with their stems, (heads, chunks, rows, longest stem); no stem's place is never seen."""
         import torch

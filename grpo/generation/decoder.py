@@ -1,0 +1,252 @@
+"""One token a row through a plain decoder without its modules: projections that share an input are one product.
+
+The numbers are those of the model's own forward; a model is checked against it once, and written with its modules where
+it is built in another way, watched by hooks, quantised, or has adapters that are no plain LoRA.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    import torch
+
+# Families whose blocks are a norm, attention, a norm, a gated feed-forward part, each added to what came in.
+FAMILIES = frozenset({"llama", "qwen2", "qwen3", "mistral"})
+# Weights are copied side by side up to so many bytes; larger models keep theirs where they are.
+MOST_COPIED, MOST_COPIED_CPU = 4 << 30, 1 << 30
+
+CHECKED: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()  # whether a model's decoder agreed with it
+
+Attend = Callable[[int, Any, Any, Any, float], Any]
+
+
+def find_decoder(model: Any, longest: int) -> Decoder | None:
+    """A decoder over the model's present weights, for texts of at most `longest` tokens; None where it has to run itself."""
+    if getattr(model.config, "model_type", None) not in FAMILIES or CHECKED.get(model) is False:
+        return None
+    try:
+        decoder = Decoder(model, longest)
+    except Unusual:
+        return None
+    if model not in CHECKED:
+        CHECKED[model] = decoder.agrees()
+    return decoder if CHECKED[model] else None
+
+
+class Unusual(Exception):
+    """A module that is not what its family has."""
+
+
+@dataclass(slots=True)
+class Product:
+    """Linear layers that share an input, one below the other: `weights` (outputs, inputs), in one array or several.
+
+    Adapters stand beside them as one pair: `down` (ranks, inputs) and `up` (outputs, ranks), scales in `up`.
+    """
+
+    weights: list[torch.Tensor]
+    bias: torch.Tensor | None
+    down: torch.Tensor | None
+    up: torch.Tensor | None
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        linear = torch.nn.functional.linear
+        if len(self.weights) == 1:
+            out = linear(states, self.weights[0], self.bias)
+        else:
+            out = torch.cat([linear(states, weight) for weight in self.weights], -1)
+            out = out if self.bias is None else out + self.bias
+        if self.down is None or self.up is None:
+            return out
+        return (out + linear(linear(states.to(self.down.dtype), self.down), self.up)).to(out.dtype)
+
+
+@dataclass(slots=True)
+class Block:
+    """The weights of one layer; `head_norms` (heads and key heads, size) are None where a family has none."""
+
+    before_attention: torch.Tensor
+    queries_keys_values: Product
+    head_norms: torch.Tensor | None
+    out: Product
+    before_feed_forward: torch.Tensor
+    gate_up: Product
+    down: Product
+
+
+class Decoder:
+    """The weights of a model as its next token needs them."""
+
+    def __init__(self, model: Any, longest: int):
+        import torch
+
+        inner, config = model.model, model.config
+        self.model = model
+        bytes_all = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+        device = model.get_input_embeddings().weight.device
+        self.copies = bytes_all <= (MOST_COPIED_CPU if device.type == "cpu" else MOST_COPIED)
+        check_modules(model)
+        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
+        self.epsilon = inner.norm.variance_epsilon
+        self.embedding, self.last_norm = inner.embed_tokens.weight, inner.norm.weight
+        self.activation = inner.layers[0].mlp.act_fn
+        self.scaling = inner.layers[0].self_attn.scaling
+        places = torch.arange(longest, device=device)[None]
+        cos, sin = inner.rotary_emb(self.embedding[:1, None], places)
+        # The first half of a head is turned against its second half: the sign goes into the table.
+        half = cos.shape[-1] // 2
+        self.cos, self.sin = cos[0][:, None], torch.cat((-sin[0][:, :half], sin[0][:, half:]), -1)[:, None]
+        if cos.shape[-1] != self.size:
+            raise Unusual
+        self.blocks = [self.read_block(layer) for layer in inner.layers]
+        self.head = self.join([model.get_output_embeddings()])
+
+    def read_block(self, layer: Any) -> Block:
+        import torch
+
+        attention, feed = layer.self_attn, layer.mlp
+        norms = None
+        if hasattr(attention, "q_norm"):
+            norms = torch.cat(
+                (
+                    attention.q_norm.weight.expand(self.heads, -1),
+                    attention.k_norm.weight.expand(self.kv_heads, -1),
+                )
+            )
+        return Block(
+            layer.input_layernorm.weight,
+            self.join([attention.q_proj, attention.k_proj, attention.v_proj]),
+            norms,
+            self.join([attention.o_proj]),
+            layer.post_attention_layernorm.weight,
+            self.join([feed.gate_proj, feed.up_proj]),
+            self.join([feed.down_proj]),
+        )
+
+    def join(self, layers: Sequence[Any]) -> Product:
+        """These linear layers as one product, with their adapters as one pair."""
+        import torch
+
+        read = [read_linear(layer) for layer in layers]
+        weights, downs, ups = [], [], []
+        for place, (weight, _, adapter) in enumerate(read):
+            if adapter is not None:  # beside the weights: added to them it would round otherwise
+                above = sum(each[0].shape[0] for each in read[:place])
+                below = sum(each[0].shape[0] for each in read[place + 1 :])
+                downs.append(adapter[0])
+                ups.append(torch.nn.functional.pad(adapter[1], (0, 0, above, below)))
+            weights.append(weight)
+        if self.copies and len(weights) > 1:
+            weights = [torch.cat(weights)]
+        biases = [bias for _, bias, _ in read]
+        if any(bias is None for bias in biases) and any(bias is not None for bias in biases):
+            biases = [
+                weight.new_zeros(weight.shape[0]) if bias is None else bias
+                for (weight, *_), bias in zip(read, biases, strict=True)
+            ]
+        bias = None if biases[0] is None else torch.cat(biases)
+        return Product(weights, bias, torch.cat(downs) if downs else None, torch.cat(ups, 1) if ups else None)
+
+    def step(self, tokens: torch.Tensor, positions: torch.Tensor, attend: Attend) -> torch.Tensor:
+        """The logits after one more token a row, (rows, vocabulary); `tokens` and `positions` are (rows,).
+
+        `attend(layer, query, key, value, scaling)` gets rotated states, (rows, heads, 1, size), and gives the same.
+        """
+        import torch
+
+        rows, heads, kv_heads, size = len(tokens), self.heads, self.kv_heads, self.size
+        cos, sin = self.cos[positions], self.sin[positions]
+        states = torch.nn.functional.embedding(tokens, self.embedding)
+        for number, block in enumerate(self.blocks):
+            projected = block.queries_keys_values(self.normed(states, block.before_attention))
+            projected = projected.view(rows, heads + 2 * kv_heads, size)
+            turning = projected[:, : heads + kv_heads]
+            if block.head_norms is not None:
+                turning = self.normed(turning, block.head_norms)
+            turned = turning.roll(size // 2, -1)
+            turning = turning * cos + turned * sin
+            out = attend(
+                number,
+                turning[:, :heads, None],
+                turning[:, heads:, None],
+                projected[:, heads + kv_heads :, None],
+                self.scaling,
+            )
+            states = states + block.out(out.reshape(rows, -1))
+            gate, up = block.gate_up(self.normed(states, block.before_feed_forward)).chunk(2, -1)
+            states = states + block.down(self.activation(gate) * up)
+        return self.head(self.normed(states, self.last_norm))
+
+    def normed(self, states: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """The family's root-mean-square norm, in float32 whatever the states are."""
+        import torch
+
+        wide = states.float()
+        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.epsilon)
+        return weight * wide.to(states.dtype)
+
+    def agrees(self) -> bool:
+        """Whether four tokens, one after the other, have the logits that the model's own forward gives them."""
+        import torch
+
+        seen: dict[int, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+
+        def attend(layer, query, key, value, scaling):
+            seen.setdefault(layer, []).append((key, value))
+            keys, values = (torch.cat(each, 2) for each in zip(*seen[layer], strict=True))
+            shared = query.shape[1] // keys.shape[1]
+            keys, values = keys.repeat_interleave(shared, 1), values.repeat_interleave(shared, 1)
+            scores = (query @ keys.transpose(2, 3) * scaling).softmax(-1, dtype=torch.float32)
+            return scores.to(values.dtype) @ values
+
+        ids = torch.arange(1, 5, device=self.embedding.device) * 7919 % self.embedding.shape[0]
+        found = [self.step(ids[n : n + 1], torch.full_like(ids[:1], n), attend) for n in range(4)]
+        wanted = self.model(input_ids=ids[None], use_cache=False).logits[0].float()
+        difference = (torch.cat(found).float() - wanted).abs().max()
+        close = 1e-4 if self.embedding.dtype == torch.float32 else 3e-2
+        return bool((difference <= close * wanted.abs().max().clamp(min=1.0)).item())
+
+
+def check_modules(model: Any) -> None:
+    """`Unusual` for a module whose forward is not its class's, or that something listens to."""
+    for module in model.modules():
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise Unusual
+        # The whole model's may be accelerate's, which changes the type of what comes out.
+        if "forward" in vars(module) and not (module is model and hasattr(module, "_original_forward")):
+            raise Unusual
+    config = model.config
+    if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
+        raise Unusual
+    if getattr(config, "layer_types", None) is None and getattr(config, "sliding_window", None):
+        raise Unusual
+    expected = {"input_layernorm", "post_attention_layernorm", "self_attn", "mlp"}
+    if any({name for name, _ in layer.named_children()} != expected for layer in model.model.layers):
+        raise Unusual
+
+
+def read_linear(layer: Any) -> tuple[torch.Tensor, torch.Tensor | None, tuple[torch.Tensor, torch.Tensor] | None]:
+    """Weight, bias and, of a plain LoRA, its two matrices with the scale in the second; `Unusual` for anything else."""
+    import torch
+
+    if type(layer) is torch.nn.Linear:
+        return layer.weight, layer.bias, None
+    base: Any = getattr(layer, "base_layer", None)
+    if type(base) is not torch.nn.Linear or type(layer).__module__ != "peft.tuners.lora.layer":
+        raise Unusual
+    if layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1:
+        raise Unusual
+    name = layer.active_adapters[0]
+    if name not in layer.lora_A:
+        return base.weight, base.bias, None
+    variants = getattr(layer, "lora_variant", {})
+    if layer.use_dora.get(name) or name in variants or layer.lora_B[name].bias is not None or layer.fan_in_fan_out:
+        raise Unusual
+    return base.weight, base.bias, (layer.lora_A[name].weight, layer.lora_B[name].weight * layer.scaling[name])
