@@ -16,7 +16,7 @@ from rewards.host import calls
 from rewards.host.batch import PairBatch
 from rewards.host.calls import CallFault, is_async
 from rewards.host.records import make_record
-from rewards.host.tally import Tally
+from rewards.host.tally import Tally, describe_tally
 from rewards.host.verdicts import Outcome, ScoredCompletion, describe_fault, make_unscored
 from rewards.types import Completion, Example, RewardFunction
 
@@ -198,23 +198,7 @@ class RewardHost:
         for entry in self.functions:
             name, tally = entry.function.name, self._tallies[entry.function.name]
             worker = self._workers.get(name)
-            report[name] = {
-                "version": entry.function.version,
-                "plugin": entry.plugin,
-                "distribution": entry.distribution,
-                "weight": entry.weight,
-                "values": tally.values,
-                "mean": tally.total / tally.values if tally.values else None,
-                "unscored": tally.unscored,
-                "errors": tally.errors,
-                "faults": dict(sorted(tally.faults.items())),
-                "last_traceback": tally.last_trace,
-                "seconds": tally.seconds,
-                "mean_seconds": tally.seconds / tally.scores if tally.scores else 0.0,
-                "slowest_seconds": tally.slowest_seconds,
-                "worker_starts": worker.starts if worker else 0,
-                "stray_answers": worker.strays if worker else 0,
-            }
+            report[name] = describe_tally(entry, tally, worker)
         return report
 
     def to_record(self, scored: ScoredCompletion) -> dict[str, Any]:

@@ -6,9 +6,14 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rewards.host.verdicts import Outcome
 from rewards.types import Example
+
+if TYPE_CHECKING:
+    from rewards.host.scoring import WeightedFunction
+    from rewards.host.worker import Worker
 
 
 @dataclass(slots=True)
@@ -51,3 +56,24 @@ class Tally:
             self.faults[outcome.reason.partition(":")[0]] += 1
             self.last_fault = (example.id, outcome.reason)
             self.last_trace = outcome.trace or self.last_trace
+
+
+def describe_tally(entry: WeightedFunction, tally: Tally, worker: Worker | None) -> dict[str, Any]:
+    """What a report says of one function."""
+    return {
+        "version": entry.function.version,
+        "plugin": entry.plugin,
+        "distribution": entry.distribution,
+        "weight": entry.weight,
+        "values": tally.values,
+        "mean": tally.total / tally.values if tally.values else None,
+        "unscored": tally.unscored,
+        "errors": tally.errors,
+        "faults": dict(sorted(tally.faults.items())),
+        "last_traceback": tally.last_trace,
+        "seconds": tally.seconds,
+        "mean_seconds": tally.seconds / tally.scores if tally.scores else 0.0,
+        "slowest_seconds": tally.slowest_seconds,
+        "worker_starts": worker.starts if worker else 0,
+        "stray_answers": worker.strays if worker else 0,
+    }
