@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import fsum, sqrt
+from math import fsum, inf, sqrt
 from statistics import NormalDist, fmean
 
 from rewards.statistics.changes import Cell, Change, paired_change, stratified_change, unpaired_change
@@ -59,13 +59,9 @@ def stratify(
         return whole
     # Shares rather than squares of variances, which may be too small for a float.
     freedom = 1 / sum((part / variance) ** 2 / (n - 1) for part, (n, _) in zip(parts, known, strict=True))
-    half = t_quantile(max(1, int(freedom)), 1.0 - (1.0 - confidence) / 2) * sqrt(variance)
-    return replace(
-        whole,
-        std=sqrt(variance * whole.n),
-        low=max(lowest, whole.mean - half),
-        high=min(highest, whole.mean + half),
-    )
+    quantile = t_quantile(max(1, int(freedom)), 1.0 - (1.0 - confidence) / 2)
+    low, high = score_ends(whole.mean, variance, quantile, lowest, highest)
+    return replace(whole, std=sqrt(variance * whole.n), low=low, high=high)
 
 
 def paired_differences(
@@ -112,11 +108,7 @@ def unpaired_difference(before: Estimate, after: Estimate) -> Estimate:
 
 
 def estimate_mean(values: Sequence[float], lowest: float = 0.0, highest: float = 1.0) -> Estimate:
-    """Mean and 95 % t-interval of values that can only lie in lowest..highest.
-
-    Where all n values are equal the t-interval would have no width and claim certainty; there the interval is the one
-    of Clopper and Pearson for a value never seen in n draws: 1 - 0.025^(1/n) of the way to each bound.
-    """
+    """Mean and 95 % interval (see `interval_of`) of values that can only lie in lowest..highest."""
     n = len(values)
     if n == 0:
         return NOTHING
@@ -130,15 +122,54 @@ def estimate_mean(values: Sequence[float], lowest: float = 0.0, highest: float =
 def interval_of(
     mean: float, n: int, std: float, lowest: float = 0.0, highest: float = 1.0, confidence: float = CONFIDENCE
 ) -> Estimate:
-    """The estimate that belongs to a recorded mean, n (at least 2) and std."""
+    """The estimate that belongs to a mean, n (at least 2) and sample std of values in lowest..highest.
+
+    The score interval (`score_ends`): of values that are all one bound or the other it is Wilson's (1927) of their share.
+    Where all n values are the same and between the bounds, nothing is known of the spread; there it is that of Clopper
+    and Pearson for a value never seen in n draws: 1 - 0.025^(1/n) of the way to each bound.
+    """
     tail = (1.0 - confidence) / 2.0
-    if std == 0.0:
+    bounded = -inf < lowest < highest < inf
+    most = (mean - lowest) * (highest - mean) if bounded else 0.0
+    spread = std**2 * (n - 1) / n
+    # Of zeros and ones the mean alone tells the spread; so does the recorded mean of ones only.
+    is_share = bounded and spread >= most * (1.0 - 1e-9)
+    if std == 0.0 and not is_share:
         unseen = 1.0 - tail ** (1.0 / n)
         low, high = mean - unseen * (mean - lowest), mean + unseen * (highest - mean)
+    elif is_share:
+        quantile = NormalDist().inv_cdf(1.0 - tail)
+        low, high = _wilson((mean - lowest) / (highest - lowest), quantile**2 / n)
+        low, high = lowest + low * (highest - lowest), lowest + high * (highest - lowest)
     else:
-        half = t_quantile(n - 1, 1.0 - tail) * std / sqrt(n)
-        low, high = max(lowest, mean - half), min(highest, mean + half)
-    return Estimate(mean, n, std, low, high)
+        low, high = score_ends(mean, std**2 / n, t_quantile(n - 1, 1.0 - tail), lowest, highest)
+    return Estimate(mean, n, std, min(low, mean), max(high, mean))
+
+
+def score_ends(
+    mean: float, variance: float, quantile: float, lowest: float = 0.0, highest: float = 1.0
+) -> tuple[float, float]:
+    """The values that a mean with this variance does not contradict, where the variance shrinks towards the bounds.
+
+    The score interval of a quasi-binomial mean (Wedderburn 1974): at a true mean m the variance is taken to be
+    proportional to (m - lowest)(highest - m), by the factor that was observed. It never leaves the bounds, and near one it
+    is not symmetric, as the noise there is not. Without finite bounds it is Student's.
+    """
+    if not -inf < lowest < highest < inf:
+        return mean - quantile * sqrt(variance), mean + quantile * sqrt(variance)
+    width = highest - lowest
+    share = (mean - lowest) / width
+    if not 0.0 < share < 1.0:
+        return mean, mean
+    low, high = _wilson(share, quantile**2 * (variance / width**2) / (share * (1.0 - share)))
+    return lowest + low * width, lowest + high * width
+
+
+def _wilson(share: float, weight: float) -> tuple[float, float]:
+    """The roots p of (share - p)^2 = weight * p * (1 - p)."""
+    center = (share + weight / 2.0) / (1.0 + weight)
+    half = sqrt(max(0.0, weight * share * (1.0 - share) + weight**2 / 4.0)) / (1.0 + weight)
+    return max(0.0, center - half), min(1.0, center + half)
 
 
 def estimate_cell(cell: Cell, confidence: float = CONFIDENCE) -> Estimate:

@@ -88,9 +88,10 @@ def test_stratified_interval_when_tasks_lie_apart_then_it_is_narrower_and_the_me
     """How far push lies from extraction is no noise of the mean over fixed shares."""
     rows = [("a", 0.1), ("a", 0.2), ("a", 0.15), ("b", 0.8), ("b", 0.9), ("b", 0.85)]
     narrow, pooled = summarise(rows)[ALL], estimate_mean([reward for _, reward in rows])
-    # within each task the variance is 0.0025: sqrt(2 * 0.25 * 0.0025 / 3) = 0.0204, times t(4) = 2.776
+    # within each task the variance is 0.0025: sqrt(2 * 0.25 * 0.0025 / 3) = 0.0204, times t(4) = 2.776,
+    # and w = (2.776 * 0.0204)^2 / 0.25 = 0.012848: sqrt(0.25 w + w^2 / 4) / (1 + w)
     assert narrow.mean == pooled.mean
-    assert narrow.high - narrow.mean == pytest.approx(2.7764 * 0.020412, rel=1e-3)
+    assert narrow.high - narrow.mean == pytest.approx(0.056315, rel=1e-4)
     assert narrow.half_width < pooled.half_width
 
 

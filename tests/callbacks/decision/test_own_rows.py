@@ -43,7 +43,7 @@ def outcomes(decision):
         ({"before": 0.1, "warmup": 0.4, "end": 0.7}, "A", "It learnt"),
         ({"before": 0.1, "warmup": 0.7, "end": 0.72}, "undecided", "Undecided: within the noise"),
         ({"before": 0.1, "warmup": 0.7, "end": 0.4}, "B", "It did not learn"),
-        ({"before": 0.1, "warmup": 0.4, "end": 0.9, "target": 0.8}, "A", "The target is reached"),
+        ({"before": 0.1, "warmup": 0.4, "end": 0.95, "target": 0.8}, "A", "The target is reached"),
         (
             {"before": 0.1, "warmup": 0.4, "end": 0.65, "target": 0.8},
             "undecided",

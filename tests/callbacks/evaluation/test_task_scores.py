@@ -37,11 +37,14 @@ def test_t_quantile_where_the_two_ways_meet_has_no_step():
 
 
 def test_interval_of_hand_computed_values_is_met():
-    """For 0.2, 0.4, 0.6 the std is 0.2 and the half-width 4.302653 * 0.2 / sqrt(3), cut at 0."""
+    """For 0.2, 0.4, 0.6 the std is 0.2; the ends are the roots of (0.4 - m)^2 = w m (1 - m).
+
+    w = 4.302653^2 * 0.2^2 / 3 / (0.4 * 0.6) = 1.02849, so they are (0.4 + w/2 -+ sqrt(0.24 w + w^2/4)) / (1 + w).
+    """
     estimate = summarise([("a", 0.2), ("a", 0.4), ("a", 0.6)])["a"]
     assert (estimate.mean, estimate.n, estimate.std) == (pytest.approx(0.4), 3, pytest.approx(0.2))
-    assert estimate.low == 0.0
-    assert estimate.high == pytest.approx(0.4 + 4.302653 * 0.2 / sqrt(3), abs=1e-6)
+    assert estimate.low == pytest.approx(0.098202, abs=1e-6)
+    assert estimate.high == pytest.approx(0.803202, abs=1e-6)
 
 
 def test_summarise_with_unscored_rows_leaves_them_out():
@@ -58,10 +61,37 @@ def test_summarise_with_one_row_knows_only_the_bounds():
 
 
 def test_summarise_with_equal_rewards_keeps_a_width():
-    """Twenty perfect answers do not prove perfection: the low end is Clopper and Pearson's 0.025^(1/20)."""
+    """Twenty perfect answers do not prove perfection: Wilson's low end is 20 / (20 + 1.96^2).
+
+    Of twenty equal answers between the bounds it is Clopper and Pearson's way to each: 1 - 0.025^(1/20).
+    """
     estimate = summarise([("a", 1.0)] * 20)["a"]
     assert (estimate.high, estimate.std) == (1.0, 0.0)
-    assert estimate.low == pytest.approx(0.025 ** (1 / 20))
+    assert estimate.low == pytest.approx(20 / (20 + 1.959964**2))
+    estimate = summarise([("a", 0.5)] * 20)["a"]
+    assert estimate.high - 0.5 == pytest.approx(0.5 * (1 - 0.025 ** (1 / 20)))
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "low", "high"),
+    [(31, 32, 0.8426, 0.9945), (32, 32, 0.8928, 1.0), (0, 12, 0.0, 0.2425), (50, 100, 0.4038, 0.5962)],
+)
+def test_interval_when_rewards_are_right_or_wrong_then_it_is_wilsons(right, n, low, high):
+    """Also from what a row of metrics records of them, which is mean, n and std."""
+    estimate = summarise([("a", 1.0)] * right + [("a", 0.0)] * (n - right))["a"]
+    assert (estimate.low, estimate.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+    assert interval_of(estimate.mean, n, estimate.std) == estimate
+
+
+@pytest.mark.parametrize("share", [0.9, 0.97])
+@pytest.mark.parametrize("n", [32, 320])
+def test_interval_when_few_answers_are_not_whole_then_it_covers_the_truth(share, n):
+    """Most earn 1 and the rest anything: Student's t covered 0.86 to 0.91 here."""
+    draw, hits = random.Random(n), 0
+    for _ in range(1500):
+        estimate = summarise([("a", 1.0 if draw.random() < share else draw.random()) for _ in range(n)])["a"]
+        hits += estimate.low <= share + (1 - share) / 2 <= estimate.high
+    assert hits / 1500 > 0.91
 
 
 @pytest.mark.parametrize("reward", [nan, inf, -inf])
