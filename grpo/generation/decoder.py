@@ -42,7 +42,7 @@ class Unusual(Exception):
 
 
 @dataclass(slots=True)
-class Product:
+class JoinedLinear:
     """Linear layers that share an input, one below the other: `weights` (outputs, inputs), in one array or several.
 
     Adapters stand beside them as one pair: `down` (ranks, inputs) and `up` (outputs, ranks), scales in `up`.
@@ -72,12 +72,12 @@ class Block:
     """The weights of one layer; `head_norms` (heads and key heads, size) are None where a family has none."""
 
     before_attention: torch.Tensor
-    queries_keys_values: Product
+    queries_keys_values: JoinedLinear
     head_norms: torch.Tensor | None
-    out: Product
+    out: JoinedLinear
     before_feed_forward: torch.Tensor
-    gate_up: Product
-    down: Product
+    gate_up: JoinedLinear
+    down: JoinedLinear
 
 
 class Decoder:
@@ -130,7 +130,7 @@ class Decoder:
             self.join([feed.down_proj]),
         )
 
-    def join(self, layers: Sequence[Any]) -> Product:
+    def join(self, layers: Sequence[Any]) -> JoinedLinear:
         """These linear layers as one product, with their adapters as one pair."""
         import torch
 
@@ -152,7 +152,7 @@ class Decoder:
                 for (weight, *_), bias in zip(read, biases, strict=True)
             ]
         bias = None if biases[0] is None else torch.cat(biases)
-        return Product(weights, bias, torch.cat(downs) if downs else None, torch.cat(ups, 1) if ups else None)
+        return JoinedLinear(weights, bias, torch.cat(downs) if downs else None, torch.cat(ups, 1) if ups else None)
 
     def step(self, tokens: torch.Tensor, positions: torch.Tensor, attend: Attend) -> torch.Tensor:
         """The logits after one more token a row, (rows, vocabulary); `tokens` and `positions` are (rows,).

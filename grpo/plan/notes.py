@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpo.config.run_config import RunConfig
+from grpo.config.sections import ModelSection
 from grpo.machine.device import Device, multiplies_batch
 from grpo.plan.memory_estimate import MemoryEstimate, Shape
-from grpo.policy.adapters import find_adapter
+from grpo.policy.adapters import base_section, find_adapter
 from grpo.policy.generation_settings import set_aside
+from grpo.policy.gguf_file import find_gguf, read_gguf
+from grpo.policy.local_files import read_model_json
+from grpo.policy.prefix_rules import foretell
 from rewards.amounts import format_count, format_size
 
 if TYPE_CHECKING:
@@ -52,6 +56,11 @@ def write_notes(
             f"generation_config.json of {config.model.name} asks for {listed}: set aside, section grpo samples; what is "
             "saved carries the file as it was"
         )
+    shares, why = foretell_sharing(config.model)
+    if shares is False:
+        notes.append(
+            f"prompts will not be shared within a group: {why}; a step then takes the time of TRL's own pass and generation"
+        )
     adapter = find_adapter(config.model)
     lora = config.model.lora
     if adapter is not None and lora is not None and (adapter.r, adapter.alpha) != (lora.r, lora.alpha):
@@ -75,6 +84,21 @@ def write_notes(
             f"grpo.micro_batch_size {micro} cuts through groups of {config.grpo.num_generations}: prompts are shared less"
         )
     return notes
+
+
+def foretell_sharing(model: ModelSection) -> tuple[bool | None, str]:
+    """Whether prompts will be shared within a group, as far as files tell; None where only the loaded model does."""
+    if model.embedded is not None:
+        return True, "the policy made on the spot is exact"
+    if model.engine == "unsloth":
+        return None, "unsloth has its own loss"
+    if model.gguf is not None:
+        return foretell(read_gguf(find_gguf(model.gguf)).config())
+    adapter = find_adapter(model)
+    if adapter is not None and adapter.base is not None:
+        model = base_section(adapter, model)
+    found = read_model_json(model.name, model.revision, "config.json")
+    return foretell(found) if found is not None else (None, f"no config.json of {model.name} is at hand")
 
 
 def _shorten(value: object) -> str:

@@ -10,6 +10,7 @@ from grpo.config.sections import TrlBatch
 from grpo.machine.device import Device
 from grpo.plan.display import plan_lines, screen_lines
 from grpo.plan.memory_estimate import MemoryEstimate, Shape, trained_parameters
+from grpo.plan.notes import foretell_sharing
 from grpo.plan.time_estimate import Duration
 
 
@@ -110,6 +111,7 @@ class Plan:
             }
             if self.duration
             else None,
+            "prompts_shared": dict(zip(("shared", "why"), foretell_sharing(model), strict=True)),
             "notes": self.notes,
         }
 

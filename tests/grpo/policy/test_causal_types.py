@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM  # noqa: E402
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES  # noqa: E402
 
+from grpo.policy.prefix_rules import EXACT_TYPES  # noqa: E402
 from grpo.policy.prefix_support import supports  # noqa: E402
 from grpo.policy.shared_prefix import grouped_logps  # noqa: E402
 
@@ -106,6 +107,7 @@ def test_type_when_tiny_and_random_then_is_exact_or_refused(model_type):
         pytest.skip(f"{model_type}: not made by these sizes")
     with torch.no_grad():
         reason = supports(model)
+        assert (reason is None) == (model_type in EXACT_TYPES)
         if reason is None:
             assert compare(model) < 1e-4
         else:
