@@ -23,6 +23,7 @@ from grpo.engines.choose import choose_engine
 from grpo.engines.engine import Engine, EngineFailed
 from grpo.engines.packages import quieten_libraries, require_training_stack
 from grpo.machine.device import PROFILES
+from grpo.run_lock import locked
 from rewards.command_line import (
     CONSOLE_VARIABLE,
     DONE,
@@ -90,6 +91,9 @@ def make_parser() -> CommandParser:
         ALLOW, action="store_true",
         help="with --resume, though code, options or files of a reward changed: score the evaluations so far anew",
     )  # fmt: skip
+    parser.add_argument(
+        "--from-warmup", action="store_true", help="with --resume: pass over the checkpoints, train from the warm-up's end"
+    )
     parser.add_argument("--dry-run", action="store_true", help="plan and preflight only; writes nothing")
     parser.add_argument(
         "--follow", type=read_hops, nargs="?", const=1, default=0, metavar="HOPS",
@@ -102,10 +106,11 @@ def make_parser() -> CommandParser:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = make_parser()
     options = parser.parse_args(arguments)
-    if options.allow_changed_rewards and not options.resume:
-        parser.error(f"{ALLOW} goes with --resume")
-    if options.resume and (options.overrides or options.run_dir or options.profile != "auto"):
-        parser.error("--resume takes the run's own config: --set, --profile and --run-dir do not go with it")
+    for option, given in ((ALLOW, options.allow_changed_rewards), ("--from-warmup", options.from_warmup)):
+        if given and not options.resume:
+            parser.error(f"{option} goes with --resume")
+    if options.resume and (options.run_dir or options.profile != "auto"):
+        parser.error("--resume takes the run's own config: --profile and --run-dir do not go with it")
     return options
 
 
@@ -118,6 +123,8 @@ def read_hops(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     from callbacks.progress import Progress
+    from grpo.resume import find_resume_point
+    from grpo.run_identity import check_inputs
 
     started = time.perf_counter()
     rank = find_rank()
@@ -129,6 +136,8 @@ def run(options: argparse.Namespace) -> int:
     progress = Progress(quiet=options.quiet) if rank.is_main else Progress(quiet=True, stream=io.StringIO())
     config, profile, directory = resolve(options, progress)
     inputs, host, plan, audit = prepare(config, profile, progress)
+    if directory is not None:
+        check_inputs(directory, inputs, audit["reward_versions"])
     config = plan.config  # with epochs counted out in steps
     if directory is not None:
         allowed = options.allow_changed_rewards
@@ -151,37 +160,45 @@ def run(options: argparse.Namespace) -> int:
     engine.prepare()
     require_torch_device(device.kind)
     join(device.kind)
-    directory = on_main(lambda: directory or create_directory(options, config, profile, plan, audit))
+    directory = on_main(lambda: directory or create_directory(options, config, profile, plan, audit, inputs))
     directory = replace(directory, writes=rank.is_main)
-    try:
-        code = DONE
-        if on_main(directory.stage) != "decision":
-            with host:
-                code = train(config, device.kind, inputs, host, directory, progress, threads, engine)
-        if code in (DONE, STOPPED):
-            finish(directory, config, profile, progress, time.perf_counter() - started, finished=code == DONE)
-    except KeyboardInterrupt:
-        progress.say(f"stopped at once; resume with: python -m grpo.run --resume {directory.path}", always=True)
-        return INTERRUPTED
+    with locked(directory.path, wanted=rank.is_main):
+        try:
+            code = DONE
+            point = on_main(lambda: find_resume_point(directory, config, from_warmup=options.from_warmup))
+            for note in point.notes:
+                progress.warn(note)
+            if point.stage != "decision":
+                with host:
+                    code = train(config, device.kind, inputs, host, directory, progress, threads, engine, point)
+            if code in (DONE, STOPPED):
+                finish(directory, config, profile, progress, time.perf_counter() - started, finished=code == DONE)
+        except KeyboardInterrupt:
+            progress.say(f"stopped at once; resume with: python -m grpo.run --resume {directory.path}", always=True)
+            return INTERRUPTED
     return follow(options, directory, profile, progress) if code == DONE else code
 
 
 def resolve(options: argparse.Namespace, progress: Any) -> tuple[Any, str, Any]:
     """The config and its profile: from the command line, or from the run that is resumed."""
     from callbacks.tracking.secrets import find_secrets
-    from grpo.config.loading import load_config
-    from grpo.config.run_config import RunConfig
+    from grpo.config.loading import load_config, read_config
     from grpo.machine.device import resolve_profile
     from grpo.run_directory import RunDirectory
 
     if options.resume:
+        from grpo.run_identity import apply_free, read_settings
+
         directory = RunDirectory.open(options.resume)
-        saved = directory.read_json("config.json")
         if directory.stage() == "done":
             raise UserError(
                 f"--resume {options.resume}: this run is finished; python -m grpo.report rebuilds its report"
             )
-        return RunConfig.model_validate(saved["config"]), saved["profile"], directory
+        saved, notes = read_settings(directory)
+        for note in notes:
+            progress.warn(note)
+        saved = apply_free(saved, options.overrides)
+        return read_config(saved["config"], f"--resume {options.resume}"), saved["profile"], directory
     profile, line = resolve_profile(options.profile)
     if line:
         progress.say(line)
@@ -215,8 +232,11 @@ def prepare(config: Any, profile: str, progress: Any) -> tuple[Any, Any, Any, di
     return inputs, host, plan, audit
 
 
-def create_directory(options: argparse.Namespace, config: Any, profile: str, plan: Any, audit: dict[str, Any]) -> Any:
+def create_directory(
+    options: argparse.Namespace, config: Any, profile: str, plan: Any, audit: dict[str, Any], inputs: Any
+) -> Any:
     from grpo.run_directory import RunDirectory
+    from grpo.run_identity import FILE, make_identity
 
     path = options.run_dir or Path("runs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     settings = {
@@ -226,7 +246,10 @@ def create_directory(options: argparse.Namespace, config: Any, profile: str, pla
         "overrides": options.overrides,
         "config": config.model_dump(mode="json"),
     }
-    return RunDirectory.create(path, {"config.json": settings, "plan.json": plan.to_json(), "audit.json": audit})
+    identity = make_identity(settings, inputs, audit["reward_versions"])
+    return RunDirectory.create(
+        path, {"config.json": settings, "plan.json": plan.to_json(), "audit.json": audit, FILE: identity}
+    )
 
 
 def train(
@@ -238,22 +261,19 @@ def train(
     progress: Any,
     threads: int,
     engine: Engine,
+    point: Any,
 ) -> int:
-    """Warm-up, GRPO and the evaluations, from wherever the run stands."""
+    """Warm-up, GRPO and the evaluations, from where the run stands, its ResumePoint."""
     quieten_libraries()
     import torch
 
     from callbacks.interrupt import Interruption
     from callbacks.tracking.tracking import Tracker
-    from grpo.run_directory import read_step
+    from grpo.resume import list_reliance, seal_start
     from grpo.training.stages import Interrupted, Stages, Stopped
 
     torch.set_num_threads(threads)
-    stage = directory.stage()
-    checkpoint = directory.latest_checkpoint() if stage in ("grpo", "final") else None
-    reached = read_step(checkpoint) if checkpoint else 0
-    if reached == config.grpo.max_steps:
-        stage = "final"  # killed before it was noted; the Trainer would take a step beyond the last
+    stage, checkpoint, reached = point.stage, point.checkpoint, point.step
     # The warm-up and what comes before it start anew.
     resume_from = {"sft": None, "grpo": ("train", reached) if reached else ("warmup", 0)}.get(
         stage, ("train", config.grpo.max_steps)
@@ -281,6 +301,7 @@ def train(
                     stages.warm_up()
                 stages.evaluate("warmup", 0)
                 record.write_environment(device)
+                seal_start(directory)
                 directory.reach(stage := "grpo")
             else:
                 record.resume(checkpoint)
@@ -291,7 +312,7 @@ def train(
                 directory.reach(stage := "final", config.grpo.max_steps)
             stages.evaluate("final", config.grpo.max_steps)
             record.write_environment(device)
-            directory.reach("decision", config.grpo.max_steps)
+            directory.reach("decision", config.grpo.max_steps, relies_on=list_reliance(directory.path))
         except Interrupted:
             progress.say(f"interrupted; resume with: python -m grpo.run --resume {directory.path}", always=True)
             return INTERRUPTED

@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from rewards.errors import UserError
-from rewards.files import write_json
+from rewards.files import read_object, write_json
+from rewards.manifests import MANIFEST
 
 STAGES = ("sft", "grpo", "final", "decision", "done")
 
@@ -47,13 +48,13 @@ class RunDirectory:
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
         """An existing run; `UserError` when it is none."""
-        if not (path / "config.json").is_file():
+        if not any((path / name).is_file() for name in ("config.json", "identity.json")):
             raise UserError(f"--resume {path}: no run there (config.json is missing); give the folder of a run")
         return cls(path)
 
     def latest_checkpoint(self) -> Path | None:
-        """The newest whole checkpoint of GRPO, by step; None where there is none."""
-        found = [path for path in self.checkpoints.glob("checkpoint-*") if _is_whole(path)]
+        """The newest checkpoint of GRPO that was finished, by step; None where there is none."""
+        found = [path for path in self.checkpoints.glob("checkpoint-*") if _is_finished(path)]
         return max(found, key=read_step, default=None)
 
     @property
@@ -89,9 +90,11 @@ class RunDirectory:
         self.write_json("status.json", {"stage": stage, "step": step, "finished": stage == "done", **more})
 
     def stage(self) -> str:
-        """The stage to do next; `sft` where nothing was noted."""
-        status = self.path / "status.json"
-        return orjson.loads(status.read_bytes())["stage"] if status.is_file() else "sft"
+        """The stage to do next; where status.json does not tell, as far as the other files do."""
+        stage = read_object(self.path / "status.json").get("stage")
+        if stage in STAGES:
+            return stage
+        return "grpo" if self.sft.is_dir() or self.checkpoints.is_dir() else "sft"
 
 
 def read_step(checkpoint: Path) -> int:
@@ -99,13 +102,9 @@ def read_step(checkpoint: Path) -> int:
     return int(checkpoint.name.rsplit("-", 1)[1])
 
 
-def _is_whole(checkpoint: Path) -> bool:
-    """Whether saving came to its end: `trainer_state.json` is written last, but not in one move."""
-    try:
-        orjson.loads((checkpoint / "trainer_state.json").read_bytes())
-    except (OSError, ValueError):
-        return False
-    return True
+def _is_finished(checkpoint: Path) -> bool:
+    """Whether saving came to its end: the manifest is written last, in one move."""
+    return bool(read_object(checkpoint / MANIFEST))
 
 
 def _refuse_used(path: Path) -> None:

@@ -7,7 +7,7 @@ import difflib
 import json
 import re
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Union, get_args, get_origin
 
@@ -69,6 +69,16 @@ def load_config(
     config._sources = tuple(dict.fromkeys(layer.name for layer in layers))
     config._profile = resolved
     return config
+
+
+def read_config(resolved: Mapping[str, Any], where: str) -> RunConfig:
+    """A config that was resolved before, such as a run's own; `UserError` with a line a key where it no longer is one."""
+    try:
+        return RunConfig.model_validate(resolved)
+    except ValidationError as error:
+        from grpo.config.problems import explain
+
+        raise UserError(explain(error, RunConfig, lambda key: (where, None))) from None
 
 
 def configs_folder() -> Path:

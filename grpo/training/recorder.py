@@ -19,6 +19,7 @@ from grpo.distributed import collectives
 from grpo.distributed import rank as ranks
 from grpo.machine import environment
 from grpo.run_directory import RunDirectory
+from rewards.files import read_object
 from rewards.host.scoring import RewardHost
 from rewards.statistics.estimates import Estimate
 
@@ -52,7 +53,7 @@ class Record:
 
     def resume(self, checkpoint: Path | None) -> None:
         """Recall what the files say up to `checkpoint`, or to the end of the warm-up where there is none."""
-        noted = collectives.on_main(lambda: self.directory.read_json("environment.json"))
+        noted = collectives.on_main(lambda: read_object(self.directory.path / "environment.json"))
         self.effective = dict(noted.get("settings") or {})
         self._earlier_rewards = noted.get("rewards") or {}
         if checkpoint is not None:
@@ -184,8 +185,7 @@ class Record:
     def write_environment(self, device: str) -> None:
         """environment.json: versions, device, the settings in force so far and what the reward functions did."""
         # A config that was read back from its file no longer knows the profile it was made under.
-        started = (self.directory.path / "config.json").is_file()
-        saved = self.directory.read_json("config.json") if started else {}
+        saved = read_object(self.directory.path / "config.json")
         self.directory.write_json(
             "environment.json",
             environment.describe(

@@ -33,6 +33,7 @@ from grpo.run_directory import RunDirectory, read_step
 from grpo.training import recorder, zero3
 from rewards.errors import UserError
 from rewards.host.scoring import RewardHost
+from rewards.manifests import write_manifest
 from rewards.statistics.estimates import Estimate
 from rewards.types import Example
 from sft_warmup.dataset import label_rows
@@ -339,6 +340,7 @@ class Stages:
         partial = directory.with_name(directory.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         self.policy.save(partial, weights)
+        write_manifest(partial)
         old = directory.with_name(directory.name + ".old")
         shutil.rmtree(old, ignore_errors=True)
         if directory.exists():

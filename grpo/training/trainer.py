@@ -26,6 +26,7 @@ from grpo.generation.sampling import exact_device
 from grpo.policy.loading import Policy
 from grpo.policy.prefix_support import supports
 from grpo.policy.shared_prefix import grouped_logps
+from grpo.resume import seal_checkpoint
 from grpo.training import zero3
 from grpo.training.dynamic_sampling import (
     Rollouts,
@@ -392,6 +393,8 @@ class SharedPrefixTrainer(GRPOTrainer):
 
     def _save_checkpoint(self, model, trial):
         super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()  # each process has files of its own in it
         if self.args.should_save:
             checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
             self._policy.give_back_settings(checkpoint)
+            seal_checkpoint(checkpoint, Path(self.args.output_dir).parent)

@@ -6,14 +6,17 @@ import pytest
 
 from grpo.run_directory import RunDirectory
 from rewards.errors import UserError
+from rewards.manifests import write_manifest
 
 FILES = {"config.json": {"profile": "embedded"}, "plan.json": {"max_steps": 4}}
 
 
-def save_checkpoint(directory: RunDirectory, step: int, state: str) -> None:
+def save_checkpoint(directory: RunDirectory, step: int, *, finished: bool = True) -> None:
     folder = directory.checkpoints / f"checkpoint-{step}"
     folder.mkdir(parents=True)
-    (folder / "trainer_state.json").write_text(state)
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+    if finished:
+        write_manifest(folder)
 
 
 def test_create_when_the_folder_is_new_then_all_files_are_there(tmp_path):
@@ -73,13 +76,15 @@ def test_create_when_the_parent_is_a_file_then_one_line(tmp_path):
         RunDirectory.create(tmp_path / "file" / "run", FILES)
 
 
-@pytest.mark.parametrize("torn", ["", '{"global_step": 1'])
-def test_latest_checkpoint_when_the_newest_is_torn_then_it_is_the_one_before(tmp_path, torn):
-    """A kill while trainer_state.json is written leaves half of it, and the run goes on from the checkpoint before."""
+@pytest.mark.parametrize("manifest", [None, "", '{"files": {'])
+def test_latest_checkpoint_when_the_newest_was_not_finished_then_it_is_the_one_before(tmp_path, manifest):
+    """A kill while a checkpoint is written leaves one without its manifest, and the run goes on from the one before."""
     directory = RunDirectory(tmp_path)
     assert directory.latest_checkpoint() is None
-    save_checkpoint(directory, 8, json.dumps({"global_step": 8}))
-    save_checkpoint(directory, 10, torn)
+    save_checkpoint(directory, 8)
+    save_checkpoint(directory, 10, finished=False)
+    if manifest is not None:
+        (directory.checkpoints / "checkpoint-10" / "manifest.json").write_text(manifest)
     (directory.checkpoints / "checkpoint-12").mkdir()
     assert directory.latest_checkpoint().name == "checkpoint-8"
 
@@ -88,5 +93,5 @@ def test_latest_checkpoint_when_steps_have_different_lengths_then_the_highest_nu
     """Step 10 comes after step 9."""
     directory = RunDirectory(tmp_path)
     for step in (9, 10):
-        save_checkpoint(directory, step, "{}")
+        save_checkpoint(directory, step)
     assert directory.latest_checkpoint().name == "checkpoint-10"
