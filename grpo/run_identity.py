@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from grpo.config.leaves import flatten
+from grpo.config.yaml_layer import YamlLayer, parse_value
 from rewards.errors import UserError
 from rewards.files import read_object
 from rewards.manifests import hash_file
@@ -61,8 +62,6 @@ def read_settings(directory: RunDirectory) -> tuple[dict[str, Any], list[str]]:
 
 def apply_free(settings: Mapping[str, Any], overrides: list[str]) -> dict[str, Any]:
     """The settings with `--set` applied; UserError for a key that could change a number."""
-    import yaml
-
     config = orjson.loads(orjson.dumps(settings["config"]))
     problems = []
     for text in overrides:
@@ -77,10 +76,9 @@ def apply_free(settings: Mapping[str, Any], overrides: list[str]) -> dict[str, A
         if last not in at:
             problems.append(f"--set {text}: no such key; {', '.join(at)} are there")
             continue
-        try:
-            at[last] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            problems.append(f"--set {text}: the value cannot be read")
+        source = YamlLayer(f"--set {key}")
+        at[last] = parse_value(value, source)
+        problems += source.problems
     if problems:
         raise UserError(problems)
     return {**settings, "config": config}
