@@ -9,9 +9,11 @@ import orjson
 from callbacks.evaluation.eval import write_records
 from callbacks.evaluation.pairs import name_evaluation_file
 from callbacks.evaluation.task_scores import evaluation_metrics, summarise
+from grpo.resume import kept_reliance
 from grpo.run_directory import RunDirectory
+from grpo.run_identity import begun_rewards
 from rewards.errors import UserError
-from rewards.files import replacing
+from rewards.files import read_object, replacing
 from rewards.host.scoring import RewardHost
 from rewards.identity import read_identities, refuse_differences
 from rewards.rescore import find_unfit, list_stored, read_stored, rescore
@@ -27,12 +29,16 @@ def check_rewards(directory: RunDirectory, audit: dict[str, Any], host: RewardHo
     numbers in metrics.jsonl are replaced, and audit.json keeps what was changed. Rewards of training steps stay as they
     were: what they taught cannot be taken back.
     """
-    kept = directory.read_json("audit.json")
+    kept = read_object(directory.path / "audit.json")
+    if not kept:
+        kept = {**audit, "reward_identities": begun_rewards(directory)}
+        directory.write_json("audit.json", kept)
     before = read_identities(kept.get("reward_identities"))
     differences = refuse_differences(f"--resume {directory.path}", before, host.identities(), allowed=allowed)
     if not differences:
         return []
-    count = score_anew(directory, host)
+    with kept_reliance(directory.path):
+        count = score_anew(directory, host)
     changes = [*(kept.get("reward_changes") or []), {"stage": directory.stage(), "changes": differences}]
     directory.write_json("audit.json", {**audit, "reward_changes": changes})
     return [

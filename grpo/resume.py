@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import orjson
 from callbacks.evaluation.best import BestCheckpoint
 from grpo.run_directory import RunDirectory, read_step
 from rewards.errors import UserError
-from rewards.files import read_object
+from rewards.files import read_object, write_whole
 from rewards.manifests import MANIFEST, UNFINISHED, describe, find_changes, find_damage, write_manifest
+from rewards.writable import to_document
 
 START = "start.json"
 """What GRPO begins from: the end of the warm-up, and the files there were by then."""
@@ -53,10 +55,30 @@ def list_reliance(run: Path) -> dict[str, Any]:
     for path in sorted((*run.glob("eval/*.jsonl"), *run.glob("completions/*.jsonl"))):
         files[path.relative_to(run).as_posix()] = describe(path)
     if (run / "metrics.jsonl").is_file():
-        files["metrics.jsonl"] = describe(run / "metrics.jsonl", grows=True)
+        files["metrics.jsonl"] = describe(run / "metrics.jsonl", first=(run / "metrics.jsonl").stat().st_size)
     if (run / "sft" / MANIFEST).is_file():
         files[f"sft/{MANIFEST}"] = describe(run / "sft" / MANIFEST)
     return files
+
+
+@contextmanager
+def kept_reliance(run: Path) -> Iterator[None]:
+    """Inside, files of a run are changed on purpose, metrics row by row: what relied on them, and held, relies on them after."""
+    held = []
+    for path in (run / START, run / "status.json", *sorted(run.glob(f"checkpoints/checkpoint-*/{MANIFEST}"))):
+        noted = read_object(path)
+        files = _reliance_of(noted)
+        if files and not find_changes(run, files):
+            grown = int(files.get("metrics.jsonl", {}).get("bytes", 0))
+            rows = (run / "metrics.jsonl").read_bytes()[:grown].count(b"\n") if grown else 0
+            held.append((path, noted, files, rows))
+    yield
+    for path, noted, files, rows in held:
+        now = {name: describe(run / name) for name in files if name != "metrics.jsonl"}
+        if "metrics.jsonl" in files:
+            lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)[:rows]
+            now["metrics.jsonl"] = describe(run / "metrics.jsonl", first=sum(map(len, lines)))
+        write_whole(path, to_document({**noted, _RELIES_ON: now}), settle=True)
 
 
 def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool = False) -> ResumePoint:

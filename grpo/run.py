@@ -92,7 +92,9 @@ def make_parser() -> CommandParser:
         help="with --resume, though code, options or files of a reward changed: score the evaluations so far anew",
     )  # fmt: skip
     parser.add_argument(
-        "--from-warmup", action="store_true", help="with --resume: pass over the checkpoints, train from the warm-up's end"
+        "--from-warmup",
+        action="store_true",
+        help="with --resume: pass over the checkpoints, train from the warm-up's end",
     )
     parser.add_argument("--dry-run", action="store_true", help="plan and preflight only; writes nothing")
     parser.add_argument(
@@ -136,13 +138,13 @@ def run(options: argparse.Namespace) -> int:
     progress = Progress(quiet=options.quiet) if rank.is_main else Progress(quiet=True, stream=io.StringIO())
     config, profile, directory = resolve(options, progress)
     inputs, host, plan, audit = prepare(config, profile, progress)
-    if directory is not None:
-        check_inputs(directory, inputs, audit["reward_versions"])
     config = plan.config  # with epochs counted out in steps
     if directory is not None:
+        check_inputs(directory, inputs)
         allowed = options.allow_changed_rewards
-        for line in on_main(lambda: check_rewards(directory, audit, host, allowed=allowed)):
-            progress.warn(line)
+        with locked(directory.path, wanted=rank.is_main):
+            for line in on_main(lambda: check_rewards(directory, audit, host, allowed=allowed)):
+                progress.warn(line)
     if options.dry_run:
         progress.say("dry run: plan and preflight passed, nothing was written", always=True)
         return DONE
@@ -246,7 +248,7 @@ def create_directory(
         "overrides": options.overrides,
         "config": config.model_dump(mode="json"),
     }
-    identity = make_identity(settings, inputs, audit["reward_versions"])
+    identity = make_identity(settings, inputs, audit["reward_identities"])
     return RunDirectory.create(
         path, {"config.json": settings, "plan.json": plan.to_json(), "audit.json": audit, FILE: identity}
     )

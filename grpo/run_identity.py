@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +33,9 @@ FREE = (
 _SHOWN = 10
 
 
-def make_identity(settings: Mapping[str, Any], inputs: RunRows, versions: Mapping[str, str]) -> dict[str, Any]:
-    """The file's content: `settings` as config.json has them, the rows as hashes, the rewards' versions."""
-    noted = {"settings": dict(settings), "rows": digest_inputs(inputs), "rewards": dict(versions)}
+def make_identity(settings: Mapping[str, Any], inputs: RunRows, rewards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The file's content: `settings` as config.json has them, the rows as hashes, the rewards' identities."""
+    noted = {"settings": dict(settings), "rows": digest_inputs(inputs), "rewards": list(rewards)}
     noted = orjson.loads(orjson.dumps(noted, option=orjson.OPT_NON_STR_KEYS))
     return {**noted, "checksum": _check(noted)}
 
@@ -84,23 +84,21 @@ def apply_free(settings: Mapping[str, Any], overrides: list[str]) -> dict[str, A
     return {**settings, "config": config}
 
 
-def check_inputs(directory: RunDirectory, inputs: RunRows, versions: Mapping[str, str]) -> None:
-    """UserError, a line each, for rows and rewards that are not those the run was begun with."""
-    noted = _read_noted(directory.path) or {}
-    where = f"--resume {directory.path}"
-    problems = []
-    for name, digest in digest_inputs(inputs).items():
-        if noted.get("rows", {}).get(name) != digest:
-            problems.append(f"{where}: {name}: not the rows the run was begun with; restore them, or begin a new run")
-    for name, version in versions.items():
-        before = noted.get("rewards", {}).get(name)
-        if before != version:
-            problems.append(
-                f"{where}: reward '{name}' has version {version}, the run was begun with {before}; install that one, or begin "
-                "a new run"
-            )
+def check_inputs(directory: RunDirectory, inputs: RunRows) -> None:
+    """UserError, a line each, for rows that are not those the run was begun with."""
+    noted = (_read_noted(directory.path) or {}).get("rows", {})
+    problems = [
+        f"--resume {directory.path}: {name}: not those the run was begun with; restore them, or begin a new run"
+        for name, digest in digest_inputs(inputs).items()
+        if noted.get(name) != digest
+    ]
     if problems:
         raise UserError(problems)
+
+
+def begun_rewards(directory: RunDirectory) -> Any:
+    """The identities of the rewards a run was begun with, as they were noted."""
+    return (_read_noted(directory.path) or {}).get("rewards")
 
 
 def digest_inputs(inputs: RunRows) -> dict[str, str]:

@@ -61,11 +61,11 @@ def find_changes(folder: Path, files: Mapping[str, Any]) -> str:
     return ""
 
 
-def describe(path: Path, *, grows: bool = False) -> dict[str, Any]:
-    """Size and hash of a file as a manifest notes them; of one that `grows`, what it holds now."""
-    size = path.stat().st_size
-    noted = {"bytes": size, "sha256": hash_file(path, size if grows else None)}
-    return {**noted, "grows": True} if grows else noted
+def describe(path: Path, *, first: int | None = None) -> dict[str, Any]:
+    """Size and hash of a file as a manifest notes them; of one that grows, of its `first` bytes."""
+    if first is not None:
+        return {"bytes": first, "sha256": hash_file(path, first), "grows": True}
+    return {"bytes": path.stat().st_size, "sha256": hash_file(path)}
 
 
 def hash_file(path: Path, first: int | None = None) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from grpo import run_identity
 from grpo.config.loading import load_config, read_config
-from grpo.resume import find_resume_point, seal_checkpoint, seal_start
+from grpo.resume import find_resume_point, kept_reliance, seal_checkpoint, seal_start
 from grpo.run_directory import RunDirectory
 from grpo.run_lock import locked
 from rewards.errors import UserError
@@ -160,7 +160,7 @@ def begun(tmp_path):
     """A run's folder as it is made, with the settings of the recipe."""
     config = load_config("v4_1", [], "embedded").model_dump(mode="json")
     settings = {"profile": "embedded", "source": "v4_1.yaml", "overrides": [], "config": config}
-    identity = run_identity.make_identity(settings, ROWS, {"push": "1"})
+    identity = run_identity.make_identity(settings, ROWS, [{"name": "push", "version": "1"}])
     return RunDirectory.create(tmp_path / "run", {"config.json": settings, run_identity.FILE: identity})
 
 
@@ -216,16 +216,24 @@ def test_settings_when_set_with_resume_then_only_what_changes_no_number_is_taken
         read_config(run_identity.apply_free(settings, ["rewards.error_budget=many"])["config"], "--resume")
 
 
-def test_inputs_when_rows_or_a_reward_are_others_then_they_are_named(begun):
-    """A changed row, a reward of another version."""
-    run_identity.check_inputs(begun, ROWS, {"push": "1"})
-    other = SimpleNamespace(
-        **{**vars(ROWS), "held_out": [Example("2", "t", [{"role": "user", "content": "c"}], "e", {})]}
-    )
-    with pytest.raises(UserError) as caught:
-        run_identity.check_inputs(begun, other, {"push": "2"})
-    rows, reward = caught.value.problems
-    assert "held-out rows" in rows and "'push' has version 2, the run was begun with 1" in reward
+def test_inputs_when_rows_are_others_then_they_are_named(begun):
+    """One changed reference among the held-out rows."""
+    run_identity.check_inputs(begun, ROWS)
+    other = [Example("2", "t", [{"role": "user", "content": "c"}], "e", {})]
+    with pytest.raises(UserError, match="held-out rows: not those"):
+        run_identity.check_inputs(begun, SimpleNamespace(**{**vars(ROWS), "held_out": other}))
+    assert run_identity.begun_rewards(begun) == [{"name": "push", "version": "1"}]
+
+
+def test_reliance_when_files_are_changed_on_purpose_then_checkpoints_still_rely_on_them(run):
+    """Evaluations scored anew, row by row; what was damaged before stays damaged."""
+    flip(run.checkpoints / "checkpoint-4" / "optimizer.pt")
+    with kept_reliance(run.path):
+        (run.path / "eval" / "warmup.jsonl").write_text('{"reward": 0.75}\n')
+        rows = (run.path / "metrics.jsonl").read_bytes().replace(b"0.1,", b"0.125,")
+        (run.path / "metrics.jsonl").write_bytes(rows)
+    point = find_resume_point(run, CONFIG)
+    assert point.step == 2 and "optimizer.pt" in point.notes[0]
 
 
 # -- the lock -------------------------------------------------------------------------------------------------------------
