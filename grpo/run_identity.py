@@ -30,7 +30,7 @@ FREE = (
 )
 """Keys, and sections, that change no number: a resumed run may have others."""
 
-_SHOWN = 10
+_SHOWN = 4
 
 
 def make_identity(settings: Mapping[str, Any], inputs: RunRows, rewards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -56,7 +56,8 @@ def read_settings(directory: RunDirectory) -> tuple[dict[str, Any], list[str]]:
     problems = [f"{where}: config.json: {line}" for line in _compare(settings, written)]
     if problems:
         hint = f"undo the change, or begin a new run; --set goes with --resume for {', '.join(FREE)}"
-        raise UserError([*problems[:_SHOWN], f"{where}: the run was begun with other settings; {hint}"])
+        more = [f"{where}: config.json: and {len(problems) - _SHOWN} more keys"] if len(problems) > _SHOWN else []
+        raise UserError([*problems[:_SHOWN], *more, f"{where}: the run was begun with other settings; {hint}"])
     return settings, []
 
 
