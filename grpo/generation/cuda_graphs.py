@@ -12,8 +12,8 @@ from grpo.generation.kv_cache import KVCache
 class StepGraph:
     """The forward of one token a row, recorded once for every version of the cache and then replayed.
 
-    The first step after the cache has changed runs as it is, which also prepares what may not be prepared while
-    recording; the second records. Without static shapes every step runs as it is. A model whose forward cannot be
+    The first step of a batch runs as it is, which also prepares what may not be prepared while recording; from then on
+    a step records where the cache has changed. Without static shapes every step runs as it is. A model whose forward cannot be
     recorded (one that waits for the device, such as for the sizes of its experts' batches) is warned of and runs on.
     """
 
@@ -26,8 +26,12 @@ class StepGraph:
 
     def __call__(self, tokens, positions):
         """Logits (rows, vocabulary) after the newest `tokens` (rows, 1), good until the next call."""
-        if not self.recordable or self.version != self.memory.version:
+        if self.version != self.memory.version:
+            first = self.version < 0
             self.version, self.graph, self.logits = self.memory.version, None, None
+            if first:
+                return self.forward(tokens, positions)
+        if not self.recordable:
             return self.forward(tokens, positions)
         if self.graph is None:
             self.record(tokens, positions)

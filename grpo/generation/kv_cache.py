@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     import torch
 
 
+# Places of static arrays at first: to read empty ones costs less than to record a step once more.
+STATIC_ROOM = 512
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A stem (`prompt` is None), or what is left of a prompt after its stem (`stem` is None where it has none)."""
@@ -217,7 +221,7 @@ class KVCache:
         self.reached.clear()
         self.written += 1
         if self.written > self.room:
-            self.room = max(64 if self.static else 32, 2 * self.room)
+            self.room = max(STATIC_ROOM if self.static else 32, 2 * self.room)
             self.rebuild(lambda states: states)
         elif self.static:
             self.unwritten[self.written - 1] = 0
@@ -232,11 +236,13 @@ class KVCache:
         import torch
 
         slots = self.slots
-        if sum(done) * 4 < len(done):
+        # A version of static arrays costs two steps to record, and fewer rows are hardly faster: half must be gone.
+        left = 2 if self.static else 3
+        if sum(done) * 4 < (4 - left) * len(done):
             return None
         groups = [[i for i in range(c * slots, (c + 1) * slots) if not done[i]] for c in range(self.chunks)]
         sources, chunks = arrange(groups, row_cost, self.width)
-        if 4 * len(chunks) * len(chunks[0]) > 3 * len(done):
+        if 4 * len(chunks) * len(chunks[0]) > left * len(done):
             return None
         device = self.no_mask.device
         source = torch.tensor(sources, device=device)

@@ -10,6 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCau
 
 import grpo.generation.batch as batch
 import grpo.generation.cuda_graphs as cuda_graphs
+import grpo.generation.kv_cache as kv_cache
 from grpo.generation.generate import generate
 
 SIZES = {
@@ -50,6 +51,7 @@ def test_generate_when_shapes_are_static_then_tokens_and_logprobs_are_those_of_g
     model = build(name)
     growing = write(model, stem)
     monkeypatch.setattr(batch, "wants_static_shapes", lambda model: True)
+    monkeypatch.setattr(kv_cache, "STATIC_ROOM", 40)
     static = write(model, stem)
     assert static.completion_ids == growing.completion_ids
     assert len(set(map(len, static.completion_ids))) > 5
@@ -62,6 +64,7 @@ def test_generate_when_shapes_are_static_then_tokens_and_logprobs_are_those_of_g
 @pytest.mark.parametrize("stem", [0, 40])
 def test_generate_when_on_cuda_then_recorded_steps_write_what_unrecorded_ones_write(stem, monkeypatch):
     """A replayed graph reads the arrays of its own version of the cache, and no others."""
+    monkeypatch.setattr(kv_cache, "STATIC_ROOM", 40)
     model = build("qwen3", "cuda")
     recorded = []
     record = cuda_graphs.StepGraph.record
