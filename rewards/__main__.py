@@ -38,6 +38,7 @@ COMMANDS = {
     "new": "write a working plugin package with its test",
     "schema": "JSON Schemas: take a component out of an OpenAPI file",
     "attack": "try to cheat a reward function",
+    "serve": "answer any trainer over HTTP",
 }
 _MODULES = {"list": "rewards.commands.listing"}
 # It reads its own arguments.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from importlib import import_module
 from numbers import Real
@@ -267,7 +267,7 @@ def _read(name: str, default: Any, example: Example, completion: Completion) -> 
     if name in _OF_COMPLETION:
         return _OF_COMPLETION[name](completion)
     if name in example.columns or default is inspect.Parameter.empty:
-        return cast(Mapping[str, Any], example.columns)[name]
+        return example.columns[name]
     return default
 
 

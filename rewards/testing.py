@@ -8,7 +8,7 @@ import math
 import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from rewards.decorator import as_function
 from rewards.plugin_contract import check_class, check_instance
@@ -66,7 +66,7 @@ def check_reward(
     survive YAML and pickle, the same score for the same text, an unchanged example, a number in 0..1 and no exception
     for hostile texts of up to `hostile_size` letters, each within `seconds`. Raises AssertionError that says what broke.
     """
-    function = as_function(function)
+    function = cast(RewardFunction, as_function(function))
     _check_class_and_options(function)
     problems = function.problems(example)
     assert not problems, f"problems() finds fault with the example: {problems}"
