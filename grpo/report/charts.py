@@ -50,7 +50,7 @@ class Curve:
 class ChartFrame:
     """Maps steps and values to the 100 by 100 units of a drawing, y downwards."""
 
-    def __init__(self, steps: Sequence[float], values: Sequence[float]):
+    def __init__(self, steps: Sequence[float], values: Sequence[float], scale: tuple[float, float] | None = None):
         self.first, self.last = min(steps, default=0), max(steps, default=1)
         if self.last == self.first:
             self.last = self.first + 1
@@ -58,6 +58,8 @@ class ChartFrame:
         space = 0.1 * (high - low) or max(0.02, abs(high) * 0.2)
         # A curve of rewards or shares is not shown below nothing.
         low, high = (max(0.0, low - space) if low >= 0 else low - space), high + space
+        if scale is not None:
+            low, high = scale
         self.ticks = find_ticks(low, high)
         self.low, self.high = low, high
 
@@ -69,30 +71,55 @@ class ChartFrame:
         return round(100 * (1 - (value - self.low) / (self.high - self.low)), 2)
 
 
-def draw(curve: Curve) -> str:
-    """The chart of a curve as HTML; every text of it is escaped."""
-    frame = ChartFrame(
-        [*(point.step for point in curve.points), *(step for step, _ in curve.values)],
-        [
-            *(value for point in curve.points for value in (point.mean, point.low, point.high) if value is not None),
-            *(value for _, value in curve.values),
-            *(value for _, value in curve.marks),
-        ],
-    )
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A chart before it is markup: `shapes` in units of 100 by 100, labels with their places in per cent.
+
+    `names` are (side, below, place, text) of the horizontal lines; every text is still to be escaped.
+    """
+
+    shapes: str
+    names: list[tuple[str, bool, float, str]]
+    y_ticks: list[tuple[float, str]]
+    x_ticks: list[tuple[float, str]]
+    said: str
+
+
+def lay_out_chart(curve: Curve, scale: tuple[float, float] | None = None) -> Drawing:
+    """The chart of a curve; `scale` are the least and the largest value where several charts share one."""
+    values = [
+        *(value for point in curve.points for value in (point.mean, point.low, point.high) if value is not None),
+        *(value for _, value in curve.values),
+        *(value for _, value in curve.marks),
+    ]
+    steps = [*(point.step for point in curve.points), *(step for step, _ in curve.values)]
+    frame = ChartFrame(steps, values, scale)
     shapes = [f'<path class="grid" d="M0 {frame.y(tick)}H100"/>' for tick in frame.ticks]
     shapes += [f'<path class="event" d="M{frame.x(step)} 0V100"/>' for step in sorted(set(curve.events))]
     shapes += _draw_values(curve, frame)
     shapes += [f'<path class="mark" d="M0 {frame.y(value)}H100"/>' for _, value in curve.marks]
     shapes += _draw_points(curve, frame)
-    labels = "".join(_label_mark(curve, frame, name, value) for name, value in curve.marks)
-    y_ticks = "".join(f'<span style="top:{frame.y(tick)}%">{_say(tick, frame.ticks)}</span>' for tick in frame.ticks)
-    x_ticks = "".join(
-        f'<span style="left:{frame.x(tick)}%">{tick:g}</span>'
-        for tick in find_ticks(frame.first, frame.last, whole=True)
+    return Drawing(
+        "".join(shapes),
+        [_place_mark(curve, frame, name, value) for name, value in curve.marks],
+        [(frame.y(tick), _say(tick, frame.ticks)) for tick in frame.ticks],
+        [(frame.x(tick), f"{tick:g}") for tick in find_ticks(frame.first, frame.last, whole=True)],
+        _describe(curve),
     )
+
+
+def draw(curve: Curve, scale: tuple[float, float] | None = None) -> str:
+    """The chart of a curve as HTML; every text of it is escaped."""
+    drawing = lay_out_chart(curve, scale)
+    labels = "".join(
+        f'<span class="name {side}{" below" if below else ""}" style="top:{place}%">{escape(name)}</span>'
+        for side, below, place, name in drawing.names
+    )
+    y_ticks = "".join(f'<span style="top:{place}%">{said}</span>' for place, said in drawing.y_ticks)
+    x_ticks = "".join(f'<span style="left:{place}%">{said}</span>' for place, said in drawing.x_ticks)
     return (
-        f'<div class="plot" role="img" aria-label="{escape(_describe(curve))}"><div class="y">{y_ticks}</div>'
-        f'<div class="area"><svg viewBox="0 0 100 100" preserveAspectRatio="none">{"".join(shapes)}</svg>{labels}</div>'
+        f'<div class="plot" role="img" aria-label="{escape(drawing.said)}"><div class="y">{y_ticks}</div>'
+        f'<div class="area"><svg viewBox="0 0 100 100" preserveAspectRatio="none">{drawing.shapes}</svg>{labels}</div>'
         f'<div class="x">{x_ticks}</div></div>'
     )
 
@@ -195,14 +222,13 @@ def _path(pairs: Sequence[tuple[float, float]], frame: ChartFrame) -> str:
     return "M" + "L".join(f"{frame.x(step)} {frame.y(value)}" for step, value in pairs)
 
 
-def _label_mark(curve: Curve, frame: ChartFrame, name: str, value: float) -> str:
+def _place_mark(curve: Curve, frame: ChartFrame, name: str, value: float) -> tuple[str, bool, float, str]:
     """The name of a line, at the end where the curve is farther away, and on the side of it where there is room."""
     ends = [p.mean for p in (*curve.points[:1], *curve.points[-1:])]
     ends = ends or [curve.values[0][1], curve.values[-1][1]] if curve.values else ends
     side = "left" if len(ends) == 2 and abs(ends[0] - value) > abs(ends[1] - value) else "right"
     place = frame.y(value)
-    below = " below" if place < 14 else ""
-    return f'<span class="name {side}{below}" style="top:{place}%">{escape(name)}</span>'
+    return side, place < 14, place, name
 
 
 def _say(tick: float, ticks: Sequence[float]) -> str:

@@ -61,8 +61,11 @@ class RunFiles:
         return max((row["step"] for row in self.metrics if row["stage"] in ("train", "final")), default=0)
 
 
-def read_run(folder: Path | str) -> RunFiles:
-    """Read a run; raises UserError when the folder is none or holds nothing of a run."""
+def read_run(folder: Path | str, *, completions: bool = True) -> RunFiles:
+    """Read a run, without its completions where they are not wanted.
+
+    Raises UserError when the folder is none or holds nothing of a run.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder of a run, such as runs/mine")
@@ -89,8 +92,9 @@ def read_run(folder: Path | str) -> RunFiles:
     margin = as_mapping(run.config.get("evaluation")).get("task_floor_margin")
     run.best.task_floor_margin = margin if is_number(margin) else 0.0
     run.best.replay(run.metrics)
-    _read_records(run)
-    run.stored_completions = _count_stored(folder)
+    if completions:
+        _read_records(run)
+        run.stored_completions = _count_stored(folder)
     run.has_next_config = (folder / "next_config.yaml").is_file()
     if not run.evaluations:
         run.notes.append("metrics.jsonl has no evaluation: there is no learning curve")

@@ -22,7 +22,7 @@ REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'; sandbox allow-same-origin"
 )
-_OPEN_PATHS = ("/login", "/static/", "/v1/health")
+_OPEN_PATHS = ("/login", "/logout", "/static/", "/v1/health")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _LARGEST_BODY = 1_000_000
 
@@ -160,7 +160,7 @@ def _bind(message: MutableMapping[str, Any]) -> None:
     for name, value in (
         (b"content-security-policy", PAGE_POLICY.encode()),
         (b"x-content-type-options", b"nosniff"),
-        (b"referrer-policy", b"no-referrer"),
+        (b"referrer-policy", b"same-origin"),
         (b"cross-origin-opener-policy", b"same-origin"),
         (b"cross-origin-resource-policy", b"same-origin"),
         (b"cache-control", b"no-store"),

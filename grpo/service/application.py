@@ -24,7 +24,7 @@ def make_application(
     from contextlib import asynccontextmanager
     from importlib.metadata import version
 
-    from fastapi import FastAPI, Request
+    from fastapi import FastAPI, Request, Response
     from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse
     from fastapi.staticfiles import StaticFiles
@@ -34,6 +34,7 @@ def make_application(
     from grpo.service.groups import StoredCompletions
     from grpo.service.overview import Overview
     from grpo.service.page import make_page
+    from grpo.service.rendering import Renderer
 
     tokens = tokens or AccessTokens()
 
@@ -57,7 +58,7 @@ def make_application(
     overview, store = Overview(queue), StoredCompletions()
     app.state.overview = overview
     app.include_router(make_api(queue, overview, store, allowed, preflight))
-    app.include_router(make_page(queue, overview, store, allowed, preflight, tokens))
+    app.include_router(make_page(queue, overview, store, allowed, tokens))
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 
     made = app.openapi
@@ -78,14 +79,22 @@ def make_application(
 
     app.openapi = describe  # type: ignore[method-assign]
 
+    renderer = Renderer()
+
+    def answer(request: Request, lines: list[str], status: int, headers: Any = None) -> Response:
+        """What is wrong, for a program as JSON, for a person as a page."""
+        if not request.url.path.startswith("/v1/") and "text/html" in request.headers.get("accept", ""):
+            return renderer.render(request, "problem.html.j2", status, tokens=tokens.needed, lines=lines)
+        return JSONResponse({"problems": lines}, status, headers=headers)
+
     @app.exception_handler(RequestValidationError)
-    def explain(request: Request, error: RequestValidationError) -> JSONResponse:
-        return JSONResponse({"problems": [_say(each) for each in error.errors()[:20]]}, 422)
+    def explain(request: Request, error: RequestValidationError) -> Response:
+        return answer(request, [_say(each) for each in error.errors()[:20]], 422)
 
     @app.exception_handler(HTTPException)
-    def refuse(request: Request, error: HTTPException) -> JSONResponse:
+    def refuse(request: Request, error: HTTPException) -> Response:
         lines = error.detail if isinstance(error.detail, list) else [str(error.detail)]
-        return JSONResponse({"problems": [str(line) for line in lines]}, error.status_code, headers=error.headers)
+        return answer(request, [str(line) for line in lines], error.status_code, error.headers)
 
     return Gate(app, tokens, hosts)
 

@@ -152,7 +152,7 @@ def describe_snapshot(snapshot: Snapshot) -> dict[str, Any]:
         "mean": row.mean if row else None,
         "low": row.low if row else None,
         "high": row.high if row else None,
-        "scenario": str(snapshot.decision.get("scenario") or "") or None,
+        "scenario": _name_scenario(snapshot.decision),
         "final": bool(snapshot.decision.get("final")),
         "margin": margin,
         "margin_of": of,
@@ -171,6 +171,12 @@ def find_margin(decision: Mapping[str, Any]) -> tuple[float | None, str | None]:
         if isinstance(node, Mapping) and isinstance(node.get("margin"), int | float)
     ]
     return min(nodes)[1:] if nodes else (None, None)
+
+
+def _name_scenario(decision: Mapping[str, Any]) -> str | None:
+    """A, B or C, or ? where it is open; None where there is no decision."""
+    scenario = decision.get("scenario")
+    return None if not decision.get("path") and not scenario else scenario if scenario in ("A", "B", "C") else "?"
 
 
 def read_memory(folder: Path) -> int | None:

@@ -114,7 +114,7 @@ class RunQueue:
         problems = [
             f"after: {run.after}: no such run in the queue; give the id of one that `recompensa ps` shows"
             for run in runs
-            if run.after is not None and run.after not in new and self.ledger.find(run.after) is None
+            if run.after is not None and run.after not in new and self._find_state(run.after) is None
         ]
         if problems:
             raise UserError(problems)
@@ -280,20 +280,29 @@ class RunQueue:
             waiting = self.ledger.list("waiting")  # a skipped run skips those after it
 
     def _release_one(self, run: QueuedRun) -> QueuedRun | None:
-        before = self.ledger.find(run.after or "")
-        if before is not None and before.state not in ENDED:
+        before = self._find_state(run.after or "")
+        if before is not None and before not in ENDED:
             return None
         problem, config = None, run.config
-        if before is None or before.state != "done":
-            problem = f"{run.after} ended {before.state if before else 'unknown'}"
+        if before != "done":
+            problem = f"{run.after} ended {before or 'unknown'}"
         elif run.config == DECISION:
-            problem, config = self._name_next(before.id, run.profile)
+            problem, config = self._name_next(str(run.after), run.profile)
         if problem is not None:
             return self._change(run.id, "waiting", state="skipped", reason=problem, ended=time.time())
         changed = self._change(run.id, "waiting", state="queued", config=config)
         if changed is not None:
             self._offer(changed)
         return changed
+
+    def _find_state(self, id: str) -> str | None:
+        """The state of a run that another may wait for, started by hand or not; None where there is none."""
+        run = self.ledger.find(id)
+        if run is not None:
+            return run.state
+        if not (self.folder(id) / "config.json").is_file():
+            return None
+        return "done" if read_object(self.folder(id) / "status.json").get("finished") is True else "running"
 
     def _name_next(self, id: str, profile: str) -> tuple[str | None, str]:
         """Why the decision of a run starts no other, or None; and the config it names."""

@@ -114,6 +114,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen(128)  # who reads the address may connect at once
     except OSError as error:
         listening.close()
         raise UserError(f"--port {port}: {error.strerror}; another service listens there, or take --port 0") from None
