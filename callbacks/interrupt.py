@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+
+INTERRUPTED = 75
+LEAVE_SECONDS = 5.0
+"""After a second signal, to the end of the process."""
 
 
 class Interruption:
@@ -15,6 +21,7 @@ class Interruption:
     def __init__(self) -> None:
         self.requested = False
         self._previous: dict[int, Any] = {}
+        self._left = threading.Event()
 
     def __enter__(self) -> Interruption:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -22,13 +29,20 @@ class Interruption:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._left.set()
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
+            # What is being wound up has a few seconds; then the process ends wherever it is, and is resumable all the same.
+            threading.Thread(target=self._leave_late, daemon=True).start()
             raise KeyboardInterrupt
         self.requested = True
+
+    def _leave_late(self) -> None:
+        if not self._left.wait(LEAVE_SECONDS):
+            os._exit(INTERRUPTED)
 
 
 @contextmanager

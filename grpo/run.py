@@ -125,6 +125,8 @@ def read_hops(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     from callbacks.progress import Progress
+    from grpo.begin import create_directory
+    from grpo.faults import guard
     from grpo.resume import find_resume_point
     from grpo.run_identity import check_inputs
 
@@ -172,7 +174,10 @@ def run(options: argparse.Namespace) -> int:
                 progress.warn(note)
             if point.stage != "decision":
                 with host:
-                    code = train(config, device.kind, inputs, host, directory, progress, threads, engine, point)
+                    code = guard(
+                        lambda: train(config, device.kind, inputs, host, directory, progress, threads, engine, point),
+                        directory, plan, progress,
+                    )  # fmt: skip
             if code in (DONE, STOPPED):
                 finish(directory, config, profile, progress, time.perf_counter() - started, finished=code == DONE)
         except KeyboardInterrupt:
@@ -232,26 +237,6 @@ def prepare(config: Any, profile: str, progress: Any) -> tuple[Any, Any, Any, di
     versions = ", ".join(f"{name} {version}" for name, version in audit["reward_versions"].items())
     progress.say(f"preflight: all {audit['references']:,} reference answers earn full reward ({versions})")
     return inputs, host, plan, audit
-
-
-def create_directory(
-    options: argparse.Namespace, config: Any, profile: str, plan: Any, audit: dict[str, Any], inputs: Any
-) -> Any:
-    from grpo.run_directory import RunDirectory
-    from grpo.run_identity import FILE, make_identity
-
-    path = options.run_dir or Path("runs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    settings = {
-        "profile": profile,
-        # A file as it is found from any folder; a shipped name means the same everywhere.
-        "source": str(Path(options.config).resolve()) if Path(options.config).is_file() else options.config,
-        "overrides": options.overrides,
-        "config": config.model_dump(mode="json"),
-    }
-    identity = make_identity(settings, inputs, audit["reward_identities"])
-    return RunDirectory.create(
-        path, {"config.json": settings, "plan.json": plan.to_json(), "audit.json": audit, FILE: identity}
-    )
 
 
 def train(

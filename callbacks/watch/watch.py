@@ -254,7 +254,8 @@ def make_callback(watch: Watch, *, every: int = 1) -> Any:
 
         def _stop(self, state: Any, control: Any) -> Any:
             if watch.stop is not None and state.global_step < state.max_steps and state.global_step % every == 0:
-                control.should_save = True
+                # Weights after a loss that is no number are none: the checkpoint before them is the last good one.
+                control.should_save = isfinite(watch.stop.value)
                 control.should_training_stop = True
             return control
 

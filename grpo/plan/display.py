@@ -67,6 +67,7 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
             f"in all {format_count(tokens.total_expected)} expected, {format_count(tokens.total_most)} at most",
         ),
         ("memory", _memory_line(plan)),
+        ("disk", f"about {format_size(plan.disk_bytes)}" if plan.disk_bytes else "unknown"),
         ("time", _time_line(plan)),
     ]
     if plan.config.sft_warmup.enabled:

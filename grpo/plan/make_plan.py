@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from grpo.config.run_config import RunConfig
 from grpo.data.run_rows import RunRows
 from grpo.machine.device import GIB, Device, choose_device, find_device
+from grpo.plan.disk_estimate import estimate_disk
 from grpo.plan.memory_estimate import BYTES, Shape, estimate_memory, find_shape
 from grpo.plan.micro_batch import plan_micro_batch
 from grpo.plan.notes import write_notes
@@ -115,6 +116,14 @@ def make_plan(
         tokens=tokens,
         memory=memory,
         duration=duration,
+        disk_bytes=estimate_disk(
+            config,
+            shape,
+            device_kind=device.kind,
+            row_tokens=tokens.prompt_mean + tokens.reference_mean + grpo.max_completion_length,
+            evaluations=evaluations,
+            held_out_rows=held_out,
+        ),
         notes=write_notes(config, device, is_reference, tokens, memory, shape, world_size) + found.notes,
     )
 

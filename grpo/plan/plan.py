@@ -65,6 +65,7 @@ class Plan:
     tokens: Tokens
     memory: MemoryEstimate | None
     duration: Duration | None
+    disk_bytes: int | None = None
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -105,6 +106,7 @@ class Plan:
             "device": {**asdict(self.device), "is_reference": self.device_is_reference},
             "tokens": asdict(self.tokens),
             "memory_bytes": {**asdict(self.memory), "peak": self.memory.peak} if self.memory else None,
+            "disk_bytes": self.disk_bytes,
             "seconds_estimated": {
                 **{name: round(value, 1) for name, value in asdict(self.duration).items()},
                 "total": round(self.duration.total, 1),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from errno import ENOENT
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ class Record:
             None  # the file and the numbers of the evaluation before
         )
         self._repetition: float | None = None
+        self._batch: tuple[int, Sequence[Any], Sequence[int], Sequence[float]] = (0, (), (), ())
         self._reward_counts = (0, 0)
         grpo, decision = config.grpo, config.decision
         self.watch = watch.Watch(
@@ -85,6 +88,9 @@ class Record:
 
     def log_training(self, step: int, logs: Mapping[str, Any], seconds: Mapping[str, float]) -> dict[str, Any]:
         """A row of GRPO and what its parts took; returns the row as it was logged."""
+        if self.rank.is_main and not (self.directory.path / "status.json").is_file():
+            # Files that are open take what is written although nobody will ever find it.
+            raise FileNotFoundError(ENOENT, "the folder of the run is gone", str(self.directory.path))
         row = {key: value for key, value in logs.items() if not key.startswith("rewards/")}
         if self._repetition is not None:
             row["completions/repetition"] = self._repetition
@@ -103,6 +109,7 @@ class Record:
             scored, advantages = collectives.concatenate(scored), collectives.concatenate(advantages)
             groups = [index // self.config.grpo.num_generations for index in range(len(scored))]
         self._repetition = watch.measure_repetition(s.completion.text for s in scored)
+        self._batch = step, scored, groups, advantages
         if not self.rank.is_main or (step % self.config.grpo.log_completions_every and step != 1):
             return
         write_records(
@@ -160,9 +167,29 @@ class Record:
         if self.rank.is_main:
             watch.append_events(self.directory.path / watch.EVENTS_FILE, events)
         self.tracker.log({f"watch/{event.rule}": event.value for event in events}, stage=stage, step=step)
+        if stage == "train" and self.rank.is_main and not all(isfinite(event.value) for event in events):
+            self._keep_batch(step)
         for event in events:
             self.tracker.alert(event.rule, event.text, stage=stage, step=step, level=event.action)
             self.progress.warn(event.text)
+
+    def _keep_batch(self, step: int) -> None:
+        """Keep the completions of a step whose loss, gradient or reward is no number, for whoever looks for the reason."""
+        at, scored, groups, advantages = self._batch
+        if at != step:
+            return
+        path = self.directory.path / "not_finite" / f"step-{step:06d}.jsonl"
+        rows = zip(scored, groups, advantages, strict=True)
+        write_records(
+            path,
+            (
+                {**self.host.to_record(s), "stage": "train", "step": step, "group": group, "advantage": advantage}
+                for s, group, advantage in rows
+            ),
+        )
+        checkpoint = self.directory.latest_checkpoint()
+        kept = f"checkpoints/{checkpoint.name}" if checkpoint else "the end of the warm-up"
+        self.progress.warn(f"its completions are in {path}; the last good state is {kept}")
 
     def _ask_tree(self) -> Sequence[Any]:
         """The nodes that the decision would pass if the run ended now; none where that cannot be told."""
