@@ -19,12 +19,11 @@ from damages import judge, reached, run_command, start_words
 
 def fill(disk: Path) -> None:
     """Take all the room there is."""
-    with (disk / "filler").open("wb") as file:
+    with (disk / "filler").open("wb", buffering=0) as file:
         block = b"\0" * 65_536
         while True:
             try:
                 file.write(block)
-                file.flush()
             except OSError:
                 if len(block) == 1:
                     return

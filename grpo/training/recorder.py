@@ -88,7 +88,7 @@ class Record:
 
     def log_training(self, step: int, logs: Mapping[str, Any], seconds: Mapping[str, float]) -> dict[str, Any]:
         """A row of GRPO and what its parts took; returns the row as it was logged."""
-        if self.rank.is_main and not (self.directory.path / "status.json").is_file():
+        if self.rank.is_main and not (self.directory.path / "metrics.jsonl").is_file():
             # Files that are open take what is written although nobody will ever find it.
             raise FileNotFoundError(ENOENT, "the folder of the run is gone", str(self.directory.path))
         row = {key: value for key, value in logs.items() if not key.startswith("rewards/")}
