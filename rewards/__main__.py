@@ -39,6 +39,9 @@ COMMANDS = {
     "schema": "JSON Schemas: take a component out of an OpenAPI file",
     "attack": "try to cheat a reward function",
     "serve": "answer any trainer over HTTP",
+    "ping": "ask a server whether it answers, and with which rewards",
+    "rows": "write rows as another trainer wants them",
+    "export": "a folder for NeMo Gym",
 }
 _MODULES = {"list": "rewards.commands.listing"}
 # It reads its own arguments.

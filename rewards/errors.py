@@ -25,6 +25,12 @@ class PluginError(UserError):
     """A reward plugin cannot be loaded, is registered twice, or breaks its contract."""
 
 
+class NetworkError(RecompensaError):
+    """A server could not be reached, or did not answer in time: nobody's reward function is at fault."""
+
+    kind = "network"
+
+
 class RewardBudgetExceeded(RecompensaError):
     """Too many scores failed; names plugin, version and example. The run checkpoints and stops.
 

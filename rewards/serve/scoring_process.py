@@ -35,7 +35,7 @@ def main() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     with contextlib.suppress(EOFError, OSError):
         sections: dict[str, RewardsSection] = pickle.loads(frames.receive(asked))
-        hosts = {name: _Bench(section) for name, section in sections.items()}
+        hosts = {name: ScoringBench(section) for name, section in sections.items()}
         frames.send(answered, orjson.dumps({name: judge.host.versions() for name, judge in hosts.items()}))
         while True:
             number, name, items = pickle.loads(frames.receive(asked))
@@ -45,7 +45,7 @@ def main() -> None:
     os._exit(0)
 
 
-class _Bench:
+class ScoringBench:
     """A host and the rows that it is known to take."""
 
     def __init__(self, section: RewardsSection):

@@ -64,13 +64,20 @@ def parse(body: VerifyRequest, task: str) -> list[Item]:
 def render(body: VerifyRequest, scorer: Scorer, items: Sequence[Item], results: Sequence[Result]) -> Any:
     (result,) = results
     numbers = number_functions(scorer, result)
-    answer = {**body.model_dump(mode="json"), **numbers, "reward_components": numbers, "reward": result["value"]}
-    if result["status"] == "value":
+    return describe(body, result["status"], result["value"], result["reason"], numbers)
+
+
+def describe(
+    body: VerifyRequest, status: str, value: float | None, reason: str, numbers: dict[str, float]
+) -> dict[str, Any]:
+    """The request echoed, with the reward, or with what the gym calls a failure."""
+    answer = {**body.model_dump(mode="json"), **numbers, "reward_components": numbers, "reward": value}
+    if status == "value":
         return answer
     # NeMo-RL leaves a masked sample out of the loss, the gym puts a failed one into its file of failures.
-    answer |= {"reward": 0.0, "mask_sample": True, "failure_reason": result["reason"]}
-    if result["status"] != "unscored":
-        answer |= {"_ng_failure_class": "judge_failed", "_ng_failure_judge_error": result["reason"]}
+    answer |= {"reward": 0.0, "mask_sample": True, "failure_reason": reason}
+    if status != "unscored":
+        answer |= {"_ng_failure_class": "judge_failed", "_ng_failure_judge_error": reason}
     return answer
 
 

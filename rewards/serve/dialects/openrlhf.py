@@ -54,10 +54,14 @@ def cut_answer(query: str, prompt: str) -> tuple[str, bool]:
     else:
         tags = list(_ANSWER.finditer(query))
         answer = query[tags[-1].end() :] if tags else query
-    cut = _ENDS.search(answer)
-    if cut:
-        return answer[: cut.start()], False
-    return answer, bool(_ANSWER.search(prompt or query))
+    answer, ended = cut_ending(answer)
+    return answer, not ended and bool(_ANSWER.search(prompt or query))
+
+
+def cut_ending(answer: str) -> tuple[str, bool]:
+    """A text without the tokens that end it, and whether it had any."""
+    cut = _ENDS.search(answer[-200:])
+    return (answer[: len(answer) - len(cut[0])], True) if cut else (answer, False)
 
 
 def render(body: Any, scorer: Scorer, items: Sequence[Item], results: Sequence[Result]) -> Any:
