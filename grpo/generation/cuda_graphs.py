@@ -44,7 +44,7 @@ class StepGraph:
 
     def forward(self, tokens, positions):
         if self.decoder is not None:
-            return self.decoder.step(tokens[:, 0], positions[:, 0], self.memory.attend_next)
+            return self.decoder.step(tokens, positions, self.memory.attend_next)
         logits = self.model(input_ids=tokens, position_ids=positions, logits_to_keep=1, **self.fixed).logits
         return logits[:, -1]
 

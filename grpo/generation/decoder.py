@@ -87,7 +87,7 @@ class Decoder:
         import torch
 
         inner, config = model.model, model.config
-        self.model = model
+        self.model, self.longest = model, longest
         bytes_all = sum(weight.numel() * weight.element_size() for weight in model.parameters())
         device = model.get_input_embeddings().weight.device
         self.copies = bytes_all <= (MOST_COPIED_CPU if device.type == "cpu" else MOST_COPIED)
@@ -155,31 +155,31 @@ class Decoder:
         return JoinedLinear(weights, bias, torch.cat(downs) if downs else None, torch.cat(ups, 1) if ups else None)
 
     def step(self, tokens: torch.Tensor, positions: torch.Tensor, attend: Attend) -> torch.Tensor:
-        """The logits after one more token a row, (rows, vocabulary); `tokens` and `positions` are (rows,).
+        """The logits after each of `width` more tokens a row, (rows * width, vocabulary); `tokens` are (rows, width).
 
-        `attend(layer, query, key, value, scaling)` gets rotated states, (rows, heads, 1, size), and gives the same.
+        `attend(layer, query, key, value, scaling)` gets rotated states, (rows, heads, width, size), and gives the same.
         """
         import torch
 
-        rows, heads, kv_heads, size = len(tokens), self.heads, self.kv_heads, self.size
+        (rows, width), heads, kv_heads, size = tokens.shape, self.heads, self.kv_heads, self.size
+        tokens, positions = tokens.reshape(-1), positions.reshape(-1)
         cos, sin = self.cos[positions], self.sin[positions]
         states = torch.nn.functional.embedding(tokens, self.embedding)
+
+        def by_row(each: torch.Tensor) -> torch.Tensor:
+            return each.view(rows, width, -1, size).transpose(1, 2)
+
         for number, block in enumerate(self.blocks):
             projected = block.queries_keys_values(self.normed(states, block.before_attention))
-            projected = projected.view(rows, heads + 2 * kv_heads, size)
+            projected = projected.view(-1, heads + 2 * kv_heads, size)
             turning = projected[:, : heads + kv_heads]
             if block.head_norms is not None:
                 turning = self.normed(turning, block.head_norms)
             turned = turning.roll(size // 2, -1)
             turning = turning * cos + turned * sin
-            out = attend(
-                number,
-                turning[:, :heads, None],
-                turning[:, heads:, None],
-                projected[:, heads + kv_heads :, None],
-                self.scaling,
-            )
-            states = states + block.out(out.reshape(rows, -1))
+            queries, keys, values = turning[:, :heads], turning[:, heads:], projected[:, heads + kv_heads :]
+            out = attend(number, by_row(queries), by_row(keys), by_row(values), self.scaling)
+            states = states + block.out(out.transpose(1, 2).reshape(rows * width, -1))
             gate, up = block.gate_up(self.normed(states, block.before_feed_forward)).chunk(2, -1)
             states = states + block.down(self.activation(gate) * up)
         return self.head(self.normed(states, self.last_norm))
@@ -207,7 +207,7 @@ class Decoder:
             return scores.to(values.dtype) @ values
 
         ids = torch.arange(1, 5, device=self.embedding.device) * 7919 % self.embedding.shape[0]
-        found = [self.step(ids[n : n + 1], torch.full_like(ids[:1], n), attend) for n in range(4)]
+        found = [self.step(ids[n : n + 1, None], torch.full_like(ids[:1, None], n), attend) for n in range(4)]
         wanted = self.model(input_ids=ids[None], use_cache=False).logits[0].float()
         difference = (torch.cat(found).float() - wanted).abs().max()
         close = 1e-4 if self.embedding.dtype == torch.float32 else 3e-2

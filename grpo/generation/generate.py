@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grpo.generation.batch import Batch, has_window
+from grpo.generation.decoder import find_decoder
 from grpo.generation.sampling import Sampling, exact_device
 from grpo.generation.shared_prefixes import find_stems
+from grpo.generation.speculation import write_ahead
 from grpo.policy.attention import routed_attention
 from grpo.policy.shared_prefix import evaluating, unwrap
 
@@ -47,6 +49,8 @@ def generate(
     generator: torch.Generator | None = None,
     batch_size: int | None = None,
     entropies: bool = False,
+    ahead: int = 0,
+    earlier: Mapping[tuple[int, ...], Sequence[Sequence[int]]] | None = None,
 ) -> Generated:
     """Write `samples` completions for each prompt with a causal language model of transformers.
 
@@ -54,7 +58,8 @@ def generate(
     never counts padding. Temperature 0 is greedy and needs no `generator`. The same generator state gives the same
     completions whatever `batch_size` (completions that run together; None: all), up to rounding in the model.
     `pad_id` is taken as `transformers` takes it and changes nothing: no row is padded. `entropies` asks for the
-    entropy at each token as well; greedy decoding has none.
+    entropy at each token as well; greedy decoding has none. At most `ahead` tokens are guessed and read at once, where
+    the model and the sampling allow (see `speculation`); `earlier` has older completions of a prompt to guess from.
     """
     import torch
 
@@ -81,12 +86,24 @@ def generate(
         stems = [] if batch_size is None or has_window(model.config) else find_stems(prompt_ids_P)
         for prompts, rows in batches([len(ids) for ids in prompt_ids_P], samples, batch_size, stems):
             batch = Batch(model, [prompt_ids_P[i] for i in prompts], rows, sampling, uniform, entropies)
-            for row, tokens, scores, spread in batch.run(max_new_tokens, eos):
+            for row, tokens, scores, spread in write(batch, max_new_tokens, eos, ahead, earlier or {}):
                 ids[row], logprobs[row], spreads[row] = tokens, scores, spread
     ends = set(eos.tolist())
     truncated = [tokens[-1] not in ends for tokens in ids]
     sampled = temperature > 0
     return Generated(ids, truncated, logprobs if sampled else None, spreads if sampled and entropies else None)
+
+
+def write(
+    batch: Batch, steps: int, eos: torch.Tensor, ahead: int, earlier: Mapping[tuple[int, ...], Sequence[Sequence[int]]]
+) -> Iterator[tuple[int, list[int], list[float], list[float]]]:
+    """The batch's completions, with guesses where it can take them: no penalty on what was written, a known family."""
+    if ahead and steps > 1 and batch.sampling.repetition_penalty == 1.0:
+        decoder = find_decoder(batch.model, int(batch.lengths.max()) + steps)
+        if decoder is not None:
+            older = [earlier.get(tuple(ids), ()) for ids in batch.prompts]
+            return write_ahead(batch, decoder, steps, set(eos.tolist()), ahead, older)
+    return batch.run(steps, eos)
 
 
 def batches(
