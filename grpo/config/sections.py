@@ -199,6 +199,13 @@ class GrpoSection(BaseModel):
         description="Most extra rounds of generation a step: in each, prompts whose completions all got one reward give "
         "way to fresh ones; 0 is off.",
     )
+    speculation: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="Most tokens of a completion that are guessed and read at once, from the prompt, its other completions and "
+        "earlier steps; only right guesses are kept, so the completions stay what they are. 0 is off.",
+    )
     micro_batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] | None = Field(
         None,
         description="Completions in one forward and backward pass on one device; null is all of a step at once, auto as many "

@@ -46,6 +46,25 @@ class Guesses:
         return []
 
 
+class EarlierCompletions:
+    """The newest completions of each prompt, to guess the next ones from; the oldest prompts are forgotten first."""
+
+    def __init__(self, prompts: int = 4096):
+        self.prompts = prompts
+        self.texts: dict[tuple[int, ...], list[list[int]]] = {}
+
+    def keep(self, prompt_ids: Sequence[Sequence[int]], completion_ids: Sequence[list[int]]) -> None:
+        """Put these completions in the place of what their prompts had before."""
+        found: dict[tuple[int, ...], list[list[int]]] = {}
+        for prompt, text in zip(prompt_ids, completion_ids, strict=True):
+            found.setdefault(tuple(prompt), []).append(text)
+        for prompt, texts in found.items():
+            self.texts.pop(prompt, None)
+            self.texts[prompt] = texts
+        while len(self.texts) > self.prompts:
+            del self.texts[next(iter(self.texts))]
+
+
 class RaggedCache(KVCache):
     """Keys and values of rows that are of different lengths; the newest tokens of a row are several."""
 

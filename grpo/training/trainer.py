@@ -23,6 +23,7 @@ from grpo.distributed.collectives import together
 from grpo.distributed.sharding import whole_weights
 from grpo.generation.generate import generate
 from grpo.generation.sampling import exact_device
+from grpo.generation.speculation import EarlierCompletions
 from grpo.policy.loading import Policy
 from grpo.policy.prefix_support import supports
 from grpo.policy.shared_prefix import grouped_logps
@@ -74,6 +75,7 @@ class SharedPrefixTrainer(GRPOTrainer):
         self._host = host
         self._record = record
         self.now = Step()
+        self._earlier = EarlierCompletions()
         self.fallback = policy.fallback or supports(policy.model)  # a reason, or None where the prefix can be shared
         rows = Dataset.from_dict(
             {"prompt": [[dict(m) for m in e.prompt] for e in examples], "row": list(range(len(examples)))}
@@ -270,7 +272,11 @@ class SharedPrefixTrainer(GRPOTrainer):
                     attempt, self.args.process_index * len(prompt_ids) if before is None else before, model.device
                 ),
                 entropies=self._skips,
+                ahead=self.args.speculation,
+                earlier=self._earlier.texts,
             )
+            if self.args.speculation:
+                self._earlier.keep(prompt_ids, generated.completion_ids)
             rollouts = Rollouts(generated.completion_ids, None, generated.entropies)
         self.seconds["generation"] += time.perf_counter() - start
         return rollouts

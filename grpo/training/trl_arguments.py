@@ -19,6 +19,9 @@ class StepArguments(GRPOConfig):
     dynamic_sampling: int = field(
         default=0, metadata={"help": "Most extra rounds of generation in which zero-spread groups get a fresh prompt."}
     )
+    speculation: int = field(
+        default=0, metadata={"help": "Most tokens of a completion that are guessed and read at once."}
+    )
 
 
 def trl_arguments(
@@ -67,6 +70,7 @@ def trl_arguments(
         scale_rewards=section.trl_scale_rewards,
         mask_truncated_completions=section.mask_truncated_completions,
         dynamic_sampling=section.dynamic_sampling,
+        speculation=section.speculation,
         optim=section.optim,
         adam_beta1=section.adam_beta1,
         adam_beta2=section.adam_beta2,

@@ -180,3 +180,26 @@ def test_sampling_when_min_p_is_set_then_unlikely_tokens_are_left_out_as_transfo
     wanted = MinPLogitsWarper(min_p=0.1)(None, logits / 0.8).log_softmax(-1)
     torch.testing.assert_close(scores, wanted.gather(1, tokens[:, None])[:, 0])
     assert torch.isfinite(scores).all() and torch.isinf(wanted).any()
+
+
+def test_train_when_tokens_are_guessed_then_completions_and_weights_are_those_without(policy, rows, tmp_path):
+    """The same prompts come again, so that their earlier completions are guessed from."""
+    import copy
+
+    found = []
+    for ahead in (0, 4):
+        twin = Policy(copy.deepcopy(policy.model), policy.tokenizer)
+        options = {"max_steps": 4, "speculation": ahead, "learning_rate": 1e-4}
+        trainer = make_trainer(twin, rows[:PROMPTS], tmp_path / str(ahead), MIXED, **options)
+        texts = []
+        write = trainer._write
+        trainer._write = lambda *args, write=write, texts=texts, **kwargs: (
+            texts.append(write(*args, **kwargs)),
+            texts[-1],
+        )[1]
+        trainer.train()
+        found.append(([each.completion_ids for each in texts], twin.model.state_dict()))
+        assert len(trainer._earlier.texts) == (PROMPTS if ahead else 0)
+    assert found[0][0] == found[1][0] and len(found[0][0]) == 4
+    for name, weight in found[0][1].items():
+        torch.testing.assert_close(weight, found[1][1][name], atol=1e-6, rtol=0)
