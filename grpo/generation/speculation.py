@@ -142,9 +142,11 @@ def write_ahead(
     written: list[tuple[list[int], list[float], list[float]]] = [([], [], []) for _ in range(count)]
 
     def take(row: int, token: int, score: float, spread: float) -> None:
-        for values, value in zip(written[row], (token, score, spread), strict=True):
-            values.append(value)
-        guesses[prompt_of[row]].note(written[row][0], len(written[row][0]) - 1)
+        tokens, scores, spreads = written[row]
+        tokens.append(token)
+        scores.append(score)
+        spreads.append(spread)
+        guesses[prompt_of[row]].note(tokens, len(tokens) - 1)
 
     def draw_next(logits, rows: Sequence[int], width: int):
         """Tokens, log-probabilities and entropies of each place, (rows, width) lists."""
@@ -197,8 +199,8 @@ def write_ahead(
         positions = positions.clamp(max=decoder.longest - 1)
         logits = decoder.step(torch.tensor(tokens, device=device), positions, memory.attend_next)
         drawn = draw_next(logits, rows, width)
-        for slot, row in enumerate(at):
-            if done[slot] or row is None:
+        for slot, row in enumerate(rows):
+            if done[slot]:
                 continue
             for place, values in enumerate(zip(*(each[slot] for each in drawn), strict=True)):
                 take(row, *values)

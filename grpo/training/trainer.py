@@ -22,7 +22,6 @@ from trl.trainer.utils import nanstd, shuffle_sequence_dict, split_tensor_dict
 from grpo.distributed.collectives import together
 from grpo.distributed.sharding import whole_weights
 from grpo.generation.generate import generate
-from grpo.generation.sampling import exact_device
 from grpo.generation.speculation import EarlierCompletions
 from grpo.policy.loading import Policy
 from grpo.policy.prefix_support import supports
@@ -33,9 +32,9 @@ from grpo.training.dynamic_sampling import (
     Rollouts,
     draw_until_rewards_differ,
     find_flat_groups,
-    mix_seeds,
     read_rewards,
 )
+from grpo.training.random_numbers import make_generator
 from grpo.training.reward_columns import make_column, shares_of_weights
 from grpo.training.step import Step
 from grpo.training.trl_arguments import StepArguments
@@ -282,19 +281,11 @@ class SharedPrefixTrainer(GRPOTrainer):
         return rollouts
 
     def _make_generator(self, attempt: int, before: int, device: torch.device) -> torch.Generator:
-        """One seed a step: a resumed run draws the same completions without a generator state to restore.
-
-        Each process goes on in the stream where the one before it ends, so that on a CPU the completions of a step do
-        not depend on how many processes share it.
-        """
-        seed, step, device = self.args.seed, self.state.global_step, exact_device(device)
         # A run generates once an optimiser step; whoever generates more often draws anew each time.
         again = self._step % self.args.gradient_accumulation_steps // self.args.steps_per_generation
-        numbers = (seed, step, attempt, again) if again else (seed, step, attempt)
-        generator = torch.Generator(device=device)
-        generator.manual_seed(mix_seeds(*numbers) if attempt or again else seed * 1_000_003 + step)
-        torch.rand((before, self.max_completion_length), generator=generator, dtype=torch.float64, device=device)
-        return generator
+        return make_generator(
+            self.args.seed, self.state.global_step, attempt, again, (before, self.max_completion_length), device
+        )
 
     # -- scoring ---------------------------------------------------------------------------------------------------
 
