@@ -59,9 +59,11 @@ def explain(error: BaseException, directory: RunDirectory, plan: Plan) -> str | 
     for each in _chain(error):
         if _is_memory(each):
             return f"out of memory: {_advise(plan)}"
+        where = getattr(each, "filename", None) or directory.path
         reason = _name_storage(each)
+        if reason is None and isinstance(each, FileNotFoundError) and str(where).startswith(str(directory.path)):
+            reason = "is gone; somebody has deleted files of this run while it went on"
         if reason is not None:
-            where = getattr(each, "filename", None) or directory.path
             return f"{where}: {reason}"
     return None
 

@@ -89,3 +89,40 @@ PROBLEM_CHARACTERS = 400
 
 OPTION_PROBLEMS = 20
 """Of one function that are told one by one."""
+
+# -- Configs: grpo/config ----------------------------------------------------------------------------------------------
+
+CONFIG_BYTES = MIB
+CONFIG_NODES = 20_000
+"""Keys and values of a file once its anchors are written out."""
+
+CONFIG_CHAIN = 20
+"""Files that extend one another."""
+
+CONFIG_PROBLEMS = 25
+"""Wrong keys that are told one by one."""
+
+CONFIG_MOST: dict[str, float] = {
+    "threads": 4_096,
+    "grpo.max_steps": 10_000_000,
+    "grpo.num_generations": 65_536,
+    "grpo.prompts_per_step": 1_000_000,
+    "grpo.max_completion_length": 10_000_000,
+    "grpo.temperature": 1_000.0,
+    "grpo.learning_rate": 1_000.0,
+    "sft_warmup.max_steps": 100_000_000,
+    "model.max_sequence_length": 100_000_000,
+    "model.embedded.hidden_size": 65_536,
+    "model.embedded.intermediate_size": 1_048_576,
+    "model.embedded.layers": 1_000,
+    "model.embedded.heads": 1_024,
+    "model.embedded.vocabulary": 1_000_000,
+    "data.shop.train_rows": 10_000_000,
+    "data.shop.held_out_rows": 1_000_000,
+    "data.shop.warmup_rows": 10_000_000,
+    "rewards.timeout_seconds": 86_400.0,
+    "rewards.memory_gib": 65_536.0,
+}
+"""Numbers beyond which a key can only be a slip: far above what anybody runs, far below what nothing can hold."""
+
+REWARD_WEIGHT = 1e9

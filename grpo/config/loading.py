@@ -13,10 +13,12 @@ from typing import Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from grpo.config.absurd import find_absurd
 from grpo.config.run_config import RunConfig
 from grpo.config.written_paths import anchor_written_paths
 from grpo.config.yaml_layer import KeyPath, YamlLayer, parse_value, read_source, show_path
 from grpo.machine.device import Device, resolve_profile
+from rewards import limits
 from rewards.errors import UserError
 
 
@@ -63,7 +65,7 @@ def load_config(
             # An overlay hides what it replaces: a misspelt key below it would go unnoticed.
             problems += _compose([*chain, *written], path, alone=True)[1]
         config, found = _compose(layers, path)
-        problems += found
+        problems += found + (find_absurd(config) if config is not None else [])
     if problems or config is None:
         raise UserError(list(dict.fromkeys(problems)))
     config._sources = tuple(dict.fromkeys(layer.name for layer in layers))
@@ -169,6 +171,11 @@ def _read_chain(path: Path) -> list[YamlLayer]:
         if current.resolve() in seen:
             loop = " -> ".join([*(known.name for known in seen[seen.index(current.resolve()) :]), current.name])
             source.problems.append(f"{source.name}: extends: goes round in a circle ({loop}); remove one of them")
+            break
+        if len(chain) >= limits.CONFIG_CHAIN:
+            source.problems.append(
+                f"{source.name}: extends: {limits.CONFIG_CHAIN} files extend one another; write fewer"
+            )
             break
     return chain
 

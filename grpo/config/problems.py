@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from grpo.config.trl_fields import advise
 from grpo.config.yaml_layer import KeyPath, show_path
+from rewards import limits
 
 Schema = dict[str, Any]
 
@@ -36,10 +38,12 @@ def explain(
             path = (*path[: len(fault["loc"]) - 1], fault["loc"][-1])
         by_path.setdefault(path, []).append({**fault})
     lines = []
-    for path, faults in by_path.items():
+    for path, faults in islice(by_path.items(), limits.CONFIG_PROBLEMS):
         name, line = locate(path)
         at = f" (line {line})" if line is not None else ""
         lines.append(f"{name}: {show_path(path)}: {_tell(root, path, faults, at)}")
+    if len(by_path) > limits.CONFIG_PROBLEMS:
+        lines.append(f"{locate(())[0]}: and {len(by_path) - limits.CONFIG_PROBLEMS} more keys are wrong")
     return lines
 
 

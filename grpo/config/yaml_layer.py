@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from rewards import limits
+
 KeyPath = tuple[str | int, ...]
 
 _INTEGER = re.compile(r"[-+]?[0-9]+\Z")
@@ -46,6 +48,11 @@ def read_source(path: Path, name: str | None = None) -> YamlLayer:
     """The mapping in a YAML file; what cannot be read is listed in `problems`, each line naming the file."""
     source = YamlLayer(name or str(path), folder=path.resolve().parent)
     try:
+        if path.stat().st_size > limits.CONFIG_BYTES:
+            source.problems.append(
+                f"{source.name}: a file of {path.stat().st_size >> 20} MiB; a config has at most {limits.CONFIG_BYTES >> 20}"
+            )
+            return source
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         source.problems.append(f"{source.name}: not UTF-8; save the file as UTF-8")
@@ -100,6 +107,10 @@ def _parse(text: str, source: YamlLayer) -> Any:
         return None if value is _UNREADABLE else value
     except yaml.YAMLError as error:
         source.problems.append(f"{source.name}: {_describe_yaml_error(error)}")
+    except _TooLarge:
+        source.problems.append(
+            f"{source.name}: more than {limits.CONFIG_NODES:,} keys and values, once its anchors are written out; shorten it"
+        )
     except RecursionError:
         source.problems.append(f"{source.name}: nested too deeply; a config has a few levels only")
     finally:
@@ -108,9 +119,15 @@ def _parse(text: str, source: YamlLayer) -> Any:
     return None
 
 
+class _TooLarge(Exception):
+    """Anchors of anchors: a few lines that are billions of values."""
+
+
 def _construct(node: yaml.Node, path: KeyPath, source: YamlLayer, above: tuple[int, ...]) -> Any:
     line = node.start_mark.line + 1
     source.lines.setdefault(path, line)
+    if len(source.lines) > limits.CONFIG_NODES:
+        raise _TooLarge
     if id(node) in above:
         source.problems.append(
             f"{source.name}: {show_path(path)}: an alias to itself (line {line}); write the value out"

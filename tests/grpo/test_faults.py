@@ -65,6 +65,10 @@ def test_explain_when_disk_or_memory_give_out_then_says_which_in_one_line(tmp_pa
         line = explain(each, RunDirectory(tmp_path), PLAN)
         assert said in line and "\n" not in line
     assert explain(ValueError("a bug"), RunDirectory(tmp_path), PLAN) is None
+    gone = FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "metrics.jsonl"))
+    assert "deleted files of this run" in explain(gone, RunDirectory(tmp_path), PLAN)
+    gone.filename = "/elsewhere"
+    assert explain(gone, RunDirectory(tmp_path), PLAN) is None
 
 
 def test_explain_when_memory_gives_out_then_names_the_micro_batch_that_fits():
