@@ -151,6 +151,11 @@ class Stage:
             after = f", about {format_seconds(left)} left" if left is not None else ""
             self._progress.say(f"{self.name}: {self.done}/{self.total} {self.unit}{after}{ending}")
 
+    def reach(self, units: int) -> None:
+        """Count up to `units` finished in all; never back."""
+        if units > self.done:
+            self.advance(units - self.done)
+
     def seconds_left(self) -> float | None:
         """The time left at the pace of this run; None before the first unit."""
         done = self.done - self._done_at_start

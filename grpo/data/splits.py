@@ -35,6 +35,8 @@ def leaks(train: Iterable[Example], held_out: Iterable[Example]) -> list[str]:
 def normalise_prompt(example: Example) -> str:
     """The prompt as it is compared: all turns but the system's, folded to plain lower-case words."""
     text = "\n".join(str(turn["content"]) for turn in example.prompt if turn["role"] != "system")
+    if text.isascii():
+        return " ".join(text.lower().split())
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return " ".join("".join(char for char in decomposed if not unicodedata.combining(char)).split())
 

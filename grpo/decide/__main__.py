@@ -46,7 +46,9 @@ def make_parser() -> CommandParser:
     parser.add_argument("--metrics", type=Path, help="metrics.jsonl, or the folder of a run that has one")
     parser.add_argument("--config", help="a YAML file or shipped name; its thresholds and its rung are used")
     parser.add_argument(
-        "--profile", choices=("gpu", "embedded"), help="embedded: judge it as a rehearsal (default: the run's own)"
+        "--profile",
+        choices=("gpu", "small", "embedded"),
+        help="embedded: judge it as a rehearsal (default: the run's own)",
     )
     parser.add_argument("--json", action="store_true", help="print the whole decision as JSON")
     parser.add_argument("--next-config", type=Path, metavar="PATH", help="write the config of the next run there")

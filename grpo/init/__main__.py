@@ -37,7 +37,7 @@ reference earns full reward and a dry run passes.
 """
 _FILES = ("train.jsonl", "held_out.jsonl", "schema.json", "left_out.jsonl")
 DEFAULT_MODEL, PORTUGUESE_MODEL = "Qwen/Qwen2.5-0.5B-Instruct", "Polygl0t/Tucano2-qwen-0.5B-Instruct"
-_SHOWN, _MANY = 20, 3_000
+_SHOWN, _MANY = 20, 2_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,6 +69,7 @@ def make_parser() -> CommandParser:
 
 
 def run(options: argparse.Namespace) -> int:
+    from callbacks.progress import Progress
     from grpo.config.sections import ModelSection
     from grpo.init.columns import choose_columns, make_rows, name_task
     from grpo.init.config_text import write_config
@@ -85,14 +86,13 @@ def run(options: argparse.Namespace) -> int:
     found = read_source(options.data, split=options.split, subset=options.subset)
     if not found.records:
         raise UserError(found.problems or [f"{options.data}: no rows"])
-    if len(found.records) > _MANY:
-        said = f"{len(found.records):,} rows: prompts are compared, answers scored, a dry run tried; this takes a minute or more"
-        print(said, file=sys.stderr)
+    progress = Progress(stream=sys.stderr, quiet=len(found.records) <= _MANY, line_seconds=5)
     choice = choose_columns(found, options.prompt, options.reference)
     rows = make_rows(found, choice, task=options.task or name)
     examples, kinds = sort_by_kind(rows.examples)
     proposal = propose_rewards(examples, kinds)
-    unfit = find_unfit(examples, proposal.rewards, proposal.schema)
+    with progress.stage("answers scored", len(examples), "rows") as bar:
+        unfit = find_unfit(examples, proposal.rewards, proposal.schema, bar.reach)
     problems = found.problems + rows.problems + [f"{rows.lines[row_id]}: {said}" for row_id, said in unfit.items()]
     if problems and not options.drop:
         count = f"{len(problems)} row{'s' if len(problems) > 1 else ''}"
@@ -103,7 +103,9 @@ def run(options: argparse.Namespace) -> int:
     kinds = {task: kind for task, kind in kinds.items() if any(row.task == task for row in examples)}
     examples, told = _choose_system(options, choice, examples, kinds, proposal, instruct)
     model = options.model or (PORTUGUESE_MODEL if speaks_portuguese(examples) else DEFAULT_MODEL)
-    split = split_rows(examples, seed=options.seed, held_out=options.held_out_rows)
+    with progress.stage("prompts compared", len(examples), "rows") as bar:
+        split = split_rows(examples, seed=options.seed, held_out=options.held_out_rows, on_progress=bar.reach)
+        bar.reach(len(examples))
     lengths = measure_lengths(examples, ModelSection(name=model))
     text = write_config(options.data, model, split, lengths, proposal.rewards, options.seed)
     files: dict[str, Any] = {"train.jsonl": split.train, "held_out.jsonl": split.held_out, config_path.name: text}
@@ -114,7 +116,9 @@ def run(options: argparse.Namespace) -> int:
     with _stage(folder) as staged:
         _write_files(staged, files)
         try:
-            proof = prove_config(staged / config_path.name)
+            with progress.stage("dry run", len(examples), "rows") as bar:
+                proof = prove_config(staged / config_path.name)
+                bar.reach(len(examples))
         except UserError as error:
             raise UserError([line.replace(f"{staged}{os.sep}", "") for line in error.problems]) from None
         _keep(staged, folder, list(files))

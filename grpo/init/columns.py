@@ -282,7 +282,9 @@ def _as_number(value: Any) -> Any:
 
 def _find_halves(row: Mapping[str, Any], where: str) -> list[str]:
     text = json.dumps(row, ensure_ascii=False, default=str)
-    if any("\ud800" <= char <= "\udfff" for char in text):
+    try:
+        text.encode()
+    except UnicodeEncodeError:
         return [f"{where}: half of a character (a lone surrogate); write it whole"]
     return []
 

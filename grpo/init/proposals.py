@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
@@ -156,10 +156,11 @@ def _are_labels(texts: Sequence[str]) -> bool:
 
 def _propose_json(rows: list[Example], tasks: list[str] | None, proposal: Proposal, schema_name: str) -> None:
     values = [json.loads(row.reference or "null") for row in rows]
-    schema = infer_schema(values, _find_copied(rows))
+    measured = measure_derivability(rows)
+    schema = infer_schema(values, _find_copied(measured))
     proposal.schema = schema
     proposal.about[JSON] = describe_schema(schema)
-    ignored, free = _find_unfit_fields(rows, values, proposal)
+    ignored, free = _find_unfit_fields(measured, values, proposal)
     options: dict[str, Any] = {}
     reasons = ["most of the reward: each field that is right counts, none for the frame alone"]
     if ignored:
@@ -185,16 +186,18 @@ def _propose_json(rows: list[Example], tasks: list[str] | None, proposal: Propos
     ]
 
 
-def _find_copied(rows: list[Example]) -> set[str]:
+def _find_copied(measured: Mapping[str, Mapping[str, FieldCount]]) -> set[str]:
     """Fields whose values nearly always stand in the prompt."""
-    fields = [item for found in measure_derivability(rows).values() for item in found.items()]
+    fields = [item for found in measured.values() for item in found.items()]
     return {name for name, count in fields if count.stated >= 0.9 * count.leaves}
 
 
-def _find_unfit_fields(rows: list[Example], values: list[Any], proposal: Proposal) -> tuple[list[str], bool]:
+def _find_unfit_fields(
+    measured: Mapping[str, Mapping[str, FieldCount]], values: list[Any], proposal: Proposal
+) -> tuple[list[str], bool]:
     """Fields to be left out of the comparison, and whether any text field is left that people would write with other case."""
     counts: dict[str, list[FieldCount]] = defaultdict(list)
-    for fields in measure_derivability(rows).values():
+    for fields in measured.values():
         for name, count in fields.items():
             counts[name].append(count)
     words: dict[str, list[int]] = defaultdict(list)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from grpo.data.run_rows import RunRows
 from grpo.init.proposals import Reward
 from rewards.types import Example
 
@@ -20,8 +21,19 @@ class Proof:
     overrides: list[str] = field(default_factory=list)
 
 
-def find_unfit(rows: Sequence[Example], rewards: Sequence[Reward], schema: dict[str, Any] | None) -> dict[str, str]:
-    """Rows whose own reference does not earn full reward, by id, each with the first reason."""
+_AT_A_TIME = 500
+
+
+def find_unfit(
+    rows: Sequence[Example],
+    rewards: Sequence[Reward],
+    schema: dict[str, Any] | None,
+    on_progress: Callable[[int], object] = lambda done: None,
+) -> dict[str, str]:
+    """Rows whose own reference does not earn full reward, by id, each with the first reason.
+
+    `on_progress` hears how many rows are done.
+    """
     from rewards.audit.references import gold_self_test
     from rewards.config import FunctionSpec, RewardsSection, build_host
 
@@ -36,9 +48,11 @@ def find_unfit(rows: Sequence[Example], rewards: Sequence[Reward], schema: dict[
     ]
     found: dict[str, str] = {}
     with build_host(RewardsSection(functions=functions)) as host:
-        for failure in gold_self_test(host, rows):
-            scored = "" if failure.value is None else f"its own answer earns {failure.value:.3f}, not 1: "
-            found.setdefault(failure.example_id, f"reward {failure.function}: {scored}{failure.reason}")
+        for start in range(0, len(rows), _AT_A_TIME):
+            for failure in gold_self_test(host, rows[start : start + _AT_A_TIME]):
+                scored = "" if failure.value is None else f"its own answer earns {failure.value:.3f}, not 1: "
+                found.setdefault(failure.example_id, f"reward {failure.function}: {scored}{failure.reason}")
+            on_progress(min(start + _AT_A_TIME, len(rows)))
     return found
 
 
@@ -46,41 +60,39 @@ def prove_config(config_path: Path) -> Proof:
     """Plan and preflight of the config on this machine, as `grpo.run --dry-run` does them; raises `UserError`.
 
     Where the machine has no CUDA device a smaller policy rehearses the run, made for shorter texts: what it needs to be
-    told for these rows is found and given back as `overrides`.
+    told for these rows is found and given back as `overrides`. Rows and rewards are the same then: they are audited once.
     """
-    from grpo.machine.device import resolve_profile
-
-    profile, _ = resolve_profile("auto")
-    if profile == "gpu":
-        return Proof(_try(config_path, "gpu", []), "gpu")
-    # The recipe itself must stand, whatever this machine rehearses.
-    _try(config_path, "gpu", [])
-    overrides = _fit_lengths(config_path, profile)
-    return Proof(_try(config_path, profile, overrides), profile, overrides)
-
-
-def _try(config_path: Path, profile: str, overrides: list[str]) -> dict[str, Any]:
     from grpo.config.loading import load_config
     from grpo.data.run_rows import load_inputs
+    from grpo.machine.device import resolve_profile
     from grpo.plan.make_plan import make_plan
     from grpo.preflight import run_preflight
     from rewards.config import build_host
 
-    config = load_config(config_path, overrides, profile)
+    profile, _ = resolve_profile("auto")
+    # The recipe itself must stand, whatever this machine rehearses.
+    config = load_config(config_path, [], "gpu")
     inputs = load_inputs(config)
     with build_host(config.rewards) as host:
-        make_plan(config, inputs, profile=profile)
-        return run_preflight(config, inputs, host)
+        make_plan(config, inputs, profile="gpu")
+        audit = run_preflight(config, inputs, host)
+    if profile == "gpu":
+        return Proof(audit, profile)
+    overrides = _fit_lengths(config_path, profile, inputs)
+    rehearsal = load_config(config_path, overrides, profile)
+    make_plan(rehearsal, inputs, profile=profile)
+    if rehearsal.rewards != config.rewards:
+        with build_host(rehearsal.rewards) as host:
+            audit = run_preflight(rehearsal, inputs, host)
+    return Proof(audit, profile, overrides)
 
 
-def _fit_lengths(config_path: Path, profile: str) -> list[str]:
+def _fit_lengths(config_path: Path, profile: str, inputs: RunRows) -> list[str]:
     """Settings of lengths that the rehearsal needs for these rows; none where its own will do."""
     from grpo.config.loading import load_config
-    from grpo.data.run_rows import load_inputs
     from grpo.init.lengths import measure_lengths
 
     config = load_config(config_path, profile=profile)
-    inputs = load_inputs(config)
     lengths = measure_lengths([*inputs.train, *inputs.held_out], config.model, inputs.taught)
     overrides = []
     completion = max(config.grpo.max_completion_length, lengths.max_completion_length)

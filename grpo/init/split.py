@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rewards.audit.near_duplicates import THRESHOLDS, group_near_duplicates
@@ -30,12 +30,18 @@ class Split:
     joined: int
 
 
-def split_rows(rows: Sequence[Example], *, seed: int, held_out: int | None = None) -> Split:
+def split_rows(
+    rows: Sequence[Example],
+    *,
+    seed: int,
+    held_out: int | None = None,
+    on_progress: Callable[[int], object] = lambda done: None,
+) -> Split:
     """Cut the rows in two; `held_out` is the number wanted, by default a fifth, at least 40 and at most 320 or a third.
 
     Rows whose prompts are similar (exact Jaccard similarity of runs of five letters, 0.9 or more) are never parted. Where
     that would leave one group of half of the rows, the measure is 0.95, 0.98, or the same prompt. Raises `UserError` where
-    there are too few rows, or all prompts are one.
+    there are too few rows, or all prompts are one. `on_progress` hears how many rows were compared.
     """
     if len(rows) < FEWEST_ROWS:
         raise UserError(
@@ -45,7 +51,7 @@ def split_rows(rows: Sequence[Example], *, seed: int, held_out: int | None = Non
     if wanted > len(rows) - 2:
         raise UserError(f"--held-out-rows {wanted}: there are {len(rows)} rows; hold fewer out")
     for similarity in (*THRESHOLDS, 1.0):
-        groups = group_near_duplicates(rows, similarity)
+        groups = group_near_duplicates(rows, similarity, on_progress)
         if Counter(groups).most_common(1)[0][1] <= _LARGEST_GROUP * len(rows):
             break
     else:

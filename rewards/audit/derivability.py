@@ -164,7 +164,8 @@ class _Prompt:
             wanted = float(value)
         except OverflowError:
             return str(value) in self._text
-        return any(_significant(wanted * scale) in self.numbers for scale in _SCALES)
+        numbers = self.numbers
+        return any(_significant(wanted * scale) in numbers for scale in _SCALES)
 
 
 def _read_numbers(text: str, words: Iterable[str]) -> Iterator[float]:
@@ -174,6 +175,10 @@ def _read_numbers(text: str, words: Iterable[str]) -> Iterator[float]:
     for match in _NUMBER.finditer(text):
         written = match[0].strip()
         if len(written) > 40:
+            continue
+        if written.isdecimal() and written.isascii() and len(written) <= 15:
+            value = _significant(float(written))
+            yield from (value, -value)
             continue
         readings = [as_number(written)]
         bare = written.strip("-−–r$us€£% ")

@@ -1,12 +1,13 @@
-"""Held-out prompts that nearly stand in training too: exact Jaccard similarity of letter shingles, found by an index."""
+"""Held-out prompts that nearly stand in training too: exact Jaccard similarity of letter shingles, found by sketches."""
 
 from __future__ import annotations
 
-import math
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
+from operator import xor
 from typing import Any, NamedTuple
 
 from rewards.types import Example
@@ -16,6 +17,12 @@ _LETTERS = 5
 _WORDS = 3
 _LONG = 1_500
 """Mean length in letters from which shingles are runs of words: texts of pages need no finer ones."""
+
+
+_FEWEST_BITS, _MOST_BITS = 512, 4_096
+"""Of a sketch; enough that pairs of 0.8 and less are told apart by their sketches alone."""
+
+_SINGLE_BITS = tuple(1 << bit for bit in range(_MOST_BITS))
 
 
 class NearDuplicate(NamedTuple):
@@ -35,72 +42,57 @@ class NearDuplicate(NamedTuple):
 def find_near_duplicates(train: Sequence[Example], held_out: Sequence[Example]) -> list[NearDuplicate]:
     """For each held-out example the nearest training example of 0.9 or more, one with the same answer first.
 
-    Prompts are compared without their system turn, folded to plain lower-case words. Exact, no sampling: two sets of
-    Jaccard similarity t share one of the first (1 - t) of their shingles in any common order (prefix filtering, Bayardo et
-    al. 2007), and in order of rarity few others share one.
+    Prompts are compared without their system turn, folded to plain lower-case words. Exact, no sampling: pairs that the
+    sketches of `_Documents` cannot rule out are compared shingle by shingle.
     """
-    texts = [fold_prompt(example) for example in (*held_out, *train)]
-    long = sum(map(len, texts)) > _LONG * max(1, len(texts))
-    shingles = [_shingle(text, long) for text in texts]
-    held, trained = shingles[: len(held_out)], shingles[len(held_out) :]
-    counts = Counter(shingle for document in held for shingle in document)
-    known = counts.keys()
-    index: dict[str, list[int]] = defaultdict(list)
-    for at, document in enumerate(held):
-        for shingle in _rarest(document, counts):
-            index[shingle].append(at)
-    nearest: dict[int, tuple[bool, float, NearDuplicate]] = {}
-    for example, document in zip(train, trained, strict=True):
-        shared = document & known
-        # Shingles that no held-out prompt has are the rarest of all, so a prefix of nothing else finds no partner.
-        left = _prefix_length(len(document)) - (len(document) - len(shared))
-        if left <= 0:
-            continue
-        candidates = {at for shingle in _first(shared, counts, left) for at in index.get(shingle, ())}
-        for at in candidates:
-            other = held[at]
-            if min(len(document), len(other)) < THRESHOLDS[0] * max(len(document), len(other)):
-                continue
-            common = len(document & other)
-            similarity = common / (len(document) + len(other) - common)
+    if not train or not held_out:
+        return []
+    documents = _Documents([fold_prompt(example) for example in (*train, *held_out)], range(len(train)))
+    found = []
+    for place, example in enumerate(held_out, len(train)):
+        best: tuple[bool, float, NearDuplicate] | None = None
+        for at in sorted(documents.find_candidates(place, THRESHOLDS[0])):
+            similarity = documents.measure(place, at)
             if similarity >= THRESHOLDS[0]:
-                found = NearDuplicate(held_out[at], example, similarity)
-                rank = (found.same_answer, similarity, found)
-                if at not in nearest or rank[:2] > nearest[at][:2]:
-                    nearest[at] = rank
-    return [nearest[at][2] for at in sorted(nearest)]
+                pair = NearDuplicate(example, train[at], similarity)
+                if best is None or (pair.same_answer, similarity) > best[:2]:
+                    best = (pair.same_answer, similarity, pair)
+        if best is not None:
+            found.append(best[2])
+    return found
 
 
-def group_near_duplicates(examples: Sequence[Example], threshold: float = THRESHOLDS[0]) -> list[int]:
+def group_near_duplicates(
+    examples: Sequence[Example], threshold: float, on_progress: Callable[[int], object] = lambda done: None
+) -> list[int]:
     """The group of each example: those whose prompts are as similar as that, directly or by way of others, share one.
 
     Compared as by `find_near_duplicates`; a group is called by the place of its first example. `threshold` is 0.9 or more.
+    `on_progress` hears how many examples are done.
     """
-    texts = [fold_prompt(example) for example in examples]
-    long = sum(map(len, texts)) > _LONG * max(1, len(texts))
-    shingles = [_shingle(text, long) for text in texts]
-    counts = Counter(shingle for document in shingles for shingle in document)
-    parent = list(range(len(examples)))
-    index: dict[str, list[int]] = defaultdict(list)
-
-    def find(at: int) -> int:
-        while parent[at] != at:
-            parent[at] = parent[parent[at]]
-            at = parent[at]
-        return at
-
-    for at, document in enumerate(shingles):
-        rarest = list(_rarest(document, counts))
-        for other in sorted({other for shingle in rarest for other in index[shingle]}):
-            if find(at) == find(other):
-                continue
-            common = len(document & shingles[other])
-            if common >= threshold * (len(document) + len(shingles[other]) - common) - 1e-9:
-                first, second = sorted((find(at), find(other)))
-                parent[second] = first
-        for shingle in rarest:
-            index[shingle].append(at)
-    return [find(at) for at in range(len(examples))]
+    first_with: dict[str, int] = {}
+    twins = [first_with.setdefault(fold_prompt(example), at) for at, example in enumerate(examples)]
+    places = list(first_with.values())
+    documents = _Documents(list(first_with), range(len(places)))
+    # The group of each text, and the texts of each group: the smaller group joins the larger one.
+    group, members = documents.groups, {at: [at] for at in range(len(places))}
+    for done, at in enumerate(documents.by_size):
+        left = documents.find_candidates(at, threshold, until=done)
+        while len(left):
+            other = int(left[0])
+            if group[other] != group[at] and documents.measure(at, other) >= threshold - 1e-9:
+                small, large = sorted((group[other], group[at]), key=lambda name: len(members[name]))
+                for member in members[small]:
+                    group[member] = large
+                members[large] += members.pop(small)
+                left = documents.leave_out(left, large)
+            else:
+                left = left[1:]
+        if done % 500 == 0:
+            on_progress(done)
+    names = {name: min(places[member] for member in found) for name, found in members.items()}
+    text_of = {place: at for at, place in enumerate(places)}
+    return [names[group[text_of[twin]]] for twin in twins]
 
 
 def count_near_duplicates(found: Iterable[NearDuplicate]) -> dict[str, Any]:
@@ -124,21 +116,86 @@ def fold_prompt(example: Example) -> str:
     return " ".join(text.casefold().split())
 
 
+class _Documents:
+    """Texts as sets of shingles, and as sketches that tell most pairs apart without them.
+
+    A sketch has a bit for each residue of a shingle's hash, turned over by every shingle that has it: two sketches differ
+    in at most as many bits as their sets differ in shingles (Sandes et al. 2020). Sets of Jaccard similarity t and sizes a
+    and b differ in (1 - t) / (1 + t) * (a + b) shingles. `searched` are the texts that candidates are taken from.
+    """
+
+    def __init__(self, texts: Sequence[str], searched: Iterable[int]):
+        self._texts = texts
+        self._long = sum(map(len, texts)) > _LONG * max(1, len(texts))
+        shingles = [len(text) for text in texts]
+        usual = sorted(shingles)[len(shingles) * 19 // 20] // (6 if self._long else 1) if shingles else 0
+        self._bits = min(_MOST_BITS, max(_FEWEST_BITS, 1 << (usual // 2).bit_length()))
+        self._sizes, self._sketches = [], []
+        for text in texts:
+            size, sketch = self._sketch(text)
+            self._sizes.append(size)
+            self._sketches.append(sketch)
+        self.by_size = sorted(searched, key=lambda at: (self._sizes[at], at))
+        self._sorted_sizes = [self._sizes[at] for at in self.by_size]
+        self.groups = array("q", range(len(texts)))
+        self._last: tuple[int, set[str]] = (-1, set())
+        self._table = _tabulate([self._sketches[at] for at in self.by_size], self._bits)
+
+    def _sketch(self, text: str) -> tuple[int, int]:
+        shingles = _shingle(text, self._long)
+        # Millions of shingles: all of this runs in C.
+        turned = map(_SINGLE_BITS.__getitem__, map((self._bits - 1).__and__, map(hash, shingles)))
+        return len(shingles), reduce(xor, turned, 0)
+
+    def find_candidates(self, at: int, threshold: float, until: int | None = None) -> Any:
+        """Texts that may be as similar as that to the text `at`, of the first `until` by size, without those of its group."""
+        size, sketch = self._sizes[at], self._sketches[at]
+        low = bisect_left(self._sorted_sizes, threshold * size - 1e-9)
+        high = until
+        if high is None:
+            high = bisect_right(self._sorted_sizes, size / threshold + 1e-9)
+        largest = size if until is not None else size / threshold
+        limit = int((1 - threshold) / (1 + threshold) * (size + largest) + 1e-6)
+        if self._table is None:
+            return [other for other in self.by_size[low:high] if (sketch ^ self._sketches[other]).bit_count() <= limit]
+        import numpy
+
+        words = numpy.frombuffer(sketch.to_bytes(self._bits // 8, "little"), numpy.uint64)
+        different = numpy.bitwise_count(self._table[:, low:high] ^ words[:, None]).sum(0, dtype=numpy.uint16)
+        return numpy.asarray(self.by_size[low:high])[different <= limit]
+
+    def leave_out(self, candidates: Any, group: int) -> Any:
+        """The candidates without those of a group."""
+        if self._table is None:
+            return [at for at in candidates if self.groups[at] != group]
+        import numpy
+
+        return candidates[numpy.frombuffer(self.groups, numpy.int64)[candidates] != group]
+
+    def measure(self, at: int, other: int) -> float:
+        """The exact Jaccard similarity of two texts."""
+        if self._last[0] != at:
+            self._last = (at, _shingle(self._texts[at], self._long))
+        one, two = self._last[1], _shingle(self._texts[other], self._long)
+        common = len(one & two)
+        return common / (len(one) + len(two) - common)
+
+
+def _tabulate(sketches: Sequence[int], bits: int) -> Any:
+    """The sketches as an array of shape (words, texts) of 64 bits; None where this machine has no NumPy that counts bits."""
+    try:
+        import numpy
+
+        if not hasattr(numpy, "bitwise_count"):
+            return None
+    except ImportError:
+        return None
+    joined = b"".join(sketch.to_bytes(bits // 8, "little") for sketch in sketches)
+    return numpy.ascontiguousarray(numpy.frombuffer(joined, numpy.uint64).reshape(-1, bits // 64).T)
+
+
 def _shingle(text: str, long: bool) -> set[str]:
     if long:
         words = text.split()
         return {" ".join(words[at : at + _WORDS]) for at in range(max(1, len(words) - _WORDS + 1))}
     return {text[at : at + _LETTERS] for at in range(max(1, len(text) - _LETTERS + 1))}
-
-
-def _rarest(document: set[str], counts: Counter) -> Iterable[str]:
-    return _first(document, counts, _prefix_length(len(document)))
-
-
-def _first(shingles: set[str], counts: Counter, length: int) -> Iterable[str]:
-    # The text breaks ties: both sides must use one and the same order.
-    return islice(sorted(shingles, key=lambda shingle: (counts[shingle], shingle)), length)
-
-
-def _prefix_length(size: int) -> int:
-    return size - math.ceil(THRESHOLDS[0] * size - 1e-9) + 1

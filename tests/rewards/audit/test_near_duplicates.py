@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewards.audit.near_duplicates import THRESHOLDS, count_near_duplicates, find_near_duplicates, fold_prompt
+from rewards.audit import near_duplicates
+from rewards.audit.near_duplicates import (
+    THRESHOLDS,
+    count_near_duplicates,
+    find_near_duplicates,
+    fold_prompt,
+    group_near_duplicates,
+)
 from rewards.types import Example
 
 LETTERS = 5
@@ -84,3 +94,35 @@ def test_find_when_a_side_is_empty_then_finds_nothing():
     """A run without held-out rows is no crash."""
     assert find_near_duplicates([], []) == []
     assert find_near_duplicates([example_of("t", "a")], []) == []
+
+
+@pytest.mark.parametrize("threshold", [*THRESHOLDS, 1.0])
+@pytest.mark.parametrize("with_numpy", [True, False])
+def test_group_when_texts_are_of_one_mould_then_groups_are_those_of_brute_force(monkeypatch, threshold, with_numpy):
+    """Groups are exact, and called by their first text, with NumPy and without it."""
+    if not with_numpy:
+        monkeypatch.setattr(near_duplicates, "_tabulate", lambda sketches, bits: None)
+    drawn = random.Random(5)
+    words = ["entrega", "produto", "prazo", "loja", "caixa", "preco", "cor", "peso"]
+    texts = []
+    for _ in range(60):
+        text = [drawn.choice(words) for _ in range(drawn.choice([0, 1, 8, 8, 8, 40]))]
+        texts += [" ".join(text)] * drawn.randint(1, 2)
+        for _ in range(drawn.randint(0, 2)):
+            if text:
+                text[drawn.randrange(len(text))] += drawn.choice("xyz")
+            texts.append(" ".join(text))
+    wanted = list(range(len(texts)))
+    for at in range(len(texts)):
+        for other in range(at):
+            if wanted[at] != wanted[other] and similarity(texts[at], texts[other]) >= threshold - 1e-9:
+                low, high = sorted((wanted[at], wanted[other]))
+                wanted = [low if name == high else name for name in wanted]
+    assert group_near_duplicates([example_of(str(at), text) for at, text in enumerate(texts)], threshold) == wanted
+
+
+def test_group_when_asked_then_tells_how_far_it_is():
+    """A caller with a bar hears of it."""
+    heard: list[int] = []
+    group_near_duplicates([example_of(str(at), f"texto {at} {at * 7}") for at in range(1200)], 0.9, heard.append)
+    assert heard == [0, 500, 1000]
