@@ -27,11 +27,22 @@ class EvaluationSection(BaseModel):
         None, ge=1, description="Held-out rows answered at each evaluation, drawn per task; none: all of them."
     )
     seed: int = Field(1234, ge=0, description="Seed of the evaluation's sampling, the same at every evaluation.")
+    fresh_seed: int | None = Field(
+        None,
+        ge=0,
+        description="Seed with which the best checkpoint is estimated anew, for it was chosen by the other; none: seed + 1.",
+    )
+    kept_examples: int = Field(
+        100,
+        ge=0,
+        description="Where max_examples leaves at least so many held-out rows out, the best checkpoint is judged on those, "
+        "and the start too; 0: never.",
+    )
     task_floor_margin: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="How much further than its interval a task may fall below the warm-up in the best checkpoint.",
+        description="How much further than its noise a task may fall below the warm-up in the best checkpoint.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -46,6 +47,20 @@ def check_rewards(directory: RunDirectory, audit: dict[str, Any], host: RewardHo
         f"{count} stored evaluations were scored anew by today's rewards; the rewards of the training steps so far, and the "
         "choice of best/ from them, are of the old ones",
     ]
+
+
+def check_next_rewards(config: Path, directory: RunDirectory, profile: str, *, allowed: bool) -> list[str]:
+    """Hold the rewards of the next run against those of the run that named it; lines to show, `UserError` unless `allowed`.
+
+    Two rungs whose rewards differ cannot be compared, and one says so before the second is paid for.
+    """
+    from grpo.config.loading import load_config
+    from rewards.config import build_host
+
+    before = read_identities(directory.read_json("audit.json").get("reward_identities"))
+    host = build_host(load_config(str(config), profile=profile).rewards)
+    differences = refuse_differences(f"--follow {config}", before, host.identities(), allowed=allowed)
+    return [f"the rewards of the next run differ: {'; '.join(differences)}"] if differences else []
 
 
 def score_anew(directory: RunDirectory, host: RewardHost) -> int:

@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 
-from callbacks.evaluation.best import BestCheckpoint
+from callbacks.evaluation.best import BestCheckpoint, count_looks
+from callbacks.evaluation.pairs import reader_of_rewards
 from grpo.run_directory import RunDirectory, read_step
 from rewards.errors import UserError
 from rewards.files import read_object, write_whole
@@ -149,8 +150,10 @@ def _reliance_of(noted: dict[str, Any]) -> dict[str, Any]:
 def _miss_best(directory: RunDirectory, checkpoint: Path, rows: Sequence[dict[str, Any]], config: Any) -> str:
     """Where `best/` is damaged, a checkpoint after the step it was saved at would never make it again."""
     step = read_step(checkpoint)
-    best = BestCheckpoint(config.evaluation.task_floor_margin).replay(
-        row for row in rows if row.get("stage") != "train" or int(row["step"]) <= step
+    looks = count_looks(config.grpo.max_steps, config.evaluation.every_steps)
+    best = BestCheckpoint(config.evaluation.task_floor_margin, looks).replay(
+        (row for row in rows if row.get("stage") != "train" or int(row["step"]) <= step),
+        reader_of_rewards(directory.evaluations),
     )
     if not best.step or best.step > step:
         return ""

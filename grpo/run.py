@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import signal
 import sys
 import time
@@ -23,9 +22,9 @@ from grpo.engines.choose import choose_engine
 from grpo.engines.engine import Engine, EngineFailed
 from grpo.engines.packages import quieten_libraries, require_training_stack
 from grpo.machine.device import PROFILES
+from grpo.next_run import follow
 from grpo.run_lock import locked
 from rewards.command_line import (
-    CONSOLE_VARIABLE,
     DONE,
     FAILED,
     INTERRUPTED,
@@ -36,7 +35,6 @@ from rewards.command_line import (
 )
 from rewards.errors import RewardBudgetExceeded, UserError
 from rewards.identity import ALLOW
-from rewards.siblings import command_words
 
 EXAMPLES = """examples:
   python -m grpo.run --config v4_1.yaml                      the recipe; without a GPU the embedded rehearsal of it
@@ -89,7 +87,8 @@ def make_parser() -> CommandParser:
     )
     parser.add_argument(
         ALLOW, action="store_true",
-        help="with --resume, though code, options or files of a reward changed: score the evaluations so far anew",
+        help="with --resume, though code, options or files of a reward changed: score the evaluations so far anew; with "
+        "--follow: start the next run all the same",
     )  # fmt: skip
     parser.add_argument(
         "--from-warmup",
@@ -108,9 +107,10 @@ def make_parser() -> CommandParser:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = make_parser()
     options = parser.parse_args(arguments)
-    for option, given in ((ALLOW, options.allow_changed_rewards), ("--from-warmup", options.from_warmup)):
-        if given and not options.resume:
-            parser.error(f"{option} goes with --resume")
+    if options.allow_changed_rewards and not (options.resume or options.follow):
+        parser.error(f"{ALLOW} goes with --resume or --follow")
+    if options.from_warmup and not options.resume:
+        parser.error("--from-warmup goes with --resume")
     if options.resume and (options.run_dir or options.profile != "auto"):
         parser.error("--resume takes the run's own config: --profile and --run-dir do not go with it")
     return options
@@ -257,6 +257,7 @@ def train(
     from callbacks.interrupt import Interruption
     from callbacks.tracking.tracking import Tracker
     from grpo.resume import list_reliance, seal_start
+    from grpo.training.held_out import evaluate_kept, judge
     from grpo.training.stages import Interrupted, Stages, Stopped
 
     torch.set_num_threads(threads)
@@ -287,6 +288,7 @@ def train(
                 if config.sft_warmup.enabled:
                     stages.warm_up()
                 stages.evaluate("warmup", 0)
+                evaluate_kept(stages)
                 record.write_environment(device)
                 seal_start(directory)
                 directory.reach(stage := "grpo")
@@ -298,6 +300,7 @@ def train(
                 stages.train(resume_from=checkpoint)
                 directory.reach(stage := "final", config.grpo.max_steps)
             stages.evaluate("final", config.grpo.max_steps)
+            judge(stages)
             record.write_environment(device)
             directory.reach("decision", config.grpo.max_steps, relies_on=list_reliance(directory.path))
         except Interrupted:
@@ -351,31 +354,6 @@ def finish(directory: Any, config: Any, profile: str, progress: Any, seconds: fl
         f"everything is in {directory.path} ({format_seconds(seconds)}); read {directory.path / 'report.html'}",
         always=True,
     )
-
-
-def follow(options: argparse.Namespace, directory: Any, profile: str, progress: Any) -> int:
-    """Start the run that the decision names in place of this process, where one was asked for and it fits."""
-    if not options.follow:
-        return DONE
-    from grpo.ladder import check_next_run
-
-    path = directory.path / "next_config.yaml"
-    if not path.is_file():
-        progress.say("--follow: the decision names no next run", always=True)
-        return DONE
-    check_next_run(path, profile)
-    arguments = ["--config", str(path), "--profile", profile]
-    if options.follow > 1:
-        arguments += ["--follow", str(options.follow - 1)]
-    if options.quiet:
-        arguments.append("--quiet")
-    progress.say(f"--follow: python -m grpo.run {' '.join(arguments)}", always=True)
-    sys.stdout.flush()
-    # A process of its own gets back all memory of the device, and Ctrl-C reaches it as it would the first.
-    by_console = os.environ.get(CONSOLE_VARIABLE) == "1"
-    words = command_words("run", *arguments) if by_console else [sys.executable, "-m", "grpo.run", *arguments]
-    os.execv(sys.executable, words)
-    return DONE
 
 
 if __name__ == "__main__":

@@ -92,8 +92,8 @@ def list_stored(run: Path, *, training: bool = False) -> dict[str, Path]:
     """
     if run.is_file():
         return {run.stem: run}
-    order = {"before": 0, "warmup": 1, "final": 3}
-    evaluations = sorted((run / "eval").glob("*.jsonl"), key=lambda path: (order.get(path.stem, 2), path.stem))
+    order = {"before": 0, "warmup": 1, "start": 2, "final": 4, "judged": 5}
+    evaluations = sorted((run / "eval").glob("*.jsonl"), key=lambda path: (order.get(path.stem, 3), path.stem))
     files = {path.stem: path for path in evaluations}
     if training:
         files |= {f"train/{path.stem}": path for path in sorted((run / "completions").glob("*.jsonl"))}

@@ -59,7 +59,7 @@ def test_run_when_it_ends_then_every_file_is_there(finished):
     for name in (
         "config.json", "plan.json", "audit.json", "environment.json", "metrics.jsonl", "timings.jsonl", "decision.json",
         "report.html", "report.md", "status.json", "eval/before.jsonl", "eval/warmup.jsonl", "eval/step-000002.jsonl",
-        "eval/final.jsonl", "completions/step-000002.jsonl", "completions/step-000004.jsonl", "sft/model.safetensors",
+        "eval/final.jsonl", "eval/judged.jsonl", "judged.json", "completions/step-000002.jsonl", "completions/step-000004.jsonl", "sft/model.safetensors",
     ):  # fmt: skip
         assert (directory / name).is_file(), name
     assert not list(directory.rglob("*.partial"))
@@ -72,7 +72,7 @@ def test_run_when_it_ends_then_metrics_have_the_promised_rows(finished):
     directory, _ = finished
     rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     evaluations = [(row["stage"], row["step"]) for row in rows if "eval/mean_reward" in row]
-    assert evaluations == [("before", 0), ("warmup", 0), ("train", 2), ("final", 4)]
+    assert evaluations == [("before", 0), ("warmup", 0), ("train", 2), ("final", 4), ("judged", evaluations[-1][1])]
     training = [row for row in rows if "reward" in row]
     assert [row["step"] for row in training] == [1, 2, 3, 4]
     for key in (

@@ -28,7 +28,7 @@ def answer_questions(recorded: Recorded, names: Sequence[str]) -> dict[str, dict
 def _answer_parser(recorded: Recorded) -> Answer:
     evaluations = list(recorded.evaluations)
     baseline = find_baseline(evaluations)
-    early = next((item for item in evaluations if item.step >= 10 and item.task("extraction")), None)
+    early = next((item for item in recorded.curve if item.step >= 10 and item.task("extraction")), None)
     if baseline is None or early is None or early is baseline or baseline.task("extraction") is None:
         return "cannot be told: extraction was not evaluated both at the baseline and from step 10 on", {}
     change = compare(baseline, early, "extraction")
@@ -37,8 +37,8 @@ def _answer_parser(recorded: Recorded) -> Answer:
 
 def _answer_past_step(recorded: Recorded) -> Answer:
     step = recorded.section.question_step
-    earlier = [item for item in recorded.evaluations if item.step <= step and item.stage != "before"]
-    later = [item for item in recorded.evaluations if item.step > step]
+    earlier = [item for item in recorded.curve if item.step <= step]
+    later = [item for item in recorded.curve if item.step > step]
     if not earlier or not later:
         return f"cannot be told: no evaluation {'after' if earlier else 'up to'} step {step}", {}
     before, after = (max(items, key=lambda item: item.mean) for items in (earlier, later))
@@ -77,8 +77,8 @@ def _answer_change(recorded: Recorded, since: Evaluation | None) -> Answer:
     if since is None:
         return "cannot be told: there is no evaluation before it", {}
     change = find_change(recorded, ALL, since)
-    words = f"{_say_change(change)}: from {since.mean:.3f} to {recorded.last.mean:.3f}"
-    return words, {"step": recorded.last.step, **_numbers(change)}
+    words = f"{_say_change(change)}: from {since.mean:.3f} to {recorded.outcome.mean:.3f}"
+    return words, {"step": recorded.outcome.step, **_numbers(change)}
 
 
 QUESTIONS: Mapping[str, tuple[str, Callable[[Recorded], Answer | None]]] = {

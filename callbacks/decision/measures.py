@@ -8,7 +8,7 @@ from math import cos, pi, sqrt
 from statistics import fmean
 
 from callbacks.config import DecisionSection
-from callbacks.evaluation.history import Evaluation, compare, find_baseline, measure_scatter
+from callbacks.evaluation.history import Evaluation, compare, find_baseline, measure_scatter, take_curve
 from rewards.statistics.estimates import ALL, Estimate
 
 UNKNOWN = Estimate(None, None, None, None, None)
@@ -59,7 +59,18 @@ class Recorded:
 
     @property
     def last(self) -> Evaluation:
+        """The judged checkpoint, estimated anew; the last evaluation in a history that has no such estimate."""
         return self.evaluations[-1]
+
+    @property
+    def curve(self) -> list[Evaluation]:
+        """The evaluations since the start that have rows and random numbers in common."""
+        return take_curve(self.evaluations) or [self.last]
+
+    @property
+    def outcome(self) -> Evaluation:
+        """What training led to: the judged checkpoint; where that is the start itself, the end of the curve."""
+        return self.last if self.last.stage != "judged" or self.last.step else self.curve[-1]
 
 
 def measure_mean(recorded: Recorded, task: str | None) -> tuple[Estimate, str]:
@@ -88,13 +99,17 @@ def measure_recent_gain(recorded: Recorded, task: str | None) -> tuple[Estimate,
 
 def measure_gain(recorded: Recorded, task: str | None) -> tuple[Estimate, str]:
     """The change of the mean from the baseline to the end, paired by example where that is possible."""
-    last, baseline = recorded.last, find_baseline(list(recorded.evaluations))
+    last, baseline = recorded.outcome, find_baseline(list(recorded.evaluations))
     if baseline is None or baseline is last:
         return UNKNOWN, "there is no earlier evaluation"
-    where = "the warm-up" if baseline.stage == "warmup" else f"step {baseline.step}"
+    where = "the warm-up" if baseline.stage in ("warmup", "start") else f"step {baseline.step}"
     note = f"against {baseline.mean:.3f} at {where}"
     paired = (recorded.paired or {}).get(ALL)
-    if paired is not None and paired.low is not None and (baseline.stage, last.stage) == ("warmup", "final"):
+    if (
+        paired is not None
+        and paired.low is not None
+        and (baseline.stage, last.stage) in (("warmup", "final"), ("warmup", "judged"), ("start", "judged"))
+    ):
         return paired, f"{note}, paired by example"
     return compare(baseline, last), note
 
@@ -107,7 +122,7 @@ def measure_rate_share(recorded: Recorded, task: str | None) -> tuple[Estimate, 
     best, _ = find_bests(recorded)
     if best is None:
         return UNKNOWN, "no evaluation is that much older than the last one"
-    start, end = best.step, recorded.last.step
+    start, end = best.step, recorded.curve[-1].step
     within = [rate for step, rate in recorded.rates.items() if start < step <= end]
     peak = max([*recorded.rates.values(), recorded.schedule.learning_rate if recorded.schedule else 0.0], default=0.0)
     if within and peak > 0:
@@ -133,10 +148,10 @@ MEASURES: Mapping[str, Callable[[Recorded, str | None], tuple[Estimate, str]]] =
 
 def find_bests(recorded: Recorded) -> tuple[Evaluation | None, Evaluation]:
     """The best evaluation before the last `plateau_window` steps (None where there is none), and the best in them."""
-    start = recorded.last.step - recorded.section.plateau_window
-    trained = [item for item in recorded.evaluations if item.stage != "before"] or [recorded.last]
+    trained = recorded.curve
+    start = trained[-1].step - recorded.section.plateau_window
     earlier = [item for item in trained if item.step <= start]
-    later = [item for item in trained if item.step > start] or [recorded.last]
+    later = [item for item in trained if item.step > start] or [trained[-1]]
     return max(earlier, key=lambda item: item.mean, default=None), max(later, key=lambda item: item.mean)
 
 

@@ -14,14 +14,14 @@ from rewards.statistics.estimates import ALL, Estimate, examples_to_decide
 def find_start(recorded: Recorded) -> Evaluation | None:
     """What GRPO began with: the evaluation after the warm-up, else the zero-shot one, else the first; None without any."""
     start = find_baseline(list(recorded.evaluations))
-    return None if start is None or start is recorded.last else start
+    return None if start is None or start is recorded.outcome else start
 
 
 def find_zero_shot(recorded: Recorded) -> Evaluation | None:
     """The evaluation before any training, where a warm-up changed the policy after it; None where it is the start itself."""
     start = find_start(recorded)
     before = next((item for item in recorded.evaluations if item.stage == "before"), None)
-    if before is None or start is None or start is before or before.estimates == start.estimates:
+    if before is None or start is None or start is before or before.estimates == _find_warmup(recorded).estimates:
         return None
     return before
 
@@ -32,9 +32,14 @@ def name_start(recorded: Recorded) -> str:
     if start is None:
         return "its start"
     before = next((item for item in recorded.evaluations if item.stage == "before"), None)
-    if start.stage == "before" or (before is not None and before.estimates == start.estimates):
+    if start.stage == "before" or (before is not None and before.estimates == _find_warmup(recorded).estimates):
         return "zero-shot"
-    return "the warm-up" if start.stage == "warmup" else f"step {start.step}"
+    return "the warm-up" if start.stage in ("warmup", "start") else f"step {start.step}"
+
+
+def _find_warmup(recorded: Recorded) -> Evaluation:
+    """The evaluation that opens the curve: after the warm-up, or of the untrained policy where there was none."""
+    return next((item for item in recorded.evaluations if item.stage == "warmup"), recorded.curve[0])
 
 
 def find_change(recorded: Recorded, name: str, since: Evaluation | None = None) -> Estimate:
@@ -47,7 +52,7 @@ def find_change(recorded: Recorded, name: str, since: Evaluation | None = None) 
     difference = paired.get(name)
     if difference is not None and difference.mean is not None and difference.low is not None:
         return difference
-    return compare(start, recorded.last, name)
+    return compare(start, recorded.outcome, name)
 
 
 def list_tasks(recorded: Recorded) -> list[str]:
@@ -55,18 +60,18 @@ def list_tasks(recorded: Recorded) -> list[str]:
     start = find_start(recorded)
     if start is None:
         return []
-    return [name for name in start.estimates if name != ALL and start.task(name) and recorded.last.task(name)]
+    return [name for name in start.estimates if name != ALL and start.task(name) and recorded.outcome.task(name)]
 
 
 def find_fallen(recorded: Recorded) -> Sequence[str]:
     """The tasks that lost since the start by more than their interval."""
     start = find_start(recorded)
-    return find_fallen_tasks(start.estimates, recorded.last.estimates, recorded.paired) if start is not None else ()
+    return find_fallen_tasks(start.estimates, recorded.outcome.estimates, recorded.paired) if start is not None else ()
 
 
 def measure_loss(recorded: Recorded, task: str | None) -> float:
     """How far the mean of a task moved since the start; below 0 where it lost."""
-    start, end = find_start(recorded), recorded.last.task(task or "")
+    start, end = find_start(recorded), recorded.outcome.task(task or "")
     before = start.task(task or "") if start is not None else None
     if end is None or before is None or end.mean is None or before.mean is None:
         return 0.0
@@ -76,7 +81,7 @@ def measure_loss(recorded: Recorded, task: str | None) -> float:
 def ask_share(name: str, question: str, recorded: Recorded, share: float) -> Node:
     """Whether the mean rose by that share of the start's. Asked of the means alone: whether the gain is real is another
     question."""
-    start, end, mean = find_start(recorded), recorded.last.estimates[ALL], recorded.last.mean
+    start, end, mean = find_start(recorded), recorded.outcome.estimates[ALL], recorded.outcome.mean
     if start is None:
         return Node(name, question, "not judged", note="there is no earlier evaluation")
     threshold = start.mean * (1 + share)
@@ -110,7 +115,7 @@ def ask_kept(name: str, question: str, recorded: Recorded, task: str) -> Node:
 def find_gaps(recorded: Recorded, stages: Sequence[str]) -> tuple[str, ...]:
     """What the history was too poor to judge; `stages` are those that an evaluation to start from should be of."""
     start, lines = find_start(recorded), []
-    if start is not None and start.stage not in stages:
+    if start is not None and start.stage not in (*stages, "start"):
         lines.append(f"no warm-up was recorded: step {start.step} stands for it")
     if start is not None and find_change(recorded, ALL).low is None:
         lines.append("the noise: n or std was not recorded, so the means alone decided")
@@ -119,7 +124,7 @@ def find_gaps(recorded: Recorded, stages: Sequence[str]) -> tuple[str, ...]:
 
 def tell_way(recorded: Recorded) -> Mapping[str, object]:
     """The words of a conclusion that is drawn against the start."""
-    start, last, zero_shot = find_start(recorded), recorded.last, find_zero_shot(recorded)
+    start, last, zero_shot = find_start(recorded), recorded.outcome, find_zero_shot(recorded)
     if start is None:
         return {}
     change = find_change(recorded, ALL)

@@ -48,7 +48,7 @@ class HeldOutEvaluation:
     best: BestCheckpoint
 
     def run(self, stage: str, step: int) -> dict[str, Estimate]:
-        """Evaluate now. `stage` is `before`, `warmup`, `train` or `final`; the same rows each time."""
+        """Evaluate now. `stage` is `before`, `warmup`, `train`, `final` or `judged`; the same rows each time."""
         completions = self.generate(self.examples)
         scored = self.host.score(list(zip(self.examples, completions, strict=True)))
         self._write(stage, step, scored)
@@ -58,9 +58,10 @@ class HeldOutEvaluation:
         metrics["eval/unscored"] = sum(s.reward is None for s in scored)
         self.on_metrics(stage, step, metrics)
         self.on_estimates(stage, step, estimates)
+        rewards = {(s.example.task, s.example.id): s.reward for s in scored}
         if stage == "warmup":
-            self.best.start(estimates)
-        elif stage != "before" and self.best.consider(step, estimates).is_best:
+            self.best.start(estimates, rewards)
+        elif stage in ("train", "final") and self.best.consider(step, estimates, rewards).is_best:
             self.on_best(step)
         return estimates
 

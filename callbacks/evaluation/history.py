@@ -10,7 +10,9 @@ from callbacks.evaluation.task_scores import as_number, read_estimates
 from rewards.statistics.estimates import ALL, Estimate, unpaired_difference
 from rewards.statistics.student import t_quantile
 
-_STAGES = ("before", "warmup", "train", "final")
+_STAGES = ("before", "warmup", "start", "train", "final", "judged")
+_BESIDE = ("start", "judged")
+"""Stages on other rows or random numbers than the curve of a run: the start on the kept rows, the judged checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,20 @@ def read_rates(rows: Iterable[Mapping[str, object]]) -> dict[int, float]:
     return rates
 
 
+def take_curve(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+    """The evaluations that were made of the same rows with the same random numbers, without the zero-shot one."""
+    return [item for item in evaluations if item.stage != "before" and item.stage not in _BESIDE]
+
+
 def find_baseline(evaluations: list[Evaluation]) -> Evaluation | None:
-    """What the run is measured against: the evaluation after the warm-up, else the first one of several."""
+    """What the run is measured against: the evaluation after the warm-up, else the first one of several.
+
+    Where the judged checkpoint answered rows that were kept for it, the start's answers to those.
+    """
+    if evaluations and evaluations[-1].stage == "judged" and evaluations[-1].step:
+        kept = next((item for item in evaluations if item.stage == "start"), None)
+        if kept is not None:
+            return kept
     for stage in ("warmup", "before"):
         for evaluation in evaluations:
             if evaluation.stage == stage:
@@ -83,7 +97,7 @@ def measure_scatter(evaluations: list[Evaluation]) -> float | None:
     errs to the wide side. It says whether the curve of these examples moved, not what other examples would have shown.
     None with fewer than five evaluations.
     """
-    points = [(item.step, item.mean) for item in evaluations if item.stage != "before"]
+    points = [(item.step, item.mean) for item in take_curve(evaluations)]
     squares = []
     for (left, low), (middle, value), (right, high) in zip(points, points[1:], points[2:], strict=False):
         if not left < middle < right:

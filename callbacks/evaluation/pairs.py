@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,18 @@ def name_evaluation_file(stage: str, step: int) -> str:
 
 def pair_evaluations(before: Path, after: Path) -> dict[str, Estimate]:
     """Paired differences after - before of two stored evaluations, for all and for each task; empty when one is missing."""
-    rewards = [_read_rewards(path) for path in (before, after)]
+    rewards = [read_rewards(path) for path in (before, after)]
     if not all(rewards):
         return {}
     return paired_differences(*rewards)
 
 
-def _read_rewards(path: Path) -> dict[tuple[str, str], float | None]:
+def reader_of_rewards(folder: Path) -> Callable[[str, int], dict[tuple[str, str], float | None] | None]:
+    """What gives the rewards of an evaluation that is stored in `folder`, by its stage and step; None where it is not."""
+    return lambda stage, step: read_rewards(folder / name_evaluation_file(stage, step)) or None
+
+
+def read_rewards(path: Path) -> dict[tuple[str, str], float | None]:
     """Rewards of a stored evaluation by (task, id); empty when there is no such file."""
     try:
         rows: Iterable[Mapping[str, Any]] = [

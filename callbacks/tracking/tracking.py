@@ -20,7 +20,7 @@ from rewards.files import write_whole
 from rewards.identity import read_identities
 from rewards.writable import to_line
 
-STAGES = ("before", "warmup", "train", "final")
+STAGES = ("before", "warmup", "start", "train", "final", "judged")
 # What TRL and the Trainer log of the clock: it differs between two runs with the same seed.
 _CLOCK_KEYS = ("step_time", "seconds", "runtime", "_per_second", "profiling/", "timing/")
 

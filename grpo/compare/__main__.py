@@ -9,12 +9,13 @@ from pathlib import Path
 
 from rewards.command_line import CommandParser, print_json, run_command
 from rewards.errors import UserError
+from rewards.identity import ALLOW
 
 PROMOTED, NOT_PROMOTED = 0, 1
 _ALLOWABLE = ("versions", "ids", "settings")
 
 EXAMPLES = """\
-RUN is the folder of a run (its eval/final.jsonl, or another stage by RUN@warmup), a folder that python -m grpo.evaluate
+RUN is the folder of a run (its judged checkpoint, or another stage by RUN@warmup), a folder that python -m grpo.evaluate
 wrote, a file of either, or a JSON file of recorded means (docs/compare.md). The first is the baseline: zero-shot and SFT
 are runs like others.
 
@@ -40,13 +41,14 @@ def make_parser() -> CommandParser:
         EXAMPLES,
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs, the baseline first")
-    parser.add_argument("--stage", default="final", help="stage of the runs that name none by @ (final)")
+    parser.add_argument("--stage", help="stage of the runs that name none by @ (default: the judged checkpoint)")
     parser.add_argument("--rules", type=Path, metavar="YAML", help="rules of the promotion, over the shipped ones")
     parser.add_argument("--metric", help="the metric that must gain, instead of the rules' one")
     parser.add_argument(
         "--allow-different", action="append", default=[], metavar="WHAT",
         help=f"compare all the same though these differ: {', '.join(_ALLOWABLE)} (repeatable, or with commas)",
     )  # fmt: skip
+    parser.add_argument(ALLOW, action="store_true", help="the same as --allow-different versions")
     parser.add_argument("--details", action="store_true", help="every difference, also of more than three runs")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     return parser
@@ -59,6 +61,8 @@ def run(options: argparse.Namespace) -> int:
     from grpo.compare.reading import read_recorded
 
     allowed = _read_allowed(options.allow_different)
+    if options.allow_changed_rewards:
+        allowed.add("versions")
     rules = load_rules(options.rules)
     if options.metric:
         rules = rules.model_copy(update={"gain": rules.gain.model_copy(update={"metric": (options.metric,)})})
@@ -84,13 +88,17 @@ def _read_allowed(given: Sequence[str]) -> set[str]:
     return names
 
 
-def _add_baseline(runs: list[str], stage: str) -> list[str]:
+def _add_baseline(runs: list[str], stage: str | None) -> list[str]:
     """One run alone is held against its own warm-up, or against what it was before any training."""
-    if len(runs) != 1 or stage != "final":
+    if len(runs) != 1 or stage not in (None, "final", "judged"):
         return runs
+    from grpo.compare.reading import find_stage
+
     path = Path(runs[0])
-    for baseline in ("warmup", "before"):
-        if (path / "eval" / f"{baseline}.jsonl").is_file() and (path / "eval" / "final.jsonl").is_file():
+    end = stage or find_stage(path)
+    # Where rows were kept for the judged checkpoint, the start answered them too.
+    for baseline in ("start", "warmup", "before") if end == "judged" else ("warmup", "before"):
+        if (path / "eval" / f"{baseline}.jsonl").is_file() and (path / "eval" / f"{end}.jsonl").is_file():
             return [f"{runs[0]}@{baseline}", runs[0]]
     return runs
 

@@ -53,11 +53,12 @@ def shared_keys(runs: Iterable[RecordedRun]) -> set[Key] | None:
 
 def _compare_versions(first: RecordedRun, other: RecordedRun) -> list[str]:
     lines = []
-    if first.versions is not None and other.versions is not None and first.versions != other.versions:
-        lines.append(
-            f"reward versions differ: {_say_differences(first.name, first.versions, other.name, other.versions)}"
-        )
-    elif first.rewards is not None and other.rewards is not None and first.rewards != other.rewards:
+    if first.versions is not None and other.versions is not None:
+        mine, theirs = _fit(first.versions, other.versions)
+        if mine != theirs:
+            lines.append(f"reward versions differ: {_say_differences(first.name, mine, other.name, theirs)}")
+            return lines
+    if first.rewards is not None and other.rewards is not None and first.rewards != other.rewards:
         names = [
             name
             for name in sorted({*first.rewards, *other.rewards})
@@ -67,6 +68,20 @@ def _compare_versions(first: RecordedRun, other: RecordedRun) -> list[str]:
             f"weights or options of the rewards differ: {first.name} and {other.name} disagree on {', '.join(names)}"
         )
     return lines
+
+
+def _fit(mine: Mapping[str, str], theirs: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Both sides as far as both say it: a run from before fingerprints were kept has versions alone."""
+
+    def say(side: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+        return {
+            name: found
+            if " (" in other.get(name, " (")
+            else ", ".join(one.partition(" (")[0] for one in found.split(", "))
+            for name, found in side.items()
+        }
+
+    return say(mine, theirs), say(theirs, mine)
 
 
 def _compare_examples(first: RecordedRun, other: RecordedRun) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from callbacks.evaluation.judged import JUDGED, find_judged
 from grpo.compare.recorded import ALL, REWARD, SAMPLING, SPLIT_COLUMNS, Key, RecordedRun, Row, kind_of
 from rewards.errors import UserError
 from rewards.files import read_object
@@ -19,10 +20,11 @@ from rewards.statistics.changes import Cell
 _SHOWN = 3
 
 
-def read_recorded(arguments: Sequence[str], stage: str = "final") -> list[RecordedRun]:
+def read_recorded(arguments: Sequence[str], stage: str | None = None) -> list[RecordedRun]:
     """The runs that the arguments name, `PATH` or `PATH@STAGE`; UserError with everything that cannot be read.
 
-    A path is the folder of a run, a folder of `python -m grpo.evaluate`, a file of either, or a JSON file of means.
+    Without a stage it is the judged checkpoint of a run, in runs of earlier versions the last step (`final`). A path is the
+    folder of a run, a folder of `python -m grpo.evaluate`, a file of either, or a JSON file of means.
     """
     found: list[RecordedRun] = []
     problems: list[str] = []
@@ -41,8 +43,8 @@ def read_recorded(arguments: Sequence[str], stage: str = "final") -> list[Record
 
 def list_stages(path: Path) -> list[str]:
     """The stages of a run's stored evaluations, in the order of the run."""
-    order = {"before": 0, "warmup": 1, "final": 3}
-    return sorted((file.stem for file in (path / "eval").glob("*.jsonl")), key=lambda name: (order.get(name, 2), name))
+    order = {"before": 0, "warmup": 1, "start": 2, "final": 4, "judged": 5}
+    return sorted((file.stem for file in (path / "eval").glob("*.jsonl")), key=lambda name: (order.get(name, 3), name))
 
 
 def read_rows(path: Path) -> tuple[dict[Key, Row], dict[str, str], int]:
@@ -118,7 +120,7 @@ def _split_stage(argument: str) -> tuple[Path, str | None]:
     return Path(argument), None
 
 
-def _read_path(path: Path, stage: str, *, explicit: bool) -> list[RecordedRun]:
+def _read_path(path: Path, stage: str | None, *, explicit: bool) -> list[RecordedRun]:
     if path.is_file():
         if path.suffix == ".json":
             from grpo.compare.reading_means import read_means
@@ -130,7 +132,7 @@ def _read_path(path: Path, stage: str, *, explicit: bool) -> list[RecordedRun]:
     if (path / "rows.jsonl").is_file() and not explicit:
         return [_read_evaluation(path)]
     if (path / "eval").is_dir():
-        return [_read_run(path, stage, explicit)]
+        return [_read_run(path, stage)]
     for name in ("evaluation.json", "results.json"):
         if (path / name).is_file():
             return _read_path(path / name, stage, explicit=False)
@@ -139,13 +141,21 @@ def _read_path(path: Path, stage: str, *, explicit: bool) -> list[RecordedRun]:
     )
 
 
-def _read_run(path: Path, stage: str, explicit: bool) -> RecordedRun:
+def _read_run(path: Path, wanted: str | None) -> RecordedRun:
+    stage = wanted or find_stage(path)
     file = path / "eval" / f"{stage}.jsonl"
     if not file.is_file():
         there = ", ".join(list_stages(path)) or "none"
         raise UserError(f"{path}: no evaluation {stage!r}; there are: {there} (PATH@STAGE or --stage picks one)")
-    name = path.resolve().name + (f"@{stage}" if explicit or stage != "final" else "")
+    name = path.resolve().name + (f"@{wanted}" if wanted else "")
+    if stage == JUDGED:
+        name += f" ({find_judged(path).name})"
     return _from_rows(name, file, *_read_config(path))
+
+
+def find_stage(path: Path) -> str:
+    """The stage that a run's folder means: its judged checkpoint, else its last step."""
+    return JUDGED if (path / "eval" / f"{JUDGED}.jsonl").is_file() else "final"
 
 
 def _read_file(path: Path) -> RecordedRun:
@@ -205,13 +215,19 @@ def _values_of(row: Mapping[str, Any], versions: dict[str, set[str]]) -> dict[st
     for name, score in (row.get("scores") or {}).items():
         if score.get("value") is not None:
             values[f"{REWARD}/{name}"] = float(score["value"])
-            versions[name].add(str(score.get("version")))
+            versions[name].add(name_scorer(score))
             values.update({f"{name}.{part}": float(value) for part, value in (score.get("parts") or {}).items()})
     values.update({name: float(value) for name, value in (row.get("metrics") or {}).items() if value is not None})
     bad = next((name for name, value in values.items() if not (isfinite(value) and 0.0 <= value <= 1.0)), None)
     if bad is not None:
         raise ValueError(f"{bad} is {values[bad]}, outside 0..1")
     return values
+
+
+def name_scorer(score: Mapping[str, Any]) -> str:
+    """The scorer of a stored score as an identity is written: its version, and its fingerprint where that was kept."""
+    version, fingerprint = str(score.get("version")), score.get("fingerprint")
+    return f"{version} ({fingerprint})" if isinstance(fingerprint, str) else version
 
 
 def _groups_of(row: Mapping[str, Any], task: str) -> tuple[str, ...]:

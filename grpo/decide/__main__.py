@@ -11,7 +11,7 @@ from typing import Any
 from callbacks.config import DecisionSection
 from callbacks.decision.decision import Decision, Node
 from callbacks.decision.tree import decide
-from grpo.decide.decide_run import choose_measure, read_paired, read_saved, read_schedule
+from grpo.decide.decide_run import check_one_scorer, choose_measure, read_paired, read_saved, read_schedule
 from grpo.decide.history import read_history
 from grpo.decide.next_config import write_next_config
 from grpo.ladder import find_rung
@@ -19,7 +19,7 @@ from rewards.command_line import DONE, CommandParser, print_json, run_command
 from rewards.errors import UserError
 from rewards.files import read_object
 from rewards.harmless_text import make_harmless
-from rewards.identity import read_identities
+from rewards.identity import ALLOW, read_identities
 
 EXAMPLES = """examples:
   python -m grpo.decide runs/mine                                                by the run's own config and profile
@@ -49,6 +49,9 @@ def make_parser() -> CommandParser:
         "--profile",
         choices=("gpu", "small", "embedded"),
         help="embedded: judge it as a rehearsal (default: the run's own)",
+    )
+    parser.add_argument(
+        ALLOW, action="store_true", help="decide though start and end of the run were scored by different rewards"
     )
     parser.add_argument("--json", action="store_true", help="print the whole decision as JSON")
     parser.add_argument("--next-config", type=Path, metavar="PATH", help="write the config of the next run there")
@@ -81,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(problems)
     rung, next_rung = find_rung((settings.get("model") or {}).get("name"), source)
     identities = read_identities(read_object(folder / "audit.json").get("reward_identities"))
+    mixed = check_one_scorer(folder, allowed=options.allow_changed_rewards) if saved or options.metrics.is_dir() else ()
     section, incomparable = choose_measure(section or DecisionSection(), identities)
     decision = decide(
         history,
@@ -92,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
         # Another history beside the evaluations of a run is not theirs.
         **(read_paired(folder) if saved or options.metrics.is_dir() else {}),
     )
-    decision = replace(decision, not_judged=(*incomparable, *decision.not_judged))
+    decision = replace(decision, not_judged=(*mixed, *incomparable, *decision.not_judged))
     if options.next_config is not None:
         try:
             written = write_next_config(decision, source, options.next_config, config=settings)

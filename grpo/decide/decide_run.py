@@ -7,17 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from callbacks.config import DecisionSection
 from callbacks.decision.decision import Decision
 from callbacks.decision.measures import Schedule
 from callbacks.decision.tree import decide
+from callbacks.evaluation.judged import JUDGED, find_judged
 from callbacks.evaluation.pairs import pair_evaluations
 from grpo.config.sections import ratio_to_steps
 from grpo.decide.history import read_history
 from grpo.decide.next_config import write_next_config
 from grpo.ladder import find_rung
 from rewards.files import read_object, write_json
-from rewards.identity import RewardIdentity, read_identities
+from rewards.identity import RewardIdentity, read_identities, refuse_differences
 from rewards.statistics.estimates import Estimate
 
 
@@ -46,7 +49,9 @@ def decide_run(run_directory: Path | str, config: Any = None, *, rehearsal: bool
     )
     decision = replace(decision, not_judged=(*incomparable, *decision.not_judged))
     rewards = [identity.to_json() for identity in identities.values()]
-    write_json(folder / "decision.json", {**decision.to_json(), "rewards": rewards})
+    write_json(
+        folder / "decision.json", {**decision.to_json(), "judged": find_judged(folder).to_json(), "rewards": rewards}
+    )
     write_next_config(decision, source, folder / "next_config.yaml", config=settings)
     return decision
 
@@ -78,11 +83,47 @@ def read_saved(folder: Path) -> dict[str, Any]:
 
 def read_paired(folder: Path) -> dict[str, dict[str, Estimate]]:
     """Differences to the end of a run, paired by example, from its warm-up and from before any training."""
-    final = folder / "eval" / "final.jsonl"
+    end = find_outcome(folder)
+    start = folder / "eval" / "start.jsonl"
+    # The start's answers to the kept rows belong to the judged checkpoint alone.
+    kept = end.name == f"{JUDGED}.jsonl" and start.is_file()
     return {
-        "paired": pair_evaluations(folder / "eval" / "warmup.jsonl", final),
-        "paired_zero_shot": pair_evaluations(folder / "eval" / "before.jsonl", final),
+        "paired": pair_evaluations(start if kept else folder / "eval" / "warmup.jsonl", end),
+        "paired_zero_shot": pair_evaluations(folder / "eval" / "before.jsonl", end),
     }
+
+
+def check_one_scorer(folder: Path, *, allowed: bool = False) -> tuple[str, ...]:
+    """What is to be said where stored evaluations of a run have other scorers than its end; `UserError` unless `allowed`."""
+    end = _read_scorers(find_outcome(folder))
+    notes = []
+    for name in ("before", "warmup", "start"):
+        found = refuse_differences(f"{folder}: eval/{name}.jsonl", _read_scorers(folder / "eval" / f"{name}.jsonl"), end,
+                                   allowed=allowed)  # fmt: skip
+        if found:
+            notes.append(f"eval/{name}.jsonl was scored otherwise than the end: {'; '.join(found)}")
+    return tuple(notes)
+
+
+def _read_scorers(path: Path) -> dict[str, RewardIdentity]:
+    """The scorers whose values a stored evaluation holds; none where fingerprints were not kept."""
+    found: dict[str, RewardIdentity] = {}
+    try:
+        rows = [orjson.loads(line) for line in path.read_bytes().splitlines() if line.strip()]
+        for row in rows:
+            for name, score in (row.get("scores") or {}).items():
+                if isinstance(score.get("fingerprint"), str):
+                    found.setdefault(name, RewardIdentity(name, str(score.get("version")), score["fingerprint"]))
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return found
+
+
+def find_outcome(folder: Path) -> Path:
+    """The stored evaluation of what training led to: the judged checkpoint, or the last step where that is the start."""
+    judged = find_judged(folder)
+    anew = judged.stage == JUDGED and judged.step and judged.evaluation is not None
+    return judged.evaluation if anew and judged.evaluation else folder / "eval" / "final.jsonl"
 
 
 def read_schedule(settings: Mapping[str, Any]) -> Schedule | None:

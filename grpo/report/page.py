@@ -49,7 +49,7 @@ def make_view(run: RunFiles) -> dict[str, Any]:
             run.notes.append(f"{what} could not be shown: {type(error).__name__}: {make_label(error, 200)}")
             return nothing
 
-    final, warmup = tables.find_end(run), run.find_evaluation("warmup")
+    final, warmup = tables.find_end(run), tables.find_start(run)
     rows = build("the tasks", lambda: tables.make_task_rows(run), [])
     decision = build("the decision", lambda: make_decision(run.decision), make_decision({}))
     curves = build("the curves", lambda: make_curves(run), [])
@@ -66,10 +66,11 @@ def make_view(run: RunFiles) -> dict[str, Any]:
         "has_next_config": run.has_next_config,
         "warmup": warmup.estimates[ALL] if warmup else None,
         "final": final.estimates[ALL] if final else None,
-        "final_is_end": final is not None and final.stage == "final",
+        "final_is_end": final is not None and final.stage in ("final", "judged"),
         "final_step": final.step if final else None,
         "change": next((row["change"] for row in rows if row["task"] == ALL), None),
         "best": run.best,
+        "judged": run.judged,
         "has_best": run.best.step is not None,
         "seconds": run.status["seconds"] if is_number(run.status.get("seconds")) else None,
         "tasks": build("the tasks' intervals", lambda: draw_tasks(run, rows), rows),

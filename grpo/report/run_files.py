@@ -12,7 +12,8 @@ from typing import Any, TypeGuard
 import orjson
 
 from callbacks.evaluation.best import BestCheckpoint
-from callbacks.evaluation.history import Evaluation, read_evaluations
+from callbacks.evaluation.history import Evaluation, read_evaluations, take_curve
+from callbacks.evaluation.judged import JUDGED, JudgedCheckpoint, find_judged
 from callbacks.tracking.secrets import redact, redact_text
 from rewards.errors import UserError
 
@@ -47,6 +48,7 @@ class RunFiles:
     records: dict[str, Sequence[Record]] = field(default_factory=dict)
     ended: str = "final"
     best: BestCheckpoint = field(default_factory=BestCheckpoint)
+    judged: JudgedCheckpoint | None = None
     stored_completions: int = 0
     has_next_config: bool = False
     notes: list[str] = field(default_factory=list)
@@ -91,10 +93,23 @@ def read_run(folder: Path | str, *, completions: bool = True) -> RunFiles:
     run.evaluations = read_evaluations(run.metrics)
     margin = as_mapping(run.config.get("evaluation")).get("task_floor_margin")
     run.best.task_floor_margin = margin if is_number(margin) else 0.0
+<<<<<<< HEAD
     run.best.replay(run.metrics)
     if completions:
         _read_records(run)
         run.stored_completions = _count_stored(folder)
+=======
+    run.judged = find_judged(folder)
+    if run.judged.stage == JUDGED:
+        # It was chosen with more than numbers; they are those it was chosen by.
+        run.best.step = run.judged.step
+        chosen = [item for item in take_curve(run.evaluations) if item.step == run.judged.step]
+        run.best.estimates = dict(chosen[-1].estimates) if chosen else {}
+    else:
+        run.best.replay(run.metrics)
+    _read_records(run)
+    run.stored_completions = _count_stored(folder)
+>>>>>>> b2bd57c (The judged checkpoint: chosen by pairs with correction, estimated anew, the same one in decision, report, compare and evaluate; scorers are held apart by fingerprint)
     run.has_next_config = (folder / "next_config.yaml").is_file()
     if not run.evaluations:
         run.notes.append("metrics.jsonl has no evaluation: there is no learning curve")
@@ -131,9 +146,13 @@ def as_list(value: Any) -> list[Any]:
 
 def _read_records(run: RunFiles) -> None:
     """Stored completions of the evaluations before, after the warm-up and at the end, and of the last training step."""
-    for name in ("before", "warmup", "final"):
+    anew = run.judged is not None and run.judged.stage == JUDGED and run.judged.step and run.judged.evaluation
+    kept = "start" if anew and (run.folder / "eval" / "start.jsonl").is_file() else "warmup"
+    # What is shown as the start and the end are the policies that the decision is about.
+    files = {"before": "before", "warmup": kept, "final": JUDGED if anew else "final"}
+    for name, file in files.items():
         missing = "its completions are not shown" if name == "warmup" else ""
-        run.records[name] = _read_rows(run, f"eval/{name}.jsonl", missing)
+        run.records[name] = _read_rows(run, f"eval/{file}.jsonl", missing)
     if not run.records["final"]:
         on_the_way = sorted(run.folder.glob("eval/step-*.jsonl"))
         if on_the_way:

@@ -15,7 +15,14 @@ from rewards.harmless_text import make_label
 from rewards.identity import read_identities
 from rewards.statistics.estimates import ALL, Estimate, paired_differences, unpaired_difference
 
-STAGE_NAMES = {"before": "before training", "warmup": "SFT warm-up", "train": "GRPO", "final": "final evaluation"}
+STAGE_NAMES = {
+    "before": "before training",
+    "warmup": "SFT warm-up",
+    "train": "GRPO",
+    "final": "final evaluation",
+    "start": "start, kept rows",
+    "judged": "judged checkpoint",
+}
 
 
 def list_tasks(run: RunFiles) -> list[str]:
@@ -26,7 +33,7 @@ def list_tasks(run: RunFiles) -> list[str]:
 
 def make_task_rows(run: RunFiles) -> list[dict[str, Any]]:
     """A row a task: estimates before, after the warm-up, at the best and the last evaluation, and the change."""
-    before, warmup = run.find_evaluation("before"), run.find_evaluation("warmup")
+    before, warmup = run.find_evaluation("before"), find_start(run)
     final = find_end(run)
     rows = []
     for name in list_tasks(run):
@@ -60,7 +67,7 @@ def measure_change(run: RunFiles, name: str = ALL) -> Estimate | None:
         paired = paired_differences(*sides).get(name)
         if paired is not None and paired.mean is not None:
             return paired
-    warmup, final = run.find_evaluation("warmup"), find_end(run)
+    warmup, final = find_start(run), find_end(run)
     first, last = _pick(warmup, name), _pick(final, name)
     if final is warmup or first is None or last is None or first.mean is None or last.mean is None:
         return None
@@ -68,8 +75,18 @@ def measure_change(run: RunFiles, name: str = ALL) -> Estimate | None:
 
 
 def find_end(run: RunFiles) -> Evaluation | None:
-    """The evaluation at the end; the last one made, in a run that has not come so far."""
+    """What training led to: the judged checkpoint; else the last step, or the last evaluation of a run on its way."""
+    judged = run.find_evaluation("judged")
+    if judged is not None and judged.step:
+        return judged
     return run.find_evaluation("final") or (run.evaluations[-1] if run.evaluations else None)
+
+
+def find_start(run: RunFiles) -> Evaluation | None:
+    """What the end is held against: what GRPO began with, on the rows that the judged checkpoint answered."""
+    end = find_end(run)
+    kept = run.find_evaluation("start") if end is not None and end.stage == "judged" else None
+    return kept or run.find_evaluation("warmup")
 
 
 def make_function_rows(run: RunFiles) -> list[dict[str, Any]]:

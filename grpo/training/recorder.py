@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from callbacks.evaluation.best import BestCheckpoint
+from callbacks.evaluation.best import BestCheckpoint, count_looks
 from callbacks.evaluation.eval import write_records
-from callbacks.evaluation.pairs import name_evaluation_file, pair_evaluations
+from callbacks.evaluation.pairs import name_evaluation_file, pair_evaluations, read_rewards
 from callbacks.progress import Progress
 from callbacks.tracking.tracking import Tracker
 from callbacks.watch import watch
@@ -34,7 +34,9 @@ class Record:
     ):
         self.config, self.host, self.directory, self.tracker, self.progress = config, host, directory, tracker, progress
         self.rank = ranks.find_rank()
-        self.best = BestCheckpoint(config.evaluation.task_floor_margin)
+        self.best = BestCheckpoint(
+            config.evaluation.task_floor_margin, count_looks(config.grpo.max_steps, config.evaluation.every_steps)
+        )
         self.effective: dict[str, Any] = {}
         self.policy: dict[str, int] = {}  # weights of the model that was loaded, and how many of them are trained
         self._earlier_rewards: dict[str, Any] = {}  # the host's report of the processes that this one goes on from
@@ -69,7 +71,15 @@ class Record:
         What the rules have said comes out again, word for word; a stop among it is past and stops nothing.
         """
         rows = collectives.on_main(self._read_metrics)
-        self.best.replay(rows)
+        folder = self.directory.evaluations
+        found = collectives.on_main(
+            lambda: {
+                (row["stage"], row["step"]): read_rewards(folder / name_evaluation_file(row["stage"], row["step"]))
+                for row in rows
+                if "eval/mean_reward" in row
+            }
+        )
+        self.best.replay(rows, lambda stage, step: found.get((stage, step)) or None)
         events = self.watch.replay(rows)
         if self.rank.is_main:
             watch.write_events(self.directory.path / watch.EVENTS_FILE, events)
@@ -134,16 +144,25 @@ class Record:
     def show_estimates(self, stage: str, step: int, estimates: dict[str, Estimate]) -> None:
         """The table of an evaluation on the screen, beside the one before it and the warm-up's."""
         name = name_evaluation_file(stage, step)
-        titles = {"before": "before training", "warmup": "after the SFT warm-up", "final": f"at the end, step {step}"}
+        kept = stage == "judged" and (self.directory.evaluations / "start.jsonl").is_file()
+        start = "start.jsonl" if kept else "warmup.jsonl"
+        titles = {
+            "before": "before training",
+            "warmup": "after the SFT warm-up",
+            "start": "what GRPO begins with, on the rows kept for the end",
+            "final": f"at the end, step {step}",
+            "judged": f"judged: step {step}, estimated anew",
+        }
         self.progress.show_evaluation(
             titles.get(stage, f"step {step} of {self.config.grpo.max_steps}"),
             estimates,
             previous=self._previous[1] if self._previous else None,
-            baseline=self.best.baseline if stage in ("train", "final") else None,
+            baseline=self.best.baseline if stage in ("train", "final", "judged") else None,
             since_previous=self._pair(self._previous[0], name) if self._previous else {},
-            since_baseline=self._pair("warmup.jsonl", name),
+            since_baseline=self._pair(start, name),
         )
-        self._previous = name, estimates
+        if stage != "start":
+            self._previous = name, estimates
 
     def _pair(self, before: str, after: str) -> dict[str, Estimate]:
         """The change between two evaluations over the examples of both; only the first process shows it."""

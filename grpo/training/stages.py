@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import shutil
 import time
@@ -13,6 +14,7 @@ from typing import Any, Literal
 from callbacks import interrupt
 from callbacks.evaluation.eval import HeldOutEvaluation
 from callbacks.evaluation.eval import make_callback as make_evaluation_callback
+from callbacks.evaluation.judged import JUDGED
 from callbacks.progress import Progress
 from callbacks.tracking.tracking import Tracker
 from callbacks.watch import watch
@@ -31,6 +33,7 @@ from grpo.policy.loading import Policy, resolve_dtype
 from grpo.policy.tokenizer import training_texts
 from grpo.run_directory import RunDirectory, read_step
 from grpo.training import recorder, zero3
+from grpo.training.held_out import choose_rows
 from rewards.errors import UserError
 from rewards.host.scoring import RewardHost
 from rewards.manifests import write_manifest
@@ -115,6 +118,18 @@ class Stages:
         for key in ("is_local", "local_files_only"):
             self.policy.tokenizer.init_kwargs.pop(key, None)
         self._check_prompts()
+
+    def take_up(self, folder: Path) -> None:
+        """Put the policy of a folder in place of the present one; the untrained one where there is no such folder."""
+        source = folder if folder.is_dir() else None
+        if source is not None and self.config.model.lora is not None and not sharding.is_sharded(self.policy.model):
+            self._restore_adapter(source)
+            return
+        # Not two policies at once on the device.
+        self._trainer = None
+        del self.policy
+        gc.collect()
+        self.restore_policy(source)
 
     def _restore_adapter(self, source: Path) -> None:
         from peft import load_peft_weights, set_peft_model_state_dict
@@ -278,18 +293,19 @@ class Stages:
 
     # -- evaluation ------------------------------------------------------------------------------------------------
 
-    def evaluation(self) -> HeldOutEvaluation:
-        """The held-out evaluation of the present policy."""
+    def evaluation(self, *, anew: bool = False) -> HeldOutEvaluation:
+        """The held-out evaluation of the present policy; `anew`: with random numbers, and rows, that chose nothing."""
         from grpo.generation.answers import make_generate
 
+        section, examples = choose_rows(self.inputs.held_out, self.config.evaluation, anew=anew)
         self._generate = make_generate(
-            self.policy, self.config.evaluation, max_completion_length=self.config.grpo.max_completion_length
+            self.policy, section, max_completion_length=self.config.grpo.max_completion_length
         )
         return HeldOutEvaluation(
-            examples=take_evenly(self.inputs.held_out, self.config.evaluation.max_examples),
+            examples=examples,
             generate=self._answer,
             host=stand_ins.SharedHost(self.host),
-            section=self.config.evaluation,
+            section=section,
             directory=self.directory.evaluations if self.rank.is_main else None,
             on_metrics=self.record.log_evaluation,
             on_estimates=self.record.show_estimates,
@@ -299,7 +315,7 @@ class Stages:
 
     def evaluate(self, stage: str, step: int) -> dict[str, Estimate]:
         start = time.perf_counter()
-        estimates = self.evaluation().run(stage, step)
+        estimates = self.evaluation(anew=stage in ("start", JUDGED)).run(stage, step)
         self.tracker.log_seconds(stage=stage, step=step, evaluation_seconds=time.perf_counter() - start)
         return estimates
 
@@ -347,13 +363,6 @@ class Stages:
             directory.rename(old)
         partial.rename(directory)
         shutil.rmtree(old, ignore_errors=True)
-
-
-def take_evenly(rows: Sequence[Example], wanted: int | None) -> list[Example]:
-    """At most `wanted` rows, spread evenly over the file, so that every task keeps its share."""
-    if wanted is None or wanted >= len(rows):
-        return list(rows)
-    return [rows[index * len(rows) // wanted] for index in range(wanted)]
 
 
 def count_weights(model: Any) -> dict[str, int]:

@@ -16,7 +16,8 @@ from callbacks.config import DecisionSection
 from callbacks.decision.decision import OWN, RECIPE
 from callbacks.decision.tree import choose_tree, decide
 from callbacks.evaluation.best import BestCheckpoint
-from callbacks.evaluation.history import Evaluation, read_evaluations
+from callbacks.evaluation.history import Evaluation, read_evaluations, take_curve
+from callbacks.evaluation.judged import FILE, find_judged
 from callbacks.watch.watch import EVENTS_FILE
 from grpo.decide.decide_run import read_schedule
 from grpo.ladder import find_rung
@@ -125,7 +126,7 @@ class LiveRun:
             seconds_left=0.0 if finished else estimate_seconds_left(self._timings.read(), step, steps, settings),
             seconds_planned=_dig(plan, "seconds_estimated", "total"),
             silent_seconds=self._silence(),
-            best_step=_find_best(rows),
+            best_step=_find_best(self.folder, rows),
             evaluated=_name_evaluation(evaluations[-1]) if evaluations else "",
             curves=_make_curves(train, evaluations, _find_limits(section, saved, evaluations)),
             tasks=self._make_task_rows(evaluations),
@@ -248,7 +249,7 @@ def _find_limits(
 def _make_curves(
     train: Sequence[Mapping[str, Any]], evaluations: Sequence[Evaluation], limits: Mapping[str, float]
 ) -> list[LiveCurve]:
-    trained = [item for item in evaluations if item.stage != "before"]
+    trained = take_curve(evaluations)
     names = [ALL, *sorted({name for item in trained for name in item.estimates} - {ALL})]
     curves = []
     for name in names:
@@ -271,14 +272,22 @@ def _read_evaluations(rows: Sequence[Mapping[str, Any]]) -> list[Evaluation]:
         return []
 
 
-def _find_best(rows: Sequence[Mapping[str, Any]]) -> int | None:
+def _find_best(folder: Path, rows: Sequence[Mapping[str, Any]]) -> int | None:
+    if (folder / FILE).is_file():
+        return find_judged(folder).step
     with suppress(ValueError, TypeError, ArithmeticError, KeyError):
         return BestCheckpoint().replay(rows).step
     return None
 
 
 def _name_evaluation(evaluation: Evaluation) -> str:
-    names = {"before": "before training", "warmup": "after the warm-up", "final": f"at the end, step {evaluation.step}"}
+    names = {
+        "before": "before training",
+        "warmup": "after the warm-up",
+        "final": f"at the end, step {evaluation.step}",
+        "start": "what GRPO begins with, on the rows kept for the end",
+        "judged": f"judged: step {evaluation.step}, estimated anew",
+    }
     return names.get(evaluation.stage, f"step {evaluation.step}")
 
 

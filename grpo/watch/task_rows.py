@@ -36,7 +36,7 @@ def make_task_rows(evaluations: Sequence[Evaluation], folder: Path | None = None
     if not evaluations:
         return []
     last = evaluations[-1]
-    previous = evaluations[-2] if len(evaluations) > 1 else None
+    previous = next((item for item in reversed(evaluations[:-1]) if item.stage != "start"), None)
     baseline = find_baseline(list(evaluations))
     names = [ALL, *sorted(set(last.estimates) - {ALL})]
     baseline = baseline if baseline is not last else None

@@ -82,9 +82,9 @@ def run(options: argparse.Namespace) -> int:
                 for name, stage in stages.items()
             ]
         elif options.against:
-            end = _pick(stages, options.end, "--to", ("final",), last=True)
+            end = _pick(stages, options.end, "--to", ("judged", "final"), last=True)
             others = list_stored(Path(options.against))
-            other = _pick(others, options.end, "--to", ("final",), last=True)
+            other = _pick(others, options.end, "--to", ("judged", "final"), last=True)
             one = {other: others[other]}
             rescored = _rescore_files(host, _read_files(one, asked), one, options.task)[other]
             pairs = [
@@ -94,8 +94,8 @@ def run(options: argparse.Namespace) -> int:
                 )
             ]
         elif len([name for name in stages if not name.startswith("train/")]) > 1:
-            start = _pick(stages, options.start, "--from", ("warmup", "before"))
-            end = _pick(stages, options.end, "--to", ("final",), last=True)
+            start = _pick(stages, options.start, "--from", ("start", "warmup", "before"))
+            end = _pick(stages, options.end, "--to", ("judged", "final"), last=True)
             pairs = [(new_verdicts(stages[start]), new_verdicts(stages[end]))] if start != end else []
     for before, after in pairs:
         check_comparable(

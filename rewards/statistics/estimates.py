@@ -64,13 +64,10 @@ def stratify(
     return replace(whole, std=sqrt(variance * whole.n), low=low, high=high)
 
 
-def paired_differences(
+def pair_by_task(
     before: Mapping[tuple[str, str], float | None], after: Mapping[tuple[str, str], float | None]
-) -> dict[str, Estimate]:
-    """The means of after - before, paired by (task, id) over the examples scored in both: for all and for each task.
-
-    For all it is `stratified_change`, for a task `paired_change`; nothing is known where no example was scored twice.
-    """
+) -> dict[str, list[float]]:
+    """after - before of the examples, by (task, id), that were scored in both: a list a task, tasks in alphabetical order."""
     strata: dict[str, list[float]] = {
         task: [] for task in sorted({task for task, _ in before} & {task for task, _ in after})
     }
@@ -78,6 +75,17 @@ def paired_differences(
         first, second = before[key], after[key]
         if first is not None and second is not None:
             strata[key[0]].append(second - first)
+    return strata
+
+
+def paired_differences(
+    before: Mapping[tuple[str, str], float | None], after: Mapping[tuple[str, str], float | None]
+) -> dict[str, Estimate]:
+    """The means of after - before, paired by (task, id) over the examples scored in both: for all and for each task.
+
+    For all it is `stratified_change`, for a task `paired_change`; nothing is known where no example was scored twice.
+    """
+    strata = pair_by_task(before, after)
     every = [value for values in strata.values() for value in values]
     if not every:
         return {ALL: NOTHING}
