@@ -57,7 +57,7 @@ def check_next_rewards(config: Path, directory: RunDirectory, profile: str, *, a
     from grpo.config.loading import load_config
     from rewards.config import build_host
 
-    before = read_identities(directory.read_json("audit.json").get("reward_identities"))
+    before = read_identities(read_object(directory.path / "audit.json").get("reward_identities"))
     host = build_host(load_config(str(config), profile=profile).rewards)
     differences = refuse_differences(f"--follow {config}", before, host.identities(), allowed=allowed)
     return [f"the rewards of the next run differ: {'; '.join(differences)}"] if differences else []

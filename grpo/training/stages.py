@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +28,7 @@ from grpo.engines.transformers import widen_adapters
 from grpo.machine import environment
 from grpo.machine.device import measure_peak_memory
 from grpo.machine.repeatable import repeatable
+from grpo.policy.counting import count_weights
 from grpo.policy.loading import Policy, resolve_dtype
 from grpo.policy.tokenizer import training_texts
 from grpo.run_directory import RunDirectory, read_step
@@ -121,13 +121,15 @@ class Stages:
 
     def take_up(self, folder: Path) -> None:
         """Put the policy of a folder in place of the present one; the untrained one where there is no such folder."""
-        source = folder if folder.is_dir() else None
-        if source is not None and self.config.model.lora is not None and not sharding.is_sharded(self.policy.model):
+        if (
+            (source := folder if folder.is_dir() else None)
+            and self.config.model.lora is not None
+            and not sharding.is_sharded(self.policy.model)
+        ):
             self._restore_adapter(source)
             return
-        # Not two policies at once on the device.
+        del self.policy  # not two at once on the device
         self._trainer = None
-        del self.policy
         gc.collect()
         self.restore_policy(source)
 
@@ -363,17 +365,6 @@ class Stages:
             directory.rename(old)
         partial.rename(directory)
         shutil.rmtree(old, ignore_errors=True)
-
-
-def count_weights(model: Any) -> dict[str, int]:
-    """`parameters` of the model with its adapters, and `trainable_parameters` of these; 4-bit weights are counted whole."""
-    counted = {"parameters": 0, "trainable_parameters": 0}
-    for weight in model.parameters():
-        state = getattr(weight, "quant_state", None)
-        size = math.prod(state.shape) if state is not None else getattr(weight, "ds_numel", weight.numel())
-        counted["parameters"] += size
-        counted["trainable_parameters"] += size if weight.requires_grad else 0
-    return counted
 
 
 def _make_follower(

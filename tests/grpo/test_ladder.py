@@ -287,11 +287,11 @@ def test_ladder_command_when_called_then_it_prints_the_rungs(capsys):
 def followed(tmp_path, monkeypatch):
     """`follow` of a run's folder with what it would have started instead of this process."""
     from callbacks.progress import Progress
-    from grpo import ladder, run
+    from grpo import ladder, next_run, run
     from grpo.run_directory import RunDirectory
 
     started = []
-    monkeypatch.setattr(run.os, "execv", lambda program, arguments: started.append(arguments[1:]))
+    monkeypatch.setattr(next_run.os, "execv", lambda program, arguments: started.append(arguments[1:]))
     monkeypatch.setattr("grpo.machine.device.find_device", lambda: L4)
     assert ladder.check_next_run is check_next_run
 

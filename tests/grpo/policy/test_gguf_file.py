@@ -114,7 +114,7 @@ def test_adapters_when_attached_to_a_file_then_every_linear_layer_of_the_blocks_
     pytest.importorskip("peft")
     from grpo.plan.memory_estimate import trained_parameters
     from grpo.policy.loading import load_policy
-    from grpo.training.stages import count_weights
+    from grpo.policy.counting import count_weights
 
     path = write_gguf(tmp_path / "tiny.gguf")
     section = ModelSection(name="someone/tiny", gguf=str(path), lora={"r": 4, "alpha": 8}, max_sequence_length=128)
