@@ -93,12 +93,6 @@ def read_run(folder: Path | str, *, completions: bool = True) -> RunFiles:
     run.evaluations = read_evaluations(run.metrics)
     margin = as_mapping(run.config.get("evaluation")).get("task_floor_margin")
     run.best.task_floor_margin = margin if is_number(margin) else 0.0
-<<<<<<< HEAD
-    run.best.replay(run.metrics)
-    if completions:
-        _read_records(run)
-        run.stored_completions = _count_stored(folder)
-=======
     run.judged = find_judged(folder)
     if run.judged.stage == JUDGED:
         # It was chosen with more than numbers; they are those it was chosen by.
@@ -107,9 +101,9 @@ def read_run(folder: Path | str, *, completions: bool = True) -> RunFiles:
         run.best.estimates = dict(chosen[-1].estimates) if chosen else {}
     else:
         run.best.replay(run.metrics)
-    _read_records(run)
-    run.stored_completions = _count_stored(folder)
->>>>>>> b2bd57c (The judged checkpoint: chosen by pairs with correction, estimated anew, the same one in decision, report, compare and evaluate; scorers are held apart by fingerprint)
+    if completions:
+        _read_records(run)
+        run.stored_completions = _count_stored(folder)
     run.has_next_config = (folder / "next_config.yaml").is_file()
     if not run.evaluations:
         run.notes.append("metrics.jsonl has no evaluation: there is no learning curve")
