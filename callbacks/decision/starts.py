@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import sqrt
 
 from callbacks.decision.decision import Node, Outcome
 from callbacks.decision.measures import UNKNOWN, Recorded
 from callbacks.evaluation.best import find_fallen_tasks
 from callbacks.evaluation.history import Evaluation, compare, find_baseline
 from rewards.statistics.estimates import ALL, Estimate, examples_to_decide
+from rewards.statistics.student import t_quantile
 
 
 def find_start(recorded: Recorded) -> Evaluation | None:
@@ -79,8 +81,8 @@ def measure_loss(recorded: Recorded, task: str | None) -> float:
 
 
 def ask_share(name: str, question: str, recorded: Recorded, share: float) -> Node:
-    """Whether the mean rose by that share of the start's. Asked of the means alone: whether the gain is real is another
-    question."""
+    """Whether the mean rose by that share of the start's; within noise where the interval of end - start * (1 + share)
+    holds zero. The ends on the node are those of the mean, for the threshold as it stands."""
     start, end, mean = find_start(recorded), recorded.outcome.estimates[ALL], recorded.outcome.mean
     if start is None:
         return Node(name, question, "not judged", note="there is no earlier evaluation")
@@ -88,7 +90,26 @@ def ask_share(name: str, question: str, recorded: Recorded, share: float) -> Nod
     margin = mean - threshold
     note = f"{mean / start.mean - 1:+.0%}" if start.mean else "from nothing"
     outcome: Outcome = "yes" if margin >= 0 and mean > start.mean else "no"
-    return Node(name, question, outcome, mean, threshold, margin, end.n, end.low, end.high, note=note)
+    beyond = _measure_beyond(recorded, start.estimates[ALL], end, 1 + share)
+    low, high, further = end.low, end.high, None
+    if beyond.low is not None and beyond.high is not None:
+        low, high = threshold + beyond.low, threshold + beyond.high
+        if beyond.low <= 0.0 <= beyond.high:
+            outcome, further = "within noise", examples_to_decide(beyond, margin)
+    return Node(name, question, outcome, mean, threshold, margin, end.n, low, high, further_examples=further, note=note)
+
+
+def _measure_beyond(recorded: Recorded, start: Estimate, end: Estimate, factor: float) -> Estimate:
+    """end - factor * start, with what the paired change says of how the two move together; unpaired where it is not known."""
+    if start.mean is None or end.mean is None or not (start.n and end.n and start.std and end.std):
+        return UNKNOWN
+    change = find_change(recorded, ALL)
+    paired = change.std is not None and change.n == start.n == end.n and bool(recorded.paired)
+    together = (start.std**2 + end.std**2 - (change.std or 0.0) ** 2) / 2 if paired else 0.0
+    variance = max(1e-12, end.std**2 / end.n + factor**2 * start.std**2 / start.n - 2 * factor * together / end.n)
+    half = t_quantile(max(1, min(start.n, end.n) - 1)) * sqrt(variance)
+    mean = end.mean - factor * start.mean
+    return Estimate(mean, end.n, sqrt(variance * end.n), mean - half, mean + half)
 
 
 def ask_kept(name: str, question: str, recorded: Recorded, task: str) -> Node:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import sqrt
+from statistics import stdev
 
 from callbacks.evaluation.task_scores import as_number, read_estimates
 from rewards.statistics.changes import Change, adjust, paired_change, stratified_change
@@ -37,6 +39,7 @@ class BestCheckpoint:
         self.step: int | None = None
         self.estimates: dict[str, Estimate] = {}
         self._start: Rewards | None = None
+        self._latest: Rewards | None = None
 
     @property
     def mean(self) -> float | None:
@@ -47,7 +50,7 @@ class BestCheckpoint:
         """Take the evaluation after the warm-up as baseline and as the best so far."""
         self.baseline = dict(estimates)
         self.step, self.estimates = 0, dict(estimates)
-        self._start = rewards
+        self._start = self._latest = rewards
 
     def consider(self, step: int, estimates: Mapping[str, Estimate], rewards: Rewards | None = None) -> BestVerdict:
         """Judge the evaluation of a step and keep it when it is the best; on a tie the earlier one stays.
@@ -56,6 +59,7 @@ class BestCheckpoint:
         have fallen beyond its own, each corrected for the number of looks (and of tasks). Without them, as in histories
         of numbers alone, the means and their intervals decide.
         """
+        self._latest = rewards
         mean = estimates[ALL].mean if ALL in estimates else None
         if mean is None:
             return BestVerdict(False, "nothing was scored")
@@ -73,6 +77,14 @@ class BestCheckpoint:
             return BestVerdict(False, f"fallen below the warm-up: {', '.join(fallen)}", fallen)
         self.step, self.estimates = step, dict(estimates)
         return BestVerdict(True, f"mean {mean:.3f}")
+
+    def measure_noise(self, rewards: Rewards) -> float | None:
+        """The standard error of one evaluation's mean that is left when the rows are the same: of the paired change to the
+        evaluation before, divided by the root of two; None where there is none before."""
+        values = [value for values in pair_by_task(self._latest or {}, rewards).values() for value in values]
+        if len(values) < 2:
+            return None
+        return stdev(values) / sqrt(2.0 * len(values))
 
     def replay(
         self, rows: Iterable[Mapping[str, object]], find_rewards: Callable[[str, int], Rewards | None] | None = None

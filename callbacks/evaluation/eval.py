@@ -56,9 +56,11 @@ class HeldOutEvaluation:
         metrics = evaluation_metrics(estimates)
         metrics["eval/truncated_ratio"] = sum(c.truncated for c in completions) / max(1, len(completions))
         metrics["eval/unscored"] = sum(s.reward is None for s in scored)
+        rewards = {(s.example.task, s.example.id): s.reward for s in scored}
+        if stage in ("train", "final") and (noise := self.best.measure_noise(rewards)) is not None:
+            metrics["eval/noise"] = noise
         self.on_metrics(stage, step, metrics)
         self.on_estimates(stage, step, estimates)
-        rewards = {(s.example.task, s.example.id): s.reward for s in scored}
         if stage == "warmup":
             self.best.start(estimates, rewards)
         elif stage in ("train", "final") and self.best.consider(step, estimates, rewards).is_best:

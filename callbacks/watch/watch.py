@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from math import isfinite, nan
+from math import isfinite, nan, sqrt
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,6 +20,12 @@ from rewards.writable import to_line
 EVENTS_FILE = "watch.jsonl"
 _QUARTERS = 4
 _MISSING = object()
+_BESIDE = ("before", "start", "judged")
+"""Evaluations that are no part of the curve."""
+_NOISE = {"eval/mean_reward": "eval/noise"}
+"""The metric that says how noisy a metric is from one evaluation of the same rows to the next."""
+SURE = 1.8
+"""How many standard errors below the least climb the line through the evaluations must lie, to be no climb."""
 _WORDS = 4
 """Words of one repeated phrase, as `measure_repetition` counts them."""
 
@@ -96,7 +102,7 @@ class Watch:
     def observe(self, row: Mapping[str, Any], *, stage: str | None = None, step: int | None = None) -> list[Event]:
         """Judge one row and return the events it gave, stops first; stage and step are the row's own unless given."""
         stage = stage or str(row.get("stage", "train"))
-        if stage == "before":
+        if stage in _BESIDE:
             return []
         values = rename_metrics(row)
         if step is None:
@@ -110,6 +116,8 @@ class Watch:
                 continue
             # NaN and infinity are null in a recorded row.
             number = float(value) if value is not None and isfinite(value) else nan
+            noise = values.get(_NOISE.get(judge.metric, ""))
+            judge.note_noise(float(noise) if isinstance(noise, int | float) and isfinite(noise) else None)
             event = judge.observe(stage, int(step), number)
             if event is not None:
                 found.append(event)
@@ -138,12 +146,21 @@ class _Judge:
         self._first: int | None = None
         self._best: tuple[int, float] | None = None
         self._fired = False
+        self._all: list[tuple[int, float]] = []
+        self._noises: list[float] = []
+
+    def note_noise(self, noise: float | None) -> None:
+        """How noisy the value that comes next is, where that was measured."""
+        if noise:
+            self._noises.append(noise)
 
     def observe(self, stage: str, step: int, value: float) -> Event | None:
         if self.rule.not_finite is None and not isfinite(value):
             return None
         self._first = step if self._first is None else self._first
         self._seen.append((step, value))
+        if self.rule.stalls is not None:
+            self._all = [point for point in self._all if point[0] < step] + [(step, value)]
         while self._seen[0][0] <= step - self.rule.window:
             self._seen.popleft()
         if self._best is None or value > self._best[1] + self.limit:
@@ -168,6 +185,9 @@ class _Judge:
         rule = self.rule
         if rule.not_finite is not None:
             return None if isfinite(self._seen[-1][1]) else nan
+        if rule.stalls is not None and self._noises:
+            stalls = does_not_climb(self._all, fmean(self._noises), rule.window, self.limit)
+            return max(value for _, value in self._all) if stalls else None
         if rule.stalls is not None:
             return self._best[1] if self._best and step - self._best[0] >= rule.window else None
         if self._first is None or step - self._first < rule.window - 1:
@@ -178,6 +198,22 @@ class _Judge:
         judged = values[-1:] if rule.over == "last" else [_mean(values)] if rule.over == "mean" else values
         broken = [value > self.limit if rule.above is not None else value < self.limit for value in judged]
         return judged[-1] if all(broken) else None
+
+
+def does_not_climb(points: Sequence[tuple[int, float]], noise: float, window: int, least: float) -> bool:
+    """Whether some line through the last evaluations, over `window` steps or more, climbs by less than `least` a window
+    beyond its noise. `noise` is the standard error of one value; how many values there are makes no claim easier."""
+    end = points[-1][0]
+    for start in range(len(points) - 2):
+        taken = points[start:]
+        if end - taken[0][0] < window:
+            return False
+        center = fmean(step for step, _ in taken)
+        square = sum((step - center) ** 2 for step, _ in taken)
+        slope = sum((step - center) * value for step, value in taken) / square
+        if (slope + SURE * noise / sqrt(square)) * window < least:
+            return True
+    return False
 
 
 def _measure_rise(values: Sequence[float], least: float) -> float | None:

@@ -30,15 +30,18 @@ class Constant:
         return self.metric if self.group == ALL else f"{self.metric} of {self.group.partition(':')[2]}"
 
 
-def find_constants(runs: Sequence[RecordedRun], judged: Collection[str]) -> list[Constant]:
-    """The constants of at least two runs. Of rows, only metrics in `judged` and single rewards are cause for alarm."""
+def find_constants(runs: Sequence[RecordedRun], judged: Collection[str], few: int = 40) -> list[Constant]:
+    """The constants of at least two runs. Of rows, only metrics in `judged` and single rewards are cause for alarm.
+
+    A group of fewer than `few` examples is named, not judged: a rare success is easily missed by all of them.
+    """
     if len(runs) < 2:
         return []
     keys = shared_keys(runs)
-    return _find_in_means(runs) if keys is None else _find_in_rows(runs, judged, keys)
+    return _find_in_means(runs, few) if keys is None else _find_in_rows(runs, judged, keys, few)
 
 
-def _find_in_rows(runs: Sequence[RecordedRun], judged: Collection[str], keys: Collection) -> list[Constant]:
+def _find_in_rows(runs: Sequence[RecordedRun], judged: Collection[str], keys: Collection, few: int) -> list[Constant]:
     differing = {key for key in keys if len({run.rows[key].answer for run in runs}) > 1}
     if keys and not differing:
         text = f"all runs wrote the same {len(keys)} texts: is it one and the same model?"
@@ -60,11 +63,14 @@ def _find_in_rows(runs: Sequence[RecordedRun], judged: Collection[str], keys: Co
             value = sum(columns[0][key] for key in members) / len(members)
             # A single reward of the run's is judged as part of it.
             matters = metric in judged or metric.startswith(f"{REWARD}/")
-            found.append(_describe(metric, group, value, len(runs), len(answered), alarm=matters))
+            small = group != ALL and len(members) < few
+            found.append(
+                _describe(metric, group, value, len(runs), len(answered), alarm=matters and not small, small=small)
+            )
     return found
 
 
-def _find_in_means(runs: Sequence[RecordedRun]) -> list[Constant]:
+def _find_in_means(runs: Sequence[RecordedRun], few: int) -> list[Constant]:
     found: list[Constant] = []
     for metric in _shared_metrics(runs):
         for group in _shared_groups(runs, metric):
@@ -73,18 +79,24 @@ def _find_in_means(runs: Sequence[RecordedRun]) -> list[Constant]:
                 continue
             if any(known.metric == metric and known.group == ALL for known in found):
                 break
-            found.append(_describe(metric, group, values[0], len(runs), None, alarm=len(runs) >= _FEWEST_RUNS))
+            n = runs[0].cells[group, metric].n
+            small = group != ALL and n is not None and n < few
+            alarm = len(runs) >= _FEWEST_RUNS and not small
+            found.append(_describe(metric, group, values[0], len(runs), None, alarm=alarm, small=small))
     return found
 
 
-def _describe(metric: str, group: str, value: float, runs: int, answers: int | None, *, alarm: bool) -> Constant:
+def _describe(
+    metric: str, group: str, value: float, runs: int, answers: int | None, *, alarm: bool, small: bool = False
+) -> Constant:
     all_runs = "both runs" if runs == 2 else f"all {runs} runs"
     where = metric if group == ALL else f"{metric} of {group.partition(':')[2]}"
     if value >= 1.0 - _SAME:
         return Constant(metric, group, value, False, f"{where} is 1 for {all_runs}: it cannot tell them apart")
     detail = f", example by example, though {answers} answers differ" if answers else ""
+    few = ": too few examples to blame the scorer" if small else ""
     if not alarm:
-        return Constant(metric, group, value, False, f"{where} is {value:.3f} for {all_runs}{detail}")
+        return Constant(metric, group, value, False, f"{where} is {value:.3f} for {all_runs}{detail}{few}")
     text = (
         f"{where} is {value:.3f} for {all_runs}{detail}: a metric that is the same for every run is an alarm about "
         "the scorer; check that it reads what these models write before believing any other number"

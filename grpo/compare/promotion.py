@@ -162,7 +162,7 @@ def compare_runs(runs: Sequence[RecordedRun], rules: PromotionRules, notes: Sequ
         rules.adjust,
         rules.alpha,
     )
-    constants = find_constants(runs, judged_metrics)
+    constants = find_constants(runs, judged_metrics, rules.few_examples)
     comparison = RunComparison(
         baseline.name,
         metric,

@@ -113,8 +113,8 @@ def test_adapters_when_attached_to_a_file_then_every_linear_layer_of_the_blocks_
     """What is trained is what the plan counts."""
     pytest.importorskip("peft")
     from grpo.plan.memory_estimate import trained_parameters
-    from grpo.policy.loading import load_policy
     from grpo.policy.counting import count_weights
+    from grpo.policy.loading import load_policy
 
     path = write_gguf(tmp_path / "tiny.gguf")
     section = ModelSection(name="someone/tiny", gguf=str(path), lora={"r": 4, "alpha": 8}, max_sequence_length=128)
