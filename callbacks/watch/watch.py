@@ -24,7 +24,7 @@ _BESIDE = ("before", "start", "judged")
 """Evaluations that are no part of the curve."""
 _NOISE = {"eval/mean_reward": "eval/noise"}
 """The metric that says how noisy a metric is from one evaluation of the same rows to the next."""
-SURE = 1.8
+SURE = 1.9
 """How many standard errors below the least climb the line through the evaluations must lie, to be no climb."""
 _WORDS = 4
 """Words of one repeated phrase, as `measure_repetition` counts them."""
