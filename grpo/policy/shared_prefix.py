@@ -8,9 +8,10 @@ checkpointing, adapters, quantised layers and data-parallel wrappers work as the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from grpo.policy import lean_activations
 from grpo.policy.attention import routed_attention
 from grpo.policy.head_logprobs import has_plain_head, head_logps, is_worth_it, without_head
 from grpo.policy.token_logprobs import token_logps
@@ -168,7 +169,11 @@ class Packed:
         # transformers builds no mask of its own when it is handed one with four axes.
         no_mask = torch.zeros(1, 1, 1, 1, device=self.input_ids.device)
         self.reached = set()
-        with routed_attention(inner, keep=replays):
+        lean = torch.is_grad_enabled() and lean_activations.is_worth_it(inner, self.input_ids.numel())
+        with (
+            routed_attention(inner, keep=replays),
+            lean_activations.lean_activations(inner) if lean else nullcontext(),
+        ):
             logits = model(
                 input_ids=self.input_ids,
                 position_ids=self.position_ids,

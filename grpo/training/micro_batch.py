@@ -10,6 +10,7 @@ from grpo.config.sections import GrpoSection
 from grpo.machine.device import Device, find_device, find_processor
 from grpo.plan.memory_estimate import find_shape
 from grpo.plan.micro_batch import choose_size, find_budget, plan_micro_batch
+from grpo.policy.lean_activations import WATCHERS
 from grpo.policy.loading import Policy
 from grpo.policy.prefix_support import supports
 from grpo.policy.shared_prefix import grouped_logps
@@ -82,6 +83,7 @@ def count_saved_bytes(model: Any, prompt_tokens: int, completion_tokens: int, co
 
     training = [module for module in model.modules() if module.training]
     model.train()
+    WATCHERS.append(keep)
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda array: array):
@@ -91,6 +93,7 @@ def count_saved_bytes(model: Any, prompt_tokens: int, completion_tokens: int, co
                 )  # fmt: skip
             del kept
     finally:
+        WATCHERS.remove(keep)
         model.eval()
         for module in training:
             module.training = True
