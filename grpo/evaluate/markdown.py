@@ -33,6 +33,10 @@ def write_markdown(summary: Mapping[str, Any]) -> str:
             lines.append(
                 f"| {name} | {_number(cell['value'])} | {_interval(cell)} | {cell['n']} | {TITLES.get(name, '')} |"
             )
+        if ALL in summary.get("corpus", {}):
+            lines.append(
+                f"| corpus bleu | {_number(summary['corpus'][ALL]['bleu'])} | | | BLEU of all texts together |"
+            )
         lines.append("")
     groups = [group for group in results if group != ALL]
     if groups:

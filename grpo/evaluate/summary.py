@@ -16,30 +16,36 @@ from grpo.evaluate.failures import Failures
 from grpo.evaluate.metrics import TITLES
 from grpo.evaluate.stripping import strip_answer
 from rewards.statistics.estimates import Estimate, interval_of, stratify
+from rewards.text.bleu import CorpusBleu, tokenize_13a
+from rewards.text.portuguese import compose
 from rewards.types import Completion
 
 Row = Mapping[str, Any]
+MAXIMUM_TEXT = 20_000
+"""Characters of a text that are compared, as `text_overlap` does."""
 
 _FIRST = ("reward", "parse", "exact", "field_f1", "key_f1", "kpi", "semantic_overall", "semantic_core", "semantic_kpi")
 _FLAGS = ("truncated", "empty", "unscored", "failed")
 
 
 def summarise_rows(rows: Iterable[Row], samples: int) -> dict[str, Any]:
-    """`results` by group and metric (value, n, std, low, high over examples), `at_k`, `failures` and `counts`.
+    """`results` by group and metric (value, n, std, low, high over examples), `at_k`, `failures`, `counts` and `corpus`.
 
     The rows are gone through once and not kept; the samples of an example stand side by side.
     """
-    results, at_k, failures, counts = _Results(), _AtK(samples), Failures(), _Counts()
+    results, at_k, failures, counts, corpus = _Results(), _AtK(samples), Failures(), _Counts(), _Corpus()
     for _, each in groupby(rows, key=lambda row: (row["task"], row["id"])):
         example = list(each)
         results.add(example)
         counts.add(example)
+        corpus.add(example)
         if samples > 1:
             at_k.add(example)
         for row in example:
             failures.add(row)
     return {
-        "results": results.to_json(), "at_k": at_k.to_json(), "failures": failures.to_json(), "counts": counts.to_json()
+        "results": results.to_json(), "at_k": at_k.to_json(), "failures": failures.to_json(),
+        "counts": counts.to_json(), "corpus": corpus.to_json(),
     }  # fmt: skip
 
 
@@ -98,9 +104,7 @@ class _Results:
         self._means: dict[tuple[str, str], _Mean] = defaultdict(_Mean)
 
     def add(self, example: Sequence[Row]) -> None:
-        columns = example[0].get("columns") or {}
-        groups = [ALL, f"task:{example[0]['task']}"]
-        groups += [f"{kind}:{columns[kind]}" for kind in SPLIT_COLUMNS if isinstance(columns.get(kind), str)]
+        groups = _groups_of(example[0])
         for metric in dict.fromkeys(name for row in example for name in _names(row)):
             values = [value for row in example if (value := _value(row, metric)) is not None]
             if values:
@@ -153,6 +157,30 @@ class _AtK:
         for (metric, k, way), mean in self._means.items():
             found.setdefault(metric, {}).setdefault(str(k), {})[way] = _cell(mean.estimate())
         return {metric: found[metric] for metric in ("reward", "exact") if metric in found}
+
+
+class _Corpus:
+    """By group, the BLEU of all texts together, which is not the mean of their own (see `rewards.text.bleu`)."""
+
+    def __init__(self) -> None:
+        self._bleu: dict[str, CorpusBleu] = defaultdict(CorpusBleu)
+
+    def add(self, example: Sequence[Row]) -> None:
+        for row in example:
+            if "bleu" in row["metrics"]:
+                answer = strip_answer(row["completion"], Completion.from_row(row).style).text
+                reference, given = (tokenize_13a(compose(text[:MAXIMUM_TEXT])) for text in (row["reference"], answer))
+                for group in _groups_of(row):
+                    self._bleu[group].add(reference, given)
+
+    def to_json(self) -> dict[str, Any]:
+        return {group: {"bleu": bleu.value()} for group, bleu in self._bleu.items()}
+
+
+def _groups_of(row: Row) -> list[str]:
+    columns = row.get("columns") or {}
+    named = [f"{kind}:{columns[kind]}" for kind in SPLIT_COLUMNS if isinstance(columns.get(kind), str)]
+    return [ALL, f"task:{row['task']}", *named]
 
 
 class _Counts:

@@ -18,7 +18,7 @@ class JsonValid(RewardFunction):
     """How cleanly the completion is JSON, whatever it says."""
 
     name: ClassVar[str] = "json_valid"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
 
     wrapped: float = Field(0.9, ge=0, le=1, description="Strict JSON with prose or a fence around it.")
     repaired: float = Field(0.8, ge=0, le=1, description="JSON read with one repair.")
@@ -75,8 +75,9 @@ class JsonValid(RewardFunction):
             return max(self.floor, self.repaired - lost), f"{repeated} keys written twice with different values"
         if extraction.span is not None:
             start, end = extraction.span
-            # Only the ends are looked at: a long completion is not copied to be stripped.
-            if completion.text[:start].strip() or completion.text[end:].strip():
+            # Reasoning before the answer is no wrapping. Only the ends are looked at: a long completion is not copied.
+            begin = len(completion.text) - len(completion.answer)
+            if completion.text[min(begin, start) : start].strip() or completion.text[end:].strip():
                 return self.wrapped, "JSON with text around it"
         return 1.0, ""
 

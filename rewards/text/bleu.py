@@ -52,20 +52,34 @@ def corpus_bleu(pairs: Iterable[tuple[Sequence[str], Sequence[str]]]) -> float:
 
     Not the mean of the sentences' BLEU: a long text counts for more, and a text without a run of four matches costs little.
     """
-    matches, totals = [0] * _ORDER, [0] * _ORDER
-    expected = said = 0
+    corpus = CorpusBleu()
     for reference, given in pairs:
-        expected += len(reference)
-        said += len(given)
+        corpus.add(reference, given)
+    return corpus.value()
+
+
+class CorpusBleu:
+    """The counts that the BLEU of a corpus follows from, text by text."""
+
+    def __init__(self) -> None:
+        self._matches, self._totals = [0] * _ORDER, [0] * _ORDER
+        self._expected = self._said = 0
+
+    def add(self, reference: Sequence[str], given: Sequence[str]) -> None:
+        self._expected += len(reference)
+        self._said += len(given)
         for size in range(1, min(_ORDER, len(given)) + 1):
             runs = Counter(zip(*(given[at:] for at in range(size)), strict=False))
             shared = runs & Counter(zip(*(reference[at:] for at in range(size)), strict=False))
-            matches[size - 1] += shared.total()
-            totals[size - 1] += runs.total()
-    if not matches[0] or not totals[-1]:
-        return 0.0
-    logs, halvings = [], 0
-    for matched, total in zip(matches, totals, strict=True):
-        halvings += not matched
-        logs.append(math.log((matched or 0.5**halvings) / total))
-    return min(1.0, math.exp(min(0.0, 1.0 - expected / said) + sum(logs) / _ORDER))
+            self._matches[size - 1] += shared.total()
+            self._totals[size - 1] += runs.total()
+
+    def value(self) -> float:
+        """BLEU in 0..1; 0 where no word is right, or no text has four."""
+        if not self._matches[0] or not self._totals[-1]:
+            return 0.0
+        logs, halvings = [], 0
+        for matched, total in zip(self._matches, self._totals, strict=True):
+            halvings += not matched
+            logs.append(math.log((matched or 0.5**halvings) / total))
+        return min(1.0, math.exp(min(0.0, 1.0 - self._expected / self._said) + sum(logs) / _ORDER))

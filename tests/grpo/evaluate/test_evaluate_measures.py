@@ -216,3 +216,20 @@ def test_summarise_rows_of_groups_has_tasks_splits_and_layers():
     cell = found["results"]["all"]["reward"]
     assert cell["n"] == 2 and cell["value"] == 0.5 and cell["low"] <= 0.5 <= cell["high"]
     assert found["counts"]["completions"] == 4 and found["counts"]["examples"] == 2
+
+
+def test_summarise_rows_of_texts_has_the_bleu_of_the_corpus():
+    """All texts together as sacrebleu counts them, which is not the mean of their own."""
+    import sacrebleu
+
+    texts = [
+        ("o produto chegou bem e no prazo", "o produto chegou bem e cedo"),
+        ("troca do item", "nova troca do item já"),
+    ]
+    rows = [make_row(str(at), 0, 0.5) for at, _ in enumerate(texts)]
+    for row, (reference, completion) in zip(rows, texts, strict=True):
+        row.update(reference=reference, completion=completion, metrics={"bleu": 0.5})
+    wanted = sacrebleu.corpus_bleu([said for _, said in texts], [[right for right, _ in texts]]).score / 100
+    found = summarise_rows(rows, 1)["corpus"]
+    assert found["all"]["bleu"] == pytest.approx(wanted) and found["task:t"] == found["all"]
+    assert summarise_rows([make_row("1", 0, 1.0)], 1)["corpus"] == {}

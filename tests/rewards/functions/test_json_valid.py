@@ -73,7 +73,23 @@ def test_json_valid_when_a_key_is_written_twice_then_is_no_clean_json():
 def test_json_valid_when_two_answers_contradict_each_other_then_costs_half():
     """Nobody could use the two."""
     assert value_of('```\n{"a": 1}\n```\nou\n```\n{"a": 2}\n```') == pytest.approx(0.45)
-    assert value_of('<think>{"a": 1}</think>{"a": 2}') == pytest.approx(0.9)
+    assert value_of('<think>{"a": 1}</think>{"a": 2}') == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('<think>hm</think>\n{"a": 1}', 1.0),
+        ('hm\n</think>\n\n{"a": 1}\n', 1.0),
+        ('<think>hm</think>\nSegue: {"a": 1}', 0.9),
+        ('<think>hm</think>\n{"a": 1}\nPronto.', 0.9),
+        ('Segue: <think>hm</think>\n{"a": 1}', 1.0),
+        ("<think>hm", 0.0),
+    ],
+)
+def test_json_valid_when_reasoning_stands_before_then_only_the_answer_counts(text, expected):
+    """Reasoning is no wrapping: a model that thinks by default must be able to earn all."""
+    assert value_of(text) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("reference", [None, "{'a': 1}", "não sei"])
