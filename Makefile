@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 SMALL := .venv/.small
 
-.PHONY: run run-small test test-families test-vllm test-unsloth check bench clean
+.PHONY: run run-small test test-families test-vllm test-unsloth check bench fuzz audit clean
 
 run: $(READY)
 	$(BIN)/python -m grpo.run --config v4_1.yaml $(ARGS)
@@ -23,6 +23,17 @@ test-families: $(READY)
 
 check: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+# Ten minutes over the readers of foreign bytes; what is found lands in tests/fuzz/corpus. atheris guides it by coverage.
+fuzz: $(READY)
+	-$(BIN)/python -m pip install --quiet 'atheris>=3,<4'
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
+# Known weaknesses of what is pinned, and a bill of materials of it.
+audit: $(READY)
+	$(BIN)/python -m pip install --quiet pip-audit cyclonedx-bom
+	$(BIN)/cyclonedx-py requirements requirements.lock --output-file sbom.json
+	$(BIN)/pip-audit --disable-pip --no-deps --requirement requirements.lock $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/learning.py $(ARGS)

@@ -83,9 +83,7 @@ def list_configs() -> Iterator[tuple[str, bytes]]:
     yield "data: a glob that runs wild", b"data: {source: files, train: ['/**/*'], held_out: ['/**/*']}\n"
     for key in _KEYS:
         for number in _NUMBERS:
-            *sections, last = key.split(".")
-            text = "".join(f"{'  ' * depth}{name}:\n" for depth, name in enumerate(sections))
-            yield f"number: {key}={number[:12]}", f"{text}{'  ' * len(sections)}{last}: {number}\n".encode()
+            yield f"number: {key}={number[:12]}", f"{key}={number}".encode()
 
 
 def list_files() -> Iterator[tuple[str, bytes]]:
@@ -151,8 +149,11 @@ def run_case(folder: Path, name: str, content: bytes) -> tuple[str, str, float]:
         text = "extends: base.yaml\ndata: {source: files, train: train.jsonl, held_out: held.jsonl}\nrewards: {functions: [{name: json_valid}]}\n"
         (folder / "bad.yaml").write_text(text)
     else:
-        (folder / "bad.yaml").write_bytes(b"extends: v4_1.yaml\n" + content if name.startswith("number") else content)
+        (folder / "bad.yaml").write_bytes(content)
     words.append(str(folder / "bad.yaml"))
+    if name.startswith("number"):
+        # Above the profile's own numbers, which would hide it.
+        words[-1:] = ["v4_1.yaml", "--set", content.decode()]
     errors = folder / "errors"
     started = time.monotonic()
     child = os.fork()
