@@ -17,6 +17,10 @@ _NAME = re.compile(
 _SHAPE = re.compile(
     r"\bhf_[A-Za-z0-9]{16,}|\bsk-[A-Za-z0-9_\-]{16,}|\bgh[opsu]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bAKIA[0-9A-Z]{16}\b"
     r"|\bxox[abprs]-[\w\-]{10,}|\bwandb_v\d_\w{16,}|\beyJ[\w\-]{10,}\.[\w\-]{10,}\.[\w\-]+"
+    # Google, GitLab, Stripe, npm, PyPI, DigitalOcean, SendGrid, Groq, xAI, Replicate, Azure storage, private keys.
+    r"|\bAIza[\w\-]{35}|\bya29\.[\w\-]{20,}|\bglpat-[\w\-]{16,}|\b[sr]k_(?:live|test)_\w{16,}|\bnpm_\w{30,}"
+    r"|\bpypi-[\w\-]{40,}|\bdop_v1_[0-9a-f]{40,}|\bSG\.[\w\-]{16,}\.[\w\-]{16,}|\bgsk_\w{20,}|\bxai-\w{20,}|\br8_\w{30,}"
+    r"|\bAccountKey=[A-Za-z0-9+/=]{40,}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
 _LOGIN = re.compile(r"(?<=://)[^\s/@:]+:[^\s/@]+(?=@)")
 _ASSIGNED = re.compile(
@@ -37,6 +41,13 @@ def redact(value: Any, environment: Mapping[str, str] | None = None) -> Any:
 def redact_text(text: str, environment: Mapping[str, str] | None = None) -> str:
     """A text, such as a command line, without the secrets in it."""
     return _redact_text(text, _secret_values(environment))
+
+
+def hide_environment(text: str, environment: Mapping[str, str] | None = None) -> str:
+    """A page without the values of environment variables that are secrets, wherever in it they stand."""
+    for value in _secret_values(environment):
+        text = text.replace(value, HIDDEN)
+    return text
 
 
 def find_secrets(value: Any, environment: Mapping[str, str] | None = None) -> list[str]:

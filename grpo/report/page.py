@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.decision.decision import OWN, RECIPE
+from callbacks.tracking.secrets import hide_environment
 from grpo.report import tables
 from grpo.report.charts import draw, draw_sparkline
 from grpo.report.checks import PROBES, make_audit
@@ -35,7 +36,7 @@ def write_report(run_directory: Path | str) -> tuple[Path, Path]:
     for path, template in zip(paths, ("report.html.j2", "report.md.j2"), strict=True):
         text = _make_environment(escape=path.suffix == ".html").get_template(template).render(view)
         # Half of a surrogate pair has no UTF-8; it must not cost the report.
-        write_whole(path, text.encode("utf-8", "replace"))
+        write_whole(path, hide_environment(text).encode("utf-8", "replace"))
     return paths
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callbacks.tracking.secrets import HIDDEN, find_secrets, redact, redact_text
+from callbacks.tracking.secrets import HIDDEN, find_secrets, hide_environment, redact, redact_text
 
 NOTHING: dict[str, str] = {}
 
@@ -82,3 +82,22 @@ def test_hiding_twice_is_hiding_once(value):
     """What is written over once does not change again, so that a resumed run keeps its config."""
     once = redact(value, NOTHING)
     assert redact(once, NOTHING) == once
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "AIza" + "b" * 35, "glpat-" + "c" * 20, "sk_live_" + "d" * 24, "npm_" + "e" * 36, "dop_v1_" + "0f" * 32,
+        "SG." + "g" * 22 + "." + "h" * 43, "gsk_" + "i" * 40, "-----BEGIN OPENSSH PRIVATE KEY-----",
+    ],
+)  # fmt: skip
+def test_keys_of_other_vendors_are_known_by_their_shape(value):
+    """Under any name, in any text."""
+    assert find_secrets({"note": f"see {value} there"}, NOTHING) == ["note"]
+    assert value not in redact_text(f"--note={value}", NOTHING)
+
+
+def test_page_that_repeats_a_secret_of_the_environment_is_shown_without_it():
+    """A completion may quote what stood in the data."""
+    page = hide_environment("<td>hf-value-12345 and hf-value-12345</td>", {"HF_TOKEN": "hf-value-12345", "LANG": "and"})
+    assert page == f"<td>{HIDDEN} and {HIDDEN}</td>"
