@@ -20,7 +20,7 @@ from rewards.types import Example
 
 CONFIG = SimpleNamespace(
     grpo=SimpleNamespace(max_steps=6, save_every_steps=2),
-    evaluation=SimpleNamespace(task_floor_margin=0.0),
+    evaluation=SimpleNamespace(task_floor_margin=0.0, every_steps=3),
     sft_warmup=SimpleNamespace(enabled=True),
 )
 ROWS = SimpleNamespace(
