@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FILE = "identity.json"
 FREE = (
     "tracking",
+    "report",
     "grpo.save_every_steps",
     "rewards.error_budget",
     "rewards.error_budget_minimum",

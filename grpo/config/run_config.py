@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from callbacks.config import DecisionSection, EvaluationSection, TrackingSection
+from grpo.config.report_section import ReportSection
 from grpo.config.sections import GrpoSection, ModelSection
 from grpo.config.trl_fields import find_trl_problems
 from grpo.data.section import DataSection
@@ -37,6 +38,7 @@ class RunConfig(BaseModel):
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection, description="Held-out evaluation.")
     decision: DecisionSection = Field(default_factory=DecisionSection, description="What the next run should be.")
     tracking: TrackingSection = Field(default_factory=TrackingSection, description="Where numbers are sent.")
+    report: ReportSection = Field(default_factory=ReportSection, description="How the report is written.")
     trl: dict[str, Any] = Field(
         default_factory=dict,
         description="Settings of TRL's GRPOConfig that have no key here, handed through as they are, such as "

@@ -17,8 +17,8 @@ LANGUAGES = {ENGLISH: "English", PORTUGUESE: "Português"}
 
 _HOLE = re.compile(r"\{(\w*)\}")
 _NUMBER = re.compile(r"[+\-−]?\d[\d,]*(?:\.\d+)?(?:e[+\-]?\d+)?")
-_SEPARATORS = ("; ", ". ", ", ")
 _KEPT = 8192
+_DEEPEST = 3
 
 
 class Catalogue:
@@ -29,8 +29,8 @@ class Catalogue:
         entries = _read(self.language) if entries is None else entries
         self._whole = {key: said for key, said in entries.items() if not _HOLE.search(key)}
         self._templates = {key: said for key, said in entries.items() if _HOLE.search(key)}
-        self._patterns: list[tuple[str, re.Pattern[str], list[str], str]] = [
-            (_longest_piece(key), *_compile(key), said) for key, said in self._templates.items()
+        self._patterns: list[tuple[str, re.Pattern[str], list[str], str, bool]] = [
+            (_longest_piece(key), *_compile(key), said, "; " in key) for key, said in self._templates.items()
         ]
         # Those that say most are tried first: a short pattern fits where a longer one is meant.
         self._patterns.sort(
@@ -69,24 +69,37 @@ class Catalogue:
             return self.number(text)
         if (said := self._whole.get(text)) is not None:
             return said
-        for piece, pattern, names, said in self._patterns:
-            if piece in text and (match := pattern.fullmatch(text)) is not None:
+        # A text of several is taken apart before a pattern of one of them may take them all into its hole.
+        several = "; " in text
+        return (
+            self._match(text, depth, several)
+            or (self._split(text, "; ", depth) if several else None)
+            or (self._match(text, depth, False) if several else None)
+            or next(
+                (found for mark in (". ", ", ") if mark in text and (found := self._split(text, mark, depth))), None
+            )
+        )
+
+    def _match(self, text: str, depth: int, several: bool) -> str | None:
+        """By the pattern that says most of those that fit; of several texts only by one that is made of several too."""
+        for piece, pattern, names, said, parted in self._patterns:
+            if (parted or not several) and piece in text and (match := pattern.fullmatch(text)) is not None:
                 values = {name: self._fill(value, depth) for name, value in zip(names, match.groups(), strict=True)}
                 return said.format(
                     *values.values(), **{name: value for name, value in values.items() if not name.isdigit()}
                 )
-        if depth < 3:
-            for separator in _SEPARATORS:
-                if separator in text:
-                    parts = [self._find(part, depth + 1) for part in text.split(separator)]
-                    if all(part is not None for part in parts):
-                        return separator.join(part for part in parts if part is not None)
         return None
+
+    def _split(self, text: str, mark: str, depth: int) -> str | None:
+        if depth >= _DEEPEST:
+            return None
+        parts = [self._find(part, depth + 1) for part in text.split(mark)]
+        return mark.join(part for part in parts if part is not None) if all(parts) else None
 
     def _fill(self, value: str, depth: int) -> str:
         if _NUMBER.fullmatch(value):
             return self.number(value)
-        if depth >= 3:
+        if depth >= _DEEPEST:
             return value
         return self._find(value, depth + 1) or _numbers_of(value, self.number)
 

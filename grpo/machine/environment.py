@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from grpo.distributed.rank import find_rank
@@ -46,12 +48,27 @@ def require_torch_device(kind: str) -> None:
 
 def describe(**more: Any) -> dict[str, Any]:
     """Versions and machine as a JSON object; `more` is added to it."""
+    commit = find_commit()
     return {
+        **({"commit": commit} if commit else {}),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "packages": {name: found for name in RECORDED if (found := _version(name))},
         **more,
     }
+
+
+def find_commit() -> str | None:
+    """The commit of the checkout this runs from, `+` behind it where files were changed since; None where it is none."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    words = [["git", "-C", str(root), "rev-parse", "HEAD"], ["git", "-C", str(root), "status", "--porcelain", "-uno"]]
+    try:
+        said = [subprocess.run(each, capture_output=True, text=True, timeout=5, check=True).stdout for each in words]
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return said[0].strip() + ("+" if said[1].strip() else "")
 
 
 def describe_device(kind: str | None = None) -> dict[str, Any]:

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from grpo.language.catalogue import LANGUAGES
 from grpo.report.page import write_report
 from grpo.report.run_files import read_run
 from rewards.command_line import DONE, CommandParser, run_command
 from rewards.errors import UserError
+from rewards.files import write_whole
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,6 +25,10 @@ def make_parser() -> CommandParser:
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run, such as runs/mine")
     parser.add_argument(
+        "--language", choices=tuple(LANGUAGES), help="en or pt-BR (by default what the run's config says)"
+    )
+    parser.add_argument("--csv", type=Path, metavar="DIR", help="write every table as a CSV file there too")
+    parser.add_argument(
         "--send",
         action="store_true",
         help="add both files to the run that the trackers of its config have, as an artifact",
@@ -31,12 +37,29 @@ def make_parser() -> CommandParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    paths = write_report(options.run)
+    paths = [
+        *write_report(options.run, options.language),
+        *(write_tables(options.run, options.csv) if options.csv else ()),
+    ]
     for path in paths:
         print(path)
     if options.send:
-        send_report(options.run, paths)
+        send_report(options.run, paths[:2])
     return DONE
+
+
+def write_tables(run: Path, folder: Path) -> list[Path]:
+    """Every table of the report as a CSV file in the folder."""
+    from grpo.report.exports import make_exports
+    from grpo.report.page import make_view
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, text in make_exports(make_view(read_run(run))).items():
+        path = folder / f"{name}.csv"
+        write_whole(path, text.encode("utf-8", "replace"))
+        written.append(path)
+    return written
 
 
 def send_report(folder: Path, paths: Sequence[Path]) -> None:

@@ -108,6 +108,22 @@ def lay_out_chart(curve: Curve, scale: tuple[float, float] | None = None) -> Dra
     )
 
 
+def share_scale(curves: Sequence[Curve]) -> tuple[float, float] | None:
+    """One scale for the curves of the tasks, so that their heights can be compared; None where there is nothing."""
+    values = [
+        value
+        for curve in curves
+        for point in curve.points
+        for value in (point.mean, point.low, point.high)
+        if value is not None
+    ] + [value for curve in curves for _, value in curve.marks]
+    if not values:
+        return None
+    low, high = min(values), max(values)
+    space = 0.08 * (high - low) or 0.05
+    return max(0.0, low - space) if low >= 0 else low - space, high + space
+
+
 def draw(curve: Curve, scale: tuple[float, float] | None = None) -> str:
     """The chart of a curve as HTML; every text of it is escaped."""
     drawing = lay_out_chart(curve, scale)

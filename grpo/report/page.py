@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from html import escape, unescape
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from callbacks.decision.decision import OWN, RECIPE
 from callbacks.tracking.secrets import hide_environment
+from grpo.language.catalogue import ENGLISH, Catalogue, read_catalogue
 from grpo.report import tables
-from grpo.report.charts import draw, draw_sparkline
+from grpo.report.brief import list_origins, make_brief, make_use, read_section, say_cost
+from grpo.report.charts import Curve, draw, draw_sparkline, share_scale
 from grpo.report.checks import PROBES, make_audit
-from grpo.report.commands import make_commands
+from grpo.report.commands import make_commands, place_of
 from grpo.report.curves import draw_tasks, make_curves, make_lines, read_thresholds
+from grpo.report.exports import make_exports
 from grpo.report.run_files import RunFiles, as_list, as_mapping, is_number, read_run
 from grpo.report.samples import choose_group, choose_samples, count_states
 from grpo.report.tree import lay_out
@@ -23,24 +31,28 @@ from rewards.files import write_whole
 from rewards.harmless_text import make_label, make_visible
 from rewards.statistics.estimates import ALL
 
+_HINTS = re.compile(r'(<title>|aria-label=")([^<"]+)(</title>|")')
 
-def write_report(run_directory: Path | str) -> tuple[Path, Path]:
+
+def write_report(run_directory: Path | str, language: str | None = None) -> tuple[Path, Path]:
     """Write report.html and report.md into the folder of a run and return their paths.
 
-    The same folder gives the same bytes. Raises UserError when there is no run in the folder; missing pieces are said
-    in the report.
+    `language` is en or pt-BR, by default what the run's config says. The same folder gives the same bytes. Raises
+    UserError when there is no run in the folder; missing pieces are said in the report.
     """
     folder = Path(run_directory)
-    view = make_view(read_run(folder))
+    run = read_run(folder)
+    view = make_view(run, language)
     paths = folder / "report.html", folder / "report.md"
     for path, template in zip(paths, ("report.html.j2", "report.md.j2"), strict=True):
-        text = _make_environment(escape=path.suffix == ".html").get_template(template).render(view)
+        environment = _make_environment(escape=path.suffix == ".html", language=view["language"])
+        text = environment.get_template(template).render(view)
         # Half of a surrogate pair has no UTF-8; it must not cost the report.
         write_whole(path, hide_environment(text).encode("utf-8", "replace"))
     return paths
 
 
-def make_view(run: RunFiles) -> dict[str, Any]:
+def make_view(run: RunFiles, language: str | None = None) -> dict[str, Any]:
     """Everything the templates show, as plain values; a part that cannot be made is noted and left out."""
 
     def build(what: str, make: Callable[[], Any], nothing: Any) -> Any:
@@ -50,13 +62,22 @@ def make_view(run: RunFiles) -> dict[str, Any]:
             run.notes.append(f"{what} could not be shown: {type(error).__name__}: {make_label(error, 200)}")
             return nothing
 
+    section = read_section(run, language)
+    words = read_catalogue(section.language)
     final, warmup = tables.find_end(run), tables.find_start(run)
     rows = build("the tasks", lambda: tables.make_task_rows(run), [])
     decision = build("the decision", lambda: make_decision(run.decision), make_decision({}))
     curves = build("the curves", lambda: make_curves(run), [])
     lines = build("the metrics of training", lambda: make_lines(run), [])
     functions = build("the reward functions", lambda: tables.make_function_rows(run), [])
+    tasks = [row["task"] for row in rows if row["task"] != ALL]
     view = {
+        "language": section.language,
+        "brief": build("the summary", lambda: make_brief(run, rows, decision, section, words), []),
+        "use": build("the model", lambda: make_use(run, tasks), ""),
+        "cost": build("the cost", lambda: say_cost(run, section, words), ""),
+        "origins": build("what it was made of", lambda: list_origins(run), []),
+        "explain_with": f"python -m rewards explain {quote(place_of(run))}",
         "name": make_label(run.config.get("name") or run.folder.resolve().name, 120),
         "profile": run.profile,
         "rehearsal": decision["rehearsal"] if run.decision else run.profile == "embedded",
@@ -74,14 +95,25 @@ def make_view(run: RunFiles) -> dict[str, Any]:
         "judged": run.judged,
         "has_best": run.best.step is not None,
         "seconds": run.status["seconds"] if is_number(run.status.get("seconds")) else None,
-        "tasks": build("the tasks' intervals", lambda: draw_tasks(run, rows), rows),
+        "tasks": build(
+            "the tasks' intervals",
+            lambda: [
+                {**row, "spread": translate_titles(row["spread"], words)} if "spread" in row else row
+                for row in draw_tasks(run, rows)
+            ],
+            rows,
+        ),
         "thresholds": build("the thresholds", lambda: read_thresholds(run)[1] == RECIPE, False),
         "own": build("the thresholds", lambda: read_thresholds(run)[1] == OWN, False),
         "has_sft": any(row["sft"] is not None for row in rows),
         "sft": {key: value for key, value in run.sft_baseline.items() if is_number(value)},
-        "charts": build("the curves", lambda: [(curve, draw(curve)) for curve in curves], []),
-        "lines": build("the metrics of training", lambda: [(line, draw(line)) for line in lines], []),
-        "functions": [{**row, "spark": draw_sparkline(row["trained"])} for row in functions],
+        "charts": build("the curves", lambda: draw_curves(curves, words), []),
+        "lines": build(
+            "the metrics of training",
+            lambda: [(line, translate_titles(draw(translate_curve(line, words)), words)) for line in lines],
+            [],
+        ),
+        "functions": [{**row, "spark": translate_titles(draw_sparkline(row["trained"]), words)} for row in functions],
         "samples": build("the completions", lambda: choose_samples(run.records["warmup"], run.records["final"]), {}),
         "group": build("the group of training", lambda: choose_group(run.records["train"]), None),
         "states": build(
@@ -114,7 +146,35 @@ def make_view(run: RunFiles) -> dict[str, Any]:
         "evaluation": as_mapping(run.config.get("evaluation")),
         "notes": run.notes,
     }
+    exports = build("the tables as CSV", lambda: make_exports(view), {})
+    view["exports"] = {name: b64encode(text.encode("utf-8", "replace")).decode() for name, text in exports.items()}
     return view
+
+
+def draw_curves(curves: Sequence[Curve], words: Catalogue) -> list[tuple[Curve, str]]:
+    """The learning curves; those of the tasks share one scale, so that their heights can be compared."""
+    scale = share_scale(curves[1:])
+    return [
+        (curve, translate_titles(draw(translate_curve(curve, words), scale if number else None), words))
+        for number, curve in enumerate(curves)
+    ]
+
+
+def translate_titles(drawing: str, words: Catalogue) -> str:
+    """A drawing whose hints (what stands beside the pointer, what is read aloud) are in the language."""
+    if words.language == ENGLISH:
+        return drawing
+
+    def translate(found: re.Match[str]) -> str:
+        return f"{found[1]}{escape(words.translate(unescape(found[2])))}{found[3]}"
+
+    return _HINTS.sub(translate, drawing)
+
+
+def translate_curve(curve: Curve, words: Catalogue) -> Curve:
+    """The curve with its names in the language."""
+    marks = [(words.translate(name), value) for name, value in curve.marks]
+    return replace(curve, name=words.translate(curve.name), marks=marks)
 
 
 def make_events(run: RunFiles) -> list[dict[str, Any]]:
@@ -140,8 +200,8 @@ def name_model(run: RunFiles) -> str:
     return "embedded policy" if model.get("embedded") else make_label(model.get("name") or "unknown model", 120)
 
 
-@lru_cache(maxsize=2)
-def _make_environment(*, escape: bool) -> Any:
+@lru_cache(maxsize=4)
+def _make_environment(*, escape: bool, language: str = ENGLISH) -> Any:
     from jinja2 import Environment, FileSystemLoader
 
     environment = Environment(
@@ -151,14 +211,33 @@ def _make_environment(*, escape: bool) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    words = read_catalogue(language)
+
+    def number(value: Any, digits: int = 3) -> str:
+        return words.number(_number(value, digits))
+
+    def signed(value: Any) -> str:
+        return words.number(_signed(value))
+
+    def interval(thing: Any, with_sign: bool = False) -> str:
+        ends = find_ends(thing)
+        show = signed if with_sign else number
+        return words.say("{low} to {high}", low=show(ends[0]), high=show(ends[1])) if ends else ""
+
     environment.filters.update(
-        number=_number,
-        signed=_signed,
-        interval=_interval,
+        number=number,
+        signed=signed,
+        interval=interval,
+        count=lambda value: words.number(f"{value:,.0f}") if is_number(value) else "–",
         seconds=format_seconds,
+        quote=quote,
         cell=_cell,
         place=_place,
         fence=_fence,
+    )
+    # A word that is not in the catalogue stays as it is: a hole in it is none of ours.
+    environment.globals.update(
+        _=lambda key, **values: words.say(key, **values), tr=lambda text: words.translate(str(text or ""))
     )
     return environment
 
@@ -176,13 +255,10 @@ def _signed(value: Any) -> str:
     return f"{value:+.3f}".replace("-", "−") if is_number(value) else "–"
 
 
-def _interval(thing: Any, signed: bool = False) -> str:
-    """The ends of an interval of an Estimate or a node; nothing where it is unknown."""
+def find_ends(thing: Any) -> tuple[float, float] | None:
+    """The ends of an interval of an Estimate or a node; None where it is unknown."""
     low, high = (thing.get("low"), thing.get("high")) if isinstance(thing, Mapping) else (thing.low, thing.high)
-    if not is_number(low) or not is_number(high):
-        return ""
-    show = _signed if signed else _number
-    return f"{show(low)} to {show(high)}"
+    return (low, high) if is_number(low) and is_number(high) else None
 
 
 def _cell(value: Any) -> str:

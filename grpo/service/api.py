@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import orjson
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
@@ -135,6 +136,17 @@ def make_api(
             raise HTTPException(404, [f"{run.id}: no report yet; it is written at the end of the run"])
         return FileResponse(path, media_type="text/html", headers={"content-security-policy": REPORT_POLICY})
 
+    @api.get(
+        "/runs/{id}/csv", response_class=Response, responses={**_MISSING, 200: {"content": {"application/zip": {}}}}
+    )
+    def tables(run: Found) -> Response:
+        """Every table of the report as a CSV file, in one archive."""
+        folder = queue.folder(run.id)
+        if not (folder / "config.json").is_file():
+            raise HTTPException(404, [f"{run.id}: nothing is written yet"])
+        headers = {"content-disposition": f"attachment; filename*=utf-8''{quote(run.id, safe='')}.zip"}
+        return Response(zip_tables(folder), media_type="application/zip", headers=headers)
+
     @api.get("/runs/{id}/files/{name}", response_class=Response, responses={**_MISSING, 200: {"content": {"*/*": {}}}})
     def file(run: Found, name: str) -> Response:
         """One file of the run, such as metrics.jsonl or decision.json; without secrets."""
@@ -238,6 +250,22 @@ def read_log(queue: RunQueue, id: str, lines: int) -> str:
     return "".join(f"{hide_controls(redact_text(line))}\n" for line in shown)
 
 
+def zip_tables(folder: Path) -> bytes:
+    """The tables of a run's report, each as CSV, in a ZIP archive."""
+    from io import BytesIO
+    from zipfile import ZIP_DEFLATED, ZipFile
+
+    from grpo.report.exports import make_exports
+    from grpo.report.page import make_view
+    from grpo.report.run_files import read_run
+
+    out = BytesIO()
+    with ZipFile(out, "w", ZIP_DEFLATED) as archive:
+        for name, text in make_exports(make_view(read_run(folder))).items():
+            archive.writestr(f"{name}.csv", text.encode("utf-8", "replace"))
+    return out.getvalue()
+
+
 def compare_two(first: Path, other: Path) -> Any:
     """The comparison of two runs by their final evaluations; UserError where one has none."""
     from grpo.compare.comparability import check_likeness
@@ -266,7 +294,7 @@ async def _follow(
             shown = run
             yield _event("state", run.to_json(), places)
         for number, (name, file) in enumerate((("metrics", "metrics.jsonl"), ("watch", "watch.jsonl"))):
-            rows, places[number] = await run_sync(_read_added, folder / file, places[number])
+            rows, places[number] = await run_sync(read_added, folder / file, places[number])
             for row, place in rows:
                 places[number] = place
                 yield _event(name, row, places)
@@ -285,7 +313,7 @@ def _read_places(last: str | None) -> list[int]:
     return [int(part) for part in parts] if len(parts) == 2 and all(map(str.isdecimal, parts)) else [0, 0]
 
 
-def _read_added(path: Path, place: int) -> tuple[list[tuple[Any, int]], int]:
+def read_added(path: Path, place: int) -> tuple[list[tuple[Any, int]], int]:
     """The whole rows of a JSONL file from a place on, each with the place behind it; from the start where it was cut."""
     try:
         with path.open("rb") as file:

@@ -32,7 +32,10 @@ _LONGEST_WAIT = 60.0
 _LOOK_EVERY = 0.5
 _NEVER_AGAIN = (FAILED, BAD_INPUT)
 _URGENT = 1_000_000.0
-_OWN_VARIABLES = ("RECOMPENSA_READ_TOKEN", "RECOMPENSA_SUBMIT_TOKEN", "RECOMPENSA_TOKEN")
+_OWN_VARIABLES = (
+    "RECOMPENSA_READ_TOKEN", "RECOMPENSA_SUBMIT_TOKEN", "RECOMPENSA_TOKEN", "RECOMPENSA_WEBHOOK", "RECOMPENSA_WEBHOOK_SECRET",
+)  # fmt: skip
+"""What the service is opened with is nothing for the runs, whose plugins are other people's code."""
 
 Listener = Callable[[QueuedRun], None]
 

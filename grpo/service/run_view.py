@@ -13,7 +13,7 @@ from callbacks.config import DecisionSection
 from callbacks.decision.tree import decide
 from grpo.decide.decide_run import read_schedule
 from grpo.ladder import find_rung
-from grpo.report.charts import Curve, Drawing, lay_out_chart
+from grpo.report.charts import Drawing, lay_out_chart, share_scale
 from grpo.report.curves import make_curves, make_lines
 from grpo.report.run_files import RunFiles, as_mapping, is_number, read_run
 from grpo.report.tree import lay_out
@@ -62,22 +62,6 @@ def make_run_view(overview: Overview, run: RunSummary) -> dict[str, Any]:
         "evaluations": list_evaluations(folder),
         "has_next_config": files.has_next_config,
     }
-
-
-def share_scale(curves: Sequence[Curve]) -> tuple[float, float] | None:
-    """One scale for the curves of the tasks, so that their heights can be compared; None where there is nothing."""
-    values = [
-        value
-        for curve in curves
-        for point in curve.points
-        for value in (point.mean, point.low, point.high)
-        if value is not None
-    ] + [value for curve in curves for _, value in curve.marks]
-    if not values:
-        return None
-    low, high = min(values), max(values)
-    space = 0.08 * (high - low) or 0.05
-    return max(0.0, low - space) if low >= 0 else low - space, high + space
 
 
 def trace_margins(run: RunFiles) -> Trace:

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from callbacks.interrupt import terminable
@@ -44,6 +44,10 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--name", action="append", default=[], metavar="HOST", help="a name this service is reached by (repeatable)"
     )
+    parser.add_argument(
+        "--webhook", metavar="URL",
+        help="tell this address of changed states, watch events and decisions (RECOMPENSA_WEBHOOK)",
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="print nothing but problems")
     return parser
 
@@ -70,24 +74,26 @@ def serve(options: argparse.Namespace) -> int:
     except ImportError as error:
         raise UserError(f"{error.name} is not installed; pip install 'recompensa[serve]'") from None
 
+    from grpo.service.alerts import SECRET_VARIABLE, Alerts, Webhook
     from grpo.service.application import make_application
     from grpo.service.queue import RunQueue
 
+    address = options.webhook or os.environ.get("RECOMPENSA_WEBHOOK")
+    webhook = Webhook(address, os.environ.get(SECRET_VARIABLE)) if address else None
     devices = find_devices()
     options.runs.mkdir(parents=True, exist_ok=True)
-    with (
-        _OwnFolder(options.runs),
-        RunQueue(options.runs, slots=options.slots or len(devices) or 1, devices=devices) as queue,
-    ):
+    with _OwnFolder(options.runs), ExitStack() as stack:
+        listening = stack.enter_context(_listen(options.host, options.port))
+        shown = f"[{options.host}]" if ":" in options.host else options.host
+        url = f"http://{shown}:{listening.getsockname()[1]}"
+        queue = RunQueue(options.runs, slots=options.slots or len(devices) or 1, devices=devices)
+        if webhook is not None:
+            stack.enter_context(Alerts(queue, webhook, address=f"https://{options.name[0]}" if options.name else url))
+        stack.enter_context(queue)
         hosts = None if tokens.needed and not options.name else _name_hosts(options.host, options.name)
         app = make_application(queue, find_allowed(folders), tokens=tokens, hosts=hosts)
-        listening = _listen(options.host, options.port)
-        port = listening.getsockname()[1]
         if not options.quiet:
-            shown = f"[{options.host}]" if ":" in options.host else options.host
-            print(
-                f"runs of {options.runs} at http://{shown}:{port} ({queue.slots} at a time); Ctrl-C ends the service, not the runs"
-            )
+            print(f"runs of {options.runs} at {url} ({queue.slots} at a time); Ctrl-C ends the service, not the runs")
             sys.stdout.flush()
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, server_header=False, lifespan="on"

@@ -86,6 +86,10 @@ def test_trees_when_they_ask_and_conclude_then_every_text_is_in_the_catalogue(po
             "A média foi de 0,392 para 0,576 (+0,184): pelo menos 33% acima, ganho claro, e nenhuma tarefa caiu.",
         ),
         ("Rehearsal: it learnt", "Ensaio: aprendeu"),
+        (
+            "does not name the product 'fone'; does not name the offer '18%' alone; too many marks, emoji or hashtags, not lively",
+            "não cita o produto 'fone'; não cita só a oferta '18%'; pontuação, emoji ou hashtags demais, sem vivacidade",
+        ),
         ("wrong: customer, price", "errados: customer, price"),
         ("what nobody has translated", "what nobody has translated"),
         ("", ""),

@@ -331,6 +331,7 @@ SMALL = (
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_newcomer_when_the_service_is_started_then_a_run_is_finished_in_the_browser_alone(tmp_path, visit):
     """From `recompensa serve` to a report, through a kill of the service and one of the run, with the bytes of an undisturbed run."""
     import sys
