@@ -54,7 +54,7 @@ def test_report_when_its_language_is_portuguese_then_nothing_of_ours_is_english(
     """Words that every English report has; names, commands and keys of settings stay what they are."""
     html, markdown = write_report(run)
     page = html.read_text()
-    text = read_text(page.split('id="reproduce"')[0])
+    text = read_text(page.replace(str(run), "RUN").split('id="reproduce"')[0])
     assert '<html lang="pt-BR">' in page and "Em resumo" in text and "Como se chegou à decisão" in text
     english = re.compile(r"\b(the|of|with|was|were|from|is|and|reward|step|mean|warm-up|margin|interval|prompt of)\b")
     found = {text[max(0, match.start() - 40) : match.end() + 40] for match in english.finditer(text)}
