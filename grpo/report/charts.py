@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
@@ -124,14 +124,14 @@ def share_scale(curves: Sequence[Curve]) -> tuple[float, float] | None:
     return max(0.0, low - space) if low >= 0 else low - space, high + space
 
 
-def draw(curve: Curve, scale: tuple[float, float] | None = None) -> str:
-    """The chart of a curve as HTML; every text of it is escaped."""
+def draw(curve: Curve, scale: tuple[float, float] | None = None, write: Callable[[str], str] = str) -> str:
+    """The chart of a curve as HTML; every text of it is escaped. `write` makes a number one of the reader's language."""
     drawing = lay_out_chart(curve, scale)
     labels = "".join(
         f'<span class="name {side}{" below" if below else ""}" style="top:{place}%">{escape(name)}</span>'
         for side, below, place, name in drawing.names
     )
-    y_ticks = "".join(f'<span style="top:{place}%">{said}</span>' for place, said in drawing.y_ticks)
+    y_ticks = "".join(f'<span style="top:{place}%">{write(said)}</span>' for place, said in drawing.y_ticks)
     x_ticks = "".join(f'<span style="left:{place}%">{said}</span>' for place, said in drawing.x_ticks)
     return (
         f'<div class="plot" role="img" aria-label="{escape(drawing.said)}"><div class="y">{y_ticks}</div>'

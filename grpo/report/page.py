@@ -110,7 +110,10 @@ def make_view(run: RunFiles, language: str | None = None) -> dict[str, Any]:
         "charts": build("the curves", lambda: draw_curves(curves, words), []),
         "lines": build(
             "the metrics of training",
-            lambda: [(line, translate_titles(draw(translate_curve(line, words)), words)) for line in lines],
+            lambda: [
+                (line, translate_titles(draw(translate_curve(line, words), write=words.number), words))
+                for line in lines
+            ],
             [],
         ),
         "functions": [{**row, "spark": translate_titles(draw_sparkline(row["trained"]), words)} for row in functions],
@@ -155,7 +158,7 @@ def draw_curves(curves: Sequence[Curve], words: Catalogue) -> list[tuple[Curve, 
     """The learning curves; those of the tasks share one scale, so that their heights can be compared."""
     scale = share_scale(curves[1:])
     return [
-        (curve, translate_titles(draw(translate_curve(curve, words), scale if number else None), words))
+        (curve, translate_titles(draw(translate_curve(curve, words), scale if number else None, words.number), words))
         for number, curve in enumerate(curves)
     ]
 
@@ -228,6 +231,7 @@ def _make_environment(*, escape: bool, language: str = ENGLISH) -> Any:
         number=number,
         signed=signed,
         interval=interval,
+        short=lambda value: words.number(f"{value:.3g}") if is_number(value) else "–",
         count=lambda value: words.number(f"{value:,.0f}") if is_number(value) else "–",
         seconds=format_seconds,
         quote=quote,
