@@ -273,7 +273,7 @@ def compare_two(first: Path, other: Path) -> Any:
     from grpo.compare.promotion_rules import load_rules
     from grpo.compare.reading import read_recorded
 
-    runs = read_recorded([str(first), str(other)], "final")
+    runs = read_recorded([str(first), str(other)])
     return compare_runs(runs, load_rules(None), check_likeness(runs, ()))
 
 

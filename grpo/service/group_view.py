@@ -218,9 +218,18 @@ def make_errors_view(run: Path) -> list[dict[str, Any]]:
 
 def changed_rows(first: Path, other: Path, most: int = 20) -> dict[str, list[dict[str, Any]]]:
     """Held-out rows whose reward at the end fell or rose most from the first run to the other, with both answers."""
-    earlier = {(row.get("task"), row.get("id")): row for row in _read_rows(first / "eval" / "final.jsonl")}
+    # The judged checkpoint, estimated anew, where both have one; the end of the run in those of earlier versions.
+    name = next(
+        (
+            each
+            for each in ("judged", "final")
+            if all((run / "eval" / f"{each}.jsonl").is_file() for run in (first, other))
+        ),
+        "final",
+    )
+    earlier = {(row.get("task"), row.get("id")): row for row in _read_rows(first / "eval" / f"{name}.jsonl")}
     pairs = []
-    for row in _read_rows(other / "eval" / "final.jsonl"):
+    for row in _read_rows(other / "eval" / f"{name}.jsonl"):
         mine = earlier.get((row.get("task"), row.get("id")))
         if mine is not None and is_number(mine.get("reward")) and is_number(row.get("reward")):
             change = row["reward"] - mine["reward"]

@@ -21,7 +21,7 @@ SORTS = ("order", "mean", "-mean", "spread", "-spread", "-truncated", "-length")
 FILTERS = ("all", "zero", "mixed", "truncated", "errors")
 _KEPT_INDEXES = 4
 _STEP_FILE = re.compile(r"step-(\d+)\.jsonl\Z")
-_EVALUATIONS = re.compile(r"(before|warmup|final|step-\d+)\Z")
+_EVALUATIONS = re.compile(r"(before|warmup|start|final|judged|step-\d+)\Z")
 
 
 @dataclass(slots=True)
@@ -151,7 +151,7 @@ def step_file(run: Path, step: int) -> Path:
 def list_evaluations(run: Path) -> list[str]:
     """The names of the stored evaluations in the order they are made."""
     names = [path.stem for path in (run / "eval").glob("*.jsonl") if _EVALUATIONS.match(path.stem)]
-    order = {"before": -2.0, "warmup": -1.0, "final": float("inf")}
+    order = {"before": -3.0, "warmup": -2.0, "start": -1.0, "final": 1e9, "judged": 2e9}
     return sorted(names, key=lambda name: (order.get(name, 0.0), name))
 
 

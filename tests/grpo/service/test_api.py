@@ -148,7 +148,7 @@ def test_compare_when_both_have_evaluations_then_the_differences_are_told(http, 
     write_run(root / "a", steps=20)
     write_run(root / "b", steps=20)
     comparison = http.get("/v1/runs/a/compare/b").json()
-    assert comparison["baseline"] == "a" and comparison["verdicts"], comparison.keys()
+    assert comparison["baseline"].startswith("a") and comparison["verdicts"], comparison.keys()
     (root / "c").mkdir()
     (root / "c" / "config.json").write_text("{}")
     assert http.get("/v1/runs/a/compare/c").status_code == 409
