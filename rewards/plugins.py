@@ -21,6 +21,7 @@ from pydantic_core import PydanticUndefined
 from rewards import hookspecs
 from rewards.decorator import as_class, find_decorated
 from rewards.errors import PluginError
+from rewards.on_demand import ON_DEMAND, find_on_demand
 from rewards.plugin_contract import check_class, describe_error
 from rewards.plugin_files import import_file, module_name_of
 from rewards.plugin_probe import find_fault, quiet
@@ -120,6 +121,7 @@ class Registry:
         self, entries: Sequence[Registered], broken: Sequence[str] = (), contested: Mapping[str, str] | None = None
     ):
         self._entries = {entry.name: entry for entry in sorted(entries, key=lambda entry: entry.name)}
+        self._made: dict[str, Registered] = {}
         self.broken = tuple(broken)
         self.contested = dict(contested or {})
 
@@ -127,19 +129,25 @@ class Registry:
         """Raise PluginError when there is no such function, proposing the nearest, or when two plugins offer it."""
         if name in self.contested:
             raise PluginError(self.contested[name])
-        try:
-            return self._entries[name]
-        except KeyError:
-            raise PluginError(self.explain_missing(name)) from None
+        found = self._find(name)
+        if found is None:
+            raise PluginError(self.explain_missing(name))
+        return found
+
+    def _find(self, name: str) -> Registered | None:
+        """Those that are listed, then those that are made when they are asked for: judges, functions of others."""
+        if name not in self._entries and name not in self._made and (made := find_on_demand(name)):
+            self._made[name] = Registered(made.function, made.plugin, made.distribution, path=made.path)
+        return self._entries.get(name) or self._made.get(name)
 
     def explain_missing(self, name: str) -> str:
         if name in self.contested:
             return self.contested[name]
         more = f" ({len(self.broken)} installed plugins are broken: {self.broken[0]})" if self.broken else ""
-        return f"no reward function '{name}'{nearest(name, list(self._entries))}{more}"
+        return f"no reward function '{name}'{nearest(name, [*self._entries, *ON_DEMAND])}{more}"
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries and name not in self.contested
+        return isinstance(name, str) and name not in self.contested and self._find(name) is not None
 
     def __iter__(self) -> Iterator[Registered]:
         return iter(self._entries.values())

@@ -94,11 +94,15 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A verdict: `value` in 0..1, or None where the function does not apply; `parts` are named shares in 0..1 for the logs."""
+    """A verdict: `value` in 0..1, or None where the function does not apply; `parts` are named shares in 0..1 for the logs.
+
+    `usage` is what it took, such as tokens and money: the report adds it up.
+    """
 
     value: float | None
     reason: str = ""
     parts: Mapping[str, float] = field(default_factory=dict)
+    usage: Mapping[str, float] = field(default_factory=dict)
 
 
 class RewardFunction(BaseModel):

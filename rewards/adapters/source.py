@@ -91,7 +91,7 @@ class RewardSource:
                 for name, said in each["functions"].items():
                     tally = self._tallies.setdefault(name, [0, 0])
                     tally[0] += said["status"] != "unscored"
-                    tally[1] += said["status"] == "error"
+                    tally[1] += said["status"] == "error" and not said["reason"].startswith("network:")
                     scores, errors = tally
                     limit = self._section.error_budget * scores
                     if said["status"] == "error" and scores >= self._section.error_budget_minimum and errors > limit:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rewards.command_line import print_problem
 from rewards.errors import UserError
+from rewards.existing import PREFIXES
 
 if TYPE_CHECKING:
     from rewards.host.scoring import RewardHost
@@ -23,7 +24,13 @@ def parse_reward(text: str) -> tuple[str, dict[str, Any]]:
 
     Raises UserError for an option without a value.
     """
-    name, _, rest = text.partition(":")
+    kind, _, after = text.partition(":")
+    if kind in PREFIXES:
+        # Of `trl:module.function:option=value` the first colon belongs to the name.
+        target, _, rest = after.partition(":")
+        name = f"{kind}:{target}"
+    else:
+        name, rest = kind, after
     options: dict[str, Any] = {}
     if not rest:
         return name.strip(), options

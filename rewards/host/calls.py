@@ -30,6 +30,14 @@ def is_async(function: RewardFunction) -> bool:
     return inspect.iscoroutinefunction(type(function).__call__)
 
 
+def most_under_way(function: RewardFunction, usual: int) -> int:
+    """Completions of a function that are under way together: its own `concurrency`, where it has one; 1 for a plain one."""
+    if not is_async(function):
+        return 1
+    own = getattr(function, "concurrency", None)
+    return own if isinstance(own, int) and own > 0 else usual
+
+
 def call(function: RewardFunction, example: Example, completion: Completion) -> Outcome:
     """The outcome of a plain function: an exception is data for the budget, never the end of a batch."""
     started = time.perf_counter()

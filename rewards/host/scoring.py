@@ -280,7 +280,7 @@ class RewardHost:
     def _fill_beside(self, batch: PairBatch, at: int) -> None:
         try:
             function = self.functions[at].function
-            chunk = max(1, len(batch.pairs)) if function.together else UNDER_WAY if is_async(function) else 1
+            chunk = max(1, len(batch.pairs)) if function.together else calls.most_under_way(function, UNDER_WAY)
             for start in range(0, len(batch.pairs), chunk):
                 for outcome in self._judge_each(self.functions[at], batch.pairs[start : start + chunk]):
                     place = len(batch.columns[at])
@@ -311,14 +311,14 @@ class RewardHost:
         if entry.function.together:
             yield from self._ask_together(entry, pairs)
             return
-        together = is_async(entry.function)
-        for start in range(0, len(pairs), UNDER_WAY if together else 1):
-            chunk = pairs[start : start + (UNDER_WAY if together else 1)]
+        size, limit = calls.most_under_way(entry.function, UNDER_WAY), self._limit(entry)
+        for start in range(0, len(pairs), size):
+            chunk = pairs[start : start + size]
             if not entry.isolated:
-                yield from calls.wait_for(entry.function, chunk, self.timeout_seconds)
+                yield from calls.wait_for(entry.function, chunk, limit)
                 continue
             try:
-                answers = self._worker(entry).call(chunk, self.timeout_seconds)
+                answers = self._worker(entry).call(chunk, limit)
             except Exception as error:
                 yield from (describe_fault(entry.function, error) for _ in chunk)
                 continue
@@ -330,15 +330,20 @@ class RewardHost:
         for places in calls.cut_together(entry.function, pairs):
             chunk = [pairs[place] for place in places]
             if not entry.isolated:
-                outcomes = calls.call_batch(entry.function, chunk, self.timeout_seconds * len(chunk))
+                outcomes = calls.call_batch(entry.function, chunk, self._limit(entry) * len(chunk))
             else:
                 try:
-                    outcomes = list(_take(chunk, self._worker(entry).call(chunk, self.timeout_seconds)))
+                    outcomes = list(_take(chunk, self._worker(entry).call(chunk, self._limit(entry))))
                 except Exception as error:
                     outcomes = [describe_fault(entry.function, error) for _ in chunk]
             for place, outcome in zip(places, outcomes, strict=True):
                 found[place] = outcome
         yield from (outcome for outcome in found if outcome is not None)
+
+    def _limit(self, entry: WeightedFunction) -> float:
+        """The function's own `timeout_seconds`, with time to say so itself, or the host's."""
+        own = getattr(entry.function, "timeout_seconds", None)
+        return float(own) + 2.0 if isinstance(own, int | float) else self.timeout_seconds
 
     def _assemble(self, batch: PairBatch, place: int) -> ScoredCompletion:
         outcomes = tuple(column[place] for column in batch.columns)
@@ -353,17 +358,16 @@ class RewardHost:
         """Add to the function's tally; past its budget the batch ends here."""
         tally = self._tallies[outcome.function]
         tally.count(outcome, batch.pairs[place][0])
-        if not tally.errors or outcome.status == "unscored":
-            return
-        if tally.scores < self.error_budget_minimum or tally.errors <= self.error_budget * tally.scores:
+        said = tally.explain_excess(self.error_budget, self.error_budget_minimum)
+        if not said or outcome.status == "unscored":
             return
         entry = self.functions[at]
         example_id, reason = tally.last_fault
         fault = RewardBudgetExceeded(
             f"reward '{outcome.function}' version {outcome.version}"
             + (f" of plugin '{entry.plugin}' ({entry.distribution})" if entry.plugin else "")
-            + f": {tally.errors} of {tally.scores} scores failed, allowed is {self.error_budget:.1%}; "
-            f"last on example '{example_id}': {reason}{tally.last_place}; fix the plugin or raise rewards.error_budget",
+            + f": {said}; last on example '{example_id}': {reason}{tally.last_place}; "
+            + ("start its server again" if said.startswith("its") else "fix the plugin or raise rewards.error_budget"),
             function=outcome.function,
             version=outcome.version,
             example_id=example_id,

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from rewards.host.scoring import WeightedFunction
     from rewards.host.worker import Worker
 
+_NETWORK = "network:"
+_MOST_NETWORK = 0.5
+"""Share of scores that may fail because a judge's server is not there, before the run stops for want of rewards."""
+
 
 @dataclass(slots=True)
 class Tally:
@@ -29,10 +33,22 @@ class Tally:
     errors: int = 0
     last_fault: tuple[str, str] = ("", "")
     last_trace: str = ""
+    network: int = 0
+    usage: Counter = field(default_factory=Counter)
 
     @property
     def scores(self) -> int:
         return self.values + self.errors
+
+    def explain_excess(self, budget: float, minimum: int) -> str:
+        """Why too many scores failed, a phrase; empty where they did not. A server that is away is no plugin's fault."""
+        if not self.errors or self.scores < minimum:
+            return ""
+        if self.errors - self.network > budget * self.scores:
+            return f"{self.errors} of {self.scores} scores failed, allowed is {budget:.1%}"
+        if self.network > _MOST_NETWORK * self.scores:
+            return f"its server did not answer {self.network} of {self.scores} times"
+        return ""
 
     @property
     def last_place(self) -> str:
@@ -51,8 +67,11 @@ class Tally:
         if outcome.value is not None:
             self.values += 1
             self.total += outcome.value
+            for name, number in outcome.usage.items():
+                self.usage[name] += number
         else:
             self.errors += 1
+            self.network += outcome.reason.startswith(_NETWORK)
             self.faults[outcome.reason.partition(":")[0]] += 1
             self.last_fault = (example.id, outcome.reason)
             self.last_trace = outcome.trace or self.last_trace
@@ -70,6 +89,8 @@ def describe_tally(entry: WeightedFunction, tally: Tally, worker: Worker | None)
         "unscored": tally.unscored,
         "errors": tally.errors,
         "faults": dict(sorted(tally.faults.items())),
+        "network_faults": tally.network,
+        "usage": dict(sorted(tally.usage.items())),
         "last_traceback": tally.last_trace,
         "seconds": tally.seconds,
         "mean_seconds": tally.seconds / tally.scores if tally.scores else 0.0,

@@ -38,6 +38,7 @@ class Outcome:
     seconds: float = 0.0
     trace: str = ""
     """Of an exception: the plugin's own lines of its traceback; shown, and stored nowhere."""
+    usage: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,10 @@ def read_score(function: RewardFunction, score: Any, seconds: float = 0.0) -> Ou
             parts[clean_message(name, limits.PART_NAME_CHARACTERS)] = checked
             if len(parts) > limits.PARTS:
                 return make_error(function, f"contract: more than {limits.PARTS} parts", seconds)
-    return Outcome(function.name, function.version, VALUE, value, clean_message(score.reason), parts, seconds)
+    usage = {str(name): float(number) for name, number in score.usage.items()} if score.usage else _NO_PARTS
+    return Outcome(
+        function.name, function.version, VALUE, value, clean_message(score.reason), parts, seconds, usage=usage
+    )
 
 
 def make_unscored(function: RewardFunction, reason: str, seconds: float = 0.0) -> Outcome:

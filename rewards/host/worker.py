@@ -186,13 +186,12 @@ class Worker:
 
     def _read_answer(self, answer: Any) -> WorkerAnswer:
         try:
-            status, value, reason, parts, seconds, trace, read = answer
+            status, value, reason, parts, seconds, trace, usage, read = answer
             if status == "error":
                 outcome = replace(make_error(self.function, reason, float(seconds)), trace=str(trace))
                 return WorkerAnswer(outcome, bool(read))
-            outcome = Outcome(
-                self.function.name, self.function.version, str(status), value, reason, parts, float(seconds)
-            )
+            name, version = self.function.name, self.function.version
+            outcome = Outcome(name, version, str(status), value, reason, parts, float(seconds), usage=usage)
             return WorkerAnswer(outcome, bool(read))
         except (TypeError, ValueError):
             return WorkerAnswer(make_error(self.function, "died: its process sent what is no answer"))

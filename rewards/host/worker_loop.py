@@ -68,7 +68,15 @@ def _answer(function: Any, kind: str, seconds: float, given: Any, runner: Any) -
 
 
 def pack_outcome(outcome: Outcome) -> list[Any]:
-    return [outcome.status, outcome.value, outcome.reason, dict(outcome.parts), outcome.seconds, outcome.trace]
+    return [
+        outcome.status,
+        outcome.value,
+        outcome.reason,
+        dict(outcome.parts),
+        outcome.seconds,
+        outcome.trace,
+        dict(outcome.usage),
+    ]
 
 
 def _leave_fork(own: int) -> None:

@@ -209,6 +209,6 @@ class Desk:
                 counts.seconds += said["seconds"]
                 if said["status"] == "value":
                     counts.values += 1
-                elif said["status"] == "error":
+                elif said["status"] == "error" and not said["reason"].startswith("network:"):
                     counts.errors += 1
                     counts.last_error = said["reason"]

@@ -1,0 +1,1 @@
+"""What judges share: the request, its patience, and the cache of verdicts."""
