@@ -131,6 +131,9 @@ class TrackingSection(BaseModel):
         False,
         description="Write an MLflow run as well: at MLFLOW_TRACKING_URI, else into mlflow.db of the run directory.",
     )
+    trackio: bool = Field(
+        False, description="Log to trackio as well: on this machine, or in the Space that TRACKIO_SPACE_ID names."
+    )
     completions: bool = Field(
         True, description="Send the stored completions too; false where prompts must not leave the machine."
     )

@@ -1,1 +1,1 @@
-"""Where a run's numbers are sent: JSONL always, W&B, TensorBoard and MLflow on request."""
+"""Where a run's numbers are sent: JSONL always, W&B, TensorBoard, MLflow and trackio on request."""

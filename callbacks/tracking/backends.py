@@ -1,4 +1,4 @@
-"""Weights & Biases, TensorBoard and MLflow behind one small interface; each is imported only where it is opened."""
+"""Weights & Biases, TensorBoard, MLflow and trackio behind one small interface; each is imported only where it is opened."""
 
 from __future__ import annotations
 
@@ -106,6 +106,29 @@ def open_mlflow(
             "or set tracking.mlflow to false"
         ) from error
     notify(f"MLflow: {redact_text(backend.place)}")
+    return backend
+
+
+def open_trackio(
+    section: TrackingSection, run_name: str, config: Mapping[str, Any], notify: Callable[[str], None]
+) -> Any:
+    """Start the trackio run, or go on with the one of this name; None when it is not wanted."""
+    if not section.trackio:
+        return None
+    if importlib.util.find_spec("trackio") is None:
+        raise UserError(
+            "tracking.trackio: trackio is not installed; run `pip install 'recompensa[track]'` or set it to false"
+        )
+    from callbacks.tracking.trackio import start_trackio
+
+    try:
+        backend = start_trackio(section, run_name, config)
+    except Exception as error:
+        raise UserError(
+            f"tracking.trackio: trackio could not start ({redact_text(describe_fault(error))}); check TRACKIO_DIR and "
+            "TRACKIO_SPACE_ID or set tracking.trackio to false"
+        ) from error
+    notify(f"trackio: {redact_text(backend.place)}")
     return backend
 
 

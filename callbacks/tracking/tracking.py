@@ -1,4 +1,4 @@
-"""Where the numbers of a run go: metrics.jsonl and timings.jsonl always; W&B, TensorBoard and MLflow beside them."""
+"""Where the numbers of a run go: metrics.jsonl and timings.jsonl always; W&B, TensorBoard, MLflow and trackio beside them."""
 
 from __future__ import annotations
 
@@ -252,6 +252,7 @@ def _open_backends(
         lambda: tracking_backends.open_wandb(section, run_directory, run_name, settings, notify),
         lambda: tracking_backends.open_tensorboard(section, run_directory),
         lambda: tracking_backends.open_mlflow(section, run_directory, run_name, settings, notify),
+        lambda: tracking_backends.open_trackio(section, run_name, settings, notify),
     )
     for opener in openers:
         try:

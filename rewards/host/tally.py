@@ -34,7 +34,7 @@ class Tally:
     last_fault: tuple[str, str] = ("", "")
     last_trace: str = ""
     network: int = 0
-    usage: Counter = field(default_factory=Counter)
+    usage: dict[str, float] = field(default_factory=dict)
 
     @property
     def scores(self) -> int:
@@ -68,7 +68,7 @@ class Tally:
             self.values += 1
             self.total += outcome.value
             for name, number in outcome.usage.items():
-                self.usage[name] += number
+                self.usage[name] = self.usage.get(name, 0.0) + number
         else:
             self.errors += 1
             self.network += outcome.reason.startswith(_NETWORK)
