@@ -338,10 +338,13 @@ def finish(directory: Any, config: Any, profile: str, progress: Any, seconds: fl
     from callbacks.tracking.tracking import publish_files
     from grpo.decide.decide_run import decide_run
     from grpo.report import write_report
+    from grpo.run_directory import name_policy, read_policy_note
     from rewards.amounts import format_seconds
 
     decision = decide_run(directory.path, config, rehearsal=profile == "embedded")
+    kept = read_policy_note(directory.path)
     ended = {"step": config.grpo.max_steps, "finished": True, "seconds": round(seconds, 1)}
+    ended |= {"policy": {"folder": "best", **kept}} if kept else {}
     if finished:
         # The report says so; but a run is done, and cannot be resumed, once its report is there.
         directory.write_json("status.json", {"stage": "decision", **ended})
@@ -350,9 +353,10 @@ def finish(directory: Any, config: Any, profile: str, progress: Any, seconds: fl
     if finished:
         directory.write_json("status.json", {"stage": "done", **ended})
     progress.say(f"decision: {decision.scenario}: {decision.action}", always=True)
+    path = directory.path
+    holds = f"; best/ holds the {name_policy(kept)}: python -m grpo.export {path} --to DIR" if kept else ""
     progress.say(
-        f"everything is in {directory.path} ({format_seconds(seconds)}); read {directory.path / 'report.html'}",
-        always=True,
+        f"everything is in {path} ({format_seconds(seconds)}); read {path / 'report.html'}{holds}", always=True
     )
 
 

@@ -16,6 +16,8 @@ from rewards.files import read_object, write_json
 from rewards.manifests import MANIFEST
 
 STAGES = ("sft", "grpo", "final", "decision", "done")
+POLICY_NOTE = "policy.json"
+"""In `best/`: what the folder holds."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,19 @@ class RunDirectory:
         if stage in STAGES:
             return stage
         return "grpo" if self.sft.is_dir() or self.checkpoints.is_dir() else "sft"
+
+
+def read_policy_note(run: Path) -> dict[str, Any]:
+    """What the run noted of its `best/`; empty where it keeps none, or an earlier version kept it."""
+    return read_object(run / "best" / POLICY_NOTE)
+
+
+def name_policy(note: dict[str, Any]) -> str:
+    """A note in words: `LoRA adapter of step 16 on NAME`, `whole model after the warm-up`."""
+    form = "LoRA adapter" if note.get("kind") == "adapter" else "whole model"
+    when = "of step 0, what GRPO began with" if note.get("step") == 0 else f"of step {note.get('step')}"
+    on = f" on {note['base']}" if note.get("base") else ""
+    return f"{form} {when}{on}"
 
 
 def read_step(checkpoint: Path) -> int:

@@ -27,7 +27,7 @@ def show_commands(text: str) -> str:
     """The text with its `python -m grpo.X` as `recompensa X`, where this process was started so."""
     if os.environ.get(CONSOLE_VARIABLE) != "1":
         return text
-    return _MODULES.sub(lambda found: f"recompensa {found[1] or found[2]}", text)
+    return _MODULES.sub(lambda found: f"recompensa {(found[1] or found[2]).replace('_', '-')}", text)
 
 
 class CommandParser(argparse.ArgumentParser):

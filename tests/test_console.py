@@ -117,7 +117,10 @@ def test_help_when_a_command_is_started_in_either_way_then_it_speaks_as_it_was_c
     with pytest.raises(SystemExit):
         import_module(find_main(COMMANDS[name][0])).main(["--help"])
     shown = capsys.readouterr().out
-    assert re.search(rf"usage: python -m (grpo\.)?(service\.)?{name}\b", shown) and "recompensa " + name not in shown
+    assert (
+        re.search(rf"usage: python -m (grpo\.)?(service\.)?{name.replace('-', '_')}\b", shown)
+        and "recompensa " + name not in shown
+    )
 
 
 def test_command_when_there_is_none_of_that_name_then_the_nearest_is_proposed(capsys):

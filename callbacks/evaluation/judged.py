@@ -75,6 +75,8 @@ def _replay(folder: Path) -> tuple[int, str]:
         rows = [row for line in lines if line.strip() and isinstance(row := orjson.loads(line), dict)]
     except (OSError, ValueError):
         rows = []
-    step = BestCheckpoint().replay(rows).step or 0 if (folder / "best").is_dir() else 0
+    noted = read_object(folder / "best" / "policy.json").get("step")
+    replayed = BestCheckpoint().replay(rows).step or 0 if (folder / "best").is_dir() else 0
+    step = noted if isinstance(noted, int) and not isinstance(noted, bool) else replayed
     ends = any(row.get("stage") == "final" and row.get("step") == step for row in rows)
     return step, "warmup" if not step else "final" if ends else "train"

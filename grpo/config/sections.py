@@ -51,6 +51,12 @@ class ModelSection(BaseModel):
         description="A GGUF file whose weights (made full again) and tokenizer are the policy, in place of those of `name`: a "
         "path, or package:file for one that an installed package ships.",
     )
+    adapter: str | None = Field(
+        None,
+        min_length=1,
+        description="An adapter to train on from, over the model `name`: a run (its best policy), a folder, or a name on the "
+        "hub. Its own rank and scale are kept.",
+    )
     chat_template: Path | None = Field(
         None,
         description="A file whose Jinja template turns messages into prompts, in place of the model's own; what is saved "
@@ -82,6 +88,10 @@ class ModelSection(BaseModel):
         if self.gguf is not None and self.engine != "transformers":
             raise ValueError(
                 f"a GGUF file is read by engine transformers alone, not by {self.engine}; change one of them"
+            )
+        if self.adapter is not None and self.embedded is not None:
+            raise ValueError(
+                "adapter does not apply to the embedded policy, whose base is made on the spot; set embedded: null"
             )
         if self.quantization == "nf4" and self.embedded is not None:
             raise ValueError("quantization nf4 does not apply to the embedded policy; set quantization: none")

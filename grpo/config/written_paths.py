@@ -21,6 +21,8 @@ def anchor_written_paths(merged: dict[str, Any], folder_of: FindFolder) -> None:
     rewards, model = merged.get("rewards"), merged.get("model")
     if isinstance(model, dict) and isinstance(model.get("name"), str):
         model["name"] = _anchor_model(model["name"], folder_of(("model", "name")))
+    if isinstance(model, dict) and isinstance(model.get("adapter"), str):
+        model["adapter"] = _anchor_model(model["adapter"], folder_of(("model", "adapter")))
     if not isinstance(rewards, dict):
         return
     plugins = rewards.get("plugins")

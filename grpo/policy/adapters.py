@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from grpo.config.sections import ModelSection
@@ -16,7 +17,10 @@ WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """LoRA weights that were trained before, and the model below them; `revision` is that model's."""
+    """LoRA weights that were trained before, and the model below them; `revision` is that model's, `own_revision` theirs.
+
+    `key` is the setting that named it.
+    """
 
     name: str
     base: str | None
@@ -26,12 +30,16 @@ class Adapter:
     alpha: float | None
     target_modules: str | tuple[str, ...]
     settings: dict[str, Any]
+    own_revision: str | None = None
+    key: str = "model.name"
 
 
 def find_adapter(section: ModelSection) -> Adapter | None:
-    """The adapter that `model.name` is, or None where it is a model of its own or cannot be told."""
+    """The adapter that `model.adapter` names or `model.name` is, or None where there is none or it cannot be told."""
     if section.embedded is not None:
         return None
+    if section.adapter is not None:
+        return _find_named(section, section.adapter)
     found = read_model_json(section.name, section.revision, CONFIG)
     if found is None and model_folder(section.name, section.revision) is None and section.gguf is None:
         # On the Hub an adapter has no config.json; only then is a second file asked for.
@@ -40,11 +48,49 @@ def find_adapter(section: ModelSection) -> Adapter | None:
             found = fetch_model_json(section.name, section.revision, CONFIG).value
     if found is None:
         return None
-    base, targets = found.get("base_model_name_or_path"), found.get("target_modules") or ()
-    return Adapter(
+    base = found.get("base_model_name_or_path")
+    return _make_adapter(
+        found,
         name=section.name,
         base=str(base) if base else None,
         revision=found.get("revision"),
+        own_revision=section.revision,
+        key="model.name",
+    )
+
+
+def find_policy_folder(run: Path) -> Path | None:
+    """Where a run keeps its policy: `best/`, else what the warm-up left; None where `run` is no run, or kept none."""
+    if not (run / "status.json").is_file():
+        return None
+    return next((run / name for name in ("best", "sft") if (run / name).is_dir()), None)
+
+
+def _find_named(section: ModelSection, name: str) -> Adapter:
+    """The adapter of `model.adapter`, over the model of `model.name`; `UserError` where there is none."""
+    folder = find_policy_folder(Path(name).expanduser())
+    place = str(folder) if folder is not None else name
+    found = read_model_json(place, None, CONFIG)
+    if found is None:
+        answer = fetch_model_json(place, None, CONFIG)
+        found = answer.value
+        if found is None:
+            raise UserError(
+                f"model.adapter: {name}: no adapter there ({answer.reason}); give a run with LoRA, an adapter's folder or a "
+                "name on the Hub"
+            )
+    base = found.get("base_model_name_or_path")
+    if base and str(base) != section.name:
+        raise UserError(
+            f"model.adapter: {name} was trained on {base}, not on model.name {section.name}; set model.name to it"
+        )
+    return _make_adapter(found, name=place, base=section.name, revision=section.revision, key="model.adapter")
+
+
+def _make_adapter(found: dict[str, Any], **more: Any) -> Adapter:
+    targets = found.get("target_modules") or ()
+    return Adapter(
+        **more,
         kind=str(found.get("peft_type")),
         r=found.get("r") if isinstance(found.get("r"), int) else None,
         alpha=found.get("lora_alpha"),
@@ -55,9 +101,9 @@ def find_adapter(section: ModelSection) -> Adapter | None:
 
 def adapter_problems(adapter: Adapter, section: ModelSection) -> list[str]:
     """Why this adapter cannot be trained on under this config, one line each."""
-    where = f"model.name: {adapter.name} is an adapter"
+    where = f"{adapter.key}: {adapter.name} is an adapter"
     problems = []
-    folder = model_folder(adapter.name, section.revision)
+    folder = model_folder(adapter.name, adapter.own_revision)
     if folder is not None and not any((folder / name).is_file() for name in WEIGHTS):
         problems.append(f"{where} without weights: no {WEIGHTS[0]} beside its {CONFIG}; save it anew")
     if adapter.kind != "LORA":
@@ -85,7 +131,9 @@ def adapter_problems(adapter: Adapter, section: ModelSection) -> list[str]:
 
 def base_section(adapter: Adapter, section: ModelSection) -> ModelSection:
     """The same section for the model below the adapter."""
-    return section.model_copy(update={"name": adapter.base or section.name, "revision": adapter.revision})
+    return section.model_copy(
+        update={"name": adapter.base or section.name, "revision": adapter.revision, "adapter": None}
+    )
 
 
 def attach(model: Any, adapter: Adapter, section: ModelSection) -> Any:
@@ -95,15 +143,15 @@ def attach(model: Any, adapter: Adapter, section: ModelSection) -> Any:
     problems = adapter_problems(adapter, section)
     if problems:
         raise UserError(problems)
-    folder = model_folder(adapter.name, section.revision)
+    folder = model_folder(adapter.name, adapter.own_revision)
     try:
         found = PeftModel.from_pretrained(
-            model, str(folder) if folder is not None else adapter.name, is_trainable=True, revision=section.revision
+            model, str(folder) if folder is not None else adapter.name, is_trainable=True, revision=adapter.own_revision
         )
     except (RuntimeError, ValueError, OSError, KeyError, TypeError) as fault:
         reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]
         raise UserError(
-            f"model.name: the adapter {adapter.name} does not fit its base {adapter.base} ({reason}); give the adapter's "
+            f"{adapter.key}: the adapter {adapter.name} does not fit its base {adapter.base} ({reason}); give the adapter's "
             "own base in its adapter_config.json"
         ) from None
     for config in found.peft_config.values():

@@ -26,9 +26,14 @@ _GPT2 = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\
 _QWEN2 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+# Mistral's, since Nemo.
+_TEKKEN = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|"
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|"
+    r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 _LLAMA3 = _QWEN2.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
-# How text is cut before the merges, by `tokenizer.ggml.pre`; llama.cpp cuts by each pattern in turn.
-_PIECES = {
+PIECES = {
     "default": (_GPT2,),
     "gpt-2": (_GPT2,),
     "smollm": (r"\p{N}", _GPT2),
@@ -37,9 +42,11 @@ _PIECES = {
     "llama-bpe": (_LLAMA3,),
     "llama3": (_LLAMA3,),
     "smaug-bpe": (_LLAMA3,),
+    "tekken": (_TEKKEN,),
 }
-# Of these the whole pre-token is taken where the vocabulary has it, before any merge.
-_WHOLE_FIRST = frozenset({"llama-bpe", "llama3"})
+"""How text is cut before the merges, by `tokenizer.ggml.pre`; llama.cpp cuts by each pattern in turn."""
+WHOLE_FIRST = frozenset({"llama-bpe", "llama3", "tekken"})
+"""Of these the whole pre-token is taken where the vocabulary has it, before any merge."""
 
 
 @dataclass(frozen=True)
@@ -101,17 +108,17 @@ def gguf_tokenizer(header: GgufHeader) -> Tokenizer | None:
     fields = header.fields
     kind = fields.get("tokenizer.ggml.pre", "default")
     tokens, merges = fields.get("tokenizer.ggml.tokens"), fields.get("tokenizer.ggml.merges")
-    if fields.get("tokenizer.ggml.model") != "gpt2" or kind not in _PIECES or not tokens or not merges:
+    if fields.get("tokenizer.ggml.model") != "gpt2" or kind not in PIECES or not tokens or not merges:
         return None
     types = fields.get("tokenizer.ggml.token_type") or [1] * len(tokens)
     tokenizer = Tokenizer(
         models.BPE(
             vocab={token: number for number, token in enumerate(tokens)},
             merges=[tuple(merge.split(" ", 1)) for merge in merges],
-            ignore_merges=kind in _WHOLE_FIRST,
+            ignore_merges=kind in WHOLE_FIRST,
         )
     )
-    cuts = [pre_tokenizers.Split(Regex(piece), behavior="isolated") for piece in _PIECES[kind]]
+    cuts = [pre_tokenizers.Split(Regex(piece), behavior="isolated") for piece in PIECES[kind]]
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [*cuts, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )

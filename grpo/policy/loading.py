@@ -87,7 +87,7 @@ def load_policy(section: ModelSection, *, texts: Iterable[str], seed: int, devic
     policy.model.to(device) if section.quantization == "none" else None
     if adapter is not None:
         tokenizer = _adapter_tokenizer(adapter, section) or policy.tokenizer
-        model = attach(_ready_for_adapters(policy.model, section), adapter, section)
+        model = attach(ready_for_adapters(policy.model, section), adapter, section)
         return Policy(model, tokenizer, authors=policy.authors, template=policy.template)
     if section.lora is not None:
         policy.model = _attach_lora(policy.model, section, seed)
@@ -201,7 +201,7 @@ def _read_gguf(path: Path, section: ModelSection, device: str) -> tuple[Any, Any
 
 def _adapter_tokenizer(adapter: Adapter, section: ModelSection) -> Any:
     """The adapter's own tokenizer, where it brings one: it may know tokens that the base does not."""
-    folder = model_folder(adapter.name, section.revision)
+    folder = model_folder(adapter.name, adapter.own_revision)
     if folder is None or not (folder / "tokenizer_config.json").is_file():
         return None
     from transformers import AutoTokenizer
@@ -263,7 +263,7 @@ def _attach_lora(model: Any, section: ModelSection, seed: int) -> Any:
     import torch
     from peft import LoraConfig, get_peft_model
 
-    model = _ready_for_adapters(model, section)
+    model = ready_for_adapters(model, section)
     lora = section.lora
     assert lora is not None  # the callers look first
     with torch.random.fork_rng(devices=[]):
@@ -281,7 +281,7 @@ def _attach_lora(model: Any, section: ModelSection, seed: int) -> Any:
     return save_without_hub(model)
 
 
-def _ready_for_adapters(model: Any, section: ModelSection) -> Any:
+def ready_for_adapters(model: Any, section: ModelSection) -> Any:
     """4-bit weights need their norms in float32 and gradients at the input."""
     if section.quantization == "none":
         return model

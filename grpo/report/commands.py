@@ -20,6 +20,11 @@ def make_commands(run: RunFiles) -> list[tuple[str, str]]:
     place = place_of(run)
     if run.status and not run.status.get("finished"):
         commands.append(("resume it", shlex.join(["python", "-m", "grpo.run", "--resume", place])))
+    if (run.folder / "best").is_dir():
+        name = run.folder.resolve().name
+        words = ["python", "-m", "grpo.export", place, "--to", f"exports/{name}"]
+        commands.append(("the best policy as files that answer anywhere", shlex.join(words)))
+        commands.append(("a chat with it", shlex.join(["python", "-m", "grpo.chat", place])))
     if run.has_next_config:
         commands.append(
             ("the next run", shlex.join(["python", "-m", "grpo.run", "--config", f"{place}/next_config.yaml"]))

@@ -26,6 +26,7 @@ from grpo.report.run_files import RunFiles, as_list, as_mapping, is_number, read
 from grpo.report.samples import choose_group, choose_samples, count_states
 from grpo.report.tree import lay_out
 from grpo.report.verdict import make_decision, make_state
+from grpo.run_directory import name_policy, read_policy_note
 from rewards.amounts import format_seconds
 from rewards.files import write_whole
 from rewards.harmless_text import make_label, make_visible
@@ -94,6 +95,7 @@ def make_view(run: RunFiles, language: str | None = None) -> dict[str, Any]:
         "best": run.best,
         "judged": run.judged,
         "has_best": run.best.step is not None,
+        "kept": make_label(name_policy(kept), 200) if (kept := read_policy_note(run.folder)) else "",
         "seconds": run.status["seconds"] if is_number(run.status.get("seconds")) else None,
         "tasks": build(
             "the tasks' intervals",

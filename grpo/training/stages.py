@@ -34,9 +34,9 @@ from grpo.policy.tokenizer import training_texts
 from grpo.run_directory import RunDirectory, read_step
 from grpo.training import recorder, zero3
 from grpo.training.held_out import choose_rows
+from grpo.training.kept_policy import copy_folder, describe_policy, replace_folder
 from rewards.errors import UserError
 from rewards.host.scoring import RewardHost
-from rewards.manifests import write_manifest
 from rewards.statistics.estimates import Estimate
 from rewards.types import Example
 from sft_warmup.dataset import label_rows
@@ -311,7 +311,7 @@ class Stages:
             directory=self.directory.evaluations if self.rank.is_main else None,
             on_metrics=self.record.log_evaluation,
             on_estimates=self.record.show_estimates,
-            on_best=lambda step: self._save(self.directory.best),
+            on_best=self._keep_best,
             best=self.record.best,
         )
 
@@ -319,6 +319,8 @@ class Stages:
         start = time.perf_counter()
         estimates = self.evaluation(anew=stage in ("start", JUDGED)).run(stage, step)
         self.tracker.log_seconds(stage=stage, step=step, evaluation_seconds=time.perf_counter() - start)
+        if stage == "warmup":
+            self._keep_best(0)
         return estimates
 
     def _answer(self, examples: Sequence[Example]) -> list[Any]:
@@ -347,24 +349,25 @@ class Stages:
     def _checkpointing(self) -> bool:
         return self.config.model.checkpoints_gradients(self.device, self.policy.model.num_parameters())
 
-    def _save(self, directory: Path, trainer: Any = None) -> None:
-        """Replace `directory` by the present policy; a reader never sees half of it for longer than two renames."""
-        weights = sharding.whole_state(self.policy.model, trainer or self._trainer)
-        if self.rank.is_main:
-            self._replace(directory, weights)
-        collectives.wait()
+    def _keep_best(self, step: int) -> None:
+        """Leave the present policy in `best/` with a note of what it is; the warm-up's is there already, in `sft/`."""
+        note = describe_policy(self.config.model, step, self.config.grpo.max_steps)
+        self._save(self.directory.best, note=note, copied=self.directory.sft if step == 0 else None)
 
-    def _replace(self, directory: Path, weights: dict[str, Any] | None) -> None:
-        partial = directory.with_name(directory.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        self.policy.save(partial, weights)
-        write_manifest(partial)
-        old = directory.with_name(directory.name + ".old")
-        shutil.rmtree(old, ignore_errors=True)
-        if directory.exists():
-            directory.rename(old)
-        partial.rename(directory)
-        shutil.rmtree(old, ignore_errors=True)
+    def _save(
+        self, directory: Path, trainer: Any = None, note: dict[str, Any] | None = None, copied: Path | None = None
+    ) -> None:
+        """Replace `directory` by the present policy, or by the folder of the same that is there already."""
+        there = copied is not None and copied.is_dir()
+        weights = None if there else sharding.whole_state(self.policy.model, trainer or self._trainer)
+        if self.rank.is_main:
+            save = (
+                (lambda folder: copy_folder(copied, folder))
+                if there
+                else lambda folder: self.policy.save(folder, weights)
+            )
+            replace_folder(directory, save, note)
+        collectives.wait()
 
 
 def _make_follower(

@@ -20,7 +20,8 @@ from gguf_files import TEMPLATE, TEXTS, write_gguf
 from grpo.config.loading import load_config
 from grpo.config.sections import ModelSection
 from grpo.plan.memory_estimate import find_shape
-from grpo.policy.gguf_file import _PIECES, find_gguf, gguf_tokenizer, read_gguf
+from grpo.policy.gguf_file import PIECES as CUTS
+from grpo.policy.gguf_file import find_gguf, gguf_tokenizer, read_gguf
 from grpo.policy.tokenizer import find_token_counter
 from rewards.errors import UserError
 
@@ -174,4 +175,4 @@ def test_pieces_when_listed_then_every_kind_has_a_pattern_that_compiles():
     """A kind without a pattern is left to transformers."""
     from tokenizers import Regex
 
-    assert all(Regex(piece) for pieces in _PIECES.values() for piece in pieces)
+    assert all(Regex(piece) for pieces in CUTS.values() for piece in pieces)

@@ -189,6 +189,22 @@ def test_adapter_when_it_is_saved_again_then_it_names_its_base_and_reads_back(ad
     assert find_adapter(section(tmp_path / "again")).base == str(tmp_path / "model")
 
 
+def test_adapter_when_a_run_is_named_then_its_best_policy_is_trained_on(adapter_folder, tmp_path):
+    """`model.adapter` names a run; `model.name` stays the base, and another base is refused."""
+    folder, wanted = adapter_folder
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "status.json").write_text("{}")
+    folder.rename(tmp_path / "run" / "best")
+    named = {"lora": LORA, "adapter": str(tmp_path / "run")}
+    policy = load(tmp_path / "model", **named)
+    assert torch.equal(logits(policy.model), wanted)
+    assert find_adapter(section(tmp_path / "model", **named)).key == "model.adapter"
+    with pytest.raises(UserError, match=r"model\.adapter: .* was trained on .*, not on model\.name org/other"):
+        find_adapter(section("org/other", **named))
+    with pytest.raises(UserError, match=r"model\.adapter: .*: no adapter there"):
+        find_adapter(section(tmp_path / "model", lora=LORA, adapter=str(tmp_path)))
+
+
 def change_config(folder: Path, **values) -> None:
     found = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(json.dumps(found | values))

@@ -1,0 +1,1 @@
+"""What a run weighs, and what of it may go."""

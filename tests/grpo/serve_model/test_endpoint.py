@@ -1,0 +1,154 @@
+"""The endpoint: OpenAI's shapes, loopback and token, and a log that `rewards rescore` reads."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from grpo.chat.readings import RowDesk
+from grpo.serve_model import __main__ as command
+from grpo.serve_model.endpoint import Endpoint, ServedLog
+from rewards.config import RewardsSection, build_host
+from rewards.errors import UserError
+from rewards.types import Example
+
+ROW = Example("row-1", "price", [{"role": "user", "content": "Quanto?"}], '{"price": 1}', {})
+
+
+class Model(BaseHTTPRequestHandler):
+    """A stand-in of llama.cpp's server: one answer, whole or in pieces."""
+
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.seen.append(request)
+        if request.get("stream"):
+            pieces = ['{"price"', ": 1}"]
+            lines = [{"choices": [{"delta": {"content": piece}, "finish_reason": None}]} for piece in pieces]
+            lines.append({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+            body = "".join(f"data: {json.dumps(line)}\n\n" for line in lines) + "data: [DONE]\n\n"
+            kind = "text/event-stream"
+        else:
+            message = {"role": "assistant", "content": '{"price": 1}'}
+            body = json.dumps({"model": "x", "choices": [{"message": message, "finish_reason": "stop"}]})
+            kind = "application/json"
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A function that starts the endpoint before a stand-in model and gives its address, the log and what the model saw."""
+    servers = []
+
+    def start(token: str | None = None):
+        model = ThreadingHTTPServer(("127.0.0.1", 0), Model)
+        model.seen = []
+        host = build_host(RewardsSection(functions=[{"name": "field_f1"}]))
+        log = ServedLog(tmp_path / "served.jsonl", RowDesk([ROW], host))
+        address = f"http://127.0.0.1:{model.server_address[1]}"
+        endpoint = Endpoint(("127.0.0.1", 0), address, "mine", token=token, log=log)
+        for server in (model, endpoint):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            servers.append(server)
+        return f"http://127.0.0.1:{endpoint.server_address[1]}", log.path, model.seen
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def ask(url: str, body=None, **headers):
+    data = None if body is None else json.dumps(body).encode()
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(urllib.request.Request(url, data, headers), timeout=30) as answer:
+        return answer.read().decode()
+
+
+def read_log(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_endpoint_when_a_held_out_row_is_asked_then_the_answer_is_scored_and_rescored(served, capsys):
+    """The log is a file of stored completions: the rewards' own command reads it."""
+    from rewards import __main__ as rewards_command
+
+    url, log, _ = served()
+    answer = json.loads(ask(url + "/v1/chat/completions", {"model": "any", "messages": [dict(ROW.prompt[0])]}))
+    assert answer["choices"][0]["message"]["content"] == '{"price": 1}' and answer["model"] == "mine"
+    (record,) = read_log(log)
+    assert record["id"] == "row-1" and record["reward"] == 1.0 and record["stage"] == "served"
+    assert rewards_command.main(["rescore", str(log), "--reward", "field_f1", "--json"]) == 0
+    assert "field_f1" in capsys.readouterr().out
+
+
+def test_endpoint_when_streamed_then_the_pieces_pass_and_the_whole_is_logged(served):
+    """Server-sent events go through byte by byte."""
+    url, log, _ = served()
+    body = {"stream": True, "messages": [{"role": "user", "content": "Quanto?"}]}
+    assert ask(url + "/v1/chat/completions", body).endswith("data: [DONE]\n\n")
+    assert read_log(log)[0]["completion"] == '{"price": 1}'
+
+
+def test_endpoint_when_the_request_brings_metadata_then_it_is_the_row_and_stays_here(served):
+    """What the caller knows of the row scores the answer; the model is not told the reference."""
+    url, log, seen = served()
+    given = {"id": "mine-7", "task": "price", "reference": '{"price": 2}'}
+    ask(url + "/v1/chat/completions", {"messages": [{"role": "user", "content": "?"}], "metadata": given})
+    (record,) = read_log(log)
+    assert record["id"] == "mine-7" and record["reward"] == 0.0 and "metadata" not in seen[0]
+
+
+def test_endpoint_when_nothing_is_known_of_the_row_then_logged_without_a_reward(served):
+    """No reference, no reward."""
+    url, log, _ = served()
+    ask(url + "/v1/chat/completions", {"messages": [{"role": "user", "content": "Outra coisa"}]})
+    assert read_log(log)[0]["reward"] is None and read_log(log)[0]["reference"] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [("/v1/chat/completions", [1], 400), ("/v2", {}, 404), ("/v1/models/x", None, 404)],
+)
+def test_endpoint_when_the_request_is_wrong_then_openais_shape_of_error(path, body, code, served):
+    """Clients read error.message."""
+    url, _, _ = served()
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        ask(url + path, body)
+    assert refusal.value.code == code and json.loads(refusal.value.read())["error"]["message"]
+
+
+def test_endpoint_when_a_token_is_set_then_nobody_passes_without(served):
+    """Only whether it lives may be asked."""
+    url, _, _ = served("secret")
+    assert json.loads(ask(url + "/health"))["status"] == "ok"
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        ask(url + "/v1/models")
+    assert refusal.value.code == 401
+    assert json.loads(ask(url + "/v1/models", Authorization="Bearer secret"))["data"][0]["id"] == "mine"
+
+
+def test_token_when_others_could_call_then_it_must_be_set(monkeypatch):
+    """Loopback is the only address that needs none."""
+    monkeypatch.delenv("RECOMPENSA_TOKEN", raising=False)
+    assert command.find_token("127.0.0.1") is None and command.find_token("localhost") is None
+    with pytest.raises(UserError, match="set RECOMPENSA_TOKEN"):
+        command.find_token("0.0.0.0")
+
+
+def test_serve_when_there_is_nothing_to_serve_then_exit_2(tmp_path, capsys):
+    """The line says how to get something."""
+    assert command.main([str(tmp_path / "none")]) == 2
+    assert "python -m grpo.export" in capsys.readouterr().err
+    assert command.main([str(tmp_path), "--port", "0"]) == 2
