@@ -35,7 +35,11 @@ ENUMERATIONS: Mapping[str, tuple[str, ...]] = {
 """Values of each key, one spelling each."""
 
 _SEPARATORS = re.compile(r"[\s_-]+")
-_OTHER = {"FULLYMOBILITY": "FULLMOBILITY", "RANSUBNETWORK": "RANSUBNETWORK"}
+# Other words for the same in files of releases 16 and 17.
+_OTHER = {
+    "FULLYMOBILITY": "FULLMOBILITY", "ISWITHINTHERANGE": "ISWITHINRANGE", "ISEQUALTHAN": "ISEQUALTO", "RRC": "RRCCONNECTEDUSERS",
+    "RANSUBNETWROK": "RANSUBNETWORK",
+}  # fmt: skip
 _LONGEST = 40
 
 
@@ -58,8 +62,8 @@ def _spell(key: str, written: str) -> str:
 
 
 _MIXED = frozenset(
-    (*ENUMERATIONS["objectType"], "Is_less_than", "Is_greater_than", "Is_equal_to", "RAN SubNetwork", "5GC SubNetwork",
-     "Edge Service Support")
+    (*ENUMERATIONS["objectType"], "Is_less_than", "Is_greater_than", "Is_equal_to", "Is_within_the_range", "Is_equal_than",
+     "Is_equal _than", "Is_less _than", "RAN_SubNetwrok", "RAN SubNetwork", "5GC SubNetwork", "Edge Service Support")
 )  # fmt: skip
 
 

@@ -213,6 +213,9 @@ class _Parser:
             return self._resolve(kind, written)
         if kind != "word":
             raise _Broken
+        if self._peek() == ("mark", "^^"):
+            # TM Forum's own examples leave the quotes out: `date_to_be_generated^^xsd:dateTime`, `5^^xsd:integer`.
+            return self._read_literal(written)
         if written in ("true", "false"):
             return written == "true"
         if _NUMBER.fullmatch(written):

@@ -11,6 +11,7 @@ import pytest
 from rewards.cheats.intents import cheat_with_intents, multiply_figures
 from rewards.documents.quantities import read_quantity
 from rewards.functions.kpi_values import KpiValues
+from rewards.functions.schema_valid import SchemaValid
 from rewards.functions.telecom import Telecom
 from rewards.telecom.expressions import expand
 from rewards.telecom.turtle import read_turtle
@@ -134,6 +135,8 @@ def test_tmf921_when_a_figure_is_in_another_unit_then_the_content_is_right():
         ("o1_nrm", {"networkSliceSharingIndicator": "NON_SHARED"}, "NON_SHARED", "NON-SHARED"),
         ("intent_3gpp", TARGETS, "RAN_SubNetwork", "RAN_SUBNETWORK"),
         ("intent_3gpp", TARGETS, "IS_GREATER_THAN", "Is_greater_than"),
+        ("intent_3gpp", TARGETS, "RAN_SubNetwork", "RAN_SubNetwrok"),
+        ("o1_nrm", {"resourceType": "RRC_CONNECTED_USERS", "rRMPolicyMaxRatio": 5}, "RRC_CONNECTED_USERS", "RRC"),
     ],
 )
 def test_layer_when_releases_spell_an_enumeration_differently_then_both_earn_all(layer, reference, old, new):
@@ -218,6 +221,43 @@ def test_read_turtle_when_the_end_is_missing_then_keeps_what_is_there():
     assert expand({"t": "2026-01-01T00:00:00Z", "u": "a:b c:d e:f ."}) == {
         "t": "2026-01-01T00:00:00Z", "u": {"a:b": {"c:d": "e:f"}},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ("o1_nrm", {"uEMobilityLevel": "FULLY MOBILITY", "networkSliceSharingIndicator": "NON-SHARED"}),
+        ("o1_nrm", {"uEMobilityLevel": "FULL_MOBILITY", "networkSliceSharingIndicator": "NON_SHARED"}),
+        ("o1_nrm", {"resourceType": "RRC", "rRMPolicyMemberList": [], "rRMPolicyMaxRatio": 5}),
+    ],
+)
+def test_schema_valid_when_releases_spell_an_enumeration_differently_then_each_is_valid(schema, value):
+    """The schemas of the layers know the files of releases 16 to 18, not one of them."""
+    judged = SchemaValid(schema=schema)
+    example = Example("1", "any", [], None)
+    right = judged(example, Completion(json.dumps(value)))
+    key = next(iter(value))
+    wrong = judged(example, Completion(json.dumps({**value, key: "OTHER"})))
+    assert wrong.value < right.value
+
+
+@pytest.mark.parametrize(
+    "condition", ["IS_LESS_THAN", "Is_less_than", "Is_less _than", "Is_within_the_range", "Is_equal_than"]
+)
+def test_intent_schema_when_a_condition_is_of_another_release_then_keeps_the_rules(condition):
+    """Releases 16 and 17 of TS 28.312 write conditions in mixed case, and with blanks in them."""
+    text = json.dumps(TARGETS)
+    assert "IS_GREATER_THAN" in text
+    judged, example = SchemaValid(schema="intent_3gpp"), Example("1", "any", [], None)
+    right = judged(example, Completion(text.replace("IS_GREATER_THAN", condition)))
+    assert right.value == judged(example, Completion(text)).value
+    assert judged(example, Completion(text.replace("IS_GREATER_THAN", "Is_lower"))).value < right.value
+
+
+def test_read_turtle_when_a_typed_literal_has_no_quotes_then_is_read():
+    """As the reports among TM Forum's examples have it: `date_to_be_generated^^xsd:dateTime`."""
+    graph = read_turtle("ex:r a icm:IntentReport ; icm:t date_to_be_generated^^xsd:dateTime ; icm:n 3^^xsd:integer .")
+    assert graph == {"ex:r": {"@type": "icm:IntentReport", "icm:t": "date_to_be_generated", "icm:n": 3}}
 
 
 def test_layers_when_an_answer_is_huge_then_are_done_in_seconds():
