@@ -30,7 +30,10 @@ class Catalogue:
         self._whole = {key: said for key, said in entries.items() if not _HOLE.search(key)}
         self._templates = {key: said for key, said in entries.items() if _HOLE.search(key)}
         self._patterns: list[tuple[str, re.Pattern[str], list[str], str, bool]] = [
-            (_longest_piece(key), *_compile(key), said, "; " in key) for key, said in self._templates.items()
+            (_longest_piece(key), *_compile(key), said, "; " in key)
+            for key, said in self._templates.items()
+            # Holes with names are a template's own, which fills them itself: read in a text they would fit too much.
+            if all(hole.isdigit() for hole in _HOLE.findall(key))
         ]
         # Those that say most are tried first: a short pattern fits where a longer one is meant.
         self._patterns.sort(

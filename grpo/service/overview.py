@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from grpo.run_lock import FILE as RUN_LOCK
 from grpo.service.ledger import QueuedRun
 from grpo.service.queue import RunQueue
 from grpo.watch.snapshot import LiveRun, Snapshot
 from rewards.errors import RecompensaError
 
 SILENT_SECONDS = 180.0
-"""A run that nobody queued and that has not finished counts as living while it wrote something this lately."""
+"""A run that was started by hand counts as living while it wrote something this lately, where no lock says more."""
 
 _KEPT_SUMMARIES = 512
 _KEPT_READERS = 4
@@ -124,7 +125,7 @@ class Overview:
         with suppress(RecompensaError, OSError):
             snapshot = self.read(id)
         folder = self.root / id
-        values: dict[str, Any] = {"id": id, "state": queued.state if queued else _find_state(snapshot)}
+        values: dict[str, Any] = {"id": id, "state": queued.state if queued else _find_state(snapshot, self.root / id)}
         if queued is not None:
             values |= {
                 "queued": True, "group": queued.group, "after": queued.after, "priority": queued.priority, "slot": queued.slot,
@@ -203,15 +204,30 @@ def is_run_name(name: str) -> bool:
     return _RUN_NAME.match(name) is not None
 
 
-def _find_state(snapshot: Snapshot | None) -> str:
+def _find_state(snapshot: Snapshot | None, folder: Path) -> str:
     if snapshot is None:
         return "interrupted"
     if snapshot.finished:
         return "done"
     if snapshot.stopped_by:
         return "stopped"
+    held = is_held(folder / RUN_LOCK)
+    if held is not None:
+        return "running" if held else "interrupted"
     silent = snapshot.silent_seconds
     return "running" if silent is not None and silent < SILENT_SECONDS else "interrupted"
+
+
+def is_held(lock: Path) -> bool | None:
+    """Whether a process holds this lock, without touching it; None where that cannot be told.
+
+    Whoever tried to take it, if only to look, could be in the way of a run that begins at that moment.
+    """
+    try:
+        number = lock.stat().st_ino
+        return any(f":{number} " in line for line in Path("/proc/locks").read_text().splitlines())
+    except OSError:
+        return None
 
 
 def _sign(folder: Path) -> tuple[Any, ...]:

@@ -264,3 +264,15 @@ def test_openapi_when_random_requests_are_made_then_the_answers_keep_to_it(appli
             case.call_and_validate(excluded_checks=[positive_data_acceptance])
 
         check()
+
+
+def test_state_when_a_run_by_hand_holds_its_lock_then_it_is_running_and_without_it_interrupted(http, root, write_run):
+    """However long it has been silent; the lock is looked at and never taken."""
+    import fcntl
+
+    write_run(root / "r", steps=20)
+    (root / "r" / "status.json").write_text('{"stage": "grpo", "step": 0, "finished": false}')
+    with (root / "r" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert http.get("/v1/runs/r").json()["state"] == "running"
+    assert http.get("/v1/runs/r").json()["state"] == "interrupted"
