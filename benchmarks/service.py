@@ -32,6 +32,7 @@ SMALL = (
     "model.embedded.heads=2", "model.embedded.kv_heads=1", "model.embedded.vocabulary=400",
     "sft_warmup.max_steps=20", "grpo.max_steps=40", "grpo.prompts_per_step=2", "grpo.num_generations=4",
     "grpo.max_completion_length=16", "evaluation.max_completion_length=16", "grpo.save_every_steps=5",
+    "decision.watch.enabled=false",  # a policy this small breaks rules, and would be stopped by them
     "grpo.log_completions_every=5", "evaluation.every_steps=10", "threads=1",
 )  # fmt: skip
 

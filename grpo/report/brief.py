@@ -107,11 +107,10 @@ def find_model(run: RunFiles) -> str:
 
 
 def make_use(run: RunFiles, tasks: list[str]) -> str:
-    """The command that asks the trained policy; empty where no model was saved or no task is known."""
+    """The command that talks to the trained policy; empty where no model was saved or no task is known."""
     if not find_model(run) or not tasks:
         return ""
-    words = ["python", "-m", "grpo.evaluate", "--model", place_of(run), "--task", tasks[0], "--prompt", "..."]
-    return shlex.join(words)
+    return shlex.join(["python", "-m", "grpo.chat", place_of(run), "--task", tasks[0]])
 
 
 def list_origins(run: RunFiles) -> list[tuple[str, str]]:

@@ -83,8 +83,17 @@ class Gate:
                 _bind(message)
             await send(message)
 
+        read = 0
+
+        async def receive_bounded() -> MutableMapping[str, Any]:
+            # A body that does not say how long it is ends where it gets too long.
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            return {"type": "http.disconnect"} if read > _LARGEST_BODY else message
+
         if refusal is None:
-            await self.app(scope, receive, send_bound)
+            await self.app(scope, receive_bounded, send_bound)
             return
         status, line = refusal
         if status == 401 and scope["method"] == "GET" and "text/html" in headers.get("accept", ""):

@@ -80,7 +80,7 @@ def test_half_page_when_a_price_is_known_then_it_says_what_the_run_cost_and_wher
     """812.4 s at 12.50 an hour are 2.82; the best checkpoint's folder, a command, commit and hashes of the rows."""
     page = write_report(run)[0].read_text()
     assert "R$ 2,82" in page
-    assert f"{run}/best" in page and "grpo.evaluate --model" in page
+    assert f"{run}/best" in page and f"grpo.chat {run} --task extraction" in page
     assert "c0ffee" * 6 in page and "ab" * 8 in page and "0123abcd" in page
     assert f"python -m rewards explain {run} --id" in page
 
