@@ -18,7 +18,7 @@ COMMANDS = {
     "compare": ("grpo.compare", "runs side by side, and which may be promoted"),
     "rewards": ("rewards", "list, score, audit, rescore, explain, attack, write reward functions"),
     "config": ("grpo.config", "shipped configs, one resolved, the JSON Schema for editors"),
-    "data": ("grpo.data", "the generated shop"),
+    "data": ("grpo.data", "stats, validate, filter, merge, split, dedup, upsample, mix, audit; generated data"),
     "ladder": ("grpo.ladder", "the rungs of model sizes, and what fits here"),
     "chat": ("grpo.chat", "talk to a trained policy: what was read, each repair, the reward"),
     "serve-model": ("grpo.serve_model", "a trained policy behind an OpenAI-compatible endpoint"),

@@ -112,7 +112,7 @@ def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool
         notes.append(f"checkpoints/{checkpoint.name}: {fault}; the one before it is taken")
         lost = lost or fault != UNFINISHED
     trained = max((int(row["step"]) for row in rows if row.get("stage") == "train"), default=0)
-    lost = lost or trained > config.grpo.save_every_steps
+    lost = lost or (config.trains_grpo and trained > config.grpo.save_every_steps)
     fault = _find_faulty_start(directory, config)
     where = f"--resume {directory.path}"
     if fault and noted.get("stage") in ("grpo", "final", "decision"):
@@ -127,7 +127,7 @@ def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool
         )
     if from_warmup:
         notes.append("the checkpoints are passed over: GRPO begins again at the end of the warm-up")
-    return ResumePoint("grpo", None, tuple(notes))
+    return ResumePoint("grpo" if config.trains_grpo else "final", None, tuple(notes))
 
 
 def _list_checkpoints(directory: RunDirectory) -> Sequence[Path]:

@@ -179,7 +179,8 @@ def run(options: argparse.Namespace) -> int:
                         directory, plan, progress,
                     )  # fmt: skip
             if code in (DONE, STOPPED):
-                finish(directory, config, profile, progress, time.perf_counter() - started, finished=code == DONE)
+                took, last = time.perf_counter() - started, config.last_step(len(inputs.warmup))
+                finish(directory, config, last, profile, progress, took, finished=code == DONE)
         except KeyboardInterrupt:
             progress.say(f"stopped at once; resume with: python -m grpo.run --resume {directory.path}", always=True)
             return INTERRUPTED
@@ -262,10 +263,9 @@ def train(
 
     torch.set_num_threads(threads)
     stage, checkpoint, reached = point.stage, point.checkpoint, point.step
+    last = config.last_step(len(inputs.warmup))
     # The warm-up and what comes before it start anew.
-    resume_from = {"sft": None, "grpo": ("train", reached) if reached else ("warmup", 0)}.get(
-        stage, ("train", config.grpo.max_steps)
-    )
+    resume_from = {"sft": None, "grpo": ("train", reached) if reached else ("warmup", 0)}.get(stage, ("train", last))
     # From here on files change that every process has to read first.
     wait()
     with (
@@ -287,11 +287,12 @@ def train(
                 stages.evaluate("before", 0)
                 if config.sft_warmup.enabled:
                     stages.warm_up()
-                stages.evaluate("warmup", 0)
-                evaluate_kept(stages)
+                if config.trains_grpo:
+                    stages.evaluate("warmup", 0)
+                    evaluate_kept(stages)
                 record.write_environment(device)
                 seal_start(directory)
-                directory.reach(stage := "grpo")
+                directory.reach(stage := "grpo" if config.trains_grpo else "final", 0 if config.trains_grpo else last)
             else:
                 record.resume(checkpoint)
                 stages.restore_policy(checkpoint if stage == "final" else None)
@@ -299,18 +300,20 @@ def train(
             if stage == "grpo":
                 stages.train(resume_from=checkpoint)
                 directory.reach(stage := "final", config.grpo.max_steps)
-            stages.evaluate("final", config.grpo.max_steps)
-            judge(stages)
+            stages.evaluate("final", last)
+            if config.trains_grpo:
+                judge(stages)
             record.write_environment(device)
-            directory.reach("decision", config.grpo.max_steps, relies_on=list_reliance(directory.path))
+            directory.reach("decision", last, relies_on=list_reliance(directory.path))
         except Interrupted:
             progress.say(f"interrupted; resume with: python -m grpo.run --resume {directory.path}", always=True)
             return INTERRUPTED
         except Stopped as stop:
             record.write_environment(device)
-            directory.reach("grpo", stop.event.step, stopped_by=stop.event.rule)
+            directory.reach(stage, stop.event.step, stopped_by=stop.event.rule)
+            kept = "a checkpoint is kept" if stage == "grpo" else "what it learnt so far is in sft/"
             progress.say(
-                f"stopped by watch rule {stop.event.rule}; a checkpoint is kept; resume all the same with: "
+                f"stopped by watch rule {stop.event.rule}; {kept}; resume all the same with: "
                 f"python -m grpo.run --resume {directory.path}",
                 always=True,
             )
@@ -331,7 +334,9 @@ def train(
     return DONE
 
 
-def finish(directory: Any, config: Any, profile: str, progress: Any, seconds: float, *, finished: bool = True) -> None:
+def finish(
+    directory: Any, config: Any, last_step: int, profile: str, progress: Any, seconds: float, *, finished: bool = True
+) -> None:
     """Decide, write the report, and say in one line where everything is; a run that was stopped stays resumable."""
     if not directory.writes:
         return
@@ -343,7 +348,7 @@ def finish(directory: Any, config: Any, profile: str, progress: Any, seconds: fl
 
     decision = decide_run(directory.path, config, rehearsal=profile == "embedded")
     kept = read_policy_note(directory.path)
-    ended = {"step": config.grpo.max_steps, "finished": True, "seconds": round(seconds, 1)}
+    ended = {"step": last_step, "finished": True, "seconds": round(seconds, 1)}
     ended |= {"policy": {"folder": "best", **kept}} if kept else {}
     if finished:
         # The report says so; but a run is done, and cannot be resumed, once its report is there.

@@ -6,34 +6,28 @@ Nothing that a file can hold ends in a traceback or a hang: each problem is a li
 from __future__ import annotations
 
 import json
-import math
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-import orjson
-
 from rewards.conversations import FORMS, Turn, cut_conversation, kind_of, read_turns, tell_tools
 from rewards.errors import UserError
+from rewards.row_forms import unify_form
+from rewards.row_limits import DEEPEST, find_unwritable, is_deeper
 from rewards.types import Completion, Example
 
 SHOWN_PROBLEMS = 20
 LONGEST_LINE = 16 * 1024 * 1024
 """Bytes that one row may have: what is longer is no row that a policy could be shown."""
 
-DEEPEST = 200
-"""Levels of nesting in a column, or in the JSON of a reference."""
-
 _OWN_KEYS = frozenset({"id", "task", "prompt", "reference", "completion", "truncated", *FORMS})
 _RECORD_KEYS = frozenset({"reward", "scores", "repairs", "stage", "step", "group", "advantage", "columns"})
 _STRICT_KEYS = frozenset({"id", "task", "prompt", "reference", *FORMS})
 _KEPT_TASKS = {"all": "holds the mean over all tasks", "mean_reward": "is the name of the mean over all tasks"}
 _BOM = b"\xef\xbb\xbf"
-_HUGE_NUMBER = re.compile(rb"[0-9][eE]\+?[0-9]{3}")
 _OTHER_FILES = {
     b"\x1f\x8b": "compressed; unpack it first: gunzip -k {path}",
     b"PK\x03\x04": "a zip archive or a spreadsheet; save its rows as JSON Lines or CSV",
@@ -94,8 +88,8 @@ def parse_file(path: Path | str, *, unnamed: str = "") -> Iterator[Parsed]:
             continue
         where = f"{path}:{number}"
         example, problems = make_strict_example(row, where, f"{unnamed}{number}")
-        problems += _find_unwritable(row, raw, where)
-        named_by_line = "id" not in row and any(form in row for form in FORMS)
+        problems += find_unwritable(row, raw, where)
+        named_by_line = "id" not in row and any(form in unify_form(row) for form in FORMS)
         row_id = f"{unnamed}{number}" if named_by_line else row.get("id")
         if isinstance(row_id, str) and row_id:
             first = first_line_of.setdefault(row_id, number)
@@ -120,6 +114,7 @@ def parse_file(path: Path | str, *, unnamed: str = "") -> Iterator[Parsed]:
 def make_strict_example(row: dict[str, Any], where: str, own_id: str) -> tuple[Example | None, list[str]]:
     """One row as a run reads it, or None with everything that is wrong with it; `own_id` is for a conversation without one."""
     problems: list[str] = []
+    row = unify_form(row)
     form = next((name for name in FORMS if name in row), None)
     prompt: list[Turn] = []
     reference = row.get("reference")
@@ -157,16 +152,10 @@ def make_strict_example(row: dict[str, Any], where: str, own_id: str) -> tuple[E
     return Example(row["id"], row["task"], prompt, reference, columns), []
 
 
-def is_deeper(text: str, levels: int) -> bool:
-    """Whether JSON text is nested deeper than that; brackets inside of its texts do not count."""
-    if text.count("[") + text.count("{") <= levels:
-        return False
-    depth = 0
-    for bracket in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(bracket[0], 0)
-        if depth > levels:
-            return True
-    return False
+def find_row_problems(row: dict[str, Any], raw: bytes, where: str, own_id: str) -> list[str]:
+    """What is wrong with one row, as a run would say it."""
+    _, problems = make_strict_example(row, where, own_id)
+    return problems + find_unwritable(row, raw, where)
 
 
 def read_examples(path: str) -> list[Example]:
@@ -363,37 +352,3 @@ def _reject_constant(name: str) -> float:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_reject_constant)
-
-
-def _find_unwritable(row: dict[str, Any], raw: bytes, where: str) -> list[str]:
-    """What a row holds that cannot be written again: half characters, numbers beyond 64 bits, too deep a nesting."""
-    if not _HUGE_NUMBER.search(raw):
-        try:
-            orjson.dumps(row)
-            return []
-        except (TypeError, RecursionError):  # orjson's own EncodeError is a TypeError
-            pass
-    stack: list[tuple[str, Any, int]] = [("", row, 0)]
-    while stack:
-        place, value, depth = stack.pop()
-        said = ""
-        if isinstance(value, dict | list):
-            if depth >= DEEPEST:
-                return [f"{where}: {place[:60]}...: more than {DEEPEST} levels; flatten it"]
-            items = value.items() if isinstance(value, dict) else enumerate(value)
-            for key, item in items:
-                if isinstance(key, str):
-                    stack.append((f"{place}.{key}" if place else key, item, depth + 1))
-                    stack.append((f"a key of {place or 'the row'}", key, depth))
-                else:
-                    stack.append((f"{place}[{key}]", item, depth + 1))
-        elif isinstance(value, str) and not value.isascii():
-            half = next((char for char in value if "\ud800" <= char <= "\udfff"), None)
-            said = f"half of a character (\\u{ord(half):04x} without its other half); write it whole" if half else ""
-        elif isinstance(value, int) and not -(2**63) <= value < 2**64:
-            said = "a whole number of more than 64 bits; write it as a text"
-        elif isinstance(value, float) and not math.isfinite(value):
-            said = "a number beyond every float; write it as a text"
-        if said:
-            return [f"{where}: {place.encode('ascii', 'backslashreplace').decode()}: {said}"]
-    return []

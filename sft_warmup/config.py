@@ -37,6 +37,23 @@ class SftWarmupSection(BaseModel):
     ] = Field("cosine", description="Learning-rate schedule.")
     warmup_ratio: float = Field(0.05, ge=0, lt=1, description="Share of the steps over which the learning rate rises.")
     batch_size: int = Field(16, ge=1, description="Conversations in one optimiser step.")
+    micro_batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="Conversations in one forward and backward pass, whose gradients add up to the step's; must divide "
+        "batch_size. null is all at once.",
+    )
+    packing: bool = Field(
+        False,
+        description="Lay the conversations of a pass end to end in place of padding them; none sees another, which is tried "
+        "before the first step.",
+    )
+    eval_steps: int | None = Field(
+        None, ge=1, description="Steps between two measurements of the held-out loss; null is a tenth of the stage."
+    )
+    held_out_rows: int = Field(
+        128, ge=1, description="Most held-out rows whose loss is measured, spread evenly over the file."
+    )
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
     adam_beta2: float = Field(0.999, gt=0, lt=1, description="Decay of Adam's second moment; 0.98 suits a short stage.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
@@ -45,7 +62,20 @@ class SftWarmupSection(BaseModel):
     def _one_length(self) -> SftWarmupSection:
         if self.epochs is not None and self.max_steps is not None:
             raise ValueError("epochs and max_steps are both set; write one of them")
+        if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"micro_batch_size {self.micro_batch_size} does not divide batch_size {self.batch_size}; write a divisor"
+            )
         return self
+
+    def eval_every(self, steps: int) -> int:
+        """Steps between two measurements of the held-out loss, in a stage of so many."""
+        return self.eval_steps or max(1, steps // 10)
+
+    def rows_a_pass(self, world_size: int = 1) -> int:
+        """Conversations that one of so many processes has in one pass."""
+        share = self.batch_size // world_size
+        return min(share, self.micro_batch_size or share)
 
     def steps(self, rows: int) -> int:
         """Optimiser steps of the stage over so many rows; the last batch of an epoch may be short."""
@@ -55,4 +85,8 @@ class SftWarmupSection(BaseModel):
 
     def lr_warmup_steps(self, rows: int) -> int:
         """Steps over which the learning rate rises, rounded up."""
-        return math.ceil(Fraction(str(self.warmup_ratio)) * self.steps(rows))
+        return self.lr_warmup_steps_of(self.steps(rows))
+
+    def lr_warmup_steps_of(self, steps: int) -> int:
+        """The same of a stage of so many steps."""
+        return math.ceil(Fraction(str(self.warmup_ratio)) * steps)

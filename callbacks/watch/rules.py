@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
 Fact = Literal["beta", "recipe"]
-CONDITIONS = ("above", "below", "stalls", "rises", "not_finite")
+CONDITIONS = ("above", "below", "stalls", "rises", "spikes", "not_finite")
 _SECTION = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
@@ -32,6 +32,10 @@ class WatchRule(BaseModel):
         ge=0,
         description="Broken when the values of the window grow from quarter to quarter, by this share in all.",
     )
+    spikes: float | None = Field(
+        None, gt=1, description="Broken by a value above this many times the median of the others in the window."
+    )
+    lower_is_better: bool = Field(False, description="With stalls: a new best is a lower value, as of a loss.")
     not_finite: Literal[True] | None = Field(None, description="Broken by a value that is NaN, infinite or null.")
     of: Literal["max_completion_length", "max_steps"] | None = Field(
         None, description="The number of the condition is a share of this setting of section grpo."

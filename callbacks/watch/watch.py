@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from math import isfinite, nan, sqrt
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import orjson
@@ -19,6 +19,7 @@ from rewards.writable import to_line
 
 EVENTS_FILE = "watch.jsonl"
 _QUARTERS = 4
+_LEAST_OTHERS = 4  # values that have a median worth the name
 _MISSING = object()
 _BESIDE = ("before", "start", "judged")
 """Evaluations that are no part of the curve."""
@@ -53,6 +54,7 @@ class Event:
             "below": "is below {limit:.4g}",
             "stalls": "has no new best by more than {limit:.4g}",
             "rises": "has grown by more than {limit:.0%}",
+            "spikes": "is above {limit:.4g} times the median",
             "not_finite": "is not a number",
         }[self.condition].format(limit=self.limit)
         over = f" over {self.window} steps" if self.window > 1 else ""
@@ -105,6 +107,8 @@ class Watch:
         if stage in _BESIDE:
             return []
         values = rename_metrics(row)
+        if stage == "warmup" and "sft/step" in values:
+            step = values["sft/step"]  # the rows of the supervised stage all stand at step 0 of GRPO
         if step is None:
             step = values.get("step")
         if isinstance(step, bool) or not isinstance(step, int | float):
@@ -163,7 +167,8 @@ class _Judge:
             self._all = [point for point in self._all if point[0] < step] + [(step, value)]
         while self._seen[0][0] <= step - self.rule.window:
             self._seen.popleft()
-        if self._best is None or value > self._best[1] + self.limit:
+        sign = -1.0 if self.rule.lower_is_better else 1.0
+        if self._best is None or sign * value > sign * self._best[1] + self.limit:
             self._best = step, value
         last = self.rule.until_step
         if step < self.rule.from_step or (last is not None and step > last):
@@ -190,6 +195,10 @@ class _Judge:
             return max(value for _, value in self._all) if stalls else None
         if rule.stalls is not None:
             return self._best[1] if self._best and step - self._best[0] >= rule.window else None
+        if rule.spikes is not None:
+            others = [value for _, value in self._seen][:-1]
+            usual = median(others) if len(others) >= _LEAST_OTHERS else 0.0
+            return self._seen[-1][1] if usual > 0 and self._seen[-1][1] > self.limit * usual else None
         if self._first is None or step - self._first < rule.window - 1:
             return None
         values = [value for _, value in self._seen]

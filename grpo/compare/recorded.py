@@ -11,6 +11,7 @@ from rewards.statistics.changes import Cell
 ALL = "all"
 REWARD = "reward"
 SPLIT_COLUMNS = ("split", "target_layer")
+CROSSED = " x ".join(SPLIT_COLUMNS)
 """The columns of a row, beside its task, by whose values a run is also looked at."""
 KINDS = ("task", *SPLIT_COLUMNS)
 SAMPLING = ("temperature", "top_p", "top_k", "repetition_penalty", "max_completion_length", "samples")

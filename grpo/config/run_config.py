@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
@@ -30,6 +30,11 @@ class RunConfig(BaseModel):
     threads: int | None = Field(
         None, ge=1, description="Threads of the computation; null chooses by the machine and its load."
     )
+    stages: list[Literal["sft", "grpo"]] | None = Field(
+        None,
+        description="What trains, in order: [sft], [sft, grpo] or [grpo]; null is [grpo], with sft before it where "
+        "sft_warmup.enabled says so.",
+    )
     model: ModelSection = Field(default_factory=ModelSection, description="The policy.")
     data: DataSection = Field(default_factory=DataSection, description="Where the rows come from.")
     sft_warmup: SftWarmupSection = Field(default_factory=SftWarmupSection, description="The stage before GRPO.")
@@ -52,11 +57,37 @@ class RunConfig(BaseModel):
             raise ValueError("; ".join(problems))
         return settings
 
+    @field_validator("stages")
+    @classmethod
+    def _in_order(cls, stages: list[str] | None) -> list[str] | None:
+        if stages is not None and stages not in (["sft"], ["sft", "grpo"], ["grpo"]):
+            raise ValueError(f"{stages} is not allowed; write [sft], [sft, grpo] or [grpo]")
+        return stages
+
+    @model_validator(mode="after")
+    def _enable_stages(self) -> RunConfig:
+        """What `stages` says stands above sft_warmup.enabled."""
+        if self.stages is not None and self.sft_warmup.enabled != ("sft" in self.stages):
+            section = self.sft_warmup.model_copy(update={"enabled": "sft" in self.stages})
+            object.__setattr__(self, "sft_warmup", section)
+        return self
+
+    @property
+    def trains_grpo(self) -> bool:
+        """False for a run that ends after its supervised stage."""
+        return self.stages is None or "grpo" in self.stages
+
+    def last_step(self, demonstrations: int) -> int:
+        """The step that the final evaluation is of: GRPO's last, or SFT's over so many rows where nothing follows it."""
+        return self.grpo.max_steps if self.trains_grpo else self.sft_warmup.steps(demonstrations)
+
     @model_validator(mode="after")
     def _choose_measure(self) -> RunConfig:
         """Rows of one's own are judged by what they gained, the shop's by its thresholds, unless the config says."""
-        if self.decision.relative_to == "auto":
-            measure = "baseline" if self.data.source == "files" else "thresholds"
+        # A run that is all SFT has no warm-up to be held against, only the policy as it was.
+        alone = not self.trains_grpo and self.decision.relative_to == "warmup"
+        if self.decision.relative_to == "auto" or alone:
+            measure = "baseline" if self.data.source != "shop" or alone else "thresholds"
             decision = self.decision.model_copy(update={"relative_to": measure})
             object.__setattr__(self, "decision", decision)  # the model is frozen from here on
         return self

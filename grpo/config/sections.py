@@ -24,14 +24,21 @@ class ModelSection(BaseModel):
     )
     revision: str | None = Field(None, description="Branch, tag or commit on the hub; null is its default branch.")
     max_sequence_length: int = Field(2048, ge=16, description="Most tokens of prompt and completion together.")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Type of the weights; auto is bfloat16 on a CUDA device and float32 elsewhere."
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="Type of the weights; auto is bfloat16 on a CUDA device and float32 elsewhere. float16 is for CUDA devices "
+        "without bfloat16 (Quadro RTX, V100, T4): frozen weights below adapters, losses scaled.",
     )
     quantization: Literal["none", "nf4"] = Field(
         "none", description="nf4 loads the frozen weights as 4-bit NF4 with double quantisation (QLoRA)."
     )
     lora: LoraSection | None = Field(
         default_factory=LoraSection, description="Adapters to train; null trains every weight."
+    )
+    adapter: Literal["continue", "stack"] = Field(
+        "continue",
+        description="Where `name` is an adapter: continue trains it further, with its own rank and scale; stack merges it into "
+        "its base and trains a new one, of section lora, on that.",
     )
     gradient_checkpointing: Literal["auto"] | bool = Field(
         "auto",
@@ -95,6 +102,10 @@ class ModelSection(BaseModel):
             )
         if self.quantization == "nf4" and self.embedded is not None:
             raise ValueError("quantization nf4 does not apply to the embedded policy; set quantization: none")
+        if self.dtype == "float16" and (self.lora is None or self.embedded is not None):
+            raise ValueError(
+                "float16 weights cannot be trained themselves, only adapters on them; give lora, or set dtype: float32"
+            )
         if self.quantization == "nf4" and self.lora is None:
             raise ValueError("quantization nf4 freezes the weights, so lora cannot be null; give lora.r and lora.alpha")
         return self
@@ -106,7 +117,7 @@ class ModelSection(BaseModel):
             return "made on the spot (embedded)"
         return self.name if self.gguf is None else f"{self.name} ({self.gguf.rpartition('/')[2].rpartition(':')[2]})"
 
-    def effective_dtype(self, device_kind: Literal["cuda", "mps", "cpu"]) -> Literal["float32", "bfloat16"]:
+    def effective_dtype(self, device_kind: Literal["cuda", "mps", "cpu"]) -> Literal["float32", "bfloat16", "float16"]:
         """The type of the weights on that kind of device."""
         if self.dtype != "auto":
             return self.dtype

@@ -1,10 +1,12 @@
-"""`python -m grpo.data`: build the shop and show what was written."""
+"""`python -m grpo.data`: work on data files, or build the shop and show what was written."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,10 @@ from rewards.harmless_text import make_harmless
 from rewards.types import Example
 
 _SAMPLES = 2
-_EXAMPLES = """examples:
+_EXAMPLES = """commands over data files (python -m grpo.data COMMAND --help):
+  stats, validate, filter, merge, split, dedup, upsample, mix, wrap, audit, card, weak, tmf921; without one, or `shop`: the shop
+examples:
+  python -m grpo.data stats train.jsonl --by task       what a file holds
   python -m grpo.data --out shop                        1,480 training and 320 held-out rows, and commerce.db
   python -m grpo.data --out shop --seed 8 --json        another shop; what was written, as JSON
   python -m grpo.data --out shop --olist ~/olist        questions and figures from the nine public Olist CSV files
@@ -28,8 +33,33 @@ _EXAMPLES = """examples:
 """
 
 
+# Each with the module, the functions that parse and run it, and what it does.
+TOOLS = {
+    "stats": ("stats", "make_parser", "run", "rows, roles, lengths, shares of columns, JSON structures"),
+    "validate": ("validate", "make_parser", "run", "whether a run would read the rows"),
+    "filter": ("filter", "make_parser", "run", "keep rows by language, length, quality, tokens, columns"),
+    "merge": ("arrange", "make_merge_parser", "run_merge", "several sources as one file"),
+    "split": ("arrange", "make_split_parser", "run_split", "by group, and out of distribution"),
+    "dedup": ("arrange", "make_dedup_parser", "run_dedup", "the same row once"),
+    "upsample": ("arrange", "make_upsample_parser", "run_upsample", "repeat rare rows, marked"),
+    "mix": ("arrange", "make_mix_parser", "run_mix", "draw from several sources by shares, as a replay mix"),
+    "tmf921": ("tmf921", "make_parser", "run", "a seeded TMF921 data set with its splits"),
+    "weak": ("weak", "make_parser", "run", "the weak tasks of an evaluation, for stage 2"),
+    "card": ("card", "make_parser", "run", "a data card in Markdown"),
+    "wrap": ("arrange", "make_wrap_parser", "run_wrap", "multi-turn rows out of single ones"),
+}
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Build the shop that the command line asks for; 0, or 2 where the user made a mistake."""
+    """Do what the command line asks for; 0, or 2 where the user made a mistake."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] == "audit":
+        return int(import_module("rewards.__main__").main(given))
+    if given and given[0] in TOOLS:
+        module, parse, work, _ = TOOLS[given[0]]
+        tool = import_module(f"grpo.data_tools.{module}")
+        return run_command(lambda: getattr(tool, work)(getattr(tool, parse)().parse_args(given[1:])), mark="")
+    arguments = given[1:] if given and given[0] == "shop" else given
     return run_command(lambda: run(make_parser().parse_args(arguments)), mark="")
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel
+
+from grpo.cache import cache_folder
+from grpo.data.any_rows import read_any_rows
 from grpo.data.rows import read_rows
-from grpo.data.section import ShopSection
+from grpo.data.section import ShopSection, Tmf921Section
 from grpo.data.splits import leaks, normalise_prompt
 from rewards.errors import UserError
 from rewards.types import Example
@@ -54,13 +57,26 @@ def load_inputs(config: RunConfig) -> RunRows:
         database = Path(files.database)
         train, held_out = read_rows(files.train), read_rows(files.held_out)
         extra = read_rows(files.warmup) if files.warmup is not None and section.shop.warmup_rows else []
+    elif section.source == "tmf921":
+        train, held_out = _build_tmf921(section.tmf921)
+    elif section.hub is not None:
+        train = read_any_rows(section.hub.source(section.hub.train), task_column=section.task_column)
+        held_out = read_any_rows(
+            section.hub.source(section.hub.held_out), unnamed="held-out-", task_column=section.task_column
+        )
     else:
-        train = _collect("data.train", section.train, problems)
+        train = _collect("data.train", section.train, problems, column=section.task_column)
         # Rows without an id are called by their line: two such files would share all their ids.
-        held_out = _collect("data.held_out", section.held_out, problems, unnamed="held-out-")
+        held_out = _collect(
+            "data.held_out", section.held_out, problems, unnamed="held-out-", column=section.task_column
+        )
     warmup: list[Example] = []
     if config.sft_warmup.enabled:
-        given = _collect("sft_warmup.data", config.sft_warmup.data, problems) if config.sft_warmup.data else None
+        given = (
+            _collect("sft_warmup.data", config.sft_warmup.data, problems, column=section.task_column)
+            if config.sft_warmup.data
+            else None
+        )
         # Where a file of the user's could not be read, the complaint about it is enough.
         if not problems:
             warmup = _select_demonstrations(config.sft_warmup, given, extra or train, problems)
@@ -72,23 +88,31 @@ def load_inputs(config: RunConfig) -> RunRows:
     return RunRows(train, held_out, warmup, database)
 
 
-def cache_folder() -> Path:
-    """Where generated data is kept: RECOMPENSA_CACHE, or the platform's folder for caches."""
-    if os.environ.get("RECOMPENSA_CACHE"):
-        return Path(os.environ["RECOMPENSA_CACHE"]).expanduser()
-    if sys.platform == "darwin":
-        parent = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        parent = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        parent = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return parent / "recompensa"
+def _build_tmf921(section: Tmf921Section) -> tuple[list[Example], list[Example]]:
+    from grpo.data.tmf921.build import build_tmf921
+    from grpo.data.tmf921.weak import choose_stage_2
+
+    whole = section.model_copy(update={"weak": None, "replay": 0.3})
+    files = build_tmf921(_generated_folder("tmf921", whole), whole)
+    train = read_any_rows(files[section.train], task_column="target_layer")
+    held_out = read_any_rows(files["held_out"], task_column="target_layer")
+    if section.weak is not None:
+        from grpo.data.tmf921.layers import LAYERS
+
+        # A layer that `layers` leaves out (profile embedded has three) has no rows to be trained on.
+        weak = [name for name in section.weak if section.takes(name) or name not in LAYERS]
+        train = choose_stage_2(train, weak, section.replay, section.seed)
+    return train, held_out
 
 
 def _shop_folder(section: ShopSection) -> Path:
+    return _generated_folder("shop", section)
+
+
+def _generated_folder(name: str, section: BaseModel) -> Path:
     # A folder a section: the two profiles of one recipe then do not build over each other.
     digest = hashlib.sha256(section.model_dump_json().encode()).hexdigest()[:16]
-    folder = cache_folder() / f"shop-{digest}"
+    folder = cache_folder() / f"{name}-{digest}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -100,12 +124,14 @@ def _shop_folder(section: ShopSection) -> Path:
     return folder
 
 
-def _collect(key: str, path: Path | None, problems: list[str], *, unnamed: str = "") -> list[Example]:
+def _collect(
+    key: str, path: Path | None, problems: list[str], *, unnamed: str = "", column: str | None = None
+) -> list[Example]:
     if path is None:
         problems.append(f"{key}: not given; write the path of a JSON Lines file")
         return []
     try:
-        return read_rows(path, unnamed=unnamed)
+        return read_any_rows(path, unnamed=unnamed, task_column=column)
     except UserError as error:
         problems += [f"{key}: {problem}" for problem in error.problems]
         return []

@@ -51,18 +51,74 @@ class ShopSection(BaseModel):
         return value
 
 
+class Tmf921Section(BaseModel):
+    """What the TMF921 generator builds; two equal sections build the same files."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seed: int = Field(7, description="Everything generated follows from it.")
+    train_rows: int = Field(2600, ge=20, description="Rows of train_base; train_sota has rare rows repeated on top.")
+    held_out_rows: int = Field(400, ge=20, description="Rows of the five tests and of validation together.")
+    train: Literal["train_base", "train_sota"] = Field("train_sota", description="Which of the two is trained on.")
+    layers: list[str] | None = Field(
+        None, min_length=1, description="Only these layers of configurations; null is all six, operations and refusals."
+    )
+    weak: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Train on these layers, with a replay of the others (stage 2); null trains on all.",
+    )
+    replay: float = Field(0.3, ge=0, lt=1, description="Share of the replay in what is trained on, with weak.")
+    instructions: Literal["full", "short"] = Field(
+        "full", description="`full` for real models; `short` is the layer's name alone, for the embedded policy."
+    )
+
+    def takes(self, layer: str) -> bool:
+        """Whether rows of this layer are generated."""
+        return self.layers is None or layer in self.layers
+
+
+class HubSection(BaseModel):
+    """A data set of the Hub, by name; what was fetched once is read from the cache."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=r"^[\w.-]+(/[\w.-]+)?$", description="owner/name.")
+    revision: str | None = Field(None, description="Branch, tag or commit; null is its default branch.")
+    subset: str | None = Field(None, description="Its configuration, where it has several.")
+    train: str = Field("train", description="Split of the training rows.")
+    held_out: str = Field("test", description="Split of the held-out rows.")
+
+    def source(self, split: str) -> str:
+        """One of its splits in the words of `recompensa data`."""
+        revision = f"@{self.revision}" if self.revision else ""
+        subset = f"[{self.subset}]" if self.subset else ""
+        return f"hub:{self.name}{revision}{subset}#{split}"
+
+
 class DataSection(BaseModel):
     """Where the rows of a run come from."""
 
     model_config = ConfigDict(extra="forbid")
 
-    source: Literal["shop", "files"] = Field("shop", description="`shop` generates the rows, `files` reads yours.")
-    train: Path | None = Field(None, description="JSON Lines of training rows (with `source: files`).")
-    held_out: Path | None = Field(None, description="JSON Lines of held-out rows (with `source: files`).")
+    source: Literal["shop", "tmf921", "files", "hub"] = Field(
+        "shop", description="`shop` and `tmf921` generate the rows, `files` reads yours, `hub` a data set of the Hub."
+    )
+    train: Path | None = Field(
+        None,
+        description="Training rows (with `source: files`): a file of JSON Lines, JSON, CSV or Parquet, a folder of such, or "
+        "a pattern.",
+    )
+    held_out: Path | None = Field(None, description="Held-out rows, likewise.")
+    hub: HubSection | None = Field(None, description="The data set of `source: hub`.")
+    task_column: str | None = Field(
+        None, description="Column whose value is a row's task, such as target_layer; null reads the column task."
+    )
     max_prompt_tokens: int | None = Field(
         None, ge=1, description="Longest prompt allowed; by default what the model's context leaves."
     )
     shop: ShopSection = Field(default_factory=ShopSection)
+    tmf921: Tmf921Section = Field(default_factory=Tmf921Section)
 
     @model_validator(mode="after")
     def _check_source(self) -> DataSection:
@@ -70,6 +126,10 @@ class DataSection(BaseModel):
         if self.source == "files" and len(given) < 2:
             missing = [name for name in ("train", "held_out") if name not in given]
             raise ValueError(f"source: files needs {' and '.join(missing)}: the path of a JSON Lines file")
-        if self.source == "shop" and given:
+        if (self.source == "hub") != (self.hub is not None):
+            raise ValueError("source: hub and hub: {name: owner/name} go together; write both or neither")
+        if self.source == "hub" and given:
+            raise ValueError(f"{' and '.join(given)}: read only with source: files; name splits under hub instead")
+        if self.source in ("shop", "tmf921") and given:
             raise ValueError(f"{' and '.join(given)}: read only with source: files; set it, or remove the path")
         return self

@@ -88,7 +88,7 @@ def read_paired(folder: Path) -> dict[str, dict[str, Estimate]]:
     # The start's answers to the kept rows belong to the judged checkpoint alone.
     kept = end.name == f"{JUDGED}.jsonl" and start.is_file()
     return {
-        "paired": pair_evaluations(start if kept else folder / "eval" / "warmup.jsonl", end),
+        "paired": pair_evaluations(start if kept else _find_start(folder / "eval"), end),
         "paired_zero_shot": pair_evaluations(folder / "eval" / "before.jsonl", end),
     }
 
@@ -135,3 +135,9 @@ def read_schedule(settings: Mapping[str, Any]) -> Schedule | None:
     if steps is None:
         steps = ratio_to_steps(grpo.get("warmup_ratio") or 0.0, grpo["max_steps"])
     return Schedule(grpo["lr_scheduler_type"], grpo["max_steps"], grpo["learning_rate"], steps)
+
+
+def _find_start(evaluations: Path) -> Path:
+    """What GRPO began with; of a run that is all SFT the policy before it."""
+    warmup = evaluations / "warmup.jsonl"
+    return warmup if warmup.is_file() else evaluations / "before.jsonl"

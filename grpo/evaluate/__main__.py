@@ -92,7 +92,9 @@ def make_parser() -> CommandParser:
         "--out", type=Path, metavar="DIR", help="where it is written (default: evaluations/<model>-<data>)"
     )
     parser.add_argument("--samples", type=int, default=1, metavar="K", help="answers to each row (1)")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N rows")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="only the first N rows; of a file with a column split, N of each"
+    )
     parser.add_argument("--resume", action="store_true", help="go on where the evaluation in --out was interrupted")
     parser.add_argument("--json", action="store_true", help="print evaluation.json, and nothing else")
     parser.add_argument("--quiet", action="store_true", help="only warnings and the last line")

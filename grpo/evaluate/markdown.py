@@ -44,7 +44,7 @@ def write_markdown(summary: Mapping[str, Any]) -> str:
             "## By group", "", f"| group | n | {' | '.join(shown)} |", f"|---|---|{'---|' * len(shown)}"
         ]  # fmt: skip
         for group in groups:
-            cells = [_number((results[group].get(name) or {}).get("value")) for name in shown]
+            cells = [_with_interval(results[group].get(name)) for name in shown]
             n = max((cell["n"] for cell in results[group].values()), default=0)
             lines.append(f"| {_plain(group)} | {n} | {' | '.join(cells)} |")
         lines.append("")
@@ -84,6 +84,12 @@ def describe_counts(counts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def _with_interval(cell: Mapping[str, Any] | None) -> str:
+    if cell is None:
+        return ""
+    return _number(cell["value"]) + (f" ({cell['low']:.3f}-{cell['high']:.3f})" if cell["low"] is not None else "")
 
 
 def _interval(cell: Mapping[str, Any]) -> str:

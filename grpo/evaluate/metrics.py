@@ -18,6 +18,7 @@ from rewards.functions.telecom_layer import is_known_layer
 from rewards.functions.text_overlap import measure_overlap
 from rewards.functions.tool_call import ToolCall
 from rewards.telecom.derivation import layer_of
+from rewards.telecom.figures import find_statements
 from rewards.tool_calls.dialects import read_calls
 from rewards.types import Completion, Example
 
@@ -30,6 +31,9 @@ TITLES = {
     "exact": "every field right and none too many; of a text, the very same text",
     "field_f1": "F1 over (path, value) pairs",
     "key_f1": "F1 over paths",
+    "raw_field_f1": "the same with nothing left out: identifiers, dates and links count too",
+    "raw_exact": "every field right and none too many, nothing left out",
+    "kpi_present": "share of the row's figures that stand somewhere under a key that carries them, right or wrong",
     "field_precision": "share of the given fields that are right",
     "field_recall": "share of the wanted fields that are right",
     "kpi": "share of the row's figures that are right",
@@ -52,6 +56,7 @@ _KPI = KpiValues()
 _LAYERS = Telecom()
 _CALLS = ToolCall()
 _OF_FIELDS = {"fields": "field_f1", "keys": "key_f1", "precision": "field_precision", "recall": "field_recall", "exact": "exact"}  # fmt: skip
+_OF_RAW_FIELDS = {"fields": "raw_field_f1", "exact": "raw_exact"}
 _OF_CALLS = {
     "valid": "call_valid", "name": "call_name", "args_exact": "call_args_exact", "args": "call_args_f1",
     "args_precision": "call_args_precision", "args_recall": "call_args_recall",
@@ -105,6 +110,9 @@ class Measurer:
             score = self._try("kpi", lambda: _KPI(example, completion))
             if score is not None and score.value is not None:
                 found["kpi"] = score.value
+            found |= self._parts("raw_field_f1", _PLAIN, example, completion, _OF_RAW_FIELDS)
+            present = self._try("kpi_present", lambda: measure_presence(example, completion))
+            found |= {} if present is None else {"kpi_present": present}
             found |= self._parts("semantic", _LAYERS, example, completion, _OF_LAYERS)
         return found
 
@@ -123,6 +131,16 @@ class Measurer:
         except Exception:
             self.errors[name] += 1
             return None
+
+
+def measure_presence(example: Example, completion: Completion) -> float | None:
+    """The share of the figures that the reference states which the answer states too, whatever their values; None for none."""
+    wanted = _stated(orjson.loads(example.reference or "null"))
+    return len(wanted & _stated(read_answer(completion).value)) / len(wanted) if wanted else None
+
+
+def _stated(value: Any) -> set[str]:
+    return {figure for statement in find_statements(value) for figure in statement.figures}
 
 
 def kind_of(example: Example) -> Kind:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -40,9 +41,10 @@ class Rows:
     fingerprint: str
     unrewarded: int
     state: tuple[int, int, int] | None
+    limit: int | None = None
 
     def __iter__(self) -> Iterator[Example]:
-        return islice(self.source.open(), self.count)
+        return islice(limit_rows(self.source.open(), self.limit), self.count)
 
     def windows(self, size: int) -> Iterator[list[Example]]:
         """The rows in their order, so many at a time; UserError when the file is no longer the one that was checked."""
@@ -59,8 +61,20 @@ class Rows:
         return {"source": self.source.name, "examples": self.count, "fingerprint": self.fingerprint}
 
 
+def limit_rows(examples: Iterator[Example], limit: int | None) -> Iterator[Example]:
+    """The first `limit` rows of each split by the column `split`; rows without one are a split of their own; None is all."""
+    taken: Counter[str] = Counter()
+    for example in examples:
+        split = str(example.columns.get("split"))
+        taken[split] += 1
+        if limit is None or taken[split] <= limit:
+            yield example
+        if limit is not None and taken.keys() == {"None"} and taken["None"] >= limit:
+            return  # nothing of this file has splits: what follows is not read
+
+
 def survey(source: Source, host: RewardHost, limit: int | None) -> Rows:
-    """Go through the first `limit` rows once; UserError with what is wrong in them or missing for a reward function.
+    """Go through the first `limit` rows of each split once; UserError with what is wrong in them or missing for a reward function.
 
     The fingerprint is of all that answers and scores follow from, the content of the databases included.
     """
@@ -68,7 +82,7 @@ def survey(source: Source, host: RewardHost, limit: int | None) -> Rows:
     digest, databases = hashlib.sha256(), {}
     count = unrewarded = 0
     found: dict[tuple[str, str], list[Any]] = {}  # function and fault -> first id, number of rows
-    for example in islice(source.open(), limit):
+    for example in limit_rows(source.open(), limit):
         count += 1
         turns = [dict(turn) for turn in example.prompt]
         columns = dict(example.columns)
@@ -93,7 +107,7 @@ def survey(source: Source, host: RewardHost, limit: int | None) -> Rows:
         ]
         more = [f"--data: and {len(lines) - _SHOWN} more faults"] if len(lines) > _SHOWN else []
         raise UserError(lines[:_SHOWN] + more)
-    return Rows(source, count, digest.hexdigest()[:16], unrewarded, state)
+    return Rows(source, count, digest.hexdigest()[:16], unrewarded, state, limit)
 
 
 def find_file(path: Path) -> Source:

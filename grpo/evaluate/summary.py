@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from grpo.compare.recorded import ALL, SPLIT_COLUMNS, kind_of
+from grpo.compare.recorded import ALL, CROSSED, SPLIT_COLUMNS, kind_of
 from grpo.evaluate.failures import Failures
 from grpo.evaluate.metrics import TITLES
 from grpo.evaluate.stripping import strip_answer
@@ -112,7 +112,7 @@ class _Results:
                     self._means[group, metric].add(fmean(values))
 
     def to_json(self) -> dict[str, Any]:
-        kinds = {ALL: 0, "task": 1, **{kind: place for place, kind in enumerate(SPLIT_COLUMNS, 2)}}
+        kinds = {ALL: 0, "task": 1, **{kind: place for place, kind in enumerate(SPLIT_COLUMNS, 2)}, CROSSED: 9}
         groups = sorted({group for group, _ in self._means}, key=lambda group: (kinds[kind_of(group)], group))
         results: dict[str, dict[str, Any]] = {}
         for group in groups:
@@ -179,8 +179,9 @@ class _Corpus:
 
 def _groups_of(row: Row) -> list[str]:
     columns = row.get("columns") or {}
-    named = [f"{kind}:{columns[kind]}" for kind in SPLIT_COLUMNS if isinstance(columns.get(kind), str)]
-    return [ALL, f"task:{row['task']}", *named]
+    named = {kind: columns[kind] for kind in SPLIT_COLUMNS if isinstance(columns.get(kind), str)}
+    crossed = [f"{CROSSED}:{' x '.join(named.values())}"] if len(named) == len(SPLIT_COLUMNS) else []
+    return [ALL, f"task:{row['task']}", *(f"{kind}:{value}" for kind, value in named.items()), *crossed]
 
 
 class _Counts:

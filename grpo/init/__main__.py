@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from grpo.data.sources import Found
 from grpo.init.columns import Choice, Rows
 from grpo.init.lengths import Lengths
 from grpo.init.proposals import Proposal
 from grpo.init.prove import Proof
-from grpo.init.sources import Found
 from grpo.init.split import Split
 from rewards.command_line import CommandParser, print_json, run_command, show_commands
 from rewards.errors import UserError
@@ -71,12 +71,12 @@ def make_parser() -> CommandParser:
 def run(options: argparse.Namespace) -> int:
     from callbacks.progress import Progress
     from grpo.config.sections import ModelSection
+    from grpo.data.sources import read_source
     from grpo.init.columns import choose_columns, make_rows, name_task
     from grpo.init.config_text import write_config
     from grpo.init.lengths import measure_lengths
     from grpo.init.proposals import instruct, propose_rewards, sort_by_kind, speaks_portuguese
     from grpo.init.prove import find_unfit, prove_config
-    from grpo.init.sources import read_source
     from grpo.init.split import split_rows
 
     name = name_task(options.data)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from grpo.init.sources import Found, Record, iterate_columns
+from grpo.data.sources import Found, Record, iterate_columns
 from rewards.conversations import FORMS, cut_conversation, kind_of, read_turns, tell_tools
 from rewards.errors import UserError
 from rewards.rows import make_strict_example

@@ -70,6 +70,16 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
         ("disk", f"about {format_size(plan.disk_bytes)}" if plan.disk_bytes else "unknown"),
         ("time", _time_line(plan)),
     ]
+    if not plan.config.trains_grpo:
+        section = plan.config.sft_warmup
+        at_once = f", {section.micro_batch_size} in one pass" if section.micro_batch_size else ""
+        stage = (
+            f"{plan.sft_steps:,} steps of {section.batch_size} conversations{at_once} over {plan.sft_rows:,} demonstrations, "
+            f"{section.lr_scheduler_type} {section.learning_rate:g}, {plan.evaluations} held-out evaluations; no GRPO"
+        )
+        left_out = ("one step", "training", "prompts", "per task", "TRL")
+        kept = [(label, text.partition("; in all")[0]) for label, text in shown[1:] if label not in left_out]
+        return [("policy", shown[0][1]), ("SFT", stage), *kept]
     if plan.config.sft_warmup.enabled:
         shown.insert(2, ("SFT warm-up", f"{plan.sft_steps:,} steps over {plan.sft_rows:,} demonstrations"))
     return shown

@@ -73,7 +73,11 @@ def make_plan(
     sft_rows = len(inputs.warmup) if config.sft_warmup.enabled else 0
     sft_steps = config.sft_warmup.steps(sft_rows) if config.sft_warmup.enabled else 0
     # Before, after the warm-up, every so many steps but the last, at the end.
-    evaluations = 3 + (grpo.max_steps - 1) // config.evaluation.every_steps
+    last = config.last_step(sft_rows)
+    evaluations = (3 if config.trains_grpo else 2) + max(0, last - 1) // config.evaluation.every_steps
+    if not config.trains_grpo:
+        generations = prompts_seen = 0
+        grpo = grpo.model_copy(update={"micro_batch_size": config.sft_warmup.rows_a_pass(world_size)})
     held_out = min(len(inputs.held_out), config.evaluation.max_examples or len(inputs.held_out))
     memory = duration = None
     if shape is not None:
@@ -101,7 +105,7 @@ def make_plan(
         prompts_per_step=grpo.prompts_per_step,
         num_generations=grpo.num_generations,
         completions_per_step=grpo.completions_per_step,
-        max_steps=grpo.max_steps,
+        max_steps=last,
         prompts_seen=prompts_seen,
         train_rows=rows,
         held_out_rows=len(inputs.held_out),
@@ -182,6 +186,7 @@ def _make_work(
     world_size: int,
 ) -> Work:
     model, grpo = config.model, config.grpo
+    steps = grpo.max_steps if config.trains_grpo else 0
     # A batch decodes until its longest row stops, and some rows always ramble beyond the longest reference.
     longest = sorted(references)[int(len(references) * 0.95)] if references else grpo.max_completion_length
     element = BYTES[model.effective_dtype(device.kind)]
@@ -191,7 +196,7 @@ def _make_work(
         weight_bytes=shape.parameters * element,
         frozen=model.lora is not None,
         recomputes=model.checkpoints_gradients(device.kind, shape.parameters),
-        steps=grpo.max_steps,
+        steps=steps,
         passes_per_step=grpo.trl_batch(world_size).gradient_accumulation_steps,
         generations=generations,
         prompts_per_step=grpo.prompts_per_step,

@@ -15,7 +15,7 @@ from grpo.policy.chunk_sizes import CHUNK_LOGITS, CHUNK_LOGITS_CPU, LEAST_LOGITS
 from grpo.policy.gguf_file import find_gguf, read_gguf
 from grpo.policy.local_files import fetch_model_json, read_model_json
 
-BYTES = {"float32": 4, "bfloat16": 2}
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 # NF4: half a byte a weight, and with double quantisation 0.127 bits a weight for its scales (QLoRA, section 3).
 NF4_BYTES = 0.5 + 0.127 / 8

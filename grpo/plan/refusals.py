@@ -35,7 +35,7 @@ def find_refusals(
     """Every reason not to start, one line each. The token counts belong to the prompts of `inputs`, in order."""
     return [
         *_engine_refusals(config, world_size),
-        *config.grpo.batch_problems(world_size),
+        *(config.grpo.batch_problems(world_size) if config.trains_grpo else []),
         *_length_refusals(config, shape),
         *_row_refusals(config, inputs),
         *_prompt_refusals(config, inputs, train_tokens, held_out_tokens, exact),
@@ -56,6 +56,14 @@ def _engine_refusals(config: RunConfig, world_size: int) -> list[str]:
             f"sft_warmup.batch_size: {config.sft_warmup.batch_size} rows a step cannot be shared equally between "
             f"{world_size} processes; write a multiple of {world_size}, or start another number"
         )
+    share, section = config.sft_warmup.batch_size // world_size, config.sft_warmup
+    if config.sft_warmup.enabled and share and share % section.rows_a_pass(world_size):
+        refusals.append(
+            f"sft_warmup.micro_batch_size: {section.micro_batch_size} does not divide the {share} rows that each of "
+            f"{world_size} processes has of a step; write a divisor"
+        )
+    if config.model.dtype == "float16" and config.model.device == "cpu":
+        refusals.append("model.dtype: float16 is trained on CUDA devices only; set float32, or auto")
     return refusals
 
 
@@ -88,7 +96,7 @@ def _length_refusals(config: RunConfig, shape: Shape | None) -> list[str]:
 
 def _row_refusals(config: RunConfig, inputs: RunRows) -> list[str]:
     grpo, refusals = config.grpo, []
-    if len(inputs.train) < grpo.prompts_per_step:
+    if config.trains_grpo and len(inputs.train) < grpo.prompts_per_step:
         refusals.append(
             f"data: {len(inputs.train)} training rows are fewer than grpo.prompts_per_step {grpo.prompts_per_step}, one "
             "generation batch: TRL would train 0 steps and call it done; give more rows or lower prompts_per_step"

@@ -115,6 +115,11 @@ def adapter_problems(adapter: Adapter, section: ModelSection) -> list[str]:
             f"{where} and its {CONFIG} names no base model (the embedded policy's is made on the spot and never saved); "
             "add base_model_name_or_path, or give a whole model"
         )
+    if section.adapter == "stack" and section.quantization != "none":
+        problems.append(
+            f"{where}, and 4-bit weights cannot take it up exactly; merge it under quantization none first, or set "
+            "model.adapter: continue"
+        )
     if section.lora is None:
         problems.append(
             f"{where}, which lora: null would leave untrained; set model.lora (its own rank and scale are kept), or merge "

@@ -85,6 +85,8 @@ def load_policy(section: ModelSection, *, texts: Iterable[str], seed: int, devic
         raise UserError(problems)
     policy = _load_pretrained(section if adapter is None else base_section(adapter, section), device)
     policy.model.to(device) if section.quantization == "none" else None
+    if adapter is not None and section.adapter == "stack":
+        return _stack(policy, adapter, section, seed, device)
     if adapter is not None:
         tokenizer = _adapter_tokenizer(adapter, section) or policy.tokenizer
         model = attach(ready_for_adapters(policy.model, section), adapter, section)
@@ -197,6 +199,20 @@ def _read_gguf(path: Path, section: ModelSection, device: str) -> tuple[Any, Any
     # An adapter on it is an adapter of the model that the file was made from.
     model.config._name_or_path = model.name_or_path = section.name
     return model, tokenizer
+
+
+def _stack(policy: Policy, adapter: Adapter, section: ModelSection, seed: int, device: str) -> Policy:
+    """A new adapter on the model that the old one was merged into; that model is kept, so that the new one has its base."""
+    from grpo.cache import cache_folder
+    from grpo.policy.stacking import merged_folder, save_merged
+
+    folder = merged_folder(adapter, section, cache_folder())
+    tokenizer = _adapter_tokenizer(adapter, section) or policy.tokenizer
+    save_merged(attach(policy.model, adapter, section), tokenizer, folder)
+    return load_policy(
+        section.model_copy(update={"name": str(folder), "revision": None, "gguf": None, "adapter": "continue"}),
+        texts=(), seed=seed, device=device,
+    )  # fmt: skip
 
 
 def _adapter_tokenizer(adapter: Adapter, section: ModelSection) -> Any:

@@ -185,9 +185,14 @@ def make_plan_rows(run: RunFiles) -> list[dict[str, Any]]:
         (row["peak_memory_bytes"] for row in run.timings if is_number(row.get("peak_memory_bytes"))), default=None
     )
     on_gpu = run.environment.get("device") == "cuda"
+    supervised = max((row["sft/step"] for row in run.metrics if is_number(row.get("sft/step"))), default=None)
+    alone = run.config.get("stages") == ["sft"]
+    if alone:
+        steps, a_step, prompts = None, None, None
     rows = [
-        ("GRPO steps", plan.get("max_steps"), steps, ""),
-        ("prompts seen", plan.get("prompts_seen"), _times(steps, prompts), ""),
+        ("SFT steps", _dig(plan, "sft_warmup", "steps"), supervised, ""),
+        ("GRPO steps", None if alone else plan.get("max_steps"), steps, ""),
+        ("prompts seen", None if alone else plan.get("prompts_seen"), _times(steps, prompts), ""),
         ("completions", _times(plan.get("max_steps"), a_step), _times(steps, a_step), ""),
         ("tokens", _dig(plan, "tokens", "total_expected"), tokens, ""),
         (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from errno import ENOENT
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from grpo.run_directory import RunDirectory
 from rewards.files import read_object
 from rewards.host.scoring import RewardHost
 from rewards.statistics.estimates import Estimate
+
+_NOTHING = 0.005  # a mean reward that is none
 
 
 class Record:
@@ -45,6 +47,9 @@ class Record:
         )
         self._repetition: float | None = None
         self._batch: tuple[int, Sequence[Any], Sequence[int], Sequence[float]] = (0, (), (), ())
+        self._sft_losses: list[float] = []  # the first and the latest of the supervised stage
+        self._least_held_out = inf
+        self._tasks_at_zero: frozenset[str] = frozenset()
         self._reward_counts = (0, 0)
         grpo, decision = config.grpo, config.decision
         self.watch = watch.Watch(
@@ -81,6 +86,7 @@ class Record:
         )
         self.best.replay(rows, lambda stage, step: found.get((stage, step)) or None)
         events = self.watch.replay(rows)
+        self._replay_supervised(rows)
         if self.rank.is_main:
             watch.write_events(self.directory.path / watch.EVENTS_FILE, events)
 
@@ -92,9 +98,50 @@ class Record:
 
     def log_warmup(self, step: int, logs: Mapping[str, Any]) -> None:
         """A row of the warm-up's training."""
-        if "loss" in logs:
-            row = {f"sft/{key}": value for key, value in logs.items() if key != "epoch"}
-            self.tracker.log({**row, "sft/step": step}, stage="warmup", step=0)
+        if "loss" not in logs:
+            return
+        row = {f"sft/{key}": value for key, value in logs.items() if key != "epoch"} | {"sft/step": step}
+        self._sft_losses = [*self._sft_losses[:1], float(logs["loss"])]
+        self.tracker.log(row, stage="warmup", step=0)
+        self._watch(row, "warmup", step)
+
+    def log_held_out_loss(self, step: int, measured: Mapping[str, Estimate]) -> None:
+        """What the supervised stage makes of held-out answers: `sft/held_out_loss` and `sft/held_out_token_accuracy`."""
+        row: dict[str, Any] = {"sft/step": step}
+        for name, estimate in measured.items():
+            key = f"sft/held_out_{name}"
+            row |= {
+                key: estimate.mean,
+                f"{key}_n": estimate.n,
+                f"{key}_low": estimate.low,
+                f"{key}_high": estimate.high,
+            }
+        loss = measured["loss"].mean
+        if loss is not None and isfinite(loss):
+            self._least_held_out = min(loss, self._least_held_out)
+            row["sft/held_out_loss_above_best"] = loss / self._least_held_out - 1.0 if self._least_held_out > 0 else 0.0
+        self.tracker.log(row, stage="warmup", step=0)
+        self._watch(row, "warmup", step)
+
+    def _replay_supervised(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._sft_losses = []
+        for row in rows:
+            if row.get("sft/loss") is not None:
+                self._sft_losses = [*self._sft_losses[:1], float(row["sft/loss"])]
+            elif "eval/mean_reward" in row:
+                self._fell_for_nothing(str(row.get("stage")), row)
+
+    def _fell_for_nothing(self, stage: str, metrics: Mapping[str, Any]) -> dict[str, float]:
+        """By which share the supervised loss fell while the reward of a task stayed at 0; nothing where none did."""
+        if stage == "before":
+            self._tasks_at_zero = find_tasks_at_zero(metrics)
+            return {}
+        if len(self._sft_losses) < 2 or self._sft_losses[0] <= 0 or stage not in ("warmup", "final"):
+            return {}
+        stayed = self._tasks_at_zero & find_tasks_at_zero(metrics)
+        fell = 1.0 - self._sft_losses[1] / self._sft_losses[0]
+        self._sft_losses = []
+        return {"sft/loss_fell_for_nothing": fell} if stayed and fell > 0 else {}
 
     def log_training(self, step: int, logs: Mapping[str, Any], seconds: Mapping[str, float]) -> dict[str, Any]:
         """A row of GRPO and what its parts took; returns the row as it was logged."""
@@ -133,6 +180,7 @@ class Record:
 
     def log_evaluation(self, stage: str, step: int, metrics: Mapping[str, Any]) -> None:
         """The numbers of an evaluation, its completions, and how far it is from each threshold of the decision."""
+        metrics = {**metrics, **self._fell_for_nothing(stage, metrics)}
         self.tracker.log(metrics, stage=stage, step=step)
         self._watch(metrics, stage, step)
         self.tracker.log_completions(
@@ -153,8 +201,9 @@ class Record:
             "final": f"at the end, step {step}",
             "judged": f"judged: step {step}, estimated anew",
         }
+        last = self.config.grpo.max_steps if self.config.trains_grpo else None
         self.progress.show_evaluation(
-            titles.get(stage, f"step {step} of {self.config.grpo.max_steps}"),
+            titles.get(stage, f"step {step} of {last}" if last else f"step {step} of the SFT"),
             estimates,
             previous=self._previous[1] if self._previous else None,
             baseline=self.best.baseline if stage in ("train", "final", "judged") else None,
@@ -242,6 +291,14 @@ class Record:
                 rewards=self.report_rewards(),
             ),
         )
+
+
+def find_tasks_at_zero(metrics: Mapping[str, Any]) -> frozenset[str]:
+    """The tasks of an evaluation row whose mean reward is 0, or so near that it is chance."""
+    means = {key: value for key, value in metrics.items() if key.startswith("eval/") and f"{key}_n" in metrics}
+    return frozenset(
+        key for key, value in means.items() if key != "eval/mean_reward" and value is not None and value <= _NOTHING
+    )
 
 
 def add_reports(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

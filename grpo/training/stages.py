@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gc
-import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +23,6 @@ from grpo.distributed import collectives, sharding, stand_ins
 from grpo.distributed import rank as ranks
 from grpo.engines.choose import choose_engine
 from grpo.engines.engine import Engine
-from grpo.engines.transformers import widen_adapters
 from grpo.machine import environment
 from grpo.machine.device import measure_peak_memory
 from grpo.machine.repeatable import repeatable
@@ -33,25 +31,14 @@ from grpo.policy.loading import Policy, resolve_dtype
 from grpo.policy.tokenizer import training_texts
 from grpo.run_directory import RunDirectory, read_step
 from grpo.training import recorder, zero3
+from grpo.training.endings import Interrupted, Stopped
+from grpo.training.follower import make_follower
 from grpo.training.held_out import choose_rows
 from grpo.training.kept_policy import copy_folder, describe_policy, replace_folder
 from rewards.errors import UserError
 from rewards.host.scoring import RewardHost
 from rewards.statistics.estimates import Estimate
 from rewards.types import Example
-from sft_warmup.dataset import label_rows
-
-
-class Interrupted(Exception):
-    """A stop was asked for, and what was reached is on disk."""
-
-
-class Stopped(Exception):
-    """A watch rule ended the run and a checkpoint is on disk."""
-
-    def __init__(self, event: watch.Event):
-        self.event = event
-        super().__init__(event.text)
 
 
 @dataclass
@@ -146,59 +133,13 @@ class Stages:
 
     def warm_up(self) -> None:
         """Supervised fine-tuning on demonstrations; leaves the policy in `sft/`."""
-        from sft_warmup.train import make_sft_trainer
+        from grpo.training.supervised import run_supervised
 
         self._stop_where_asked()
-        section = self.config.sft_warmup
-        rows = self.warmup_rows()
-        trainer = make_sft_trainer(
-            self.policy.model,
-            self.policy.tokenizer,
-            rows,
-            section,
-            directory=self.directory.path / "sft-trainer",
-            seed=self.config.seed,
-            device=self.device,
-            bf16=self._bf16,
-            gradient_checkpointing=self._checkpointing,
-            world_size=self.rank.count,
-            callbacks=[
-                stand_ins.make_agreement(self.interruption),
-                # It starts anew when it is resumed.
-                interrupt.make_callback(self.interruption, saves=False),
-                follow := _make_follower(self.record.log_warmup),
-            ],
-        )
-        widen_adapters(trainer.model, self.config.model)
-        start = time.perf_counter()
-        with repeatable(self.device), self.progress.stage("SFT warm-up", trainer.args.max_steps) as follow.bar:
-            trainer.train()
-        self.record.effective["sft"] = environment.effective_arguments(trainer.args)
-        collectives.wait()
-        if self.rank.is_main:
-            shutil.rmtree(self.directory.path / "sft-trainer", ignore_errors=True)
-        if trainer.state.global_step < trainer.args.max_steps:
-            raise Interrupted
-        self.tracker.log_seconds(stage="warmup", step=0, stage_seconds=time.perf_counter() - start)
-        self._save(self.directory.sft, trainer)
-        if sharding.is_sharded(self.policy.model):
+        run_supervised(self)
+        if sharding.is_sharded(self.policy.model) and self.config.trains_grpo:
             # GRPO's trainer spreads the weights in its own way, over whole ones.
             self.restore_policy()
-
-    def warmup_rows(self) -> Any:
-        """The demonstrations as token rows; `UserError` when none is left."""
-        conversations = (
-            [*example.prompt, {"role": "assistant", "content": example.reference or ""}]
-            for example in self.inputs.warmup
-        )
-        rows, too_long = label_rows(
-            conversations, self.policy.prompts.training_ids, max_tokens=self.config.model.max_sequence_length
-        )
-        if too_long:
-            self.progress.warn(f"{too_long} demonstrations are longer than model.max_sequence_length and were left out")
-        if not len(rows):
-            raise UserError("sft_warmup: no demonstration is short enough; raise model.max_sequence_length")
-        return rows
 
     # -- GRPO ------------------------------------------------------------------------------------------------------
 
@@ -217,8 +158,9 @@ class Stages:
             directory=self.directory.checkpoints,
             seed=self.config.seed,
             device=self.device,
-            bf16=self._bf16,
-            gradient_checkpointing=self._checkpointing,
+            bf16=self.bf16,
+            fp16=self.fp16,
+            gradient_checkpointing=self.checkpointing,
             world_size=self.rank.count,
             engine=self._engine.arguments(),
             handed=self.config.trl,
@@ -239,7 +181,7 @@ class Stages:
             arguments,
             record=self.record.log_completions,
             callbacks=[
-                follow := _make_follower(self._log_training, self.record.report_rewards),
+                follow := make_follower(self._log_training, self.record.report_rewards),
                 stand_ins.make_agreement(self.interruption),
                 interrupt.make_callback(self.interruption, every=section.num_iterations),
                 make_evaluation_callback(self.evaluation(), max_steps=section.max_steps),
@@ -340,21 +282,25 @@ class Stages:
             raise Interrupted
 
     @property
-    def _bf16(self) -> bool:
+    def bf16(self) -> bool:
         import torch
 
         return resolve_dtype(self.config.model, self.device) is torch.bfloat16
 
     @property
-    def _checkpointing(self) -> bool:
+    def fp16(self) -> bool:
+        return self.config.model.dtype == "float16"
+
+    @property
+    def checkpointing(self) -> bool:
         return self.config.model.checkpoints_gradients(self.device, self.policy.model.num_parameters())
 
     def _keep_best(self, step: int) -> None:
         """Leave the present policy in `best/` with a note of what it is; the warm-up's is there already, in `sft/`."""
-        note = describe_policy(self.config.model, step, self.config.grpo.max_steps)
-        self._save(self.directory.best, note=note, copied=self.directory.sft if step == 0 else None)
+        note = describe_policy(self.config.model, step, self.config.last_step(len(self.inputs.warmup)))
+        self.save(self.directory.best, note=note, copied=self.directory.sft if step == 0 else None)
 
-    def _save(
+    def save(
         self, directory: Path, trainer: Any = None, note: dict[str, Any] | None = None, copied: Path | None = None
     ) -> None:
         """Replace `directory` by the present policy, or by the folder of the same that is there already."""
@@ -368,29 +314,3 @@ class Stages:
             )
             replace_folder(directory, save, note)
         collectives.wait()
-
-
-def _make_follower(
-    on_log: Callable[[int, dict[str, Any]], Any], report_rewards: Callable[[], dict[str, Any]] | None = None
-) -> Any:
-    """A transformers callback that moves the bar of its stage (`bar`, set once the stage is open) and hands logs on.
-
-    Each checkpoint keeps what the rewards have done up to it.
-    """
-    from transformers import TrainerCallback
-    from transformers.trainer_callback import ExportableState
-
-    class Follow(TrainerCallback, ExportableState):
-        bar: Any = None
-
-        def state(self) -> dict[str, Any]:
-            return {"args": {}, "attributes": {"rewards": report_rewards() if report_rewards else {}}}
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-            logs = logs or {}
-            on_log(state.global_step, logs)
-            shown = "reward" if "reward" in logs else "loss"
-            if shown in logs:
-                self.bar.advance(state.global_step - self.bar.done, **{shown: logs[shown]})
-
-    return Follow()

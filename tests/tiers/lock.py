@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTRAS = ("train", "quant", "track", "serve", "export", "test")
+EXTRAS = ("train", "quant", "track", "serve", "export", "data", "test")
 HEAD = f"""\
 # The set of versions that was run together, on Python 3.11 without a GPU: the base package and the extras {", ".join(EXTRAS)}.
 #   pip install -r requirements.lock && pip install --no-deps -e .

@@ -368,3 +368,33 @@ def test_callback_when_a_rule_stops_then_training_ends_with_a_checkpoint():
     assert not control.should_training_stop
     callback.on_step_end(None, state, control)
     assert control.should_training_stop and control.should_save
+
+
+# -- the supervised stage ----------------------------------------------------------------------------------------------
+
+
+def feed_sft(watch, metric, values, every=10):
+    """Rows of the supervised stage as they are recorded, all of step 0; the events as (SFT step, rule)."""
+    events = []
+    for place, value in enumerate(values, 1):
+        events += watch.observe({"stage": "warmup", "step": 0, "sft/step": place * every, metric: value}, step=0)
+    return [(event.step, event.rule) for event in events]
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "wanted"),
+    [
+        ("sft/loss", [2.0, 1.9, 1.8, 1.7, 5.6, 1.6], [(50, "sft_loss_spike")]),
+        ("sft/loss", [2.0, 1.9, 1.8, 1.7, 5.0, 1.6], []),
+        ("sft/loss", [2.0, float("nan"), 1.0], [(20, "sft_loss_not_finite")]),
+        ("sft/grad_norm", [1.0, 1.1, None], [(30, "sft_grad_not_finite")]),
+        ("sft/loss", [1.0 + 0.1 * step for step in range(12)], [(110, "sft_divergence")]),
+        ("sft/held_out_loss", [3.0, 2.0, 1.0, *[0.999] * 20], [(230, "sft_plateau")]),
+        ("sft/held_out_loss", [3.0 / step for step in range(1, 24)], []),
+        ("sft/held_out_loss_above_best", [0.0, 0.05, 0.11], [(30, "sft_overfit")]),
+        ("sft/loss_fell_for_nothing", [0.3], [(10, "sft_loss_without_task")]),
+    ],
+)
+def test_watch_when_sft_goes_wrong_then_the_rule_names_the_step_of_sft(metric, values, wanted):
+    """NaN, spikes, divergence, a plateau of the held-out loss and a loss that fell for nothing, each by its own rule."""
+    assert feed_sft(make_watch(), metric, values) == wanted

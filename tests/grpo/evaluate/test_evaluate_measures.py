@@ -212,7 +212,13 @@ def test_summarise_rows_of_groups_has_tasks_splits_and_layers():
     for row in rows:
         row["columns"] = {"split": "ood", "target_layer": "camara"}
     found = summarise_rows(rows, 2)
-    assert list(found["results"]) == ["all", "task:t", "split:ood", "target_layer:camara"]
+    assert list(found["results"]) == [
+        "all",
+        "task:t",
+        "split:ood",
+        "target_layer:camara",
+        "split x target_layer:ood x camara",
+    ]
     cell = found["results"]["all"]["reward"]
     assert cell["n"] == 2 and cell["value"] == 0.5 and cell["low"] <= 0.5 <= cell["high"]
     assert found["counts"]["completions"] == 4 and found["counts"]["examples"] == 2

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from grpo.data.sources import read_source
 from grpo.init.columns import choose_columns, make_rows, name_task
-from grpo.init.sources import read_source
 from rewards.errors import UserError
 
 

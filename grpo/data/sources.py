@@ -245,7 +245,7 @@ def _read_parquet(path: Path, name: str) -> Found:
         with pyarrow.parquet.ParquetFile(path) as file:
             for batch in file.iter_batches():
                 for row in batch.to_pylist():
-                    found.records.append(Record(f"{name}: row {len(found.records) + 1}", _clean(row)))
+                    found.records.append(Record(f"{name}: row {len(found.records) + 1}", clean_value(row)))
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{name}: no Parquet that can be read ({_first_line(error)})") from None
     return found
@@ -270,14 +270,14 @@ def _read_hub(name: str, split: str, subset: str | None) -> Found:
     try:
         rows = datasets.load_dataset(name, subset, split=split)
     except Exception as error:  # whatever the libraries and the network raise is one line for the user
-        raise UserError(_explain_hub(name, split, subset, error)) from None
+        raise UserError(explain_hub(name, split, subset, error)) from None
     found = Found(name, f"the Hub data set{f' {subset},' if subset else ''} split {split}")
     for index, row in enumerate(rows):
-        found.records.append(Record(f"{name}: row {index + 1}", _clean(row)))
+        found.records.append(Record(f"{name}: row {index + 1}", clean_value(row)))
     return found
 
 
-def _explain_hub(name: str, split: str, subset: str | None, error: Exception) -> str:
+def explain_hub(name: str, split: str, subset: str | None, error: Exception) -> str:
     """One line with what is wrong and what to do."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
     causes: list[BaseException] = [error]
@@ -317,12 +317,12 @@ def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def _clean(value: Any) -> Any:
+def clean_value(value: Any) -> Any:
     """A value of Arrow as JSON can hold it; None for what no text stands for."""
     if isinstance(value, Mapping):
-        return {str(key): _clean(item) for key, item in value.items()}
+        return {str(key): clean_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean(item) for item in value]
+        return [clean_value(item) for item in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     if isinstance(value, decimal.Decimal):

@@ -1,0 +1,115 @@
+"""The supervised stage of a run: demonstrations as tokens, the trainer, the held-out loss beside it, and how it ends."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from callbacks import interrupt
+from callbacks.evaluation.eval import make_callback as make_evaluation_callback
+from callbacks.watch import watch
+from grpo.distributed import collectives, stand_ins
+from grpo.engines.transformers import widen_adapters
+from grpo.machine import environment
+from grpo.machine.device import measure_peak_memory
+from grpo.machine.repeatable import repeatable
+from grpo.training.endings import Interrupted, Stopped
+from grpo.training.follower import make_follower
+from grpo.training.held_out import take_evenly
+from rewards.errors import UserError
+from rewards.types import Example
+from sft_warmup.dataset import label_rows
+
+if TYPE_CHECKING:
+    from grpo.training.stages import Stages
+
+
+def run_supervised(stages: Stages) -> None:
+    """Fine-tune the present policy on the demonstrations and leave it in `sft/`; raises Interrupted or Stopped.
+
+    Where no GRPO follows, the held-out rows are answered as often as evaluation.every_steps says, and what is best is kept.
+    """
+    from sft_warmup.held_out import make_callback as make_loss_callback
+    from sft_warmup.train import make_sft_trainer
+
+    config, record, section = stages.config, stages.record, stages.config.sft_warmup
+    rows = token_rows(stages)
+    held_out = held_out_rows(stages)
+    alone = not config.trains_grpo
+    # As the plan counted them: a row that turned out too long makes the stage no shorter.
+    steps = section.steps(len(stages.inputs.warmup))
+    follow = make_follower(record.log_warmup)
+    trainer = make_sft_trainer(
+        stages.policy.model,
+        stages.policy.tokenizer,
+        rows,
+        section,
+        directory=stages.directory.path / "sft-trainer",
+        seed=config.seed,
+        device=stages.device,
+        bf16=stages.bf16,
+        fp16=stages.fp16,
+        gradient_checkpointing=stages.checkpointing,
+        world_size=stages.rank.count,
+        steps=steps,
+        callbacks=[
+            stand_ins.make_agreement(stages.interruption),
+            # It starts anew when it is resumed.
+            interrupt.make_callback(stages.interruption, saves=False),
+            follow,
+            *([make_loss_callback(held_out, section, record.log_held_out_loss)] if held_out is not None else []),
+            *([make_evaluation_callback(stages.evaluation(), max_steps=steps)] if alone else []),
+            watch.make_callback(record.watch),
+        ],
+    )
+    widen_adapters(trainer.model, config.model)
+    name = "SFT" if alone else "SFT warm-up"
+    start = time.perf_counter()
+    with repeatable(stages.device), stages.progress.stage(name, trainer.args.max_steps) as follow.bar:
+        trainer.train()
+    record.effective["sft"] = environment.effective_arguments(trainer.args)
+    collectives.wait()
+    if stages.rank.is_main:
+        shutil.rmtree(stages.directory.path / "sft-trainer", ignore_errors=True)
+    ended_early = trainer.state.global_step < trainer.args.max_steps
+    if ended_early and record.watch.stop is None:
+        raise Interrupted
+    stages.save(stages.directory.sft, trainer)
+    if ended_early and record.watch.stop is not None:
+        raise Stopped(record.watch.stop)
+    stages.tracker.log_seconds(
+        stage="warmup",
+        step=0,
+        stage_seconds=time.perf_counter() - start,
+        peak_memory_bytes=measure_peak_memory(stages.device),
+    )
+
+
+def token_rows(stages: Stages) -> Any:
+    """The demonstrations as token rows; `UserError` when none is left."""
+    rows, too_long = _label(stages, stages.inputs.warmup)
+    if too_long:
+        stages.progress.warn(f"{too_long} demonstrations are longer than model.max_sequence_length and were left out")
+    if not len(rows):
+        raise UserError("sft_warmup: no demonstration is short enough; raise model.max_sequence_length")
+    return rows
+
+
+def held_out_rows(stages: Stages) -> Any:
+    """Held-out answers whose loss is measured as token rows, spread over the file; None where there is none to measure."""
+    usable = [row for row in stages.inputs.held_out if row.reference is not None]
+    if stages.config.sft_warmup.tasks is not None:
+        usable = [row for row in usable if row.task in stages.config.sft_warmup.tasks]
+    rows, _ = _label(stages, take_evenly(usable, stages.config.sft_warmup.held_out_rows))
+    return rows if len(rows) else None
+
+
+def _label(stages: Stages, examples: Sequence[Example]) -> tuple[Any, int]:
+    conversations: Iterable[Any] = (
+        [*example.prompt, {"role": "assistant", "content": example.reference or ""}] for example in examples
+    )
+    return label_rows(
+        conversations, stages.policy.prompts.training_ids, max_tokens=stages.config.model.max_sequence_length
+    )

@@ -1,0 +1,91 @@
+"""The held-out loss of the supervised stage: how surprised the policy is by right answers that it is not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from rewards.statistics.estimates import Estimate, estimate_mean
+from sft_warmup.config import SftWarmupSection
+from sft_warmup.dataset import IGNORED
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_HIGHEST_LOSS = 1e6  # nats; the interval of a loss has no upper end of its own
+TOKENS_AT_ONCE = 8192
+
+
+def measure_loss(model: PreTrainedModel, rows: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
+    """`loss` (nats a token) and `token_accuracy` (share of tokens whose likeliest choice is right) of labelled rows.
+
+    Each row counts once, by the mean over its assistant tokens, so that the interval is one over rows: tokens of an answer
+    depend on each other. `model` is left in the mode it was in.
+    """
+    import torch
+
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]["input_ids"]))
+    losses, accuracies = [0.0] * len(rows), [0.0] * len(rows)
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            for start, end in pairwise(_cut([len(rows[index]["input_ids"]) for index in order])):
+                batch = order[start:end]
+                ids, labels, mask = _pad([rows[index] for index in batch])
+                logits = model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False).logits
+                logits, wanted = logits[:, :-1].float(), labels[:, 1:].to(device)
+                kept = wanted != IGNORED
+                each = torch.nn.functional.cross_entropy(
+                    logits.transpose(1, 2), wanted, ignore_index=IGNORED, reduction="none"
+                )
+                counts = kept.sum(1).clamp(min=1)
+                right = ((logits.argmax(-1) == wanted) & kept).sum(1) / counts
+                for index, loss, share in zip(batch, (each.sum(1) / counts).tolist(), right.tolist(), strict=True):
+                    losses[index], accuracies[index] = loss, share
+    finally:
+        model.train(training)
+    return {"loss": estimate_mean(losses, 0.0, _HIGHEST_LOSS), "token_accuracy": estimate_mean(accuracies)}
+
+
+def make_callback(
+    rows: Sequence[Mapping[str, Any]],
+    section: SftWarmupSection,
+    on_measured: Callable[[int, dict[str, Estimate]], None],
+) -> Any:
+    """A transformers callback that measures before the first step, every `section.eval_every` steps, and at the last."""
+    from transformers import TrainerCallback
+
+    class MeasureHeldOutLoss(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+            on_measured(0, measure_loss(model, rows))
+
+        def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+            every = section.eval_every(state.max_steps)
+            if state.global_step % every == 0 or state.global_step == state.max_steps:
+                on_measured(state.global_step, measure_loss(model, rows))
+
+    return MeasureHeldOutLoss()
+
+
+def _cut(lengths: Sequence[int]) -> list[int]:
+    """Where batches of rows in order of length begin and end, each of at most TOKENS_AT_ONCE tokens with its padding."""
+    cuts, start = [0], 0
+    for index, length in enumerate(lengths):
+        if index > start and (index + 1 - start) * length > TOKENS_AT_ONCE:
+            cuts.append(index)
+            start = index
+    return [*cuts, len(lengths)]
+
+
+def _pad(rows: Sequence[Mapping[str, Any]]) -> tuple[Any, Any, Any]:
+    """`input_ids`, `labels` and attention mask, padded on the right to one length; what the padding holds is not read."""
+    import torch
+
+    longest = max(len(row["input_ids"]) for row in rows)
+    ids = torch.tensor([[*row["input_ids"], *[0] * (longest - len(row["input_ids"]))] for row in rows])
+    labels = torch.tensor([[*row["labels"], *[IGNORED] * (longest - len(row["labels"]))] for row in rows])
+    mask = torch.tensor([[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in rows])
+    return ids, labels, mask
