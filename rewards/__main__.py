@@ -42,8 +42,9 @@ COMMANDS = {
     "ping": "ask a server whether it answers, and with which rewards",
     "rows": "write rows as another trainer wants them",
     "export": "a folder for NeMo Gym",
+    "import-grader": "a grader file of OpenAI's or Azure's as rewards",
 }
-_MODULES = {"list": "rewards.commands.listing"}
+_MODULES = {"list": "rewards.commands.listing", "import-grader": "rewards.commands.import_grader"}
 # It reads its own arguments.
 _WHOLE = {"attack": "rewards.cheats.attack"}
 
@@ -63,7 +64,7 @@ def _dispatch(arguments: Sequence[str] | None) -> int:
 
 
 def _make_main_parser() -> CommandParser:
-    commands = "\n".join(f"  {name:<9}{said}" for name, said in COMMANDS.items())
+    commands = "\n".join(f"  {name:<14}{said}" for name, said in COMMANDS.items())
     parser = CommandParser(
         "python -m rewards",
         f"Reward functions: what there is, what they say, and whether to trust it.\n\ncommands:\n{commands}",

@@ -9,8 +9,10 @@ from rewards.errors import PluginError
 from rewards.existing import PREFIXES, adapt
 
 ON_DEMAND = {
-    "judge": ("rewards.judges.judge", "Judge"),
-    "reward_model": ("rewards.judges.reward_model", "RewardModel"),
+    "judge": ("rewards.judges.judge", "Judge", "recompensa"),
+    "reward_model": ("rewards.judges.reward_model", "RewardModel", "recompensa"),
+    # Its file may hold code: it is isolated as a plugin is.
+    "openai_grader": ("rewards.graders.openai_grader", "OpenAiGrader", "a grader file"),
 }
 """They need a server or a model, so nothing can be said of them before one is named."""
 
@@ -27,8 +29,8 @@ class MadeFunction(NamedTuple):
 def find_on_demand(name: str) -> MadeFunction | None:
     """The function of this name; None for no such name. Raises PluginError for one that cannot be had."""
     if name in ON_DEMAND:
-        module, kind = ON_DEMAND[name]
-        return MadeFunction(getattr(import_module(module), kind), module, "recompensa")
+        module, kind, distribution = ON_DEMAND[name]
+        return MadeFunction(getattr(import_module(module), kind), module, distribution)
     prefix, colon, target = name.partition(":")
     if colon and prefix in PREFIXES:
         try:
