@@ -15,17 +15,19 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from rewards.errors import UserError
+from rewards.serve.answers import respond
 from rewards.serve.desk import Desk, Refused
 from rewards.serve.dialects.shapes import Dialect
 from rewards.serve.dialects.table import DIALECTS
 from rewards.serve.figures import Figures
-from rewards.serve.gate import RETRY_HEADERS, Doorkeeper, make_error
+from rewards.serve.gate import Doorkeeper, make_error
+from rewards.serve.graders_run import RUN, VALIDATE, add_graders
 from rewards.serve.incoming import keep_inside
 from rewards.serve.policy import POLICY, SECONDS, choose_status
 from rewards.serve.score_log import ScoreLog
 from rewards.serve.scorers import Scorer
 from rewards.serve.shapes import Failure, RewardsList, ServerHealth
-from rewards.writable import clean_message, to_json
+from rewards.writable import clean_message
 
 log = logging.getLogger("recompensa.serve")
 _SHOWN = 5
@@ -82,14 +84,15 @@ def make_application(scorers: Mapping[str, Scorer], settings: ServeSettings | No
     for dialect in DIALECTS:
         _add_dialect(application, server, dialect)
     _add_reports(application, server)
+    add_graders(application)
     application.add_exception_handler(RequestValidationError, _explain_invalid)
     application.add_exception_handler(HTTPException, _explain_http)
     known = frozenset(getattr(route, "path", "") for route in application.routes) | frozenset(
-        ["/health", "/metrics", "/v1/rewards", *(dialect.path for dialect in DIALECTS)]
+        ["/health", "/metrics", "/v1/rewards", RUN, VALIDATE, *(dialect.path for dialect in DIALECTS)]
     )
     application.add_middleware(
         Doorkeeper,
-        paths=frozenset(dialect.path for dialect in DIALECTS),
+        paths=frozenset([RUN, VALIDATE, *(dialect.path for dialect in DIALECTS)]),
         token=settings.token,
         most_bytes=settings.most_bytes,
         hosts=settings.hosts,
@@ -155,18 +158,6 @@ class _Server:
             self._said.add((kind, function))
             log.warning("%s: %s (%d): %s; said once", dialect.path, kind, status, function)
         return respond(status, make_error(kind, clean_message(message, 2000)), scorer)
-
-
-def respond(status: int, body: Any, scorer: Scorer | None = None) -> Response:
-    """A JSON answer; versions and pin stand in the headers of every one that a scorer gave."""
-    headers = dict(RETRY_HEADERS) if status in (429, 503) else {}
-    if scorer is not None:
-        headers["X-Recompensa-Rewards"] = scorer.name.encode("ascii", "replace").decode()
-        headers["X-Recompensa-Pin"] = scorer.pin
-        versions = "; ".join(f"{name}={version}" for name, version in scorer.versions.items())
-        headers["X-Recompensa-Versions"] = versions.encode("ascii", "replace").decode()
-    content = to_json(body)
-    return Response(content, status, headers, media_type="application/json")
 
 
 def _add_dialect(application: FastAPI, server: _Server, dialect: Dialect) -> None:

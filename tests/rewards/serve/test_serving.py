@@ -362,3 +362,30 @@ def test_served_scores_when_compared_with_this_process_then_are_equal(name, all_
         assert (said["status"], said["value"], said["reason"], said["parts"]) == (
             outcome.status, outcome.value, outcome.reason, dict(outcome.parts),
         )  # fmt: skip
+
+
+def test_graders_run_when_a_grader_comes_with_the_request_then_gives_its_number_and_runs_no_code(plugin):
+    """OpenAI's shape of answer; code, judges and what cannot be read are refused with a line."""
+    path = "/v1/fine_tuning/alpha/graders/run"
+    check = {
+        "type": "string_check", "name": "c", "operation": "ilike", "input": "{{sample.output_text}}",
+        "reference": "{{item.answer}}",
+    }  # fmt: skip
+    multi = {"type": "multi", "name": "m", "graders": {"a": check}, "calculate_output": "a / 2"}
+    with serve({"plugins": [plugin], "functions": [{"name": "fickle"}]}) as client:
+        body = {"grader": multi, "item": {"answer": "paris"}, "model_sample": "It is Paris"}
+        said = client.post(path, json=body).json()
+        assert (said["reward"], said["sub_rewards"], said["metadata"]["type"]) == (0.5, {"a": 1.0}, "multi")
+        assert not any(said["metadata"]["errors"].values())
+        code = {"type": "python", "source": "def grade(sample, item): return 1.0"}
+        judge = {"type": "score_model", "model": "m", "input": []}
+        for grader, status in (
+            (code, 409),
+            (judge, 409),
+            ({"type": "x"}, 409),
+            ({**multi, "calculate_output": "a/0"}, 500),
+        ):
+            answer = client.post(path, json={**body, "grader": grader})
+            assert answer.status_code == status and "reward" not in answer.json(), grader
+        assert client.post(path, json={**body, "item": {}}).status_code == 409
+        assert client.post(path.replace("run", "validate"), json={"grader": multi}).json() == {"grader": multi}
