@@ -24,6 +24,7 @@ from grpo.engines.packages import quieten_libraries, require_training_stack
 from grpo.machine.device import PROFILES
 from grpo.next_run import follow
 from grpo.run_lock import locked
+from grpo.seeds.options import add_group_options, check_group_options, is_many
 from rewards.command_line import (
     DONE,
     FAILED,
@@ -43,6 +44,7 @@ EXAMPLES = """examples:
   python -m grpo.run --config v4_1.yaml --run-dir runs/mine  a folder of your choice
   python -m grpo.run --config v4_1.yaml --follow             and start the run its decision names, one hop (--follow 3: three)
   python -m grpo.run --resume runs/mine                      resume a run that was interrupted
+  python -m grpo.run --config v4_1.yaml --seeds 5            five seeds, one summary: docs/seeds.md
   torchrun --nproc_per_node 8 -m grpo.run --config v4_1.yaml on eight devices: docs/scale_out.md
 
 exit codes: 0 done · 1 failed · 2 bad config, data or preflight · 3 stopped by a watch rule · 75 interrupted, resumable
@@ -57,6 +59,11 @@ def _run_together(arguments: list[str] | None) -> int:
     with one_voice():
         options = parse(arguments)
     try:
+        if is_many(options):
+            from grpo.seeds.runner import run_group
+
+            with terminable():
+                return run_group(options)
         with terminable(), company():
             return run(options)
     except KeyboardInterrupt:
@@ -100,6 +107,7 @@ def make_parser() -> CommandParser:
         "--follow", type=read_hops, nargs="?", const=1, default=0, metavar="HOPS",
         help="after the report, start the run that the decision names; HOPS runs in a row (default: 1)",
     )  # fmt: skip
+    add_group_options(parser)
     parser.add_argument("--quiet", action="store_true", help="only warnings and the last line")
     return parser
 
@@ -107,6 +115,7 @@ def make_parser() -> CommandParser:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = make_parser()
     options = parser.parse_args(arguments)
+    check_group_options(parser, options)
     if options.allow_changed_rewards and not (options.resume or options.follow):
         parser.error(f"{ALLOW} goes with --resume or --follow")
     if options.from_warmup and not options.resume:

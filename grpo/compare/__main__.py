@@ -16,13 +16,14 @@ _ALLOWABLE = ("versions", "ids", "settings")
 
 EXAMPLES = """\
 RUN is the folder of a run (its judged checkpoint, or another stage by RUN@warmup), a folder that python -m grpo.evaluate
-wrote, a file of either, or a JSON file of recorded means (docs/compare.md). The first is the baseline: zero-shot and SFT
+wrote, a file of either, the folder of a group of seeds, or a JSON file of recorded means (docs/compare.md). The first is the baseline: zero-shot and SFT
 are runs like others.
 
 examples:
   python -m grpo.compare runs/v4_1@warmup runs/v4_1                did GRPO help over its own warm-up?
   python -m grpo.compare runs/v4_1                                 the same
   python -m grpo.compare evaluations/base evaluations/sft runs/v4_1
+  python -m grpo.compare runs/one-seeds runs/other-seeds           two recipes, by their seeds (docs/seeds.md)
   python -m grpo.compare stage1.json stage2.json --rules strict.yaml --json
   python -m grpo.compare runs/a runs/b --allow-different ids,settings
 
@@ -59,7 +60,12 @@ def run(options: argparse.Namespace) -> int:
     from grpo.compare.promotion import compare_runs
     from grpo.compare.promotion_rules import load_rules
     from grpo.compare.reading import read_recorded
+    from grpo.seeds.group import is_group
 
+    if sum(is_group(Path(name)) for name in options.runs):
+        from grpo.compare.recipes import compare_recipes
+
+        return compare_recipes(options.runs, as_json=options.json)
     allowed = _read_allowed(options.allow_different)
     if options.allow_changed_rewards:
         allowed.add("versions")

@@ -23,6 +23,7 @@ from grpo.compare.recorded import ALL, RecordedRun, kind_of
 from rewards.errors import UserError
 from rewards.statistics.changes import adjust
 from rewards.statistics.estimates import Estimate, examples_to_decide
+from rewards.statistics.seeds import MEASURED_SD
 from rewards.statistics.student import t_quantile
 
 _ANSWERS = {BETTER: "helped", WORSE: "hurt", NOISE: "noise", UNKNOWN: "cannot be told"}
@@ -349,7 +350,10 @@ def _count_further(total: Difference, rules: PromotionRules) -> int | None:
 def _note(
     runs: Sequence[RecordedRun], differences: Sequence[Difference], metric: str, rules: PromotionRules
 ) -> list[str]:
-    notes = []
+    notes = [
+        "two checkpoints are compared, by their examples; of their recipes one seed each says little: seeds differ by about "
+        f"{MEASURED_SD:g} (sd, measured on the embedded recipe), two recipes are compared by groups of --seeds"
+    ]
     unpaired = sorted({d.run for d in differences if not d.change.paired})
     if unpaired:
         notes.append(

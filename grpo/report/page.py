@@ -13,6 +13,7 @@ from shlex import quote
 from typing import Any
 
 from callbacks.decision.decision import OWN, RECIPE
+from callbacks.evaluation.judged import JUDGED
 from callbacks.tracking.secrets import hide_environment
 from grpo.language.catalogue import ENGLISH, Catalogue, read_catalogue
 from grpo.report import tables
@@ -31,6 +32,7 @@ from rewards.amounts import format_seconds
 from rewards.files import write_whole
 from rewards.harmless_text import make_label, make_visible
 from rewards.statistics.estimates import ALL
+from rewards.statistics.seeds import MEASURED_SD
 
 _HINTS = re.compile(r'(<title>|aria-label=")([^<"]+)(</title>|")')
 
@@ -149,7 +151,7 @@ def make_view(run: RunFiles, language: str | None = None) -> dict[str, Any]:
         "settings": tables.flatten(run.config),
         "commands": make_commands(run),
         "evaluation": as_mapping(run.config.get("evaluation")),
-        "notes": run.notes,
+        "notes": [*run.notes, *note_seed(run)],
     }
     exports = build("the tables as CSV", lambda: make_exports(view), {})
     view["exports"] = {name: b64encode(text.encode("utf-8", "replace")).decode() for name, text in exports.items()}
@@ -196,6 +198,17 @@ def make_events(run: RunFiles) -> list[dict[str, Any]]:
             "message": make_label(event.get("message") or event.get("text"), 400),
         }
         for event in run.events[-200:]
+    ]
+
+
+def note_seed(run: RunFiles) -> list[str]:
+    """What one seed cannot show, once the run has an end."""
+    if run.judged is None or run.judged.stage != JUDGED:
+        return []
+    return [
+        f"one seed (the sd over seeds was {MEASURED_SD:g} where it was measured, six seeds of the embedded recipe): the "
+        "intervals here are of this policy on other examples; whether the recipe is better than another takes several "
+        "seeds of both (recompensa run --seeds 5)"
     ]
 
 

@@ -1,0 +1,232 @@
+"""What a group of seeds shows: mean and interquartile mean over seeds, the sd over seeds, the winner of a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from callbacks.evaluation.judged import JUDGED, find_judged
+from callbacks.evaluation.pairs import read_rewards
+from grpo.seeds.group import RunGroup, open_group
+from rewards.errors import UserError
+from rewards.files import write_json
+from rewards.statistics.estimates import ALL, Estimate
+from rewards.statistics.seeds import (
+    FEWEST,
+    bootstrap,
+    correct_for_choice,
+    estimate_over_seeds,
+    iqm_of_scores,
+    mean_of_scores,
+)
+
+FILE = "summary.json"
+
+
+def read_result(run: Path) -> dict[str, Any] | None:
+    """Of a run that is done, the means of its judged checkpoint and of its start, for all and by task; else None."""
+    judged = find_judged(run)
+    if judged.evaluation is None:
+        return None
+    kept = run / "eval" / "start.jsonl"
+    start = kept if judged.stage == JUDGED and kept.is_file() else run / "eval" / "warmup.jsonl"
+    ends, starts = (_means(read_rewards(path)) for path in (judged.evaluation, start))
+    if not ends:
+        return None
+    gains = {task: ends[task] - starts[task] for task in ends if task in starts}
+    return {"judged": judged.to_json(), "mean": ends, "start": starts, "gain": gains}
+
+
+def summarise_group(group: RunGroup) -> dict[str, Any]:
+    """Everything the summary says, as plain data; settings of a grid under `settings`, best first."""
+    settings = [summarise_setting(group, setting) for setting in group.settings]
+    settings.sort(key=lambda entry: -(entry["mean"][ALL]["mean"] if entry["done"] else -1.0))
+    summary: dict[str, Any] = {"folder": str(group.folder), "config": group.config, "settings": settings}
+    scored = {" ".join(entry["setting"]): entry["values"] for entry in settings if entry["done"]}
+    if len(scored) > 1:
+        winner = settings[0]
+        summary["winner"] = {
+            "setting": winner["setting"],
+            "mean": winner["mean"][ALL]["mean"],
+            "corrected_mean": correct_for_choice(scored),
+            "against": [_compare_settings(winner, entry, len(scored) - 1) for entry in settings[1:] if entry["done"]],
+        }
+    return summary
+
+
+def summarise_setting(group: RunGroup, setting: tuple[str, ...]) -> dict[str, Any]:
+    """One setting: a row a seed, and what they show together."""
+    members = [member for member in group.members if member.setting == setting]
+    rows = [
+        {"seed": member.seed, "folder": str(member.folder), "state": member.state, **(read_result(member.folder) or {})}
+        for member in members
+    ]
+    done = [row for row in rows if row["state"] == "done" and "mean" in row]
+    tasks = sorted({task for row in done for task in row["mean"]}, key=lambda task: (task != ALL, task))
+    means, gains = (
+        {task: _estimate([row[key][task] for row in done if task in row[key]]) for task in tasks}
+        for key in ("mean", "gain")
+    )
+    scores = {task: [row["mean"][task] for row in done if task in row["mean"]] for task in tasks if task != ALL}
+    found: dict[str, Any] = {
+        "setting": list(setting),
+        "seeds": rows,
+        "done": len(done),
+        "mean": means,
+        "gain": gains,
+        "values": [row["mean"][ALL] for row in done],
+        "scores": scores,
+    }
+    if len(done) > 1 and scores:
+        for name, statistic in (("mean_over_tasks", mean_of_scores), ("interquartile_mean", iqm_of_scores)):
+            low, high = bootstrap(statistic, scores)
+            found[name] = {"value": statistic(scores), "low": low, "high": high, "method": "stratified bootstrap"}
+    if len(done) < FEWEST:
+        found["note"] = f"{len(done)} seeds: fewer than {FEWEST} say little of how a recipe varies"
+    return found
+
+
+def write_summary(group: RunGroup, summary: Mapping[str, Any]) -> None:
+    write_json(group.folder / FILE, dict(summary))
+
+
+def show_summary(summary: Mapping[str, Any]) -> None:
+    """The summary for a terminal."""
+    for entry in summary["settings"]:
+        title = " ".join(entry["setting"]) or summary["config"]
+        print(f"\n{title}: {entry['done']} of {len(entry['seeds'])} seeds done")
+        print(f"  {'seed':>6}  {'start':>6}  {'judged':>6}  {'gain':>7}  checkpoint")
+        for row in entry["seeds"]:
+            if "mean" in row:
+                start, gain = row["start"].get(ALL), row["gain"].get(ALL)
+                first = f"{start:6.3f}" if start is not None else "     –"
+                second = f"{gain:+7.3f}" if gain is not None else "      –"
+                print(f"  {row['seed']:>6}  {first}  {row['mean'][ALL]:6.3f}  {second}  {row['judged']['name']}")
+            else:
+                print(f"  {row['seed']:>6}  {row['state']}")
+        for task, estimate in entry["mean"].items():
+            print(f"  {task:<12} mean {_say(estimate)}; gain {_say(entry['gain'][task], signed=True)}")
+        for key, said in (("mean_over_tasks", "mean over tasks"), ("interquartile_mean", "interquartile mean")):
+            if key in entry:
+                found = entry[key]
+                print(
+                    f"  {said} {found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f}, bootstrap over seeds)"
+                )
+        if "note" in entry:
+            print(f"  note: {entry['note']}")
+    winner = summary.get("winner")
+    if winner:
+        print(
+            f"\nwinner: {' '.join(winner['setting'])}, mean {winner['mean']:.3f}; without what it owes to being chosen "
+            f"{winner['corrected_mean']:.3f}"
+        )
+        for other in winner["against"]:
+            print(f"  over {' '.join(other['setting'])}: {_say(other['difference'], signed=True)}{other['said']}")
+
+
+def compare_groups(first: Path, other: Path) -> dict[str, Any]:
+    """Two recipes: seeds are the unit, paired where both have the same ones; raises UserError without results."""
+    from rewards.statistics.seeds import probability_of_improvement
+
+    entries = []
+    for folder in (first, other):
+        group = open_group(folder)
+        if len(group.settings) > 1:
+            raise UserError(
+                f"{folder}: a grid of {len(group.settings)} settings; compare one setting's folder of seeds"
+            )
+        entry = summarise_setting(group, group.settings[0])
+        if entry["done"] < 2:
+            raise UserError(
+                f"{folder}: {entry['done']} seeds are done; two recipes are compared from two seeds each on"
+            )
+        entries.append(entry)
+    mine, theirs = entries
+    chance = probability_of_improvement(theirs["scores"], mine["scores"])
+    low, high = bootstrap(probability_of_improvement, theirs["scores"], mine["scores"])
+    return {
+        "compares": "recipes",
+        "unit": "seeds",
+        "recipes": [str(first), str(other)],
+        "mean": [mine["mean"][ALL], theirs["mean"][ALL]],
+        **_difference(mine, theirs),
+        "tasks": {task: asdict(_paired(mine, theirs, task)[0]) for task in mine["scores"] if task in theirs["scores"]},
+        "probability_of_improvement": {"value": chance, "low": low, "high": high},
+    }
+
+
+def _difference(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    change, paired = _paired(mine, theirs, ALL)
+    return {"difference": asdict(change), "paired_by_seed": paired}
+
+
+def _paired(
+    mine: Mapping[str, Any], theirs: Mapping[str, Any], task: str, confidence: float = 0.95
+) -> tuple[Estimate, bool]:
+    """theirs - mine over the seeds of both; Welch's where they have none, or only one, in common."""
+    from rewards.statistics.estimates import unpaired_difference
+
+    first, second = (
+        {
+            row["seed"]: row["mean"][task]
+            for row in entry["seeds"]
+            if row["state"] == "done" and task in row.get("mean", ())
+        }
+        for entry in (mine, theirs)
+    )
+    shared = sorted(first.keys() & second.keys())
+    if len(shared) > 1:
+        return estimate_over_seeds([second[seed] - first[seed] for seed in shared]), True
+    return unpaired_difference(
+        estimate_over_seeds(list(first.values())), estimate_over_seeds(list(second.values()))
+    ), False
+
+
+def _compare_settings(winner: Mapping[str, Any], other: Mapping[str, Any], count: int) -> dict[str, Any]:
+    found = _difference(other, winner)
+    low = found["difference"]["low"]
+    clear = low is not None and low > 0
+    said = "" if clear else ": within the noise of the seeds"
+    if clear and count > 1:
+        said = f": clear of noise alone, not yet for being the best of {count + 1}"
+        if _holds_for_many(other, winner, count):
+            said = f": clear of noise, also for being the best of {count + 1}"
+    return {"setting": other["setting"], **found, "said": said}
+
+
+def _holds_for_many(other: Mapping[str, Any], winner: Mapping[str, Any], count: int) -> bool:
+    """Whether zero lies outside the interval at Bonferroni's level for so many comparisons."""
+    from rewards.statistics.student import t_quantile
+
+    change, _ = _paired(other, winner, ALL)
+    if change.mean is None or change.std is None or change.n is None or change.n < 2:
+        return False
+    return change.mean > t_quantile(change.n - 1, 1.0 - 0.025 / count) * change.std / change.n**0.5
+
+
+def _means(rewards: Mapping[tuple[str, str], float | None]) -> dict[str, float]:
+    known = [(task, value) for (task, _), value in rewards.items() if value is not None]
+    if not known:
+        return {}
+    tasks = sorted({task for task, _ in known})
+    return {
+        ALL: fmean(value for _, value in known),
+        **{name: fmean(value for task, value in known if task == name) for name in tasks},
+    }
+
+
+def _estimate(values: Sequence[float]) -> dict[str, Any]:
+    found = asdict(estimate_over_seeds(values))
+    return {**found, "sd_over_seeds": found.pop("std")}
+
+
+def _say(found: Mapping[str, Any], signed: bool = False) -> str:
+    if found["mean"] is None:
+        return "–"
+    show = "{:+.3f}" if signed else "{:.3f}"
+    interval = "" if found["low"] is None else f" ({show.format(found['low'])} to {show.format(found['high'])})"
+    sd = found.get("sd_over_seeds", found.get("std"))
+    return show.format(found["mean"]) + interval + (f", sd over seeds {sd:.3f}" if sd is not None else "")
