@@ -217,9 +217,9 @@ def resolve(options: argparse.Namespace, progress: Any) -> tuple[Any, str, Any]:
         saved = apply_free(saved, options.overrides)
         return read_config(saved["config"], f"--resume {options.resume}"), saved["profile"], directory
     profile, line = resolve_profile(options.profile)
+    config = load_config(options.config, options.overrides, profile)
     if line:
         progress.say(line)
-    config = load_config(options.config, options.overrides, profile)
     secrets = find_secrets(config.model_dump(mode="json"))
     if secrets:
         raise UserError(

@@ -38,6 +38,9 @@ ALTERNATIVES = (
 )
 
 
+_ROW_FILES = (".jsonl", ".csv", ".tsv", ".parquet", ".arrow")
+
+
 def load_config(
     reference: str | Path,
     overrides: Sequence[str] = (),
@@ -51,6 +54,10 @@ def load_config(
     every problem of every source.
     """
     path = find_config(reference)
+    if path.suffix.lower() in _ROW_FILES:
+        raise UserError(
+            f"--config {reference}: holds rows, not a config; write one for them: python -m grpo.init {reference}"
+        )
     resolved = resolve_profile(profile, device)[0] if profile is not None else None
     chain, written = _read_chain(path), [_read_override(text) for text in overrides]
     overlay: list[YamlLayer] = []

@@ -11,7 +11,7 @@ from grpo.plan.memory_estimate import MemoryEstimate, Shape
 from grpo.policy.adapters import base_section, find_adapter
 from grpo.policy.generation_settings import set_aside
 from grpo.policy.gguf_file import find_gguf, read_gguf
-from grpo.policy.local_files import read_model_json
+from grpo.policy.local_files import fetch_model_json, read_model_json
 from grpo.policy.prefix_rules import foretell
 from rewards.amounts import format_count, format_size
 
@@ -39,6 +39,9 @@ def write_notes(
         )
     if not tokens.exact:
         notes.append(f"no tokenizer of {config.model.label} on this machine: tokens are {tokens.source}")
+    unreachable = find_unreachable(config.model) if shape is None else None
+    if unreachable:
+        notes.append(unreachable)
     if tokens.references_beyond_limit:
         notes.append(
             f"{tokens.references_beyond_limit} references are longer than grpo.max_completion_length "
@@ -104,3 +107,16 @@ def foretell_sharing(model: ModelSection) -> tuple[bool | None, str]:
 def _shorten(value: object) -> str:
     text = str(value)
     return text if len(text) <= 40 else text[:37] + "..."
+
+
+def find_unreachable(section: ModelSection) -> str | None:
+    """A line about a model that a run on this machine could not load now: it is not here, and the Hub is out of reach."""
+    if section.embedded is not None or section.gguf is not None:
+        return None
+    reason = fetch_model_json(section.name, section.revision, "config.json").reason or ""
+    if "cannot be reached" not in reason and "HF_HUB_OFFLINE" not in reason:
+        return None
+    return (
+        f"{section.name} is not on this machine and the Hub is out of reach: a run here would stop where it loads the model; "
+        "connect, or give the folder of a copy as model.name"
+    )

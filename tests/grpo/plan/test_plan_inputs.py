@@ -162,3 +162,32 @@ def test_cache_when_not_named_then_is_the_platform_one(monkeypatch, tmp_path):
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "recompensa"
+
+
+@pytest.mark.parametrize(
+    "reason", ["the Hub cannot be reached (no route)", "HF_HUB_OFFLINE is set and it is not in the cache"]
+)
+def test_find_unreachable_when_the_model_is_neither_here_nor_to_be_had_then_says_where_a_run_would_stop(
+    monkeypatch, reason
+):
+    """A dry run that passes must not hide that the run itself cannot load its model."""
+    from grpo.config.sections import EmbeddedSection, ModelSection
+    from grpo.plan import notes
+    from grpo.policy.local_files import HubAnswer
+
+    monkeypatch.setattr(notes, "fetch_model_json", lambda *asked: HubAnswer(None, reason))
+    assert "owner/name is not on this machine" in (notes.find_unreachable(ModelSection(name="owner/name")) or "")
+    assert notes.find_unreachable(ModelSection(name="own", embedded=EmbeddedSection())) is None
+    monkeypatch.setattr(notes, "fetch_model_json", lambda *asked: HubAnswer(None, "no such model"))
+    assert notes.find_unreachable(ModelSection(name="owner/name")) is None
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv", "rows.parquet"])
+def test_load_config_when_rows_are_given_then_names_the_command_that_writes_a_config(tmp_path, name):
+    """The commonest first mistake with data of one's own."""
+    from grpo.config.loading import load_config
+
+    path = tmp_path / name
+    path.write_text('{"prompt": "a"}\n{"prompt": "b"}\n', encoding="utf-8")
+    with pytest.raises(UserError, match=r"holds rows, not a config; .*grpo\.init"):
+        load_config(path)
