@@ -21,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from rewards.existing import PREFIXES
+    from rewards.on_demand import ON_DEMAND
     from rewards.plugins import load_rewards
 
     registry = load_rewards(options.plugin)
@@ -50,6 +52,8 @@ def run(options: argparse.Namespace) -> int:
             default = "required" if described["required"] else _shorten(described["default"])
             table.add_row(Text(option, "green"), Text(default), Text(described["description"], "dim"))
         console.print(Padding(table, (0, 0, 1, 4), expand=False))
+    named = ", ".join([*ON_DEMAND, *(f"{prefix}:MODULE.NAME" for prefix in PREFIXES)])
+    console.print(Text(f"and, where they are named: {named} (docs/first_reward.md)"))
     return 0
 
 

@@ -13,7 +13,7 @@ EXAMPLES = """\
 examples:
   python -m rewards rows --for openrlhf --input train.jsonl --output train.openrlhf.jsonl
   python -m rewards rows --for verl --input train.jsonl --output train.parquet
-  python -m rewards rows --for nemo-gym --input train.jsonl > train.gym.jsonl
+  python -m rewards rows --for nemo-gym --input train.jsonl --output train.gym.jsonl
   python -m rewards rows --plugin-path ms-swift
 
 A name that ends in .parquet is written as Parquet (needs pyarrow, which comes with `datasets`), everything else as JSON Lines.

@@ -123,7 +123,23 @@ def test_docs_when_they_show_a_command_then_its_options_exist(page):
             make_parser(command).parse_args(rest)
 
 
-@pytest.mark.parametrize("command", ["list", "score", "audit", "rescore", "explain", "new", "schema"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "list",
+        "score",
+        "audit",
+        "rescore",
+        "explain",
+        "new",
+        "schema",
+        "serve",
+        "ping",
+        "rows",
+        "export",
+        "import-grader",
+    ],
+)
 def test_help_when_it_shows_an_example_then_its_options_exist(command):
     """The same for the examples of every command."""
     parser = make_parser(command)
