@@ -11,6 +11,7 @@ from rewards.errors import UserError
 from rewards.functions.schema_valid import SchemaValid
 from rewards.host.scoring import RewardHost
 from rewards.schemas import Schema, Shelf
+from rewards.schemas.verdict import Verdict
 from rewards.types import Completion, Example
 
 EXAMPLE = Example("1", "any", [], None)
@@ -160,3 +161,19 @@ def test_schema_valid_when_schema_and_text_are_hostile_then_is_done_in_time(sche
     outcome = score_of(schema, text)
     assert outcome.status == "value" and outcome.value < 1.0
     assert time.process_time() - started < 2.0
+
+
+@pytest.mark.parametrize(
+    ("value", "place", "keyword"),
+    [
+        ({"a": [{"b/c": "x"}]}, "/a/0/b~1c", "type"),
+        ({"a": [{"d~e": 1}, {"d~e": -1}]}, "/a/1/d~0e", "minimum"),
+        ({}, "", "required"),
+    ],
+)
+def test_list_faults_when_a_value_is_deep_then_the_place_is_a_json_pointer(value, place, keyword):
+    """RFC 6901: positions are numbers, `/` and `~` of a key are written `~1` and `~0`; the whole value is the empty pointer."""
+    items = {"properties": {"b/c": {"type": "integer"}, "d~e": {"minimum": 0}}}
+    document = {"required": ["a"], "properties": {"a": {"items": items}}}
+    (fault,) = Verdict(document, "schema").list_faults(value, 10)
+    assert (fault.place, fault.keyword) == (place, keyword)
