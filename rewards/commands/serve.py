@@ -173,5 +173,5 @@ def _introduce(options: argparse.Namespace, scorers: dict[str, Scorer], port: in
         print(f"rewards {scorer.name}, pin {scorer.pin}: {functions}")
         query = f"?pin={scorer.pin}" if len(scorers) == 1 else f"?rewards={scorer.name}&pin={scorer.pin}"
         for trainer, line in trainer_lines(url, query):
-            print(f"  {trainer:<12}{line}")
+            print(f"  {trainer:<14}{line}")
     print(f"on {url}; try it: python -m rewards ping {url}", flush=True)
