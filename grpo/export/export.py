@@ -79,6 +79,7 @@ def _export(
         obstacle = gguf_writer.find_obstacle(policy.model.config)
         if obstacle is not None:
             formats = _without_gguf(request, formats, obstacle, notes)
+        formats = _check_vocabulary(request, policy, formats, notes)
         own = own_answers(request, policy, held, progress)
         _merge(request, policy, held, checks, progress)
         proofs = _write_and_prove(request, policy, held, own, formats, draft, progress, notes)
@@ -277,6 +278,20 @@ def _without_gguf(request: Request, formats: list[str], obstacle: str, notes: li
         raise UserError(f"--format gguf-{kinds[0]}: {obstacle}; export it with --format safetensors, then: {line}")
     notes.append(f"no GGUF: {obstacle}; llama.cpp converts the safetensors: {line}")
     return [each for each in formats if not each.startswith("gguf-")]
+
+
+def _check_vocabulary(request: Request, policy: Policy, formats: list[str], notes: list[str]) -> list[str]:
+    """The formats without GGUF where llama.cpp has no tokenizer for this one; UserError where GGUF was asked for by name."""
+    if not any(each.startswith("gguf-") for each in formats):
+        return formats
+    try:
+        read_vocabulary(policy.tokenizer, policy.model.get_input_embeddings().weight.shape[0])
+    except UserError as fault:
+        if request.formats is not None:
+            raise
+        notes.append(f"no GGUF: {fault.problems[0].removeprefix('gguf: ')}")
+        return [each for each in formats if not each.startswith("gguf-")]
+    return formats
 
 
 def _estimate_bytes(choice: Choice, formats: Sequence[str]) -> int:

@@ -57,6 +57,7 @@ class LlamaCpp:
 
         settings = xllamacpp.CommonParams()
         settings.model.path = str(path)
+        settings.model_alias = {path.stem}  # else answers carry the path
         settings.n_ctx, settings.n_parallel = context * slots, slots
         settings.n_gpu_layers, settings.warmup, settings.ui = 0, False, False
         settings.verbosity = _QUIET

@@ -106,6 +106,7 @@ def fold(model: Any) -> Any:
     from peft.utils.other import TrainableTokensWrapper
 
     below = unwrapped(model)
+    quantised = _quantised(below)
     wrappers = [layer for layer in below.modules() if isinstance(layer, LoraLayer)]
     if _is_tied(below) and any(layer in _ends(below) for layer in wrappers):
         _untie(below)
@@ -119,7 +120,7 @@ def fold(model: Any) -> Any:
     if hasattr(model, "peft_config"):
         below = model.base_model.unload()
         below._hf_peft_config_loaded = False
-    if _quantised(below):
+    if quantised:
         _dequantise(below)
     _settle_tie(below)
     return below
@@ -205,7 +206,9 @@ def _computes_lossily(model: Any) -> bool:
 
 
 def _is_4bit(layer: Any) -> bool:
-    return type(layer).__name__ == "Linear4bit" and hasattr(layer.weight, "quant_state")
+    # PEFT's wrapper around such a layer has the same name, and the layer's weight.
+    kind = type(layer)
+    return kind.__name__ == "Linear4bit" and not hasattr(layer, "base_layer") and hasattr(layer.weight, "quant_state")
 
 
 def _quantised(model: Any) -> bool:

@@ -64,6 +64,37 @@ def test_export_when_all_weights_were_trained_then_the_model_as_it_is(write_run,
     assert record["checks"] == {} and record["proofs"] == [] and (out / "model.safetensors").is_file()
 
 
+def test_export_when_the_base_was_in_4_bits_then_merged_over_what_training_saw(write_run, tmp_path, capsys):
+    """The run's own loading, on this machine's processor: NF4 with double quantisation below, float32 above."""
+    pytest.importorskip("bitsandbytes")
+    folder = write_run(model={"quantization": "nf4"})
+    assert run(folder, "--to", tmp_path / "out", "--format", "safetensors", "--proof-rows", 2, "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["checks"]["merge"]["passed"] and record["checks"]["merge"]["tolerance"] == 1e-3
+    assert record["proofs"][0]["equal_answers"] == 1.0
+    config = json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))
+    assert "quantization_config" not in config
+    assert "de-quantised" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+
+
+def test_export_when_llama_cpp_has_no_tokenizer_for_it_then_the_rest_is_written_unless_asked_for(
+    write_run, tmp_path, monkeypatch, capsys
+):
+    """By default the line says why there is no GGUF; asked for by name it is refused."""
+    from rewards.errors import UserError
+
+    def unknown(*_):
+        raise UserError("gguf: llama.cpp has no tokenizer for this model (x); export it with --format safetensors")
+
+    monkeypatch.setattr(exporting, "read_vocabulary", unknown)
+    folder = write_run()
+    assert run(folder, "--to", tmp_path / "out", "--proof-rows", 0) == 0
+    assert "no GGUF: llama.cpp has no tokenizer" in capsys.readouterr().out
+    assert (tmp_path / "out" / "model.safetensors").is_file() and not list((tmp_path / "out").glob("*.gguf"))
+    assert run(folder, "--to", tmp_path / "again", "--format", "gguf", "--proof-rows", 0) == 2
+    assert not (tmp_path / "again").exists()
+
+
 def test_export_when_the_proof_fails_then_exit_1_and_nothing_is_left(write_run, tmp_path, monkeypatch, capsys):
     """A file that answers otherwise than the run must not lie about."""
     folder, out = write_run(), tmp_path / "out"
