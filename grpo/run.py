@@ -357,7 +357,7 @@ def finish(
 
     decision = decide_run(directory.path, config, rehearsal=profile == "embedded")
     kept = read_policy_note(directory.path)
-    ended = {"step": last_step, "finished": True, "seconds": round(seconds, 1)}
+    ended: dict[str, Any] = {"step": last_step, "finished": True, "seconds": round(seconds, 1)}
     ended |= {"policy": {"folder": "best", **kept}} if kept else {}
     if finished:
         # The report says so; but a run is done, and cannot be resumed, once its report is there.

@@ -35,10 +35,12 @@ class ModelSection(BaseModel):
     lora: LoraSection | None = Field(
         default_factory=LoraSection, description="Adapters to train; null trains every weight."
     )
-    adapter: Literal["continue", "stack"] = Field(
+    adapter: str = Field(
         "continue",
+        min_length=1,
         description="Where `name` is an adapter: continue trains it further, with its own rank and scale; stack merges it into "
-        "its base and trains a new one, of section lora, on that.",
+        "its base and trains a new one, of section lora, on that. Or an adapter over the model `name` to train further: a run "
+        "(its best policy), a folder, or a name on the hub.",
     )
     gradient_checkpointing: Literal["auto"] | bool = Field(
         "auto",
@@ -57,12 +59,6 @@ class ModelSection(BaseModel):
         min_length=1,
         description="A GGUF file whose weights (made full again) and tokenizer are the policy, in place of those of `name`: a "
         "path, or package:file for one that an installed package ships.",
-    )
-    adapter: str | None = Field(
-        None,
-        min_length=1,
-        description="An adapter to train on from, over the model `name`: a run (its best policy), a folder, or a name on the "
-        "hub. Its own rank and scale are kept.",
     )
     chat_template: Path | None = Field(
         None,
@@ -96,7 +92,7 @@ class ModelSection(BaseModel):
             raise ValueError(
                 f"a GGUF file is read by engine transformers alone, not by {self.engine}; change one of them"
             )
-        if self.adapter is not None and self.embedded is not None:
+        if self.named_adapter is not None and self.embedded is not None:
             raise ValueError(
                 "adapter does not apply to the embedded policy, whose base is made on the spot; set embedded: null"
             )
@@ -109,6 +105,11 @@ class ModelSection(BaseModel):
         if self.quantization == "nf4" and self.lora is None:
             raise ValueError("quantization nf4 freezes the weights, so lora cannot be null; give lora.r and lora.alpha")
         return self
+
+    @property
+    def named_adapter(self) -> str | None:
+        """The adapter that `adapter` names, None where it says what becomes of the one that `name` is."""
+        return None if self.adapter in ("continue", "stack") else self.adapter
 
     @property
     def label(self) -> str:

@@ -21,7 +21,11 @@ def anchor_written_paths(merged: dict[str, Any], folder_of: FindFolder) -> None:
     rewards, model = merged.get("rewards"), merged.get("model")
     if isinstance(model, dict) and isinstance(model.get("name"), str):
         model["name"] = _anchor_model(model["name"], folder_of(("model", "name")))
-    if isinstance(model, dict) and isinstance(model.get("adapter"), str):
+    if (
+        isinstance(model, dict)
+        and isinstance(model.get("adapter"), str)
+        and model["adapter"] not in ("continue", "stack")
+    ):
         model["adapter"] = _anchor_model(model["adapter"], folder_of(("model", "adapter")))
     if not isinstance(rewards, dict):
         return

@@ -59,12 +59,9 @@ def find_problems(first: Choice, other: Choice) -> list[str]:
                 f"the adapter of {choice.name} {reason}, which has no sum; merge one of them into a model first"
             )
     for child, parent in ((first, other), (other, first)):
-        before = child.config.model.adapter
-        if (
-            before
-            and parent.run is not None
-            and parent.run.resolve() in (Path(before).resolve(), *Path(before).resolve().parents)
-        ):
+        before = child.config.model.named_adapter or child.config.model.name
+        places = (Path(before).resolve(), *Path(before).resolve().parents)
+        if parent.run is not None and parent.run.resolve() in places:
             problems.append(
                 f"{child.name} was trained on from {parent.name} and holds it already; take {child.name} alone"
             )

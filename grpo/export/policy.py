@@ -59,6 +59,11 @@ def _load_base(choice: Choice, device: str) -> Policy:
         from grpo.policy.tokenizer import training_texts
 
         texts = training_texts(load_inputs(config).taught)
+    elif section.adapter == "stack" and choice.source.base is not None:
+        # The run merged the adapter below and kept the result, which its own adapter names as its base.
+        section = section.model_copy(
+            update={"name": choice.source.base, "revision": None, "gguf": None, "adapter": "continue"}
+        )
     elif (below := find_adapter(section)) is not None:
         section = base_section(below, section)
     return load_policy(section.model_copy(update={"lora": None}), texts=texts, seed=config.seed, device=device)

@@ -38,8 +38,8 @@ def find_adapter(section: ModelSection) -> Adapter | None:
     """The adapter that `model.adapter` names or `model.name` is, or None where there is none or it cannot be told."""
     if section.embedded is not None:
         return None
-    if section.adapter is not None:
-        return _find_named(section, section.adapter)
+    if section.named_adapter is not None:
+        return _find_named(section, section.named_adapter)
     found = read_model_json(section.name, section.revision, CONFIG)
     if found is None and model_folder(section.name, section.revision) is None and section.gguf is None:
         # On the Hub an adapter has no config.json; only then is a second file asked for.
