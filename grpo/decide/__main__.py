@@ -13,6 +13,7 @@ from callbacks.decision.decision import Decision, Node
 from callbacks.decision.tree import decide
 from grpo.decide.decide_run import check_one_scorer, choose_measure, read_paired, read_saved, read_schedule
 from grpo.decide.history import read_history
+from grpo.decide.more_rows import add_evaluation
 from grpo.decide.next_config import write_next_config
 from grpo.ladder import find_rung
 from rewards.command_line import DONE, CommandParser, print_json, run_command
@@ -25,6 +26,7 @@ EXAMPLES = """examples:
   python -m grpo.decide runs/mine                                                by the run's own config and profile
   python -m grpo.decide --metrics runs/mine/metrics.jsonl --config v4_1.yaml     by another's thresholds
   python -m grpo.decide --metrics history.jsonl --profile embedded               against its own warm-up
+  python -m grpo.decide runs/mine --with-evaluation evaluations/more-rows        on more rows of its judged checkpoint
   python -m grpo.decide --metrics history.jsonl --json | jq .scenario
   python -m grpo.decide --metrics history.jsonl --config v4_1.yaml --next-config next_config.yaml
 
@@ -53,6 +55,10 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         ALLOW, action="store_true", help="decide though start and end of the run were scored by different rewards"
     )
+    parser.add_argument(
+        "--with-evaluation", type=Path, metavar="PATH",
+        help="judge the run's judged checkpoint by this evaluation of it (a folder of grpo.evaluate or its rows.jsonl)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the whole decision as JSON")
     parser.add_argument("--next-config", type=Path, metavar="PATH", help="write the config of the next run there")
     return parser
@@ -86,6 +92,9 @@ def run(options: argparse.Namespace) -> int:
     identities = read_identities(read_object(folder / "audit.json").get("reward_identities"))
     mixed = check_one_scorer(folder, allowed=options.allow_changed_rewards) if saved or options.metrics.is_dir() else ()
     section, incomparable = choose_measure(section or DecisionSection(), identities)
+    paired = read_paired(folder) if saved or options.metrics.is_dir() else {}
+    if options.with_evaluation is not None:
+        history, paired = add_evaluation(folder, history, options.with_evaluation, options.allow_changed_rewards)
     decision = decide(
         history,
         section,
@@ -94,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
         rehearsal=profile == "embedded",
         schedule=read_schedule(settings),
         # Another history beside the evaluations of a run is not theirs.
-        **(read_paired(folder) if saved or options.metrics.is_dir() else {}),
+        **paired,
     )
     decision = replace(decision, not_judged=(*mixed, *incomparable, *decision.not_judged))
     if options.next_config is not None:

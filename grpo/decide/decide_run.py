@@ -95,17 +95,17 @@ def read_paired(folder: Path) -> dict[str, dict[str, Estimate]]:
 
 def check_one_scorer(folder: Path, *, allowed: bool = False) -> tuple[str, ...]:
     """What is to be said where stored evaluations of a run have other scorers than its end; `UserError` unless `allowed`."""
-    end = _read_scorers(find_outcome(folder))
+    end = read_scorers(find_outcome(folder))
     notes = []
     for name in ("before", "warmup", "start"):
-        found = refuse_differences(f"{folder}: eval/{name}.jsonl", _read_scorers(folder / "eval" / f"{name}.jsonl"), end,
+        found = refuse_differences(f"{folder}: eval/{name}.jsonl", read_scorers(folder / "eval" / f"{name}.jsonl"), end,
                                    allowed=allowed)  # fmt: skip
         if found:
             notes.append(f"eval/{name}.jsonl was scored otherwise than the end: {'; '.join(found)}")
     return tuple(notes)
 
 
-def _read_scorers(path: Path) -> dict[str, RewardIdentity]:
+def read_scorers(path: Path) -> dict[str, RewardIdentity]:
     """The scorers whose values a stored evaluation holds; none where fingerprints were not kept."""
     found: dict[str, RewardIdentity] = {}
     try:
