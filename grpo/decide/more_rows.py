@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ from rewards.statistics.estimates import Estimate
 
 
 def add_evaluation(
-    folder: Path, history: Sequence[Mapping[str, Any]], given: Path, allowed: bool
-) -> tuple[list[Mapping[str, Any]], dict[str, dict[str, Estimate]]]:
+    folder: Path, history: list[dict[str, Any]], given: Path, allowed: bool
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, Estimate]]]:
     """The history with this evaluation as that of the judged checkpoint, and its paired changes.
 
     `UserError` where there are no rows, where it is of another policy than the run's, or scored by other rewards (unless
@@ -43,7 +42,7 @@ def add_evaluation(
         f"--with-evaluation {given}", read_scorers(find_outcome(folder)), read_scorers(path), allowed=allowed
     )
     estimates = summarise([(task, reward) for (task, _), reward in rewards.items()])
-    row = {"stage": JUDGED, "step": find_judged(folder).step, **evaluation_metrics(estimates)}
+    row: dict[str, Any] = {"stage": JUDGED, "step": find_judged(folder).step, **evaluation_metrics(estimates)}
     kept = [each for each in history if each.get("stage") not in (JUDGED, "start")]
     paired = {
         name: pair_evaluations(folder / "eval" / f"{stage}.jsonl", path)
