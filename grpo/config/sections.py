@@ -327,10 +327,11 @@ class GrpoSection(BaseModel):
     def trl_settings(self, world_size: int = 1) -> dict[str, str | int | float | bool | None]:
         """What this section asks of TRL, by TRL's names: to be held against the settings in force."""
         return {
-            **self.model_dump(exclude={"warmup_ratio"}),
+            **self.model_dump(exclude={"warmup_ratio", "num_train_epochs"}),
             **asdict(self.trl_batch(world_size)),
             "warmup_steps": self.lr_warmup_steps,
             "scale_rewards": self.trl_scale_rewards,
+            "min_p": self.min_p or None,
         }
 
 

@@ -101,3 +101,17 @@ def test_settings_when_handed_through_then_trl_has_them(tmp_path):
         handed=config.trl,
     )
     assert (arguments.top_entropy_quantile, arguments.sapo_temperature_neg) == (0.2, 1.5)
+
+
+def test_settings_when_trl_has_them_then_none_is_told_to_be_another(tmp_path):
+    """A run warns of every setting that is not in force; with plain TRL there is none."""
+    pytest.importorskip("trl")
+    from grpo.machine.environment import changed_settings, effective_arguments
+    from grpo.training.trl_arguments import trl_arguments
+
+    section = GrpoSection(max_steps=3, warmup_steps=0)
+    arguments = trl_arguments(
+        section, directory=tmp_path, seed=1, device="cpu", bf16=False, gradient_checkpointing=False
+    )
+    found = effective_arguments(arguments)
+    assert changed_settings(found | section.trl_settings(), found) == []
