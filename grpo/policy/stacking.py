@@ -15,7 +15,7 @@ from rewards.errors import UserError
 
 def merged_folder(adapter: Adapter, section: ModelSection, cache: Path) -> Path:
     """Where the merged model of this adapter stands: a name that follows from its weights, its base and its type."""
-    folder = model_folder(adapter.name, section.revision)
+    folder = model_folder(adapter.name, adapter.own_revision)
     digest = hashlib.sha256(f"{adapter.base}\x00{adapter.revision}\x00{section.dtype}".encode())
     for name in WEIGHTS:
         if folder is not None and (folder / name).is_file():
