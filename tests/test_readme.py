@@ -46,6 +46,9 @@ def test_command_of_the_readme_when_parsed_then_it_is_one(words):
     module = import_module(find_main(COMMANDS[command][0]))
     if command == "rewards":
         module.make_parser(rest[0]).parse_args(rest[1:])
+    elif command == "data" and rest[0] in module.TOOLS:
+        place, parse, *_ = module.TOOLS[rest[0]]
+        getattr(import_module(f"grpo.data_tools.{place}"), parse)().parse_args(rest[1:])
     else:
         module.make_parser().parse_args(rest)
 
