@@ -124,14 +124,14 @@ spec:
       containers:
         - name: run
           image: {_IMAGE}
-          workingDir: /work
+          workingDir: /train
           command: [bash, -c]
           args:
             - '{quoted}'
           resources:
             limits: {{nvidia.com/gpu: 1, memory: 64Gi, cpu: "8"}}
           volumeMounts:
-            - {{name: runs, mountPath: /work/runs}}
+            - {{name: runs, mountPath: /train/runs}}
       volumes:
         - name: runs
           persistentVolumeClaim: {{claimName: recompensa-runs}}
