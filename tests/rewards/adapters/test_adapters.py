@@ -18,6 +18,7 @@ from rewards.adapters import areal, eval_protocol, nemo_gym, nemo_rl, skyrl, sli
 from rewards.adapters.source import ScoringFailed, open_source
 from rewards.config import RewardsSection
 from rewards.errors import NetworkError, RewardBudgetExceeded, UserError
+from rewards.functions.json_valid import JsonValid
 from rewards.rows import read_rows
 from rewards.serve.application import ServeSettings, make_application
 from rewards.serve.scorers import make_scorer, read_section
@@ -266,7 +267,7 @@ def test_ping_when_a_server_answers_then_names_its_rewards(address, capsys):
     """0 where all is well, 1 for another pin or nobody there, 2 for no address."""
     assert main(["ping", address, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert said["healthy"] and said["rewards"][0]["versions"] == {"near": "1", "json_valid": "3"}
+    assert said["healthy"] and said["rewards"][0]["versions"] == {"near": "1", "json_valid": JsonValid.version}
     assert main(["ping", f"{address}/get_reward?pin=0123456789ab"]) == 1
     assert "not those of the pin" in capsys.readouterr().out
     assert main(["ping", "http://127.0.0.1:9"]) == 1
