@@ -23,6 +23,13 @@ from rewards.writable import to_line
 KEPT = ("eval/truncated_ratio",)
 
 
+def refuse_changed(directory: RunDirectory, host: RewardHost, *, allowed: bool) -> None:
+    """Raise `UserError` where the rewards of a resumed run changed and that is not `allowed`; writes nothing."""
+    kept = read_object(directory.path / "audit.json")
+    before = read_identities(kept.get("reward_identities") if kept else begun_rewards(directory))
+    refuse_differences(f"--resume {directory.path}", before, host.identities(), allowed=allowed)
+
+
 def check_rewards(directory: RunDirectory, audit: dict[str, Any], host: RewardHost, *, allowed: bool) -> list[str]:
     """Hold the rewards of a resumed run against those it began with; lines to show, none where they are the same.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from callbacks.interrupt import terminable
-from grpo.changed_rewards import check_rewards
+from grpo.changed_rewards import check_rewards, refuse_changed
 from grpo.distributed.collectives import on_main, wait
 from grpo.distributed.first_process import complain, one_voice
 from grpo.distributed.process_group import company, join
@@ -152,10 +152,7 @@ def run(options: argparse.Namespace) -> int:
     config = plan.config  # with epochs counted out in steps
     if directory is not None:
         check_inputs(directory, inputs)
-        allowed = options.allow_changed_rewards
-        with locked(directory.path, wanted=rank.is_main):
-            for line in on_main(lambda: check_rewards(directory, audit, host, allowed=allowed)):
-                progress.warn(line)
+        refuse_changed(directory, host, allowed=options.allow_changed_rewards)
     if options.dry_run:
         progress.say("dry run: plan and preflight passed, nothing was written", always=True)
         return DONE
@@ -178,6 +175,9 @@ def run(options: argparse.Namespace) -> int:
     with locked(directory.path, wanted=rank.is_main):
         try:
             code = DONE
+            if options.resume:
+                for line in on_main(lambda: check_rewards(directory, audit, host, allowed=True)):
+                    progress.warn(line)
             point = on_main(lambda: find_resume_point(directory, config, from_warmup=options.from_warmup))
             for note in point.notes:
                 progress.warn(note)

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from callbacks.evaluation.eval import write_records
-from grpo.changed_rewards import check_rewards
+from grpo.changed_rewards import check_rewards, refuse_changed
 from grpo.run_directory import RunDirectory
 from rewards.errors import UserError
 from rewards.host.scoring import RewardHost
@@ -60,7 +60,8 @@ def test_resume_when_the_scorer_changed_then_refused_or_the_evaluations_are_scor
         with pytest.raises(
             UserError, match=r"'right' still says version 1, but its code, options.*--allow-changed-rewards"
         ):
-            check_rewards(run, {}, host, allowed=False)
+            refuse_changed(run, host, allowed=False)
+        refuse_changed(run, host, allowed=True)
         assert before == {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
         audit = {"reward_identities": [identity.to_json() for identity in host.identities().values()]}
         lines = check_rewards(run, audit, host, allowed=True)

@@ -22,6 +22,7 @@ CONFIG = SimpleNamespace(
     grpo=SimpleNamespace(max_steps=6, save_every_steps=2),
     evaluation=SimpleNamespace(task_floor_margin=0.0, every_steps=3),
     sft_warmup=SimpleNamespace(enabled=True),
+    trains_grpo=True,
 )
 ROWS = SimpleNamespace(
     train=[Example("1", "t", [{"role": "user", "content": "a"}], "b", {"n": 1})],

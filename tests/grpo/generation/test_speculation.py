@@ -14,6 +14,15 @@ from tests.grpo.generation.test_decoder import adapt, build  # noqa: E402
 PROMPTS = [[5, 6, 7, 8, 9, 5, 6], [11, 12], [5, 6, 7, 8, 9, 10, 11, 12, 13]]
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Several threads share a product out by how busy the machine is, and then round in their last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def write(model, ahead, *, prompts=PROMPTS, seed=0, steps=30, samples=5, **options):
     generator = torch.Generator().manual_seed(seed)
     return generate(
