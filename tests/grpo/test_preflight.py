@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from dataclasses import replace
@@ -55,12 +56,17 @@ def test_preflight_when_the_rows_are_the_shipped_shop_then_it_costs_little(confi
     inputs = inputs_of(whole_shop)
     with build_host(config.rewards) as host:
         gold_self_test(host, [*inputs.train, *inputs.held_out])
+        # What other tests left in this process is not for the collector to walk through meanwhile.
+        gc.collect()
+        gc.freeze()
         start = time.process_time()
         gold_self_test(host, [*inputs.train, *inputs.held_out])
         gold = time.process_time() - start
         start = time.process_time()
         audit_rows(host, inputs.train, inputs.held_out)
-        assert time.process_time() - start - gold < 0.7
+        took = time.process_time() - start
+        gc.unfreeze()
+        assert took - gold < 0.7
 
 
 def test_preflight_when_a_reference_is_wrong_then_stops_with_every_problem(config, whole_shop):
