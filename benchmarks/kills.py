@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from damages import ROOT, judge, start_words
+from damages import judge, run_command, start_words
 
 KINDS: dict[str, tuple[str, ...]] = {
     "weights": (),
@@ -30,22 +28,9 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 def run_for(words: list[str], seconds: float | None) -> tuple[int, str]:
     """A run that is killed after so many seconds, or left alone; exit code and standard error."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "grpo.run", *words],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-        )
-        try:
-            code = process.wait(timeout=seconds or 900)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            code = process.wait()
-        errors.seek(0)
-        return code, errors.read().decode("utf-8", "replace")
+    started = time.monotonic()
+    until = None if seconds is None else lambda: time.monotonic() - started > seconds
+    return run_command(*words, until=until, timeout=900)
 
 
 def main() -> None:

@@ -23,11 +23,11 @@ from rewards.writable import to_line
 KEPT = ("eval/truncated_ratio",)
 
 
-def refuse_changed(directory: RunDirectory, host: RewardHost, *, allowed: bool) -> None:
-    """Raise `UserError` where the rewards of a resumed run changed and that is not `allowed`; writes nothing."""
+def refuse_changed(directory: RunDirectory, host: RewardHost, *, allowed: bool) -> list[str]:
+    """What changed of the rewards of a resumed run; `UserError` where that is not `allowed`. Writes nothing."""
     kept = read_object(directory.path / "audit.json")
     before = read_identities(kept.get("reward_identities") if kept else begun_rewards(directory))
-    refuse_differences(f"--resume {directory.path}", before, host.identities(), allowed=allowed)
+    return refuse_differences(f"--resume {directory.path}", before, host.identities(), allowed=allowed)
 
 
 def check_rewards(directory: RunDirectory, audit: dict[str, Any], host: RewardHost, *, allowed: bool) -> list[str]:
@@ -37,12 +37,11 @@ def check_rewards(directory: RunDirectory, audit: dict[str, Any], host: RewardHo
     numbers in metrics.jsonl are replaced, and audit.json keeps what was changed. Rewards of training steps stay as they
     were: what they taught cannot be taken back.
     """
+    differences = refuse_changed(directory, host, allowed=allowed)
     kept = read_object(directory.path / "audit.json")
     if not kept:
         kept = {**audit, "reward_identities": begun_rewards(directory)}
         directory.write_json("audit.json", kept)
-    before = read_identities(kept.get("reward_identities"))
-    differences = refuse_differences(f"--resume {directory.path}", before, host.identities(), allowed=allowed)
     if not differences:
         return []
     with kept_reliance(directory.path):
