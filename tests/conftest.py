@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 
+# Before any test module is collected: huggingface_hub reads it once, when it is imported. No test waits for a network.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 from hypothesis import settings
 
 explore = os.environ.get("RECOMPENSA_EXPLORE", "") not in ("", "0")

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-# Before huggingface_hub is imported, which reads it once: no test waits for a network.
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
 import pytest
 
 from grpo.config.sections import EmbeddedSection, ModelSection
