@@ -43,6 +43,8 @@ def show_runs(runs: Sequence[Mapping[str, Any]]) -> None:
         table.add_column(head, justify="left" if head in ("run", "state", "decision") else "right", overflow="fold")
     for run in runs:
         steps = f"{run['step']}/{run['max_steps']}" if run.get("max_steps") else "-"
+        if run.get("warmup_step") is not None:
+            steps = f"warm-up {run['warmup_step']}/{run.get('warmup_steps') or '-'}"
         left, memory = run.get("seconds_left"), run.get("memory_bytes")
         decided = (run.get("scenario") or "-") + ("" if run.get("final") or not run.get("scenario") else " (so far)")
         table.add_row(

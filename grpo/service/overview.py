@@ -30,7 +30,7 @@ _LIVING_BY_HAND = ("running",)
 @dataclass(frozen=True, slots=True)
 class RunSummary:
     """One run in the list. `state` is a state of the queue, or for a run started by hand running, done, stopped or
-    interrupted; `margin` how far the nearest question of the decision is from its threshold.
+    interrupted; while the warm-up runs `warmup_step` says how far it is and `seconds_left` is its own; `margin` how far the nearest question of the decision is from its threshold.
     """
 
     id: str
@@ -38,6 +38,9 @@ class RunSummary:
     stage: str = ""
     step: int = 0
     max_steps: int | None = None
+    warmup_step: int | None = None
+    warmup_steps: int | None = None
+    warmup_loss: float | None = None
     seconds_left: float | None = None
     memory_bytes: int | None = None
     mean: float | None = None
@@ -145,11 +148,15 @@ def describe_snapshot(snapshot: Snapshot) -> dict[str, Any]:
     """What of a snapshot stands in the list."""
     row = snapshot.tasks[0] if snapshot.tasks else None
     margin, of = find_margin(snapshot.decision)
+    warmup = snapshot.warmup
     return {
         "stage": snapshot.stage,
         "step": snapshot.step,
         "max_steps": snapshot.max_steps,
-        "seconds_left": snapshot.seconds_left,
+        "warmup_step": warmup.step if warmup else None,
+        "warmup_steps": warmup.steps if warmup else None,
+        "warmup_loss": warmup.loss if warmup else None,
+        "seconds_left": warmup.seconds_left if warmup else snapshot.seconds_left,
         "mean": row.mean if row else None,
         "low": row.low if row else None,
         "high": row.high if row else None,

@@ -25,6 +25,9 @@ class RunItem(BaseModel):
     stage: str
     step: int
     max_steps: int | None
+    warmup_step: int | None = Field(description="How far the supervised warm-up is; null but while it runs.")
+    warmup_steps: int | None
+    warmup_loss: float | None
     seconds_left: float | None
     memory_bytes: int | None
     mean: float | None

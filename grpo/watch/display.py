@@ -57,19 +57,27 @@ def _render_head(snapshot: Snapshot, width: int, plain: bool) -> RenderableType:
         (state, style),
     )
     lines = [title]
-    if snapshot.max_steps:
-        share = min(1.0, snapshot.step / snapshot.max_steps)
-        bar = max(10, min(40, width - 50))
-        full = round(share * bar)
-        marks = ("#", ".") if plain else ("━", "─")
-        lines.append(
-            Text.assemble(
-                (marks[0] * full, "green"),
-                (marks[1] * (bar - full), "dim"),
-                f" {snapshot.step}/{snapshot.max_steps} steps{_say_time_left(snapshot)}",
-            )
+    bar = max(10, min(40, width - 50))
+    warmup = snapshot.warmup
+    if warmup is not None and warmup.steps:
+        said = f" warm-up {warmup.step}/{warmup.steps} steps"
+        loss = f", loss {warmup.loss:.3f}" if warmup.loss is not None else ""
+        left = (
+            ""
+            if _is_silent(snapshot) or warmup.seconds_left is None
+            else f", about {format_seconds(warmup.seconds_left)} left"
         )
+        lines.append(_render_bar(warmup.step / warmup.steps, bar, plain, said + loss + left))
+    elif snapshot.max_steps:
+        said = f" {snapshot.step}/{snapshot.max_steps} steps{_say_time_left(snapshot)}"
+        lines.append(_render_bar(snapshot.step / snapshot.max_steps, bar, plain, said))
     return Group(*lines)
+
+
+def _render_bar(share: float, width: int, plain: bool, said: str) -> Text:
+    full = round(min(1.0, share) * width)
+    marks = ("#", ".") if plain else ("━", "─")
+    return Text.assemble((marks[0] * full, "green"), (marks[1] * (width - full), "dim"), said)
 
 
 def _say_state(snapshot: Snapshot) -> tuple[str, str]:

@@ -54,10 +54,21 @@ class LiveCurve:
     limit: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class WarmupProgress:
+    """How far the supervised warm-up is; `steps` is None where no plan says it, `seconds_left` are those of the warm-up alone."""
+
+    step: int
+    steps: int | None
+    loss: float | None
+    seconds_left: float | None
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """What is known of a run now. `seconds_left` is None where it cannot be said; `silent_seconds` is how long ago the
-    last number was written; texts of completions and events are foreign and as they were stored."""
+    last number was written; `warmup` is None but while the warm-up runs; texts of completions and events are foreign and
+    as they were stored."""
 
     run: str
     model: str
@@ -70,6 +81,7 @@ class Snapshot:
     seconds_left: float | None
     seconds_planned: float | None
     silent_seconds: float | None
+    warmup: WarmupProgress | None
     best_step: int | None
     evaluated: str
     curves: list[LiveCurve]
@@ -126,6 +138,7 @@ class LiveRun:
             seconds_left=0.0 if finished else estimate_seconds_left(self._timings.read(), step, steps, settings),
             seconds_planned=_dig(plan, "seconds_estimated", "total"),
             silent_seconds=self._silence(),
+            warmup=self._measure_warmup(rows, plan) if stage == "sft" else None,
             best_step=_find_best(self.folder, rows),
             evaluated=_name_evaluation(evaluations[-1]) if evaluations else "",
             curves=_make_curves(train, evaluations, _find_limits(section, saved, evaluations)),
@@ -140,6 +153,24 @@ class LiveRun:
         if self._tasks[0] != len(evaluations):
             self._tasks = len(evaluations), make_task_rows(evaluations, self.folder / "eval")
         return self._tasks[1]
+
+    def _measure_warmup(self, rows: Sequence[Mapping[str, Any]], plan: Mapping[str, Any]) -> WarmupProgress | None:
+        """The last row the warm-up wrote, and its pace since the stage began."""
+        row = next((row for row in reversed(rows) if isinstance(row.get("sft/step"), int)), None)
+        if row is None:
+            return None
+        planned = plan.get("sft_warmup")
+        steps = planned.get("steps") if isinstance(planned, dict) else None
+        step, steps = row["sft/step"], steps if isinstance(steps, int) and steps > 0 else None
+        left = None
+        with suppress(OSError):
+            began, ended = ((self.folder / name).stat().st_mtime for name in ("status.json", "metrics.jsonl"))
+            evaluated = [row.get("evaluation_seconds") for row in self._timings.read() if row.get("stage") == "before"]
+            trained = ended - began - sum(value for value in evaluated if isinstance(value, int | float))
+            if steps is not None and step > 0 and trained > 0:
+                left = max(0, steps - step) * trained / step
+        loss = row.get("sft/loss")
+        return WarmupProgress(step, steps, float(loss) if isinstance(loss, int | float) else None, left)
 
     def _silence(self) -> float | None:
         times = []

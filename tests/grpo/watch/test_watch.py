@@ -102,6 +102,24 @@ def test_time_left_when_steps_and_evaluations_have_a_pace_then_both_count(folder
     assert LiveRun(folder).read().seconds_left == pytest.approx(480 * 2 + (9 + 1) * 10)
 
 
+def test_warm_up_when_it_runs_then_its_step_loss_and_time_left_are_shown(tmp_path, capsys):
+    """200 of 1,200 steps in 50 s after an evaluation of 10 s: 250 s are left, in the snapshot and on the screen."""
+    (tmp_path / "config.json").write_bytes(orjson.dumps({"profile": "gpu", "source": "v4_1.yaml", "config": SETTINGS}))
+    (tmp_path / "plan.json").write_bytes(orjson.dumps({"sft_warmup": {"enabled": True, "steps": 1200}}))
+    (tmp_path / "status.json").write_bytes(orjson.dumps({"stage": "sft", "step": 0, "finished": False}))
+    append(tmp_path / "timings.jsonl", {"evaluation_seconds": 10.0, "stage": "before", "step": 0})
+    append(tmp_path / "metrics.jsonl", evaluate("before", 0, 0.1, 0.0))
+    append(tmp_path / "metrics.jsonl", {"stage": "warmup", "step": 0, "sft/step": 200, "sft/loss": 0.5})
+    now = time.time()
+    os.utime(tmp_path / "status.json", (now - 60, now - 60))
+    os.utime(tmp_path / "metrics.jsonl", (now, now))
+    seen = LiveRun(tmp_path).read()
+    assert (seen.warmup.step, seen.warmup.steps, seen.warmup.loss) == (200, 1200, 0.5)
+    assert seen.warmup.seconds_left == pytest.approx(250, abs=0.1)
+    assert main([str(tmp_path), "--once"]) == 0
+    assert "warm-up 200/1200 steps, loss 0.500, about 4 min 10 s left" in capsys.readouterr().out
+
+
 def test_time_left_before_the_first_step_when_asked_then_it_is_not_known():
     """No pace, no promise."""
     assert estimate_seconds_left([], 0, 600, SETTINGS) is None
