@@ -159,7 +159,7 @@ def _say_trust(run: RunFiles, say: Callable[..., str], words: Catalogue) -> str:
         say("{count} errors of reward functions", count=faults) if faults else say("no reward function failed")
     )
     stops = len(run.events)
-    parts.append(say("{count} watch events", count=stops) if stops else say("no watch rule was broken"))
+    parts.append(say("watch events: {count}", count=stops) if stops else say("no watch rule was broken"))
     return "; ".join(parts)
 
 

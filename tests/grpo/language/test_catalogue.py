@@ -76,6 +76,15 @@ def test_trees_when_they_ask_and_conclude_then_every_text_is_in_the_catalogue(po
     assert missing == set()
 
 
+def test_watch_rules_when_they_speak_then_every_message_is_in_the_catalogue(portuguese):
+    """What a rule means and what to do about it, of all that are built in."""
+    from callbacks.watch.rules import WatchSection
+
+    messages = {rule.message.strip() for rule in WatchSection().rules.values()}
+    assert len(messages) > 10
+    assert {message for message in messages if not portuguese.covers(message)} == set()
+
+
 @pytest.mark.parametrize(
     ("english", "said"),
     [
