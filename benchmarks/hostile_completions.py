@@ -22,7 +22,7 @@ from rewards.host.scoring import RewardHost
 from rewards.plugins import load_rewards
 from rewards.sample_rows import find_options, open_samples
 from rewards.types import Completion
-from rewards.writable import MARK, to_line
+from rewards.writing.writable import MARK, to_line
 
 SECONDS = 2.0
 _PIECES = (

@@ -113,9 +113,9 @@ def sft_for_as_long(directory: Path) -> None:
     from grpo.config.run_config import RunConfig
     from grpo.data.run_rows import load_inputs
     from grpo.engines.packages import quieten_libraries
+    from grpo.lifecycle.run_directory import RunDirectory
     from grpo.machine.environment import prepare_threads
     from grpo.report import write_report
-    from grpo.run_directory import RunDirectory
     from rewards.config import build_host
 
     run = RunDirectory.open(directory)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from rewards.amounts import format_seconds
-from rewards.command_line import show_commands
-from rewards.harmless_text import hide_controls
+from rewards.screen.amounts import format_seconds
+from rewards.screen.command_line import show_commands
+from rewards.screen.harmless_text import hide_controls
 from rewards.statistics.estimates import ALL, Estimate, unpaired_difference
 
 
@@ -37,7 +37,7 @@ class Progress:
         self._bars: Any = None
         self._console: Any = None
         if self._stream.isatty() and not quiet:
-            from rewards.terminal import make_console
+            from rewards.screen.terminal import make_console
 
             self._console = make_console(self._stream)
 

@@ -36,7 +36,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 def main(arguments: list[str] | None = None) -> int:
     """Hand the arguments to the subcommand they begin with; its exit code, 2 where there is none of that name."""
-    from rewards.command_line import CONSOLE_VARIABLE
+    from rewards.screen.command_line import CONSOLE_VARIABLE
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     before = os.environ.get(CONSOLE_VARIABLE)
@@ -82,8 +82,8 @@ def _dispatch(given: list[str]) -> int:
     if command is None:
         print(_describe(commands), file=sys.stderr)
         return 2
-    from rewards.command_line import BAD_INPUT, print_problem
     from rewards.plugins import nearest
+    from rewards.screen.command_line import BAD_INPUT, print_problem
 
     print_problem(f"error: recompensa: no command '{command}'{nearest(command, list(commands))}")
     return BAD_INPUT

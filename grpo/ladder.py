@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from callbacks.decision.decision import Rung
-from rewards.command_line import DONE, CommandParser, print_json, run_command
 from rewards.errors import UserError
+from rewards.screen.command_line import DONE, CommandParser, print_json, run_command
 
 if TYPE_CHECKING:
     from grpo.config.run_config import RunConfig
@@ -124,7 +124,7 @@ def check_next_run(path: Path, profile: str, *, device: Device | None = None, wo
 
     from grpo.config.loading import load_config
     from grpo.machine.device import find_device
-    from rewards.amounts import format_size
+    from rewards.screen.amounts import format_size
 
     config = load_config(path, profile=profile)
     if (world_size or int(os.environ.get("WORLD_SIZE") or 1)) > 1:
@@ -164,7 +164,7 @@ def run(options: argparse.Namespace) -> int:
     import json
 
     from grpo.machine.device import find_device
-    from rewards.amounts import format_size
+    from rewards.screen.amounts import format_size
 
     device, costs = find_device(), measure_rungs()
     if options.json:

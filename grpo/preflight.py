@@ -8,9 +8,9 @@ from typing import Any
 from grpo.config.run_config import RunConfig
 from grpo.data.run_rows import RunRows
 from rewards.audit.audit import audit_rows
-from rewards.command_line import CommandParser, add_overrides, run_command
 from rewards.errors import UserError
 from rewards.host.scoring import RewardHost
+from rewards.screen.command_line import CommandParser, add_overrides, run_command
 
 
 def run_preflight(config: RunConfig, inputs: RunRows, host: RewardHost) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from callbacks.interrupt import terminable
-from grpo.changed_rewards import check_rewards, refuse_changed
 from grpo.distributed.collectives import on_main, wait
 from grpo.distributed.first_process import complain, one_voice
 from grpo.distributed.process_group import company, join
@@ -21,11 +20,14 @@ from grpo.distributed.stand_ins import Silent, take_signals
 from grpo.engines.choose import choose_engine
 from grpo.engines.engine import Engine, EngineFailed
 from grpo.engines.packages import quieten_libraries, require_training_stack
+from grpo.lifecycle.changed_rewards import check_rewards, refuse_changed
+from grpo.lifecycle.next_run import follow
+from grpo.lifecycle.run_lock import locked
 from grpo.machine.device import PROFILES
-from grpo.next_run import follow
-from grpo.run_lock import locked
 from grpo.seeds.options import add_group_options, check_group_options, is_many
-from rewards.command_line import (
+from rewards.errors import RewardBudgetExceeded, UserError
+from rewards.identity import ALLOW
+from rewards.screen.command_line import (
     DONE,
     FAILED,
     INTERRUPTED,
@@ -34,8 +36,6 @@ from rewards.command_line import (
     add_overrides,
     run_command,
 )
-from rewards.errors import RewardBudgetExceeded, UserError
-from rewards.identity import ALLOW
 
 EXAMPLES = """examples:
   python -m grpo.run --config v4_1.yaml                      the recipe; without a GPU the embedded rehearsal of it
@@ -134,10 +134,10 @@ def read_hops(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     from callbacks.progress import Progress
-    from grpo.begin import create_directory
-    from grpo.faults import guard
-    from grpo.resume import find_resume_point
-    from grpo.run_identity import check_inputs
+    from grpo.lifecycle.begin import create_directory
+    from grpo.lifecycle.faults import guard
+    from grpo.lifecycle.resume import find_resume_point
+    from grpo.lifecycle.run_identity import check_inputs
 
     started = time.perf_counter()
     rank = find_rank()
@@ -200,11 +200,11 @@ def resolve(options: argparse.Namespace, progress: Any) -> tuple[Any, str, Any]:
     """The config and its profile: from the command line, or from the run that is resumed."""
     from callbacks.tracking.secrets import find_secrets
     from grpo.config.loading import load_config, read_config
+    from grpo.lifecycle.run_directory import RunDirectory
     from grpo.machine.device import resolve_profile
-    from grpo.run_directory import RunDirectory
 
     if options.resume:
-        from grpo.run_identity import apply_free, read_settings
+        from grpo.lifecycle.run_identity import apply_free, read_settings
 
         directory = RunDirectory.open(options.resume)
         if directory.stage() == "done":
@@ -266,7 +266,7 @@ def train(
 
     from callbacks.interrupt import Interruption
     from callbacks.tracking.tracking import Tracker
-    from grpo.resume import list_reliance, seal_start
+    from grpo.lifecycle.resume import list_reliance, seal_start
     from grpo.training.held_out import evaluate_kept, judge
     from grpo.training.stages import Interrupted, Stages, Stopped
 
@@ -351,9 +351,9 @@ def finish(
         return
     from callbacks.tracking.tracking import publish_files
     from grpo.decide.decide_run import decide_run
+    from grpo.lifecycle.run_directory import name_policy, read_policy_note
     from grpo.report import write_report
-    from grpo.run_directory import name_policy, read_policy_note
-    from rewards.amounts import format_seconds
+    from rewards.screen.amounts import format_seconds
 
     decision = decide_run(directory.path, config, rehearsal=profile == "embedded")
     kept = read_policy_note(directory.path)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from types import ModuleType
 
-from rewards.command_line import BAD_INPUT, CommandParser, run_command, show_commands
 from rewards.commands.selection import parse_reward
 from rewards.errors import UserError
+from rewards.screen.command_line import BAD_INPUT, CommandParser, run_command, show_commands
 
 __all__ = ["main", "parse_reward"]
 

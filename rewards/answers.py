@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from rewards.extraction.duplicates import find_duplicates
-from rewards.reasoning import split_reasoning
+from rewards.extraction.reasoning import split_reasoning
 from rewards.types import Completion
 
 

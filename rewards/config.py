@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rewards import limits
+from rewards.discovery.contract import check_instance, describe_error
 from rewards.errors import UserError
-from rewards.plugin_contract import check_instance, describe_error
 from rewards.plugins import Registered, Registry, load_rewards, nearest
 from rewards.types import PATH_OR_TEXT, RewardFunction
 

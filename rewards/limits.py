@@ -51,7 +51,7 @@ SQL_COPIES_BYTES = 512 * MIB
 SQL_REMEMBERED_RESULTS = 8_192
 SQL_REMEMBERED_BYTES = 64 * MIB
 
-# -- What is written: rewards/writable.py ------------------------------------------------------------------------------
+# -- What is written: rewards/writing/writable.py ------------------------------------------------------------------------------
 
 WRITTEN_DEPTH = 200
 """Levels of a stored value; orjson writes 254, and a row adds a few."""

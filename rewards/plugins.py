@@ -20,11 +20,11 @@ from pydantic_core import PydanticUndefined
 
 from rewards import hookspecs
 from rewards.decorator import as_class, find_decorated
+from rewards.discovery.contract import check_class, describe_error
+from rewards.discovery.on_demand import ON_DEMAND, find_on_demand
+from rewards.discovery.plugin_files import import_file, module_name_of
+from rewards.discovery.probe import find_fault, quiet
 from rewards.errors import PluginError
-from rewards.on_demand import ON_DEMAND, find_on_demand
-from rewards.plugin_contract import check_class, describe_error
-from rewards.plugin_files import import_file, module_name_of
-from rewards.plugin_probe import find_fault, quiet
 from rewards.types import RewardFunction
 
 OWN_DISTRIBUTION = "recompensa"

@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from rewards.conversations import FORMS, Turn, cut_conversation, kind_of, read_turns, tell_tools
 from rewards.errors import UserError
-from rewards.row_forms import unify_form
-from rewards.row_limits import DEEPEST, find_unwritable, is_deeper
+from rewards.row_forms.bounds import DEEPEST, find_unwritable, is_deeper
+from rewards.row_forms.columns import unify_form
+from rewards.row_forms.conversations import FORMS, Turn, cut_conversation, kind_of, read_turns, tell_tools
 from rewards.types import Completion, Example
 
 SHOWN_PROBLEMS = 20

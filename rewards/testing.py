@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from rewards.decorator import as_function
-from rewards.plugin_contract import check_class, check_instance
+from rewards.discovery.contract import check_class, check_instance
 from rewards.types import Completion, Example, RewardFunction, Score
 
 MEGABYTE = 1_000_000

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
 from pydantic_core import core_schema
 
-from rewards.reasoning import PLAIN, ReasoningStyle, SplitText, split_reasoning
+from rewards.extraction.reasoning import PLAIN, ReasoningStyle, SplitText, split_reasoning
 
 if TYPE_CHECKING:
     from rewards.extraction import Extraction

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,6 +135,45 @@ def test_files_when_counted_then_none_is_too_long_to_read():
     """Four hundred lines are the most that one file may ask of a reader."""
     lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in FILES.items()}
     assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+# What may stand flat in a package: commands of one file, and what others import by that name. All else has a room.
+FLAT = {
+    "grpo": {"__init__", "__main__", "console", "run", "preflight", "ladder"},
+    "callbacks": {"__init__", "config", "interrupt", "progress"},
+    "sft_warmup": {"__init__", "batches", "config", "dataset", "held_out", "packing", "train"},
+    "rewards": {
+        *(
+            "__init__",
+            "__main__",
+            "answers",
+            "config",
+            "decorator",
+            "errors",
+            "frames",
+            "hookspecs",
+            "identity",
+            "limits",
+        ),
+        *("plugins", "rescore", "rows", "sample_rows", "siblings", "testing", "types"),
+    },
+}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_package_when_listed_then_only_its_doors_stand_flat(package):
+    """A package is rooms, not a heap of files."""
+    assert {path.stem for path in (ROOT / package).glob("*.py")} - FLAT[package] == set()
+
+
+def test_tree_in_the_docs_when_compared_then_every_room_is_in_it():
+    """Who opens docs/architecture.md finds each folder of the packages, and none that is gone."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    tree = page.partition("## The house")[2].split("```")[1]
+    for package in PACKAGES:
+        part = re.split(r"^\w+/", tree.partition(f"\n{package}/")[2], maxsplit=1, flags=re.MULTILINE)[0]
+        rooms = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+        assert rooms == {room for room in re.findall(r"(?<![\w/])(\w+)/(?![\w/])", part)} - {"shop", "tmf921"}, package
 
 
 def test_imports_when_written_then_never_relative_and_never_a_bare_package():

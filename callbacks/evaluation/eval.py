@@ -11,11 +11,11 @@ from callbacks.config import EvaluationSection
 from callbacks.evaluation.best import BestCheckpoint
 from callbacks.evaluation.pairs import name_evaluation_file
 from callbacks.evaluation.task_scores import evaluation_metrics, summarise
-from rewards.files import replacing
 from rewards.host.verdicts import ScoredCompletion
 from rewards.statistics.estimates import Estimate
 from rewards.types import Completion, Example
-from rewards.writable import to_line
+from rewards.writing.files import replacing
+from rewards.writing.writable import to_line
 
 Generate = Callable[[Sequence[Example]], list[Completion]]
 

@@ -11,7 +11,7 @@ import orjson
 
 from callbacks.evaluation.best import BestCheckpoint
 from callbacks.evaluation.pairs import name_evaluation_file
-from rewards.files import read_object
+from rewards.writing.files import read_object
 
 JUDGED = "judged"
 """The stage, and the name of the file in eval/, of the fresh estimate of the best checkpoint."""

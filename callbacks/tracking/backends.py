@@ -18,7 +18,7 @@ from callbacks.config import TrackingSection
 from callbacks.tracking.queue import describe_fault
 from callbacks.tracking.secrets import redact_text
 from rewards.errors import UserError
-from rewards.files import write_json
+from rewards.writing.files import write_json
 
 RUN_ID_FILE = "wandb_run.json"
 MLFLOW_ID_FILE = "mlflow_run.json"

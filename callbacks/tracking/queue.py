@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import orjson
 
 from callbacks.tracking.messages import Message
-from rewards.files import write_whole
+from rewards.writing.files import write_whole
 
 QUEUE_LENGTH = 2000
 CLOSE_SECONDS = 60.0

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from rewards.writable import replace_halves
+from rewards.writing.writable import replace_halves
 
 # Longer texts make a table that no browser opens; all of them are whole in the run directory.
 _LONGEST = 8000

@@ -16,9 +16,9 @@ from callbacks.tracking.messages import Messages
 from callbacks.tracking.queue import Backend, QueuedBackend
 from callbacks.tracking.secrets import redact
 from rewards.errors import UserError
-from rewards.files import write_whole
 from rewards.identity import read_identities
-from rewards.writable import to_line
+from rewards.writing.files import write_whole
+from rewards.writing.writable import to_line
 
 STAGES = ("before", "warmup", "start", "train", "final", "judged")
 # What TRL and the Trainer log of the clock: it differs between two runs with the same seed.

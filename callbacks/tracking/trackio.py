@@ -12,7 +12,7 @@ from typing import Any
 from callbacks.config import TrackingSection
 from callbacks.tracking.curves import name_curve
 from callbacks.tracking.rows import read_records
-from rewards.writable import make_writable
+from rewards.writing.writable import make_writable
 
 _TRACES = 64
 """Completions of one stored step that are shown; all of them lie in the run directory."""

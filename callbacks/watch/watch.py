@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 
 from callbacks.watch.rules import WatchRule, WatchSection, rename_metric, rename_metrics
-from rewards.files import write_whole
-from rewards.writable import to_line
+from rewards.writing.files import write_whole
+from rewards.writing.writable import to_line
 
 EVENTS_FILE = "watch.jsonl"
 _QUARTERS = 4

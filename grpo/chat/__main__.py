@@ -8,9 +8,9 @@ from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rewards.command_line import DONE, CommandParser, run_command
 from rewards.errors import RecompensaError, UserError
-from rewards.harmless_text import make_visible
+from rewards.screen.command_line import DONE, CommandParser, run_command
+from rewards.screen.harmless_text import make_visible
 
 if TYPE_CHECKING:
     from grpo.chat.readings import RowDesk
@@ -133,7 +133,7 @@ def _converse(options: argparse.Namespace, desk: RowDesk, speaker: Speaker, task
 
 def _answer(options: argparse.Namespace, desk: RowDesk, speaker: Speaker, example: Example) -> None:
     from grpo.chat.readings import describe, read_answer
-    from rewards.command_line import print_json
+    from rewards.screen.command_line import print_json
 
     with redirect_stdout(sys.stderr):
         completion = speaker.answer(example.prompt, options.max_tokens or desk.limit)

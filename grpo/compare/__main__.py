@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rewards.command_line import CommandParser, print_json, run_command
 from rewards.errors import UserError
 from rewards.identity import ALLOW
+from rewards.screen.command_line import CommandParser, print_json, run_command
 
 PROMOTED, NOT_PROMOTED = 0, 1
 _ALLOWABLE = ("versions", "ids", "settings")
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         print_json(comparison.to_json())
     else:
         from grpo.compare.display import show
-        from rewards.terminal import make_console
+        from rewards.screen.terminal import make_console
 
         show(comparison, make_console(), details=options.details)
     if not comparison.verdicts or any(verdict.promoted for verdict in comparison.verdicts):

@@ -14,8 +14,8 @@ import orjson
 from callbacks.evaluation.judged import JUDGED, find_judged
 from grpo.compare.recorded import ALL, REWARD, SAMPLING, SPLIT_COLUMNS, Key, RecordedRun, Row, kind_of
 from rewards.errors import UserError
-from rewards.files import read_object
 from rewards.statistics.changes import Cell
+from rewards.writing.files import read_object
 
 _SHOWN = 3
 

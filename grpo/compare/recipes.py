@@ -7,8 +7,8 @@ from pathlib import Path
 
 from grpo.seeds.group import is_group
 from grpo.seeds.summary import compare_groups
-from rewards.command_line import print_json
 from rewards.errors import UserError
+from rewards.screen.command_line import print_json
 
 PROMOTED, NOT_PROMOTED = 0, 1
 

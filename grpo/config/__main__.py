@@ -12,8 +12,8 @@ from pathlib import Path
 from grpo.config.loading import configs_folder, list_configs, load_config
 from grpo.config.run_config import json_schema
 from grpo.config.yaml_layer import write_yaml
-from rewards.command_line import BAD_INPUT, DONE, CommandParser, add_overrides, print_json, run_command
 from rewards.errors import UserError
+from rewards.screen.command_line import BAD_INPUT, DONE, CommandParser, add_overrides, print_json, run_command
 
 EXAMPLES = """\
 examples:

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from grpo.data.rows import iterate_rows
 from grpo.data.section import TASKS, ShopSection
 from grpo.data.shop import ShopFiles, build_shop
-from rewards.command_line import DONE, CommandParser, print_json, run_command
 from rewards.errors import UserError
-from rewards.harmless_text import make_harmless
+from rewards.screen.command_line import DONE, CommandParser, print_json, run_command
+from rewards.screen.harmless_text import make_harmless
 from rewards.types import Example
 
 _SAMPLES = 2

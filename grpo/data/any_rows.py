@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from grpo.data.records import DataRecord, read_records
-from rewards.conversations import FORMS
 from rewards.errors import UserError
-from rewards.row_forms import unify_form
+from rewards.row_forms.columns import unify_form
+from rewards.row_forms.conversations import FORMS
 from rewards.rows import find_row_problems, make_strict_example, read_rows, shorten
 from rewards.types import Example
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from rewards.conversations import kind_of
 from rewards.errors import UserError
+from rewards.row_forms.conversations import kind_of
 from rewards.rows import LONGEST_LINE
 
 SUFFIXES = (".jsonl", ".ndjson", ".jl", ".json", ".csv", ".tsv", ".parquet")

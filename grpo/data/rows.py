@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rewards.files import replacing
 from rewards.rows import iterate_rows, read_rows
 from rewards.types import Example
+from rewards.writing.files import replacing
 
 __all__ = ["iterate_rows", "read_rows", "write_rows"]
 

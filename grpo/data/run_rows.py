@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from grpo.cache import cache_folder
 from grpo.data.any_rows import read_any_rows
 from grpo.data.rows import read_rows
 from grpo.data.section import ShopSection, Tmf921Section
 from grpo.data.splits import leaks, normalise_prompt
+from grpo.machine.cache import cache_folder
 from rewards.errors import UserError
 from rewards.types import Example
 from sft_warmup.config import SftWarmupSection

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rewards.conversations import kind_of
 from rewards.errors import UserError
+from rewards.row_forms.conversations import kind_of
 
 _WHITE = " \t\r\n"
 LARGEST_FILE = 2 * 1024**3

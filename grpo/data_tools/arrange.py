@@ -15,9 +15,9 @@ from grpo.data.records import DataRecord, read_records
 from grpo.data_tools.conversation import fingerprint, read_column, read_dialogue, share_of
 from grpo.data_tools.filter import report
 from grpo.data_tools.options import add_json, add_out, add_seed, add_sources, make_tool_parser, read_shares, writing
-from rewards.command_line import DONE, print_json
 from rewards.errors import UserError
-from rewards.row_forms import unify_form
+from rewards.row_forms.columns import unify_form
+from rewards.screen.command_line import DONE, print_json
 
 MERGE = """examples:
   python -m grpo.data merge a.jsonl b.csv 'shards/*.parquet' --out all.jsonl --mark

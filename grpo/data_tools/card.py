@@ -9,8 +9,8 @@ from typing import Any
 from grpo.data.records import find_sources
 from grpo.data_tools.options import add_out, add_sources, add_tokenizer, make_counter, make_tool_parser
 from grpo.data_tools.stats import collect, summarise
-from rewards.command_line import DONE
-from rewards.files import write_whole
+from rewards.screen.command_line import DONE
+from rewards.writing.files import write_whole
 
 EXAMPLES = """examples:
   python -m grpo.data card splits/*.jsonl --out README.md --title "TMF921 intents" --license apache-2.0 --by target_layer

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from rewards.row_forms import unify_form
+from rewards.row_forms.columns import unify_form
 
 _ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant"}
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")

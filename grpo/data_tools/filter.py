@@ -23,8 +23,8 @@ from grpo.data_tools.options import (
     make_tool_parser,
     writing,
 )
-from rewards.command_line import DONE, print_json
 from rewards.errors import UserError
+from rewards.screen.command_line import DONE, print_json
 
 EXAMPLES = """examples:
   python -m grpo.data filter raw.jsonl --out kept.jsonl --removed removed.jsonl --quality

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rewards.command_line import CommandParser
 from rewards.errors import UserError
-from rewards.files import replacing
+from rewards.screen.command_line import CommandParser
+from rewards.writing.files import replacing
 
 Count = Callable[[Sequence[str]], list[int]]
 _CHARACTERS = 4

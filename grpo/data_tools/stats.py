@@ -10,9 +10,9 @@ from typing import Any
 from grpo.data.records import read_records
 from grpo.data_tools.conversation import read_column, read_dialogue, structure_of
 from grpo.data_tools.options import add_json, add_sources, add_tokenizer, make_counter, make_tool_parser
-from rewards.command_line import DONE, print_json
-from rewards.harmless_text import make_harmless
-from rewards.row_forms import name_form
+from rewards.row_forms.columns import name_form
+from rewards.screen.command_line import DONE, print_json
+from rewards.screen.harmless_text import make_harmless
 
 EXAMPLES = """examples:
   python -m grpo.data stats train.jsonl                        rows, roles, lengths, missing values

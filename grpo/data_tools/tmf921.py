@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from grpo.data.section import Tmf921Section
 from grpo.data.tmf921.build import build_tmf921
 from grpo.data_tools.options import add_json, add_seed, make_tool_parser
-from rewards.command_line import DONE, print_json
 from rewards.errors import UserError
+from rewards.screen.command_line import DONE, print_json
 
 EXAMPLES = """examples:
   python -m grpo.data tmf921 --out tmf921                        train_base, train_sota, validation and five tests

@@ -10,11 +10,11 @@ from typing import Any
 
 from grpo.data.records import DataRecord, read_records
 from grpo.data_tools.options import add_json, add_sources, make_tool_parser
-from rewards.command_line import BAD_INPUT, DONE, print_json, print_problem
-from rewards.conversations import ROLES
-from rewards.row_forms import unify_form
-from rewards.row_limits import DEEPEST
+from rewards.row_forms.bounds import DEEPEST
+from rewards.row_forms.columns import unify_form
+from rewards.row_forms.conversations import ROLES
 from rewards.rows import find_row_problems
+from rewards.screen.command_line import BAD_INPUT, DONE, print_json, print_problem
 
 EXAMPLES = """examples:
   python -m grpo.data validate train.jsonl held_out.jsonl

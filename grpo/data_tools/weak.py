@@ -11,8 +11,8 @@ import orjson
 
 from grpo.data.tmf921.weak import find_weak
 from grpo.data_tools.options import add_json, make_tool_parser
-from rewards.command_line import DONE, print_json
 from rewards.errors import UserError
+from rewards.screen.command_line import DONE, print_json
 from rewards.statistics.estimates import Estimate, estimate_mean
 
 EXAMPLES = """examples:

@@ -16,11 +16,11 @@ from grpo.decide.history import read_history
 from grpo.decide.more_rows import add_evaluation
 from grpo.decide.next_config import write_next_config
 from grpo.ladder import find_rung
-from rewards.command_line import DONE, CommandParser, print_json, run_command
 from rewards.errors import UserError
-from rewards.files import read_object
-from rewards.harmless_text import make_harmless
 from rewards.identity import ALLOW, read_identities
+from rewards.screen.command_line import DONE, CommandParser, print_json, run_command
+from rewards.screen.harmless_text import make_harmless
+from rewards.writing.files import read_object
 
 EXAMPLES = """examples:
   python -m grpo.decide runs/mine                                                by the run's own config and profile

@@ -19,9 +19,9 @@ from grpo.config.sections import ratio_to_steps
 from grpo.decide.history import read_history
 from grpo.decide.next_config import write_next_config
 from grpo.ladder import find_rung
-from rewards.files import read_object, write_json
 from rewards.identity import RewardIdentity, read_identities, refuse_differences
 from rewards.statistics.estimates import Estimate
+from rewards.writing.files import read_object, write_json
 
 
 def decide_run(run_directory: Path | str, config: Any = None, *, rehearsal: bool = False) -> Decision:

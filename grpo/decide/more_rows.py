@@ -10,9 +10,9 @@ from callbacks.evaluation.pairs import pair_evaluations, read_rewards
 from callbacks.evaluation.task_scores import evaluation_metrics, summarise
 from grpo.decide.decide_run import find_outcome, read_scorers
 from rewards.errors import UserError
-from rewards.files import read_object
 from rewards.identity import refuse_differences
 from rewards.statistics.estimates import Estimate
+from rewards.writing.files import read_object
 
 
 def add_evaluation(

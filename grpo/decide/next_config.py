@@ -14,7 +14,7 @@ from callbacks.decision.decision import Decision
 from grpo.config.leaves import Key, flatten
 from grpo.ladder import RUNGS, find_rung
 from rewards.errors import UserError
-from rewards.files import write_whole
+from rewards.writing.files import write_whole
 
 _FUNCTIONS = ("rewards", "functions")
 _RATE: set[Key] = {

@@ -9,7 +9,7 @@ from io import StringIO
 
 from grpo.distributed.process_group import has_joined
 from grpo.distributed.rank import find_rank
-from rewards.command_line import print_problem
+from rewards.screen.command_line import print_problem
 
 # How long each further process of a machine waits for the one before it to say what is wrong.
 PATIENCE_SECONDS = 10.0

@@ -15,8 +15,8 @@ from grpo.distributed.collectives import on_main
 from grpo.distributed.first_process import complain, one_voice
 from grpo.distributed.process_group import ProcessLost, company, join
 from grpo.distributed.rank import find_rank
-from rewards.command_line import DONE, INTERRUPTED, CommandParser, add_overrides, print_json, run_command
 from rewards.errors import UserError
+from rewards.screen.command_line import DONE, INTERRUPTED, CommandParser, add_overrides, print_json, run_command
 
 if TYPE_CHECKING:
     from callbacks.progress import Progress

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 import orjson
 
 from rewards.errors import RecompensaError, UserError
-from rewards.files import write_whole
-from rewards.writable import to_document, to_line
+from rewards.writing.files import write_whole
+from rewards.writing.writable import to_document, to_line
 
 Key = tuple[str, str, int]
 

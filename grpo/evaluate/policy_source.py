@@ -11,7 +11,7 @@ from grpo.policy.adapters import WEIGHTS
 from grpo.policy.gguf_file import find_gguf
 from grpo.policy.local_files import looks_local, model_folder
 from rewards.errors import UserError
-from rewards.files import read_object
+from rewards.writing.files import read_object
 
 if TYPE_CHECKING:
     from grpo.config.run_config import RunConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from rewards.reasoning import PLAIN, ReasoningStyle, split_reasoning
+from rewards.extraction.reasoning import PLAIN, ReasoningStyle, split_reasoning
 
 KINDS = ("think", "unclosed_think", "fence", "prose")
 

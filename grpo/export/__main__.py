@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rewards.command_line import DONE, CommandParser, print_json, run_command
 from rewards.errors import UserError
+from rewards.screen.command_line import DONE, CommandParser, print_json, run_command
 
 if TYPE_CHECKING:
     from callbacks.progress import Progress

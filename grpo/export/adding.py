@@ -8,7 +8,7 @@ from typing import Any
 
 from grpo.export.choice import Choice, choose, identify_base
 from rewards.errors import UserError
-from rewards.files import read_object
+from rewards.writing.files import read_object
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from grpo.export.serving import transformers_lines
 from grpo.policy.gguf_file import find_gguf, read_gguf
 from grpo.policy.local_files import model_folder
 from grpo.report.run_files import as_list, as_mapping
-from rewards.amounts import format_size
 from rewards.errors import UserError
+from rewards.screen.amounts import format_size
 from rewards.statistics.estimates import ALL
 from rewards.types import Example
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from callbacks.evaluation.judged import find_judged
 from callbacks.evaluation.pairs import name_evaluation_file
 from grpo.evaluate.policy_source import Source, find_source, is_run, load_run_config
+from grpo.lifecycle.run_directory import read_policy_note
 from grpo.report.run_files import RunFiles, read_run
-from grpo.run_directory import read_policy_note
 from rewards.errors import UserError
 from rewards.statistics.estimates import Estimate
 

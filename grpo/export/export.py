@@ -25,7 +25,7 @@ from grpo.export.policy import open_policy
 from grpo.export.proof import ExportProof, Judged, ProofFailed, answer_greedily, compare, judge, prove_gguf
 from grpo.export.serving import serving_lines
 from rewards.errors import UserError
-from rewards.files import read_object, write_json
+from rewards.writing.files import read_object, write_json
 
 if TYPE_CHECKING:
     from callbacks.progress import Progress

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rewards.amounts import format_size
 from rewards.errors import RecompensaError, UserError
+from rewards.screen.amounts import format_size
 
 
 class NoSpace(RecompensaError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from rewards.amounts import format_size
 from rewards.errors import RecompensaError, UserError
+from rewards.screen.amounts import format_size
 
 
 class PushFailed(RecompensaError):

@@ -19,9 +19,9 @@ from grpo.init.lengths import Lengths
 from grpo.init.proposals import Proposal
 from grpo.init.prove import Proof
 from grpo.init.split import Split
-from rewards.command_line import CommandParser, print_json, run_command, show_commands
 from rewards.errors import UserError
-from rewards.harmless_text import make_harmless
+from rewards.screen.command_line import CommandParser, print_json, run_command, show_commands
+from rewards.screen.harmless_text import make_harmless
 
 EXAMPLES = """\
 examples:

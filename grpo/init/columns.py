@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from grpo.data.sources import Found, Record, iterate_columns
-from rewards.conversations import FORMS, cut_conversation, kind_of, read_turns, tell_tools
 from rewards.errors import UserError
+from rewards.row_forms.conversations import FORMS, cut_conversation, kind_of, read_turns, tell_tools
 from rewards.rows import make_strict_example
 from rewards.types import Example
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from grpo.machine.device import find_device
 from grpo.plan.display import screen_lines
 from grpo.plan.make_plan import make_plan
-from rewards.command_line import DONE, CommandParser, add_overrides, print_json, run_command
-from rewards.harmless_text import make_harmless
+from rewards.screen.command_line import DONE, CommandParser, add_overrides, print_json, run_command
+from rewards.screen.harmless_text import make_harmless
 
 EXAMPLES = """\
 examples:

@@ -10,7 +10,7 @@ from grpo.policy.adapters import find_adapter
 
 if TYPE_CHECKING:
     from grpo.plan.plan import Plan
-from rewards.amounts import format_count, format_size
+from rewards.screen.amounts import format_count, format_size
 
 
 def screen_lines(plan: Plan) -> list[str]:

@@ -13,7 +13,7 @@ from grpo.policy.generation_settings import set_aside
 from grpo.policy.gguf_file import find_gguf, read_gguf
 from grpo.policy.local_files import fetch_model_json, read_model_json
 from grpo.policy.prefix_rules import foretell
-from rewards.amounts import format_count, format_size
+from rewards.screen.amounts import format_count, format_size
 
 if TYPE_CHECKING:
     from grpo.plan.plan import Tokens

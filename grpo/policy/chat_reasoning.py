@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from rewards.reasoning import ReasoningStyle, split_reasoning
+from rewards.extraction.reasoning import ReasoningStyle, split_reasoning
 
 # Words for trial conversations; in no template, and whole after any trimming.
 ASKED, SAID, THOUGHT = "zqpergunta", "zqresposta", "zqpensamento"

@@ -203,7 +203,7 @@ def _read_gguf(path: Path, section: ModelSection, device: str) -> tuple[Any, Any
 
 def _stack(policy: Policy, adapter: Adapter, section: ModelSection, seed: int, device: str) -> Policy:
     """A new adapter on the model that the old one was merged into; that model is kept, so that the new one has its base."""
-    from grpo.cache import cache_folder
+    from grpo.machine.cache import cache_folder
     from grpo.policy.stacking import merged_folder, save_merged
 
     folder = merged_folder(adapter, section, cache_folder())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from grpo.policy.chat_reasoning import ASKED, MARKER, SAID, find_style
 from grpo.policy.chat_template import ChatTemplate, find_training_template, has_marks
 from rewards.errors import UserError
-from rewards.reasoning import TAG, ReasoningStyle
+from rewards.extraction.reasoning import TAG, ReasoningStyle
 from rewards.types import Completion, Example
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from rewards.amounts import format_size
-from rewards.command_line import DONE, CommandParser, print_json, run_command
 from rewards.errors import UserError
+from rewards.screen.amounts import format_size
+from rewards.screen.command_line import DONE, CommandParser, print_json, run_command
 
 EXAMPLES = """\
 Without --keep nothing is deleted. What a report, a comparison or a rescore reads is never deleted: numbers, plans,

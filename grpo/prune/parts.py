@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grpo.evaluate.policy_source import is_run
-from grpo.run_directory import RunDirectory, read_step
+from grpo.lifecycle.run_directory import RunDirectory, read_step
 from rewards.errors import UserError
-from rewards.files import read_object
+from rewards.writing.files import read_object
 
 KEEPABLE = ("best", "sft", "last")
 # Weights, and leftovers of a process that was killed: no report reads them.

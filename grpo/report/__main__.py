@@ -10,9 +10,9 @@ from pathlib import Path
 from grpo.language.catalogue import LANGUAGES
 from grpo.report.page import write_report
 from grpo.report.run_files import read_run
-from rewards.command_line import DONE, CommandParser, run_command
 from rewards.errors import UserError
-from rewards.files import write_whole
+from rewards.screen.command_line import DONE, CommandParser, run_command
+from rewards.writing.files import write_whole
 
 
 def main(arguments: list[str] | None = None) -> int:

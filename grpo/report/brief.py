@@ -12,10 +12,10 @@ from grpo.language.catalogue import Catalogue
 from grpo.report import tables
 from grpo.report.commands import place_of
 from grpo.report.run_files import RunFiles, as_list, as_mapping, is_number
-from rewards.amounts import format_seconds
-from rewards.files import read_object
-from rewards.harmless_text import make_label
+from rewards.screen.amounts import format_seconds
+from rewards.screen.harmless_text import make_label
 from rewards.statistics.estimates import ALL
+from rewards.writing.files import read_object
 
 _SHOWN_DIGITS = 16
 

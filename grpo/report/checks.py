@@ -8,7 +8,7 @@ from typing import Any
 from grpo.report.run_files import as_list, as_mapping, is_number
 from grpo.report.tables import flatten
 from rewards.audit.probes import is_overpaid
-from rewards.harmless_text import make_label
+from rewards.screen.harmless_text import make_label
 
 _SHOWN = 12
 # What a probe puts in the place of an answer, in the order of how much it should be paid.

@@ -14,7 +14,7 @@ from callbacks.watch.rules import WatchSection, rename_metric
 from grpo.report import tables
 from grpo.report.charts import Curve, Point, draw_spread
 from grpo.report.run_files import RunFiles, as_mapping, is_number
-from rewards.harmless_text import make_label
+from rewards.screen.harmless_text import make_label
 from rewards.statistics.estimates import ALL
 
 # Metrics of training worth a look.

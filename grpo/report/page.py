@@ -16,6 +16,7 @@ from callbacks.decision.decision import OWN, RECIPE
 from callbacks.evaluation.judged import JUDGED
 from callbacks.tracking.secrets import hide_environment
 from grpo.language.catalogue import ENGLISH, Catalogue, read_catalogue
+from grpo.lifecycle.run_directory import name_policy, read_policy_note
 from grpo.report import tables
 from grpo.report.brief import list_origins, make_brief, make_use, read_section, say_cost
 from grpo.report.charts import Curve, draw, draw_sparkline, share_scale
@@ -27,12 +28,11 @@ from grpo.report.run_files import RunFiles, as_list, as_mapping, is_number, read
 from grpo.report.samples import choose_group, choose_samples, count_states
 from grpo.report.tree import lay_out
 from grpo.report.verdict import make_decision, make_state
-from grpo.run_directory import name_policy, read_policy_note
-from rewards.amounts import format_seconds
-from rewards.files import write_whole
-from rewards.harmless_text import make_label, make_visible
+from rewards.screen.amounts import format_seconds
+from rewards.screen.harmless_text import make_label, make_visible
 from rewards.statistics.estimates import ALL
 from rewards.statistics.seeds import MEASURED_SD
+from rewards.writing.files import write_whole
 
 _HINTS = re.compile(r'(<title>|aria-label=")([^<"]+)(</title>|")')
 

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from rewards.extraction import extract_json
-from rewards.harmless_text import make_label, make_visible
+from rewards.screen.harmless_text import make_label, make_visible
 
 # The reader is linear, but sixteen texts of a megabyte would still be seconds; what lies beyond is not shown anyway.
 _LONGEST = 100_000

@@ -8,7 +8,7 @@ from typing import Any
 
 from grpo.report.readings import Field, FieldReading, compare_fields, read_answer
 from grpo.report.run_files import Record, as_list, as_mapping, is_number
-from rewards.harmless_text import make_label, make_visible
+from rewards.screen.harmless_text import make_label, make_visible
 
 SHOWN_IN_GROUP = 16
 

@@ -10,9 +10,9 @@ from typing import Any
 from callbacks.evaluation.history import Evaluation
 from callbacks.progress import find_direction
 from grpo.report.run_files import Record, RunFiles, as_mapping, is_number
-from rewards.amounts import format_seconds, format_size
-from rewards.harmless_text import make_label
 from rewards.identity import read_identities
+from rewards.screen.amounts import format_seconds, format_size
+from rewards.screen.harmless_text import make_label
 from rewards.statistics.estimates import ALL, Estimate, paired_differences, unpaired_difference
 
 STAGE_NAMES = {

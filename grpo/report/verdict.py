@@ -9,7 +9,7 @@ from typing import Any
 from callbacks.decision.decision import TREES
 from grpo.report.commands import place_of
 from grpo.report.run_files import RunFiles, as_list, as_mapping, is_number
-from rewards.harmless_text import make_label
+from rewards.screen.harmless_text import make_label
 
 OUTCOMES = ("yes", "no", "within noise", "not judged")
 _STAGES = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rewards.errors import UserError
-from rewards.files import read_object, write_json
+from rewards.writing.files import read_object, write_json
 
 FILE = "group.json"
 MOST_RUNS = 256

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from grpo.seeds.group import GroupRun, RunGroup, choose_seeds, create_group, open_group
-from rewards.command_line import DONE, FAILED, INTERRUPTED, STOPPED
 from rewards.errors import UserError
+from rewards.screen.command_line import DONE, FAILED, INTERRUPTED, STOPPED
 
 _LOOK_SECONDS = 0.5
 _END_SECONDS = 120.0

@@ -12,7 +12,6 @@ from callbacks.evaluation.judged import JUDGED, find_judged
 from callbacks.evaluation.pairs import read_rewards
 from grpo.seeds.group import RunGroup, open_group
 from rewards.errors import UserError
-from rewards.files import write_json
 from rewards.statistics.estimates import ALL, Estimate
 from rewards.statistics.seeds import (
     FEWEST,
@@ -22,6 +21,7 @@ from rewards.statistics.seeds import (
     iqm_of_scores,
     mean_of_scores,
 )
+from rewards.writing.files import write_json
 
 FILE = "summary.json"
 

@@ -9,8 +9,8 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from rewards.command_line import DONE, CommandParser, run_command
 from rewards.errors import UserError
+from rewards.screen.command_line import DONE, CommandParser, run_command
 
 EXAMPLES = """\
 DIR is an export (python -m grpo.export) or a GGUF file. A GGUF file is served by llama.cpp, a merged model by vLLM.

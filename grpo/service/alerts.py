@@ -23,8 +23,8 @@ from grpo.service.api import read_added
 from grpo.service.ledger import QueuedRun
 from grpo.service.queue import RunQueue
 from rewards.errors import UserError
-from rewards.files import read_object, write_json
-from rewards.harmless_text import make_label
+from rewards.screen.harmless_text import make_label
+from rewards.writing.files import read_object, write_json
 
 SECRET_VARIABLE = "RECOMPENSA_WEBHOOK_SECRET"
 TOLD = ("running", "done", "failed", "stopped", "cancelled", "skipped")

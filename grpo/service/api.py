@@ -21,8 +21,8 @@ from grpo.service.queue import RunQueue
 from grpo.service.shapes import ConfigList, GroupPage, Health, Problems, RunDetail, RunItem, RunList, State
 from grpo.service.submission import Allowed, Preflight, Submission, make_runs
 from rewards.errors import UserError
-from rewards.files import read_object
-from rewards.harmless_text import hide_controls
+from rewards.screen.harmless_text import hide_controls
+from rewards.writing.files import read_object
 
 FILES = {
     "config.json": "application/json",

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grpo.service.client import DEFAULT_URL, URL_VARIABLE
-from rewards.amounts import format_seconds, format_size
-from rewards.harmless_text import make_harmless
+from rewards.screen.amounts import format_seconds, format_size
+from rewards.screen.harmless_text import make_harmless
 
 _STYLES = {
     "running": "cyan",
@@ -32,7 +32,7 @@ def show_runs(runs: Sequence[Mapping[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from rewards.terminal import make_console
+    from rewards.screen.terminal import make_console
 
     console = make_console()
     if not runs:

@@ -24,7 +24,7 @@ from grpo.service.groups import (
     search,
     step_file,
 )
-from rewards.harmless_text import make_label, make_visible
+from rewards.screen.harmless_text import make_label, make_visible
 
 GROUPS_A_PAGE = 50
 ANSWERS_A_PAGE = 48

@@ -9,8 +9,8 @@ import time
 
 from grpo.service.client import Client
 from grpo.service.command import add_service
-from rewards.command_line import DONE, CommandParser, run_command
-from rewards.harmless_text import escape_json
+from rewards.screen.command_line import DONE, CommandParser, run_command
+from rewards.screen.harmless_text import escape_json
 
 EXAMPLES = """examples:
   python -m grpo.service.logs RUN

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from grpo.run_lock import FILE as RUN_LOCK
+from grpo.lifecycle.run_lock import FILE as RUN_LOCK
 from grpo.service.ledger import QueuedRun
 from grpo.service.queue import RunQueue
 from grpo.watch.snapshot import LiveRun, Snapshot

@@ -7,7 +7,7 @@ import sys
 
 from grpo.service.client import Client
 from grpo.service.command import add_service, show_runs
-from rewards.command_line import DONE, CommandParser, print_json, run_command
+from rewards.screen.command_line import DONE, CommandParser, print_json, run_command
 
 EXAMPLES = """examples:
   python -m grpo.service.ps

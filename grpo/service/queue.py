@@ -15,13 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from grpo.run_directory import RunDirectory, read_step
+from grpo.lifecycle.run_directory import RunDirectory, read_step
 from grpo.service.ledger import ACTIVE, DECISION, ENDED, Ledger, QueuedRun
 from grpo.service.processes import RunProcess
-from rewards.command_line import BAD_INPUT, DONE, FAILED, STOPPED
 from rewards.errors import RecompensaError, UserError
-from rewards.files import read_object
+from rewards.screen.command_line import BAD_INPUT, DONE, FAILED, STOPPED
 from rewards.siblings import command_words
+from rewards.writing.files import read_object
 
 KEPT = ".service"
 """The folder among the runs in which the service keeps its files; names that begin with a dot are no runs."""

@@ -14,8 +14,8 @@ from markupsafe import Markup
 
 from grpo.language.catalogue import LANGUAGES, Catalogue, choose_language, read_catalogue
 from grpo.report.charts import Drawing
-from rewards.amounts import format_seconds, format_size
-from rewards.harmless_text import make_label, make_visible
+from rewards.screen.amounts import format_seconds, format_size
+from rewards.screen.harmless_text import make_label, make_visible
 
 THEMES = ("light", "dark")
 LANGUAGE_COOKIE, THEME_COOKIE = "language", "theme"

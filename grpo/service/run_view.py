@@ -20,7 +20,7 @@ from grpo.report.tree import lay_out
 from grpo.report.verdict import make_decision
 from grpo.service.groups import list_evaluations, list_steps
 from grpo.service.overview import Overview, RunSummary
-from rewards.harmless_text import make_label
+from rewards.screen.harmless_text import make_label
 
 _MOST_MARGINS = 40
 _KEPT_TRACES = 16

@@ -11,8 +11,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from callbacks.interrupt import terminable
-from rewards.command_line import DONE, CommandParser, run_command
 from rewards.errors import UserError
+from rewards.screen.command_line import DONE, CommandParser, run_command
 
 EXAMPLES = """examples:
   python -m grpo.service.serve                                the runs of ./runs at http://127.0.0.1:8420

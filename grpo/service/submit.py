@@ -10,8 +10,8 @@ from typing import Any
 from grpo.service.client import Client
 from grpo.service.command import add_service, show_runs
 from grpo.service.ledger import DECISION
-from rewards.command_line import DONE, CommandParser, add_overrides, print_json, run_command
 from rewards.errors import UserError
+from rewards.screen.command_line import DONE, CommandParser, add_overrides, print_json, run_command
 
 EXAMPLES = """examples:
   python -m grpo.service.submit v4_1.yaml

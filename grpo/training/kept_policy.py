@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from grpo.config.sections import ModelSection
-from grpo.run_directory import POLICY_NOTE
-from rewards.files import write_json
-from rewards.manifests import write_manifest
+from grpo.lifecycle.run_directory import POLICY_NOTE
+from rewards.writing.files import write_json
+from rewards.writing.manifests import write_manifest
 
 
 def replace_folder(directory: Path, write: Callable[[Path], Any], note: dict[str, Any] | None = None) -> None:

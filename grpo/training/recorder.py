@@ -19,11 +19,11 @@ from callbacks.watch import watch
 from grpo.config.run_config import RunConfig
 from grpo.distributed import collectives
 from grpo.distributed import rank as ranks
+from grpo.lifecycle.run_directory import RunDirectory
 from grpo.machine import environment
-from grpo.run_directory import RunDirectory
-from rewards.files import read_object
 from rewards.host.scoring import RewardHost
 from rewards.statistics.estimates import Estimate
+from rewards.writing.files import read_object
 
 _NOTHING = 0.005  # a mean reward that is none
 

@@ -23,13 +23,13 @@ from grpo.distributed import collectives, sharding, stand_ins
 from grpo.distributed import rank as ranks
 from grpo.engines.choose import choose_engine
 from grpo.engines.engine import Engine
+from grpo.lifecycle.run_directory import RunDirectory, read_step
 from grpo.machine import environment
 from grpo.machine.device import measure_peak_memory
 from grpo.machine.repeatable import repeatable
 from grpo.policy.counting import count_weights
 from grpo.policy.loading import Policy, resolve_dtype
 from grpo.policy.tokenizer import training_texts
-from grpo.run_directory import RunDirectory, read_step
 from grpo.training import recorder, zero3
 from grpo.training.endings import Interrupted, Stopped
 from grpo.training.follower import make_follower

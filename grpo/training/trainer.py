@@ -23,10 +23,10 @@ from grpo.distributed.collectives import together
 from grpo.distributed.sharding import whole_weights
 from grpo.generation.generate import generate
 from grpo.generation.speculation import EarlierCompletions
+from grpo.lifecycle.resume import seal_checkpoint
 from grpo.policy.loading import Policy
 from grpo.policy.prefix_support import supports
 from grpo.policy.shared_prefix import grouped_logps
-from grpo.resume import seal_checkpoint
 from grpo.training import zero3
 from grpo.training.dynamic_sampling import (
     Rollouts,

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rewards.command_line import DONE, CommandParser, run_command
+from rewards.screen.command_line import DONE, CommandParser, run_command
 
 EXAMPLES = """examples:
   python -m grpo.watch runs/mine              live, until the run ends or Ctrl-C
@@ -60,7 +60,7 @@ def watch(options: argparse.Namespace) -> int:
         print(json.dumps(run.read().to_json(), indent=2))
         return DONE
     from grpo.watch.display import render
-    from rewards.terminal import make_console
+    from rewards.screen.terminal import make_console
 
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")

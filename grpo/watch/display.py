@@ -14,8 +14,8 @@ from rich.text import Text
 
 from grpo.watch.braille_curves import draw_curve, find_range, thin_out
 from grpo.watch.snapshot import STAGES, LiveCurve, Snapshot
-from rewards.amounts import format_seconds
-from rewards.harmless_text import make_harmless
+from rewards.screen.amounts import format_seconds
+from rewards.screen.harmless_text import make_harmless
 
 _CHART_WIDTH = 34
 _SILENT_SECONDS = 300.0

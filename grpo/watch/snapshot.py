@@ -23,8 +23,8 @@ from grpo.decide.decide_run import read_schedule
 from grpo.ladder import find_rung
 from grpo.watch.task_rows import TaskRow, make_task_rows, mean_of
 from rewards.errors import UserError
-from rewards.files import read_object
 from rewards.statistics.estimates import ALL
+from rewards.writing.files import read_object
 
 STAGES = {
     "sft": "SFT warm-up",

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
 
 from rewards.errors import NetworkError, RewardBudgetExceeded, UserError
-from rewards.writable import to_json
+from rewards.writing.writable import to_json
 
 TOKEN_VARIABLE = "RECOMPENSA_TOKEN"
 ITEMS = 256

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rewards.audit.near_duplicates import THRESHOLDS, find_near_duplicates
 from rewards.audit.references import gold_self_test
 from rewards.errors import UserError
-from rewards.files import replacing
 from rewards.rows import Parsed
 from rewards.types import Example
+from rewards.writing.files import replacing
 
 if TYPE_CHECKING:
     from rewards.host.scoring import RewardHost

@@ -12,8 +12,8 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rewards.cheats.cheats import Knowledge, is_same, keeps_form, known_labels, make_cheats, make_halves
-from rewards.command_line import BAD_INPUT, CommandParser, print_json, print_problem
 from rewards.errors import UserError
+from rewards.screen.command_line import BAD_INPUT, CommandParser, print_json, print_problem
 from rewards.types import Completion, Example
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def _show(report: AttackReport, everything: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from rewards.terminal import make_console
+    from rewards.screen.terminal import make_console
 
     console = make_console()
     console.print(

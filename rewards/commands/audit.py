@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rewards.command_line import CONSOLE_VARIABLE, print_json
 from rewards.errors import UserError
+from rewards.screen.command_line import CONSOLE_VARIABLE, print_json
 from rewards.siblings import command_words
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def show_audit(audit: Audit) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from rewards.terminal import make_console
+    from rewards.screen.terminal import make_console
 
     console = make_console()
     facts = audit.facts

@@ -9,11 +9,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rewards.command_line import print_json
 from rewards.commands.selection import add_in_process
 from rewards.errors import UserError
+from rewards.screen.command_line import print_json
 from rewards.types import Completion, Example
-from rewards.writable import to_document
+from rewards.writing.writable import to_document
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -167,7 +167,7 @@ def _on_one_line(text: str) -> str:
 def _show(example: Example, completion: Completion, extraction: Extraction, scores: Mapping[str, Any]) -> None:
     from rich.text import Text
 
-    from rewards.terminal import make_console
+    from rewards.screen.terminal import make_console
 
     console = make_console()
     if example.id != "completion":

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from rewards.command_line import print_problem
+from rewards.screen.command_line import print_problem
 
 EXAMPLES = """\
 examples:
@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from rewards.existing import PREFIXES
-    from rewards.on_demand import ON_DEMAND
+    from rewards.discovery.existing import PREFIXES
+    from rewards.discovery.on_demand import ON_DEMAND
     from rewards.plugins import load_rewards
 
     registry = load_rewards(options.plugin)
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from rewards.terminal import make_console
+    from rewards.screen.terminal import make_console
 
     console = make_console()
     for entry in registry:

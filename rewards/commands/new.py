@@ -6,8 +6,8 @@ import argparse
 import shlex
 from pathlib import Path
 
-from rewards.command_line import show_commands
 from rewards.errors import UserError
+from rewards.screen.command_line import show_commands
 
 EXAMPLES = """\
 examples:

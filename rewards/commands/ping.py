@@ -8,8 +8,8 @@ import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from rewards.command_line import print_json
 from rewards.errors import NetworkError, UserError
+from rewards.screen.command_line import print_json
 
 EXAMPLES = """\
 examples:

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rewards.command_line import print_json
 from rewards.errors import UserError
-from rewards.files import replacing
-from rewards.writable import to_line
+from rewards.screen.command_line import print_json
+from rewards.writing.files import replacing
+from rewards.writing.writable import to_line
 
 if TYPE_CHECKING:
     from rewards.host.scoring import RewardHost
@@ -328,7 +328,7 @@ def _show(
 ) -> None:
     from rich.table import Table
 
-    from rewards.terminal import make_console
+    from rewards.screen.terminal import make_console
 
     console = make_console()
     versions = ", ".join(f"{name} {version}" for name, version in host.versions().items())

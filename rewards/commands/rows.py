@@ -21,7 +21,7 @@ A name that ends in .parquet is written as Parquet (needs pyarrow, which comes w
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from rewards.trainer_rows import LAYOUTS
+    from rewards.adapters.trainer_rows import LAYOUTS
 
     parser.add_argument("--for", dest="trainer", choices=sorted(LAYOUTS), metavar="TRAINER", help=", ".join(LAYOUTS))
     parser.add_argument("--input", metavar="FILE", help="rows as JSON Lines, as a run reads them")
@@ -32,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from rewards.adapters.trainer_rows import LAYOUTS
     from rewards.rows import read_rows
-    from rewards.trainer_rows import LAYOUTS
-    from rewards.writable import to_line
+    from rewards.writing.writable import to_line
 
     if options.plugin_path:
         print(Path(__file__).resolve().parents[1] / "adapters" / "swift_plugin.py")

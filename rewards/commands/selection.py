@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rewards.command_line import print_problem
+from rewards.discovery.existing import PREFIXES
 from rewards.errors import UserError
-from rewards.existing import PREFIXES
+from rewards.screen.command_line import print_problem
 
 if TYPE_CHECKING:
     from rewards.host.scoring import RewardHost

@@ -13,12 +13,12 @@ from rewards.extraction.candidates import Candidate
 from rewards.extraction.cut import read_cut
 from rewards.extraction.escaped import ENTITY_START, ESCAPED_START, read_escaped
 from rewards.extraction.parser import Reading, parse
+from rewards.extraction.reasoning import TAG
 from rewards.extraction.repairs import Repair, RepairKind
 from rewards.extraction.roots import read_root
 from rewards.extraction.starts import LIST_START, OBJECT_START, PLACEHOLDER
 from rewards.extraction.state import State
 from rewards.extraction.strict import read_prefix
-from rewards.reasoning import TAG
 
 MAX_CANDIDATES = 4_000
 DEEP_COST = 20_000

@@ -21,7 +21,7 @@ from rewards.schemas import Schema, Shelf, compile_text, list_schemas, schema_te
 from rewards.schemas.verdict import shorten_integers
 from rewards.telecom.derivation import layer_of
 from rewards.types import PATH_OR_TEXT, Completion, Example, RewardFunction, Score
-from rewards.writable import replace_halves
+from rewards.writing.writable import replace_halves
 
 _LONG = 4_000
 _DIGITS = re.compile(r"[0-9]++")

@@ -10,8 +10,8 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from rewards.documents.leaves import LeafRules
+from rewards.extraction.reasoning import PLAIN
 from rewards.hookspecs import hookimpl
-from rewards.reasoning import PLAIN
 from rewards.tool_calls.calls import Call, CallReading
 from rewards.tool_calls.comparing import ArgumentRules, Pair, compare_calls, count_leaves
 from rewards.tool_calls.dialects import read_calls

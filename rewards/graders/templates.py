@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from rewards.writable import to_json
+from rewards.writing.writable import to_json
 
 _PLACE = re.compile(r"\{\{\s*(.*?)\s*\}\}")
 _STEP = re.compile(r"\.?([A-Za-z_][\w-]*)|\[(\d+)\]")

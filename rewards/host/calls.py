@@ -11,7 +11,7 @@ from typing import Any, cast
 from rewards import limits
 from rewards.host.verdicts import Outcome, describe_fault, read_score
 from rewards.types import Completion, Example, RewardFunction
-from rewards.writable import clean_message
+from rewards.writing.writable import clean_message
 
 BATCH = 64
 """Completions that a function with `together = "batch"` sees at once, at most."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rewards.extraction.reasoning import PLAIN
 from rewards.host.verdicts import ScoredCompletion
-from rewards.reasoning import PLAIN
 from rewards.types import Completion
 
 

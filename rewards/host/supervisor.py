@@ -111,7 +111,7 @@ class _Output:
             self._show(line)
 
     def _show(self, line: bytes) -> None:
-        from rewards.writable import clean_message
+        from rewards.writing.writable import clean_message
 
         text = clean_message(line.decode("utf-8", "replace").rstrip(), 500)
         if text:

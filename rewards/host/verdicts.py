@@ -12,7 +12,7 @@ from typing import Any
 
 from rewards import limits
 from rewards.types import Completion, Example, RewardFunction, Score
-from rewards.writable import clean_message
+from rewards.writing.writable import clean_message
 
 VALUE, UNSCORED, ERROR = "value", "unscored", "error"
 

@@ -94,8 +94,8 @@ def _close(*descriptors: int) -> None:
 
 
 def _load(module: str, path: str | None, payload: bytes) -> tuple[Any, str]:
-    from rewards.plugin_contract import describe_error
-    from rewards.plugin_files import import_file
+    from rewards.discovery.contract import describe_error
+    from rewards.discovery.plugin_files import import_file
 
     try:
         if path is not None:

@@ -109,7 +109,7 @@ class Judge(RewardFunction):
 
     def read(self, text: str, usage: Mapping[str, float]) -> Score:
         """The last number of the judge's answer; ValueError where there is none, or it is outside of the range."""
-        from rewards.reasoning import split_reasoning
+        from rewards.extraction.reasoning import split_reasoning
 
         numbers = _NUMBER.findall(split_reasoning(text[-_LONGEST:]).answer or text[-_LONGEST:])
         if not numbers:

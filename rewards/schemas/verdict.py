@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from rewards.errors import UserError
-from rewards.writable import replace_halves_in
+from rewards.writing.writable import replace_halves_in
 
 DRAFTS = {
     "draft-04": ("http://json-schema.org/draft-04/schema#", 4),

@@ -8,7 +8,7 @@ from fastapi import Response
 
 from rewards.serve.gate import RETRY_HEADERS
 from rewards.serve.scorers import Scorer
-from rewards.writable import to_json
+from rewards.writing.writable import to_json
 
 
 def respond(status: int, body: Any, scorer: Scorer | None = None) -> Response:

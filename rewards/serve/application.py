@@ -27,7 +27,7 @@ from rewards.serve.policy import POLICY, SECONDS, choose_status
 from rewards.serve.score_log import ScoreLog
 from rewards.serve.scorers import Scorer
 from rewards.serve.shapes import Failure, RewardsList, ServerHealth
-from rewards.writable import clean_message
+from rewards.writing.writable import clean_message
 
 log = logging.getLogger("recompensa.serve")
 _SHOWN = 5

@@ -19,7 +19,7 @@ from rewards.serve.gate import make_error
 from rewards.serve.policy import POLICY, SECONDS
 from rewards.serve.shapes import Failure
 from rewards.types import Completion
-from rewards.writable import clean_message
+from rewards.writing.writable import clean_message
 
 RUN = "/v1/fine_tuning/alpha/graders/run"
 VALIDATE = "/v1/fine_tuning/alpha/graders/validate"

@@ -12,7 +12,7 @@ import orjson
 from rewards.errors import UserError
 from rewards.serve.pool import Item
 from rewards.types import Example
-from rewards.writable import to_json
+from rewards.writing.writable import to_json
 
 _OWN = frozenset({"id", "task", "prompt", "reference", "columns"})
 _ROW_KEYS = frozenset({"id", "task", "reference", "prompt"})

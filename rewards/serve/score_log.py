@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from rewards.errors import UserError
-from rewards.files import write_json
 from rewards.serve.pool import Item
 from rewards.serve.scorers import Scorer
-from rewards.writable import to_line
+from rewards.writing.files import write_json
+from rewards.writing.writable import to_line
 
 
 class ScoreLog:

@@ -20,7 +20,7 @@ from rewards.host.scoring import RewardHost
 from rewards.host.verdicts import ScoredCompletion
 from rewards.plugins import load_rewards
 from rewards.types import Completion, Example
-from rewards.writable import to_json
+from rewards.writing.writable import to_json
 
 _REMEMBERED = 50_000
 _PR_SET_PDEATHSIG = 1

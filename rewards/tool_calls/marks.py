@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rewards.reasoning import TAG_NAMES as THINK
+from rewards.extraction.reasoning import TAG_NAMES as THINK
 from rewards.tool_calls import markup
 
 BAR = r"[|｜]"

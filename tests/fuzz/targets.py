@@ -17,7 +17,7 @@ from rewards.frames import BrokenFrame, receive
 from rewards.rows import parse_file, read_completions
 from rewards.sql.statements import find_statement
 from rewards.tool_calls.dialects import read_calls
-from rewards.writable import to_document, to_line
+from rewards.writing.writable import to_document, to_line
 
 SECONDS = 5.0
 """That one input may take; on a busy machine a hang is longer than this by far."""

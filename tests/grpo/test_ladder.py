@@ -287,8 +287,9 @@ def test_ladder_command_when_called_then_it_prints_the_rungs(capsys):
 def followed(tmp_path, monkeypatch):
     """`follow` of a run's folder with what it would have started instead of this process."""
     from callbacks.progress import Progress
-    from grpo import ladder, next_run, run
-    from grpo.run_directory import RunDirectory
+    from grpo import ladder, run
+    from grpo.lifecycle import next_run
+    from grpo.lifecycle.run_directory import RunDirectory
 
     started = []
     monkeypatch.setattr(next_run.os, "execv", lambda program, arguments: started.append(arguments[1:]))

@@ -13,10 +13,11 @@ from typing import ClassVar
 
 import pytest
 
-from rewards import plugin_files, plugins
+from rewards import plugins
+from rewards.discovery import plugin_files
+from rewards.discovery.contract import check_class
 from rewards.errors import PluginError
 from rewards.hookspecs import hookimpl
-from rewards.plugin_contract import check_class
 from rewards.plugins import load_rewards
 from rewards.types import FrozenMapping, RewardFunction, Score
 

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from rewards.__main__ import COMMANDS, make_parser
+from rewards.adapters.trainer_rows import LAYOUTS
 from rewards.config import RewardsSection, build_host
 from rewards.host.scoring import RewardHost
 from rewards.serve.policy import POLICY
-from rewards.trainer_rows import LAYOUTS
 from rewards.types import Completion, Example
 
 DOCS = Path(__file__).parents[2] / "docs"

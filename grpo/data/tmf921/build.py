@@ -13,7 +13,7 @@ import orjson
 from grpo.data.section import Tmf921Section
 from grpo.data.tmf921.intents import OOD_PHRASINGS, PHRASINGS, Intent, draw_intent
 from grpo.data.tmf921.layers import ADVERSARIAL, CREATE, LAYERS, OPERATIONS, write_operation, write_refusal
-from rewards.files import replacing
+from rewards.writing.files import replacing
 
 SYSTEM = (
     "You translate network intents into configurations. Answer with one JSON document of the layer that is named and with "

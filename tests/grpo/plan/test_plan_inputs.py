@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from grpo.cache import cache_folder
 from grpo.config.loading import load_config
 from grpo.data.run_rows import load_inputs
+from grpo.machine.cache import cache_folder
 from rewards.errors import UserError
 
 

@@ -15,9 +15,9 @@ from callbacks.tracking.tracking import Tracker  # noqa: E402
 from grpo.config.loading import load_config  # noqa: E402
 from grpo.config.sections import EmbeddedSection  # noqa: E402
 from grpo.data.run_rows import load_inputs  # noqa: E402
+from grpo.lifecycle.run_directory import RunDirectory  # noqa: E402
 from grpo.policy.embedded import make_model, make_tokenizer  # noqa: E402
 from grpo.policy.tokenizer import training_texts  # noqa: E402
-from grpo.run_directory import RunDirectory  # noqa: E402
 from grpo.training.stages import Stages  # noqa: E402
 from rewards.config import build_host  # noqa: E402
 from rewards.errors import UserError  # noqa: E402

@@ -14,7 +14,7 @@ from grpo.policy.chat_reasoning import find_habit
 from grpo.policy.chat_template import ChatTemplate, find_training_template
 from grpo.policy.light_tokenizer import LightTokenizer
 from grpo.policy.prompts import PromptBuilder
-from rewards.reasoning import ReasoningStyle
+from rewards.extraction.reasoning import ReasoningStyle
 
 spec = importlib.util.spec_from_file_location("template_families", Path(__file__).with_name("families.py"))
 families = importlib.util.module_from_spec(spec)

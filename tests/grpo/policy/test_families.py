@@ -16,9 +16,9 @@ from callbacks.progress import Progress  # noqa: E402
 from callbacks.tracking.tracking import Tracker  # noqa: E402
 from grpo.config.loading import load_config  # noqa: E402
 from grpo.data.run_rows import load_inputs  # noqa: E402
+from grpo.lifecycle.run_directory import RunDirectory  # noqa: E402
 from grpo.plan.make_plan import make_plan  # noqa: E402
 from grpo.policy.shared_prefix import grouped_logps  # noqa: E402
-from grpo.run_directory import RunDirectory  # noqa: E402
 from grpo.training.stages import Stages  # noqa: E402
 from rewards.config import build_host  # noqa: E402
 from rewards.errors import UserError  # noqa: E402

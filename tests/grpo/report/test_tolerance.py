@@ -14,7 +14,7 @@ from grpo.report.page import make_view
 from grpo.report.readings import compare_fields, read_answer
 from grpo.report.run_files import read_run
 from grpo.report.samples import choose_group, count_states
-from rewards.harmless_text import make_visible
+from rewards.screen.harmless_text import make_visible
 
 OBJECTS = (
     "config.json",

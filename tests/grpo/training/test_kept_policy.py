@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from grpo.config.sections import ModelSection
-from grpo.run_directory import RunDirectory, name_policy, read_policy_note
+from grpo.lifecycle.run_directory import RunDirectory, name_policy, read_policy_note
 from grpo.training.kept_policy import copy_folder, describe_policy, replace_folder
 
 

@@ -13,7 +13,7 @@ from callbacks.progress import Progress
 from callbacks.tracking.tracking import Tracker
 from callbacks.watch import watch
 from grpo.config.loading import load_config
-from grpo.run_directory import RunDirectory
+from grpo.lifecycle.run_directory import RunDirectory
 from grpo.training.recorder import Record, add_reports
 
 OUTCOMES = st.lists(st.tuples(st.sampled_from(["value", "unscored", "died", "timeout"]), st.floats(0, 1)), max_size=30)

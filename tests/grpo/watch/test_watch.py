@@ -22,7 +22,7 @@ from grpo.watch.braille_curves import draw_curve, find_range, thin_out
 from grpo.watch.display import render
 from grpo.watch.snapshot import LiveRun, estimate_seconds_left
 from rewards.errors import UserError
-from rewards.harmless_text import make_harmless
+from rewards.screen.harmless_text import make_harmless
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202eabc\u200b\x00 [bold red]x[/] ação\nline"
 SETTINGS = {

@@ -16,13 +16,13 @@ import yaml
 from rewards.__main__ import main
 from rewards.adapters import areal, eval_protocol, nemo_gym, nemo_rl, skyrl, slime, source, swift, trl, verifiers, verl
 from rewards.adapters.source import ScoringFailed, open_source
+from rewards.adapters.trainer_rows import LAYOUTS
 from rewards.config import RewardsSection
 from rewards.errors import NetworkError, RewardBudgetExceeded, UserError
 from rewards.functions.json_valid import JsonValid
 from rewards.rows import read_rows
 from rewards.serve.application import ServeSettings, make_application
 from rewards.serve.scorers import make_scorer, read_section
-from rewards.trainer_rows import LAYOUTS
 from tests.rewards.serve.running import run_server
 
 PLUGIN = """

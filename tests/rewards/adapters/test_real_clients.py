@@ -14,9 +14,9 @@ import yaml
 
 from rewards.adapters import source
 from rewards.adapters.source import open_source
+from rewards.adapters.trainer_rows import LAYOUTS, pack_row
 from rewards.serve.application import ServeSettings, make_application
 from rewards.serve.scorers import make_scorer, read_section
-from rewards.trainer_rows import LAYOUTS, pack_row
 from rewards.types import Example
 from tests.rewards.serve.running import run_server
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from rewards.reasoning import ReasoningStyle
+from rewards.extraction.reasoning import ReasoningStyle
 from rewards.sql.statements import find_answer, find_statement
 from rewards.types import Completion
 

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from rewards.extraction.reasoning import ReasoningStyle
 from rewards.functions.tool_call import ToolCall
 from rewards.host.scoring import RewardHost
-from rewards.reasoning import ReasoningStyle
 from rewards.tool_calls.dialects import read_calls
 from rewards.types import Completion, Example
 

@@ -1,0 +1,123 @@
+"""What may end training from outside: a full disk, a folder that is gone, memory that is not there. One line each, resumable."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from rewards.screen.amounts import format_size
+from rewards.screen.command_line import INTERRUPTED
+
+if TYPE_CHECKING:
+    from grpo.lifecycle.run_directory import RunDirectory
+    from grpo.plan.plan import Plan
+
+_STORAGE = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota of the disk is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "writing is not permitted",
+    errno.EPERM: "writing is not permitted",
+    errno.EIO: "the disk fails",
+    errno.EFBIG: "a file is larger than the system allows",
+    errno.ESTALE: "the network disk is gone",
+}
+# Of torch and safetensors, whose errors carry no number.
+_STORAGE_WORDS = (
+    "PytorchStreamWriter",
+    "iostream error",
+    "unexpected pos",
+    "No space left",
+    "I/O error",
+    "os error 28",
+)
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")
+
+
+def guard(work: Callable[[], int], directory: RunDirectory, plan: Plan, progress: Any) -> int:
+    """The exit code of the work; what ends it from outside is told in two lines, and the run stays resumable."""
+    try:
+        return work()
+    except Exception as error:
+        line = explain(error, directory, plan)
+        if line is None:
+            raise
+        progress.say(f"error: {line}", always=True)
+        if directory.path.is_dir():
+            progress.say(
+                f"{describe_last(directory)}; then resume with: python -m grpo.run --resume {directory.path}",
+                always=True,
+            )
+        return INTERRUPTED
+
+
+def explain(error: BaseException, directory: RunDirectory, plan: Plan) -> str | None:
+    """One line about a fault of the disk or the memory; None for any other."""
+    if not directory.path.is_dir():
+        return f"{directory.path}: the folder of the run is gone; what it held is lost"
+    for each in _chain(error):
+        if _is_memory(each):
+            return f"out of memory: {_advise(plan)}"
+        where = getattr(each, "filename", None) or directory.path
+        reason = _name_storage(each)
+        if reason is None and isinstance(each, FileNotFoundError) and str(where).startswith(str(directory.path)):
+            reason = "is gone; somebody has deleted files of this run while it went on"
+        if reason is not None:
+            return f"{where}: {reason}"
+    return None
+
+
+def describe_last(directory: RunDirectory) -> str:
+    """The last state that is whole."""
+    checkpoint = directory.latest_checkpoint()
+    if checkpoint is not None:
+        return f"the last whole state is checkpoints/{checkpoint.name}; mend what is wrong"
+    return (
+        "the last whole state is the end of the warm-up; mend what is wrong"
+        if directory.sft.is_dir()
+        else "mend what is wrong"
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _is_memory(error: BaseException) -> bool:
+    named = isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError")
+    return named or (isinstance(error, RuntimeError) and any(word in str(error) for word in _MEMORY_WORDS))
+
+
+def _name_storage(error: BaseException) -> str | None:
+    if isinstance(error, OSError):
+        return _STORAGE.get(error.errno or 0)
+    foreign = isinstance(error, RuntimeError) or type(error).__name__ == "SafetensorError"
+    full = foreign and any(word in str(error) for word in _STORAGE_WORDS)
+    return "cannot be written (is the disk full?)" if full else None
+
+
+def _advise(plan: Plan) -> str:
+    """The largest micro-batch that should fit, by the plan's own estimate; it changes no number, only the time."""
+    grpo, memory, whole = plan.config.grpo, plan.memory, plan.device.memory_bytes
+    present = plan.trl.per_device_train_batch_size
+    if memory is None or present <= 1:
+        return (
+            "lower grpo.max_completion_length or grpo.prompts_per_step, or take model.quantization: nf4 or model.lora"
+        )
+    fixed = memory.weights + memory.gradients + memory.optimiser
+    room = (0.9 * whole if whole else 0.7 * memory.peak) - fixed
+    size = present
+    while size > 1 and (memory.activations * size / present > room or size == present):
+        size = next(n for n in range(size - 1, 0, -1) if present % n == 0)
+    needed = format_size(fixed + max(memory.activations * size / present, memory.kv_cache))
+    begun = "begin a new run with" if grpo.micro_batch_size != size else "try"
+    return (
+        f"the plan expected {format_size(memory.peak)}; {begun} --set grpo.micro_batch_size={size} (about {needed}, the same "
+        "gradients in more passes), or auto, which measures what fits"
+    )

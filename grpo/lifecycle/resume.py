@@ -1,0 +1,188 @@
+"""From where a run goes on: the newest checkpoint that is whole and whose run's files are those it was saved beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from callbacks.evaluation.best import BestCheckpoint, count_looks
+from callbacks.evaluation.pairs import reader_of_rewards
+from grpo.lifecycle.run_directory import RunDirectory, read_step
+from rewards.errors import UserError
+from rewards.writing.files import read_object, write_whole
+from rewards.writing.manifests import MANIFEST, UNFINISHED, describe, find_changes, find_damage, write_manifest
+from rewards.writing.writable import to_document
+
+START = "start.json"
+"""What GRPO begins from: the end of the warm-up, and the files there were by then."""
+
+_RELIES_ON = "relies_on"
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """`stage` is the one to do next; GRPO goes on from `checkpoint`, from the end of the warm-up where that is None.
+
+    `notes` say, a line each, what was passed over.
+    """
+
+    stage: str
+    checkpoint: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def step(self) -> int:
+        return read_step(self.checkpoint) if self.checkpoint else 0
+
+
+def seal_checkpoint(checkpoint: Path, run: Path) -> None:
+    """Say that a checkpoint is whole, and what of the run's files it goes with; the last thing that is written of it."""
+    write_manifest(checkpoint, step=read_step(checkpoint), **{_RELIES_ON: list_reliance(run)})
+
+
+def seal_start(directory: RunDirectory) -> None:
+    """The same for the end of the warm-up."""
+    directory.write_json(START, {_RELIES_ON: list_reliance(directory.path)})
+
+
+def list_reliance(run: Path) -> dict[str, Any]:
+    """The files of a run that a resumed one reads, or never writes again, as they are now."""
+    files = {}
+    for path in sorted((*run.glob("eval/*.jsonl"), *run.glob("completions/*.jsonl"))):
+        files[path.relative_to(run).as_posix()] = describe(path)
+    if (run / "metrics.jsonl").is_file():
+        files["metrics.jsonl"] = describe(run / "metrics.jsonl", first=(run / "metrics.jsonl").stat().st_size)
+    if (run / "sft" / MANIFEST).is_file():
+        files[f"sft/{MANIFEST}"] = describe(run / "sft" / MANIFEST)
+    return files
+
+
+@contextmanager
+def kept_reliance(run: Path) -> Iterator[None]:
+    """Inside, files of a run are changed on purpose, metrics row by row: what relied on them, and held, relies on them after."""
+    held = []
+    for path in (run / START, run / "status.json", *sorted(run.glob(f"checkpoints/checkpoint-*/{MANIFEST}"))):
+        noted = read_object(path)
+        files = _reliance_of(noted)
+        if files and not find_changes(run, files):
+            grown = int(files.get("metrics.jsonl", {}).get("bytes", 0))
+            rows = (run / "metrics.jsonl").read_bytes()[:grown].count(b"\n") if grown else 0
+            held.append((path, noted, files, rows))
+    yield
+    for path, noted, files, rows in held:
+        now = {name: describe(run / name) for name in files if name != "metrics.jsonl"}
+        if "metrics.jsonl" in files:
+            lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)[:rows]
+            now["metrics.jsonl"] = describe(run / "metrics.jsonl", first=sum(map(len, lines)))
+        write_whole(path, to_document({**noted, _RELIES_ON: now}), settle=True)
+
+
+def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool = False) -> ResumePoint:
+    """The stage and the checkpoint to go on from.
+
+    UserError where nothing whole is left, or where only the end of the warm-up is, and checkpoints that were there are lost:
+    going back so far is for the user to say, by `from_warmup`.
+    """
+    noted = read_object(directory.path / "status.json")
+    stage = directory.stage()
+    notes = [] if noted else ["status.json cannot be read; what was reached follows from the other files"]
+    if stage == "decision" and not from_warmup:
+        damage = find_changes(directory.path, _reliance_of(noted))
+        if not damage:
+            return ResumePoint(stage, notes=tuple(notes))
+        notes.append(f"{damage}: it is made again")
+    if stage == "sft":
+        return ResumePoint(stage, notes=tuple(notes))
+    rows = _read_rows(directory.path / "metrics.jsonl")
+    lost = False
+    for checkpoint in [] if from_warmup else _list_checkpoints(directory):
+        fault = (
+            find_damage(checkpoint)
+            or _find_mismatch(directory, checkpoint)
+            or _miss_best(directory, checkpoint, rows, config)
+        )
+        if not fault:
+            reached = read_step(checkpoint) >= config.grpo.max_steps
+            return ResumePoint("final" if reached else "grpo", checkpoint, tuple(notes))
+        notes.append(f"checkpoints/{checkpoint.name}: {fault}; the one before it is taken")
+        lost = lost or fault != UNFINISHED
+    trained = max((int(row["step"]) for row in rows if row.get("stage") == "train"), default=0)
+    lost = lost or (config.trains_grpo and trained > config.grpo.save_every_steps)
+    fault = _find_faulty_start(directory, config)
+    where = f"--resume {directory.path}"
+    if fault and noted.get("stage") in ("grpo", "final", "decision"):
+        raise UserError(
+            [*notes, f"{where}: no checkpoint is whole, nor is the end of the warm-up ({fault}); begin a new run"]
+        )
+    if fault:  # nobody noted that the warm-up came to its end
+        return ResumePoint("sft", notes=tuple(notes))
+    if lost and not from_warmup:
+        raise UserError(
+            [*notes, f"{where}: no checkpoint is whole; to train again from the end of the warm-up, add --from-warmup"]
+        )
+    if from_warmup:
+        notes.append("the checkpoints are passed over: GRPO begins again at the end of the warm-up")
+    return ResumePoint("grpo" if config.trains_grpo else "final", None, tuple(notes))
+
+
+def _list_checkpoints(directory: RunDirectory) -> Sequence[Path]:
+    found = [path for path in directory.checkpoints.glob("checkpoint-*") if path.name.rpartition("-")[2].isdecimal()]
+    return sorted(found, key=read_step, reverse=True)
+
+
+def _find_mismatch(directory: RunDirectory, checkpoint: Path) -> str:
+    noted = read_object(checkpoint / MANIFEST)
+    if noted.get("step") != read_step(checkpoint):
+        return f"it was saved at step {noted.get('step')}"
+    return find_changes(directory.path, _reliance_of(noted))
+
+
+def _reliance_of(noted: dict[str, Any]) -> dict[str, Any]:
+    found = noted.get(_RELIES_ON)
+    return found if isinstance(found, dict) else {}
+
+
+def _miss_best(directory: RunDirectory, checkpoint: Path, rows: Sequence[dict[str, Any]], config: Any) -> str:
+    """Where `best/` is damaged, a checkpoint after the step it was saved at would never make it again."""
+    step = read_step(checkpoint)
+    looks = count_looks(config.grpo.max_steps, config.evaluation.every_steps)
+    best = BestCheckpoint(config.evaluation.task_floor_margin, looks).replay(
+        (row for row in rows if row.get("stage") != "train" or int(row["step"]) <= step),
+        reader_of_rewards(directory.evaluations),
+    )
+    if not best.step or best.step > step:
+        return ""
+    damage = find_damage(directory.best)
+    return f"best/, saved at step {best.step}: {damage}" if damage else ""
+
+
+def _find_faulty_start(directory: RunDirectory, config: Any) -> str:
+    noted = read_object(directory.path / START)
+    if not noted:
+        return f"{START} is missing or damaged"
+    if (fault := find_changes(directory.path, _reliance_of(noted))) or not config.sft_warmup.enabled:
+        return fault
+    damage = find_damage(directory.sft)
+    return f"sft/ {damage}" if damage else ""
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of metrics up to the first that is none: what a checkpoint relies on is checked by its hash."""
+    rows: list[dict[str, Any]] = []
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return rows
+    for line in lines:
+        try:
+            row = orjson.loads(line)
+            int(row["step"])
+        except (ValueError, KeyError, TypeError):
+            break
+        rows.append(row)
+    return rows

@@ -1,0 +1,132 @@
+"""The folder of a run: its files, what was reached, and how it is taken up again."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from rewards.errors import UserError
+from rewards.writing.files import read_object, write_json
+from rewards.writing.manifests import MANIFEST
+
+STAGES = ("sft", "grpo", "final", "decision", "done")
+POLICY_NOTE = "policy.json"
+"""In `best/`: what the folder holds."""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths of one run. Every file is written whole or not at all, and by the process that `writes` only."""
+
+    path: Path
+    writes: bool = True
+
+    @classmethod
+    def create(cls, path: Path, files: Mapping[str, Any]) -> RunDirectory:
+        """A fresh folder with these JSON files, all of them at once; `UserError` when something is there already."""
+        _refuse_used(path)
+        # A run that is killed before its folder is whole has none, and the same command starts it again.
+        draft = cls(path.absolute().with_name(f".{path.absolute().name}.partial"))
+        try:
+            shutil.rmtree(draft.path, ignore_errors=True)
+            draft.path.mkdir(parents=True)
+            for name, value in files.items():
+                draft.write_json(name, value)
+            draft.reach("sft")
+            draft.path.rename(path)
+        except OSError as fault:
+            _refuse_used(path)
+            raise UserError(
+                f"--run-dir {path}: cannot be made ({fault.strerror}); choose a folder you may write to"
+            ) from None
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """An existing run; `UserError` when it is none."""
+        if not any((path / name).is_file() for name in ("config.json", "identity.json")):
+            raise UserError(f"--resume {path}: no run there (config.json is missing); give the folder of a run")
+        return cls(path)
+
+    def latest_checkpoint(self) -> Path | None:
+        """The newest checkpoint of GRPO that was finished, by step; None where there is none."""
+        found = [path for path in self.checkpoints.glob("checkpoint-*") if _is_finished(path)]
+        return max(found, key=read_step, default=None)
+
+    @property
+    def sft(self) -> Path:
+        return self.path / "sft"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "best"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.path / "eval"
+
+    @property
+    def completions(self) -> Path:
+        return self.path / "completions"
+
+    def write_json(self, name: str, value: Any) -> None:
+        if not self.writes:
+            return
+        write_json(self.path / name, value)
+
+    def read_json(self, name: str) -> Any:
+        return orjson.loads((self.path / name).read_bytes())
+
+    def reach(self, stage: str, step: int = 0, **more: Any) -> None:
+        """Note that `stage` (one of STAGES) is the one to do next."""
+        self.write_json("status.json", {"stage": stage, "step": step, "finished": stage == "done", **more})
+
+    def stage(self) -> str:
+        """The stage to do next; where status.json does not tell, as far as the other files do."""
+        stage = read_object(self.path / "status.json").get("stage")
+        if stage in STAGES:
+            return stage
+        return "grpo" if self.sft.is_dir() or self.checkpoints.is_dir() else "sft"
+
+
+def read_policy_note(run: Path) -> dict[str, Any]:
+    """What the run noted of its `best/`; empty where it keeps none, or an earlier version kept it."""
+    return read_object(run / "best" / POLICY_NOTE)
+
+
+def name_policy(note: dict[str, Any]) -> str:
+    """A note in words: `LoRA adapter of step 16 on NAME`, `whole model after the warm-up`."""
+    form = "LoRA adapter" if note.get("kind") == "adapter" else "whole model"
+    when = "of step 0, what GRPO began with" if note.get("step") == 0 else f"of step {note.get('step')}"
+    on = f" on {note['base']}" if note.get("base") else ""
+    return f"{form} {when}{on}"
+
+
+def read_step(checkpoint: Path) -> int:
+    """The step a checkpoint was saved after, which its name ends with."""
+    return int(checkpoint.name.rsplit("-", 1)[1])
+
+
+def _is_finished(checkpoint: Path) -> bool:
+    """Whether saving came to its end: the manifest is written last, in one move."""
+    return bool(read_object(checkpoint / MANIFEST))
+
+
+def _refuse_used(path: Path) -> None:
+    try:
+        used = path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None)
+    except OSError as fault:
+        raise UserError(f"--run-dir {path}: cannot be read ({fault.strerror}); choose another folder") from None
+    if used:
+        hint = f"resume it by --resume {shlex.quote(str(path))}, or " if (path / "status.json").is_file() else ""
+        raise UserError(f"--run-dir {path}: exists already; {hint}choose another name")

@@ -1,0 +1,102 @@
+"""The frame of every command: what it is called, its parser, and what a failure becomes on the screen and as exit code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from rewards.errors import RecompensaError, UserError
+from rewards.screen.harmless_text import escape_json, make_harmless
+from rewards.writing.writable import make_writable
+
+DONE, FAILED, BAD_INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 75
+
+CONSOLE_VARIABLE = "RECOMPENSA_CONSOLE"
+"""1 in the environment of a process that the console command started, 0 where `python -m` did."""
+
+_MODULES = re.compile(r"python -m (?:grpo\.(?:service\.)?([a-z_]+)|(rewards))\b")
+_LONGEST_LINE = 4_000
+
+
+def show_commands(text: str) -> str:
+    """The text with its `python -m grpo.X` as `recompensa X`, where this process was started so."""
+    if os.environ.get(CONSOLE_VARIABLE) != "1":
+        return text
+    return _MODULES.sub(lambda found: f"recompensa {(found[1] or found[2]).replace('_', '-')}", text)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose help names commands the way this one was started, and whose examples keep their lines."""
+
+    def __init__(self, prog: str, description: str | None = None, examples: str = "", **settings: Any):
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(prog=show_commands(prog), description=description, epilog=show_commands(examples), **settings)
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """The option `--set KEY=VALUE`, into `overrides`."""
+    parser.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
+        help="change one setting, such as grpo.max_steps=100 (repeatable)",
+    )  # fmt: skip
+
+
+def run_command(
+    work: Callable[[], int], complain: Callable[[str], None] | None = None, *, mark: str = "error: "
+) -> int:
+    """Do the work of a command and return the exit code; whatever ends it is told in lines, never as a traceback.
+
+    2 for a user's mistake, 1 for another failure, for Ctrl-C, or where the machine refuses (no space, no permission); 0
+    where what reads the output has gone, as `head` does. `complain` shows what is wrong, on standard error by default;
+    `mark` begins each of its lines.
+    """
+    complain = complain or print_problem
+    try:
+        try:
+            return work()
+        finally:  # after `--help` too, which ends by SystemExit
+            sys.stdout.flush()
+    except UserError as error:
+        complain("\n".join(f"{mark}{line}" for line in error.problems))
+        return BAD_INPUT
+    except RecompensaError as error:
+        complain(f"{mark}{error}")
+        return FAILED
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr, flush=True)
+        return FAILED
+    except BrokenPipeError:
+        # The reader has seen enough; nothing may be written to the pipe any more, not even when Python winds up.
+        silence_output()
+        return DONE
+    except OSError as error:
+        complain(f"{mark}{error.filename or 'standard output'}: {error.strerror or error}")
+        return FAILED
+
+
+def print_problem(text: str) -> None:
+    """Lines on standard error; what they quote cannot steer a terminal, and commands have the name the user typed."""
+    for line in show_commands(text).split("\n"):
+        print(make_harmless(line, _LONGEST_LINE), file=sys.stderr, flush=True)
+
+
+def silence_output() -> None:
+    """Whatever is still written to standard output goes nowhere."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # no real file, as under a test
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """One JSON document on standard output, readable, with nothing in it that a terminal would obey."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, indent=indent)
+    except (TypeError, ValueError, RecursionError):
+        text = json.dumps(make_writable(value)[0], ensure_ascii=False, indent=indent)
+    print(escape_json(text))
