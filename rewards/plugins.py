@@ -35,6 +35,7 @@ BUILT_INS = (
     "rewards.functions.etsi_zsm",
     "rewards.functions.extraction",
     "rewards.functions.field_f1",
+    "rewards.functions.final_answer",
     "rewards.functions.insights",
     "rewards.functions.intent_3gpp",
     "rewards.functions.json_valid",

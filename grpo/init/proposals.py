@@ -22,25 +22,8 @@ _PORTUGUESE = ["não", "uma", "um", "está", "meu", "minha", "foi", "você", "da
 # Of the languages told apart only Portuguese has ã and õ, these endings, and this word for "with".
 _LETTERS = re.compile(r"[ãõ]|ç[ao]s?\b|[aeiou]nh[ao]s?\b|lh[aeo]s?\b|^com$")
 _OTHERS = [
-    "the",
-    "and",
-    "of",
-    "is",
-    "to",
-    "el",
-    "los",
-    "las",
-    "con",
-    "una",
-    "y",
-    "der",
-    "und",
-    "die",
-    "le",
-    "les",
-    "des",
-    "et",
-]
+    "the", "and", "of", "is", "to", "el", "los", "las", "con", "una", "y", "der", "und", "die", "le", "les", "des", "et",
+]  # fmt: skip
 _FREE_WORDS = 5
 """Words from which a text field is prose: two right answers hardly ever have the same."""
 
@@ -309,6 +292,8 @@ def _propose_labels(rows: list[Example], tasks: list[str] | None, proposal: Prop
 def _propose_text(rows: list[Example], tasks: list[str] | None, proposal: Proposal, schema_name: str) -> None:
     from rewards.functions.text_overlap import measure_overlap
 
+    if _propose_final_answer(rows, tasks, proposal):
+        return
     lengths = [len((row.reference or "").split()) for row in rows]
     span = f"{min(lengths)} to {max(lengths)}" if min(lengths) < max(lengths) else f"{max(lengths)}"
     proposal.about[TEXT] = f"texts of {span} words"
@@ -323,6 +308,34 @@ def _propose_text(rows: list[Example], tasks: list[str] | None, proposal: Propos
     )
     reason = "the reference's words in their order (ROUGE-L), whatever else may be right"
     _add_overlap(Reward("text_overlap", 1.0, reason, {"measure": "rougeL", "words": "unicode"}, tasks), proposal)
+
+
+def _propose_final_answer(rows: list[Example], tasks: list[str] | None, proposal: Proposal) -> bool:
+    """Whether the answers are numbers, or explanations with a marked answer at their end, nearly all of them."""
+    from rewards.functions.final_answer import FinalAnswer, read_answer, read_marked
+
+    function = FinalAnswer()
+    marked = [read_marked(row.reference or "") for row in rows]
+    bare = [
+        answer is None and bool(read_answer(row.reference or "").numbers)
+        for answer, row in zip(marked, rows, strict=True)
+    ]
+    short = [len((row.reference or "").split()) <= _SHORT_WORDS for row in rows]
+    fit = [
+        (answer is not None or (is_number and is_short)) and not function.problems(row)
+        for answer, is_number, is_short, row in zip(marked, bare, short, rows, strict=True)
+    ]
+    if not all(fit):
+        return False
+    count = sum(answer is not None for answer in marked)
+    proposal.about[TEXT] = "explanations with a marked answer" if count == len(rows) else "numbers"
+    if not count:
+        proposal.notes.append(
+            "the answers are bare numbers, and max_completion_length fits those: a policy that is to work them out first needs more"
+        )
+    reason = "the right final answer, 1 or 0, however it is written; the way to it is not judged"
+    proposal.rewards.append(Reward("final_answer", 1.0, reason, {}, tasks))
+    return True
 
 
 def _add_overlap(reward: Reward, proposal: Proposal) -> None:

@@ -29,6 +29,7 @@ BUILT_IN_NAMES = [
     "etsi_zsm",
     "extraction",
     "field_f1",
+    "final_answer",
     "insights",
     "intent_3gpp",
     "json_valid",

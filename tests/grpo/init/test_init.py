@@ -40,6 +40,21 @@ def test_init_when_a_stranger_brings_rows_then_the_next_command_passes(strangers
     assert "dry run: plan and preflight passed" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("marked", [True, False])
+def test_init_when_answers_are_numbers_then_the_number_is_paid_and_not_the_words(tmp_path, monkeypatch, capsys, marked):
+    """Explanations that end with a marked number, and numbers alone: likeness of words would pay a wrong one."""
+    monkeypatch.chdir(tmp_path)
+    with Path("sums.jsonl").open("w", encoding="utf-8") as file:
+        for a in range(60):
+            answer = f"Add them: {a} + 3 * {a} = {4 * a}.\n#### {4 * a}" if marked else f"R$ {4 * a},50"
+            file.write(json.dumps({"question": f"What are {a} and three times as much?", "answer": answer}) + "\n")
+    found = ask(capsys, "sums.jsonl")
+    assert [reward["name"] for reward in found["rewards"]] == ["final_answer"]
+    assert found["proof"]["full_reward"] == found["rows"] == 60
+    assert any("work them out" in note for note in found["notes"]) is not marked
+    assert run_main(found["next"].split()[3:]) == 0
+
+
 def test_init_when_it_writes_a_config_then_it_is_short_and_says_why(strangers, capsys):
     """A dozen keys; every reward and number has its reason beside it, and nothing of the shop is named."""
     found = ask(capsys, strangers("invoices", 80))
