@@ -89,9 +89,7 @@ def decide(
     evaluations = [
         replace(item, estimates={**item.estimates, ALL: stratify(item.estimates)}) for item in read_evaluations(rows)
     ]
-    recorded = Recorded(
-        evaluations, section, read_rates(rows), schedule, _stratify_paired(paired), _stratify_paired(paired_zero_shot)
-    )
+    recorded = Recorded(evaluations, section, read_rates(rows), schedule, paired, paired_zero_shot)
     tree = choose_tree(section, rehearsal=rehearsal, evaluations=evaluations)
     if not evaluations:
         return Decision(
@@ -105,10 +103,6 @@ def decide(
             tree=tree,
         )
     return _Walk(recorded, tree, rung, next_rung, rehearsal).run()
-
-
-def _stratify_paired(paired: Mapping[str, Estimate] | None) -> Mapping[str, Estimate] | None:
-    return {**paired, ALL: stratify(paired, lowest=-1.0)} if paired and ALL in paired else paired
 
 
 class _Walk:

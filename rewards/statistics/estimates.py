@@ -11,6 +11,8 @@ from rewards.statistics.changes import Cell, Change, paired_change, stratified_c
 from rewards.statistics.student import CONFIDENCE, t_quantile
 
 ALL = "all"
+UNSEEN = 0.25
+"""The chance that n draws miss what an interval still allows for at the bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +47,28 @@ def stratify(
     """The estimate of `all` with the noise that is left when the shares of the tasks are fixed, as in held-out rows.
 
     How far the tasks lie from each other is no noise then: the variance is the weighted one within the tasks, its degrees
-    of freedom Satterthwaite's. Returned as it is where a task has no n or std, no spread, or where the tasks do not add
-    up to all rows.
+    of freedom Satterthwaite's. A task counts with half an observation at the farther bound at least, so that one in which
+    all is right is not taken for certain. Returned as it is where a task has no n or std, where the tasks do not add up to
+    all rows, or where all rows earned the same.
     """
     whole = estimates[ALL]
     tasks = [item for name, item in estimates.items() if name != ALL and item.n != 0]
-    known = [(item.n, item.std) for item in tasks if item.n is not None and item.n >= 2 and item.std]
+    known = [
+        (item.n, max(item.std**2, 0.5 * max(item.mean - lowest, highest - item.mean) ** 2 / (item.n + 1)))
+        for item in tasks
+        if item.n is not None and item.n >= 2 and item.std is not None and item.mean is not None
+    ]
     if whole.n is None or whole.mean is None or len(known) < max(2, len(tasks)) or sum(n for n, _ in known) != whole.n:
         return whole
-    parts = [(n / whole.n) ** 2 * std**2 / n for n, std in known]
-    variance = sum(parts)
-    if not variance:
+    if not whole.std:
         return whole
-    # Shares rather than squares of variances, which may be too small for a float.
-    freedom = 1 / sum((part / variance) ** 2 / (n - 1) for part, (n, _) in zip(parts, known, strict=True))
+    parts = [(n / whole.n) ** 2 * variance / n for n, variance in known]
+    # Never more than values of the bounds alone would have.
+    total = min(sum(parts), (whole.mean - lowest) * (highest - whole.mean) / (whole.n - 1))
+    freedom = 1 / sum((part / sum(parts)) ** 2 / (n - 1) for part, (n, _) in zip(parts, known, strict=True))
     quantile = t_quantile(max(1, int(freedom)), 1.0 - (1.0 - confidence) / 2)
-    low, high = score_ends(whole.mean, variance, quantile, lowest, highest)
-    return replace(whole, std=sqrt(variance * whole.n), low=low, high=high)
+    low, high = score_ends(whole.mean, whole.n, total * whole.n, quantile, lowest, highest)
+    return replace(whole, std=sqrt(total * whole.n), low=low, high=high)
 
 
 def pair_by_task(
@@ -132,9 +139,9 @@ def interval_of(
 ) -> Estimate:
     """The estimate that belongs to a mean, n (at least 2) and sample std of values in lowest..highest.
 
-    The score interval (`score_ends`): of values that are all one bound or the other it is Wilson's (1927) of their share.
-    Where all n values are the same and between the bounds, nothing is known of the spread; there it is that of Clopper
-    and Pearson for a value never seen in n draws: 1 - 0.025^(1/n) of the way to each bound.
+    Of values that are all one bound or the other it is Wilson's (1927) interval of their share, else the score interval of
+    a graded mean (`score_ends`). Where all n values are the same and between the bounds, nothing is known of the spread;
+    there it is that of Clopper and Pearson for a value never seen in n draws: 1 - 0.025^(1/n) of the way to each bound.
     """
     tail = (1.0 - confidence) / 2.0
     bounded = -inf < lowest < highest < inf
@@ -150,26 +157,47 @@ def interval_of(
         low, high = _wilson((mean - lowest) / (highest - lowest), quantile**2 / n)
         low, high = lowest + low * (highest - lowest), lowest + high * (highest - lowest)
     else:
-        low, high = score_ends(mean, std**2 / n, t_quantile(n - 1, 1.0 - tail), lowest, highest)
+        low, high = score_ends(mean, n, std**2, t_quantile(n - 1, 1.0 - tail), lowest, highest)
     return Estimate(mean, n, std, min(low, mean), max(high, mean))
 
 
 def score_ends(
-    mean: float, variance: float, quantile: float, lowest: float = 0.0, highest: float = 1.0
+    mean: float, n: int, variance: float, quantile: float, lowest: float = 0.0, highest: float = 1.0
 ) -> tuple[float, float]:
-    """The values that a mean with this variance does not contradict, where the variance shrinks towards the bounds.
+    """The values that the mean of n graded values with this sample variance does not contradict.
 
-    The score interval of a quasi-binomial mean (Wedderburn 1974): at a true mean m the variance is taken to be
-    proportional to (m - lowest)(highest - m), by the factor that was observed. It never leaves the bounds, and near one it
-    is not symmetric, as the noise there is not. Without finite bounds it is Student's.
+    The score interval of a quasi-likelihood (Wedderburn 1974): at a true mean m the variance is taken to be proportional
+    to (m (1 - m))^e, by the factor that was observed, so that near a bound the interval is as askew as the noise there
+    is. e = 2 / (1 + p), where p is the variance as a share of the largest that this mean allows: the skewness is then that
+    of a beta distribution, 1 for values of 0 and 1 (Wilson's interval), 2 for values that lie close together.
+    An end is never nearer than a share of values at that bound that n draws would have missed in UNSEEN of the cases:
+    what fails outright now and then need not have failed yet. Without finite bounds it is Student's.
     """
     if not -inf < lowest < highest < inf:
-        return mean - quantile * sqrt(variance), mean + quantile * sqrt(variance)
+        half = quantile * sqrt(variance / n)
+        return mean - half, mean + half
     width = highest - lowest
     share = (mean - lowest) / width
     if not 0.0 < share < 1.0:
         return mean, mean
-    low, high = _wilson(share, quantile**2 * (variance / width**2) / (share * (1.0 - share)))
+    most = share * (1.0 - share)
+    part = variance / width**2 / most
+    reach = quantile * sqrt(part * most / n)
+    exponent = 1.0 / (1.0 + min(1.0, part * (n - 1) / n))
+
+    def solve(bound: float) -> float:
+        # How far the mean lies from m, less what noise reaches there, is convex in m: one crossing on each side.
+        inside, outside = share, bound
+        for _ in range(50):
+            middle = (inside + outside) / 2.0
+            if abs(share - middle) > reach * (middle * (1.0 - middle) / most) ** exponent:
+                outside = middle
+            else:
+                inside = middle
+        return inside
+
+    unseen = 1.0 - UNSEEN ** (1.0 / n)
+    low, high = min(solve(0.0), share * (1.0 - unseen)), max(solve(1.0), share + unseen * (1.0 - share))
     return lowest + low * width, lowest + high * width
 
 

@@ -86,18 +86,36 @@ def test_interval_of_the_plateau_when_runs_are_simulated_then_it_errs_to_the_wid
 
 def test_stratified_interval_when_tasks_lie_apart_then_it_is_narrower_and_the_mean_the_same():
     """How far push lies from extraction is no noise of the mean over fixed shares."""
-    rows = [("a", 0.1), ("a", 0.2), ("a", 0.15), ("b", 0.8), ("b", 0.9), ("b", 0.85)]
+    rows = [(task, base + 0.05 * place) for task, base in (("a", 0.1), ("b", 0.7)) for place in range(5)]
     narrow, pooled = summarise(rows)[ALL], estimate_mean([reward for _, reward in rows])
-    # within each task the variance is 0.0025: sqrt(2 * 0.25 * 0.0025 / 3) = 0.0204, times t(4) = 2.776,
-    # and w = (2.776 * 0.0204)^2 / 0.25 = 0.012848: sqrt(0.25 w + w^2 / 4) / (1 + w)
-    assert narrow.mean == pooled.mean
-    assert narrow.high - narrow.mean == pytest.approx(0.056315, rel=1e-4)
+    # Within a task the variance is 0.00625; half an observation at the farther bound would be 0.5 * 0.8^2 / 6 = 0.0533,
+    # which is more, so both tasks (0.2 and 0.8 are as far from their bounds) count with that: the mean of ten has
+    # a variance of 0.0533 / 10, and t(8) = 2.306.
+    assert narrow.mean == pytest.approx(pooled.mean)
+    assert narrow.std == pytest.approx((0.5 * 0.8**2 / 6) ** 0.5)
+    for end in (narrow.low, narrow.high):
+        share = narrow.std**2 / 0.25 * 9 / 10
+        reach = 2.306004 * narrow.std / 10**0.5 * (end * (1 - end) / 0.25) ** (1 / (1 + share))
+        assert abs(end - 0.5) == pytest.approx(reach, abs=1e-6)
     assert narrow.half_width < pooled.half_width
 
 
-def test_stratified_interval_when_a_task_is_missing_or_bare_then_the_whole_is_left_alone():
-    """Recorded tasks that do not add up to all rows, or have no spread, give no better interval."""
-    estimates = summarise([("a", 0.1), ("a", 0.2), ("b", 0.8), ("b", 0.8)])
-    assert stratify(estimates) == estimates[ALL]
+def test_stratified_interval_when_a_task_is_missing_then_the_whole_is_left_alone():
+    """Recorded tasks that do not add up to all rows give no better interval."""
     partial = {ALL: estimate_mean([0.1, 0.2, 0.3, 0.4]), "a": estimate_mean([0.1, 0.2])}
     assert stratify(partial) == partial[ALL]
+
+
+@pytest.mark.parametrize("share", [2, 16, 32, 100])
+def test_stratified_interval_when_a_task_goes_from_right_to_wrong_then_no_end_rises(share):
+    """A task in which all is right is not certain: with one right answer less, the interval of all does not move up."""
+    other = [("b", float(place % share != 1)) for place in range(32)]
+    ends = [
+        (found.low, found.high)
+        for right in range(33)
+        for found in [summarise([("a", float(place < right)) for place in range(32)] + other)[ALL]]
+    ]
+    assert all(
+        low <= later_low and high <= later_high
+        for (low, high), (later_low, later_high) in zip(ends, ends[1:], strict=False)
+    )

@@ -5,7 +5,7 @@ import pytest
 from callbacks.config import DecisionSection
 from callbacks.decision.decision import Rung
 from callbacks.decision.tree import decide
-from rewards.statistics.estimates import Estimate
+from rewards.statistics.estimates import paired_differences
 
 SMALL = Rung("0.5B", "small", "v4_1.yaml", base="v4_2_b.yaml", fix="v4_2_c.yaml")
 LARGE = Rung("3.7B", "large", "v4_2_a.yaml")
@@ -44,11 +44,10 @@ def test_run_held_to_its_warm_up_when_it_is_no_rehearsal_then_it_names_the_next_
 
 def test_gain_of_tasks_that_gained_differently_when_paired_then_only_the_noise_within_them_counts():
     """One task rose by 0.30, one by 0.02, each evenly: pooled that looks like noise, by task it is clear of zero."""
-    paired = {
-        "all": Estimate(0.16, 20, 0.145, -0.01, 0.33),
-        "a": Estimate(0.30, 10, 0.03, 0.28, 0.32),
-        "b": Estimate(0.02, 10, 0.03, 0.0, 0.04),
-    }
+    changes = {"a": 0.30, "b": 0.02}
+    before = {(task, str(number)): 0.3 for task in changes for number in range(10)}
+    after = {(task, number): 0.3 + changes[task] + 0.03 * (int(number) % 3 - 1) for task, number in before}
+    paired = paired_differences(before, after)
     start, end = {"mean": 0.3, "a": 0.3, "b": 0.3}, {"mean": 0.46, "a": 0.6, "b": 0.32}
     clear = next(node for node in judge(start, end, paired=paired).path if node.name == "clear of zero")
     assert clear.outcome == "yes"
