@@ -41,9 +41,7 @@ NOTHING = Estimate(None, 0, None, None, None)
 """The estimate of no values."""
 
 
-def stratify(
-    estimates: Mapping[str, Estimate], lowest: float = 0.0, highest: float = 1.0, confidence: float = CONFIDENCE
-) -> Estimate:
+def stratify(estimates: Mapping[str, Estimate], confidence: float = CONFIDENCE) -> Estimate:
     """The estimate of `all` with the noise that is left when the shares of the tasks are fixed, as in held-out rows.
 
     How far the tasks lie from each other is no noise then: the variance is the weighted one within the tasks, its degrees
@@ -54,20 +52,20 @@ def stratify(
     whole = estimates[ALL]
     tasks = [item for name, item in estimates.items() if name != ALL and item.n != 0]
     known = [
-        (item.n, max(item.std**2, 0.5 * max(item.mean - lowest, highest - item.mean) ** 2 / (item.n + 1)))
+        (item.n, max(item.std**2, 0.5 * max(item.mean, 1.0 - item.mean) ** 2 / (item.n + 1)))
         for item in tasks
         if item.n is not None and item.n >= 2 and item.std is not None and item.mean is not None
     ]
     if whole.n is None or whole.mean is None or len(known) < max(2, len(tasks)) or sum(n for n, _ in known) != whole.n:
         return whole
-    if not whole.std:
+    if not whole.std or not 0.0 < whole.mean < 1.0:
         return whole
     parts = [(n / whole.n) ** 2 * variance / n for n, variance in known]
     # Never more than values of the bounds alone would have.
-    total = min(sum(parts), (whole.mean - lowest) * (highest - whole.mean) / (whole.n - 1))
+    total = min(sum(parts), whole.mean * (1.0 - whole.mean) / (whole.n - 1))
     freedom = 1 / sum((part / sum(parts)) ** 2 / (n - 1) for part, (n, _) in zip(parts, known, strict=True))
     quantile = t_quantile(max(1, int(freedom)), 1.0 - (1.0 - confidence) / 2)
-    low, high = score_ends(whole.mean, whole.n, total * whole.n, quantile, lowest, highest)
+    low, high = score_ends(whole.mean, whole.n, total * whole.n, quantile)
     return replace(whole, std=sqrt(total * whole.n), low=low, high=high)
 
 

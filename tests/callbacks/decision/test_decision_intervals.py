@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -115,7 +116,4 @@ def test_stratified_interval_when_a_task_goes_from_right_to_wrong_then_no_end_ri
         for right in range(33)
         for found in [summarise([("a", float(place < right)) for place in range(32)] + other)[ALL]]
     ]
-    assert all(
-        low <= later_low and high <= later_high
-        for (low, high), (later_low, later_high) in zip(ends, ends[1:], strict=False)
-    )
+    assert all(low <= later_low and high <= later_high for (low, high), (later_low, later_high) in pairwise(ends))
