@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rewards import limits
 from rewards.discovery.contract import check_instance, describe_error
 from rewards.errors import UserError
-from rewards.plugins import Registered, Registry, load_rewards, nearest
+from rewards.plugins import Registered, Registry, load_rewards
+from rewards.screen.invalid import explain, show_path
 from rewards.types import PATH_OR_TEXT, RewardFunction
 
 if TYPE_CHECKING:
@@ -124,10 +125,13 @@ def make_function(
     try:
         function = entry.function.model_validate(dict(options))
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        problems.extend(_explain(detail, entry, where) for detail in found[: limits.OPTION_PROBLEMS])
-        if len(found) > limits.OPTION_PROBLEMS:
-            problems.append(f"{where}: and {len(found) - limits.OPTION_PROBLEMS} more")
+        problems += explain(
+            error,
+            entry.function,
+            lambda path: f"{where}.{show_path(path)}" if path else where,
+            key=f"option of {entry.name!r}",
+            most=limits.OPTION_PROBLEMS,
+        )
         return None
     except Exception as error:  # a plugin's own validator may raise anything
         problems.append(f"{where}: {entry.name!r} refused its options: {describe_error(error)}")
@@ -188,15 +192,3 @@ def _anchor_text(text: str, folder: Path, *, always: bool) -> str:
     except (OSError, ValueError):
         return text
     return str(whole.resolve()) if is_path else text
-
-
-def _explain(detail: Any, entry: Registered, where: str) -> str:
-    place = where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        allowed = list(entry.function.model_fields) if len(detail["loc"]) == 1 else []
-        return f"{place}: no such option of '{entry.name}'{nearest(str(detail['loc'][-1]), allowed) if allowed else ''}"
-    if detail["type"] == "missing":
-        return f"{place}: '{entry.name}' needs this option; set it"
-    message = detail["msg"][:1].lower() + detail["msg"][1:]
-    given = " ".join(repr(detail["input"]).split())
-    return f"{place}: {message}; found {given[:80]}"

@@ -9,6 +9,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+# Keys that hold the same value under TRL's name, which is theirs too.
+_TRLS_OWN = {"learning_rate", "lr_scheduler_type", "weight_decay", "adam_beta2", "max_grad_norm"}
+
 
 class SftWarmupSection(BaseModel):
     """The SFT warm-up. Keys that TRL also has keep TRL's spelling."""
@@ -76,6 +79,17 @@ class SftWarmupSection(BaseModel):
         """Conversations that one of so many processes has in one pass."""
         share = self.batch_size // world_size
         return min(share, self.micro_batch_size or share)
+
+    def trl_settings(self, steps: int, world_size: int = 1) -> dict[str, str | int | float]:
+        """What this section asks of TRL's SFT trainer, by TRL's names, in a stage of so many steps on so many processes."""
+        rows = self.rows_a_pass(world_size)
+        return {
+            **self.model_dump(include=_TRLS_OWN),
+            "max_steps": steps,
+            "warmup_steps": self.lr_warmup_steps_of(steps),
+            "per_device_train_batch_size": rows,
+            "gradient_accumulation_steps": self.batch_size // world_size // rows,
+        }
 
     def steps(self, rows: int) -> int:
         """Optimiser steps of the stage over so many rows; the last batch of an epoch may be short."""

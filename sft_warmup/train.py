@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sft_warmup.batches import LengthBatches
 from sft_warmup.config import SftWarmupSection
 from sft_warmup.packing import check_packing, pack
+from sft_warmup.trainer_arguments import trainer_arguments
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -45,32 +46,16 @@ def make_sft_trainer(
 
     steps = section.steps(len(rows)) if steps is None else steps
     arguments = SFTConfig(
-        output_dir=str(directory),
-        max_steps=steps,
-        learning_rate=section.learning_rate,
-        lr_scheduler_type=section.lr_scheduler_type,
-        warmup_steps=section.lr_warmup_steps_of(steps),
-        per_device_train_batch_size=section.rows_a_pass(world_size),
-        gradient_accumulation_steps=section.batch_size // world_size // section.rows_a_pass(world_size),
-        weight_decay=section.weight_decay,
-        adam_beta2=section.adam_beta2,
-        max_grad_norm=section.max_grad_norm,
+        **section.trl_settings(steps, world_size),
+        **trainer_arguments(
+            directory, seed=seed, device=device, bf16=bf16, fp16=fp16, gradient_checkpointing=gradient_checkpointing
+        ),
         # The stock loss: the chunked one patches the model's forward, which the GRPO stage then inherits.
         loss_type="nll",
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
-        bf16=bf16,
-        fp16=fp16,
-        gradient_checkpointing=gradient_checkpointing,
-        use_cpu=device == "cpu",
-        dataloader_pin_memory=device != "cpu",
         logging_steps=LOG_EVERY_STEPS,
-        logging_nan_inf_filter=False,
         save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        log_level_replica="error",
-        seed=seed,
     )
 
     if section.packing:

@@ -141,7 +141,7 @@ def test_files_when_counted_then_none_is_too_long_to_read():
 FLAT = {
     "grpo": {"__init__", "__main__", "console", "run", "preflight", "ladder"},
     "callbacks": {"__init__", "config", "interrupt", "progress"},
-    "sft_warmup": {"__init__", "batches", "config", "dataset", "held_out", "packing", "train"},
+    "sft_warmup": {"__init__", "batches", "config", "dataset", "held_out", "packing", "train", "trainer_arguments"},
     "rewards": {
         *(
             "__init__",
@@ -204,3 +204,14 @@ def test_classes_when_named_then_each_name_has_one_owner():
                 owners[node.name].append(name)
     shared = {name: places for name, places in owners.items() if len(places) > 1 and name not in SHARED_NAMES}
     assert shared == {}
+
+
+def test_refused_input_when_told_then_one_module_reads_the_errors_of_pydantic():
+    """A second explainer would name the same fault in other words."""
+    readers = {
+        name
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "errors"
+    }
+    assert readers == {"rewards.screen.invalid"}

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from grpo.compare.recorded import ALL, KINDS, kind_of
 from rewards.errors import UserError
+from rewards.screen.invalid import explain, show_path
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 _GROUPS = (ALL, *KINDS)
@@ -88,7 +89,9 @@ def load_rules(path: Path | None = None) -> PromotionRules:
     try:
         return PromotionRules.model_validate(rules)
     except ValidationError as error:
-        raise UserError([_explain(where, detail) for detail in error.errors(include_url=False)]) from None
+        raise UserError(
+            explain(error, PromotionRules, lambda key: f"--rules {where}: {show_path(key)}", key="rule")
+        ) from None
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -105,18 +108,3 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"--rules {path}: no mapping of rules; see docs/compare.md")
     return content
-
-
-def _explain(where: str, detail: Any) -> str:
-    place = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        from difflib import get_close_matches
-
-        model: Any = PromotionRules
-        for part in detail["loc"][:-1]:
-            model = model.model_fields[part].annotation
-        near = get_close_matches(str(detail["loc"][-1]), list(model.model_fields), n=1)
-        allowed = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(model.model_fields)}"
-        return f"--rules {where}: {place}: no such rule; {allowed}"
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"--rules {where}: {place}: {message[:1].lower() + message[1:]}; found {str(detail['input'])[:80]!r}"

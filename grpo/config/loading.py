@@ -85,9 +85,9 @@ def read_config(resolved: Mapping[str, Any], where: str) -> RunConfig:
     try:
         return RunConfig.model_validate(resolved)
     except ValidationError as error:
-        from grpo.config.problems import explain
+        from grpo.config.problems import explain_config
 
-        raise UserError(explain(error, RunConfig, lambda key: (where, None))) from None
+        raise UserError(explain_config(error, lambda key: (where, None))) from None
 
 
 def configs_folder() -> Path:
@@ -129,10 +129,10 @@ def _compose(layers: Sequence[YamlLayer], path: Path, *, alone: bool = False) ->
         # As JSON and strictly, so that a quoted number or a `no` is an error and a path or a tuple is not.
         return RunConfig.model_validate_json(json.dumps(merged), strict=True), problems
     except ValidationError as error:
-        from grpo.config.problems import explain
+        from grpo.config.problems import explain_config
 
         main = _display(path)
-        return None, problems + explain(error, RunConfig, lambda key: _locate(key, origins, main), alone=alone)
+        return None, problems + explain_config(error, lambda key: _locate(key, origins, main), alone=alone)
 
 
 def _leave_the_shops_measure(merged: dict[str, Any], origins: Origins) -> None:

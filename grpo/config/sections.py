@@ -144,6 +144,12 @@ class TrlBatch:
     generation_batch_size: int
 
 
+# Keys that TRL is told in other words, or not at all: it gets batch sizes, `warmup_steps` and `save_steps`.
+_NOT_TRLS = {
+    "num_train_epochs", "warmup_ratio", "prompts_per_step", "micro_batch_size", "save_every_steps", "log_completions_every"
+}  # fmt: skip
+
+
 class GrpoSection(BaseModel):
     """GRPO training. Keys that TRL also has keep TRL's spelling; batch sizes follow from prompts and generations."""
 
@@ -325,13 +331,16 @@ class GrpoSection(BaseModel):
         return TrlBatch(per_device, share // per_device, self.completions_per_step)
 
     def trl_settings(self, world_size: int = 1) -> dict[str, str | int | float | bool | None]:
-        """What this section asks of TRL, by TRL's names: to be held against the settings in force."""
+        """What this section asks of TRL, by TRL's names: what its trainer is given, and what the settings in force are held
+        against. `dynamic_sampling` and `speculation` are ours (`grpo.training.trl_arguments.StepArguments`).
+        """
         return {
-            **self.model_dump(exclude={"warmup_ratio", "num_train_epochs"}),
+            **self.model_dump(exclude=_NOT_TRLS),
             **asdict(self.trl_batch(world_size)),
             "warmup_steps": self.lr_warmup_steps,
             "scale_rewards": self.trl_scale_rewards,
             "min_p": self.min_p or None,
+            "save_steps": self.save_every_steps,
         }
 
 

@@ -16,8 +16,7 @@ from typing import Any
 import yaml
 
 from rewards import limits
-
-KeyPath = tuple[str | int, ...]
+from rewards.screen.invalid import KeyPath, show_path
 
 _INTEGER = re.compile(r"[-+]?[0-9]+\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
@@ -195,14 +194,6 @@ def _resolve(node: yaml.ScalarNode, path: KeyPath, source: YamlLayer) -> Any:
         f"{source.name}: {show_path(path)}: {text} is not a finite number (line {line}); write an ordinary number"
     )
     return _UNREADABLE
-
-
-def show_path(path: KeyPath) -> str:
-    """`("rewards", "functions", 0, "name")` as `rewards.functions[0].name`."""
-    shown = ""
-    for part in path:
-        shown += f"[{part}]" if isinstance(part, int) else f".{part}" if shown else str(part)
-    return shown or "the file"
 
 
 def _describe_yaml_error(error: yaml.YAMLError) -> str:

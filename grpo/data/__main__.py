@@ -18,6 +18,7 @@ from grpo.data.shop import ShopFiles, build_shop
 from rewards.errors import UserError
 from rewards.screen.command_line import DONE, CommandParser, print_json, run_command
 from rewards.screen.harmless_text import make_harmless
+from rewards.screen.invalid import explain_flags
 from rewards.types import Example
 
 _SAMPLES = 2
@@ -106,12 +107,7 @@ def _make_section(options: argparse.Namespace) -> ShopSection:
     try:
         return ShopSection(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        raise UserError(
-            [
-                f"--{str(each['loc'][0]).replace('_', '-')}: {each['msg']}, not {each['input']!r}"
-                for each in error.errors()
-            ]
-        ) from None
+        raise UserError(explain_flags(error, ShopSection)) from None
 
 
 def _summarise(files: ShopFiles) -> dict[str, Any]:

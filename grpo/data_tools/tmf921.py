@@ -13,6 +13,7 @@ from grpo.data.tmf921.build import build_tmf921
 from grpo.data_tools.options import add_json, add_seed, make_tool_parser
 from rewards.errors import UserError
 from rewards.screen.command_line import DONE, print_json
+from rewards.screen.invalid import explain_flags
 
 EXAMPLES = """examples:
   python -m grpo.data tmf921 --out tmf921                        train_base, train_sota, validation and five tests
@@ -45,9 +46,7 @@ def run(options: argparse.Namespace) -> int:
         )  # fmt: skip
         files = build_tmf921(options.out, section)
     except ValidationError as error:
-        raise UserError(
-            [f"tmf921: {each['loc'][0]}: {each['msg']}, not {each['input']!r}" for each in error.errors()]
-        ) from None
+        raise UserError(explain_flags(error, Tmf921Section)) from None
     except OSError as error:
         raise UserError(f"{options.out}: cannot be written ({error.strerror}); give another folder") from None
     counts = {name: path.read_bytes().count(b"\n") for name, path in files.items()}

@@ -97,11 +97,10 @@ def load_run_config(run: Path, *, rows: bool = False) -> RunConfig:
     try:
         return RunConfig.model_validate({key: recorded[key] for key in sections if key in recorded})
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(
-            f"{run / 'config.json'}: {place}: cannot be read by this version ({first['msg']}); give --config"
-        ) from None
+        from grpo.config.problems import explain_config
+
+        first = explain_config(error, lambda key: (str(run / "config.json"), None))[0]
+        raise UserError(f"{first}; this version cannot read the run's config: give --config") from None
 
 
 def load_source(source: Source, config: RunConfig, device: str) -> Policy:

@@ -139,9 +139,9 @@ def _override(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any
     try:
         RunConfig.model_validate(values)
     except ValidationError as error:
-        raise UserError(
-            [f"--set {'.'.join(map(str, e['loc']))}: {e['msg']}; found {e['input']!r}" for e in error.errors()]
-        ) from None
+        from grpo.config.problems import explain_config
+
+        raise UserError(explain_config(error, lambda key: ("--set", None))) from None
     return values
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from grpo.service.access import AccessTokens, Gate
 from grpo.service.queue import RunQueue
 from grpo.service.submission import Allowed, Preflight, run_preflight_apart
+from rewards.screen.invalid import explain, show_path
 
 _THREADS = 4
 
@@ -88,8 +89,8 @@ def make_application(
         return JSONResponse({"problems": lines}, status, headers=headers)
 
     @app.exception_handler(RequestValidationError)
-    def explain(request: Request, error: RequestValidationError) -> Response:
-        return answer(request, [_say(each) for each in error.errors()[:20]], 422)
+    def refuse_body(request: Request, error: RequestValidationError) -> Response:
+        return answer(request, explain(error, None, show_path, key="field", most=20), 422)
 
     @app.exception_handler(HTTPException)
     def refuse(request: Request, error: HTTPException) -> Response:
@@ -97,9 +98,3 @@ def make_application(
         return answer(request, [str(line) for line in lines], error.status_code, error.headers)
 
     return Gate(app, tokens, hosts)
-
-
-def _say(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"] if part != "body")
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{place}: {message[:1].lower()}{message[1:]}" if place else message

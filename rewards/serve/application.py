@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from rewards.errors import UserError
+from rewards.screen.invalid import explain, show_path
 from rewards.serve.answers import respond
 from rewards.serve.desk import Desk, Refused
 from rewards.serve.dialects.shapes import Dialect
@@ -227,13 +228,8 @@ def _find_changes(scorer: Scorer, versions: Mapping[str, str] | None, pin: str |
 
 
 async def _explain_invalid(_: Request, error: Any) -> Response:
-    lines = []
-    for each in error.errors()[:_SHOWN]:
-        where = ".".join(str(part) for part in each["loc"])
-        lines.append(clean_message(f"{where}: {each['msg']}", 300))
-    if len(error.errors()) > _SHOWN:
-        lines.append(f"and {len(error.errors()) - _SHOWN} more")
-    return respond(422, make_error("request", "; ".join(lines)))
+    lines = explain(error, None, lambda path: show_path(path) if path else "the request", key="field", most=_SHOWN)
+    return respond(422, make_error("request", "; ".join(clean_message(line, 300) for line in lines)))
 
 
 async def _explain_http(_: Request, error: Any) -> Response:

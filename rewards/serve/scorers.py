@@ -13,6 +13,7 @@ from rewards.config import RewardsSection, anchor_options, build_host
 from rewards.errors import UserError
 from rewards.identity import identify
 from rewards.plugins import load_rewards, nearest
+from rewards.screen.invalid import explain, show_path
 
 if TYPE_CHECKING:
     from rewards.host.scoring import RewardHost
@@ -90,12 +91,7 @@ def read_section(path: Path, plugins: Sequence[str] = ()) -> RewardsSection:
     try:
         read = RewardsSection.model_validate(dict(section))
     except ValidationError as error:
-        lines = []
-        for each in error.errors(include_url=False):
-            where = ".".join(str(part) for part in each["loc"])
-            hint = nearest(str(each["loc"][-1]), fields) if each["type"] == "extra_forbidden" else ""
-            lines.append(f"{path}: rewards.{where}: {each['msg'][:1].lower()}{each['msg'][1:]}{hint}")
-        raise UserError(lines) from None
+        raise UserError(explain(error, RewardsSection, lambda key: f"{path}: rewards.{show_path(key)}")) from None
     folder = path.resolve().parent
     read.plugins = [*(_anchor_plugin(each, folder) for each in read.plugins), *plugins]
     registry = load_rewards(read.plugins)

@@ -42,8 +42,8 @@ def test_build_host_when_much_is_wrong_then_lists_everything():
     )
     assert len(lines) == 5
     assert lines[0] == "rewards.functions[0].name: no reward function 'extracion'; did you mean extraction?"
-    assert lines[1].startswith("rewards.functions[1].options.maximum_characters: ") and lines[1].endswith(
-        "found 'many'"
+    assert lines[1] == (
+        "rewards.functions[1].options.maximum_characters: 'many' is not allowed; allowed: a whole number of at least 1"
     )
     assert lines[2].startswith("rewards.functions[1].options.tone_cost: ")
     assert "already rewards.functions[1]" in lines[3]

@@ -333,7 +333,7 @@ def test_compare_when_no_metric_is_shared_then_what_is_there_is_named(tmp_path, 
     [
         ({"gains": {}}, "gains: no such rule; did you mean gain?"),
         ({"falls": {"alowed": 0.1}}, "falls.alowed: no such rule; did you mean allowed?"),
-        ({"adjust": "bonferroni"}, "adjust: input should be 'holm', 'bh' or 'none'"),
+        ({"adjust": "bonferroni"}, "adjust: 'bonferroni' is not allowed; allowed: 'holm', 'bh' or 'none'"),
         ({"floors": {"extraction": 0.2}}, "name a group as all, task:NAME"),
         ({"falls": {"groups": ["tasks"]}}, "tasks: no such kind of group"),
     ],
