@@ -137,7 +137,7 @@ WEAK_ELEMENT = re.compile(
 CONCATENATED = re.compile(rf"[ \t]++({QUOTED}){W}(?:[,}}\])]|\Z)")
 AFTER_CLOSER = re.compile(rf"{W}(?:[,;}}\])，；]|\Z|[{QUOTES}<\\]|{_DASHES}|(?<=\n)|//|/\*|\#)")
 # Where a bare value inside an object ends at a comma.
-COMMA_ENDS_MEMBER = re.compile(rf"{W}(?:{_after_member(BARE_KEY)}|[{{\[])")
+COMMA_ENDS_MEMBER = re.compile(rf"{W}(?:>{W})?(?:{_after_member(BARE_KEY)}|[{{\[])")
 COMMA_ENDS_NUMBERED = re.compile(rf"{W}(?:{_after_member(_LENIENT_BARE)}|[{{\[])")
 BARE_EVENT = re.compile(r"[,;，、；{}\[\]\n\r()]|[\"“”'’`»」』＂]|//|/\*|\s\#|\s--(?=\s)|<!--|\.\.\.")
 _FLAT_RUN = rf"((?:[^\[\]{{}}(){QUOTES}#/<\-]|-(?!-))*+)"
