@@ -11,7 +11,7 @@ MAXIMUM_CALLS = 256
 NAME = re.compile(r"[\w.:/-]{1,200}\Z")
 
 _NAMES = ("name", "tool_name", "tool", "function_name", "recipient_name")
-_ARGUMENTS = ("arguments", "parameters", "args", "input", "kwargs", "tool_input")
+_ARGUMENTS = ("arguments", "parameters", "args", "input", "kwargs", "params", "tool_input", "tool_arguments")
 _COMPANIONS = frozenset(
     {
         *_NAMES,

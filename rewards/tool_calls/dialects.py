@@ -16,6 +16,7 @@ from rewards.tool_calls.marks import (
     CLOSE,
     CODE,
     COUNTER,
+    HEADLINE,
     LINE,
     LONE_NAME,
     MARKER_END,
@@ -293,6 +294,9 @@ class _Scan:
             end = self._read_python(place)
             if end is not None:
                 return end
+        headline = HEADLINE.fullmatch(self.text[self.kept : place].lstrip()) if place - self.kept < 300 else None
+        if headline and match[0] == "{":
+            return self._read_named(headline["name"], place)
         found = self.reader.strict(place)
         if found is None:
             if not MAY_BE_JSON.match(self.text, place):

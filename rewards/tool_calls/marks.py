@@ -21,7 +21,10 @@ HARMONY = (
     r"\bto=(?:functions\.)?(?P<recipient>[A-Za-z_][\w.-]{0,199})(?=[^{}\n]{0,120}<\|message\|>)"
     r"|\bto=functions\.(?P<plain>[A-Za-z_][\w.-]{0,199})(?=[^{}\n]{0,80}\{)"
 )
-REACT = r"(?:^|(?<=>))[ \t]*\**Action\**:\**[ \t]*`?(?P<action>[A-Za-z_][\w.-]{0,199})`?[ \t]*\n+[ \t]*\**Action Input\**:\**[ \t]*"
+REACT = (
+    r"(?:^|(?<=>))[ \t]*(?:\**Action\**:\**|✿FUNCTION✿:)[ \t]*`?(?P<action>[A-Za-z_][\w.-]{0,199})`?[ \t]*\n+"
+    r"[ \t]*(?:\**Action Input\**:\**|✿ARGS✿:)[ \t]*"
+)
 START = re.compile(
     rf"(?P<marker>{MARKER})|(?P<begin>{BEGIN})|(?P<harmony>{HARMONY})"
     rf"|(?P<analysis><\|channel\|>\s{{0,8}}analysis\b)"
@@ -38,11 +41,11 @@ START = re.compile(
 # Where a mark can start: most texts have few such places.
 PLACE = re.compile(r"[<\[{`◁]")
 PLACE_OR_WORD = re.compile(
-    r"[<\[{`◁]|->|\bto=|\bfunctools\b|\bfunction(?= call\s*<|\s*<)|(?:^|(?<=>))[ \t]*(?:\**Action\b|`?[A-Za-z_][\w.-]{0,199}\()",
+    r"[<\[{`◁]|->|\bto=|\bfunctools\b|\bfunction(?= call\s*<|\s*<)|(?:^|(?<=>))[ \t]*(?:\**Action\b|✿FUNCTION|`?[A-Za-z_][\w.-]{0,199}\()",
     re.MULTILINE | re.IGNORECASE,
 )
 MARKS = ("<", "{", "[", "`", "◁")
-WORDS = ("(", "->", "to=", "functools", "function", "Action", "action")
+WORDS = ("(", "->", "to=", "functools", "function", "Action", "action", "✿FUNCTION")
 CLOSE = re.compile(
     rf"<\|?/(?:{THINK})\|?\s{{0,8}}>|\[/(?:THINK|THINKING|REASONING)\]|◁/think▷|<\|END_THINKING\|>", re.IGNORECASE
 )
@@ -67,6 +70,8 @@ NAMED = re.compile(
 )
 PAIRS = re.compile(r"\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})\s*(?:<tool_sep>)?\s*(?=<arg_key>)")
 LONE_NAME = re.compile(r"\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})(?:\s*\n\s*|(?<=\w\w\w))</tool_call>", re.IGNORECASE)
+# A name alone on the first line, as GLM 4 writes it before its arguments; a word of prose has no such form.
+HEADLINE = re.compile(r"(?P<name>[a-z][a-z0-9]*(?:[_.][A-Za-z0-9]+|[A-Z][A-Za-z0-9]*){1,12})[ \t]*\n\s*\Z")
 COUNTER = re.compile(r":\d+\Z")
 AFTER_NAMED = re.compile(rf"\s*(?:```)?\s*(?:<{BAR}tool{GAP}call{GAP}end{BAR}>|<\|call\|>)?")
 # What looks like the marker of a notation that is not read.

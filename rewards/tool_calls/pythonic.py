@@ -99,6 +99,13 @@ def _read_call(text: str, place: int) -> tuple[Call, int]:
             raise _NoCallError
         return call, place + 1
     arguments: dict[str, Any] = {}
+    if text[place : place + 1] == "{":
+        # One object of all arguments, as TypeScript would have it.
+        found, place = _read_container(text, place, 0)
+        place = _skip(text, place)
+        if not isinstance(found, dict) or text[place : place + 1] != ")":
+            raise _NoCallError
+        arguments, name = found, name.removeprefix("functions.")
     while text[place : place + 1] != ")":
         key = _KEY.match(text, place)
         if key is None or key[1] in arguments:
@@ -109,8 +116,8 @@ def _read_call(text: str, place: int) -> tuple[Call, int]:
             place = _skip(text, place + 1)
         elif text[place : place + 1] != ")":
             raise _NoCallError
-    # `tool.call(a=1)` is how Llama calls its built-in tools.
-    return Call(name.removesuffix(".call"), arguments), place + 1
+    # `tool.call(a=1)` is how Llama calls its built-in tools, `default_api.tool(a=1)` how Gemini calls all of them.
+    return Call(name.removeprefix("default_api.").removesuffix(".call"), arguments), place + 1
 
 
 def _read_value(text: str, place: int, depth: int) -> tuple[Any, int]:
