@@ -112,7 +112,11 @@ def _find_module(command: str) -> ModuleType:
 
 def _add_plugin(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--plugin", action="append", default=[], metavar="MODULE|PATH", help="one more plugin: a module or a .py file"
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="MODULE|PATH",
+        help="one more plugin: a module, a .py file, or a folder of a package or project",
     )
 
 

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
@@ -20,9 +20,10 @@ from pydantic_core import PydanticUndefined
 
 from rewards import hookspecs
 from rewards.decorator import as_class, find_decorated
+from rewards.discovery import working_copies
 from rewards.discovery.contract import check_class, describe_error
 from rewards.discovery.on_demand import ON_DEMAND, find_on_demand
-from rewards.discovery.plugin_files import import_file, module_name_of
+from rewards.discovery.plugin_files import find_files, import_file, is_path, module_name_of, root_of
 from rewards.discovery.probe import find_fault, quiet
 from rewards.errors import PluginError
 from rewards.types import RewardFunction
@@ -56,13 +57,17 @@ HOOK = "register_rewards"
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A reward function and where it came from; `path` is set for a plugin named by file."""
+    """A reward function and where it came from; `path` is set for a plugin named by file.
+
+    `copy` is the folder of the working copy that was taken in the place of an installed plugin.
+    """
 
     function: type[RewardFunction]
     plugin: str
     distribution: str
     distribution_version: str = ""
     path: str | None = None
+    copy: str | None = None
 
     @property
     def name(self) -> str:
@@ -105,6 +110,7 @@ class Registered:
             "plugin": self.plugin,
             "distribution": self.distribution,
             "distribution_version": self.distribution_version,
+            "working_copy": self.path or self.copy,
             "tasks": list(self.tasks),
             "judges_content": self.function.judges_content,
             "description": (inspect.getdoc(self.function) or "").partition("\n")[0],
@@ -171,7 +177,8 @@ def nearest(word: str, allowed: Sequence[str]) -> str:
 def load_rewards(extra_modules: Sequence[str] = ()) -> Registry:
     """Find every reward function: built-ins, then entry points of the group `recompensa`, then `extra_modules`.
 
-    An extra module is an importable name or a path to a `.py` file. Raises PluginError with every problem of every
+    An extra module is an importable name, or the path of a `.py` file, a package or a project. Where the working folder, or its
+    `src`, has a copy of an installed plugin, that copy is taken, and a line says so. Raises PluginError with every problem of every
     plugin, one line each, where one that was named has a problem. A broken plugin that is merely installed stops nobody:
     its problems are in the registry, and whoever asks for a name that is not there is told of them.
     """
@@ -180,13 +187,13 @@ def load_rewards(extra_modules: Sequence[str] = ()) -> Registry:
     broken: list[str] = []
     problems: list[str] = []
     found: list[Registered] = []
-    for source in [*_built_ins(), *_entry_points(broken), *_named_modules(extra_modules)]:
+    for source in [*_built_ins(), *_named_modules(extra_modules, problems), *_entry_points(broken)]:
         said = broken if source.entry_point is not None else problems
         plugin = source.load(said)
         if plugin is None or manager.is_registered(plugin):
             continue
         for function in _ask(manager, plugin, source, said):
-            entry = Registered(function, source.name, source.distribution, source.version, source.path)
+            entry = Registered(function, source.name, source.distribution, source.version, source.path, source.copy)
             faults = check_class(function)
             said.extend(f"{source}: {line}" for line in faults)
             if not faults:
@@ -207,6 +214,7 @@ class _Source:
     version: str = ""
     path: str | None = None
     entry_point: importlib.metadata.EntryPoint | None = None
+    copy: str | None = None
 
     def __str__(self) -> str:
         if self.distribution.startswith("rewards.plugins"):
@@ -232,7 +240,7 @@ class _Source:
     def _import(self) -> Any:
         if self.entry_point is not None:
             return self.entry_point.load()
-        return importlib.import_module(self.name) if self.path is None else import_file(self.name, self.path)
+        return importlib.import_module(self.name) if self.path is None else import_file(self.path)
 
     def _try(self) -> None:
         getattr(self._import(), HOOK)(lambda function: None)
@@ -245,7 +253,7 @@ class _Source:
 
     def _identify(self) -> tuple:
         changed = os.stat(self.path).st_mtime_ns if self.path is not None and os.path.isfile(self.path) else 0
-        return self.name, self.version, self.path, changed, getattr(self.entry_point, "value", None)
+        return self.name, self.version, self.path, changed, getattr(self.entry_point, "value", None), self.copy
 
 
 def _is_missing(module: str) -> bool:
@@ -271,19 +279,26 @@ def _entry_points(problems: list[str]) -> list[_Source]:
                 "uninstall one or rename its entry point"
             )
             continue
-        sources[point.name] = source
+        sources[point.name] = replace(source, copy=working_copies.take_copy(point, [Path.cwd(), Path.cwd() / "src"]))
     return list(sources.values())
 
 
-def _named_modules(extra_modules: Sequence[str]) -> list[_Source]:
+def _named_modules(extra_modules: Sequence[str], problems: list[str]) -> list[_Source]:
     sources = []
     for index, named in enumerate(extra_modules):
         where = f"rewards.plugins[{index}]"
-        if named.endswith(".py") or "/" in named or "\\" in named:
-            path = str(Path(named).expanduser().resolve())
-            sources.append(_Source(module_name_of(path), where, path=path))
-        else:
+        if not is_path(named):
             sources.append(_Source(named, where))
+            continue
+        try:
+            files = find_files(named)
+        except (OSError, ValueError) as error:
+            problems.append(f"{where} ({named}): {error}")
+            continue
+        for path in files:
+            for point in importlib.metadata.entry_points(group=hookspecs.NAMESPACE):
+                working_copies.take_copy(point, [root_of(path)], told=True)
+            sources.append(_Source(module_name_of(path), where, path=path))
     return sources
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from grpo.config.yaml_layer import KeyPath
+from rewards.discovery.plugin_files import is_path
 
 FindFolder = Callable[[KeyPath], Path | None]
 
@@ -54,7 +55,7 @@ def _anchor_plugin(named: str, folder: Path | None) -> str:
     """A `.py` file as its absolute path, also where a bare name is that of a file beside the config, or here."""
     if folder is None or not named:
         return named
-    if named.endswith(".py") or "/" in named or "\\" in named:
+    if is_path(named):
         return str((folder / Path(named).expanduser()).resolve())
     files = (place / f"{named}.py" for place in (folder, Path.cwd()))
     return next((str(file.resolve()) for file in files if file.is_file()), named)

@@ -40,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     console = make_console()
     for entry in registry:
         source = " ".join(filter(None, (entry.distribution, entry.distribution_version)))
+        source += f", working copy {entry.copy}" if entry.copy else ""
         head = Text.assemble(
             (entry.name, "bold cyan"), f" version {entry.version}", (f"  {source}: {entry.plugin}", "dim"),
             f"  tasks: {', '.join(entry.tasks) or 'all'}",

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from rewards import limits, siblings
+from rewards.discovery import working_copies
 from rewards.writing.writable import clean_message
 
 _DONE = b"done"
@@ -89,10 +90,11 @@ def _load(words: dict[str, Any]) -> None:
     from rewards.discovery.plugin_files import import_file
     from rewards.hookspecs import register_rewards
 
+    working_copies.adopt(words["copies"])
     if words["value"]:
         plugin = EntryPoint(words["name"], words["value"], "").load()
     else:
-        plugin = import_file(words["name"], words["path"]) if words["path"] else import_module(words["name"])
+        plugin = import_file(words["path"]) if words["path"] else import_module(words["name"])
     getattr(plugin, register_rewards.__name__)(lambda function: None)
 
 
@@ -120,7 +122,11 @@ def _try_in_fork(load: Callable[[], Any]) -> tuple[str | None, float]:
 
 def _try_apart(words: dict[str, str | None]) -> tuple[str | None, float]:
     ended, end = os.pipe()
-    arguments = [json.dumps({**words, "answer": end}), json.dumps(sys.path), siblings.__file__]
+    arguments = [
+        json.dumps({**words, "copies": working_copies.to_state(), "answer": end}),
+        json.dumps(sys.path),
+        siblings.__file__,
+    ]
     try:
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", _BOOTSTRAP, *arguments],

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from rewards import frames, limits, siblings
+from rewards.discovery import working_copies
 from rewards.host.calls import CallFault, is_async
 from rewards.host.verdicts import Outcome, describe_fault, make_error
 from rewards.types import Completion, Example, RewardFunction
@@ -45,7 +46,6 @@ class Worker:
 
     def __init__(self, function: RewardFunction, path: str | None = None, memory_gib: float = limits.PLUGIN_MEMORY_GIB):
         self.function = function
-        self._module = type(function).__module__
         self._path = path
         self._memory = int(memory_gib * 2**30)
         self._payload = pickle.dumps(function)
@@ -166,7 +166,9 @@ class Worker:
         os.set_blocking(asks, False)
         self.starts += 1
         try:
-            frames.send(asks, pickle.dumps((self._module, self._path, self._payload)), limits.PLUGIN_START_SECONDS)
+            frames.send(
+                asks, pickle.dumps((self._path, working_copies.to_state(), self._payload)), limits.PLUGIN_START_SECONDS
+            )
             _, problem = json.loads(frames.receive(answers, limits.PLUGIN_START_SECONDS))
         except TimeoutError:
             self._kill()

@@ -33,8 +33,8 @@ def _serve(asked: int, answered: int, memory: int) -> None:
     # What a plugin forks must neither read a question nor give an answer, nor keep the pipes open.
     os.register_at_fork(after_in_child=lambda: _close(asked, answered))
     with contextlib.suppress(EOFError, OSError):
-        module, path, payload = pickle.loads(frames.receive(asked))
-        function, problem = _load(module, path, payload)
+        path, copies, payload = pickle.loads(frames.receive(asked))
+        function, problem = _load(path, copies, payload)
         # The reader's regular expressions take a tenth of a second to compile: no completion's time limit pays for it.
         _ = [Completion(text).extraction for text in ("none", "{'a': 1,}")]
         _leave_fork(own)
@@ -93,13 +93,15 @@ def _close(*descriptors: int) -> None:
             os.close(descriptor)
 
 
-def _load(module: str, path: str | None, payload: bytes) -> tuple[Any, str]:
+def _load(path: str | None, copies: dict[str, Any], payload: bytes) -> tuple[Any, str]:
+    from rewards.discovery import working_copies
     from rewards.discovery.contract import describe_error
     from rewards.discovery.plugin_files import import_file
 
     try:
+        working_copies.adopt(copies)
         if path is not None:
-            import_file(module, path)
+            import_file(path)
         return pickle.loads(payload), ""
     except (Exception, SystemExit) as error:
         return None, f"cannot be loaded in its process: {describe_error(error)}"

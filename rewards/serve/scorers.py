@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rewards.config import RewardsSection, anchor_options, build_host
+from rewards.discovery.plugin_files import is_path
 from rewards.errors import UserError
 from rewards.identity import identify
 from rewards.plugins import load_rewards, nearest
@@ -132,7 +133,7 @@ def describe_scorer(name: str, section: RewardsSection, host: RewardHost, folder
 
 
 def _anchor_plugin(named: str, folder: Path) -> str:
-    if named.endswith(".py") or "/" in named or "\\" in named:
+    if is_path(named):
         return str((folder / Path(named).expanduser()).resolve())
     beside = folder / f"{named}.py"
     return str(beside) if beside.is_file() else named
