@@ -60,7 +60,7 @@ UNSLOTH := .venv/tiers/unsloth
 LEFT_OUT := torch torchvision torchaudio torchcodec triton xformers certifi
 
 test-vllm: $(VLLM)/.ready
-	$(VLLM)/bin/python -m pytest -m vllm tests/tiers/test_vllm.py tests/tiers/test_vllm_server.py $(ARGS)
+	$(VLLM)/bin/python -m pytest -m vllm tests/tiers/test_vllm.py tests/tiers/test_vllm_server.py tests/tiers/test_vllm_export.py $(ARGS)
 
 test-unsloth: $(UNSLOTH)/.ready
 	$(UNSLOTH)/bin/python -m pytest -m unsloth tests/tiers/test_unsloth.py $(ARGS)

@@ -29,6 +29,7 @@ examples:
   python -m grpo.export runs/v4_1 --to exports/v4_1 --dtype bfloat16 --push my-org/v4_1
   python -m grpo.export runs/sql --add runs/json=0.5 --to exports/both
   python -m grpo.export runs/v4_1 --to exports/quick --proof-rows 0
+  python -m grpo.export runs/v4_1 --to exports/served --format safetensors --vllm
   python -m grpo.chat exports/v4_1
 
 exit codes: 0 done · 1 the check or the proof failed, or no space: nothing is left · 2 bad input
@@ -69,6 +70,7 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--proof-rows", type=int, default=64, metavar="N", help="held-out rows that the files must answer (64; 0: none)"
     )
+    parser.add_argument("--vllm", action="store_true", help="prove the merged model in vLLM too, where it is installed")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="what merges and answers"
     )
@@ -93,6 +95,8 @@ def run(options: argparse.Namespace) -> int:
     formats = read_formats(options.formats)
     if options.proof_rows < 0:
         raise UserError(f"--proof-rows {options.proof_rows}: give 0 or more")
+    if options.vllm and not options.proof_rows:
+        raise UserError("--vllm: is a proof; give --proof-rows 1 or more")
     if options.public and not options.push:
         raise UserError("--public: goes with --push")
     _require_packages()
@@ -105,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
         # No run has judged the sum: it is held against itself, unmerged.
         choice = replace(choice, step=None, stage=None)
     progress = Progress(quiet=options.quiet or options.json, stream=sys.stderr if options.json else None)
-    request = replace(_make_request(options, choice, formats), added=added)
+    request = replace(_make_request(options, choice, formats), added=added, vllm=options.vllm)
     # What libraries print must not stand in the JSON.
     with terminable(), redirect_stdout(sys.stderr) if options.json else nullcontext():
         result = export(request, progress)

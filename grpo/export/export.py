@@ -24,6 +24,7 @@ from grpo.export.plain_template import export_template
 from grpo.export.policy import open_policy
 from grpo.export.proof import ExportProof, Judged, ProofFailed, answer_greedily, compare, judge, prove_gguf
 from grpo.export.serving import serving_lines
+from grpo.export.vllm_proof import prove_vllm, require_vllm
 from rewards.errors import UserError
 from rewards.writing.files import read_object, write_json
 
@@ -54,6 +55,8 @@ def export(request: Request, progress: Progress) -> Exported:
     notes: list[str] = []
     held = hold_rows(request, progress, notes)
     formats = _choose_formats(request, notes)
+    if request.vllm:
+        require_vllm(formats)
     needed = _estimate_bytes(choice, formats)
     with drafting(request.destination, needed=needed) as draft:
         if held.host is None:
@@ -140,6 +143,8 @@ def _write_and_prove(
     proofs = []
     if "safetensors" in formats and own is not None:
         proofs.append(_prove_safetensors(request, prompts, held, own, draft, progress))
+        if request.vllm:
+            proofs.append(prove_vllm(request, held, own, draft, progress))
     for file in files:
         if own is None:
             proofs.append(ExportProof(file.name, None, note="--proof-rows 0"))

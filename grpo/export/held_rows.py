@@ -29,7 +29,10 @@ _QUESTIONS = (
 
 @dataclass
 class Request:
-    """What is asked for. `formats` None: what this policy has a use for; `rows` is how many answers prove it, 0 none."""
+    """What is asked for. `formats` None: what this policy has a use for; `rows` is how many answers prove it, 0 none.
+
+    `vllm`: the merged model is proved in vLLM too.
+    """
 
     choice: Choice
     destination: Path
@@ -39,6 +42,7 @@ class Request:
     device: str = "cpu"
     threads: int | None = None
     added: Sequence[Added] = ()
+    vllm: bool = False
 
 
 @dataclass

@@ -13,6 +13,7 @@ EXAMPLES = """\
 examples:
   python -m rewards import-grader grader.json --output rewards.yaml
   python -m rewards import-grader grader.json --rows items.jsonl --output rewards.yaml
+  python -m rewards import-grader judge.json --base-url http://127.0.0.1:8000/v1 --model Qwen/Qwen3-8B
 
 string_check, text_similarity (fuzzy_match, bleu, rouge), score_model, python and multi are evaluated as they are; what cannot be is
 named. The rows are those of the fine-tuning file: the fields of an item, at the top of a row.
@@ -22,6 +23,10 @@ named. The rows are those of the fine-tuning file: the fields of an item, at the
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("grader", metavar="FILE", help="the grader's JSON")
     parser.add_argument("--rows", metavar="FILE", help="rows to check it on: does each have what its templates name?")
+    parser.add_argument(
+        "--base-url", metavar="URL", help="of the server that score_model's judges answer at (OpenAI's)"
+    )
+    parser.add_argument("--model", metavar="NAME", help="the judges' model there (the one that the grader names)")
     parser.add_argument("--output", default="rewards.yaml", metavar="FILE", help="the rewards (rewards.yaml)")
 
 
@@ -43,7 +48,9 @@ def run(options: argparse.Namespace) -> int:
         problems = _check_rows(options.rows, list_read(grader))
     if problems:
         raise UserError(problems)
-    section = {"functions": [{"name": "openai_grader", "options": {"grader": str(path)}}], "timeout_seconds": 60.0}
+    options_of = {"grader": str(path), "base_url": options.base_url, "model": options.model}
+    named = {name: value for name, value in options_of.items() if value}
+    section = {"functions": [{"name": "openai_grader", "options": named}], "timeout_seconds": 60.0}
     try:
         output.write_text(yaml.safe_dump({"rewards": section}, sort_keys=False), encoding="utf-8")
     except OSError as error:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rewards.discovery.plugin_files import is_path
 from rewards.errors import UserError
 from rewards.screen.command_line import print_json
 from rewards.writing.files import replacing
@@ -173,7 +174,7 @@ def _read_plugins(run: Path) -> list[str]:
     folder = run.resolve().parents[1] if run.is_file() else run
     try:
         named = json.loads((folder / "config.json").read_text(encoding="utf-8"))["config"]["rewards"]["plugins"]
-        return [str(each) for each in named if not str(each).endswith(".py") or Path(each).is_file()]
+        return [str(each) for each in named if not is_path(str(each)) or Path(each).exists()]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ from rewards.types import PATH_OR_TEXT, Completion, Example, RewardFunction, Sco
 
 _LONGEST = 20_000
 _FUZZY = 4_000
+_JUDGE_TOKENS = 1024
+_ROLES = {"developer": "system"}
 _NUMBER = re.compile(r"-?\d{1,9}(?:\.\d{1,9})?")
 
 
@@ -28,11 +31,13 @@ class OpenAiGrader(RewardFunction):
     """What a grader file says of a completion; code in it runs in a process of its own, and an exception there is an error."""
 
     name: ClassVar[str] = "openai_grader"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     judges_content: ClassVar[bool] = False
 
     grader: str = Field(description="The file, or its JSON.", json_schema_extra=PATH_OR_TEXT)
     base_url: str = Field("https://api.openai.com/v1", description="Of the server of score_model's judges.")
+    model: str = Field("", description="The judges' model there; empty: the one that the grader names.")
+    api_key_variable: str = Field("OPENAI_API_KEY", description="Environment variable that holds the key.")
     timeout_seconds: float = Field(60.0, gt=0, description="For one completion.")
 
     @field_validator("grader")
@@ -50,8 +55,8 @@ class OpenAiGrader(RewardFunction):
         grader = read_grader(self.grader)
         item = {"reference": example.reference, **example.columns}
         parts: dict[str, float] = {}
-        value = await evaluate(grader, item, make_sample(completion), self.base_url, self.timeout_seconds, parts)
-        low, high = grader.get("range") or (0.0, 1.0) if grader.get("type") == "score_model" else (0.0, 1.0)
+        value = await evaluate(grader, item, make_sample(completion), self, parts)
+        low, high = read_range(grader) if grader["type"] == "score_model" else (0.0, 1.0)
         share = (value - low) / (high - low)
         return Score(min(1.0, max(0.0, share)), f"{value:g}" if not 0 <= share <= 1 else "", parts)
 
@@ -70,38 +75,75 @@ async def evaluate(
     grader: Mapping[str, Any],
     item: Mapping[str, Any],
     sample: Mapping[str, Any],
-    base_url: str,
-    seconds: float,
+    settings: OpenAiGrader,
     parts: dict[str, float],
 ) -> float:
-    """A grader's number; `parts` gets those of a multi grader's own that lie in 0..1. Raises what its code raises."""
+    """A grader's number; `settings` say where judges are asked. `parts` gets those of a multi grader's own that lie in 0..1. Raises what its code raises."""
     kind = grader["type"]
     if kind == "multi":
         values = {}
         for name, each in grader["graders"].items():
-            values[name] = await evaluate(each, item, sample, base_url, seconds, {})
+            values[name] = await evaluate(each, item, sample, settings, {})
             if 0.0 <= values[name] <= 1.0:
                 parts[name] = values[name]
         return calculate(parse_formula(grader["calculate_output"]), values)
     if kind == "python":
         return float(_compile(grader["source"])(dict(sample), dict(item)))
     if kind == "score_model":
-        turns = [
-            {"role": str(t["role"]), "content": fill(_text_of(t["content"]), item, sample)} for t in grader["input"]
-        ]
-        settings = grader.get("sampling_params") or {}
-        answer = await ask_chat(
-            base_url, grader["model"], turns, seconds=seconds, temperature=float(settings.get("temperature") or 0.0)
-        )
-        numbers = _NUMBER.findall(answer.text)
-        if not numbers:
-            raise ValueError("the judge gave no number")
-        return float(numbers[-1])
+        return await _ask_judge(grader, item, sample, settings)
     one = fill(grader["input"], item, sample)
     other = fill(grader["reference"], item, sample)
     if kind == "string_check":
         return float(_check_strings(grader["operation"], one, other))
     return compare_texts(grader["evaluation_metric"], one[:_LONGEST], other[:_LONGEST])
+
+
+async def _ask_judge(
+    grader: Mapping[str, Any], item: Mapping[str, Any], sample: Mapping[str, Any], settings: OpenAiGrader
+) -> float:
+    """The number of a score_model's judge, in the grader's own range; ValueError for another one."""
+    turns = [
+        # Servers other than OpenAI's know no developer.
+        {
+            "role": _ROLES.get(str(turn["role"]), str(turn["role"])),
+            "content": fill(_text_of(turn["content"]), item, sample),
+        }
+        for turn in grader["input"]
+    ]
+    given = grader.get("sampling_params") or {}
+    more = {name: given[name] for name in ("top_p", "seed", "reasoning_effort") if given.get(name) is not None}
+    answer = await ask_chat(
+        settings.base_url, settings.model or grader["model"], turns,
+        key_variable=settings.api_key_variable, seconds=settings.timeout_seconds,
+        temperature=float(given.get("temperature") or 0.0),
+        max_tokens=int(given.get("max_completions_tokens") or _JUDGE_TOKENS), more=more,
+    )  # fmt: skip
+    value, (low, high) = read_score(answer.text), read_range(grader)
+    if not low <= value <= high:
+        raise ValueError(f"the judge gave {value:g}, outside {low:g}..{high:g}")
+    return value
+
+
+def read_score(text: str) -> float:
+    """The number in a judge's answer: `result` of a JSON object, as OpenAI's judges answer, else the last number.
+
+    Its reasoning does not count. Raises ValueError where there is no number.
+    """
+    from rewards.extraction.reasoning import split_reasoning
+
+    text = split_reasoning(text[-_LONGEST:]).answer or text[-_LONGEST:]
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return float(json.loads(text)["result"])
+    numbers = _NUMBER.findall(text)
+    if not numbers:
+        raise ValueError(f"the judge gave no number: {text[:80]!r}")
+    return float(numbers[-1])
+
+
+def read_range(grader: Mapping[str, Any]) -> tuple[float, float]:
+    """The lowest and highest number of a score_model, 0 and 1 where it says nothing."""
+    low, high = grader.get("range") or (0.0, 1.0)
+    return float(low), float(high)
 
 
 def compare_texts(metric: str, one: str, other: str) -> float:

@@ -9,6 +9,7 @@ from rewards.graders.formulas import list_names, parse_formula
 from rewards.graders.templates import list_columns
 
 OPERATIONS = ("eq", "ne", "like", "ilike")
+_ROLES = ("user", "assistant", "system", "developer")
 METRICS = ("fuzzy_match", "bleu", "rouge_1", "rouge_2", "rouge_3", "rouge_4", "rouge_5", "rouge_l")
 _REFUSED = {
     "label_model": "belongs to Evals alone, which has closed",
@@ -35,8 +36,7 @@ def find_problems(grader: Any, where: str = "grader", *, python: bool = True) ->
             problems.append(f"{where}.evaluation_metric: {metric!r} {said}; there are: {', '.join(METRICS)}")
         return problems
     if kind == "score_model":
-        problems = [] if isinstance(grader.get("input"), list) else [f"{where}.input: give a list of messages"]
-        return problems + ([] if isinstance(grader.get("model"), str) else [f"{where}.model: give the model's name"])
+        return _find_judge(grader, where)
     if kind == "python":
         if not python:
             return [f"{where}: python graders are code; they run by `rewards import-grader`, not from the network"]
@@ -60,6 +60,36 @@ def list_read(grader: Mapping[str, Any]) -> set[str]:
         elif isinstance(value, list):
             found |= {name for each in value if isinstance(each, Mapping) for name in list_read(each)}
     return found
+
+
+def _find_judge(grader: Mapping[str, Any], where: str) -> list[str]:
+    turns, span = grader.get("input"), grader.get("range")
+    problems = [] if isinstance(grader.get("model"), str) else [f"{where}.model: give the model's name"]
+    if not isinstance(turns, list) or not turns:
+        problems.append(f"{where}.input: give a list of messages")
+    else:
+        problems += [
+            f"{where}.input[{at}]: {said}" for at, turn in enumerate(turns) if (said := _find_turn_problem(turn))
+        ]
+    numbers = isinstance(span, list) and len(span) == 2 and all(type(each) in (int, float) for each in span)
+    if span is not None and not (numbers and span[0] < span[1]):
+        problems.append(f"{where}.range: {span!r}; give [lowest, highest]")
+    if not isinstance(grader.get("sampling_params") or {}, Mapping):
+        problems.append(f"{where}.sampling_params: is no object")
+    return problems
+
+
+def _find_turn_problem(turn: Any) -> str:
+    """What is wrong with a message to the judge; empty where nothing is. Its content is a text, or parts with a text each."""
+    if not isinstance(turn, Mapping) or turn.get("role") not in _ROLES:
+        return f"give a message with a role: {', '.join(_ROLES)}"
+    content = turn.get("content")
+    if isinstance(content, str):
+        return ""
+    parts = content if isinstance(content, list) else [content]
+    if all(isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in parts) and parts:
+        return ""
+    return "content: give a text; images and sound cannot be judged here"
 
 
 def _find_multi(grader: Mapping[str, Any], where: str, python: bool) -> list[str]:

@@ -8,7 +8,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.error import HTTPError, URLError
@@ -43,12 +43,14 @@ async def ask_chat(
     seconds: float = 60.0,
     tries: int = 4,
     concurrency: int = 16,
+    more: Mapping[str, Any] | None = None,
 ) -> ChatAnswer:
     """Ask, and ask again after 429, 5xx and no answer, with growing pauses or the server's own.
 
-    Raises NetworkError once `tries` or `seconds` are used up, and ValueError for an answer that is none.
+    `more` are further settings of the request, such as `top_p`, as the server names them. Raises NetworkError once `tries` or `seconds` are used up, and ValueError for an answer that is none.
     """
     body = {"model": model, "messages": list(messages), "temperature": temperature, "max_tokens": max_tokens}
+    body |= more or {}
     arguments = (base_url.rstrip("/") + "/chat/completions", json.dumps(body).encode(), key_variable)
     with _lock:
         turn = _turns.setdefault((base_url, concurrency), threading.Semaphore(concurrency))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 from pydantic import ConfigDict, Field
 
-from rewards.graders.openai_grader import evaluate, make_sample
+from rewards.graders.openai_grader import OpenAiGrader, evaluate, make_sample
 from rewards.graders.reading import find_problems
 from rewards.graders.templates import MissingPlace
 from rewards.serve.answers import respond
@@ -96,7 +97,7 @@ def _asks_models(grader: Any) -> bool:
 
 
 def _evaluate(grader: Mapping[str, Any], item: Mapping[str, Any], sample: Any, parts: dict[str, float]) -> float:
-    value = asyncio.run(evaluate(grader, item, sample, "", 1.0, parts))
+    value = asyncio.run(evaluate(grader, item, sample, OpenAiGrader(grader=json.dumps(grader)), parts))
     if not -1e300 < value < 1e300:
         raise ValueError("the formula gives no number")
     return value

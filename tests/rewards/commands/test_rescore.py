@@ -292,3 +292,23 @@ def test_rescore_command_when_references_are_missing_then_rows_bring_them(capsys
     assert main(arguments) == 0
     (stage,) = json.loads(capsys.readouterr().out)["stages"]
     assert stage["mean"] == pytest.approx(stage["figures"]["text_overlap"]["corpus_bleu"])
+
+
+def test_rescore_command_when_the_run_has_a_plugin_then_it_is_found_without_being_named(capsys, run_folder, tmp_path):
+    """Alone, with `--reward`, beside built-ins; and when its file is gone, a line says which function that was."""
+    plugin = tmp_path / "halves.py"
+    plugin.write_text(
+        "from rewards.decorator import reward\n@reward('halves', version='3')\ndef halves(text):\n    return 0.5\n"
+    )
+    config = {"config": {"rewards": {"plugins": [str(plugin)], "functions": [{"name": "halves"}]}}}
+    (run_folder / "config.json").write_text(json.dumps(config))
+    for named in ([], ["--reward", "halves"], ["--reward", "halves", "--reward", "json_valid"]):
+        assert main(["rescore", str(run_folder), *named, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["rewards"]["halves"] == "3"
+        assert found["stages"][0]["mean"] == (0.75 if len(named) > 2 else 0.5)
+    plugin.unlink()
+    assert main(["rescore", str(run_folder), "--reward", "halves"]) == 2
+    assert "no reward function 'halves'" in capsys.readouterr().err
+    assert main(["rescore", str(run_folder)]) == 2
+    assert f"no such file: {plugin}" in capsys.readouterr().err
