@@ -142,7 +142,17 @@ FLAT = {
     "grpo": {"__init__", "__main__", "console", "run", "preflight", "ladder"},
     "callbacks": {"__init__", "config", "interrupt", "progress"},
     "sft_warmup": {
-        *("__init__", "batches", "checkpoints", "config", "dataset", "held_out", "packing", "train", "trainer_arguments")
+        *(
+            "__init__",
+            "batches",
+            "checkpoints",
+            "config",
+            "dataset",
+            "held_out",
+            "packing",
+            "train",
+            "trainer_arguments",
+        )
     },
     "rewards": {
         *(
