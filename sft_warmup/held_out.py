@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from rewards.statistics.estimates import Estimate, estimate_mean
@@ -13,7 +15,6 @@ from sft_warmup.dataset import IGNORED
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_HIGHEST_LOSS = 1e6  # nats; the interval of a loss has no upper end of its own
 TOKENS_AT_ONCE = 8192
 
 
@@ -47,7 +48,15 @@ def measure_loss(model: PreTrainedModel, rows: Sequence[Mapping[str, Any]]) -> d
                     losses[index], accuracies[index] = loss, share
     finally:
         model.train(training)
-    return {"loss": estimate_mean(losses, 0.0, _HIGHEST_LOSS), "token_accuracy": estimate_mean(accuracies)}
+    return {"loss": estimate_loss(losses), "token_accuracy": estimate_mean(accuracies)}
+
+
+def estimate_loss(losses: Sequence[float]) -> Estimate:
+    """Mean and 95 % interval of losses, which have no upper bound: Student's, from 0 on; no ends for rows that tell no spread."""
+    found = estimate_mean(losses, 0.0, inf)
+    if found.low is None or found.high is None or not isfinite(found.high):
+        return replace(found, low=None, high=None)
+    return replace(found, low=max(0.0, found.low))
 
 
 def make_callback(
@@ -60,8 +69,7 @@ def make_callback(
 
     class MeasureHeldOutLoss(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-            if state.global_step == 0:  # a stage that is resumed has measured it
-                on_measured(0, measure_loss(model, rows))
+            on_measured(0, measure_loss(model, rows))
 
         def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             every = section.eval_every(state.max_steps)

@@ -81,6 +81,32 @@ class WatchRule(BaseModel):
         return value * settings[self.of] if self.of else value
 
 
+class ExpectedBand(BaseModel):
+    """Where a metric is expected to lie."""
+
+    model_config = _SECTION
+
+    low: float | None = Field(None, description="Its least expected value; null: none.")
+    high: float | None = Field(None, description="Its largest expected value; null: none.")
+    only_with: list[Fact] = Field(default_factory=list, description="Expected only where these hold, as of a rule.")
+    enabled: bool = Field(True, description="false draws nothing.")
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> ExpectedBand:
+        if self.low is None and self.high is None:
+            raise ValueError("a band has no end; write low, high or both")
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError(f"low {self.low:g} is not below high {self.high:g}")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The band in words."""
+        if self.low is None or self.high is None:
+            return f"expected below {self.high:g}" if self.low is None else f"expected above {self.low:g}"
+        return f"expected {self.low:g} to {self.high:g}"
+
+
 class WatchSection(BaseModel):
     """`decision.watch:` what is watched while a run goes on. Rules are the shipped ones, changed and added to by name."""
 
@@ -92,6 +118,16 @@ class WatchSection(BaseModel):
         description="By name; a name of a shipped rule changes the keys written here, `off` switches it off, a new name "
         "adds a rule.",
     )
+
+    expected: dict[str, ExpectedBand] = Field(
+        default_factory=lambda: merge_bands({}),
+        description="By metric, where it is expected to lie, drawn as a band: the shipped ones, changed or switched `off`.",
+    )
+
+    @field_validator("expected", mode="before")
+    @classmethod
+    def _lay_bands_over_shipped(cls, changes: Any) -> Any:
+        return merge_bands(changes) if isinstance(changes, Mapping) else changes
 
     @field_validator("rules", mode="before")
     @classmethod
@@ -126,6 +162,21 @@ def merge_rules(changes: Mapping[str, Any]) -> dict[str, Any]:
             merged[name] = {**kept, **change}
         else:
             merged[name] = change
+    return merged
+
+
+def merge_bands(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The shipped bands with changes laid over them by metric; `off` draws one no more."""
+    shipped = _read_shipped()["expected"]
+    merged: dict[str, Any] = {metric: ExpectedBand.model_validate(band) for metric, band in shipped.items()}
+    for name, change in changes.items():
+        metric = rename_metric(name)
+        if change == "off" or change is False:
+            change = {"enabled": False}
+        if isinstance(change, Mapping) and metric in shipped:
+            merged[metric] = {**shipped[metric], **change}
+        else:
+            merged[metric] = change
     return merged
 
 

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from grpo.config.absurd import find_absurd
+from grpo.config.continued import continue_layer
+from grpo.config.own_profiles import OVERLAID, drop_profiles, take_profile
 from grpo.config.run_config import RunConfig
 from grpo.config.written_paths import anchor_written_paths
 from grpo.config.yaml_layer import KeyPath, YamlLayer, parse_value, read_source, show_path
@@ -61,16 +63,22 @@ def load_config(
     resolved = resolve_profile(profile, device)[0] if profile is not None else None
     chain, written = _read_chain(path), [_read_override(text) for text in overrides]
     overlay: list[YamlLayer] = []
-    if resolved in ("embedded", "small"):
+    own = {name: [found for source in chain if (found := take_profile(source, name))] for name in OVERLAID}
+    problems = [problem for source in chain for problem in drop_profiles(source)]
+    if resolved in OVERLAID:
         file = configs_folder() / "profiles" / f"{resolved}.yaml"
-        overlay.append(read_source(file, _display(file)))
-    layers = [*chain, *overlay, *written]
-    problems = [problem for layer in layers for problem in layer.problems]
+        overlay += [read_source(file, _display(file)), *own[resolved]]
+    continued = continue_layer([*chain, *overlay], written)
+    layers = [*chain, *overlay, *([continued] if continued else []), *written]
+    problems += [problem for layer in layers for problem in layer.problems]
     config = None
     if all(source.data or not source.problems for source in (*chain, *overlay)):
+        # An overlay hides what it replaces, and one of another profile is not laid on: a misspelt key would go unnoticed.
         if overlay:
-            # An overlay hides what it replaces: a misspelt key below it would go unnoticed.
             problems += _compose([*chain, *written], path, alone=True)[1]
+        for name in OVERLAID:
+            if own[name] and name != resolved:
+                problems += _compose([*chain, *own[name], *written], path, alone=True)[1]
         config, found = _compose(layers, path)
         problems += found + (find_absurd(config) if config is not None else [])
     if problems or config is None:

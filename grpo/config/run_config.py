@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
@@ -32,8 +33,13 @@ class RunConfig(BaseModel):
     )
     stages: list[Literal["sft", "grpo"]] | None = Field(
         None,
-        description="What trains, in order: [sft], [sft, grpo] or [grpo]; null is [grpo], with sft before it where "
-        "sft_warmup.enabled says so.",
+        description="What trains, in order: [sft], [sft, grpo] or [grpo], or [] to evaluate alone; null is [grpo], with sft "
+        "before it where sft_warmup.enabled says so.",
+    )
+    continue_from: Path | None = Field(
+        None,
+        description="A finished run whose policy this one trains on: model.name, model.adapter and the weak layers of "
+        "data.tmf921 follow from it, and stages [sft, grpo] becomes [grpo].",
     )
     model: ModelSection = Field(default_factory=ModelSection, description="The policy.")
     data: DataSection = Field(default_factory=DataSection, description="Where the rows come from.")
@@ -60,8 +66,8 @@ class RunConfig(BaseModel):
     @field_validator("stages")
     @classmethod
     def _in_order(cls, stages: list[str] | None) -> list[str] | None:
-        if stages is not None and stages not in (["sft"], ["sft", "grpo"], ["grpo"]):
-            raise ValueError(f"{stages} is not allowed; write [sft], [sft, grpo] or [grpo]")
+        if stages is not None and stages not in ([], ["sft"], ["sft", "grpo"], ["grpo"]):
+            raise ValueError(f"{stages} is not allowed; write [sft], [sft, grpo] or [grpo], or [] to evaluate alone")
         return stages
 
     @model_validator(mode="after")
@@ -74,12 +80,14 @@ class RunConfig(BaseModel):
 
     @property
     def trains_grpo(self) -> bool:
-        """False for a run that ends after its supervised stage."""
+        """False for a run that ends after its supervised stage, or that evaluates alone."""
         return self.stages is None or "grpo" in self.stages
 
     def last_step(self, demonstrations: int) -> int:
-        """The step that the final evaluation is of: GRPO's last, or SFT's over so many rows where nothing follows it."""
-        return self.grpo.max_steps if self.trains_grpo else self.sft_warmup.steps(demonstrations)
+        """The step that the final evaluation is of: GRPO's last, SFT's over so many rows where nothing follows it, or 0."""
+        if self.trains_grpo:
+            return self.grpo.max_steps
+        return self.sft_warmup.steps(demonstrations) if self.sft_warmup.enabled else 0
 
     @model_validator(mode="after")
     def _choose_measure(self) -> RunConfig:
@@ -123,9 +131,15 @@ def json_schema() -> dict[str, Any]:
         "type": "string",
         "description": "A config this one builds on: a path from this file's folder, or a shipped name.",
     }
+    profiles = {
+        "type": "object",
+        "description": "What this file changes under a profile: sections laid over the profile's own, by its name.",
+        "properties": {name: {"type": "object", "properties": schema["properties"]} for name in ("embedded", "small")},
+        "additionalProperties": False,
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
         "title": "recompensa run config",
-        "properties": {"extends": extends, **schema["properties"]},
+        "properties": {"extends": extends, "profiles": profiles, **schema["properties"]},
     }

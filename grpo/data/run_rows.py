@@ -92,7 +92,7 @@ def _build_tmf921(section: Tmf921Section) -> tuple[list[Example], list[Example]]
     from grpo.data.tmf921.build import build_tmf921
     from grpo.data.tmf921.weak import choose_stage_2
 
-    whole = section.model_copy(update={"weak": None, "replay": 0.3})
+    whole = section.model_copy(update={"weak": None, "weak_count": None, "replay": 0.3})
     files = build_tmf921(_generated_folder("tmf921", whole), whole)
     train = read_any_rows(files[section.train], task_column="target_layer")
     held_out = read_any_rows(files["held_out"], task_column="target_layer")

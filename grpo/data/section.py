@@ -68,6 +68,9 @@ class Tmf921Section(BaseModel):
         min_length=1,
         description="Train on these layers, with a replay of the others (stage 2); null trains on all.",
     )
+    weak_count: int | None = Field(
+        None, ge=1, description="With continue_from: so many layers that its last evaluation found weakest, as `weak`."
+    )
     replay: float = Field(0.3, ge=0, lt=1, description="Share of the replay in what is trained on, with weak.")
     instructions: Literal["full", "short"] = Field(
         "full", description="`full` for real models; `short` is the layer's name alone, for the embedded policy."

@@ -25,6 +25,7 @@ MERGE = """examples:
 DEDUP = """examples:
   python -m grpo.data dedup all.jsonl --out once.jsonl             the same prompt and answer, whatever case and spacing
   python -m grpo.data dedup all.jsonl --out once.jsonl --by prompt
+  python -m grpo.data dedup all.jsonl --out once.jsonl --near 0.95 --removed twins.jsonl     rows that differ in a word too
 """
 SPLIT = """examples:
   python -m grpo.data split all.jsonl --out folder --shares train=0.8,validation=0.1,test=0.1
@@ -94,19 +95,32 @@ def make_dedup_parser() -> Any:
     add_sources(parser)
     add_out(parser)
     parser.add_argument("--by", choices=("row", "prompt"), default="row", help="prompt and answer, or the prompt alone")
+    parser.add_argument(
+        "--near", type=float, metavar="SHARE",
+        help="also rows that are as similar as that, 0.9 to 1 (Jaccard similarity of runs of letters), also by way of others",
+    )  # fmt: skip
+    parser.add_argument(
+        "--removed", type=Path, metavar="FILE", help="the other rows, with duplicate_of and removed_from"
+    )
     add_json(parser)
     return parser
 
 
 def run_dedup(options: argparse.Namespace) -> int:
+    if options.near is not None:
+        from grpo.data_tools.near import run_near_dedup
+
+        return run_near_dedup(options)
     seen: set[int] = set()
     kept, reasons = 0, Counter[str]()
-    with writing(options.out) as write:
+    reason = f"the same {'prompt and answer' if options.by == 'row' else 'prompt'} as an earlier row"
+    with writing(options.out) as write, writing(options.removed) as remove:
         for record in read_records(options.sources):
-            dialogue = read_dialogue(_good(record))
+            dialogue = read_dialogue(values := _good(record))
             mark = fingerprint(dialogue.asked, dialogue.answer if options.by == "row" else "")
             if mark in seen:
-                reasons[f"the same {'prompt and answer' if options.by == 'row' else 'prompt'} as an earlier row"] += 1
+                reasons[reason] += 1
+                remove(_as_line({**values, "removed_because": [reason], "removed_from": record.where}))
                 continue
             seen.add(mark)
             kept += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,7 +21,8 @@ EXAMPLES = """examples:
 exit codes: 0 every row can be trained on · 2 some cannot
 """
 SHOWN = 20
-_UNUSUAL = re.compile(rb"[0-9]{19}|[0-9][eE]\+?[0-9]{3}")
+_LARGEST = 1e18
+"""A number beyond this may be a whole one that the fast reader made a float of, or one that no float holds."""
 _PLAIN_TURN = frozenset({"role", "content"})
 
 
@@ -88,7 +88,7 @@ def _problems_of(record: DataRecord) -> list[str]:
 
 def _is_plain(values: dict[str, Any], raw: bytes) -> bool:
     """Whether a row is one of the usual kind, in which the strict reader would find nothing; False sends it there."""
-    if raw.count(b"{") + raw.count(b"[") > DEEPEST or _UNUSUAL.search(raw):
+    if raw.count(b"{") + raw.count(b"[") > DEEPEST or _has_large_number(values):
         return False
     row = values if "messages" in values or "reference" in values else unify_form(values)
     if "tools" in row or "functions" in row or "database" in row or "conversations" in row:
@@ -119,3 +119,12 @@ def _is_plain(values: dict[str, Any], raw: bytes) -> bool:
         if type(turn["content"]) is not str or turn["role"] not in ROLES:
             return False
     return True
+
+
+def _has_large_number(value: Any) -> bool:
+    """Whether a value holds a number beyond _LARGEST; as deep as DEEPEST allows."""
+    if isinstance(value, int | float):
+        return not -_LARGEST < value < _LARGEST
+    if isinstance(value, dict):
+        return any(type(item) is not str and _has_large_number(item) for item in value.values())
+    return isinstance(value, list) and any(type(item) is not str and _has_large_number(item) for item in value)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from grpo.data.tmf921.weak import find_weak
+from grpo.data.tmf921.weak import choose_weak, find_last_evaluation, find_weak, read_estimates
 from grpo.data_tools.options import add_json, make_tool_parser
-from rewards.errors import UserError
 from rewards.screen.command_line import DONE, print_json
-from rewards.statistics.estimates import Estimate, estimate_mean
 
 EXAMPLES = """examples:
-  python -m grpo.data weak runs/stage1                            the three lowest layers of its last evaluation
+  python -m grpo.data weak runs/stage1                            the three lowest layers of its last evaluation, of those with 8 rows or more
   python -m grpo.data weak runs/stage1 --below 0.8                all below 0.8
-  python -m grpo.run --config tmf921_stage2 --set model.name=runs/stage1/best \\
+  python -m grpo.run --config tmf921_stage2 --set continue_from=runs/stage1 \\
       --set "data.tmf921.weak=$(python -m grpo.data weak runs/stage1 --below 0.8 --setting)"
 """
 
@@ -34,9 +31,13 @@ def make_parser() -> Any:
 
 
 def run(options: argparse.Namespace) -> int:
-    path = options.run / "eval" / "final.jsonl" if options.run.is_dir() else options.run
-    estimates = _read_estimates(path)
-    weak = find_weak(estimates, below=options.below, count=options.count)
+    path = find_last_evaluation(options.run) if options.run.is_dir() else options.run
+    estimates = read_estimates(path)
+    weak = (
+        find_weak(estimates, below=options.below)
+        if options.below is not None
+        else choose_weak(estimates, options.count)
+    )
     if options.setting:
         print(orjson.dumps(weak).decode())
     elif options.json:
@@ -48,21 +49,3 @@ def run(options: argparse.Namespace) -> int:
         if not weak:
             print("no task is that weak")
     return DONE
-
-
-def _read_estimates(path: Path) -> dict[str, Estimate]:
-    values: dict[str, list[float]] = defaultdict(list)
-    try:
-        for line in path.read_bytes().splitlines():
-            row = orjson.loads(line)
-            if isinstance(row.get("reward"), int | float):
-                values[str(row.get("task"))].append(float(row["reward"]))
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}); give a run that has its final evaluation"
-        ) from None
-    except (ValueError, AttributeError):
-        raise UserError(f"{path}: a line is no stored completion; give the folder of a run") from None
-    if not values:
-        raise UserError(f"{path}: no rewards; give a run that has its final evaluation")
-    return {name: estimate_mean(found) for name, found in sorted(values.items())}

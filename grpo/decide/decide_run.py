@@ -19,6 +19,7 @@ from grpo.config.sections import ratio_to_steps
 from grpo.decide.history import read_history
 from grpo.decide.next_config import write_next_config
 from grpo.ladder import find_rung
+from rewards import limits
 from rewards.identity import RewardIdentity, read_identities, refuse_differences
 from rewards.statistics.estimates import Estimate
 from rewards.writing.files import read_object, write_json
@@ -37,7 +38,7 @@ def decide_run(run_directory: Path | str, config: Any = None, *, rehearsal: bool
     identities = read_identities(read_object(folder / "audit.json").get("reward_identities"))
     section, incomparable = choose_measure(section, identities)
     source = saved.get("source")
-    rung, next_rung = find_rung((settings.get("model") or {}).get("name"), source)
+    rung, next_rung = find_rung(name_model(settings), source)
     decision = decide(
         read_history(folder / "metrics.jsonl"),
         section,
@@ -54,6 +55,17 @@ def decide_run(run_directory: Path | str, config: Any = None, *, rehearsal: bool
     )
     write_next_config(decision, source, folder / "next_config.yaml", config=settings)
     return decision
+
+
+def name_model(settings: Mapping[str, Any]) -> str | None:
+    """The model of resolved settings; where a run continues from another, the one that the first of them was given."""
+    for _ in range(limits.CONFIG_CHAIN):
+        before = settings.get("continue_from")
+        saved = read_saved(Path(before)).get("config") if isinstance(before, str) else None
+        if not isinstance(saved, dict):
+            break
+        settings = saved
+    return (settings.get("model") or {}).get("name")
 
 
 def choose_measure(

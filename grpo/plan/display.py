@@ -77,9 +77,11 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
             f"{plan.sft_steps:,} steps of {section.batch_size} conversations{at_once} over {plan.sft_rows:,} demonstrations, "
             f"{section.lr_scheduler_type} {section.learning_rate:g}, {plan.evaluations} held-out evaluations; no GRPO"
         )
+        if not section.enabled:
+            stage = "one held-out evaluation of the policy as it is; nothing is trained"
         left_out = ("one step", "training", "prompts", "per task", "TRL")
         kept = [(label, text.partition("; in all")[0]) for label, text in shown[1:] if label not in left_out]
-        return [("policy", shown[0][1]), ("SFT", stage), *kept]
+        return [("policy", shown[0][1]), ("SFT" if section.enabled else "stages", stage), *kept]
     if plan.config.sft_warmup.enabled:
         shown.insert(2, ("SFT warm-up", f"{plan.sft_steps:,} steps over {plan.sft_rows:,} demonstrations"))
     return shown

@@ -74,7 +74,9 @@ def make_plan(
     sft_steps = config.sft_warmup.steps(sft_rows) if config.sft_warmup.enabled else 0
     # Before, after the warm-up, every so many steps but the last, at the end.
     last = config.last_step(sft_rows)
-    evaluations = (3 if config.trains_grpo else 2) + max(0, last - 1) // config.evaluation.every_steps
+    evaluations = (3 if config.trains_grpo else 2 if config.sft_warmup.enabled else 1) + max(
+        0, last - 1
+    ) // config.evaluation.every_steps
     if not config.trains_grpo:
         generations = prompts_seen = 0
         grpo = grpo.model_copy(update={"micro_batch_size": config.sft_warmup.rows_a_pass(world_size)})

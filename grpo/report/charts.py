@@ -27,6 +27,7 @@ class Point:
 class Curve:
     """What one chart shows: `marks` are horizontal lines with their names, `best_step` the best checkpoint's place.
 
+    `band` is where the values are expected, from low to high (None where it has no such end), and its name.
     `before` is a mean from before any training; `values` are (step, value) pairs of a metric of training; `events` the
     steps at which a watch rule was broken.
     """
@@ -38,6 +39,7 @@ class Curve:
     before: float | None = None
     values: Sequence[tuple[int, float]] = field(default_factory=tuple)
     events: Sequence[int] = ()
+    band: tuple[float | None, float | None, str] | None = None
 
     @property
     def last(self) -> float | None:
@@ -91,17 +93,24 @@ def lay_out_chart(curve: Curve, scale: tuple[float, float] | None = None) -> Dra
         *(value for point in curve.points for value in (point.mean, point.low, point.high) if value is not None),
         *(value for _, value in curve.values),
         *(value for _, value in curve.marks),
+        *(end for end in (curve.band or ())[:2] if isinstance(end, float)),
     ]
     steps = [*(point.step for point in curve.points), *(step for step, _ in curve.values)]
     frame = ChartFrame(steps, values, scale)
     shapes = [f'<path class="grid" d="M0 {frame.y(tick)}H100"/>' for tick in frame.ticks]
     shapes += [f'<path class="event" d="M{frame.x(step)} 0V100"/>' for step in sorted(set(curve.events))]
     shapes += _draw_values(curve, frame)
+    names = [_place_mark(curve, frame, name, value) for name, value in curve.marks]
+    if curve.band is not None:
+        low, high, name = curve.band
+        top, bottom = frame.y(frame.high if high is None else high), frame.y(frame.low if low is None else low)
+        shapes.insert(0, f'<path class="expected" d="M0 {top}H100V{bottom}H0Z"/>')
+        names.append(("left", True, top, name))
     shapes += [f'<path class="mark" d="M0 {frame.y(value)}H100"/>' for _, value in curve.marks]
     shapes += _draw_points(curve, frame)
     return Drawing(
         "".join(shapes),
-        [_place_mark(curve, frame, name, value) for name, value in curve.marks],
+        names,
         [(frame.y(tick), _say(tick, frame.ticks)) for tick in frame.ticks],
         [(frame.x(tick), f"{tick:g}") for tick in find_ticks(frame.first, frame.last, whole=True)],
         _describe(curve),

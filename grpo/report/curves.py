@@ -70,6 +70,7 @@ def make_curves(run: RunFiles) -> list[Curve]:
 def make_lines(run: RunFiles) -> list[Curve]:
     """The metrics of training that were recorded at two steps or more."""
     lines = []
+    watch, facts = read_watch(run)
     bounds = read_bounds(run)
     for key, name in WATCHED:
         values = [
@@ -78,11 +79,14 @@ def make_lines(run: RunFiles) -> list[Curve]:
         if len(values) < 2:
             continue
         top = max(value for _, value in values)
+        band = watch.expected.get(key) if watch.enabled else None
+        said = band is not None and band.enabled and all(facts[fact] for fact in band.only_with)
         lines.append(
             Curve(
                 name=name,
                 marks=[(label, bound) for bound, label in bounds.get(key, ()) if top >= 0.6 * bound],
                 values=values,
+                band=(band.low, band.high, band.label) if band is not None and said else None,
                 events=[
                     event["step"] for event in run.events if event.get("metric") == key and is_number(event.get("step"))
                 ],
@@ -93,12 +97,8 @@ def make_lines(run: RunFiles) -> list[Curve]:
 
 def read_bounds(run: RunFiles) -> dict[str, list[tuple[float, str]]]:
     """By metric where the watch rules of this run warned or stopped: the bound, and its label such as `stop at 0.5`."""
-    decision, grpo = as_mapping(run.config.get("decision")), as_mapping(run.config.get("grpo"))
-    watch = WatchSection()
-    # Rules of another version of the config are no reason to have no report.
-    with suppress(ValueError):
-        watch = WatchSection.model_validate(as_mapping(decision.get("watch")))
-    facts = {"beta": bool(grpo.get("beta")), "recipe": decision.get("relative_to", "thresholds") == "thresholds"}
+    watch, facts = read_watch(run)
+    grpo = as_mapping(run.config.get("grpo"))
     settings = {key: float(value) for key, value in grpo.items() if is_number(value)}
     bounds: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for rule in watch.rules.values() if watch.enabled else ():
@@ -111,6 +111,17 @@ def read_bounds(run: RunFiles) -> dict[str, list[tuple[float, str]]]:
                 (bound, f"{rule.action} {'at' if rule.condition == 'above' else 'below'} {bound:g}")
             )
     return bounds
+
+
+def read_watch(run: RunFiles) -> tuple[WatchSection, dict[str, bool]]:
+    """What this run is watched by, the shipped rules where it recorded none, and the facts that rules and bands ask for."""
+    decision, grpo = as_mapping(run.config.get("decision")), as_mapping(run.config.get("grpo"))
+    watch = WatchSection()
+    # Rules of another version of the config are no reason to have no report.
+    with suppress(ValueError):
+        watch = WatchSection.model_validate(as_mapping(decision.get("watch")))
+    recipe = decision.get("relative_to", "thresholds") == "thresholds"
+    return watch, {"beta": bool(grpo.get("beta")), "recipe": recipe}
 
 
 def draw_tasks(run: RunFiles, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -181,7 +181,8 @@ def translate_titles(drawing: str, words: Catalogue) -> str:
 def translate_curve(curve: Curve, words: Catalogue) -> Curve:
     """The curve with its names in the language."""
     marks = [(words.translate(name), value) for name, value in curve.marks]
-    return replace(curve, name=words.translate(curve.name), marks=marks)
+    band = (*curve.band[:2], words.translate(curve.band[2])) if curve.band is not None else None
+    return replace(curve, name=words.translate(curve.name), marks=marks, band=band)
 
 
 def make_events(run: RunFiles) -> list[dict[str, Any]]:

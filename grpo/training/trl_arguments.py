@@ -53,6 +53,7 @@ def trl_arguments(
         disable_dropout=True,
         logging_steps=1,
         save_strategy="steps",
+        save_total_limit=2,
         log_completions=False,
         **(engine or {}),
         **(handed or {}),

@@ -16,7 +16,8 @@ _MODULE = '''\
 
 from collections import Counter
 
-from rewards import Score, reward
+from rewards.decorator import reward
+from rewards.types import Score
 
 LONGEST = 10_000  # characters of an answer that are read: an endless text must not take endless time
 

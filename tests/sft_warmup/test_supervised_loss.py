@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from rewards.errors import UserError  # noqa: E402
 from sft_warmup.config import SftWarmupSection  # noqa: E402
-from sft_warmup.held_out import measure_loss  # noqa: E402
+from sft_warmup.held_out import estimate_loss, measure_loss  # noqa: E402
 from sft_warmup.packing import check_packing, pack  # noqa: E402
 
 transformers = pytest.importorskip("transformers")
@@ -140,3 +140,17 @@ def _tokenizer():
 
     plain = Tokenizer(WordLevel({"<pad>": 0, "<end>": 1, "a": 2}, unk_token="a"))
     return transformers.PreTrainedTokenizerFast(tokenizer_object=plain, pad_token="<pad>", eos_token="<end>")
+
+
+def test_interval_of_a_loss_when_rows_differ_then_it_is_students_and_no_wider():
+    """A loss has no upper bound that an interval could lean towards: 1, 2, 3, 4 give 2.5 and t(3) 3.182 x 1.291 / 2."""
+    found = estimate_loss([1.0, 2.0, 3.0, 4.0])
+    assert (found.low, found.high) == pytest.approx((2.5 - 2.054, 2.5 + 2.054), abs=0.001)
+    assert estimate_loss([0.01, 0.01, 2.0]).low == 0.0
+
+
+@pytest.mark.parametrize("losses", [[1.5], [1.5, 1.5]])
+def test_interval_of_a_loss_when_there_is_no_spread_then_it_has_no_ends(losses):
+    """One row, or rows that are all alike, say nothing of the noise."""
+    found = estimate_loss(losses)
+    assert (found.mean, found.low, found.high) == (1.5, None, None)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import orjson
 
 from rewards.errors import UserError
-from rewards.statistics.estimates import Estimate
+from rewards.statistics.estimates import Estimate, estimate_mean
 from rewards.types import Example
+
+FEW = 8
+"""Rows below which a layer's mean says too little to call it weak, where others have more."""
 
 
 def find_weak(estimates: Mapping[str, Estimate], *, below: float | None = None, count: int = 3) -> list[str]:
@@ -15,6 +22,37 @@ def find_weak(estimates: Mapping[str, Estimate], *, below: float | None = None, 
     means = {name: each.mean for name, each in estimates.items() if name != "all" and each.mean is not None}
     ordered = sorted(means, key=lambda name: (means[name], name))
     return ordered[:count] if below is None else [name for name in ordered if (means[name] or 0.0) < below]
+
+
+def choose_weak(estimates: Mapping[str, Estimate], count: int) -> list[str]:
+    """The `count` lowest among the layers with enough rows to tell, worst first; among all where none has."""
+    telling = {name: each for name, each in estimates.items() if each.n >= FEW}
+    return find_weak(telling or estimates, count=count)
+
+
+def find_last_evaluation(run: Path) -> Path:
+    """The stored answers of a run's last evaluation: of the checkpoint it is judged by, else of its last step."""
+    judged = run / "eval" / "judged.jsonl"
+    return judged if judged.is_file() else run / "eval" / "final.jsonl"
+
+
+def read_estimates(path: Path) -> dict[str, Estimate]:
+    """The mean reward of each task of an evaluation's stored completions; `UserError` where it has none."""
+    values: dict[str, list[float]] = defaultdict(list)
+    try:
+        for line in path.read_bytes().splitlines():
+            row = orjson.loads(line)
+            if isinstance(row.get("reward"), int | float):
+                values[str(row.get("task"))].append(float(row["reward"]))
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); give a run that has its final evaluation"
+        ) from None
+    except (ValueError, AttributeError):
+        raise UserError(f"{path}: a line is no stored completion; give the folder of a run") from None
+    if not values:
+        raise UserError(f"{path}: no rewards; give a run that has its final evaluation")
+    return {name: estimate_mean(found) for name, found in sorted(values.items())}
 
 
 def choose_stage_2(rows: Sequence[Example], weak: Sequence[str], replay: float, seed: int) -> list[Example]:

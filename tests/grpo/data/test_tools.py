@@ -275,3 +275,36 @@ def test_data_command_when_something_is_wrong_then_one_line_says_what(tmp_path, 
     ]:
         assert main([*map(str, words)]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_dedup_when_rows_nearly_repeat_then_the_first_is_kept_and_the_others_say_of_which(tmp_path, capsys):
+    """A number more at the end of forty words is a near duplicate; another question is none, whatever its answer."""
+    text = "Please provision an ultra reliable slice for remote surgery in Lisbon with latency below 5 ms and reliability of"
+    asked = [f"{text} {share} per cent" for share in ("99.999", "99.99", "99.9")] + [
+        "How is the weather in Porto today?"
+    ]
+    rows = [{"id": str(n), "prompt": [{"role": "user", "content": q}], "reference": "ok"} for n, q in enumerate(asked)]
+    path, once, twins = write(tmp_path / "rows.jsonl", rows), tmp_path / "once.jsonl", tmp_path / "twins.jsonl"
+    assert ask(capsys, "dedup", path, "--out", once, "--by", "prompt")[1]["kept"] == 4
+    _, found = ask(capsys, "dedup", path, "--out", once, "--by", "prompt", "--near", 0.9, "--removed", twins)
+    assert (found["kept"], found["reasons"]) == (2, {"nearly the prompt of an earlier row": 2})
+    assert [row["id"] for row in read(once)] == ["0", "3"]
+    assert [(row["id"], row["duplicate_of"], row["removed_from"]) for row in read(twins)] == [
+        ("1", f"{path}:1", f"{path}:2"), ("2", f"{path}:1", f"{path}:3"),
+    ]  # fmt: skip
+
+
+def test_dedup_when_rows_are_the_same_then_those_removed_say_why(tmp_path, capsys):
+    """With the line that they stood in."""
+    path, twins = write(tmp_path / "rows.jsonl", [{"messages": WHOLE}] * 2), tmp_path / "twins.jsonl"
+    ask(capsys, "dedup", path, "--out", tmp_path / "once.jsonl", "--removed", twins)
+    assert [(row["removed_because"], row["removed_from"]) for row in read(twins)] == [
+        (["the same prompt and answer as an earlier row"], f"{path}:2")
+    ]
+
+
+def test_dedup_when_the_similarity_is_out_of_range_then_the_line_says_what_is_allowed(tmp_path, capsys):
+    """Below 0.9 the sketches rule too little out."""
+    path = write(tmp_path / "rows.jsonl", [{"messages": WHOLE}])
+    assert main(["dedup", path, "--out", str(tmp_path / "o.jsonl"), "--near", "0.5"]) == 2
+    assert "--near 0.5: a similarity from 0.9 to 1 is allowed" in capsys.readouterr().err
