@@ -92,7 +92,7 @@ def measure_bookkeeping(folder: Path, options: argparse.Namespace) -> tuple[floa
             tracker.log_margins(path, stage=stage, step=step)
 
         evaluation = HeldOutEvaluation(
-            examples, lambda rows: [Completion(TEXT) for _ in rows], host, EvaluationSection(), folder / "eval",
+            examples, lambda rows, *_: [Completion(TEXT) for _ in rows], host, EvaluationSection(), folder / "eval",
             log, lambda *_: None, lambda _: None, BestCheckpoint(),
         )  # fmt: skip
         group = host.score([(example, Completion(TEXT)) for example in examples[:64]])

@@ -15,6 +15,10 @@ LEAVE_SECONDS = 5.0
 """After a second signal, to the end of the process."""
 
 
+class Interrupted(Exception):
+    """A stop was asked for, and what was reached is on disk."""
+
+
 class Interruption:
     """Set while the signal handlers are installed; `requested` turns True at the first signal."""
 
@@ -60,7 +64,7 @@ def terminable() -> Iterator[None]:
             signal.signal(signal.SIGTERM, previous)
 
 
-def make_callback(interruption: Interruption, *, every: int = 1, saves: bool = True) -> Any:
+def make_callback(interruption: Interruption, *, every: int = 1) -> Any:
     """A transformers callback that ends training after the present step, with a checkpoint, once a stop was asked for.
 
     Steps are gone through `every` at a time: a stop between them waits for the last of them.
@@ -70,8 +74,7 @@ def make_callback(interruption: Interruption, *, every: int = 1, saves: bool = T
     class StopWhenAsked(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
             if interruption.requested and state.global_step < state.max_steps and state.global_step % every == 0:
-                control.should_save = saves
-                control.should_training_stop = True
+                control.should_save = control.should_training_stop = True
             return control
 
     return StopWhenAsked()

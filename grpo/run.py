@@ -264,24 +264,31 @@ def train(
     quieten_libraries()
     import torch
 
-    from callbacks.interrupt import Interruption
+    from callbacks.interrupt import Interrupted, Interruption
     from callbacks.tracking.tracking import Tracker
-    from grpo.lifecycle.resume import list_reliance, seal_start
-    from grpo.training.held_out import evaluate_kept, judge
-    from grpo.training.stages import Interrupted, Stages, Stopped
+    from grpo.lifecycle.resume import list_reliance
+    from grpo.training.endings import Stopped
+    from grpo.training.held_out import judge
+    from grpo.training.stages import Stages
+    from grpo.training.supervised import run_first_stage
 
     torch.set_num_threads(threads)
     stage, checkpoint, reached = point.stage, point.checkpoint, point.step
     last = config.last_step(len(inputs.warmup))
-    # The warm-up and what comes before it start anew.
-    resume_from = {"sft": None, "grpo": ("train", reached) if reached else ("warmup", 0)}.get(stage, ("train", last))
+    supervised = None
+    if stage == "sft":
+        # Rows of the supervised stage count its own steps, those of an evaluation after it come after all of them.
+        supervised = reached or (config.sft_warmup.steps(len(inputs.warmup)) if point.warmed else None)
+        resume_from = None if supervised is None else ("judged", 0)
+    else:
+        resume_from = (("train", reached) if reached else ("start", 0)) if stage == "grpo" else ("train", last)
     # From here on files change that every process has to read first.
     wait()
     with (
         Interruption() as interruption,
         Tracker(
             directory.path, config.tracking, run_name=directory.path.name, config=config.model_dump(mode="json"),
-            resume_from=resume_from, notify=progress.say,
+            resume_from=resume_from, supervised_step=supervised, notify=progress.say,
         ) if directory.writes else Silent() as tracker,
     ):  # fmt: skip
         take_signals(interruption)
@@ -291,17 +298,8 @@ def train(
         record = stages.record
         try:
             if stage == "sft":
-                stages.make_policy()
-                record.write_environment(device)
-                if config.stages != []:  # without training its end is its start
-                    stages.evaluate("before", 0)
-                if config.sft_warmup.enabled:
-                    stages.warm_up()
-                if config.trains_grpo:
-                    stages.evaluate("warmup", 0)
-                    evaluate_kept(stages)
-                record.write_environment(device)
-                seal_start(directory)
+                run_first_stage(stages, point)
+                checkpoint = None
                 directory.reach(stage := "grpo" if config.trains_grpo else "final", 0 if config.trains_grpo else last)
             else:
                 record.resume(checkpoint)
@@ -314,6 +312,7 @@ def train(
             if config.trains_grpo:
                 judge(stages)
             record.write_environment(device)
+            directory.forget_answers()
             directory.reach("decision", last, relies_on=list_reliance(directory.path))
         except Interrupted:
             progress.say(f"interrupted; resume with: python -m grpo.run --resume {directory.path}", always=True)

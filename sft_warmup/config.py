@@ -57,6 +57,7 @@ class SftWarmupSection(BaseModel):
     held_out_rows: int = Field(
         128, ge=1, description="Most held-out rows whose loss is measured, spread evenly over the file."
     )
+    save_every_steps: int = Field(100, ge=1, description="Steps between checkpoints of the stage.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
     adam_beta2: float = Field(0.999, gt=0, lt=1, description="Decay of Adam's second moment; 0.98 suits a short stage.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")

@@ -69,7 +69,8 @@ def make_callback(
 
     class MeasureHeldOutLoss(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-            on_measured(0, measure_loss(model, rows))
+            if state.global_step == 0:  # a stage that is resumed has measured it
+                on_measured(0, measure_loss(model, rows))
 
         def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             every = section.eval_every(state.max_steps)

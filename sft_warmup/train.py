@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_warmup.batches import LengthBatches
+from sft_warmup.checkpoints import make_callback, write_sums
 from sft_warmup.config import SftWarmupSection
 from sft_warmup.packing import check_packing, pack
 from sft_warmup.trainer_arguments import trainer_arguments
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from trl import SFTTrainer
 
 LOG_EVERY_STEPS = 10
+CHECKPOINTS = 2
+"""Kept at a time: where the newest is torn there is the one before it."""
 
 
 def make_sft_trainer(
@@ -34,8 +37,12 @@ def make_sft_trainer(
     steps: int | None = None,
     world_size: int = 1,
     callbacks: Sequence[TrainerCallback] = (),
+    on_saved: Callable[[Path], None] | None = None,
 ) -> SFTTrainer:
     """A trainer over `rows` (`input_ids`, `labels`, `length`, see `sft_warmup.dataset`), ready for `.train()`.
+
+    Its checkpoints are in `directory`, and one that is resumed from gives the numbers of a stage that was never left.
+    `on_saved(checkpoint)` is called by the first process once all files of one are there.
 
     Batches hold rows of like length, so that little of a step is padding. `section.batch_size` is shared out between
     `world_size` processes, which must divide it: a step sees the same rows however many there are. `steps` are by
@@ -55,7 +62,9 @@ def make_sft_trainer(
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
         logging_steps=LOG_EVERY_STEPS,
-        save_strategy="no",
+        save_strategy="steps",
+        save_steps=section.save_every_steps,
+        save_total_limit=CHECKPOINTS,
     )
 
     if section.packing:
@@ -64,24 +73,40 @@ def make_sft_trainer(
     config = model.config.get_text_config()
     kept = getattr(config, "output_router_logits", None)
 
+    order = LengthBatches(lengths, section.batch_size, seed)
+
     class WarmupTrainer(SFTTrainer):
-        def train(self, *given: Any, **named: Any) -> Any:
+        resumed: Path | None = None
+
+        def train(self, resume_from_checkpoint: str | None = None, **named: Any) -> Any:
+            self.resumed = Path(resume_from_checkpoint) if resume_from_checkpoint else None
             try:
-                return super().train(*given, **named)
+                return super().train(resume_from_checkpoint, **named)
             finally:
                 # TRL has experts report how they were chosen, for its loss; a model that goes on so cannot generate.
                 if kept is not None:
                     config.output_router_logits = kept
 
         def _get_train_sampler(self, train_dataset: Any = None) -> LengthBatches:
-            return LengthBatches(lengths, section.batch_size, seed)
+            return order
+
+        def create_model_card(self, *_: Any, **__: Any) -> None:
+            """Nothing: TRL's looks the model up on the Hub, and a checkpoint must not need a network."""
+
+        def _save_checkpoint(self, model: Any, trial: Any) -> None:
+            super()._save_checkpoint(model, trial)
+            checkpoint = directory / f"checkpoint-{self.state.global_step}"
+            write_sums(self, checkpoint)
+            self.accelerator.wait_for_everyone()  # each process has files of its own in it
+            if self.args.should_save and on_saved is not None:
+                on_saved(checkpoint)
 
     trainer = WarmupTrainer(
         model=model,
         args=arguments,
         train_dataset=rows,
         processing_class=tokenizer,
-        callbacks=list(callbacks),
+        callbacks=[make_callback(lambda: (trainer, trainer.resumed) if trainer.resumed else None, order), *callbacks],
         **({"data_collator": pack} if section.packing else {}),
     )
     _remove_printer(trainer)

@@ -11,13 +11,15 @@ from callbacks.config import EvaluationSection
 from callbacks.evaluation.best import BestCheckpoint
 from callbacks.evaluation.pairs import name_evaluation_file
 from callbacks.evaluation.task_scores import evaluation_metrics, summarise
+from callbacks.interrupt import Interrupted
 from rewards.host.verdicts import ScoredCompletion
 from rewards.statistics.estimates import Estimate
 from rewards.types import Completion, Example
 from rewards.writing.files import replacing
 from rewards.writing.writable import to_line
 
-Generate = Callable[[Sequence[Example]], list[Completion]]
+Generate = Callable[[Sequence[Example], str, int, bool], list[Completion]]
+"""(examples, stage, step, stoppable) to one completion each; raises `Interrupted` where a stop was asked for, if stoppable."""
 
 
 class Host(Protocol):
@@ -47,9 +49,12 @@ class HeldOutEvaluation:
     on_best: Callable[[int], None]
     best: BestCheckpoint
 
-    def run(self, stage: str, step: int) -> dict[str, Estimate]:
-        """Evaluate now. `stage` is `before`, `warmup`, `train`, `final` or `judged`; the same rows each time."""
-        completions = self.generate(self.examples)
+    def run(self, stage: str, step: int, *, stoppable: bool = True) -> dict[str, Estimate]:
+        """Evaluate now. `stage` is `before`, `warmup`, `train`, `final` or `judged`; the same rows each time.
+
+        Raises `Interrupted` between two batches of answers, before anything is written, where a stop was asked for.
+        """
+        completions = self.generate(self.examples, stage, step, stoppable)
         scored = self.host.score(list(zip(self.examples, completions, strict=True)))
         self._write(stage, step, scored)
         estimates = summarise([(s.example.task, s.reward) for s in scored])
@@ -84,13 +89,26 @@ def write_records(path: Path, records: Any) -> None:
             file.write(to_line(record))
 
 
-def make_callback(evaluation: HeldOutEvaluation, *, max_steps: int) -> Any:
-    """A transformers callback that evaluates every `section.every_steps` steps; the last step is left to `final`."""
+def make_callback(
+    evaluation: HeldOutEvaluation, *, max_steps: int, every: int = 1, postpone: Callable[[int], None] | None = None
+) -> Any:
+    """A transformers callback that evaluates every `section.every_steps` steps; the last step is left to `final`.
+
+    A stop ends an evaluation too, where the step can be a checkpoint's, one of `every`: training ends with one, and
+    `postpone(step)` is told that this evaluation is still to come.
+    """
     from transformers import TrainerCallback
 
     class EvaluateEverySteps(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.global_step % evaluation.section.every_steps == 0 and state.global_step < max_steps:
-                evaluation.run("train", state.global_step)
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+            step = state.global_step
+            if step % evaluation.section.every_steps == 0 and step < max_steps:
+                try:
+                    evaluation.run("train", step, stoppable=postpone is not None and step % every == 0)
+                except Interrupted:
+                    assert postpone is not None
+                    postpone(step)
+                    control.should_save = control.should_training_stop = True
+            return control
 
     return EvaluateEverySteps()

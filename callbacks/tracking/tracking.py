@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from itertools import takewhile
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ class Tracker:
     """Writes rows of metrics as they come; a context manager.
 
     `resume_from` is the (stage, step) the run continues after: rows beyond it are cut from both files, so that a run
-    that was killed and resumed ends with the bytes of one that was not. None starts both files afresh.
+    that was killed and resumed ends with the bytes of one that was not. None starts both files afresh. Within the
+    supervised stage, whose rows all stand at step 0, `supervised_step` is the last of its own steps that counts.
 
     Messages to the trackers are written down and cut in the same way, and each tracker's place among them is kept: a
     resumed run sends what was not delivered, and nothing twice.
@@ -43,6 +45,7 @@ class Tracker:
         run_name: str | None = None,
         config: Mapping[str, Any] | None = None,
         resume_from: tuple[str, int] | None = None,
+        supervised_step: int | None = None,
         notify: Callable[[str], None] = print,
     ):
         self.run_directory = Path(run_directory)
@@ -62,6 +65,8 @@ class Tracker:
                 path.unlink(missing_ok=True)
             else:
                 cut_rows_beyond(path, *resume_from)
+                if supervised_step is not None:
+                    cut_supervised_beyond(path, supervised_step)
         self._metrics, self._timings = (path.open("ab") for path in paths[:2])
         self._messages: Messages | None = None
         self._backends: list[QueuedBackend] = []
@@ -202,6 +207,26 @@ def cut_rows_beyond(path: Path, stage: str, step: int) -> int:
     if len(kept) < len(lines):
         write_whole(path, b"".join(kept))
     return len(lines) - len(kept)
+
+
+def cut_supervised_beyond(path: Path, step: int) -> None:
+    """Remove from a JSONL file the first row after that step of the supervised stage, and all that was written after it."""
+    if not path.exists():
+        return
+    lines = path.read_bytes().splitlines(keepends=True)
+    kept = list(takewhile(lambda line: _is_supervised_within(line, step), lines))
+    if len(kept) < len(lines):
+        write_whole(path, b"".join(kept))
+
+
+def _is_supervised_within(line: bytes, step: int) -> bool:
+    row = orjson.loads(line)
+    if row["stage"] != "warmup":
+        # Where no GRPO follows, evaluations on the way count the supervised steps.
+        return row["stage"] == "before" or (row["stage"] == "train" and row["step"] <= step)
+    numbers = row["arguments"][0] if row.get("method") == "log" else row
+    at = numbers.get("sft/step")
+    return at <= step if at is not None else "eval/mean_reward" not in numbers
 
 
 def _is_within(line: bytes, stage_index: int, step: int) -> bool:

@@ -240,6 +240,11 @@ class GrpoSection(BaseModel):
         "as there is memory for.",
     )
     save_every_steps: int = Field(50, ge=1, description="Steps between checkpoints.")
+    save_total_limit: int = Field(
+        2,
+        ge=1,
+        description="Checkpoints kept at a time, the newest ones; the best policy is kept beside them, in best/.",
+    )
     log_completions_every: int = Field(10, ge=1, description="Steps between stored training completions.")
 
     @model_validator(mode="after")

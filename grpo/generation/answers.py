@@ -156,16 +156,19 @@ def _generator(seed: int):
     return torch.Generator().manual_seed(seed)
 
 
-def make_generate(
-    policy: Policy, section: EvaluationSection, *, max_completion_length: int
-) -> Callable[[Sequence[Example], Callable[[int], None]], list[Completion]]:
-    """A function from examples to one completion each, in order; it calls its second argument with the rows just done.
+def prepare_answers(
+    policy: Policy,
+    examples: Sequence[Example],
+    section: EvaluationSection,
+    *,
+    max_completion_length: int,
+    processes: int,
+) -> tuple[list[list[int]], Callable[[Sequence[int]], list[Completion]]]:
+    """The places of `examples` in batches, for so many processes at once, and what answers places with one completion each.
 
-    Its random numbers come from `section.seed` and the row, so that an evaluation neither depends on nor disturbs
-    training, and is the same however many processes share it.
+    Random numbers come from `section.seed` and the row, so that an evaluation neither depends on nor disturbs training, and
+    is the same however many processes share it.
     """
-    from grpo.generation.answers import Settings, answer_batch, plan_batches
-
     settings = Settings(
         temperature=section.temperature,
         top_p=section.top_p,
@@ -175,15 +178,13 @@ def make_generate(
         samples=1,
         seed=section.seed,
     )
+    prompts = [policy.prompts.prompt_ids(example.prompt) for example in examples]
 
-    def answer(examples: Sequence[Example], advance: Callable[[int], None]) -> list[Completion]:
-        prompts = [policy.prompts.prompt_ids(example.prompt) for example in examples]
-        answers: dict[int, Completion] = {}
-        for batch in plan_batches([len(ids) for ids in prompts], batch_size=section.batch_size, samples=1):
-            rows = answer_batch(policy, [examples[i] for i in batch], [prompts[i] for i in batch], settings)
-            for index, row in zip(batch, rows, strict=True):
-                answers[index] = row[0].completion
-            advance(len(batch))
-        return [answers[index] for index in range(len(prompts))]
+    def answer(places: Sequence[int]) -> list[Completion]:
+        if not places:
+            return []
+        rows = answer_batch(policy, [examples[i] for i in places], [prompts[i] for i in places], settings)
+        return [row[0].completion for row in rows]
 
-    return answer
+    lengths = [len(ids) for ids in prompts]
+    return plan_batches(lengths, batch_size=section.batch_size * processes, samples=1), answer

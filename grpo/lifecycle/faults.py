@@ -73,6 +73,9 @@ def describe_last(directory: RunDirectory) -> str:
     checkpoint = directory.latest_checkpoint()
     if checkpoint is not None:
         return f"the last whole state is checkpoints/{checkpoint.name}; mend what is wrong"
+    if (checkpoint := directory.latest_warmup_checkpoint()) is not None:
+        folder = directory.warmup_checkpoints.name
+        return f"the last whole state is {folder}/{checkpoint.name}; mend what is wrong"
     return (
         "the last whole state is the end of the warm-up; mend what is wrong"
         if directory.sft.is_dir()

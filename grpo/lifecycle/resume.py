@@ -21,19 +21,21 @@ from rewards.writing.writable import to_document
 START = "start.json"
 """What GRPO begins from: the end of the warm-up, and the files there were by then."""
 
-_RELIES_ON = "relies_on"
+RELIES_ON = "relies_on"
 
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """`stage` is the one to do next; GRPO goes on from `checkpoint`, from the end of the warm-up where that is None.
+    """`stage` is the one to do next, gone on with from `checkpoint`; GRPO from the end of the warm-up where that is None.
 
-    `notes` say, a line each, what was passed over.
+    `warmed`: of the first stage only the evaluations after the warm-up are left. `notes` say, a line each, what was passed
+    over.
     """
 
     stage: str
     checkpoint: Path | None = None
     notes: tuple[str, ...] = ()
+    warmed: bool = False
 
     @property
     def step(self) -> int:
@@ -42,22 +44,22 @@ class ResumePoint:
 
 def seal_checkpoint(checkpoint: Path, run: Path) -> None:
     """Say that a checkpoint is whole, and what of the run's files it goes with; the last thing that is written of it."""
-    write_manifest(checkpoint, step=read_step(checkpoint), **{_RELIES_ON: list_reliance(run)})
+    write_manifest(checkpoint, step=read_step(checkpoint), **{RELIES_ON: list_reliance(run)})
 
 
 def seal_start(directory: RunDirectory) -> None:
     """The same for the end of the warm-up."""
-    directory.write_json(START, {_RELIES_ON: list_reliance(directory.path)})
+    directory.write_json(START, {RELIES_ON: list_reliance(directory.path)})
 
 
-def list_reliance(run: Path) -> dict[str, Any]:
-    """The files of a run that a resumed one reads, or never writes again, as they are now."""
+def list_reliance(run: Path, *, but: str | None = None) -> dict[str, Any]:
+    """The files of a run that a resumed one reads, or never writes again, as they are now; `but` those of a folder."""
     files = {}
     for path in sorted((*run.glob("eval/*.jsonl"), *run.glob("completions/*.jsonl"))):
         files[path.relative_to(run).as_posix()] = describe(path)
     if (run / "metrics.jsonl").is_file():
         files["metrics.jsonl"] = describe(run / "metrics.jsonl", first=(run / "metrics.jsonl").stat().st_size)
-    if (run / "sft" / MANIFEST).is_file():
+    if but != "sft/" and (run / "sft" / MANIFEST).is_file():
         files[f"sft/{MANIFEST}"] = describe(run / "sft" / MANIFEST)
     return files
 
@@ -66,7 +68,9 @@ def list_reliance(run: Path) -> dict[str, Any]:
 def kept_reliance(run: Path) -> Iterator[None]:
     """Inside, files of a run are changed on purpose, metrics row by row: what relied on them, and held, relies on them after."""
     held = []
-    for path in (run / START, run / "status.json", *sorted(run.glob(f"checkpoints/checkpoint-*/{MANIFEST}"))):
+    checkpoints = sorted(run.glob(f"*checkpoints/checkpoint-*/{MANIFEST}"))
+    # The warm-up's first: the others rely on its file.
+    for path in (run / "sft" / MANIFEST, run / START, run / "status.json", *checkpoints):
         noted = read_object(path)
         files = _reliance_of(noted)
         if files and not find_changes(run, files):
@@ -79,7 +83,7 @@ def kept_reliance(run: Path) -> Iterator[None]:
         if "metrics.jsonl" in files:
             lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)[:rows]
             now["metrics.jsonl"] = describe(run / "metrics.jsonl", first=sum(map(len, lines)))
-        write_whole(path, to_document({**noted, _RELIES_ON: now}), settle=True)
+        write_whole(path, to_document({**noted, RELIES_ON: now}), settle=True)
 
 
 def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool = False) -> ResumePoint:
@@ -97,10 +101,10 @@ def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool
             return ResumePoint(stage, notes=tuple(notes))
         notes.append(f"{damage}: it is made again")
     if stage == "sft":
-        return ResumePoint(stage, notes=tuple(notes))
+        return _find_warmup_point(directory, config, notes)
     rows = _read_rows(directory.path / "metrics.jsonl")
     lost = False
-    for checkpoint in [] if from_warmup else _list_checkpoints(directory):
+    for checkpoint in [] if from_warmup else _list_checkpoints(directory.checkpoints):
         fault = (
             find_damage(checkpoint)
             or _find_mismatch(directory, checkpoint)
@@ -120,7 +124,7 @@ def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool
             [*notes, f"{where}: no checkpoint is whole, nor is the end of the warm-up ({fault}); begin a new run"]
         )
     if fault:  # nobody noted that the warm-up came to its end
-        return ResumePoint("sft", notes=tuple(notes))
+        return _find_warmup_point(directory, config, notes)
     if lost and not from_warmup:
         raise UserError(
             [*notes, f"{where}: no checkpoint is whole; to train again from the end of the warm-up, add --from-warmup"]
@@ -130,8 +134,28 @@ def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool
     return ResumePoint("grpo" if config.trains_grpo else "final", None, tuple(notes))
 
 
-def _list_checkpoints(directory: RunDirectory) -> Sequence[Path]:
-    found = [path for path in directory.checkpoints.glob("checkpoint-*") if path.name.rpartition("-")[2].isdecimal()]
+def _find_warmup_point(directory: RunDirectory, config: Any, notes: Sequence[str]) -> ResumePoint:
+    """Where the first stage goes on: after the warm-up, from one of its checkpoints, or anew, which costs time and no number."""
+    if not config.sft_warmup.enabled:
+        return ResumePoint("sft", notes=tuple(notes))
+    noted = read_object(directory.sft / MANIFEST)
+    if RELIES_ON in noted:
+        fault = find_damage(directory.sft) or find_changes(directory.path, _reliance_of(noted))
+        if not fault:
+            return ResumePoint("sft", notes=tuple(notes), warmed=True)
+        notes = [*notes, f"sft/: {fault}; the warm-up's newest checkpoint is taken"]
+    for checkpoint in _list_checkpoints(directory.warmup_checkpoints):
+        fault = find_damage(checkpoint) or _find_mismatch(directory, checkpoint)
+        if not fault:
+            return ResumePoint("sft", checkpoint, tuple(notes))
+        notes = [*notes, f"{directory.warmup_checkpoints.name}/{checkpoint.name}: {fault}; the one before it is taken"]
+    if notes and directory.warmup_checkpoints.is_dir():
+        notes = [*notes, "no checkpoint of the warm-up is whole: it begins anew"]
+    return ResumePoint("sft", notes=tuple(notes))
+
+
+def _list_checkpoints(folder: Path) -> Sequence[Path]:
+    found = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdecimal()]
     return sorted(found, key=read_step, reverse=True)
 
 
@@ -143,7 +167,7 @@ def _find_mismatch(directory: RunDirectory, checkpoint: Path) -> str:
 
 
 def _reliance_of(noted: dict[str, Any]) -> dict[str, Any]:
-    found = noted.get(_RELIES_ON)
+    found = noted.get(RELIES_ON)
     return found if isinstance(found, dict) else {}
 
 

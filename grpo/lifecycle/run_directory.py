@@ -16,6 +16,8 @@ from rewards.writing.files import read_object, write_json
 from rewards.writing.manifests import MANIFEST
 
 STAGES = ("sft", "grpo", "final", "decision", "done")
+ANSWERED = "answered.partial"
+"""In `eval/`: the answers so far of the evaluation that is under way."""
 POLICY_NOTE = "policy.json"
 """In `best/`: what the folder holds."""
 
@@ -56,8 +58,11 @@ class RunDirectory:
 
     def latest_checkpoint(self) -> Path | None:
         """The newest checkpoint of GRPO that was finished, by step; None where there is none."""
-        found = [path for path in self.checkpoints.glob("checkpoint-*") if _is_finished(path)]
-        return max(found, key=read_step, default=None)
+        return _find_latest(self.checkpoints)
+
+    def latest_warmup_checkpoint(self) -> Path | None:
+        """The newest one of the warm-up that was finished; None where there is none, or the warm-up is over."""
+        return _find_latest(self.warmup_checkpoints)
 
     @property
     def sft(self) -> Path:
@@ -66,6 +71,11 @@ class RunDirectory:
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
+
+    @property
+    def warmup_checkpoints(self) -> Path:
+        """Of the warm-up, for as long as it is not over."""
+        return self.path / "sft-checkpoints"
 
     @property
     def best(self) -> Path:
@@ -87,6 +97,11 @@ class RunDirectory:
     def read_json(self, name: str) -> Any:
         return orjson.loads((self.path / name).read_bytes())
 
+    def forget_answers(self) -> None:
+        """Drop what is left of the answers of an evaluation that was cut short: none is to come."""
+        if self.writes:
+            (self.evaluations / ANSWERED).unlink(missing_ok=True)
+
     def reach(self, stage: str, step: int = 0, **more: Any) -> None:
         """Note that `stage` (one of STAGES) is the one to do next."""
         self.write_json("status.json", {"stage": stage, "step": step, "finished": stage == "done", **more})
@@ -96,7 +111,8 @@ class RunDirectory:
         stage = read_object(self.path / "status.json").get("stage")
         if stage in STAGES:
             return stage
-        return "grpo" if self.sft.is_dir() or self.checkpoints.is_dir() else "sft"
+        begun = self.checkpoints.is_dir() or (self.sft.is_dir() and not self.warmup_checkpoints.is_dir())
+        return "grpo" if begun else "sft"
 
 
 def read_policy_note(run: Path) -> dict[str, Any]:
@@ -115,6 +131,11 @@ def name_policy(note: dict[str, Any]) -> str:
 def read_step(checkpoint: Path) -> int:
     """The step a checkpoint was saved after, which its name ends with."""
     return int(checkpoint.name.rsplit("-", 1)[1])
+
+
+def _find_latest(folder: Path) -> Path | None:
+    found = [path for path in folder.glob("checkpoint-*") if _is_finished(path)]
+    return max(found, key=read_step, default=None)
 
 
 def _is_finished(checkpoint: Path) -> bool:

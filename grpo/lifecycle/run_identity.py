@@ -25,6 +25,8 @@ FREE = (
     "tracking",
     "report",
     "grpo.save_every_steps",
+    "grpo.save_total_limit",
+    "sft_warmup.save_every_steps",
     "rewards.error_budget",
     "rewards.error_budget_minimum",
     "rewards.memory_gib",

@@ -14,7 +14,7 @@ from rewards.writing.files import read_object
 
 KEEPABLE = ("best", "sft", "last")
 # Weights, and leftovers of a process that was killed: no report reads them.
-_LEFTOVERS = ("*.partial", "*.old", "sft-trainer", ".*.draft")
+_LEFTOVERS = ("*.partial", "*.old", "sft-checkpoints", ".*.draft")
 
 
 @dataclass(frozen=True, slots=True)

@@ -336,7 +336,8 @@ def find_place(folder: Path) -> str:
     """How far a run has come that can be resumed: its stage and the step of its newest whole checkpoint."""
     if not (folder / "config.json").is_file():
         return ""
-    checkpoint = RunDirectory(folder).latest_checkpoint()
+    run = RunDirectory(folder)
+    checkpoint = run.latest_checkpoint() or run.latest_warmup_checkpoint()
     stage = read_object(folder / "status.json").get("stage")
     return f"{stage} {read_step(checkpoint) if checkpoint else 0}"
 

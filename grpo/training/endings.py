@@ -5,10 +5,6 @@ from __future__ import annotations
 from callbacks.watch import watch
 
 
-class Interrupted(Exception):
-    """A stop was asked for, and what was reached is on disk."""
-
-
 class Stopped(Exception):
     """A watch rule ended the run, and what was reached is on disk."""
 

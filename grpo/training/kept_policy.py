@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,22 @@ from rewards.writing.files import write_json
 from rewards.writing.manifests import write_manifest
 
 
-def replace_folder(directory: Path, write: Callable[[Path], Any], note: dict[str, Any] | None = None) -> None:
+def replace_folder(
+    directory: Path,
+    write: Callable[[Path], Any],
+    note: dict[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> None:
     """Replace `directory` by what `write` puts into a folder; a reader never sees half of it for longer than two renames.
 
-    `note` says what it is, where there is something to say.
+    `note` says what it is, where there is something to say; `facts` stand in its manifest.
     """
     partial = directory.with_name(directory.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     write(partial)
     if note is not None:
         write_json(partial / POLICY_NOTE, note)
-    write_manifest(partial)
+    write_manifest(partial, **(facts or {}))
     old = directory.with_name(directory.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if directory.exists():

@@ -36,9 +36,7 @@ class Record:
     ):
         self.config, self.host, self.directory, self.tracker, self.progress = config, host, directory, tracker, progress
         self.rank = ranks.find_rank()
-        self.best = BestCheckpoint(
-            config.evaluation.task_floor_margin, count_looks(config.grpo.max_steps, config.evaluation.every_steps)
-        )
+        self.best = self._make_best()
         self.effective: dict[str, Any] = {}
         self.policy: dict[str, int] = {}  # weights of the model that was loaded, and how many of them are trained
         self._earlier_rewards: dict[str, Any] = {}  # the host's report of the processes that this one goes on from
@@ -58,6 +56,10 @@ class Record:
             recipe=decision.relative_to == "thresholds",
             settings={"max_completion_length": grpo.max_completion_length, "max_steps": grpo.max_steps},
         )
+
+    def _make_best(self) -> BestCheckpoint:
+        section = self.config.evaluation
+        return BestCheckpoint(section.task_floor_margin, count_looks(self.config.grpo.max_steps, section.every_steps))
 
     # -- what an earlier process left ------------------------------------------------------------------------------
 
@@ -84,6 +86,7 @@ class Record:
                 if "eval/mean_reward" in row
             }
         )
+        self.best = self._make_best()
         self.best.replay(rows, lambda stage, step: found.get((stage, step)) or None)
         events = self.watch.replay(rows)
         self._replay_supervised(rows)
@@ -124,8 +127,10 @@ class Record:
         self._watch(row, "warmup", step)
 
     def _replay_supervised(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        self._sft_losses = []
+        self._sft_losses, self._least_held_out = [], inf
         for row in rows:
+            if (loss := row.get("sft/held_out_loss")) is not None:
+                self._least_held_out = min(loss, self._least_held_out)
             if row.get("sft/loss") is not None:
                 self._sft_losses = [*self._sft_losses[:1], float(row["sft/loss"])]
             elif "eval/mean_reward" in row:
@@ -157,6 +162,16 @@ class Record:
         took = {f"{name}_seconds": round(value, 4) for name, value in seconds.items()}
         self.tracker.log_seconds(stage="train", step=step, **took)
         return row
+
+    def note_step(self) -> dict[str, Any]:
+        """What goes into the present step's row beside what the trainer logs, for a row that is written by another process."""
+        errors, scores = self._count_scores()
+        return {"repetition": self._repetition, "errors": errors, "scores": scores}
+
+    def recall_step(self, noted: Mapping[str, Any]) -> None:
+        """The opposite, before the row is written."""
+        self._repetition = noted.get("repetition")
+        self._reward_counts = (-int(noted.get("errors") or 0), -int(noted.get("scores") or 0))
 
     def log_completions(
         self, step: int, scored: Sequence[Any], groups: Sequence[int], advantages: Sequence[float]
@@ -220,12 +235,16 @@ class Record:
 
     def _count_reward_errors(self) -> dict[str, float]:
         """The share of scores that failed since the last step; nothing where none did."""
+        failed, made = self._count_scores()
+        self._reward_counts = (self._reward_counts[0] + failed, self._reward_counts[1] + made)
+        return {"reward_errors": failed / made} if failed > 0 and made > 0 else {}
+
+    def _count_scores(self) -> tuple[int, int]:
+        """Scores that failed, and all that were made, since the last row."""
         report = self.host.report().values()
         counts = collectives.gather([sum(function[key] for function in report) for key in ("errors", "values")])
-        errors, scores = (sum(each) for each in zip(*counts, strict=True))
-        before, self._reward_counts = self._reward_counts, (errors, scores + errors)
-        failed, made = errors - before[0], scores + errors - before[1]
-        return {"reward_errors": failed / made} if failed > 0 and made > 0 else {}
+        errors, values = (sum(each) for each in zip(*counts, strict=True))
+        return errors - self._reward_counts[0], values + errors - self._reward_counts[1]
 
     def _watch(self, row: Mapping[str, Any], stage: str, step: int) -> None:
         """Judge a row that was just logged; what comes of it is kept, tracked and shown."""

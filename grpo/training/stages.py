@@ -6,13 +6,16 @@ import gc
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from callbacks import interrupt
+from callbacks.config import EvaluationSection
 from callbacks.evaluation.eval import HeldOutEvaluation
 from callbacks.evaluation.eval import make_callback as make_evaluation_callback
 from callbacks.evaluation.judged import JUDGED
+from callbacks.interrupt import Interrupted
 from callbacks.progress import Progress
 from callbacks.tracking.tracking import Tracker
 from callbacks.watch import watch
@@ -23,7 +26,7 @@ from grpo.distributed import collectives, sharding, stand_ins
 from grpo.distributed import rank as ranks
 from grpo.engines.choose import choose_engine
 from grpo.engines.engine import Engine
-from grpo.lifecycle.run_directory import RunDirectory, read_step
+from grpo.lifecycle.run_directory import ANSWERED, RunDirectory, read_step
 from grpo.machine import environment
 from grpo.machine.device import measure_peak_memory
 from grpo.machine.repeatable import repeatable
@@ -31,10 +34,14 @@ from grpo.policy.counting import count_weights
 from grpo.policy.loading import Policy, resolve_dtype
 from grpo.policy.tokenizer import training_texts
 from grpo.training import recorder, zero3
-from grpo.training.endings import Interrupted, Stopped
+from grpo.training.answered import Answered, mark_weights
+from grpo.training.endings import Stopped
 from grpo.training.follower import make_follower
 from grpo.training.held_out import choose_rows
 from grpo.training.kept_policy import copy_folder, describe_policy, replace_folder
+from grpo.training.postponed import Postponed
+from grpo.training.postponed import make_callback as make_catch_up
+from grpo.training.row_order import make_callback as make_row_order
 from rewards.errors import UserError
 from rewards.host.scoring import RewardHost
 from rewards.statistics.estimates import Estimate
@@ -64,6 +71,7 @@ class Stages:
         self.record = recorder.Record(self.config, self.host, written, self.tracker, self.progress)
         self._trainer: Any = None
         self._logged_step = 0
+        self._postponed = Postponed()
 
     # -- the policy ------------------------------------------------------------------------------------------------
 
@@ -133,12 +141,12 @@ class Stages:
 
     # -- the warm-up -----------------------------------------------------------------------------------------------
 
-    def warm_up(self) -> None:
-        """Supervised fine-tuning on demonstrations; leaves the policy in `sft/`."""
+    def warm_up(self, *, resume_from: Path | None = None) -> None:
+        """Supervised fine-tuning on demonstrations, from a checkpoint of it or from the start; leaves the policy in `sft/`."""
         from grpo.training.supervised import run_supervised
 
         self._stop_where_asked()
-        run_supervised(self)
+        run_supervised(self, resume_from=resume_from)
         if sharding.is_sharded(self.policy.model) and self.config.trains_grpo:
             # GRPO's trainer spreads the weights in its own way, over whole ones.
             self.restore_policy()
@@ -176,6 +184,9 @@ class Stages:
     def _train(self, section: GrpoSection, arguments: Any, wanted: dict[str, Any], resume_from: Path | None) -> None:
         from grpo.training.trainer import SharedPrefixTrainer
 
+        postponed = self._postponed
+        postponed.read(resume_from)
+        evaluation = self.evaluation()
         trainer = SharedPrefixTrainer(
             self.policy,
             self.inputs.train,
@@ -186,8 +197,12 @@ class Stages:
                 follow := make_follower(self._log_training, self.record.report_rewards),
                 stand_ins.make_agreement(self.interruption),
                 interrupt.make_callback(self.interruption, every=section.num_iterations),
-                make_evaluation_callback(self.evaluation(), max_steps=section.max_steps),
+                make_evaluation_callback(
+                    evaluation, max_steps=section.max_steps, every=section.num_iterations, postpone=postponed.begin
+                ),
                 watch.make_callback(self.record.watch, every=section.num_iterations),
+                make_row_order(),
+                make_catch_up(postponed, lambda step: evaluation.run("train", step), self._log_postponed),
             ],
         )
         self._trainer = trainer
@@ -233,23 +248,24 @@ class Stages:
     def _log_training(self, step: int, logs: dict[str, Any]) -> None:
         if "loss" not in logs:
             return  # the Trainer's closing summary
-        self._engine.observe(self.record.log_training(step, logs, self._trainer.seconds))
+        if not self._postponed.hold(step, logs, self._trainer.seconds, self.record.note_step()):
+            self._engine.observe(self.record.log_training(step, logs, self._trainer.seconds))
+            self._logged_step = step
         self._trainer.seconds.clear()
+
+    def _log_postponed(self, step: int, logs: dict[str, Any], seconds: dict[str, float], noted: dict[str, Any]) -> None:
+        self.record.recall_step(noted)
+        self._engine.observe(self.record.log_training(step, logs, seconds))
         self._logged_step = step
 
     # -- evaluation ------------------------------------------------------------------------------------------------
 
     def evaluation(self, *, anew: bool = False) -> HeldOutEvaluation:
         """The held-out evaluation of the present policy; `anew`: with random numbers, and rows, that chose nothing."""
-        from grpo.generation.answers import make_generate
-
         section, examples = choose_rows(self.inputs.held_out, self.config.evaluation, anew=anew)
-        self._generate = make_generate(
-            self.policy, section, max_completion_length=self.config.grpo.max_completion_length
-        )
         return HeldOutEvaluation(
             examples=examples,
-            generate=self._answer,
+            generate=partial(self._answer, section),
             host=stand_ins.SharedHost(self.host),
             section=section,
             directory=self.directory.evaluations if self.rank.is_main else None,
@@ -267,19 +283,45 @@ class Stages:
             self._keep_best(0)
         return estimates
 
-    def _answer(self, examples: Sequence[Example]) -> list[Any]:
+    def _answer(
+        self, section: EvaluationSection, examples: Sequence[Example], stage: str, step: int, stoppable: bool
+    ) -> list[Any]:
+        from grpo.generation.answers import prepare_answers
+
+        batches, answer = prepare_answers(
+            self.policy, examples, section,
+            max_completion_length=self.config.grpo.max_completion_length, processes=self.rank.count,
+        )  # fmt: skip
         with (
             self.progress.stage("held-out evaluation", len(examples), unit="rows") as bar,
             sharding.whole_weights(self.policy.model, self._trainer, zero3.gather),
         ):
-            return collectives.share_out(
-                lambda share: self._generate(share, lambda rows: bar.advance(rows * self.rank.count)), examples
-            )
+            asked = {"stage": stage, "step": step, "settings": section.model_dump(mode="json"), "rows": len(examples)}
+            kept = self._recall_answers(asked) if len(batches) > 1 else None
+            answers: dict[int, Any] = collectives.on_main(lambda: dict(kept.answers) if kept else {})
+            for batch in batches:
+                if not all(place in answers for place in batch):
+                    if stoppable:
+                        self._stop_where_asked()
+                    written = collectives.share_out(answer, batch)
+                    answers.update(zip(batch, written, strict=True))
+                    if kept:
+                        kept.add(batch, written)
+                bar.advance(len(batch))
+        return [answers[place] for place in range(len(examples))]
+
+    def _recall_answers(self, asked: dict[str, Any]) -> Answered | None:
+        """What an evaluation that was cut short has left of its answers, if it was this one; only the first process keeps any."""
+        if not self.rank.is_main:
+            return None
+        kept = Answered(self.directory.evaluations / ANSWERED, {**asked, "weights": mark_weights(self.policy.model)})
+        kept.recall(self.policy.prompts.style)
+        return kept
 
     # -- the rest --------------------------------------------------------------------------------------------------
 
     def _stop_where_asked(self) -> None:
-        """Between two stages all that was reached is on disk."""
+        """Between two stages, and between two batches of an evaluation, all that was reached is on disk."""
         if collectives.any_of(self.interruption.requested):
             raise Interrupted
 
@@ -303,8 +345,9 @@ class Stages:
         self.save(self.directory.best, note=note, copied=self.directory.sft if step == 0 else None)
 
     def save(
-        self, directory: Path, trainer: Any = None, note: dict[str, Any] | None = None, copied: Path | None = None
-    ) -> None:
+        self, directory: Path, trainer: Any = None, note: dict[str, Any] | None = None, copied: Path | None = None,
+        facts: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         """Replace `directory` by the present policy, or by the folder of the same that is there already."""
         there = copied is not None and copied.is_dir()
         weights = None if there else sharding.whole_state(self.policy.model, trainer or self._trainer)
@@ -314,5 +357,5 @@ class Stages:
                 if there
                 else lambda folder: self.policy.save(folder, weights)
             )
-            replace_folder(directory, save, note)
+            replace_folder(directory, save, note, facts)
         collectives.wait()

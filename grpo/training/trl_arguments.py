@@ -53,7 +53,6 @@ def trl_arguments(
         disable_dropout=True,
         logging_steps=1,
         save_strategy="steps",
-        save_total_limit=2,
         log_completions=False,
         **(engine or {}),
         **(handed or {}),

@@ -16,8 +16,7 @@ _MODULE = '''\
 
 from collections import Counter
 
-from rewards.decorator import reward
-from rewards.types import Score
+from rewards import Score, reward
 
 LONGEST = 10_000  # characters of an answer that are read: an endless text must not take endless time
 

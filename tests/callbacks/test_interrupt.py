@@ -53,14 +53,6 @@ def test_callback_when_steps_share_a_generation_then_it_ends_after_the_last_of_t
     assert [stop_at(callback, step)[0] for step in (1, 2, 3, 4)] == [False, True, False, True]
 
 
-def test_callback_when_nothing_is_resumed_then_it_ends_without_a_checkpoint():
-    """The warm-up starts anew: a checkpoint of it would be written for nothing."""
-    pytest.importorskip("transformers")
-    interruption = Interruption()
-    interruption.requested = True
-    assert stop_at(make_callback(interruption, saves=False), 3) == (True, False)
-
-
 def test_terminable_when_its_inside_took_the_signal_for_good_then_that_stays():
     """A process that is about to end by itself must not be ended by its launcher before it has said why."""
     previous = signal.getsignal(signal.SIGTERM)

@@ -265,6 +265,24 @@ def write_steps(tracker, first, last):
             tracker.alert("zero_spread", "half of the groups", stage="train", step=step)
 
 
+@pytest.mark.parametrize(("supervised", "kept"), [(20, 5), (19, 4), (7, 3), (99, 5)])
+def test_tracker_when_resumed_in_the_warm_up_then_rows_beyond_its_step_go(tmp_path, supervised, kept):
+    """All its rows stand at step 0 and count steps of their own; what was evaluated after it comes last."""
+    rows = (
+        ("before", {"eval/mean_reward": 0.1}), ("warmup", {"sft/step": 0, "sft/held_out_loss": 3.0}),
+        ("warmup", {"sft/step": 7, "sft/held_out_loss": 2.0}), ("warmup", {"sft/step": 10, "sft/loss": 1.0}),
+        ("warmup", {"sft/step": 20, "sft/loss": 0.5}), ("warmup", {"eval/mean_reward": 0.2}),
+        ("start", {"eval/mean_reward": 0.2}),
+    )  # fmt: skip
+    with Tracker(tmp_path, OFF) as tracker:
+        for stage, row in rows:
+            tracker.log(row, stage=stage, step=0)
+    lines = (tmp_path / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    with Tracker(tmp_path, OFF, resume_from=("judged", 0), supervised_step=supervised):
+        pass
+    assert (tmp_path / "metrics.jsonl").read_bytes() == b"".join(lines[:kept])
+
+
 def run_steps(tmp_path, monkeypatch, recorder, first, last, resume_from):
     """What a backend is told by a process that takes those steps."""
     monkeypatch.setattr(tracking_backends, "open_wandb", lambda *_: recorder)

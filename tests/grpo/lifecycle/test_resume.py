@@ -11,7 +11,7 @@ import pytest
 
 from grpo.config.loading import load_config, read_config
 from grpo.lifecycle import run_identity
-from grpo.lifecycle.resume import find_resume_point, kept_reliance, seal_checkpoint, seal_start
+from grpo.lifecycle.resume import find_resume_point, kept_reliance, list_reliance, seal_checkpoint, seal_start
 from grpo.lifecycle.run_directory import RunDirectory
 from grpo.lifecycle.run_lock import locked
 from rewards.errors import UserError
@@ -99,6 +99,52 @@ def test_resume_point_when_the_newest_is_damaged_then_is_the_one_before_and_says
     assert (point.stage, point.step) == ("grpo", 2)
     (line,) = point.notes
     assert line.startswith("checkpoints/checkpoint-4: ") and said in line
+
+
+@pytest.fixture
+def warming(tmp_path):
+    """A run that was killed in its warm-up: checkpoints at 7 and 14."""
+    (tmp_path / "eval").mkdir()
+    (tmp_path / "eval" / "before.jsonl").write_text("{}\n")
+    write_row(tmp_path, stage="before", step=0, **{"eval/mean_reward": 0.1})
+    for step in (7, 14):
+        write_row(tmp_path, stage="warmup", step=0, **{"sft/loss": 1.0, "sft/step": step})
+        checkpoint = tmp_path / "sft-checkpoints" / f"checkpoint-{step}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "model.safetensors").write_bytes(b"weights" * step)
+        seal_checkpoint(checkpoint, tmp_path)
+    write_row(tmp_path, stage="warmup", step=0, **{"sft/loss": 1.0, "sft/step": 20})
+    directory = RunDirectory(tmp_path)
+    directory.reach("sft")
+    return directory
+
+
+def test_resume_point_when_killed_in_the_warm_up_then_is_its_newest_whole_checkpoint(warming):
+    """A torn one is passed over for the one before it; where none is whole it begins anew, which changes no number."""
+    point = find_resume_point(warming, CONFIG)
+    assert (point.stage, point.step, point.warmed, point.notes) == ("sft", 14, False, ())
+    (warming.path / "status.json").unlink()
+    assert find_resume_point(warming, CONFIG).step == 14
+    flip(warming.warmup_checkpoints / "checkpoint-14" / "model.safetensors")
+    point = find_resume_point(warming, CONFIG)
+    assert point.step == 7 and "sft-checkpoints/checkpoint-14: model.safetensors has another" in point.notes[-1]
+    flip(warming.path / "eval" / "before.jsonl")
+    point = find_resume_point(warming, CONFIG)
+    assert (point.stage, point.checkpoint) == ("sft", None) and "it begins anew" in point.notes[-1]
+
+
+def test_resume_point_when_the_warm_up_was_over_then_only_its_evaluation_is_left(warming):
+    """Its weights say so, unless they are damaged, or a watch rule ended it early."""
+    warming.sft.mkdir()
+    (warming.sft / "model.safetensors").write_bytes(b"weights")
+    write_manifest(warming.sft)
+    assert find_resume_point(warming, CONFIG).step == 14, "stopped by a rule"
+    write_manifest(warming.sft, relies_on=list_reliance(warming.path, but="sft/"))
+    point = find_resume_point(warming, CONFIG)
+    assert (point.stage, point.warmed, point.checkpoint, point.notes) == ("sft", True, None, ())
+    flip(warming.sft / "model.safetensors")
+    point = find_resume_point(warming, CONFIG)
+    assert point.step == 14 and point.notes[0].startswith("sft/: model.safetensors has another content")
 
 
 def test_resume_point_when_best_is_damaged_then_goes_back_before_it_was_made(run):
