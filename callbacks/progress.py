@@ -81,7 +81,7 @@ class Progress:
         since_baseline: Mapping[str, Estimate] | None = None,
     ) -> None:
         """Show mean, interval and n for all and for each task, with the change to the previous evaluation and to the
-        baseline (the warm-up); an arrow stands only where the interval of the change leaves out 0.
+        baseline (the warm-up) and its interval; an arrow stands only where that leaves out 0.
 
         `since_...` are the changes paired by example, as the decision has them; without them both ends count as
         independent.
@@ -188,11 +188,12 @@ class Stage:
 
 
 def format_change(before: Estimate | None, after: Estimate, paired: Estimate | None = None) -> str:
-    """The change with its sign, and an arrow where its interval (the paired one, where there is one) leaves out 0."""
+    """The change with its sign and interval (the paired one, where there is one), and an arrow where that leaves out 0."""
     if before is None or before.mean is None or after.mean is None:
         return "-"
     change = paired if paired is not None and paired.mean is not None else unpaired_difference(before, after)
-    return f"{after.mean - before.mean:+.3f}{({1: ' ↑', -1: ' ↓'}).get(find_direction(change), '')}"
+    ends = "" if change.low is None or change.high is None else f" ({change.low:+.3f} to {change.high:+.3f})"
+    return f"{after.mean - before.mean:+.3f}{ends}{({1: ' ↑', -1: ' ↓'}).get(find_direction(change), '')}"
 
 
 def find_direction(change: Estimate) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     if options.setting:
         print(orjson.dumps(weak).decode())
     elif options.json:
-        print_json({name: {"mean": estimates[name].mean, "n": estimates[name].n} for name in weak})
+        print_json({name: asdict(estimates[name]) for name in weak})
     else:
         for name in weak:
             each = estimates[name]

@@ -208,7 +208,8 @@ def _show(summary: dict[str, Any], folder: Path, progress: Any, *, as_json: bool
         progress.show_evaluation(f"reward of {summary['name']}", estimates)
     for name, cell in summary["results"].get("all", {}).items():
         if name != "reward" and "/" not in name and "." not in name:
-            progress.say(f"  {name:18} {cell['value']:.4f}  n {cell['n']}")
+            ends = "" if cell["low"] is None else f"  {cell['low']:.4f} to {cell['high']:.4f}"
+            progress.say(f"  {name:18} {cell['value']:.4f}{ends}  n {cell['n']}")
     for name, text in describe_counts(summary["counts"]):
         progress.say(f"  {name}: {text}")
     for failure in summary["failures"]:

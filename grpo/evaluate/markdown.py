@@ -34,26 +34,25 @@ def write_markdown(summary: Mapping[str, Any]) -> str:
                 f"| {name} | {_number(cell['value'])} | {_interval(cell)} | {cell['n']} | {TITLES.get(name, '')} |"
             )
         if ALL in summary.get("corpus", {}):
+            bleu = summary["corpus"][ALL]
+            known = {"low": None, "high": None, "n": "", **bleu}
             lines.append(
-                f"| corpus bleu | {_number(summary['corpus'][ALL]['bleu'])} | | | BLEU of all texts together |"
+                f"| corpus bleu | {_number(bleu['bleu'])} | {_interval(known)} | {known['n']} | BLEU of all texts together |"
             )
         lines.append("")
     groups = [group for group in results if group != ALL]
     if groups:
         lines += [
-            "## By group", "", f"| group | n | {' | '.join(shown)} |", f"|---|---|{'---|' * len(shown)}"
+            "## By group", "", f"| group | {' | '.join(shown)} |", f"|---|{'---|' * len(shown)}"
         ]  # fmt: skip
         for group in groups:
             cells = [_with_interval(results[group].get(name)) for name in shown]
-            n = max((cell["n"] for cell in results[group].values()), default=0)
-            lines.append(f"| {_plain(group)} | {n} | {' | '.join(cells)} |")
+            lines.append(f"| {_plain(group)} | {' | '.join(cells)} |")
         lines.append("")
     for metric, by_k in summary["at_k"].items():
         lines += [f"## {metric} at k", "", "| k | mean | best | majority |", "|---|---|---|---|"]
         for k, cells in by_k.items():
-            values = [
-                f"{_number(cells[way]['value'])} ({_interval(cells[way])})" for way in ("mean", "best", "majority")
-            ]
+            values = [_with_interval(cells[way]) for way in ("mean", "best", "majority")]
             lines.append(f"| {k} | {' | '.join(values)} |")
         lines.append("")
     lines += ["## Counts", ""] + [f"- {name}: {text}" for name, text in describe_counts(summary["counts"])] + [""]
@@ -89,7 +88,8 @@ def _number(value: float | None) -> str:
 def _with_interval(cell: Mapping[str, Any] | None) -> str:
     if cell is None:
         return ""
-    return _number(cell["value"]) + (f" ({cell['low']:.3f}-{cell['high']:.3f})" if cell["low"] is not None else "")
+    ends = f"{_interval(cell)}, " if cell["low"] is not None else ""
+    return f"{_number(cell['value'])} ({ends}n {cell['n']})"
 
 
 def _interval(cell: Mapping[str, Any]) -> str:

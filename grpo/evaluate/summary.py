@@ -166,15 +166,21 @@ class _Corpus:
         self._bleu: dict[str, CorpusBleu] = defaultdict(CorpusBleu)
 
     def add(self, example: Sequence[Row]) -> None:
+        pairs = []
         for row in example:
             if "bleu" in row["metrics"]:
                 answer = strip_answer(row["completion"], Completion.from_row(row).style).text
                 reference, given = (tokenize_13a(compose(text[:MAXIMUM_TEXT])) for text in (row["reference"], answer))
-                for group in _groups_of(row):
-                    self._bleu[group].add(reference, given)
+                pairs.append((reference, given))
+        for group in _groups_of(example[0]) if pairs else ():
+            self._bleu[group].add(*pairs)
 
     def to_json(self) -> dict[str, Any]:
-        return {group: {"bleu": bleu.value()} for group, bleu in self._bleu.items()}
+        found = {}
+        for group, bleu in self._bleu.items():
+            low, high = bleu.interval() or (None, None)
+            found[group] = {"bleu": bleu.value(), "n": bleu.count, "low": low, "high": high}
+        return found
 
 
 def _groups_of(row: Row) -> list[str]:

@@ -14,7 +14,7 @@ from grpo.report.commands import place_of
 from grpo.report.run_files import RunFiles, as_list, as_mapping, is_number
 from rewards.screen.amounts import format_seconds
 from rewards.screen.harmless_text import make_label
-from rewards.statistics.estimates import ALL
+from rewards.statistics.estimates import ALL, Estimate
 from rewards.writing.files import read_object
 
 _SHOWN_DIGITS = 16
@@ -60,7 +60,11 @@ def make_brief(
         )
         fell = [row["task"] for row in rows if row["task"] != ALL and row["direction"] == "down"]
         said = (
-            say("lowest: {task} with {value}", task=lowest["task"], value=number(lowest["final"].mean))
+            say(
+                "lowest: {task} with {value}",
+                task=lowest["task"],
+                value=number(lowest["final"].mean) + _say_ends(lowest["final"], say, number),
+            )
             if lowest
             else ""
         )
@@ -147,6 +151,13 @@ def _say_change(total: Mapping[str, Any], say: Callable[..., str], number: Calla
         clear = change.low > 0 or change.high < 0
         said += "; " + (say("clear of noise") if clear else say("within noise"))
     return said
+
+
+def _say_ends(estimate: Estimate, say: Callable[..., str], number: Callable[..., str]) -> str:
+    if estimate.low is None or estimate.high is None:
+        return ""
+    ends = say("{low} to {high}", low=number(estimate.low), high=number(estimate.high))
+    return f" ({ends}, n {estimate.n})"
 
 
 def _say_trust(run: RunFiles, say: Callable[..., str], words: Catalogue) -> str:

@@ -63,12 +63,18 @@ def _make_probes(probes: Mapping[str, Any]) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "value": values[name] if is_number(values.get(name)) else None,
+                **_find_ends(as_mapping(as_mapping(values.get("estimates")).get(name))),
                 "alarm": _is_alarming(name, values),
             }
             for name, _ in PROBES
         ]
         rows.append({"task": make_label(task, 60), "cells": cells})
     return rows
+
+
+def _find_ends(found: Mapping[str, Any]) -> dict[str, Any]:
+    """n and interval of a probe; None each in an audit that did not keep them."""
+    return {key: found[key] if is_number(found.get(key)) else None for key in ("n", "low", "high")}
 
 
 def _is_alarming(name: str, values: Mapping[str, Any]) -> bool:

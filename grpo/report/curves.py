@@ -138,16 +138,8 @@ def draw_tasks(run: RunFiles, rows: list[dict[str, Any]]) -> list[dict[str, Any]
         marks = []
         for kind, what in kinds:
             value = row[kind]
-            if kind == "sft":
-                point = Point(0, value) if value is not None else None
-            else:
-                point = (
-                    Point(0, value.mean, value.low, value.high)
-                    if value is not None and value.mean is not None
-                    else None
-                )
-            if point is not None:
-                marks.append((kind, what, point))
+            if value is not None and value.mean is not None:
+                marks.append((kind, what, Point(0, value.mean, value.low, value.high)))
         drawn.append((row, marks))
     most = max((point.high or point.mean for _, marks in drawn for _, _, point in marks), default=1.0)
     thresholds = _list_limits(section, tree)

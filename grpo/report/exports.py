@@ -32,7 +32,7 @@ def make_exports(view: Mapping[str, Any]) -> dict[str, str]:
         ],
         "events": list(view.get("events") or ()),
         "probes": [
-            {"task": row["task"], **{cell["name"]: cell["value"] for cell in row["cells"]}}
+            {"task": row["task"], **{name: value for cell in row["cells"] for name, value in _flatten_probe(cell)}}
             for row in (view.get("audit") or {}).get("probes") or ()
         ],
         "plan": list(view.get("plan_rows") or ()),
@@ -65,14 +65,35 @@ def _flatten_task(row: Mapping[str, Any]) -> dict[str, Any]:
         estimate = row.get(key)
         for part in ("mean", "low", "high", "n"):
             flat[f"{key}_{part}"] = getattr(estimate, part) if isinstance(estimate, Estimate) else None
-    flat["further_sft"] = row.get("sft")
+    sft = row.get("sft")
+    flat["further_sft"] = sft.mean if isinstance(sft, Estimate) else None
+    flat |= {
+        f"further_sft_{part}": getattr(sft, part) if isinstance(sft, Estimate) else None
+        for part in ("low", "high", "n")
+    }
     return flat
+
+
+def _flatten_probe(cell: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    name = cell["name"]
+    return [(name, cell["value"]), *((f"{name}_{part}", cell.get(part)) for part in ("low", "high", "n"))]
+
+
+def _flatten_ends(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The intervals of a function or part after the warm-up and at the end, and their n."""
+    return {
+        f"{stage}_{part}": getattr(estimate, part)
+        if isinstance(estimate := row[f"{stage}_estimate"], Estimate)
+        else None
+        for stage in ("warmup", "final")
+        for part in ("low", "high", "n")
+    }
 
 
 def _flatten_function(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     base = {
         "function": row["name"], "version": "/".join(row["versions"]), "part": "", "n": row["n"], "warmup": row["warmup"],
-        "final": row["final"], "errors": row["errors"], "seconds": row["seconds"],
+        "final": row["final"], "errors": row["errors"], "seconds": row["seconds"], **_flatten_ends(row),
     }  # fmt: skip
     parts = [
         {
@@ -81,6 +102,7 @@ def _flatten_function(row: Mapping[str, Any]) -> list[dict[str, Any]]:
             "part": part["name"],
             "warmup": part["warmup"],
             "final": part["final"],
+            **_flatten_ends(part),
         }
         for part in row["parts"]
     ]

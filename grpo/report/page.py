@@ -111,6 +111,8 @@ def make_view(run: RunFiles, language: str | None = None) -> dict[str, Any]:
         "own": build("the thresholds", lambda: read_thresholds(run)[1] == OWN, False),
         "has_sft": any(row["sft"] is not None for row in rows),
         "sft": {key: value for key, value in run.sft_baseline.items() if is_number(value)},
+        "sft_estimate": next((row["sft"] for row in rows if row["task"] == ALL), None),
+        "chosen": run.best.estimates.get(ALL),
         "charts": build("the curves", lambda: draw_curves(curves, words), []),
         "lines": build(
             "the metrics of training",

@@ -13,7 +13,7 @@ from grpo.report.run_files import Record, RunFiles, as_mapping, is_number
 from rewards.identity import read_identities
 from rewards.screen.amounts import format_seconds, format_size
 from rewards.screen.harmless_text import make_label
-from rewards.statistics.estimates import ALL, Estimate, paired_differences, unpaired_difference
+from rewards.statistics.estimates import ALL, Estimate, estimate_mean, paired_differences, unpaired_difference
 
 STAGE_NAMES = {
     "before": "before training",
@@ -47,7 +47,7 @@ def make_task_rows(run: RunFiles) -> list[dict[str, Any]]:
                 "final": _pick(final, name) if final is not warmup and final is not before else None,
                 "change": change,
                 "direction": _direction(change),
-                "sft": _sft_mean(run, name),
+                "sft": _find_sft(run, name),
             }
         )
     return rows
@@ -115,7 +115,9 @@ def make_function_rows(run: RunFiles) -> list[dict[str, Any]]:
                 "tasks": sorted({task for side in seen for task in side["tasks"]}),
                 "n": last["n"] if last else None,
                 "warmup": first["mean"] if first else None,
+                "warmup_estimate": first["estimate"] if first else None,
                 "final": last["mean"] if last else None,
+                "final_estimate": last["estimate"] if last else None,
                 "errors": said["errors"] if is_number(said.get("errors")) else sum(side["errors"] for side in seen),
                 "seconds": said["mean_seconds"] if is_number(said.get("mean_seconds")) else None,
                 "trained": [
@@ -123,7 +125,7 @@ def make_function_rows(run: RunFiles) -> list[dict[str, Any]]:
                     for row in run.metrics
                     if row["stage"] == "train" and row.get(f"reward/{name}") is not None
                 ],
-                "parts": [{"name": part, "warmup": _part(first, part), "final": _part(last, part)} for part in parts],
+                "parts": [_make_part(part, first, last) for part in parts],
             }
         )
     return rows
@@ -270,17 +272,32 @@ def _collect_scores(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
         name: {
             "n": len(values[name]),
             "mean": fmean(values[name]) if values[name] else None,
+            "estimate": _estimate(values[name]),
             "versions": versions[name],
             "tasks": tasks[name],
             "errors": errors[name],
-            "parts": {part: fmean(shares) for part, shares in parts[name].items()},
+            "parts": {part: _estimate(shares) for part, shares in parts[name].items()},
         }
         for name in {*values, *errors}
     }
 
 
-def _part(side: Mapping[str, Any] | None, part: str) -> float | None:
-    return side["parts"].get(part) if side else None
+def _estimate(values: Sequence[float]) -> Estimate | None:
+    """With an interval where all values lie in 0..1, as scores and their parts should."""
+    if not values:
+        return None
+    if min(values) < 0.0 or max(values) > 1.0:
+        return Estimate(fmean(values), len(values), None, None, None)
+    return estimate_mean(values)
+
+
+def _make_part(part: str, first: Mapping[str, Any] | None, last: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A part of a function's score: means and estimates after the warm-up and at the end."""
+    found: dict[str, Any] = {"name": part}
+    for stage, side in (("warmup", first), ("final", last)):
+        estimate = side["parts"].get(part) if side else None
+        found |= {stage: estimate.mean if estimate else None, f"{stage}_estimate": estimate}
+    return found
 
 
 def _pick(evaluation: Evaluation | None, name: str) -> Estimate | None:
@@ -293,12 +310,17 @@ def _direction(change: Estimate | None) -> str:
     return {1: "up", -1: "down", 0: "noise"}[find_direction(change)]
 
 
-def _sft_mean(run: RunFiles, name: str) -> float | None:
+def _find_sft(run: RunFiles, name: str) -> Estimate | None:
+    """What further SFT reached; with n and interval where they were kept."""
     baseline = run.sft_baseline
+    kept = as_mapping(as_mapping(baseline.get("estimates")).get(name))
+    if is_number(kept.get("mean")):
+        n, std, low, high = (kept[key] if is_number(kept.get(key)) else None for key in ("n", "std", "low", "high"))
+        return Estimate(kept["mean"], n, std, low, high)
     value = baseline.get("mean") if name == ALL else as_mapping(baseline.get("per_task")).get(name)
     if isinstance(value, Mapping):
         value = value.get("mean")
-    return float(value) if is_number(value) else None
+    return Estimate(float(value), None, None, None, None) if is_number(value) else None
 
 
 def _dig(value: Any, *keys: str) -> Any:

@@ -10,9 +10,10 @@ from typing import Any
 
 from callbacks.evaluation.judged import JUDGED, find_judged
 from callbacks.evaluation.pairs import read_rewards
+from callbacks.evaluation.task_scores import summarise
 from grpo.seeds.group import RunGroup, open_group
 from rewards.errors import UserError
-from rewards.statistics.estimates import ALL, Estimate
+from rewards.statistics.estimates import ALL, Estimate, paired_differences
 from rewards.statistics.seeds import (
     FEWEST,
     bootstrap,
@@ -27,17 +28,27 @@ FILE = "summary.json"
 
 
 def read_result(run: Path) -> dict[str, Any] | None:
-    """Of a run that is done, the means of its judged checkpoint and of its start, for all and by task; else None."""
+    """Of a run that is done, the means of its judged checkpoint and of its start, for all and by task; else None.
+
+    `interval` and `gain_interval` say of each how far other examples would move it (n, low, high), which is not how far
+    another seed would.
+    """
     judged = find_judged(run)
     if judged.evaluation is None:
         return None
     kept = run / "eval" / "start.jsonl"
     start = kept if judged.stage == JUDGED and kept.is_file() else run / "eval" / "warmup.jsonl"
-    ends, starts = (_means(read_rewards(path)) for path in (judged.evaluation, start))
+    after, before = (read_rewards(path) for path in (judged.evaluation, start))
+    ends, starts = _means(after), _means(before)
     if not ends:
         return None
     gains = {task: ends[task] - starts[task] for task in ends if task in starts}
-    return {"judged": judged.to_json(), "mean": ends, "start": starts, "gain": gains}
+    changes = {name: each for name, each in paired_differences(before, after).items() if each.mean is not None}
+    return {
+        "judged": judged.to_json(), "mean": ends, "start": starts, "gain": gains,
+        "interval": _intervals(summarise(_scored(after))), "start_interval": _intervals(summarise(_scored(before))),
+        "gain_interval": _intervals(changes),
+    }  # fmt: skip
 
 
 def summarise_group(group: RunGroup) -> dict[str, Any]:
@@ -98,13 +109,19 @@ def show_summary(summary: Mapping[str, Any]) -> None:
     for entry in summary["settings"]:
         title = " ".join(entry["setting"]) or summary["config"]
         print(f"\n{title}: {entry['done']} of {len(entry['seeds'])} seeds done")
-        print(f"  {'seed':>6}  {'start':>6}  {'judged':>6}  {'gain':>7}  checkpoint")
+        print(f"  {'seed':>6}  {'start':>22}  {'judged':>22}  {'n':>5}  {'gain':>25}  checkpoint")
         for row in entry["seeds"]:
             if "mean" in row:
-                start, gain = row["start"].get(ALL), row["gain"].get(ALL)
-                first = f"{start:6.3f}" if start is not None else "     –"
-                second = f"{gain:+7.3f}" if gain is not None else "      –"
-                print(f"  {row['seed']:>6}  {first}  {row['mean'][ALL]:6.3f}  {second}  {row['judged']['name']}")
+                start, end, gain = (
+                    _say_one(row[key].get(ALL), row.get(ends, {}).get(ALL), form)
+                    for key, ends, form in (
+                        ("start", "start_interval", ".3f"),
+                        ("mean", "interval", ".3f"),
+                        ("gain", "gain_interval", "+.3f"),
+                    )
+                )
+                n = row.get("interval", {}).get(ALL, {}).get("n", "–")
+                print(f"  {row['seed']:>6}  {start:>22}  {end:>22}  {n:>5}  {gain:>25}  {row['judged']['name']}")
             else:
                 print(f"  {row['seed']:>6}  {row['state']}")
         for task, estimate in entry["mean"].items():
@@ -216,6 +233,22 @@ def _means(rewards: Mapping[tuple[str, str], float | None]) -> dict[str, float]:
         ALL: fmean(value for _, value in known),
         **{name: fmean(value for task, value in known if task == name) for name in tasks},
     }
+
+
+def _scored(rewards: Mapping[tuple[str, str], float | None]) -> list[tuple[str, float | None]]:
+    return [(task, value) for (task, _), value in rewards.items()]
+
+
+def _intervals(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, Any]]:
+    return {name: {"n": each.n, "low": each.low, "high": each.high} for name, each in estimates.items() if each.n}
+
+
+def _say_one(value: float | None, ends: Mapping[str, Any] | None, form: str) -> str:
+    """One seed's number with its interval over examples."""
+    if value is None:
+        return "–"
+    known = ends is not None and ends["low"] is not None
+    return format(value, form) + (f" ({ends['low']:{form}} to {ends['high']:{form}})" if ends and known else "")
 
 
 def _estimate(values: Sequence[float]) -> dict[str, Any]:

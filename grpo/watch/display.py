@@ -12,10 +12,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from callbacks.progress import find_direction
 from grpo.watch.braille_curves import draw_curve, find_range, thin_out
 from grpo.watch.snapshot import STAGES, LiveCurve, Snapshot
 from rewards.screen.amounts import format_seconds
 from rewards.screen.harmless_text import make_harmless
+from rewards.statistics.estimates import Estimate
 
 _CHART_WIDTH = 34
 _SILENT_SECONDS = 300.0
@@ -121,11 +123,14 @@ def _render_tasks(snapshot: Snapshot) -> RenderableType:
     return table
 
 
-def _show_change(mean: float | None, before: float | None, direction: int) -> Text:
-    """Coloured only where the change is beyond its noise."""
+def _show_change(mean: float | None, before: float | None, change: Estimate | None) -> Text:
+    """With its interval; coloured only where that leaves out 0."""
     if mean is None or before is None:
         return Text("-")
-    return Text(f"{mean - before:+.3f}", {1: "green", -1: "red"}.get(direction, ""))
+    known = change is not None and change.low is not None and change.high is not None
+    ends = f" ({change.low:+.3f} to {change.high:+.3f})" if change is not None and known else ""
+    style = {1: "green", -1: "red"}.get(find_direction(change), "") if change is not None else ""
+    return Text(f"{mean - before:+.3f}{ends}", style)
 
 
 def _render_margins(snapshot: Snapshot) -> RenderableType:

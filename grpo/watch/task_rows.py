@@ -8,13 +8,12 @@ from pathlib import Path
 
 from callbacks.evaluation.history import Evaluation, find_baseline
 from callbacks.evaluation.pairs import name_evaluation_file, pair_evaluations
-from callbacks.progress import find_direction
 from rewards.statistics.estimates import ALL, Estimate, unpaired_difference
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """A task at the latest evaluation, and where it came from."""
+    """A task at the latest evaluation, and where it came from; the changes since then have intervals of their own."""
 
     task: str
     mean: float | None
@@ -23,9 +22,8 @@ class TaskRow:
     n: int | None
     warmup: float | None
     previous: float | None
-    since_warmup: int = 0
-    """1 up, -1 down beyond the noise of the change, 0 undecided."""
-    since_previous: int = 0
+    since_warmup: Estimate | None = None
+    since_previous: Estimate | None = None
 
 
 def make_task_rows(evaluations: Sequence[Evaluation], folder: Path | None = None) -> list[TaskRow]:
@@ -51,7 +49,7 @@ def make_task_rows(evaluations: Sequence[Evaluation], folder: Path | None = None
             mean_of(baseline, name),
             mean_of(previous, name),
             *(
-                _find_direction(item, last, name, changes)
+                _find_change(item, last, name, changes)
                 for item, changes in zip((baseline, previous), paired, strict=True)
             ),
         )
@@ -65,14 +63,14 @@ def _pair(before: Evaluation | None, after: Evaluation, folder: Path | None) -> 
     return pair_evaluations(*(folder / name_evaluation_file(item.stage, item.step) for item in (before, after)))
 
 
-def _find_direction(before: Evaluation | None, after: Evaluation, name: str, paired: Mapping[str, Estimate]) -> int:
+def _find_change(
+    before: Evaluation | None, after: Evaluation, name: str, paired: Mapping[str, Estimate]
+) -> Estimate | None:
     first, second = before.task(name) if before is not None else None, after.task(name)
     if first is None or second is None:
-        return 0
+        return None
     change = paired.get(name)
-    return find_direction(
-        change if change is not None and change.mean is not None else unpaired_difference(first, second)
-    )
+    return change if change is not None and change.mean is not None else unpaired_difference(first, second)
 
 
 def mean_of(evaluation: Evaluation | None, name: str) -> float | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from rewards.statistics.estimates import estimate_mean
 from rewards.types import Completion, Example
 
 if TYPE_CHECKING:
@@ -70,20 +71,30 @@ def make_answers(rows: Sequence[Example], place: int) -> list[tuple[str, str]]:
     return [(kind, text) for kind, text in answers.items() if text is not None and (kind == GOLD or text != right)]
 
 
-def summarise(probes: Iterable[Probe]) -> dict[str, dict[str, float | int | None]]:
+def summarise(probes: Iterable[Probe]) -> dict[str, dict[str, Any]]:
     """By task: the mean reward of each kind of answer, the mean spread (standard deviation) over the answers to a row,
-    and the share of rows whose answers all earn the same."""
-    summary = {}
+    and the share of rows whose answers all earn the same; under `estimates` n, std and 95 % interval of each of them."""
+    summary: dict[str, dict[str, Any]] = {}
     for task, rows in _by_task(probes).items():
         spreads = [pstdev(rewards) for rewards in rows.rewards.values() if len(rewards) > 1]
-        means = {kind: _round(fmean(rows.kinds[kind])) if rows.kinds[kind] else None for kind in KINDS}
+        values = {
+            **{kind: rows.kinds[kind] for kind in KINDS},
+            "spread": spreads,
+            "flat_rows": [float(spread < _SAME) for spread in spreads],
+        }
         summary[task] = {
             "rows": len(rows.rewards),
-            **means,
-            "spread": _round(fmean(spreads)) if spreads else None,
-            "flat_rows": _round(fmean(spread < _SAME for spread in spreads)) if spreads else None,
+            **{name: _round(fmean(found)) if found else None for name, found in values.items()},
+            "estimates": {name: _describe(found) for name, found in values.items() if found},
         }
     return summary
+
+
+def _describe(values: Sequence[float]) -> dict[str, float | int | None]:
+    """n, std and interval; the values are rewards, which lie in 0..1, or their spreads, which do so too."""
+    found = estimate_mean(values)
+    ends = {"std": found.std, "low": found.low, "high": found.high}
+    return {"n": found.n, **{name: None if value is None else _round(value) for name, value in ends.items()}}
 
 
 def find_alarms(host: RewardHost, probes: Iterable[Probe]) -> tuple[list[str], list[str]]:

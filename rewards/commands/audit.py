@@ -236,8 +236,17 @@ def _say_probes(means: Mapping[str, Any]) -> str:
         "gold": "right", "other": "another row's", "changed": "half changed", "part": "cut in half",
         "noise": "no meaning", "empty": "empty",
     }  # fmt: skip
-    said = ", ".join(f"{name} {means[kind]:.2f}" for kind, name in names.items() if means[kind] is not None)
-    spread = "" if means["spread"] is None else f"; spread {means['spread']:.2f}"
+    said = ", ".join(
+        f"{name} {means[kind]:.2f}{_say_ends(means, kind)}" for kind, name in names.items() if means[kind] is not None
+    )
+    spread = "" if means["spread"] is None else f"; spread {means['spread']:.2f}{_say_ends(means, 'spread')}"
     if means["flat_rows"]:
-        spread += f", none at all in {means['flat_rows']:.0%} of the rows"
+        spread += f", none at all in {means['flat_rows']:.0%}{_say_ends(means, 'flat_rows')} of the rows"
     return f"{said}{spread}"
+
+
+def _say_ends(means: Mapping[str, Any], name: str) -> str:
+    """The interval and n of one of the numbers."""
+    found = means["estimates"][name]
+    form = ".0%" if name == "flat_rows" else ".2f"
+    return f" ({found['low']:{form}} to {found['high']:{form}}, n {found['n']})" if found["low"] is not None else ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rewards.discovery.plugin_files import is_path
 from rewards.errors import UserError
 from rewards.screen.command_line import print_json
+from rewards.statistics.estimates import ALL, Estimate, estimate_mean, stratify
 from rewards.writing.files import replacing
 from rewards.writing.writable import to_line
 
@@ -289,17 +290,31 @@ def _to_json(
 
 
 def _summarise(name: str, stage: Rescored) -> dict[str, Any]:
-    new = [scored.reward for scored in stage.scored if scored.reward is not None]
-    old = [row.reward for row in stage.stored if row.reward is not None]
+    rewards = [scored.reward for scored in stage.scored]
+    new = _estimate(stage, rewards)
+    old = _estimate(stage, [row.reward for row in stage.stored])
     return {
         "stage": name,
         "completions": len(stage.stored),
-        "scored": len(new),
-        "mean": sum(new) / len(new) if new else None,
-        "stored_mean": sum(old) / len(old) if old else None,
+        "scored": sum(reward is not None for reward in rewards),
+        "mean": new.mean, "n": new.n, "low": new.low, "high": new.high,
+        "stored_mean": old.mean, "stored_n": old.n, "stored_low": old.low, "stored_high": old.high,
         "stored_versions": _join_versions(stage),
         "errors": stage.errors,
-    }
+    }  # fmt: skip
+
+
+def _estimate(stage: Rescored, rewards: Sequence[float | None]) -> Estimate:
+    """Over examples, within tasks, as an evaluation has it; several completions of one example count as their mean."""
+    by_example: dict[tuple[str, str], list[float]] = {}
+    for row, reward in zip(stage.stored, rewards, strict=True):
+        if reward is not None:
+            by_example.setdefault((row.example.task, row.example.id), []).append(reward)
+    by_task: dict[str, list[float]] = {}
+    for (task, _), values in by_example.items():
+        by_task.setdefault(task, []).append(sum(values) / len(values))
+    every = [value for values in by_task.values() for value in values]
+    return stratify({ALL: estimate_mean(every), **{task: estimate_mean(values) for task, values in by_task.items()}})
 
 
 def _figures(host: RewardHost, stage: Rescored) -> dict[str, dict[str, float]]:
@@ -334,13 +349,19 @@ def _show(
     console = make_console()
     versions = ", ".join(f"{name} {version}" for name, version in host.versions().items())
     table = Table(title=f"scored by {versions}", title_justify="left")
-    for head in ("stage", "completions", "scored", "mean", "stored mean", "stored versions"):
+    for head in ("stage", "completions", "scored", "mean, 95 % interval", "n", "stored mean", "stored versions"):
         table.add_column(head, justify="left" if head.startswith(("stage", "stored v")) else "right")
     for name, stage in stages.items():
         shown = _summarise(name, stage)
         stored = ", ".join(f"{function} {version}" for function, version in shown["stored_versions"].items())
         numbers = (shown["completions"], shown["scored"])
-        table.add_row(name, *map(str, numbers), _say(shown["mean"]), _say(shown["stored_mean"]), stored)
+        means = (
+            _say(shown[f"{side}mean"])
+            + ("" if shown[f"{side}low"] is None else f" ({shown[f'{side}low']:.4f} to {shown[f'{side}high']:.4f})")
+            for side in ("", "stored_")
+        )
+        mean, stored_mean = means
+        table.add_row(name, *map(str, numbers), mean, str(shown["n"]), stored_mean, stored)
     console.print(table)
     for name, stage in stages.items():
         for function, figures in _figures(host, stage).items():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO
 
 from rewards.commands.selection import add_in_process
 from rewards.errors import UserError
+from rewards.statistics.estimates import estimate_mean
 
 EXAMPLES = """\
 examples:
@@ -85,12 +86,19 @@ def run(options: argparse.Namespace) -> int:
                 faulty += [scored] if outcome.status == "error" else []
                 values += [] if outcome.value is None else [outcome.value]
     figures = host.figures(host.functions[0], [pair for pair in rows if host.functions_for(pair[0].task)])
-    mean = f"{sum(values) / len(values):.4f}" if values else "none"
+    mean = _say_mean(values)
     show_traces(faulty)
     said = f"{function.name}: {len(rows)} completions, mean {mean} over {len(values)} values, {len(faulty)} errors"
     said += "".join(f", {name} {value:.4f}" for name, value in figures.items())
     print(said, file=sys.stderr)
     return 1 if faulty else 0
+
+
+def _say_mean(values: Sequence[float]) -> str:
+    found = estimate_mean(values)
+    if found.mean is None or found.low is None:
+        return "none" if found.mean is None else f"{found.mean:.4f}"
+    return f"{found.mean:.4f} ({found.low:.4f} to {found.high:.4f})"
 
 
 @contextmanager

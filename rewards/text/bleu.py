@@ -7,6 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from rewards.statistics.student import t_quantile
+
 _ORDER = 4
 _ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
 # ASCII punctuation stands alone, except the four signs that may belong to a word or a number.
@@ -54,25 +56,72 @@ def corpus_bleu(pairs: Iterable[tuple[Sequence[str], Sequence[str]]]) -> float:
     """
     corpus = CorpusBleu()
     for reference, given in pairs:
-        corpus.add(reference, given)
+        corpus.add((reference, given))
     return corpus.value()
 
 
 class CorpusBleu:
-    """The counts that the BLEU of a corpus follows from, text by text."""
+    """The counts that the BLEU of a corpus follows from, example by example: matches and totals by order, both lengths.
+
+    `count` is how many examples there were. The products of their counts are kept for the interval.
+    """
 
     def __init__(self) -> None:
-        self._matches, self._totals = [0] * _ORDER, [0] * _ORDER
-        self._expected = self._said = 0
+        self.count = 0
+        self._sums = [0] * (2 * _ORDER + 2)
+        self._products = [[0] * len(self._sums) for _ in self._sums]
 
-    def add(self, reference: Sequence[str], given: Sequence[str]) -> None:
-        self._expected += len(reference)
-        self._said += len(given)
-        for size in range(1, min(_ORDER, len(given)) + 1):
-            runs = Counter(zip(*(given[at:] for at in range(size)), strict=False))
-            shared = runs & Counter(zip(*(reference[at:] for at in range(size)), strict=False))
-            self._matches[size - 1] += shared.total()
-            self._totals[size - 1] += runs.total()
+    def add(self, *pairs: tuple[Sequence[str], Sequence[str]]) -> None:
+        """One example: the reference's tokens and a given text's, of each text that was given to it."""
+        counts = [0] * len(self._sums)
+        for reference, given in pairs:
+            counts[-2] += len(reference)
+            counts[-1] += len(given)
+            for size in range(1, min(_ORDER, len(given)) + 1):
+                runs = Counter(zip(*(given[at:] for at in range(size)), strict=False))
+                shared = runs & Counter(zip(*(reference[at:] for at in range(size)), strict=False))
+                counts[size - 1] += shared.total()
+                counts[_ORDER + size - 1] += runs.total()
+        self.count += 1
+        for place, one in enumerate(counts):
+            self._sums[place] += one
+            if one:
+                row = self._products[place]
+                for at, other in enumerate(counts):
+                    row[at] += one * other
+
+    @property
+    def _matches(self) -> list[int]:
+        return self._sums[:_ORDER]
+
+    @property
+    def _totals(self) -> list[int]:
+        return self._sums[_ORDER : 2 * _ORDER]
+
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval over examples: the delta method on the logarithm, Student's quantile.
+
+        None where fewer than two examples, or an order without a match, leave nothing to go by.
+        """
+        if self.count < 2 or not all(self._matches):
+            return None
+        expected, said = self._sums[-2:]
+        short = said < expected
+        slopes = [
+            *(1.0 / (_ORDER * matched) for matched in self._matches),
+            *(-1.0 / (_ORDER * total) for total in self._totals),
+            -1.0 / said if short else 0.0,
+            expected / said**2 if short else 0.0,
+        ]
+        square = math.fsum(
+            one * other * self._products[at][place]
+            for at, one in enumerate(slopes)
+            for place, other in enumerate(slopes)
+        )
+        linear = math.fsum(slope * total for slope, total in zip(slopes, self._sums, strict=True))
+        variance = max(0.0, square - linear**2 / self.count) * self.count / (self.count - 1)
+        reach, value = t_quantile(self.count - 1) * math.sqrt(variance), self.value()
+        return value * math.exp(-reach), min(1.0, value * math.exp(reach))
 
     def value(self) -> float:
         """BLEU in 0..1; 0 where no word is right, or no text has four."""
@@ -82,4 +131,5 @@ class CorpusBleu:
         for matched, total in zip(self._matches, self._totals, strict=True):
             halvings += not matched
             logs.append(math.log((matched or 0.5**halvings) / total))
-        return min(1.0, math.exp(min(0.0, 1.0 - self._expected / self._said) + sum(logs) / _ORDER))
+        expected, said = self._sums[-2:]
+        return min(1.0, math.exp(min(0.0, 1.0 - expected / said) + sum(logs) / _ORDER))

@@ -80,8 +80,11 @@ def test_evaluation_table_in_a_log_has_changes_with_arrows_beyond_the_interval()
         baseline=measure(all=0.30, push=0.40),
     )
     text = stream.getvalue()
-    assert text.splitlines()[2].split() == ["all", "0.500", "0.450", "to", "0.550", "40", "+0.020", "+0.200", "↑"]
-    assert text.splitlines()[3].endswith("-0.100 ↓")
+    line = text.splitlines()[2]
+    assert line.split()[:7] == ["all", "0.500", "0.450", "to", "0.550", "40", "+0.020"]
+    # Welch's t(78) is 1.9908, the error sqrt(2 * 0.2^2 / 40) = 0.04472: half the width is 0.0890.
+    assert line.endswith("+0.020 (-0.069 to +0.109)  +0.200 (+0.111 to +0.289) ↑")
+    assert text.splitlines()[3].endswith("-0.100 (-0.189 to -0.011) ↓")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +93,8 @@ def test_evaluation_table_in_a_log_has_changes_with_arrows_beyond_the_interval()
 def test_change_when_pairs_are_known_then_the_arrow_is_that_of_their_interval(low, high, arrow):
     """A mean beyond the other's interval is no rise where the paired change is undecided: so says the decision."""
     before, after = Estimate(0.4, 40, 0.2, 0.35, 0.45), Estimate(0.5, 40, 0.2, 0.45, 0.55)
-    assert format_change(before, after, Estimate(0.1, 40, 0.3, low, high)) == f"+0.100{arrow}"
+    ends = "" if low is None else f" ({low:+.3f} to {high:+.3f})"
+    assert format_change(before, after, Estimate(0.1, 40, 0.3, low, high)) == f"+0.100{ends}{arrow}"
 
 
 def test_evaluation_of_a_task_that_is_new_or_unscored_shows_a_dash():
