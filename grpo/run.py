@@ -350,6 +350,7 @@ def finish(
     if not directory.writes:
         return
     from callbacks.tracking.tracking import publish_files
+    from grpo.decide.advice import list_commands
     from grpo.decide.decide_run import decide_run
     from grpo.lifecycle.run_directory import name_policy, read_policy_note
     from grpo.report import write_report
@@ -367,6 +368,8 @@ def finish(
     if finished:
         directory.write_json("status.json", {"stage": "done", **ended})
     progress.say(f"decision: {decision.scenario}: {decision.action}", always=True)
+    for command in list_commands(decision, directory.path):
+        progress.say(f"  {command}", always=True)
     path = directory.path
     holds = f"; best/ holds the {name_policy(kept)}: python -m grpo.export {path} --to DIR" if kept else ""
     progress.say(

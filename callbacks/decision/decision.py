@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from rewards.statistics.estimates import Estimate, examples_to_decide
+from rewards.statistics.estimates import POWERS, Estimate, examples_to_decide
 
 Scenario = Literal["A", "B", "C", "undecided"]
 Outcome = Literal["yes", "no", "within noise", "not judged"]
@@ -30,7 +30,8 @@ class Rung:
 @dataclass(frozen=True, slots=True)
 class Node:
     """One question of the tree. `margin` is value - threshold; `low` and `high` the 95 % interval of the value;
-    `further_examples` what would bring a margin within the noise clear of it, None where that cannot be said."""
+    `further_examples` what would bring a margin within the noise clear of it with an even chance, `further_examples_80`
+    with one of 80 %, None where that cannot be said. `of_change` says that the value is a change since the start."""
 
     name: str
     question: str
@@ -44,6 +45,8 @@ class Node:
     further_examples: int | None = None
     note: str = ""
     task: str | None = None
+    further_examples_80: int | None = None
+    of_change: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Decision:
     task: str | None = None
     next_config: str | None = None
     further_examples: int | None = None
+    further_examples_80: int | None = None
     path: tuple[Node, ...] = ()
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     not_judged: tuple[str, ...] = ()
@@ -116,8 +120,15 @@ def ask_no_gain(
     outcome: Outcome = "yes" if node.margin <= 0 else "no"
     if outcome == "no" and node.low is not None and node.low <= 0.0:
         outcome = "within noise"
-    further = node.further_examples if outcome == "within noise" else 0
-    return replace(node, outcome=outcome, further_examples=further)
+    if outcome != "within noise":
+        return replace(node, outcome=outcome, further_examples=0, further_examples_80=0)
+    return replace(node, outcome=outcome)
+
+
+def count_further(estimate: Estimate, margin: float) -> dict[str, int | None]:
+    """Both fields of a node whose margin lies within the noise."""
+    half, most = (examples_to_decide(estimate, margin, power=power) for power in POWERS)
+    return {"further_examples": half, "further_examples_80": most}
 
 
 def _compare(
@@ -144,11 +155,11 @@ def _compare(
         )
     margin = estimate.mean - threshold
     outcome: Outcome = (above if margin > 0 else below) if margin else includes_threshold
-    further: int | None = 0
+    further: dict[str, int | None] = {"further_examples": 0, "further_examples_80": 0}
     if estimate.low is None or estimate.high is None:
-        further = None
+        further = {}
     elif estimate.low < threshold <= estimate.high:
-        outcome, further = "within noise", examples_to_decide(estimate, margin)
+        outcome, further = "within noise", count_further(estimate, margin)
     return Node(
         name,
         question,
@@ -159,7 +170,7 @@ def _compare(
         n=estimate.n,
         low=estimate.low,
         high=estimate.high,
-        further_examples=further,
+        **further,
         note=note,
         task=task,
     )

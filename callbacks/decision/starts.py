@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import sqrt
 
-from callbacks.decision.decision import Node, Outcome
+from callbacks.decision.decision import Node, Outcome, count_further
 from callbacks.decision.measures import UNKNOWN, Recorded
 from callbacks.evaluation.best import find_fallen_tasks
 from callbacks.evaluation.history import Evaluation, compare, find_baseline
-from rewards.statistics.estimates import ALL, Estimate, examples_to_decide
+from rewards.statistics.estimates import ALL, Estimate
 from rewards.statistics.student import t_quantile
 
 
@@ -91,12 +91,15 @@ def ask_share(name: str, question: str, recorded: Recorded, share: float) -> Nod
     note = f"{mean / start.mean - 1:+.0%}" if start.mean else "from nothing"
     outcome: Outcome = "yes" if margin >= 0 and mean > start.mean else "no"
     beyond = _measure_beyond(recorded, start.estimates[ALL], end, 1 + share)
-    low, high, further = end.low, end.high, None
+    low, high = end.low, end.high
+    further: dict[str, int | None] = {}
     if beyond.low is not None and beyond.high is not None:
         low, high = threshold + beyond.low, threshold + beyond.high
         if beyond.low <= 0.0 <= beyond.high:
-            outcome, further = "within noise", examples_to_decide(beyond, margin)
-    return Node(name, question, outcome, mean, threshold, margin, end.n, low, high, further_examples=further, note=note)
+            outcome, further = "within noise", count_further(beyond, margin)
+    return Node(
+        name, question, outcome, mean, threshold, margin, end.n, low, high, note=note, of_change=True, **further
+    )
 
 
 def _measure_beyond(recorded: Recorded, start: Estimate, end: Estimate, factor: float) -> Estimate:
@@ -128,8 +131,9 @@ def ask_kept(name: str, question: str, recorded: Recorded, task: str) -> Node:
         n=change.n,
         low=change.low,
         high=change.high,
-        further_examples=examples_to_decide(change, change.mean) if doubtful else None,
         task=task,
+        of_change=True,
+        **(count_further(change, change.mean) if doubtful else {}),
     )
 
 

@@ -38,7 +38,7 @@ from callbacks.decision.starts import (
     tell_way,
 )
 from callbacks.evaluation.history import Evaluation, read_evaluations, read_rates
-from rewards.statistics.estimates import ALL, Estimate, stratify
+from rewards.statistics.estimates import ALL, Estimate, say_further, stratify
 
 ASKS = {"at_least": ask_at_least, "above": ask_above, "below": ask_below, "no_gain": ask_no_gain}
 _FILES = {RECIPE: "tree.yaml", REHEARSAL: "rehearsal.yaml", OWN: "own.yaml"}
@@ -165,7 +165,8 @@ class _Walk:
         if question["is"] == "kept":
             return ask_kept(name, text, self._recorded, task or "")
         estimate, note = _MEASURES[question["measure"]](self._recorded, task)
-        return ASKS[question["is"]](name, text, estimate, threshold, note=note, task=task)
+        node = ASKS[question["is"]](name, text, estimate, threshold, note=note, task=task)
+        return replace(node, of_change=question["measure"] in _CHANGES)
 
     def _conclude(self, conclusion: Mapping[str, Any]) -> Decision:
         if self._rehearsal:
@@ -174,7 +175,7 @@ class _Walk:
         task, weakest = self._find_task(conclusion["scenario"])
         improving = self._asked["improving"][0].outcome if "improving" in self._asked else None
         blamed = [node for name in conclusion.get("about", ()) for node in self._asked.get(name, ())]
-        further = _count_further(blamed)
+        further, most = _count_further(blamed)
         words = {
             "rung": self._rung.name,
             "model": self._rung.model,
@@ -186,7 +187,7 @@ class _Walk:
             "weakest": weakest,
             "gain": _say_gain(improving),
             "weak": f"{task} is below its floor" if task else "no task is below its floor",
-            "further": f"about {further:,} more" if further else "more",
+            "further": f"{said} more" if (said := say_further((further, most))) else "more",
             "missing": (section.target or 0.0) - last.mean,
             **tell_way(self._recorded),
         }
@@ -203,6 +204,7 @@ class _Walk:
             action=action,
             next_config=None if self._rehearsal else config,
             further_examples=further if blamed else None,
+            further_examples_80=most if blamed else None,
             task=task if conclusion["scenario"] == "C" else None,
             cause=conclusion.get("cause"),
             routes=route_tasks([name for name in last.estimates if name != ALL], task, self._rung, self._next)
@@ -222,17 +224,19 @@ class _Walk:
     def _leave_open(self, blamed: Sequence[Node], between: str) -> Decision:
         nodes = [node for node in blamed if node.outcome == "within noise"]
         further = _count_further(nodes)
+        said = say_further(further)
         tasks = sorted({node.task for node in nodes if node.task})
         of_task = f" of {' and of '.join(tasks)}" if tasks else ""
         names = ", ".join(node.name.replace(": ", " of ") for node in nodes)
         return self._make(
             scenario="undecided",
             title="Undecided: within the noise",
-            action=f"Evaluate the last checkpoint on about {further:,} more held-out examples{of_task} and decide again."
-            if further
+            action=f"Evaluate the judged checkpoint on {said} more held-out examples{of_task} and decide again."
+            if said
             else "Evaluate on more held-out examples; how many would do cannot be said from these numbers.",
             reason=f"The margin of {names} lies within the noise of the evaluation: {between} cannot be told apart.",
-            further_examples=further,
+            further_examples=further[0],
+            further_examples_80=further[1],
         )
 
     def _make(self, *, title: str, reason: str, **what: Any) -> Decision:
@@ -266,6 +270,7 @@ def _measure_zero_shot_change(recorded: Recorded, task: str | None) -> tuple[Est
 
 
 _MEASURES = {**MEASURES, "change": _measure_change, "change_since_zero_shot": _measure_zero_shot_change}
+_CHANGES = frozenset({"gain", "change", "change_since_zero_shot"})
 # Facts that a question may need; `always` is the one that holds of all.
 _ONLY = {
     "always": lambda recorded: True,
@@ -274,9 +279,14 @@ _ONLY = {
 }
 
 
-def _count_further(nodes: Sequence[Node]) -> int | None:
-    counts = [node.further_examples for node in nodes if node.further_examples is not None]
-    return max(counts) if counts and len(counts) == len(nodes) else None
+def _count_further(nodes: Sequence[Node]) -> tuple[int | None, int | None]:
+    """What would decide all of the nodes, with an even chance and with one of 80 %."""
+
+    def largest(counts: Sequence[int | None]) -> int | None:
+        known = [count for count in counts if count is not None]
+        return max(known) if known and len(known) == len(counts) else None
+
+    return largest([node.further_examples for node in nodes]), largest([node.further_examples_80 for node in nodes])
 
 
 def _combine(outcomes: Sequence[Outcome], how: str) -> Outcome:

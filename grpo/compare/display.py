@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from grpo.compare.differences import BETTER, NOISE, WORSE, Difference
 from grpo.compare.promotion import RunComparison, describe_noise, name_group
 from grpo.compare.recorded import ALL, kind_of
+from rewards.statistics.estimates import say_further
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,10 +42,9 @@ def show(comparison: RunComparison, console: Console, *, details: bool = False) 
         console.print(_text(f"{verdict.run}: {said}", style="bold green" if verdict.promoted else "bold"))
         for reason in verdict.reasons:
             console.print(_text(f"  {reason}"))
-        if verdict.further_examples:
-            # Two figures: it rests on a standard deviation that is itself an estimate.
-            further = int(float(f"{verdict.further_examples:.2g}"))
-            console.print(_text(f"  about {further:,} more examples would decide the gain"))
+        further = say_further((verdict.further_examples, verdict.further_examples_80))
+        if further:
+            console.print(_text(f"  {further} more examples would decide the gain: evaluate both on them"))
         for item in comparison.noise(verdict.run):
             total = item.group == ALL and item.metric == comparison.metric
             if not total and item.in_examples() and (item.change.n or 0) < comparison.rules.few_examples:

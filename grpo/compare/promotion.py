@@ -22,7 +22,7 @@ from grpo.compare.promotion_rules import PromotionRules
 from grpo.compare.recorded import ALL, RecordedRun, kind_of
 from rewards.errors import UserError
 from rewards.statistics.changes import adjust
-from rewards.statistics.estimates import Estimate, examples_to_decide
+from rewards.statistics.estimates import POWERS, Estimate, examples_to_decide
 from rewards.statistics.seeds import MEASURED_SD
 from rewards.statistics.student import t_quantile
 
@@ -41,12 +41,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class PromotionVerdict:
-    """Whether a run may take the baseline's place, and why; `further_examples` would decide a gain within the noise."""
+    """Whether a run may take the baseline's place, and why; so many further examples would decide a gain within the noise
+    with an even chance, and with one of 80 %."""
 
     run: str
     promoted: bool
     findings: tuple[Finding, ...]
     further_examples: int | None = None
+    further_examples_80: int | None = None
 
     @property
     def reasons(self) -> list[str]:
@@ -132,6 +134,7 @@ class RunComparison:
                     "promoted": verdict.promoted,
                     "reasons": verdict.reasons,
                     "further_examples": verdict.further_examples,
+                    "further_examples_80": verdict.further_examples_80,
                     "findings": [
                         {"rule": finding.rule, "passed": finding.passed, "text": finding.text}
                         for finding in verdict.findings
@@ -235,9 +238,9 @@ def _with_verdicts(
                 Finding("alarm", rules.alarm == "warn", f"scorer alarm: {alarm.where} is the same for every run")
                 for alarm in comparison.alarms
             ]
-        further = None if total is None or findings[0].passed else _count_further(total, rules)
+        further = (None, None) if total is None or findings[0].passed else _count_further(total, rules)
         verdicts.append(
-            PromotionVerdict(run.name, all(finding.passed for finding in findings), tuple(findings), further)
+            PromotionVerdict(run.name, all(finding.passed for finding in findings), tuple(findings), *further)
         )
     return RunComparison(
         comparison.baseline,
@@ -337,14 +340,16 @@ def _judge_floors(run: RecordedRun, metric: str, rules: PromotionRules) -> list[
     return found
 
 
-def _count_further(total: Difference, rules: PromotionRules) -> int | None:
+def _count_further(total: Difference, rules: PromotionRules) -> tuple[int | None, int | None]:
     change = total.change
     margin = change.mean - rules.gain.at_least
     if change.p is None or change.n is None or change.n < 2 or change.low is None or change.high is None or margin <= 0:
-        return None
+        return None, None
     half = (change.high - change.low) / 2
     std = half * change.n**0.5 / t_quantile(change.n - 1)
-    return examples_to_decide(Estimate(change.mean, change.n, std, change.low, change.high), margin) or None
+    estimate = Estimate(change.mean, change.n, std, change.low, change.high)
+    even, most = (examples_to_decide(estimate, margin, power=power) or None for power in POWERS)
+    return even, most
 
 
 def _note(

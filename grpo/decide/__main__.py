@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from callbacks.config import DecisionSection
 from callbacks.decision.decision import Decision, Node
 from callbacks.decision.tree import decide
+from grpo.decide.advice import list_commands
 from grpo.decide.decide_run import check_one_scorer, choose_measure, read_paired, read_saved, read_schedule
 from grpo.decide.history import read_history
 from grpo.decide.more_rows import add_evaluation
@@ -18,8 +20,9 @@ from grpo.decide.next_config import write_next_config
 from grpo.ladder import find_rung
 from rewards.errors import UserError
 from rewards.identity import ALLOW, read_identities
-from rewards.screen.command_line import DONE, CommandParser, print_json, run_command
+from rewards.screen.command_line import DONE, CommandParser, print_json, run_command, show_commands
 from rewards.screen.harmless_text import make_harmless
+from rewards.statistics.estimates import say_further
 from rewards.writing.files import read_object
 
 EXAMPLES = """examples:
@@ -27,6 +30,7 @@ EXAMPLES = """examples:
   python -m grpo.decide --metrics runs/mine/metrics.jsonl --config v4_1.yaml     by another's thresholds
   python -m grpo.decide --metrics history.jsonl --profile embedded               against its own warm-up
   python -m grpo.decide runs/mine --with-evaluation evaluations/more-rows        on more rows of its judged checkpoint
+  python -m grpo.decide runs/mine --with-evaluation evaluations/end --with-start evaluations/start    both on the same rows
   python -m grpo.decide --metrics history.jsonl --json | jq .scenario
   python -m grpo.decide --metrics history.jsonl --config v4_1.yaml --next-config next_config.yaml
 
@@ -58,6 +62,10 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--with-evaluation", type=Path, metavar="PATH",
         help="judge the run's judged checkpoint by this evaluation of it (a folder of grpo.evaluate or its rows.jsonl)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--with-start", type=Path, metavar="PATH",
+        help="beside --with-evaluation: what GRPO began with (RUN/sft) on the same rows, so that the change is paired",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the whole decision as JSON")
     parser.add_argument("--next-config", type=Path, metavar="PATH", help="write the config of the next run there")
@@ -94,7 +102,13 @@ def run(options: argparse.Namespace) -> int:
     section, incomparable = choose_measure(section or DecisionSection(), identities)
     paired = read_paired(folder) if saved or options.metrics.is_dir() else {}
     if options.with_evaluation is not None:
-        history, paired = add_evaluation(folder, history, options.with_evaluation, options.allow_changed_rewards)
+        history, paired = add_evaluation(
+            folder, history, options.with_evaluation, options.allow_changed_rewards, start=options.with_start
+        )
+    elif options.with_start is not None:
+        raise UserError(
+            "--with-start: goes with --with-evaluation, which has the judged checkpoint's answers to its rows"
+        )
     decision = decide(
         history,
         section,
@@ -106,6 +120,7 @@ def run(options: argparse.Namespace) -> int:
         **paired,
     )
     decision = replace(decision, not_judged=(*mixed, *incomparable, *decision.not_judged))
+    commands = list_commands(decision, folder) if saved else []
     if options.next_config is not None:
         try:
             written = write_next_config(decision, source, options.next_config, config=settings)
@@ -114,15 +129,16 @@ def run(options: argparse.Namespace) -> int:
         if written is None:
             print("the decision names no next config: none was written", file=sys.stderr)
     if options.json:
-        print_json(decision.to_json())
+        print_json({**decision.to_json(), "commands": commands})
     else:
-        print(make_harmless(describe_decision(decision), 100_000, one_line=False))
+        print(make_harmless(show_commands(describe_decision(decision, commands)), 100_000, one_line=False))
     return DONE
 
 
-def describe_decision(decision: Decision) -> str:
-    """The decision as lines for a terminal."""
+def describe_decision(decision: Decision, commands: Sequence[str] = ()) -> str:
+    """The decision as lines for a terminal; `commands` are those that follow its advice."""
     lines = [decision.title, f"  why:  {decision.reason}", f"  next: {decision.action}"]
+    lines += [f"    {command}" for command in commands]
     if decision.next_config:
         lines.append(f"  config: {decision.next_config}")
     lines += ["", "path"] + [f"  {_describe_node(node)}" for node in decision.path]
@@ -142,8 +158,9 @@ def _describe_node(node: Node) -> str:
         cells.append(f"95 % {node.low:.3f} to {node.high:.3f}")
     if node.n is not None:
         cells.append(f"n {node.n}")
-    if node.further_examples:
-        cells.append(f"{node.further_examples} more examples would tell")
+    further = say_further((node.further_examples, node.further_examples_80))
+    if further:
+        cells.append(f"{further} more examples would tell")
     if node.note:
         cells.append(node.note)
     return f"{node.question} {node.outcome} ({'; '.join(cells)})"

@@ -16,6 +16,7 @@ from callbacks.decision.tree import decide
 from callbacks.evaluation.judged import JUDGED, find_judged
 from callbacks.evaluation.pairs import pair_evaluations
 from grpo.config.sections import ratio_to_steps
+from grpo.decide.advice import list_commands
 from grpo.decide.history import read_history
 from grpo.decide.next_config import write_next_config
 from grpo.ladder import find_rung
@@ -50,9 +51,8 @@ def decide_run(run_directory: Path | str, config: Any = None, *, rehearsal: bool
     )
     decision = replace(decision, not_judged=(*incomparable, *decision.not_judged))
     rewards = [identity.to_json() for identity in identities.values()]
-    write_json(
-        folder / "decision.json", {**decision.to_json(), "judged": find_judged(folder).to_json(), "rewards": rewards}
-    )
+    more = {"judged": find_judged(folder).to_json(), "rewards": rewards, "commands": list_commands(decision, folder)}
+    write_json(folder / "decision.json", {**decision.to_json(), **more})
     write_next_config(decision, source, folder / "next_config.yaml", config=settings)
     return decision
 

@@ -30,6 +30,7 @@ def make_decision(saved: Mapping[str, Any]) -> dict[str, Any]:
         "title": _drop_letter(make_label(saved.get("title"), 200)),
         "reason": make_label(saved.get("reason"), 1000),
         "action": make_label(saved.get("action"), 1000),
+        "commands": [make_label(line, 600) for line in as_list(saved.get("commands"))[:6]],
         "next_config": make_label(saved.get("next_config"), 200),
         "rehearsal": saved.get("rehearsal") is True,
         "tree": saved.get("tree") if saved.get("tree") in TREES else None,
@@ -71,7 +72,7 @@ def _drop_letter(title: str) -> str:
 def _make_node(node: Mapping[str, Any]) -> dict[str, Any]:
     numbers = {
         key: node[key] if is_number(node.get(key)) else None
-        for key in ("value", "threshold", "margin", "n", "low", "high", "further_examples")
+        for key in ("value", "threshold", "margin", "n", "low", "high", "further_examples", "further_examples_80")
     }
     texts = {key: make_label(node.get(key), 300) for key in ("name", "question", "outcome", "note", "task")}
     if texts["outcome"] not in OUTCOMES:

@@ -213,17 +213,36 @@ def estimate_cell(cell: Cell, confidence: float = CONFIDENCE) -> Estimate:
     return interval_of(cell.value, cell.n, cell.std, confidence=confidence)
 
 
-def examples_to_decide(estimate: Estimate, margin: float, limit: int = 1_000_000) -> int | None:
+POWERS = (0.5, 0.8)
+"""The chances of a clear answer that an advice of how many more examples to ask is given for."""
+
+
+def examples_to_decide(
+    estimate: Estimate, margin: float, limit: int = 1_000_000, power: float = POWERS[0]
+) -> int | None:
     """How many more examples would bring the 95 % interval clear of a threshold `margin` away, if mean and std stay.
 
-    0 when it is clear already; None when it cannot be said (no n or std, no margin, or more than `limit`).
+    `power` is the chance that it does: at 0.5 the interval would just be clear on average, and half of all samples give
+    less. 0 when it is clear already; None when it cannot be said (no n or std, no margin, or more than `limit`).
     """
     if estimate.n is None or not estimate.std or not margin:
         return None
-    normal = NormalDist().inv_cdf((1.0 + CONFIDENCE) / 2.0)
+    beyond = NormalDist().inv_cdf(power)
+    normal = NormalDist().inv_cdf((1.0 + CONFIDENCE) / 2.0) + beyond
     if normal * estimate.std > abs(margin) * sqrt(limit):
         return None
     needed = max(2, int((normal * estimate.std / margin) ** 2))
-    while t_quantile(needed - 1) * estimate.std / sqrt(needed) >= abs(margin):
+    while (t_quantile(needed - 1) + beyond) * estimate.std / sqrt(needed) >= abs(margin):
         needed += max(1, needed // 200)
     return max(0, needed - estimate.n)
+
+
+def say_further(counts: tuple[int | None, int | None]) -> str:
+    """The two numbers of POWERS as a phrase: `about 340 (an even chance) to 700 (80 %)`; empty where none is known.
+
+    Two figures: it rests on a standard deviation that is itself an estimate.
+    """
+    half, most = (None if count is None else int(float(f"{count:.2g}")) for count in counts)
+    if not half:
+        return ""
+    return f"about {half:,}" + (f" (an even chance) to {most:,} (80 %)" if most else " (an even chance)")

@@ -45,3 +45,68 @@ def test_decide_with_an_evaluation_of_other_rewards_then_it_is_refused(tmp_path,
     assert main(arguments) == 2
     assert "--allow-changed-rewards" in capsys.readouterr().err
     assert main([*arguments, "--allow-changed-rewards"]) == 0
+
+
+def make_open_run(folder):
+    """The end gained 0.04 over its start with a spread of 0.2: within the noise of 20 examples."""
+    start = [0.3 + 0.4 * (place % 2) for place in range(20)]
+    end = [value + 0.04 + (0.15 if place % 3 else -0.3) for place, value in enumerate(start)]
+    for name, values in (("warmup", start), ("final", end), ("judged", end)):
+        write_rows(folder / "eval" / f"{name}.jsonl", values)
+    rows = [
+        {"stage": stage, "step": step, **evaluation_metrics(summarise([("a", value) for value in values]))}
+        for stage, step, values in (("warmup", 0, start), ("final", 9, end), ("judged", 9, end))
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "judged.json").write_text(json.dumps({"step": 9}))
+    (folder / "sft").mkdir()
+    (folder / "best").mkdir()
+    config = {"decision": {"relative_to": "baseline"}}
+    (folder / "config.json").write_text(json.dumps({"config": config, "profile": "gpu"}))
+    return folder
+
+
+def test_decide_when_within_the_noise_then_both_sample_sizes_and_the_commands_stand_there(
+    tmp_path, capsys, monkeypatch
+):
+    """An even chance and 80 %, in words and numbers, and what evaluates end and start on the same rows and decides."""
+    monkeypatch.chdir(tmp_path)
+    run = make_open_run(tmp_path / "runs" / "mine")
+    assert main([str(run)]) == 0
+    text = capsys.readouterr().out
+    assert "(an even chance) to" in text and "(80 %)" in text
+    assert "python -m grpo.evaluate --model runs/mine --data more.jsonl --out evaluations/mine-more\n" in text
+    assert "python -m grpo.evaluate --model runs/mine/sft --data more.jsonl --out evaluations/mine-more-start\n" in text
+    follow = "python -m grpo.decide runs/mine --with-evaluation evaluations/mine-more --with-start evaluations/mine-more-start"
+    assert follow in text
+    assert main([str(run), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["scenario"] == "undecided" and found["commands"][-1] == follow
+    assert found["further_examples_80"] > 1.8 * found["further_examples"] > 0
+
+
+def test_decide_with_start_and_end_on_more_rows_then_the_change_is_paired(tmp_path, capsys):
+    """Each of 400 examples gained 0.04 with a spread of 0.02: paired that is clear, unpaired (0.2 each) it is not."""
+    run = make_open_run(tmp_path / "run")
+    start = [0.3 + 0.4 * (place % 2) for place in range(400)]
+    write_rows(tmp_path / "start" / "rows.jsonl", start)
+    write_rows(tmp_path / "end" / "rows.jsonl", [v + 0.04 + 0.02 * (-1) ** (p // 2) for p, v in enumerate(start)])
+    arguments = [str(run), "--with-evaluation", str(tmp_path / "end"), "--json"]
+    assert main([*arguments, "--with-start", str(tmp_path / "start")]) == 0
+    paired = json.loads(capsys.readouterr().out)["answers"]["gained_over_start"]
+    assert paired["n"] == 400 and 0.03 < paired["low"] < paired["value"] < paired["high"] < 0.05
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["answers"]["gained_over_start"]["low"] < 0.0
+
+
+def test_decide_with_an_evaluation_of_the_start_as_that_of_the_end_then_it_is_refused(tmp_path, capsys):
+    """RUN/sft lies in the run, and is not its judged checkpoint."""
+    run = make_open_run(tmp_path / "run")
+    write_rows(tmp_path / "more" / "rows.jsonl", [0.6, 0.7] * 200)
+    (tmp_path / "more" / "evaluation.json").write_text(json.dumps({"model": {"location": str(run / "sft")}}))
+    assert main([str(run), "--with-evaluation", str(tmp_path / "more")]) == 2
+    assert f"is of {run / 'sft'}, not of {run}" in capsys.readouterr().err
+    (tmp_path / "more" / "evaluation.json").write_text(json.dumps({"model": {"location": str(run / "best")}}))
+    assert main([str(run), "--with-evaluation", str(tmp_path / "more")]) == 0
+    assert main([str(run), "--with-start", str(tmp_path / "more")]) == 2
+    assert main([str(run), "--with-evaluation", str(tmp_path / "more"), "--with-start", str(tmp_path / "more")]) == 2
