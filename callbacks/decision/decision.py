@@ -125,7 +125,7 @@ def ask_no_gain(
     return replace(node, outcome=outcome)
 
 
-def count_further(estimate: Estimate, margin: float) -> dict[str, int | None]:
+def count_further(estimate: Estimate, margin: float) -> dict[str, Any]:
     """Both fields of a node whose margin lies within the noise."""
     half, most = (examples_to_decide(estimate, margin, power=power) for power in POWERS)
     return {"further_examples": half, "further_examples_80": most}
@@ -155,7 +155,7 @@ def _compare(
         )
     margin = estimate.mean - threshold
     outcome: Outcome = (above if margin > 0 else below) if margin else includes_threshold
-    further: dict[str, int | None] = {"further_examples": 0, "further_examples_80": 0}
+    further: dict[str, Any] = {"further_examples": 0, "further_examples_80": 0}
     if estimate.low is None or estimate.high is None:
         further = {}
     elif estimate.low < threshold <= estimate.high:

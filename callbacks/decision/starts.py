@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import sqrt
+from typing import Any
 
 from callbacks.decision.decision import Node, Outcome, count_further
 from callbacks.decision.measures import UNKNOWN, Recorded
@@ -92,7 +93,7 @@ def ask_share(name: str, question: str, recorded: Recorded, share: float) -> Nod
     outcome: Outcome = "yes" if margin >= 0 and mean > start.mean else "no"
     beyond = _measure_beyond(recorded, start.estimates[ALL], end, 1 + share)
     low, high = end.low, end.high
-    further: dict[str, int | None] = {}
+    further: dict[str, Any] = {}
     if beyond.low is not None and beyond.high is not None:
         low, high = threshold + beyond.low, threshold + beyond.high
         if beyond.low <= 0.0 <= beyond.high:
