@@ -28,7 +28,7 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class DecisionNode:
     """One question of the tree. `margin` is value - threshold; `low` and `high` the 95 % interval of the value;
     `further_examples` what would bring a margin within the noise clear of it with an even chance, `further_examples_80`
     with one of 80 %, None where that cannot be said. `of_change` says that the value is a change since the start."""
@@ -69,7 +69,7 @@ class Decision:
     next_config: str | None = None
     further_examples: int | None = None
     further_examples_80: int | None = None
-    path: tuple[Node, ...] = ()
+    path: tuple[DecisionNode, ...] = ()
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     not_judged: tuple[str, ...] = ()
     cause: str | None = None
@@ -90,28 +90,28 @@ class Decision:
 
 def ask_at_least(
     name: str, question: str, estimate: Estimate, threshold: float, note: str = "", task: str | None = None
-) -> Node:
+) -> DecisionNode:
     """Whether the mean is at least the threshold; within noise when the threshold lies inside the interval."""
     return _compare(name, question, estimate, threshold, note, task, above="yes", below="no", includes_threshold="yes")
 
 
 def ask_below(
     name: str, question: str, estimate: Estimate, threshold: float, note: str = "", task: str | None = None
-) -> Node:
+) -> DecisionNode:
     """Whether the mean is below the threshold; within noise when the threshold lies inside the interval."""
     return _compare(name, question, estimate, threshold, note, task, above="no", below="yes", includes_threshold="no")
 
 
 def ask_above(
     name: str, question: str, estimate: Estimate, threshold: float, note: str = "", task: str | None = None
-) -> Node:
+) -> DecisionNode:
     """Whether the mean is above the threshold; within noise when the threshold lies inside the interval."""
     return _compare(name, question, estimate, threshold, note, task, above="yes", below="no", includes_threshold="no")
 
 
 def ask_no_gain(
     name: str, question: str, estimate: Estimate, threshold: float, note: str = "", task: str | None = None
-) -> Node:
+) -> DecisionNode:
     """Whether a gain stayed at or below the threshold. The curve as it was recorded says yes; only a gain that is clear
     of zero says no."""
     node = _compare(name, question, estimate, threshold, note, task, above="no", below="yes", includes_threshold="yes")
@@ -142,9 +142,9 @@ def _compare(
     above: Outcome,
     below: Outcome,
     includes_threshold: Outcome,
-) -> Node:
+) -> DecisionNode:
     if estimate.mean is None:
-        return Node(
+        return DecisionNode(
             name,
             question,
             "not judged",
@@ -160,7 +160,7 @@ def _compare(
         further = {}
     elif estimate.low < threshold <= estimate.high:
         outcome, further = "within noise", count_further(estimate, margin)
-    return Node(
+    return DecisionNode(
         name,
         question,
         outcome,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 from typing import Any
 
-from callbacks.decision.decision import Node, Outcome, count_further
+from callbacks.decision.decision import DecisionNode, Outcome, count_further
 from callbacks.decision.measures import UNKNOWN, Recorded
 from callbacks.evaluation.best import find_fallen_tasks
 from callbacks.evaluation.history import Evaluation, compare, find_baseline
@@ -81,12 +81,12 @@ def measure_loss(recorded: Recorded, task: str | None) -> float:
     return end.mean - before.mean
 
 
-def ask_share(name: str, question: str, recorded: Recorded, share: float) -> Node:
+def ask_share(name: str, question: str, recorded: Recorded, share: float) -> DecisionNode:
     """Whether the mean rose by that share of the start's; within noise where the interval of end - start * (1 + share)
     holds zero. The ends on the node are those of the mean, for the threshold as it stands."""
     start, end, mean = find_start(recorded), recorded.outcome.estimates[ALL], recorded.outcome.mean
     if start is None:
-        return Node(name, question, "not judged", note="there is no earlier evaluation")
+        return DecisionNode(name, question, "not judged", note="there is no earlier evaluation")
     threshold = start.mean * (1 + share)
     margin = mean - threshold
     note = f"{mean / start.mean - 1:+.0%}" if start.mean else "from nothing"
@@ -98,7 +98,7 @@ def ask_share(name: str, question: str, recorded: Recorded, share: float) -> Nod
         low, high = threshold + beyond.low, threshold + beyond.high
         if beyond.low <= 0.0 <= beyond.high:
             outcome, further = "within noise", count_further(beyond, margin)
-    return Node(
+    return DecisionNode(
         name, question, outcome, mean, threshold, margin, end.n, low, high, note=note, of_change=True, **further
     )
 
@@ -116,13 +116,13 @@ def _measure_beyond(recorded: Recorded, start: Estimate, end: Estimate, factor: 
     return Estimate(mean, end.n, sqrt(variance * end.n), mean - half, mean + half)
 
 
-def ask_kept(name: str, question: str, recorded: Recorded, task: str) -> Node:
+def ask_kept(name: str, question: str, recorded: Recorded, task: str) -> DecisionNode:
     """Whether a task kept what the start gave it; within noise where it lost less than its interval."""
     change, fallen = find_change(recorded, task), find_fallen(recorded)
     if change.mean is None:
-        return Node(name, question, "not judged", threshold=0.0, note="nothing was scored", task=task)
+        return DecisionNode(name, question, "not judged", threshold=0.0, note="nothing was scored", task=task)
     doubtful = change.mean < 0 and task not in fallen
-    return Node(
+    return DecisionNode(
         name,
         question,
         "no" if task in fallen else "within noise" if doubtful else "yes",

@@ -15,7 +15,7 @@ from callbacks.decision.decision import (
     RECIPE,
     REHEARSAL,
     Decision,
-    Node,
+    DecisionNode,
     Outcome,
     Rung,
     ask_above,
@@ -112,8 +112,8 @@ class _Walk:
         self._recorded, self._tree, self._rung, self._next = recorded, tree, rung, next_rung
         self._data = load_tree(tree)
         self._rehearsal = rehearsal
-        self._path: list[Node] = []
-        self._asked: dict[str, list[Node]] = {}
+        self._path: list[DecisionNode] = []
+        self._asked: dict[str, list[DecisionNode]] = {}
 
     def run(self) -> Decision:
         if self._data.get("start") and find_start(self._recorded) is None:
@@ -129,14 +129,14 @@ class _Walk:
             return self._leave_open([node for name in branch["about"] for node in self._asked[name]], branch["open"])
         return self._conclude(self._data["conclusions"][branch])
 
-    def _pass(self, name: str) -> list[Node]:
+    def _pass(self, name: str) -> list[DecisionNode]:
         """The nodes of a question, which stand on the path once however often it is asked."""
         if name not in self._asked:
             self._asked[name] = self._ask(name)
             self._path += self._asked[name]
         return self._asked[name]
 
-    def _ask(self, name: str) -> list[Node]:
+    def _ask(self, name: str) -> list[DecisionNode]:
         """The node of a question, or one a task for a question that is asked of each; none where it does not apply."""
         question, section = self._data["questions"][name], self._recorded.section
         if not _ONLY[question.get("only", "always")](self._recorded):
@@ -152,12 +152,12 @@ class _Walk:
         known = {task for task in limits if self._recorded.last.task(task)}
         if not known and not any(key != ALL for key in self._recorded.last.estimates) and limits:
             text = f"Is any of {', '.join(limits)} below its floor?"
-            return [Node(f"{name}s", text, "not judged", note="no task was recorded, only the mean of all")]
+            return [DecisionNode(f"{name}s", text, "not judged", note="no task was recorded, only the mean of all")]
         # A run with tasks of its own has none of these; one that has some of them is told which are missing.
         asked = limits if known else {}
         return [self._ask_one(f"{name}: {task}", question, task, limit) for task, limit in asked.items()]
 
-    def _ask_one(self, name: str, question: Mapping[str, Any], task: str | None, threshold: float) -> Node:
+    def _ask_one(self, name: str, question: Mapping[str, Any], task: str | None, threshold: float) -> DecisionNode:
         words = {"section": self._recorded.section, "threshold": threshold, "task": task}
         text = question["text"].format(**words, start=name_start(self._recorded))
         if question["is"] == "share":
@@ -221,7 +221,7 @@ class _Walk:
             worst = min(lost, key=lambda node: measure_loss(self._recorded, node.task), default=None)
         return (worst.task, worst.value) if worst is not None else (None, None)
 
-    def _leave_open(self, blamed: Sequence[Node], between: str) -> Decision:
+    def _leave_open(self, blamed: Sequence[DecisionNode], between: str) -> Decision:
         nodes = [node for node in blamed if node.outcome == "within noise"]
         further = _count_further(nodes)
         said = say_further(further)
@@ -279,7 +279,7 @@ _ONLY = {
 }
 
 
-def _count_further(nodes: Sequence[Node]) -> tuple[int | None, int | None]:
+def _count_further(nodes: Sequence[DecisionNode]) -> tuple[int | None, int | None]:
     """What would decide all of the nodes, with an even chance and with one of 80 %."""
 
     def largest(counts: Sequence[int | None]) -> int | None:
@@ -309,7 +309,7 @@ def _say_gain(improving: Outcome | None) -> str:
     return said.get(improving or "", "Whether it improved cannot be judged")
 
 
-def _find_not_judged(recorded: Recorded, path: Sequence[Node]) -> tuple[str, ...]:
+def _find_not_judged(recorded: Recorded, path: Sequence[DecisionNode]) -> tuple[str, ...]:
     lines = [f"{node.name}: {node.note}" for node in path if node.outcome == "not judged"]
     estimates = recorded.last.estimates.items()
     bare = [name for name, item in estimates if item.mean is not None and item.half_width is None]

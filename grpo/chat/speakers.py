@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from grpo.evaluate.policy_source import is_run
-from grpo.export.choice import Choice, choose
+from grpo.export.choice import PolicyToExport, choose
 from grpo.export.llama_cpp import LlamaCpp, is_installed, post
 from rewards.errors import UserError
 from rewards.types import Completion, Example
@@ -48,7 +48,7 @@ class GgufSpeaker:
 class PolicySpeaker:
     """The policy of a run, or any model that transformers loads, in this process."""
 
-    def __init__(self, choice: Choice, device: str):
+    def __init__(self, choice: PolicyToExport, device: str):
         from grpo.export.policy import open_policy
 
         self.policy = open_policy(choice, device)

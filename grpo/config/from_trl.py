@@ -7,7 +7,7 @@ from typing import Any
 
 from grpo.config.trl_fields import HANDED, OTHER_WAY, REFUSED, SAME_VALUE
 from grpo.config.trl_names import OPTIMISERS, find_optimiser_problem
-from grpo.config.trl_reading import Found
+from grpo.config.trl_reading import FoundSettings
 
 # What TRL 1.14.2 takes where a file says nothing; ours has other defaults, so all of them are written out.
 DEFAULTS: dict[str, Any] = {
@@ -67,7 +67,7 @@ class Translation:
         place[key] = value
 
 
-def translate(found: Found, processes: int = 1) -> Translation:
+def translate(found: FoundSettings, processes: int = 1) -> Translation:
     """The same training as a config of ours, on so many processes; every setting is translated, noted or refused."""
     given = dict(found.settings)
     out = Translation(refusals=list(found.refusals))

@@ -29,7 +29,7 @@ _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
 
 
 @dataclass
-class Found:
+class FoundSettings:
     """Settings by TRL's names; `unknown` are those whose value the file does not tell, with what it says instead."""
 
     settings: dict[str, Any] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class _NotWritten(Exception):
     """A value that only running the script would tell."""
 
 
-def read_trl_file(path: Path) -> Found:
+def read_trl_file(path: Path) -> FoundSettings:
     """The settings in that file; `UserError` for one that holds none."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -61,7 +61,7 @@ def read_trl_file(path: Path) -> Found:
     return found
 
 
-def read_yaml(text: str, path: Path) -> Found:
+def read_yaml(text: str, path: Path) -> FoundSettings:
     """A flat mapping, as `trl grpo --config` and open-r1 read it."""
     import yaml
 
@@ -72,12 +72,12 @@ def read_yaml(text: str, path: Path) -> Found:
         raise UserError(f"{path}: is not YAML ({reason})") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: holds no mapping of settings to values")
-    return Found({str(key): as_number(value) for key, value in values.items()})
+    return FoundSettings({str(key): as_number(value) for key, value in values.items()})
 
 
-def read_command_line(text: str) -> Found:
+def read_command_line(text: str) -> FoundSettings:
     """Options such as `--learning_rate 1e-6` or `--bf16`, in a shell script with its comments and line ends."""
-    found = Found()
+    found = FoundSettings()
     lines = "\n".join(line for line in text.replace("\\\n", " ").splitlines() if not line.lstrip().startswith("#"))
     try:
         words = shlex.split(lines, comments=True)
@@ -114,7 +114,7 @@ def as_number(value: Any) -> Any:
     return value
 
 
-def read_script(text: str, path: Path) -> Found:
+def read_script(text: str, path: Path) -> FoundSettings:
     """The arguments of GRPOConfig, of the adapters and of the model in a Python script, read and never run."""
     # Notebooks that were made scripts keep their shell lines.
     text = re.sub(r"^([ \t]*)[!%].*$", r"\1pass", text, flags=re.MULTILINE)
@@ -125,7 +125,7 @@ def read_script(text: str, path: Path) -> Found:
         if not tree.body:
             raise UserError(f"{path}: is not Python that can be read (line {fault.lineno}: {fault.msg})") from None
     constants = _find_constants(tree)
-    found, called = Found(), False
+    found, called = FoundSettings(), False
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
@@ -146,7 +146,7 @@ def read_script(text: str, path: Path) -> Found:
     if called or found.refusals:
         return found
     # A script that parses its command line tells in its docstring how it is called.
-    usage = read_command_line(ast.get_docstring(tree) or "") if "GRPO" in text else Found()
+    usage = read_command_line(ast.get_docstring(tree) or "") if "GRPO" in text else FoundSettings()
     if usage.settings and re.search(r"vlm|ImageTextToText", text, re.IGNORECASE):
         usage.refusals.append("it trains a model that reads images, and rows here are text")
     return usage
@@ -166,7 +166,7 @@ def _cut_calls(text: str) -> list[ast.stmt]:
     return found
 
 
-def _take_trainer(found: Found, node: ast.Call, constants: dict[str, ast.expr]) -> None:
+def _take_trainer(found: FoundSettings, node: ast.Call, constants: dict[str, ast.expr]) -> None:
     for keyword in node.keywords:
         if keyword.arg in _OTHER_ROLLOUTS and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value):
             found.refusals.append(
@@ -182,7 +182,9 @@ def _take_trainer(found: Found, node: ast.Call, constants: dict[str, ast.expr]) 
                 found.settings.setdefault("model_name_or_path", value)
 
 
-def _take(found: Found, node: ast.Call, constants: dict[str, ast.expr], rename: Callable[[str], str | None]) -> None:
+def _take(
+    found: FoundSettings, node: ast.Call, constants: dict[str, ast.expr], rename: Callable[[str], str | None]
+) -> None:
     for keyword in node.keywords:
         name = rename(keyword.arg) if keyword.arg else None
         if name is None:

@@ -27,7 +27,7 @@ _INSTALL = "pip install -e '.[train]'"
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class SourceRecord:
     """One row as it was found: `where` names its place, `values` its columns."""
 
     where: str
@@ -35,17 +35,17 @@ class Record:
 
 
 @dataclass
-class Found:
+class FoundRecords:
     """The records of a source, `problems` with those that are none, and `notes` on how it was read."""
 
     name: str
     form: str
-    records: list[Record] = field(default_factory=list)
+    records: list[SourceRecord] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def read_source(name: str, *, split: str = "train", subset: str | None = None) -> Found:
+def read_source(name: str, *, split: str = "train", subset: str | None = None) -> FoundRecords:
     """All records of a file, or of a Hub data set called `owner/name`; `split` and `subset` are the Hub's.
 
     A line that is no record is a problem with its place. Raises `UserError` where nothing can be read at all.
@@ -87,7 +87,7 @@ def read_source(name: str, *, split: str = "train", subset: str | None = None) -
 _SPREADSHEET = "a zip archive or a spreadsheet; save its rows as CSV (UTF-8) and give that"
 
 
-def _read_text(text: str, path: Path, name: str) -> Found:
+def _read_text(text: str, path: Path, name: str) -> FoundRecords:
     suffix, first = path.suffix.lower(), text.lstrip(_WHITE)[:1]
     if suffix in (".csv", ".tsv", ".tab") or (first not in ("{", "[") and suffix not in (".json", *_JSON_LINES)):
         return _read_csv(text, name)
@@ -115,8 +115,8 @@ def _decode(path: Path, name: str) -> tuple[str, list[str]]:
         raise UserError(f"{name}:{line}: not UTF-8; save the file as UTF-8") from None
 
 
-def _read_lines(text: str, name: str) -> Found:
-    found = Found(name, "JSON Lines")
+def _read_lines(text: str, name: str) -> FoundRecords:
+    found = FoundRecords(name, "JSON Lines")
     # Other marks that str.splitlines knows as line ends stand inside of JSON's texts.
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
@@ -125,9 +125,9 @@ def _read_lines(text: str, name: str) -> Found:
     return found
 
 
-def _read_array(text: str, name: str, start: int, form: str = "a JSON array") -> Found:
+def _read_array(text: str, name: str, start: int, form: str = "a JSON array") -> FoundRecords:
     """The elements of the array that begins at `start`, each with the line it begins in."""
-    found, place, line, counted = Found(name, form), start + 1, 1, 0
+    found, place, line, counted = FoundRecords(name, form), start + 1, 1, 0
     while True:
         while place < len(text) and text[place] in _WHITE + ",":
             place += 1
@@ -163,8 +163,8 @@ def _find_inner_list(text: str) -> Any:
     if len(lists) != 1 or lists[0] in ("messages", "conversations", "prompt", "completion", "tools"):
         return None
 
-    def read(name: str) -> Found:
-        found = Found(name, f"the list under {lists[0]!r} of a JSON object")
+    def read(name: str) -> FoundRecords:
+        found = FoundRecords(name, f"the list under {lists[0]!r} of a JSON object")
         for index, value in enumerate(document[lists[0]]):
             _add(found, f"{name}: {lists[0]}[{index}]", value, "")
         return found
@@ -180,13 +180,13 @@ def _parse(line: str, where: str) -> tuple[Any, str]:
         return None, f"{where}: not JSON ({reason}, column {column}); one JSON object a line is allowed"
 
 
-def _add(found: Found, where: str, value: Any, problem: str) -> None:
+def _add(found: FoundRecords, where: str, value: Any, problem: str) -> None:
     if problem:
         found.problems.append(problem)
     elif not isinstance(value, dict):
         found.problems.append(f"{where}: a JSON {kind_of(value)}; each row must be a JSON object")
     else:
-        found.records.append(Record(where, value))
+        found.records.append(SourceRecord(where, value))
 
 
 def _reject_constant(name: str) -> float:
@@ -196,11 +196,11 @@ def _reject_constant(name: str) -> float:
 _DECODER = json.JSONDecoder(parse_constant=_reject_constant)
 
 
-def _read_csv(text: str, name: str) -> Found:
+def _read_csv(text: str, name: str) -> FoundRecords:
     """Cells as texts, empty ones as None; a row with more or fewer cells than the header is a problem."""
     first = text.split("\n", 1)[0]
     delimiter = max(_DELIMITERS, key=first.count)
-    found = Found(name, f"CSV with {_DELIMITERS[delimiter]}")
+    found = FoundRecords(name, f"CSV with {_DELIMITERS[delimiter]}")
     if first.count(delimiter) == 0:
         raise UserError(
             f"{name}:1: no table: {first.strip()[:60]!r} has one column; a row needs what is asked and the answer"
@@ -228,24 +228,26 @@ def _read_csv(text: str, name: str) -> Found:
                 )
                 continue
             found.records.append(
-                Record(where, {key: cell if cell.strip() else None for key, cell in zip(header, cells, strict=True)})
+                SourceRecord(
+                    where, {key: cell if cell.strip() else None for key, cell in zip(header, cells, strict=True)}
+                )
             )
     except csv.Error as error:
         found.problems.append(f"{name}:{begins}: no CSV ({error})")
     return found
 
 
-def _read_parquet(path: Path, name: str) -> Found:
+def _read_parquet(path: Path, name: str) -> FoundRecords:
     try:
         import pyarrow.parquet
     except ImportError:
         raise UserError(f"{name}: reading Parquet needs pyarrow; install it: {_INSTALL}") from None
-    found = Found(name, "Parquet")
+    found = FoundRecords(name, "Parquet")
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             for batch in file.iter_batches():
                 for row in batch.to_pylist():
-                    found.records.append(Record(f"{name}: row {len(found.records) + 1}", clean_value(row)))
+                    found.records.append(SourceRecord(f"{name}: row {len(found.records) + 1}", clean_value(row)))
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{name}: no Parquet that can be read ({_first_line(error)})") from None
     return found
@@ -261,7 +263,7 @@ def _may_be_on_the_hub(name: str) -> bool:
     )
 
 
-def _read_hub(name: str, split: str, subset: str | None) -> Found:
+def _read_hub(name: str, split: str, subset: str | None) -> FoundRecords:
     try:
         import datasets
     except ImportError:
@@ -271,9 +273,9 @@ def _read_hub(name: str, split: str, subset: str | None) -> Found:
         rows = datasets.load_dataset(name, subset, split=split)
     except Exception as error:  # whatever the libraries and the network raise is one line for the user
         raise UserError(explain_hub(name, split, subset, error)) from None
-    found = Found(name, f"the Hub data set{f' {subset},' if subset else ''} split {split}")
+    found = FoundRecords(name, f"the Hub data set{f' {subset},' if subset else ''} split {split}")
     for index, row in enumerate(rows):
-        found.records.append(Record(f"{name}: row {index + 1}", clean_value(row)))
+        found.records.append(SourceRecord(f"{name}: row {index + 1}", clean_value(row)))
     return found
 
 
@@ -334,7 +336,7 @@ def clean_value(value: Any) -> Any:
     return None
 
 
-def iterate_columns(found: Found) -> Iterator[str]:
+def iterate_columns(found: FoundRecords) -> Iterator[str]:
     """The columns of the records, in the order in which they are first seen."""
     seen: dict[str, None] = {}
     for record in found.records:

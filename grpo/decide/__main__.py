@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.config import DecisionSection
-from callbacks.decision.decision import Decision, Node
+from callbacks.decision.decision import Decision, DecisionNode
 from callbacks.decision.tree import decide
 from grpo.decide.advice import list_commands
 from grpo.decide.decide_run import check_one_scorer, choose_measure, read_paired, read_saved, read_schedule
@@ -150,7 +150,7 @@ def describe_decision(decision: Decision, commands: Sequence[str] = ()) -> str:
     return "\n".join(lines)
 
 
-def _describe_node(node: Node) -> str:
+def _describe_node(node: DecisionNode) -> str:
     if node.value is None:
         return f"{node.question} {node.outcome}" + (f" ({node.note})" if node.note else "")
     cells = [f"{node.value:.3f} against {node.threshold:.3f}, margin {node.margin:+.3f}"]

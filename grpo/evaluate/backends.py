@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
-from grpo.evaluate.policy_source import Source, is_made_on_the_spot, load_source
-from grpo.generation.answers import Answer, Settings, answer_batch, find_fallback
+from grpo.evaluate.policy_source import PolicySource, is_made_on_the_spot, load_source
+from grpo.generation.answers import Settings, WrittenAnswer, answer_batch, find_fallback
 from grpo.policy.local_files import model_folder
 from rewards.errors import RecompensaError, UserError
 from rewards.types import Example
@@ -35,7 +35,7 @@ class Writer(Protocol):
 
     def write(
         self, examples: Sequence[Example], prompts: Sequence[Sequence[int]], settings: Settings
-    ) -> list[list[Answer]]:
+    ) -> list[list[WrittenAnswer]]:
         """`settings.samples` answers to each example."""
 
 
@@ -47,7 +47,7 @@ def choose(config: RunConfig) -> Engine:
     return choose_engine(config.model.model_copy(update={"vllm": vllm}))
 
 
-def find_problems(config: RunConfig, source: Source, processes: int) -> list[str]:
+def find_problems(config: RunConfig, source: PolicySource, processes: int) -> list[str]:
     """Why this policy cannot be evaluated with the engine and the weights that the config names. Imports nothing heavy."""
     from grpo.engines.packages import is_installed
 
@@ -82,7 +82,7 @@ def find_problems(config: RunConfig, source: Source, processes: int) -> list[str
 
 
 @contextmanager
-def open_writer(source: Source, config: RunConfig, device: str) -> Iterator[Writer]:
+def open_writer(source: PolicySource, config: RunConfig, device: str) -> Iterator[Writer]:
     """The writer of `model.engine`; UserError when the policy cannot be loaded."""
     if config.model.engine != "vllm":
         load = _load_by_unsloth if config.model.engine == "unsloth" else load_source
@@ -121,8 +121,8 @@ class PolicyWriter:
 
     def write(
         self, examples: Sequence[Example], prompts: Sequence[Sequence[int]], settings: Settings
-    ) -> list[list[Answer]]:
-        answers: list[list[Answer]] = [[] for _ in examples]
+    ) -> list[list[WrittenAnswer]]:
+        answers: list[list[WrittenAnswer]] = [[] for _ in examples]
         for start in range(0, settings.samples, self.most):
             samples = range(start, min(start + self.most, settings.samples))
             for given, more in zip(answers, self._fit(examples, prompts, settings, samples), strict=True):
@@ -131,7 +131,7 @@ class PolicyWriter:
 
     def _fit(
         self, examples: Sequence[Example], prompts: Sequence[Any], settings: Settings, samples: range
-    ) -> list[list[Answer]]:
+    ) -> list[list[WrittenAnswer]]:
         """The answers, in two halves where they do not fit into the device's memory together."""
         import torch
 
@@ -158,7 +158,7 @@ class PolicyWriter:
         return [[*first[0], *self._fit(examples, prompts, settings, range(middle, samples.stop))[0]]]
 
 
-def _load_by_unsloth(source: Source, config: RunConfig, device: str) -> Policy:
+def _load_by_unsloth(source: PolicySource, config: RunConfig, device: str) -> Policy:
     """Unsloth reads a model, or an adapter with its base."""
     from grpo.engines.choose import choose_engine
 

@@ -22,7 +22,7 @@ _ROW_SECTIONS = ("data", "sft_warmup")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PolicySource:
     """A policy that can be loaded: `location` is its folder or Hub name, `run` the run it belongs to.
 
     `revision` is the config's, where it is for this model or its base.
@@ -50,7 +50,7 @@ class Source:
         }
 
 
-def find_source(model: str) -> Source:
+def find_source(model: str) -> PolicySource:
     """The policy that `--model` names; UserError when a path holds none. Nothing is downloaded or imported.
 
     Of a run it is the best policy, or that of the warm-up where training never bettered it.
@@ -58,13 +58,13 @@ def find_source(model: str) -> Source:
     path = Path(model).expanduser()
     if model.endswith(".gguf"):
         file = find_gguf(model)
-        return Source("model", str(file), file.stem)
+        return PolicySource("model", str(file), file.stem)
     if not path.is_dir():
         if looks_local(model) or model.count("/") > 1 or path.exists():
             raise UserError(
                 f"--model {model}: no such folder; give a run, a model's or adapter's folder, or a Hub name"
             )
-        return Source("model", model, model.rpartition("/")[2])
+        return PolicySource("model", model, model.rpartition("/")[2])
     if is_run(path):
         for name in ("best", "sft"):
             if (folder := path / name).is_dir():
@@ -103,7 +103,7 @@ def load_run_config(run: Path, *, rows: bool = False) -> RunConfig:
         raise UserError(f"{first}; this version cannot read the run's config: give --config") from None
 
 
-def load_source(source: Source, config: RunConfig, device: str) -> Policy:
+def load_source(source: PolicySource, config: RunConfig, device: str) -> Policy:
     """The policy on `device`; adapters are merged, which generates faster, unless the weights are quantised.
 
     4-bit weights would round what is merged into them to another policy than the one that was trained.
@@ -113,7 +113,7 @@ def load_source(source: Source, config: RunConfig, device: str) -> Policy:
     return _load_model(source.location, source.revision, config, device)
 
 
-def _read_folder(folder: Path, name: str, run: Path | None) -> Source:
+def _read_folder(folder: Path, name: str, run: Path | None) -> PolicySource:
     adapter = read_object(folder / "adapter_config.json")
     if adapter:
         if not any((folder / weights).is_file() for weights in WEIGHTS):
@@ -124,12 +124,12 @@ def _read_folder(folder: Path, name: str, run: Path | None) -> Source:
         base = str(base) if base else None
         if base is None and run is None:
             raise UserError(f"{folder}: its adapter_config.json names no base model; add base_model_name_or_path")
-        return Source("adapter", str(folder), name, base, run)
+        return PolicySource("adapter", str(folder), name, base, run)
     if not (folder / "config.json").is_file():
         raise UserError(
             f"--model {folder}: neither config.json nor adapter_config.json there; no policy was saved in it"
         )
-    return Source("model", str(folder), name, None, run)
+    return PolicySource("model", str(folder), name, None, run)
 
 
 def _load_model(location: str, revision: str | None, config: RunConfig, device: str) -> Policy:
@@ -148,12 +148,12 @@ def _load_model(location: str, revision: str | None, config: RunConfig, device: 
         raise UserError([line.replace("model.name: ", "--model ", 1) for line in error.problems]) from None
 
 
-def is_made_on_the_spot(source: Source) -> bool:
+def is_made_on_the_spot(source: PolicySource) -> bool:
     """Whether it is an adapter on weights that a run made and never saved."""
     return source.kind == "adapter" and source.run is not None and bool(load_run_config(source.run).model.embedded)
 
 
-def _load_adapter(source: Source, config: RunConfig, device: str) -> Policy:
+def _load_adapter(source: PolicySource, config: RunConfig, device: str) -> Policy:
     from grpo.policy.loading import Policy
 
     if source.run is not None and is_made_on_the_spot(source):
@@ -195,7 +195,7 @@ def _load_adapter(source: Source, config: RunConfig, device: str) -> Policy:
     return Policy(model, tokenizer, authors=base.authors, template=base.template)
 
 
-def _find_base_file(source: Source, config: RunConfig) -> str | None:
+def _find_base_file(source: PolicySource, config: RunConfig) -> str | None:
     """The GGUF file below an adapter: that of its run, or of the config; None where its base is a model by name."""
     section = load_run_config(source.run).model if source.run is not None else config.model
     return str(find_gguf(section.gguf)) if section.gguf is not None else None

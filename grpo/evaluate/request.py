@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpo.evaluate import row_stream as rows
-from grpo.evaluate.policy_source import Source, find_source, is_run, load_run_config
+from grpo.evaluate.policy_source import PolicySource, find_source, is_run, load_run_config
 from grpo.generation.answers import Settings
 from rewards.errors import UserError
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 class Inputs:
     """A checked request."""
 
-    source: Source
+    source: PolicySource
     config: RunConfig
-    rows: rows.Rows
+    rows: rows.CheckedRows
     settings: Settings
     host: RewardHost
 
@@ -93,7 +93,7 @@ def prepare(options: argparse.Namespace, processes: int = 1) -> Inputs:
     return Inputs(source, config, surveyed, settings, host)
 
 
-def find_config(options: argparse.Namespace, source: Source | None) -> RunConfig:
+def find_config(options: argparse.Namespace, source: PolicySource | None) -> RunConfig:
     from grpo.config.loading import load_config
     from grpo.config.run_config import RunConfig
 
@@ -145,13 +145,13 @@ def _override(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any
     return values
 
 
-def _find_rows(data: str | None, config: RunConfig, run: Path | None) -> rows.Source:
+def _find_rows(data: str | None, config: RunConfig, run: Path | None) -> rows.RowSource:
     """The rows of a file, or the held-out rows of a run or of the config."""
     from grpo.data.run_rows import load_inputs
 
-    def held_out_of(config: RunConfig, name: str) -> rows.Source:
+    def held_out_of(config: RunConfig, name: str) -> rows.RowSource:
         held_out = load_inputs(config).held_out
-        return rows.Source(f"held-out rows of {name}", lambda: iter(held_out))
+        return rows.RowSource(f"held-out rows of {name}", lambda: iter(held_out))
 
     path = Path(data).expanduser() if data is not None else run
     if path is None:
@@ -164,11 +164,11 @@ def _find_rows(data: str | None, config: RunConfig, run: Path | None) -> rows.So
     # Its evaluations hold the very rows that it answered, whatever became of their files since.
     for stage in ("before", "warmup", "final"):
         if (stored := path / "eval" / f"{stage}.jsonl").is_file():
-            return rows.Source(f"held-out rows of {name}", lambda: rows.read_stored(stored), stored)
+            return rows.RowSource(f"held-out rows of {name}", lambda: rows.read_stored(stored), stored)
     return held_out_of(load_run_config(path, rows=True), name)
 
 
-def _run_of(options: argparse.Namespace, source: Source | None) -> Path | None:
+def _run_of(options: argparse.Namespace, source: PolicySource | None) -> Path | None:
     """The run whose held-out rows are meant where no data is named: that of the model, unless a config is named."""
     return source.run if source is not None and not options.config else None
 

@@ -24,7 +24,7 @@ _WHOLE_BYTES = 2**26
 
 
 @dataclass(frozen=True)
-class Source:
+class RowSource:
     """Where rows come from: `open` begins anew each time; `path` is their file, None where they are held in memory."""
 
     name: str
@@ -33,10 +33,10 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Rows:
+class CheckedRows:
     """Checked rows. `unrewarded` says how many are of a task that no reward function is for."""
 
-    source: Source
+    source: RowSource
     count: int
     fingerprint: str
     unrewarded: int
@@ -73,7 +73,7 @@ def limit_rows(examples: Iterator[Example], limit: int | None) -> Iterator[Examp
             return  # nothing of this file has splits: what follows is not read
 
 
-def survey(source: Source, host: RewardHost, limit: int | None) -> Rows:
+def survey(source: RowSource, host: RewardHost, limit: int | None) -> CheckedRows:
     """Go through the first `limit` rows of each split once; UserError with what is wrong in them or missing for a reward function.
 
     The fingerprint is of all that answers and scores follow from, the content of the databases included.
@@ -107,10 +107,10 @@ def survey(source: Source, host: RewardHost, limit: int | None) -> Rows:
         ]
         more = [f"--data: and {len(lines) - _SHOWN} more faults"] if len(lines) > _SHOWN else []
         raise UserError(lines[:_SHOWN] + more)
-    return Rows(source, count, digest.hexdigest()[:16], unrewarded, state, limit)
+    return CheckedRows(source, count, digest.hexdigest()[:16], unrewarded, state, limit)
 
 
-def find_file(path: Path) -> Source:
+def find_file(path: Path) -> RowSource:
     """The rows of a file, or the examples of stored completions; UserError when it cannot be read more than once."""
     if path.exists() and not path.is_file():
         raise UserError(
@@ -128,7 +128,7 @@ def find_file(path: Path) -> Source:
     if start == b"\x1f\x8b":
         raise UserError(f"--data {path}: compressed; unpack it first: gunzip -k {path}")
     stored = _is_stored(first)
-    return Source(path.name, lambda: read_stored(path) if stored else _read_file(path), path)
+    return RowSource(path.name, lambda: read_stored(path) if stored else _read_file(path), path)
 
 
 def read_stored(path: Path) -> Iterator[Example]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grpo.evaluate.policy_source import Source, find_source, load_run_config
+from grpo.evaluate.policy_source import PolicySource, find_source, load_run_config
 from rewards.errors import UserError
 from rewards.types import Example
 
@@ -82,7 +82,7 @@ def _answer(source, config, device, threads, example, settings, require_torch_de
         return writer.write([example], [prompt], settings)[0][0].completion
 
 
-def _make_example(text: str, task: str | None, source: Source) -> Example:
+def _make_example(text: str, task: str | None, source: PolicySource) -> Example:
     """The prompt as a row: of the run's task, or a user's message alone where no run is known."""
     if source.run is None:
         if task is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from grpo.engines.engine import EngineFailed
-from grpo.generation.answers import Answer, Settings, draw_seed, group
+from grpo.generation.answers import Settings, WrittenAnswer, draw_seed, group
 from rewards.errors import RecompensaError, UserError
 from rewards.types import Example
 
@@ -91,7 +91,7 @@ class VllmWriter:
 
     def write(
         self, examples: Sequence[Example], prompts: Sequence[Sequence[int]], settings: Settings
-    ) -> list[list[Answer]]:
+    ) -> list[list[WrittenAnswer]]:
         from vllm import SamplingParams
 
         requests, sampling = [], []
@@ -121,7 +121,7 @@ class VllmWriter:
         for written in outputs:
             ids = list(written.outputs[0].token_ids)
             completion = self.prompts.completion(ids, truncated=not ids or ids[-1] not in ends)
-            answers.append(Answer(completion, len(ids)))
+            answers.append(WrittenAnswer(completion, len(ids)))
         return group(answers, settings.samples)
 
 

@@ -15,7 +15,7 @@ from grpo.evaluate.failures import name_failure
 from grpo.evaluate.journal import key_of
 from grpo.evaluate.metrics import Measurer
 from grpo.evaluate.stripping import strip_answer
-from grpo.generation.answers import Answer, Settings, plan_batches
+from grpo.generation.answers import Settings, WrittenAnswer, plan_batches
 from rewards.errors import UserError
 from rewards.types import Example
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from grpo.evaluate.backends import Writer
     from grpo.evaluate.journal import Journal
     from grpo.evaluate.request import Inputs
-    from grpo.evaluate.row_stream import Rows
+    from grpo.evaluate.row_stream import CheckedRows
 
 BATCHES = 64
 """Batches a window: enough that prompts of like length meet and many processes have work, few enough for any memory."""
 _SHOWN = 3
 
 
-def measure_prompts(writer: Writer, rows: Rows, settings: Settings, stage: Any) -> int:
+def measure_prompts(writer: Writer, rows: CheckedRows, settings: Settings, stage: Any) -> int:
     """The most tokens that prompt and answer may come to; UserError where they are beyond the writer's context.
 
     All rows are looked at before the first answer: none must end an evaluation hours later. The processes share them.
@@ -131,7 +131,7 @@ def _answer_batch(
     ]
 
 
-def _record(host: Any, measurer: Measurer, scored: Any, answer: Answer, sample: int) -> dict[str, Any]:
+def _record(host: Any, measurer: Measurer, scored: Any, answer: WrittenAnswer, sample: int) -> dict[str, Any]:
     """The stored-completion row with what an evaluation adds."""
     example, completion = scored.example, scored.completion
     completion.extraction  # noqa: B018 - read here so that the row names the repairs whatever the rewards looked at

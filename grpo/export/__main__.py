@@ -151,12 +151,12 @@ def _require_packages() -> None:
 
 def _make_request(options: argparse.Namespace, choice: object, formats: list[str] | None) -> Request:
     from grpo.engines.packages import quieten_libraries
-    from grpo.export.choice import Choice
+    from grpo.export.choice import PolicyToExport
     from grpo.export.held_rows import Request
     from grpo.machine.device import choose_device
     from grpo.machine.environment import prepare_threads, require_torch_device
 
-    assert isinstance(choice, Choice)
+    assert isinstance(choice, PolicyToExport)
     threads = prepare_threads(choice.config.threads)
     wanted = choice.config.model.device if options.device == "auto" else options.device
     device = choose_device(wanted, "gpu" if choice.config.model.embedded else "small").kind

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grpo.export.choice import Choice, choose, identify_base
+from grpo.export.choice import PolicyToExport, choose, identify_base
 from rewards.errors import UserError
 from rewards.writing.files import read_object
 
@@ -15,11 +15,11 @@ from rewards.writing.files import read_object
 class Added:
     """Another run's adapter, and by how much it counts."""
 
-    choice: Choice
+    choice: PolicyToExport
     weight: float
 
 
-def read_added(text: str, first: Choice) -> Added:
+def read_added(text: str, first: PolicyToExport) -> Added:
     """`RUN` or `RUN=0.5`; UserError where the sum of both adapters would be no policy in its own right."""
     place, equals, given = text.rpartition("=")
     place, weight = (place, given) if equals else (text, "1")
@@ -34,7 +34,7 @@ def read_added(text: str, first: Choice) -> Added:
     return Added(other, number)
 
 
-def find_problems(first: Choice, other: Choice) -> list[str]:
+def find_problems(first: PolicyToExport, other: PolicyToExport) -> list[str]:
     """Why the two adapters cannot be added, one line each.
 
     B1 A1 + B2 A2 over one frozen matrix is again a change of that matrix. It is not where the bases differ, where one was

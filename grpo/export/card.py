@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from grpo.config.sections import ModelSection
-from grpo.export.choice import Choice, identify_base
+from grpo.export.choice import PolicyToExport, identify_base
 from grpo.export.proof import show
 from grpo.export.serving import transformers_lines
 from grpo.policy.gguf_file import find_gguf, read_gguf
@@ -78,7 +78,7 @@ def fingerprint_rows(rows: Sequence[Example]) -> str:
     return digest.hexdigest()[:12]
 
 
-def write_card(choice: Choice, record: Mapping[str, Any], inputs: Any = None, place: str = ".") -> str:
+def write_card(choice: PolicyToExport, record: Mapping[str, Any], inputs: Any = None, place: str = ".") -> str:
     """The card in Markdown with the Hub's front matter; `record` is what export.json holds, `inputs` the run's rows."""
     languages = guess_languages([*inputs.train, *inputs.held_out]) if inputs is not None else []
     licence = find_licence(choice.config.model)
@@ -108,7 +108,7 @@ def _front_matter(base: str | None, licence: str | None, languages: Sequence[str
     return "\n".join([*lines, "tags:", "- recompensa", "- grpo", "---"])
 
 
-def _opening(choice: Choice, base: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+def _opening(choice: PolicyToExport, base: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     step = {None: "", 0: " after the SFT warm-up"}.get(choice.step, f" after {choice.step} steps of GRPO")
     name = f"`{base['name']}`" if base["name"] else "A small policy made on the spot"
     if added := as_list(record.get("added")):
@@ -117,7 +117,7 @@ def _opening(choice: Choice, base: Mapping[str, Any], record: Mapping[str, Any])
     return f"{name}{step}, taken from run `{choice.name}`. Every number below is of these weights, on held-out rows."
 
 
-def _base(base: Mapping[str, Any], licence: str | None, choice: Choice) -> str:
+def _base(base: Mapping[str, Any], licence: str | None, choice: PolicyToExport) -> str:
     if base["name"] is None:
         return "## Base\n\nQwen3's architecture with random weights, made by recompensa (Apache-2.0); a rehearsal, no product."
     said = licence or "**not known on the machine that exported this: look it up before you pass the model on**"
@@ -136,7 +136,7 @@ def _base(base: Mapping[str, Any], licence: str | None, choice: Choice) -> str:
     return "\n".join(lines)
 
 
-def _numbers(choice: Choice) -> str:
+def _numbers(choice: PolicyToExport) -> str:
     files = choice.files
     assert files is not None  # the caller looks first
     columns = {"this model": choice.recorded()}
@@ -154,7 +154,7 @@ def _numbers(choice: Choice) -> str:
     return head + "\n\n" + "\n".join(table)
 
 
-def _decision(choice: Choice) -> str:
+def _decision(choice: PolicyToExport) -> str:
     decision = as_mapping(choice.files.decision if choice.files else None)
     if not decision:
         return ""
@@ -162,7 +162,7 @@ def _decision(choice: Choice) -> str:
     return f"## Decision of the run\n\n**{_cell(decision.get('scenario'))}: {_cell(decision.get('title'))}.** {_cell(said)}"
 
 
-def _data(choice: Choice, inputs: Any, languages: Sequence[str]) -> str:
+def _data(choice: PolicyToExport, inputs: Any, languages: Sequence[str]) -> str:
     if inputs is None:
         return "## Data\n\nThe run's rows are no longer where its config names them."
     lines = ["## Data\n", "| rows | n | fingerprint |", "|---|---|---|"]
@@ -179,7 +179,7 @@ def _data(choice: Choice, inputs: Any, languages: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _recipe(choice: Choice) -> str:
+def _recipe(choice: PolicyToExport) -> str:
     config = choice.config
     lora, grpo = config.model.lora, config.grpo
     trained = f"LoRA, rank {lora.r}, alpha {lora.alpha}, on {lora.target_modules}" if lora else "all weights"
@@ -208,7 +208,7 @@ def _rewards(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _limits(choice: Choice, record: Mapping[str, Any]) -> str:
+def _limits(choice: PolicyToExport, record: Mapping[str, Any]) -> str:
     audit = as_mapping(choice.files.audit if choice.files else None)
     lines = [_cell(line) for line in as_list(audit.get("warnings"))[:20]]
     for field, count in list(as_mapping(audit.get("underivable_fields")).items())[:10]:
@@ -246,7 +246,7 @@ def _use(record: Mapping[str, Any], place: str) -> str:
     return "## Use\n\n" + "\n\n".join(blocks) if blocks else ""
 
 
-def _reproduce(choice: Choice) -> str:
+def _reproduce(choice: PolicyToExport) -> str:
     files = choice.files
     assert files is not None  # the caller looks first
     source = Path(files.source).name if files.source else "config.yaml"

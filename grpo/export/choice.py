@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from callbacks.evaluation.judged import find_judged
 from callbacks.evaluation.pairs import name_evaluation_file
-from grpo.evaluate.policy_source import Source, find_source, is_run, load_run_config
+from grpo.evaluate.policy_source import PolicySource, find_source, is_run, load_run_config
 from grpo.lifecycle.run_directory import read_policy_note
 from grpo.report.run_files import RunFiles, read_run
 from rewards.errors import UserError
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class PolicyToExport:
     """A policy to export. `run`, `step` and `files` are None for a folder or Hub model that no run here made.
 
     `stage` is `warmup`, `train`, `final` or `judged`: the evaluation that judged this step, where one did.
     """
 
-    source: Source
+    source: PolicySource
     config: RunConfig
     run: Path | None = None
     step: int | None = None
@@ -62,7 +62,7 @@ class Choice:
         return path if path.is_file() else None
 
 
-def choose(model: str, *, step: int | None = None, part: str | None = None) -> Choice:
+def choose(model: str, *, step: int | None = None, part: str | None = None) -> PolicyToExport:
     """The policy that the command line names; `part` is `best` or `sft`, `step` a checkpoint's, neither the best.
 
     UserError where the run has no such policy; the line says which it has.
@@ -80,26 +80,26 @@ def choose(model: str, *, step: int | None = None, part: str | None = None) -> C
     source = _named(str(folder))
     source = replace(source, run=path, revision=config.model.revision)
     reached, stage = _find_stage(files, folder, step)
-    return Choice(source, config, path, reached, stage, files)
+    return PolicyToExport(source, config, path, reached, stage, files)
 
 
-def _named(model: str) -> Source:
+def _named(model: str) -> PolicySource:
     try:
         return find_source(model)
     except UserError as error:
         raise UserError([line.replace("--model ", "", 1) for line in error.problems]) from None
 
 
-def _outside(source: Source) -> Choice:
+def _outside(source: PolicySource) -> PolicyToExport:
     from grpo.config.run_config import RunConfig
 
     if source.run is not None:
         config = _as_trained(load_run_config(source.run, rows=True), read_run(source.run))
-        return Choice(replace(source, revision=config.model.revision), config, source.run)
+        return PolicyToExport(replace(source, revision=config.model.revision), config, source.run)
     gguf = source.location if source.location.endswith(".gguf") else None
     # Any file that is read is read as it is: how long rows may be is nobody's question here.
     section = {"name": source.base or source.location, "gguf": gguf, "lora": None, "max_sequence_length": 16}
-    return Choice(source, RunConfig.model_validate({"model": section}))
+    return PolicyToExport(source, RunConfig.model_validate({"model": section}))
 
 
 def _as_trained(config: RunConfig, files: RunFiles) -> RunConfig:
@@ -147,7 +147,7 @@ def _find_stage(files: RunFiles, folder: Path, step: int | None) -> tuple[int | 
     return step, stages[-1] if stages else "train"
 
 
-def identify_base(choice: Choice) -> dict[str, Any]:
+def identify_base(choice: PolicyToExport) -> dict[str, Any]:
     """The model below: its name, revision, and the file it was read from where that was a GGUF."""
     model = choice.config.model
     if model.embedded is not None:

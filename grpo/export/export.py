@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from grpo.export import gguf_writer
 from grpo.export.adding import add
 from grpo.export.card import write_card
-from grpo.export.choice import Choice, identify_base
+from grpo.export.choice import PolicyToExport, identify_base
 from grpo.export.folder import drafting, list_files
 from grpo.export.gguf_vocabulary import read_vocabulary
 from grpo.export.held_rows import Held, Request, answer_limit, hold_rows, own_answers, token_rows
@@ -223,7 +223,7 @@ def _prove_safetensors(
     return compare(proof, judge(proof.runtime or "", held.examples, answers, held.host), own)
 
 
-def _copy_adapter(choice: Choice, target: Path) -> None:
+def _copy_adapter(choice: PolicyToExport, target: Path) -> None:
     """The adapter's files byte by byte, without PEFT's blank card and what training needs to go on."""
     left_out = {
         "README.md",
@@ -299,7 +299,7 @@ def _check_vocabulary(request: Request, policy: Policy, formats: list[str], note
     return formats
 
 
-def _estimate_bytes(choice: Choice, formats: Sequence[str]) -> int:
+def _estimate_bytes(choice: PolicyToExport, formats: Sequence[str]) -> int:
     """About how many bytes the formats take, by the size of the base where that is known."""
     from grpo.plan.memory_estimate import find_shape
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpo.evaluate.row_stream import read_stored
 from grpo.export.adding import Added
-from grpo.export.choice import Choice
+from grpo.export.choice import PolicyToExport
 from grpo.export.proof import Judged, answer_greedily, judge
 from rewards.errors import UserError
 from rewards.types import Completion, Example
@@ -34,7 +34,7 @@ class Request:
     `vllm`: the merged model is proved in vLLM too.
     """
 
-    choice: Choice
+    choice: PolicyToExport
     destination: Path
     formats: Sequence[str] | None = None
     rows: int = 64
@@ -84,7 +84,7 @@ def hold_rows(request: Request, progress: Progress, notes: list[str]) -> Held:
     return Held(rows, inputs, host, _read_greedy(choice, rows))
 
 
-def _read_greedy(choice: Choice, rows: Sequence[Example]) -> list[Completion] | None:
+def _read_greedy(choice: PolicyToExport, rows: Sequence[Example]) -> list[Completion] | None:
     """The run's own answers to these rows where its evaluation was greedy; None where it sampled, or lacks one."""
     from rewards.rescore import read_stored as read_answers
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grpo.export.choice import Choice
+from grpo.export.choice import PolicyToExport
 from rewards.errors import UserError
 
 if TYPE_CHECKING:
     from grpo.policy.loading import Policy
 
 
-def open_policy(choice: Choice, device: str) -> Policy:
+def open_policy(choice: PolicyToExport, device: str) -> Policy:
     """The chosen policy on `device`, its adapter unmerged; UserError where it or its base cannot be loaded.
 
     Quantised weights stay quantised: this is the function that was trained, which any merge is measured against.
@@ -47,7 +47,7 @@ def unwrapped(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "peft_config") and hasattr(model, "get_base_model") else model
 
 
-def _load_base(choice: Choice, device: str) -> Policy:
+def _load_base(choice: PolicyToExport, device: str) -> Policy:
     from grpo.policy.adapters import base_section, find_adapter
     from grpo.policy.loading import load_policy
 

@@ -31,7 +31,7 @@ class Settings:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-class Answer(NamedTuple):
+class WrittenAnswer(NamedTuple):
     """One completion and how many tokens it has."""
 
     completion: Completion
@@ -54,7 +54,7 @@ def answer_batch(
     prompts: Sequence[Sequence[int]],
     settings: Settings,
     samples: range | None = None,
-) -> list[list[Answer]]:
+) -> list[list[WrittenAnswer]]:
     """The answers numbered `samples` (None: all) to each example, whose prompts are given as token ids.
 
     The random numbers of an answer follow from the seed, the row's task and id and the number of the sample, so that
@@ -95,7 +95,7 @@ def answer_batch(
             ids[row] = tokens
     ends = set(policy.eos_ids)
     answers = [
-        Answer(policy.prompts.completion(ids[row], truncated=ids[row][-1] not in ends), len(ids[row]))
+        WrittenAnswer(policy.prompts.completion(ids[row], truncated=ids[row][-1] not in ends), len(ids[row]))
         for row in range(len(ids))
     ]
     return group(answers, len(samples))
@@ -108,7 +108,7 @@ def find_fallback(policy: Policy) -> str | None:
     return policy.fallback or supports(policy.model)
 
 
-def group(answers: Sequence[Answer], samples: int) -> list[list[Answer]]:
+def group(answers: Sequence[WrittenAnswer], samples: int) -> list[list[WrittenAnswer]]:
     """The answers example by example, of which each has `samples`."""
     return [list(answers[start : start + samples]) for start in range(0, len(answers), samples)]
 
@@ -119,7 +119,7 @@ def _answer_plainly(
     prompts: Sequence[Sequence[int]],
     settings: Settings,
     samples: range,
-) -> list[list[Answer]]:
+) -> list[list[WrittenAnswer]]:
     """The slow way, for policies whose attention we cannot take over; its numbers follow from the batch's first row."""
     from grpo.generation.plain import generate_plainly
 
@@ -137,7 +137,7 @@ def _answer_plainly(
         generator=_generator(draw_seed(settings, examples[0], samples.start)),
     )
     answers = [
-        Answer(policy.prompts.completion(ids, truncated=truncated), len(ids))
+        WrittenAnswer(policy.prompts.completion(ids, truncated=truncated), len(ids))
         for ids, truncated in zip(written.completion_ids, written.truncated, strict=True)
     ]
     return group(answers, len(samples))

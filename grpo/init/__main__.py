@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from grpo.data.sources import Found
-from grpo.init.columns import Choice, Rows
+from grpo.data.sources import FoundRecords
+from grpo.init.columns import ColumnChoice, MadeRows
 from grpo.init.lengths import Lengths
 from grpo.init.proposals import Proposal
 from grpo.init.prove import Proof
@@ -147,7 +147,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _choose_system(
     options: argparse.Namespace,
-    choice: Choice,
+    choice: ColumnChoice,
     examples: list[Any],
     kinds: dict[str, str],
     proposal: Proposal,
@@ -218,9 +218,9 @@ def _keep(staged: Path, folder: Path, names: list[str]) -> None:
 def _summarise(
     options: argparse.Namespace,
     model: str,
-    found: Found,
-    choice: Choice,
-    rows: Rows,
+    found: FoundRecords,
+    choice: ColumnChoice,
+    rows: MadeRows,
     proposal: Proposal,
     split: Split,
     lengths: Lengths,

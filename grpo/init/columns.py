@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from grpo.data.sources import Found, Record, iterate_columns
+from grpo.data.sources import FoundRecords, SourceRecord, iterate_columns
 from rewards.errors import UserError
 from rewards.row_forms.conversations import FORMS, cut_conversation, kind_of, read_turns, tell_tools
 from rewards.rows import make_strict_example
@@ -45,7 +45,7 @@ _FENCE = re.compile(r"\s*```(?:json)?\s*\n?(.*?)\n?\s*```\s*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ColumnChoice:
     """How rows are made: `form` is a conversation's column or None; else the columns of the prompt and of the answer."""
 
     form: str | None = None
@@ -60,7 +60,7 @@ class Choice:
 
 
 @dataclass
-class Rows:
+class MadeRows:
     """The examples, what was wrong with other records, and what was changed on the way. `lines` names each one's place."""
 
     examples: list[Example]
@@ -69,7 +69,7 @@ class Rows:
     notes: list[str]
 
 
-def choose_columns(found: Found, prompt: Sequence[str] = (), reference: Sequence[str] = ()) -> Choice:
+def choose_columns(found: FoundRecords, prompt: Sequence[str] = (), reference: Sequence[str] = ()) -> ColumnChoice:
     """The columns that the user named, else a conversation, else the pair of names that data sets use.
 
     Raises `UserError` with the columns there are where none fits, or a named one is not there.
@@ -79,12 +79,12 @@ def choose_columns(found: Found, prompt: Sequence[str] = (), reference: Sequence
     if missing:
         raise UserError(f"{found.name}: no column {missing[0]!r}; there are {', '.join(columns)}")
     if prompt and reference:
-        return Choice(None, tuple(prompt), tuple(reference))
+        return ColumnChoice(None, tuple(prompt), tuple(reference))
     by_name = {_fold(name): name for name in reversed(columns)}
     if not prompt and not reference:
         form = next((by_name[name] for name in FORMS if name in by_name), None)
         if form is not None:
-            return Choice(form)
+            return ColumnChoice(form)
     for asked, answer in PAIRS:
         there = tuple(by_name[name] for name in asked if name in by_name)
         needed = [name for name in asked if name not in _OPTIONAL or len(asked) == 1]
@@ -92,16 +92,16 @@ def choose_columns(found: Found, prompt: Sequence[str] = (), reference: Sequence
             continue
         if (prompt and there != tuple(prompt)) or (reference and set(there) & set(reference)):
             continue
-        return Choice(None, tuple(prompt) or there, tuple(reference) or (by_name[answer],))
+        return ColumnChoice(None, tuple(prompt) or there, tuple(reference) or (by_name[answer],))
     raise UserError(
         f"{found.name}: which column is asked, and which is the answer? There are {', '.join(columns) or 'none'}; "
         "say so with --prompt COLUMN --reference COLUMN (several with commas)"
     )
 
 
-def make_rows(found: Found, choice: Choice, *, task: str | None = None) -> Rows:
+def make_rows(found: FoundRecords, choice: ColumnChoice, *, task: str | None = None) -> MadeRows:
     """Every record as a row that a run reads; a record that cannot be one is a problem with its place."""
-    rows = Rows([], {}, [], [])
+    rows = MadeRows([], {}, [], [])
     digits = len(str(len(found.records)))
     own_ids = _find_own_ids(found.records)
     numeric = _find_numeric(found, choice)
@@ -141,7 +141,9 @@ def name_task(source: str) -> str:
     )
 
 
-def _read_record(record: Record, choice: Choice, numeric: frozenset[str], problems: list[str]) -> dict[str, Any] | None:
+def _read_record(
+    record: SourceRecord, choice: ColumnChoice, numeric: frozenset[str], problems: list[str]
+) -> dict[str, Any] | None:
     values, where = record.values, record.where
     if choice.form is not None:
         # A conversation in a cell of CSV or Parquet is JSON text.
@@ -238,7 +240,7 @@ def _as_strict_json(text: str) -> str | None:
         return None
 
 
-def _other_columns(values: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
+def _other_columns(values: Mapping[str, Any], choice: ColumnChoice) -> dict[str, Any]:
     used = {*choice.prompt, *choice.reference, choice.form}
     return {
         key: value
@@ -248,7 +250,7 @@ def _other_columns(values: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _find_own_ids(records: Sequence[Record]) -> bool:
+def _find_own_ids(records: Sequence[SourceRecord]) -> bool:
     """Whether every record has an id of its own."""
     ids = [record.values.get("id") for record in records]
     return (
@@ -258,7 +260,7 @@ def _find_own_ids(records: Sequence[Record]) -> bool:
     )
 
 
-def _find_numeric(found: Found, choice: Choice) -> frozenset[str]:
+def _find_numeric(found: FoundRecords, choice: ColumnChoice) -> frozenset[str]:
     """Of several columns of an answer, those whose texts are all numbers: a cell of CSV does not say what it is."""
     if len(choice.reference) < 2:
         return frozenset()

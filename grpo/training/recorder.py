@@ -28,7 +28,7 @@ from rewards.writing.files import read_object
 _NOTHING = 0.005  # a mean reward that is none
 
 
-class Record:
+class RunRecord:
     """The written side of a run. `best` and `watch` are judged by what was logged, `effective` are settings in force."""
 
     def __init__(

@@ -68,7 +68,7 @@ class Stages:
         self.rank = ranks.find_rank()
         # What a run says of itself lies where its numbers do, also when it takes its policy from another's folder.
         written = RunDirectory(self.tracker.run_directory) if self.rank.is_main else self.directory
-        self.record = recorder.Record(self.config, self.host, written, self.tracker, self.progress)
+        self.record = recorder.RunRecord(self.config, self.host, written, self.tracker, self.progress)
         self._trainer: Any = None
         self._logged_step = 0
         self._postponed = Postponed()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rewards.adapters.source import Verdict, make_row, open_source
+from rewards.adapters.source import CompletionVerdict, make_row, open_source
 
 
 async def reward(args: Any, sample: Any, **_: Any) -> Any:
@@ -22,7 +22,7 @@ async def reward(args: Any, sample: Any, **_: Any) -> Any:
     return numbers if isinstance(sample, list) else numbers[0]
 
 
-def _shape(verdict: Verdict, key: str | None) -> Any:
+def _shape(verdict: CompletionVerdict, key: str | None) -> Any:
     number = verdict.number()
     if not key:
         return number

@@ -25,7 +25,7 @@ class ScoringFailed(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CompletionVerdict:
     """What one completion got; `functions` has the value of each function, None where it gave none."""
 
     status: str
@@ -64,7 +64,7 @@ class RewardSource:
             self._section = read_section(Path(given))
             self._bench = ScoringBench(self._section)
 
-    def score(self, rows: Sequence[tuple[Example, str, bool]]) -> list[Verdict]:
+    def score(self, rows: Sequence[tuple[Example, str, bool]]) -> list[CompletionVerdict]:
         """One verdict a row (example, completion, truncated), in order; raises RewardBudgetExceeded past the budget."""
         if not rows:
             return []
@@ -74,14 +74,14 @@ class RewardSource:
             results = self._bench.score(rows)
             self._count(results)
         return [
-            Verdict(
+            CompletionVerdict(
                 each["status"], each["value"], each["reason"],
                 {name: said["value"] for name, said in each["functions"].items()}, each["functions"],
             )
             for each in results
         ]  # fmt: skip
 
-    async def score_async(self, rows: Sequence[tuple[Example, str, bool]]) -> list[Verdict]:
+    async def score_async(self, rows: Sequence[tuple[Example, str, bool]]) -> list[CompletionVerdict]:
         """The same beside the caller's event loop."""
         return await asyncio.to_thread(self.score, rows)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rewards.adapters.source import RewardSource, ScoringFailed, Verdict, make_row, open_source, read_text
+from rewards.adapters.source import CompletionVerdict, RewardSource, ScoringFailed, make_row, open_source, read_text
 
 _OF_TRL = frozenset({"trainer_state", "log_extra", "log_metric", "environments", "completion_ids", "completion_mask"})
 
@@ -66,6 +66,6 @@ def _score(
     return [each.value for each in verdicts]
 
 
-def _explain(verdict: Verdict) -> str:
+def _explain(verdict: CompletionVerdict) -> str:
     said = "; ".join(f"{name}: {each['reason']}" for name, each in verdict.details.items() if each["reason"])
     return verdict.reason or said

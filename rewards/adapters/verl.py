@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rewards.adapters.source import Verdict, make_row, open_source
+from rewards.adapters.source import CompletionVerdict, make_row, open_source
 
 
 async def compute_score(
@@ -33,7 +33,7 @@ async def compute_score(
     return to_result(verdict, on_error)
 
 
-def to_result(verdict: Verdict, on_error: str) -> dict[str, float]:
+def to_result(verdict: CompletionVerdict, on_error: str) -> dict[str, float]:
     """A verdict with verl's keys."""
     failed = verdict.value is None
     value = 0.0 if failed and on_error == "zero" else verdict.number()

@@ -62,7 +62,7 @@ _REMARKS = re.compile(r"(?:\s++|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)|//[^\n]*+|\#[^\n
 _JSON_FENCES = {"json", "json5", "jsonc", "", "jsonl", "ndjson", "javascript", "js", "text", "txt", "plaintext"}
 
 
-class Choice(NamedTuple):
+class ChosenAnswer(NamedTuple):
     """The answer, how sure that is in 0..1, and the other values that the text offers, placeholders left out."""
 
     answer: Candidate
@@ -70,11 +70,11 @@ class Choice(NamedTuple):
     rivals: tuple[Any, ...] = ()
 
 
-def choose(text: str, candidates: Sequence[Candidate], expect_keys: Sequence[str]) -> Choice | None:
+def choose(text: str, candidates: Sequence[Candidate], expect_keys: Sequence[str]) -> ChosenAnswer | None:
     """The most likely answer; None where no candidate can be an answer."""
     rows = _as_rows(text, candidates)
     if rows is not None:
-        return Choice(rows, 0.7)
+        return ChosenAnswer(rows, 0.7)
     eligible = [candidate for candidate in candidates if _may_answer(text, candidate, len(candidates) == 1)]
     if not eligible:
         return None
@@ -83,7 +83,7 @@ def choose(text: str, candidates: Sequence[Candidate], expect_keys: Sequence[str
         return None
     answer, certainty, others = chosen
     rivals = tuple(other.value for other in others if _holds_objects(other.value) and not _is_decoy(other))
-    return Choice(answer, certainty, rivals)
+    return ChosenAnswer(answer, certainty, rivals)
 
 
 def _choose_among(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rewards.extraction.duplicates import count_keys, repeated_in
-from rewards.extraction.parser import Reading
+from rewards.extraction.parser import ParsedValue
 from rewards.extraction.repairs import Repair, RepairKind
 from rewards.extraction.strict import read_exactly
 
@@ -20,7 +20,7 @@ _PARTIAL_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 _PARTIAL = re.compile(r"\s*(?:-|\.[0-9]*|(?:\.[0-9]+)?[eE][-+]?|t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?)?\Z")
 
 
-def read_cut(text: str, start: int) -> Reading | None:
+def read_cut(text: str, start: int) -> ParsedValue | None:
     """Reads the value at `start` where the rest of the text is the beginning of strict JSON; None where it is not."""
     place = _find_error(text, start)
     if place is None:
@@ -102,10 +102,10 @@ def _ends_in_escape(rest: str) -> bool:
     return (len(before) - len(before.rstrip("\\"))) % 2 == 0
 
 
-def _complete(plain: str, start: int, end: int) -> Reading | None:
+def _complete(plain: str, start: int, end: int) -> ParsedValue | None:
     try:
         value: Any = read_exactly(plain)
     except ValueError:
         return None
     again = repeated_in(plain) if plain.count(":") != count_keys(value) else ()
-    return Reading(value, start, end, (Repair(RepairKind.CUT, end),), False, True, duplicates=again)
+    return ParsedValue(value, start, end, (Repair(RepairKind.CUT, end),), False, True, duplicates=again)

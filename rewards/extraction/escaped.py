@@ -7,7 +7,7 @@ import re
 
 from rewards.extraction.budget import Budget
 from rewards.extraction.duplicates import repeated_in
-from rewards.extraction.parser import Reading, parse
+from rewards.extraction.parser import ParsedValue, parse
 from rewards.extraction.repairs import Path, Repair, RepairKind
 from rewards.extraction.state import State
 from rewards.extraction.strict import read_prefix
@@ -18,7 +18,7 @@ _ESCAPE_LAYER = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _NEW_KINDS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
 
-def read_escaped(text: str, start: int, backslashes: bool, budget: Budget) -> Reading | None:
+def read_escaped(text: str, start: int, backslashes: bool, budget: Budget) -> ParsedValue | None:
     """Reads the escaped value that begins at `start`; all places are that of its start. None where it is no value."""
     region = text[start:]
     budget.spend(len(region) // 8)
@@ -35,7 +35,7 @@ def read_escaped(text: str, start: int, backslashes: bool, budget: Budget) -> Re
     again: tuple[Path, ...] = ()
     strict = read_prefix(plain, 0)
     if strict is not None:
-        reading = Reading(strict[0], 0, strict[1], (), True, False)
+        reading = ParsedValue(strict[0], 0, strict[1], (), True, False)
         again = repeated_in(plain[: strict[1]])
     else:
         parsed = parse(State(plain, 0, len(plain), budget))
@@ -45,7 +45,7 @@ def read_escaped(text: str, start: int, backslashes: bool, budget: Budget) -> Re
     whole = reading.end >= len(plain.rstrip())
     stop = start + (len(region) if whole else _consumed(region, reading.end, backslashes))
     repairs = (Repair(RepairKind.ESCAPED_DOCUMENT, start), *(Repair(repair.kind, start) for repair in reading.repairs))
-    return Reading(
+    return ParsedValue(
         reading.value, start, stop, repairs, reading.closed, reading.cut, duplicates=reading.duplicates or again
     )
 

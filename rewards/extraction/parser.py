@@ -15,7 +15,7 @@ from rewards.extraction.repairs import RepairKind as K
 from rewards.extraction.state import MISSING, Frame, State
 
 
-class Reading(NamedTuple):
+class ParsedValue(NamedTuple):
     """One value read from text[start:end]; `closed` says that its root ended properly, `cut` that the text ended inside it."""
 
     value: Any
@@ -32,7 +32,7 @@ class Reading(NamedTuple):
         return sum(repair.kind.structural for repair in self.repairs)
 
 
-def parse(state: State, *, implicit: bool = False) -> Reading | None:
+def parse(state: State, *, implicit: bool = False) -> ParsedValue | None:
     """Reads the value at the start of `state`, or bare members there where `implicit`; None where it is no value at all."""
     if implicit:
         state.stack.append(Frame("{", state.start, None, '"'))
@@ -60,7 +60,7 @@ def parse(state: State, *, implicit: bool = False) -> Reading | None:
     # Not a set: its order, and with it that of two repairs at one place, differs from process to process.
     repairs = tuple(sorted(dict.fromkeys(state.repairs), key=lambda repair: repair.place))
     duplicates = locate(state.root, state.repeated) if state.repeated else ()
-    return Reading(state.root, state.start, state.i, repairs, state.closed, state.cut, state.too_deep, duplicates)
+    return ParsedValue(state.root, state.start, state.i, repairs, state.closed, state.cut, state.too_deep, duplicates)
 
 
 def _open_at_root(state: State) -> None:

@@ -43,7 +43,7 @@ def extract_json(text: str, *, strict: bool = False, expect_keys: Sequence[str] 
 def _read_closely(text: str, strict: bool, expect_keys: Sequence[str]) -> Extraction:
     # Imported when the first text needs them: their regular expressions take 50 ms to compile.
     from rewards.extraction.budget import Budget
-    from rewards.extraction.choice import Choice, choose
+    from rewards.extraction.choice import ChosenAnswer, choose
     from rewards.extraction.roots import narrow
     from rewards.extraction.scanner import Scanner
 
@@ -55,7 +55,7 @@ def _read_closely(text: str, strict: bool, expect_keys: Sequence[str]) -> Extrac
     if (chosen is None or inside or isinstance(chosen.answer.value, list)) and "(" in text and not scanner.is_open:
         root = scanner.take_root()
         if root is not None and (chosen is None or root.start < chosen.answer.start < root.end):
-            chosen = Choice(root, 0.9)
+            chosen = ChosenAnswer(root, 0.9)
     if chosen is None and not candidates:
         plain = narrow(text)
         if plain is not None:

@@ -6,7 +6,7 @@ import re
 
 from rewards.extraction import patterns as P
 from rewards.extraction.budget import Budget
-from rewards.extraction.parser import Reading, parse
+from rewards.extraction.parser import ParsedValue, parse
 from rewards.extraction.repairs import Repair, RepairKind
 from rewards.extraction.state import State
 
@@ -20,7 +20,7 @@ _ENDS = re.compile(rf"{P.W}[;.]?{P.W}(?:\Z|```|~~~|\n)")
 _WIDE = str.maketrans("｛｝［］", "{}[]")
 
 
-def read_root(text: str, floor: int, budget: Budget) -> Reading | None:
+def read_root(text: str, floor: int, budget: Budget) -> ParsedValue | None:
     """Reads the tuple that is all of the text or of its fence, or the first call that builds a value; None where there is none."""
     fence = _FENCE.search(text, floor)
     begins = [floor] if fence is None else [floor, fence.end()]
@@ -44,7 +44,7 @@ def read_root(text: str, floor: int, budget: Budget) -> Reading | None:
     return None
 
 
-def _read_at(text: str, start: int, budget: Budget) -> Reading | None:
+def _read_at(text: str, start: int, budget: Budget) -> ParsedValue | None:
     reading = parse(State(text, start, len(text), budget))
     if reading is None or not reading.closed or (text[start] == "(" and not _ENDS.match(text, reading.end)):
         return None

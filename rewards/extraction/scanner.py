@@ -12,7 +12,7 @@ from rewards.extraction.budget import Budget, BudgetSpent
 from rewards.extraction.candidates import Candidate
 from rewards.extraction.cut import read_cut
 from rewards.extraction.escaped import ENTITY_START, ESCAPED_START, read_escaped
-from rewards.extraction.parser import Reading, parse
+from rewards.extraction.parser import ParsedValue, parse
 from rewards.extraction.reasoning import TAG
 from rewards.extraction.repairs import Repair, RepairKind
 from rewards.extraction.roots import read_root
@@ -196,7 +196,7 @@ class Scanner:
                 return placeholder.end()
             # Words in brackets behind a colon are a list.
             listed = self.read(start, self.end)
-            if isinstance(listed, Reading) and listed.closed:
+            if isinstance(listed, ParsedValue) and listed.closed:
                 self.keep(listed)
             return placeholder.end()
         begins = (OBJECT_START if text[start] == "{" else LIST_START).match(text, start, self.end)
@@ -214,7 +214,7 @@ class Scanner:
                 return after
         reading = self.read(start, self.end)
         if (
-            isinstance(reading, Reading)
+            isinstance(reading, ParsedValue)
             and not reading.closed
             and reading.end > limit
             and not self.is_content(reading, limit)
@@ -255,7 +255,7 @@ class Scanner:
             position = match.end()
         return end
 
-    def is_content(self, reading: Reading, tag: int) -> bool:
+    def is_content(self, reading: ParsedValue, tag: int) -> bool:
         """True where the tag at `tag` stands inside a text of a value that is strict JSON up to the end."""
         strict = len(reading.repairs) == 1 and reading.repairs[0].kind is RepairKind.CUT
         return strict and self.text.find('"', tag, reading.end) >= 0
@@ -282,7 +282,7 @@ class Scanner:
         count = self.text.count
         return count("}") + count("]") > count("{") + count("[")
 
-    def read(self, start: int, end: int) -> Reading | int:
+    def read(self, start: int, end: int) -> ParsedValue | int:
         """Reads one value by the strict reader where it will do, by the tolerant one otherwise; or says where to go on."""
         text = self.text
         if self.strict_tries > 0 and end == self.end:
@@ -293,7 +293,7 @@ class Scanner:
                 stray = stray or P.STRING_GOES_ON.match(text, stop, end)
                 stray = stray or (self.has_spare_closers and P.LIST_REOPENED.match(text, stop, end))
                 if not stray and (P.REOPENED.match(text, stop, end) is None or not isinstance(value, dict)):
-                    return Reading(value, start, stop, (), True, False)
+                    return ParsedValue(value, start, stop, (), True, False)
             else:
                 self.strict_tries -= 1
                 cut = read_cut(text, start)
@@ -311,7 +311,7 @@ class Scanner:
             return max(state.i, start + 1)
         return self.reread(state, reading)
 
-    def reread(self, state: State, reading: Reading) -> Reading:
+    def reread(self, state: State, reading: ParsedValue) -> ParsedValue:
         """Reads a pretty-printed value again by its indentation when its brackets do not add up."""
         structure = {
             RepairKind.MISSING_CLOSER,
@@ -347,7 +347,7 @@ class Scanner:
                 return self.found.pop()
         return None
 
-    def keep(self, reading: Reading) -> None:
+    def keep(self, reading: ParsedValue) -> None:
         stray = _STRAY_CLOSER.match(self.text, reading.end) if reading.closed else None
         if stray is not None and "," not in stray[0]:
             reading = reading._replace(repairs=(*reading.repairs, Repair(RepairKind.EXTRA_CLOSER, stray.end() - 1)))

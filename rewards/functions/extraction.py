@@ -61,7 +61,7 @@ SHOP_SYNONYMS: FrozenMapping[str, str] = FrozenMapping(
 _JSON_VALID = JsonValid()
 
 
-class Extraction(RewardFunction):
+class FieldExtraction(RewardFunction):
     """Mean over the fields of how right each is, a missing one as bad as a wrong one; small shares for JSON and schema."""
 
     name: ClassVar[str] = "extraction"
@@ -250,4 +250,4 @@ def _describe(rule: FieldRule) -> str:
 
 @hookimpl
 def register_rewards(register: Callable[[type[RewardFunction]], None]) -> None:
-    register(Extraction)
+    register(FieldExtraction)

@@ -97,7 +97,7 @@ class FinalAnswer(RewardFunction):
             reasons.append("another answer is marked beside it")
         return Score(value, "; ".join(reasons), parts)
 
-    def _same(self, wanted: Answer, found: Answer) -> bool:
+    def _same(self, wanted: FinalAnswerText, found: FinalAnswerText) -> bool:
         if wanted.numbers:
             percents = wanted.percent and found.percent
             return any(
@@ -114,7 +114,7 @@ class FinalAnswer(RewardFunction):
         return right == said or abs(right - said) <= allowed * abs(right)
 
 
-class Answer(NamedTuple):
+class FinalAnswerText(NamedTuple):
     """A final answer: its text, the numbers it may mean (the first `plain` of them without minding a percent sign), its
     label in lower case without dress, whether it could be nothing but an answer, and whether a mark says that it is one."""
 
@@ -127,7 +127,9 @@ class Answer(NamedTuple):
     marked: bool
 
 
-def find_answer(text: str, decimal: Decimal = "either", *, numeric: bool) -> tuple[Answer | None, list[Answer]]:
+def find_answer(
+    text: str, decimal: Decimal = "either", *, numeric: bool
+) -> tuple[FinalAnswerText | None, list[FinalAnswerText]]:
     """The final answer of a text and what else is marked as one; the last mark wins over what is said, that over what stands
     last. `numeric` looks for a number: marks without one, such as headings, are passed over."""
     text = text.strip()
@@ -149,7 +151,7 @@ def find_answer(text: str, decimal: Decimal = "either", *, numeric: bool) -> tup
     return (read_answer(lines[-1], decimal), []) if lines else (None, [])
 
 
-def read_answer(text: str, decimal: Decimal = "either", mark: str = "") -> Answer:
+def read_answer(text: str, decimal: Decimal = "either", mark: str = "") -> FinalAnswerText:
     """What the text of a final answer means: its one number with what may stand around it, and its label."""
     bare = _undress(text)
     matches = list(_NUMBER.finditer(bare[: 2 * LONGEST_ANSWER]))
@@ -167,17 +169,17 @@ def read_answer(text: str, decimal: Decimal = "either", mark: str = "") -> Answe
         numbers += [number / 100.0 for number in numbers]
     # "#### Step 1" and "#### Reasoning" are headings, "#### 71 apples" and "#### (B)" are answers.
     certain = mark != HASHES or choice is not None or (bool(matches) and matches[0].start() == 0)
-    return Answer(text.strip(), tuple(numbers), plain, percent, label, certain, bool(mark))
+    return FinalAnswerText(text.strip(), tuple(numbers), plain, percent, label, certain, bool(mark))
 
 
-def read_marked(text: str, decimal: Decimal = "either") -> Answer | None:
+def read_marked(text: str, decimal: Decimal = "either") -> FinalAnswerText | None:
     """The answer that a text marks last; None where it marks none."""
     marked = _list_marked(text)
     return read_answer(marked[-1][1], decimal, marked[-1][0]) if marked else None
 
 
 @lru_cache(maxsize=4096)
-def _read_reference(reference: str, decimal: Decimal) -> Answer:
+def _read_reference(reference: str, decimal: Decimal) -> FinalAnswerText:
     marked = read_marked(reference, decimal)
     if marked is not None:
         return marked

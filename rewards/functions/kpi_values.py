@@ -14,7 +14,7 @@ from rewards.answers import count_all, count_leaves, read_answer
 from rewards.functions.json_valid import reference_problems
 from rewards.hookspecs import hookimpl
 from rewards.telecom.derivation import TELEMETRY_LAYERS, is_telemetry, read_prompt
-from rewards.telecom.figures import FIGURES, Statement, find_statements
+from rewards.telecom.figures import FIGURES, StatedFigure, find_statements
 from rewards.telecom.units import is_right, name_unit
 from rewards.types import Completion, Example, FrozenMapping, RewardFunction, Score
 
@@ -127,7 +127,7 @@ class KpiValues(RewardFunction):
         }
 
     def _judge_figure(
-        self, name: str, figure: float, statements: Sequence[Statement], stated: _Stated | None, same_keys: bool
+        self, name: str, figure: float, statements: Sequence[StatedFigure], stated: _Stated | None, same_keys: bool
     ) -> float:
         verdicts: dict[str, bool] = {}
         variants: dict[str, bool] = {}
@@ -153,7 +153,7 @@ class KpiValues(RewardFunction):
     def _units(self) -> tuple[str, ...]:
         return tuple(unit for written in self.plain_rates if (unit := name_unit(written)) is not None)
 
-    def _is_right(self, name: str, figure: float, statement: Statement) -> bool:
+    def _is_right(self, name: str, figure: float, statement: StatedFigure) -> bool:
         tolerances = (self.tolerance, self.reliability_tolerance, self.count_tolerance)
         return is_right(statement.readings[name], figure, FIGURES[name], *tolerances)
 
@@ -215,7 +215,7 @@ def _read_stated(
     return found, units
 
 
-def _said_of(name: str, statements: Sequence[Statement]) -> list[Statement]:
+def _said_of(name: str, statements: Sequence[StatedFigure]) -> list[StatedFigure]:
     """What is said of a figure; a rate that does not say which way counts only where nothing says it better."""
     said = [statement for statement in statements if name in statement.figures]
     plain = [statement for statement in said if len(statement.figures) == 1]

@@ -16,7 +16,7 @@ from rewards.sql.outlines import likeness, outline, words_of
 from rewards.sql.planted import Planting
 from rewards.sql.results import finds_something, is_part, same_rows
 from rewards.sql.sandbox import Limits, Result, run_queries, run_query, spending
-from rewards.sql.statements import Statement, find_answer, find_statement
+from rewards.sql.statements import SqlStatement, find_answer, find_statement
 from rewards.sql.ties import probe_ties
 from rewards.text.portuguese import fold
 from rewards.types import Completion, Example, RewardFunction, Score
@@ -155,17 +155,17 @@ class SqlQa(RewardFunction):
         return _score(value * wrapped, result.message or found.reason, **parts)
 
     def _run(
-        self, example: Example, statement: Statement, altered: int | Planting = 0, backwards: bool = False
+        self, example: Example, statement: SqlStatement, altered: int | Planting = 0, backwards: bool = False
     ) -> Result:
         database = os.fspath(example.columns["database"])
         return run_query(database, statement.sql or "", self._limits(), altered, backwards)
 
-    def _run_ahead(self, example: Example, statements: Sequence[Statement], copies: Sequence[int]) -> None:
+    def _run_ahead(self, example: Example, statements: Sequence[SqlStatement], copies: Sequence[int]) -> None:
         """Have the results at hand that are asked for one by one next."""
         database = os.fspath(example.columns["database"])
         run_queries(database, [(each.sql or "", copy) for each in statements for copy in copies], self._limits())
 
-    def _same(self, reference: Statement, expected: Result, result: Result) -> bool:
+    def _same(self, reference: SqlStatement, expected: Result, result: Result) -> bool:
         ordered = self.ordered and "order" in reference.tokens
         return result.status == "ok" and same_rows(
             expected.rows, result.rows, self.tolerance, ordered, self.columns == "any"
@@ -221,7 +221,7 @@ class SqlQa(RewardFunction):
         alike = equal and structure >= _ALIKE and related
         return _Comparison(alike, reason="could not be checked: no altered copy of the database changes the answer")
 
-    def _blame(self, example: Example, statement: Statement, result: Result) -> _Comparison:
+    def _blame(self, example: Example, statement: SqlStatement, result: Result) -> _Comparison:
         """Of a statement that is right here only: chance, or a constant in disguise, whose result no copy changes."""
         copies = telling_copies(os.fspath(example.columns["database"]))
         others = (self._run(example, statement, copy) for copy in copies)
@@ -232,7 +232,7 @@ class SqlQa(RewardFunction):
         )
 
     def _compare_planted(
-        self, example: Example, reference: Statement, statement: Statement, equal: bool, structure: float
+        self, example: Example, reference: SqlStatement, statement: SqlStatement, equal: bool, structure: float
     ) -> _Comparison:
         """The same where the reference finds nothing: on a copy into which its own literals were put."""
         planting = Planting(reference.tokens, self._run(example, reference).columns)
@@ -255,7 +255,7 @@ class SqlQa(RewardFunction):
             reason=f"could not be checked: of the reference, {why}, here and on altered copies of the database",
         )
 
-    def _is_loose(self, example: Example, statement: Statement, copy: int | Planting) -> bool:
+    def _is_loose(self, example: Example, statement: SqlStatement, copy: int | Planting) -> bool:
         """Whether the result hangs on the order in which rows are stored: a tie that a LIMIT cuts through, or the like."""
         if self._cuts_a_tie(example, statement, copy):
             return True
@@ -265,7 +265,7 @@ class SqlQa(RewardFunction):
         forwards, backwards = (self._run(example, statement, copy, turn) for turn in (False, True))
         return forwards.status == backwards.status == "ok" and not self._same(statement, forwards, backwards)
 
-    def _cuts_a_tie(self, example: Example, statement: Statement, copy: int | Planting) -> bool:
+    def _cuts_a_tie(self, example: Example, statement: SqlStatement, copy: int | Planting) -> bool:
         """Whether the last row that a LIMIT keeps is as good as the first that it drops."""
         probe = probe_ties(statement.tokens)
         if probe is None:
@@ -278,7 +278,7 @@ class SqlQa(RewardFunction):
         return Limits(self.maximum_steps, self.maximum_rows, self.maximum_bytes)
 
 
-_Side = tuple[Statement, Result]
+_Side = tuple[SqlStatement, Result]
 
 
 class _Comparison(NamedTuple):
@@ -302,7 +302,7 @@ def _is_multiple(expected: Result, right: Result, tolerance: float) -> bool:
     )
 
 
-def _share_of_terms(terms: Sequence[str], statement: Statement) -> float:
+def _share_of_terms(terms: Sequence[str], statement: SqlStatement) -> float:
     folded = _fold_words(statement.tokens)
     # A term counts when all its words are there: `customer_state`, `São Paulo`.
     hits = sum(all(word in folded for word in words_of((fold(term),))) for term in terms)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from rewards.functions.telecom_layer import ADVERSARIAL, Gold, LayerReward
 from rewards.hookspecs import hookimpl
 from rewards.telecom.figures import find_statements
-from rewards.telecom.paths import Path, Places
+from rewards.telecom.paths import Path, ValuePlaces
 from rewards.types import RewardFunction
 
 _LONGEST_CODE = 40
@@ -27,10 +27,10 @@ class TelecomAdversarial(LayerReward):
     def takes(cls, layer: str) -> bool:
         return ADVERSARIAL in layer
 
-    def choose_required(self, places: Places) -> frozenset[Path]:
+    def choose_required(self, places: ValuePlaces) -> frozenset[Path]:
         return frozenset(places.kinds)
 
-    def choose_enumerated(self, places: Places) -> frozenset[Path]:
+    def choose_enumerated(self, places: ValuePlaces) -> frozenset[Path]:
         """Flags, numbers and texts that look like a code: what decides, not what explains."""
         return frozenset(
             path
@@ -38,7 +38,7 @@ class TelecomAdversarial(LayerReward):
             if all(not isinstance(leaf, str) or (" " not in leaf and len(leaf) <= _LONGEST_CODE) for leaf in leaves)
         )
 
-    def judge_core(self, gold: Gold, given: Places, value: Any) -> dict[str, float]:
+    def judge_core(self, gold: Gold, given: ValuePlaces, value: Any) -> dict[str, float]:
         shares = super().judge_core(gold, given, value)
         configured = len(find_statements(value)) > len(find_statements(gold.value))
         return {name: 0.0 for name in shares} if configured else shares

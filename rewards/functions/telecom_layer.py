@@ -37,7 +37,7 @@ from rewards.telecom.expressions import expand
 from rewards.telecom.figures import states_right
 from rewards.telecom.paths import (
     Path,
-    Places,
+    ValuePlaces,
     find_places,
     mask_leaves,
     normalise_keys,
@@ -193,7 +193,9 @@ class LayerReward(RewardFunction):
         expanded = expand(value)
         parts: dict[str, float] = {}
         weighted: list[tuple[float, float]] = []
-        given = Places(find_places(value, gold.places.kinds).kinds, find_places(expanded, gold.places.leaves).leaves)
+        given = ValuePlaces(
+            find_places(value, gold.places.kinds).kinds, find_places(expanded, gold.places.leaves).leaves
+        )
         core = self.judge_core(gold, given, value)
         if core:
             parts["core"] = math.fsum(core.values()) / len(core)
@@ -235,7 +237,7 @@ class LayerReward(RewardFunction):
         notes += ["another answer beside it contradicts it"] if factor < 1 else []
         return Score(parts["overall"], ", ".join(notes), parts)
 
-    def judge_core(self, gold: Gold, given: Places, value: Any) -> dict[str, float]:
+    def judge_core(self, gold: Gold, given: ValuePlaces, value: Any) -> dict[str, float]:
         """The shares whose mean is the core part; a layer may add its own."""
         shares = {
             "required": share_present(gold.required, gold.places, given),
@@ -243,12 +245,12 @@ class LayerReward(RewardFunction):
         }
         return {name: share for name, share in shares.items() if share is not None}
 
-    def choose_required(self, places: Places) -> frozenset[Path]:
+    def choose_required(self, places: ValuePlaces) -> frozenset[Path]:
         """The places that an answer must have: the layer's keys that the reference has, else its top keys."""
         found = frozenset(path for path in places.kinds if path[-1] in self.required)
         return found or frozenset(path for path in places.kinds if len(path) == 1)
 
-    def choose_enumerated(self, places: Places) -> frozenset[Path]:
+    def choose_enumerated(self, places: ValuePlaces) -> frozenset[Path]:
         """The places whose values must be the reference's own."""
         return frozenset(path for path in places.leaves if path[-1] in self.enumerated)
 
@@ -257,7 +259,7 @@ class LayerReward(RewardFunction):
         return normalise_values(normalise_keys(written) if self.normalise_typos else written)
 
     def _judge_content(
-        self, example: Example, gold: Gold, compared: Compared, figures: Mapping[str, float], places: Places
+        self, example: Example, gold: Gold, compared: Compared, figures: Mapping[str, float], places: ValuePlaces
     ) -> dict[str, float]:
         """The shares of what the reference says, of which the least is the content; an empty one where it says nothing."""
         shares: dict[str, float | None] = {}
@@ -319,7 +321,7 @@ class Gold(NamedTuple):
     """A reference as a layer looks at it; `masked` are the leaves, by place and value, that its prompt lacks."""
 
     value: Any
-    places: Places
+    places: ValuePlaces
     required: frozenset[Path]
     enumerated: frozenset[Path]
     masked: frozenset[tuple[Path, Any]]
@@ -361,7 +363,7 @@ def _read_gold(function: LayerReward, reference: str, prompt: str, telemetry: bo
     plain = function._normalise(written)
     value = expand(plain)
     # What is required are the keys as they are written, what is enumerated stands in expressions too.
-    places = Places(find_places(plain).kinds, find_places(value).leaves)
+    places = ValuePlaces(find_places(plain).kinds, find_places(value).leaves)
     masked: frozenset[tuple[Path, Any]] = frozenset()
     if telemetry:
         known = read_prompt(Example("", "", [{"role": "user", "content": prompt}], None))

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rewards.schemas.nodes import Broken, Build, Check, Node, Rule, make_assertion, report, show
+from rewards.schemas.nodes import Broken, Build, Check, Rule, SchemaNode, make_assertion, report, show
 
 _GRADED_DEPTH = 5
 
 
-def apply_when(applies: Check, inner: Node) -> Rule:
+def apply_when(applies: Check, inner: SchemaNode) -> Rule:
     return Rule(
         lambda value: not applies(value) or inner.valid(value),
         lambda value, place, broken: inner.grade(value, place, broken) if applies(value) else (0.0, 0.0),
     )
 
 
-def build_all(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+def build_all(builder: Any, node: SchemaNode, schema: Mapping, place: str) -> None:
     for index, inner in enumerate(schema["allOf"]):
         member = builder.node(inner, f"{place}/allOf/{index}")
         node.same.append(member)
@@ -25,7 +25,7 @@ def build_all(builder: Any, node: Node, schema: Mapping, place: str) -> None:
 
 
 def build_any(keyword: str) -> Build:
-    def build(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+    def build(builder: Any, node: SchemaNode, schema: Mapping, place: str) -> None:
         branches = [builder.node(inner, f"{place}/{keyword}/{index}") for index, inner in enumerate(schema[keyword])]
         node.branches.extend(branches)
         at_most = 1 if keyword == "oneOf" else len(branches)
@@ -61,7 +61,7 @@ def build_any(keyword: str) -> Build:
     return build
 
 
-def build_not(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+def build_not(builder: Any, node: SchemaNode, schema: Mapping, place: str) -> None:
     inner = builder.child(schema, place, "not")
     node.applied.append(inner)
     node.rules.append(
@@ -69,7 +69,7 @@ def build_not(builder: Any, node: Node, schema: Mapping, place: str) -> None:
     )
 
 
-def build_if(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+def build_if(builder: Any, node: SchemaNode, schema: Mapping, place: str) -> None:
     test = builder.child(schema, place, "if")
     then = builder.child(schema, place, "then") if "then" in schema else None
     otherwise = builder.child(schema, place, "else") if "else" in schema else None

@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 from rewards.schemas.combinations import apply_when, build_all, build_any, build_if, build_not
-from rewards.schemas.nodes import Broken, Build, Check, Node, Rule, escape, make_assertion, report, show
+from rewards.schemas.nodes import Broken, Build, Check, Rule, SchemaNode, escape, make_assertion, report, show
 from rewards.schemas.values import TYPES, comparable, is_array, is_number, is_object, is_text, unless_sure
 
 
-def _build_type(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+def _build_type(builder: Any, node: SchemaNode, schema: Mapping, place: str) -> None:
     names = [schema["type"]] if isinstance(schema["type"], str) else list(schema["type"])
     unknown = [name for name in names if name not in TYPES]
     if unknown:
@@ -26,7 +26,7 @@ def _build_type(builder: Any, node: Node, schema: Mapping, place: str) -> None:
     )
 
 
-def _build_enum(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+def _build_enum(builder: Any, node: SchemaNode, schema: Mapping, place: str) -> None:
     allowed = list(schema["enum"])
     known = {comparable(value) for value in allowed}
     shown = ", ".join(show(value) for value in allowed[:8]) + (", ..." if len(allowed) > 8 else "")
@@ -39,7 +39,7 @@ def _build_enum(builder: Any, node: Node, schema: Mapping, place: str) -> None:
     )
 
 
-def _build_const(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+def _build_const(builder: Any, node: SchemaNode, schema: Mapping, place: str) -> None:
     right = comparable(schema["const"])
     node.rules.append(
         make_assertion(
@@ -51,7 +51,7 @@ def _build_const(builder: Any, node: Node, schema: Mapping, place: str) -> None:
 
 
 def _bound(keyword: str, applies: Check, holds: Callable[[Any, Any], bool], words: str) -> Build:
-    def build(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+    def build(builder: Any, node: SchemaNode, schema: Mapping, place: str) -> None:
         limit = schema[keyword]
         if isinstance(limit, bool):
             # Draft 4's exclusive bounds are flags on the others.
@@ -69,7 +69,7 @@ def _bound(keyword: str, applies: Check, holds: Callable[[Any, Any], bool], word
     return build
 
 
-def _build_multiple(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+def _build_multiple(builder: Any, node: SchemaNode, schema: Mapping, place: str) -> None:
     unit = schema["multipleOf"]
     exact = Fraction(repr(unit))
 
@@ -84,7 +84,7 @@ def _build_multiple(builder: Any, node: Node, schema: Mapping, place: str) -> No
     )
 
 
-def _build_pattern(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+def _build_pattern(builder: Any, node: SchemaNode, schema: Mapping, place: str) -> None:
     search = builder.pattern(schema["pattern"]).search
     node.rules.append(
         make_assertion(
@@ -96,7 +96,7 @@ def _build_pattern(builder: Any, node: Node, schema: Mapping, place: str) -> Non
     )
 
 
-def _build_required(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+def _build_required(builder: Any, node: SchemaNode, schema: Mapping, place: str) -> None:
     keys = list(schema["required"])
     wanted = frozenset(keys)
 
@@ -112,7 +112,7 @@ def _build_required(builder: Any, node: Node, schema: Mapping, place: str) -> No
     node.rules.append(Rule(lambda value: not isinstance(value, dict) or wanted <= value.keys(), grade))
 
 
-def _build_keys(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+def _build_keys(builder: Any, node: SchemaNode, schema: Mapping, place: str) -> None:
     """properties, patternProperties and additionalProperties in one rule, as each depends on the others."""
     if node.named or node.patterns or node.extra is not None:
         return
@@ -126,7 +126,7 @@ def _build_keys(builder: Any, node: Node, schema: Mapping, place: str) -> None:
         node.extra = builder.child(schema, place, "additionalProperties")
     named, patterns, extra = node.named, node.patterns, node.extra
 
-    def nodes_of(key: str) -> list[Node] | None:
+    def nodes_of(key: str) -> list[SchemaNode] | None:
         found = [named[key]] if key in named else []
         found += [inner for pattern, inner in patterns if pattern.search(key)]
         if found:
@@ -184,7 +184,7 @@ def _build_keys(builder: Any, node: Node, schema: Mapping, place: str) -> None:
     node.rules.append(Rule(valid if patterns else valid_without_patterns, grade))
 
 
-def _build_items(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+def _build_items(builder: Any, node: SchemaNode, schema: Mapping, place: str) -> None:
     """items, prefixItems and additionalItems; all items together are one rule, however many."""
     if node.lists is not None:
         return
@@ -198,7 +198,7 @@ def _build_items(builder: Any, node: Node, schema: Mapping, place: str) -> None:
     rest = "items" if builder.draft == 2020 or not isinstance(schema.get("items"), list) else "additionalItems"
     others = builder.child(schema, place, rest) if rest in schema else None
 
-    def node_at(index: int) -> Node | None:
+    def node_at(index: int) -> SchemaNode | None:
         return leading[index] if index < len(leading) else others
 
     node.lists = node_at
@@ -228,7 +228,7 @@ def _build_items(builder: Any, node: Node, schema: Mapping, place: str) -> None:
     node.rules.append(Rule(valid, grade))
 
 
-def _build_unique(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+def _build_unique(builder: Any, node: SchemaNode, schema: Mapping, place: str) -> None:
     if not schema["uniqueItems"]:
         return
     node.rules.append(
@@ -241,7 +241,7 @@ def _build_unique(builder: Any, node: Node, schema: Mapping, place: str) -> None
     )
 
 
-def _build_contains(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+def _build_contains(builder: Any, node: SchemaNode, schema: Mapping, place: str) -> None:
     inner = builder.child(schema, place, "contains")
     counted = builder.draft >= 2019
     low = schema.get("minContains", 1) if counted else 1
@@ -256,7 +256,7 @@ def _build_contains(builder: Any, node: Node, schema: Mapping, place: str) -> No
     )
 
 
-def _build_names(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+def _build_names(builder: Any, node: SchemaNode, schema: Mapping, place: str) -> None:
     inner = builder.child(schema, place, "propertyNames")
     node.rules.append(
         make_assertion(
@@ -269,7 +269,7 @@ def _build_names(builder: Any, node: Node, schema: Mapping, place: str) -> None:
 
 
 def _build_dependent(keyword: str) -> Build:
-    def build(builder: Any, node: Node, schema: Mapping, place: str) -> None:
+    def build(builder: Any, node: SchemaNode, schema: Mapping, place: str) -> None:
         # As jsonschema has it: `dependencies` up to draft 7, the other two from 2019-09 on.
         if (keyword == "dependencies") != (builder.draft == 7):
             return

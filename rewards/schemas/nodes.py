@@ -34,7 +34,7 @@ class Rule(NamedTuple):
     grade: Grade
 
 
-class Node:
+class SchemaNode:
     """One schema: its rules, and what it says about keys, for finding the unknown ones."""
 
     __slots__ = (
@@ -44,14 +44,14 @@ class Node:
     def __init__(self) -> None:
         self.typed: Rule | None = None
         self.rules: list[Rule] = []
-        self.named: dict[str, Node] = {}
-        self.patterns: list[tuple[Pattern, Node]] = []
-        self.extra: Node | None = None
-        self.lists: Callable[[int], Node | None] | None = None
-        self.same: list[Node] = []
-        self.branches: list[Node] = []
-        self.applied: list[Node] = []
-        self.conditional: tuple[Node, Node | None, Node | None] | None = None
+        self.named: dict[str, SchemaNode] = {}
+        self.patterns: list[tuple[Pattern, SchemaNode]] = []
+        self.extra: SchemaNode | None = None
+        self.lists: Callable[[int], SchemaNode | None] | None = None
+        self.same: list[SchemaNode] = []
+        self.branches: list[SchemaNode] = []
+        self.applied: list[SchemaNode] = []
+        self.conditional: tuple[SchemaNode, SchemaNode | None, SchemaNode | None] | None = None
         self.check: Check = self.valid
         self.inside: frozenset[str] | None = None
 
@@ -109,7 +109,7 @@ class Node:
         return 1.0 if kept == rules else FAULTY * kept / rules
 
 
-Build = Callable[[Any, Node, Mapping, str], None]
+Build = Callable[[Any, SchemaNode, Mapping, str], None]
 """Adds to a node what one keyword asks: from the builder, the node, the schema, and the place of the schema."""
 
 
@@ -148,7 +148,7 @@ def report(broken: list[Broken], place: str, keyword: str, message: str) -> None
         broken.append(Broken(place, keyword, message))
 
 
-def same_value(node: Node) -> Iterator[Node]:
+def same_value(node: SchemaNode) -> Iterator[SchemaNode]:
     yield from node.same
     yield from node.branches
     yield from node.applied

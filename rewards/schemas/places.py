@@ -15,7 +15,7 @@ _DATA = frozenset({"enum", "const", "default", "examples"})
 _DEEPEST = 200
 
 
-class Places:
+class SchemaPlaces:
     """The identifiers of a document; a place is `#` and a JSON pointer into it."""
 
     def __init__(self, document: Any, draft: int):

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 from rewards.errors import UserError
 from rewards.schemas.keywords import KEYWORDS
-from rewards.schemas.nodes import Broken, Node, Rule, escape, make_assertion, same_value
-from rewards.schemas.places import NOTHING, Places
+from rewards.schemas.nodes import Broken, Rule, SchemaNode, escape, make_assertion, same_value
+from rewards.schemas.places import NOTHING, SchemaPlaces
 from rewards.schemas.unknown_keys import find_unknown
 from rewards.schemas.verdict import (
     HEAVY_CHARACTERS,
     SLOW_TEXTS,
     Pattern,
+    SchemaVerdict,
     Shelf,
-    Verdict,
     check_schema,
     find_draft,
     is_heavy,
@@ -69,7 +69,7 @@ class Schema:
         except RecursionError:
             raise UserError(f"{name}: #: nested too deep to be read as a schema") from None
         try:
-            self._verdict = Verdict(document, name, formats, shelf)
+            self._verdict = SchemaVerdict(document, name, formats, shelf)
         except UserError as error:
             raise UserError(builder.lost or error.problems) from None
         builder.unread.update(dict.fromkeys(place for place, _ in builder.lost_places))
@@ -151,7 +151,7 @@ class Recall(threading.local):
         self._valid.clear()
         self._grades.clear()
 
-    def remember(self, node: Node) -> Rule:
+    def remember(self, node: SchemaNode) -> Rule:
         """The rule of a reference to a node."""
 
         def valid(value: Any) -> bool:
@@ -185,12 +185,12 @@ class Builder:
         self.document, self.name, self.formats = document, name, formats
         self.problems: list[str] = []
         self.lost_places: list[tuple[str, str]] = []
-        self.nodes: dict[str, Node] = {}
+        self.nodes: dict[str, SchemaNode] = {}
         self.unread: dict[str, None] = {}
         self.patterns: set[str] = set()
         self.recall = Recall()
         self.draft = _GRADED_DRAFTS.get(find_draft(document) or 2020, 2020)
-        self.places = Places(document, self.draft)
+        self.places = SchemaPlaces(document, self.draft)
 
     @property
     def lost(self) -> list[str]:
@@ -207,10 +207,10 @@ class Builder:
         if self.problems:
             raise UserError(self.problems)
 
-    def node(self, schema: Any, place: str) -> Node:
+    def node(self, schema: Any, place: str) -> SchemaNode:
         if place in self.nodes:
             return self.nodes[place]
-        node = self.nodes[place] = Node()
+        node = self.nodes[place] = SchemaNode()
         if schema is True:
             return node
         if schema is False:
@@ -243,14 +243,14 @@ class Builder:
         self.patterns.add(text)
         return Pattern(text)
 
-    def child(self, schema: Mapping, place: str, *keys: str) -> Node:
+    def child(self, schema: Mapping, place: str, *keys: str) -> SchemaNode:
         value: Any = schema
         for key in keys:
             value = value[key]
             place = f"{place}/{escape(key)}"
         return self.node(value, place)
 
-    def _refer(self, node: Node, reference: Any, place: str) -> None:
+    def _refer(self, node: SchemaNode, reference: Any, place: str) -> None:
         target = self.places.find(str(reference), place)
         found = NOTHING if target is None else self.places.walk(target)
         if target is None or found is NOTHING:
@@ -265,7 +265,7 @@ class Builder:
 _GRADED_DRAFTS = {4: 7, 6: 7, 7: 7, 2019: 2019, 2020: 2020}
 
 
-def _leads_to(start: Node, goal: Node) -> bool:
+def _leads_to(start: SchemaNode, goal: SchemaNode) -> bool:
     """Whether judging a value with `start` would come to judge the same value with `goal` again."""
     seen: set[int] = set()
     pending = list(same_value(start))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from rewards.schemas.nodes import Node, escape
+from rewards.schemas.nodes import SchemaNode, escape
 
 
-def _expand(nodes: Iterable[Node], value: Any) -> list[Node]:
+def _expand(nodes: Iterable[SchemaNode], value: Any) -> list[SchemaNode]:
     """The schemas and every one that they apply to the same value; of alternatives those that fit, else all."""
-    flat: list[Node] = []
+    flat: list[SchemaNode] = []
     seen: set[int] = set()
     pending = list(nodes)
     while pending:
@@ -28,7 +28,7 @@ def _expand(nodes: Iterable[Node], value: Any) -> list[Node]:
     return flat
 
 
-def find_unknown(nodes: list[Node], value: Any, place: str, unknown: list[str]) -> int:
+def find_unknown(nodes: list[SchemaNode], value: Any, place: str, unknown: list[str]) -> int:
     """Adds the places of unknown keys to `unknown`; comes back with the number of keys that were looked up."""
     keys = 0
     if len(nodes) == 1 and (inside := nodes[0].inside) is not None and isinstance(value, dict):
@@ -64,5 +64,5 @@ def find_unknown(nodes: list[Node], value: Any, place: str, unknown: list[str]) 
     return keys
 
 
-def _distinct(nodes: list[Node]) -> list[Node]:
+def _distinct(nodes: list[SchemaNode]) -> list[SchemaNode]:
     return nodes if len(nodes) < 2 else list({id(node): node for node in nodes}.values())

@@ -103,7 +103,7 @@ def _pattern_options() -> Any:
     return jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACKS, size_limit=_PATTERN_BYTES)
 
 
-class Verdict:
+class SchemaVerdict:
     """Valid or not. `formats`: whether `format` is a rule; `shelf`: where other schemas that a reference names may lie.
 
     Raises UserError for a reference that leads nowhere, or a pattern that is none.

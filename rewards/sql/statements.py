@@ -61,7 +61,7 @@ _KEYS = frozenset(list_words("sql query sql_query consulta statement answer resp
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class SqlStatement:
     """The one SELECT of a text: `sql` None and a `reason` when there is none to run; `wrapped` when prose stands around it."""
 
     sql: str | None
@@ -70,25 +70,25 @@ class Statement:
     reason: str = ""
 
 
-def find_statement(text: str) -> Statement:
+def find_statement(text: str) -> SqlStatement:
     """The SELECT (or WITH) that an answer offers; refused when it offers several. Fences, tags and comments are no prose."""
     # Only what is cut is remembered, or hostile texts would fill the memory.
     return _find(text[:MAXIMUM_TEXT].strip())
 
 
-def find_answer(completion: Completion) -> Statement:
+def find_answer(completion: Completion) -> SqlStatement:
     """The same of what stands after a completion's reasoning."""
     if completion.split.unclosed:
-        return Statement(None, reason="reasoning never ends")
+        return SqlStatement(None, reason="reasoning never ends")
     return find_statement(completion.answer)
 
 
 @lru_cache(maxsize=512)
-def _find(text: str) -> Statement:
+def _find(text: str) -> SqlStatement:
     return _read(text, _LAYERS)
 
 
-def _read(text: str, layers: int) -> Statement:
+def _read(text: str, layers: int) -> SqlStatement:
     """Look into tags, fences and JSON, in that order, and then at the text itself."""
     text = _unquote(_SPECIAL.sub("", text).strip())
     for split in (_split_tags, _split_fences, _split_json) if layers else ():
@@ -98,7 +98,7 @@ def _read(text: str, layers: int) -> Statement:
         if not found:
             continue
         if any(statement.reason == _SEVERAL for statement in found) or len({item.tokens for item in found}) > 1:
-            return Statement(None, reason=_SEVERAL)
+            return SqlStatement(None, reason=_SEVERAL)
         return replace(found[0], wrapped=found[0].wrapped or around or len(blocks) > 1)
     return _read_bare(text)
 
@@ -156,7 +156,7 @@ def _split_json(text: str) -> tuple[list[str], bool]:
     return (named or starting or list(texts.values())), around
 
 
-def _read_bare(text: str) -> Statement:
+def _read_bare(text: str) -> SqlStatement:
     """The statement amid prose: the first that SQLite's grammar accepts, put somewhere of its own before named in a sentence."""
     starts = []
     for match in _BEGINS.finditer(text):
@@ -164,14 +164,14 @@ def _read_bare(text: str) -> Statement:
         if len(starts) == _STARTS:
             break
     if not starts:
-        return Statement(None, reason=_NONE)
+        return SqlStatement(None, reason=_NONE)
     lead = _COMMENTS.match(text).end()  # type: ignore[union-attr]
     if _OTHER.match(text, lead) or any(
         _lies_placed(text, match.start()) for match in _OTHER.finditer(text, 0, starts[0])
     ):
-        return Statement(None, reason="not a SELECT")
+        return SqlStatement(None, reason="not a SELECT")
     if re.search(r"\bexplain(?:\s+query\s+plan)?\s*\Z", text[max(0, starts[0] - 40) : starts[0]], re.IGNORECASE):
-        return Statement(None, reason="not a SELECT")
+        return SqlStatement(None, reason="not a SELECT")
     placed = [start for start in starts if start == lead or _lies_placed(text, start)]
     others = [start for start in starts if start not in placed]
     for start in placed + sorted(others, key=lambda at: not _is_shouted(text, at)):
@@ -188,7 +188,7 @@ def _read_bare(text: str) -> Statement:
             for earlier in starts
             if earlier < start and (earlier in placed or start not in placed)
         ):
-            return Statement(None, reason=_SEVERAL)
+            return SqlStatement(None, reason=_SEVERAL)
         return _cut(text, start, start + end, lead)
     return _read_broken(text, (placed or starts)[0])
 
@@ -201,15 +201,15 @@ def _is_shouted(text: str, at: int) -> bool:
     return text[at].isupper() and text[at + 1].isupper()
 
 
-def _cut(text: str, start: int, end: int, lead: int) -> Statement:
+def _cut(text: str, start: int, end: int, lead: int) -> SqlStatement:
     sql, before, rest = text[start:end].strip(), text[: start if start != lead else 0], text[end:]
     if _offers_another(rest):
-        return Statement(None, reason=_SEVERAL)
+        return SqlStatement(None, reason=_SEVERAL)
     if len(sql) > MAXIMUM_STATEMENT:
-        return Statement(None, reason=f"statement longer than {MAXIMUM_STATEMENT} characters")
+        return SqlStatement(None, reason=f"statement longer than {MAXIMUM_STATEMENT} characters")
     after = rest.lstrip(" \t\n;")
     wrapped = bool(before.strip(' \t\n`*"')) or bool(after[_COMMENTS.match(after).end() :].strip(' \t\n`*";'))  # type: ignore[union-attr]
-    return Statement(sql, tokenise(sql), wrapped)
+    return SqlStatement(sql, tokenise(sql), wrapped)
 
 
 def _find_end(text: str) -> int | None:
@@ -272,7 +272,7 @@ def _offers_another(rest: str) -> bool:
     return False
 
 
-def _read_broken(text: str, start: int) -> Statement:
+def _read_broken(text: str, start: int) -> SqlStatement:
     """What looks most like a statement in a text where SQLite's grammar accepts none."""
     sql = text[start:].strip('`*"').strip()
     semicolon = find_semicolon(sql)
@@ -282,13 +282,13 @@ def _read_broken(text: str, start: int) -> Statement:
             kept, after = kept[: match.start()], kept[match.end() :] + after
             break
     if _offers_another(after):
-        return Statement(None, reason=_SEVERAL)
+        return SqlStatement(None, reason=_SEVERAL)
     if len(kept) > MAXIMUM_STATEMENT:
-        return Statement(None, reason=f"statement longer than {MAXIMUM_STATEMENT} characters")
+        return SqlStatement(None, reason=f"statement longer than {MAXIMUM_STATEMENT} characters")
     tokens = tokenise(kept)
     if _count_selects(tokens) > 1:
-        return Statement(None, reason=_SEVERAL)
-    return Statement(kept.strip(), tokens, start > 0 or bool(after.strip("` \n")))
+        return SqlStatement(None, reason=_SEVERAL)
+    return SqlStatement(kept.strip(), tokens, start > 0 or bool(after.strip("` \n")))
 
 
 def _count_selects(tokens: tuple[str, ...]) -> int:

@@ -12,7 +12,7 @@ from rewards.documents.identifiers import is_identifier
 from rewards.documents.quantities import read_quantity
 from rewards.documents.signs import EMPTY_LIST, EMPTY_OBJECT
 from rewards.documents.units import FACTORS, KINDS, name_any_unit
-from rewards.telecom.paths import Path, Places
+from rewards.telecom.paths import Path, ValuePlaces
 
 _EXPRESSION, _EXPRESSIONS = "expressionValue", ("expressionValue", "expression")
 """Keys under which an intent stands in a notation of its own; `expression` itself only where it is a text."""
@@ -191,7 +191,7 @@ def share_found(expected: Counter, given: Counter) -> float | None:
     return (expected & given).total() / expected.total() if expected else None
 
 
-def share_plausible(masked: Collection[tuple[Path, Any]], given: Places, factor: float) -> float | None:
+def share_plausible(masked: Collection[tuple[Path, Any]], given: ValuePlaces, factor: float) -> float | None:
     """The share of unknowable numbers whose place holds one of the same sign within this factor; None where none is."""
     numbers = [(path, leaf) for path, leaf in masked if isinstance(leaf, (int, float)) and not isinstance(leaf, bool)]
     if not numbers:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from rewards.answers import UNSAID
 from rewards.telecom.expressions import read_expression, settle
-from rewards.telecom.units import NOTHING, Quantity, Reading, is_unit_of, name_unit, read_figure
+from rewards.telecom.units import NOTHING, FigureReading, Quantity, is_unit_of, name_unit, read_figure
 
 FIGURES: Mapping[str, Quantity] = {
     "latency_ms": "time",
@@ -88,7 +88,7 @@ _LONGEST_KEY, _MOST_KEYS, _LONGEST_KEYS = 100, 32, 400
 """Letters of a key, and keys of an object and their letters, whose reading is kept: hostile text must not fill the memory."""
 
 
-class Statement(NamedTuple):
+class StatedFigure(NamedTuple):
     """A place that states a figure: `figures` the column, or two where the key does not say which; `slot` its name.
 
     `variant` tells a rate per device from one per slice, and a guaranteed from a greatest one.
@@ -97,7 +97,7 @@ class Statement(NamedTuple):
     figures: tuple[str, ...]
     slot: str
     variant: str
-    readings: Mapping[str, Reading]
+    readings: Mapping[str, FigureReading]
 
 
 def read_name(name: str) -> tuple[str, str | None]:
@@ -131,7 +131,7 @@ def figures_of(name: str) -> tuple[str, ...]:
 
 def find_statements(
     value: Any, carriers: Mapping[str, str] | None = None, plain_rates: tuple[str, ...] = ("mbps", "kbps")
-) -> list[Statement]:
+) -> list[StatedFigure]:
     """Every place of a configuration that states a figure, in its order; at most MAX_VALUES leaves are looked at.
 
     `carriers` maps further keys to columns.
@@ -278,7 +278,7 @@ class _Finder:
         self.carriers: _Carriers = tuple({read_name(key)[0]: figure for key, figure in carriers.items()}.items())
         self.plain_rates = plain_rates
         self.left = MAX_VALUES
-        self.found: list[Statement] = []
+        self.found: list[StatedFigure] = []
 
     def walk(self, value: Any, names: tuple[_Name, ...] = ()) -> None:
         """`names` are the keys above, outermost first."""
@@ -353,7 +353,7 @@ class _Finder:
             if stated and stated.startswith(_PERHAPS):
                 stated = stated[1:] if is_unit_of(stated[1:], quantity) else None
             readings[figure] = NOTHING if value is UNSAID else read_figure(value, quantity, stated, self.plain_rates)
-        self.found.append(Statement(meaning.figures, meaning.slot, meaning.variant, readings))
+        self.found.append(StatedFigure(meaning.figures, meaning.slot, meaning.variant, readings))
 
     def _read_expression(self, text: str, names: tuple[_Name, ...]) -> None:
         """A figure inside a text: JSON within JSON, a graph in Turtle, or the name and value pairs of prose."""

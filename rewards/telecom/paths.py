@@ -17,14 +17,14 @@ TYPOS: Mapping[str, str] = {"successProbility": "successProbability"}
 """Keys misspelt in published schemas, and how they are meant; a space at the end of a key is another such slip."""
 
 
-class Places(NamedTuple):
+class ValuePlaces(NamedTuple):
     """Of each place, the kinds of values and the leaves that stand there."""
 
     kinds: Mapping[Path, frozenset[str]]
     leaves: Mapping[Path, Counter]
 
 
-def find_places(value: Any, only: Container[Path] | None = None) -> Places:
+def find_places(value: Any, only: Container[Path] | None = None) -> ValuePlaces:
     """Every place of a value, or those of `only`, its top left out; the caller makes sure that recursion can go so deep."""
     kinds: dict[Path, set[str]] = defaultdict(set)
     leaves: dict[Path, Counter] = defaultdict(Counter)
@@ -34,7 +34,7 @@ def find_places(value: Any, only: Container[Path] | None = None) -> Places:
         kinds[path].add(_kind_of(item))
         if not isinstance(item, (dict, list)) and item is not UNSAID:
             leaves[path][comparable(item)] += 1
-    return Places({path: frozenset(found) for path, found in kinds.items()}, leaves)
+    return ValuePlaces({path: frozenset(found) for path, found in kinds.items()}, leaves)
 
 
 def _walk(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -71,7 +71,7 @@ def count_leaves(value: Any) -> int:
     return count
 
 
-def share_present(wanted: Iterable[Path], expected: Places, given: Places) -> float | None:
+def share_present(wanted: Iterable[Path], expected: ValuePlaces, given: ValuePlaces) -> float | None:
     """The share of places that hold a value of a kind that the expected one has there; None where none is wanted."""
     wanted = list(wanted)
     if not wanted:
@@ -79,7 +79,7 @@ def share_present(wanted: Iterable[Path], expected: Places, given: Places) -> fl
     return sum(bool(expected.kinds[path] & given.kinds.get(path, frozenset())) for path in wanted) / len(wanted)
 
 
-def share_equal(wanted: Iterable[Path], expected: Places, given: Places) -> float | None:
+def share_equal(wanted: Iterable[Path], expected: ValuePlaces, given: ValuePlaces) -> float | None:
     """The mean over places of how far they hold the same values; a value too many costs as much as a missing one."""
     shares = []
     for path in wanted:

@@ -26,14 +26,14 @@ _WRITTEN = re.compile(
 )
 
 
-class Reading(NamedTuple):
+class FigureReading(NamedTuple):
     """One figure: what it may mean in ms, Mbit/s, per cent or pieces; `whole_step` is an integer's unit, if any."""
 
     values: tuple[float, ...]
     whole_step: float | None = None
 
 
-NOTHING = Reading(())
+NOTHING = FigureReading(())
 
 
 def is_unit_of(unit: str, quantity: Quantity) -> bool:
@@ -55,7 +55,7 @@ def name_unit(written: str) -> str | None:
 
 def read_figure(
     value: object, quantity: Quantity, unit: str | None, plain_rates: tuple[str, ...] = ("mbps", "kbps")
-) -> Reading:
+) -> FigureReading:
     """Reads a number, or a text such as `1,5 Gbps`, with the unit that stands beside it or in its key.
 
     A rate without a unit may be in any of `plain_rates`; a share of at most 1 without one may be a fraction. A unit of
@@ -71,18 +71,18 @@ def read_figure(
     number = float(value)
     whole = number == int(number)
     if unit is None:
-        return Reading(_without_unit(number, quantity, plain_rates))
+        return FigureReading(_without_unit(number, quantity, plain_rates))
     named = name_unit(unit)
     if quantity == "count":
-        return Reading((number,)) if named == "count" else NOTHING
+        return FigureReading((number,)) if named == "count" else NOTHING
     factors = _FACTORS[quantity]
     if named is None or named not in factors:
         return NOTHING
     factor = factors[named]
-    return Reading((number * factor,), factor if whole else None)
+    return FigureReading((number * factor,), factor if whole else None)
 
 
-def _read_text(text: str, quantity: Quantity, unit: str | None, plain_rates: tuple[str, ...]) -> Reading:
+def _read_text(text: str, quantity: Quantity, unit: str | None, plain_rates: tuple[str, ...]) -> FigureReading:
     # TM Forum's own intents quote a quantity twice: "'12 ms'".
     match = _WRITTEN.fullmatch(text.strip("'")) if len(text) <= 60 else None
     if match is None:
@@ -91,7 +91,7 @@ def _read_text(text: str, quantity: Quantity, unit: str | None, plain_rates: tup
     numbers = numbers_of(match["number"].strip())
     readings = [read_figure(number, quantity, unit, plain_rates) for number in numbers]
     steps = {reading.whole_step for reading in readings}
-    return Reading(
+    return FigureReading(
         tuple(dict.fromkeys(value for reading in readings for value in reading.values)),
         steps.pop() if len(steps) == 1 else None,
     )
@@ -119,7 +119,9 @@ def _without_unit(number: float, quantity: Quantity, plain_rates: tuple[str, ...
     return (number,)
 
 
-def is_right(reading: Reading, right: float, quantity: Quantity, relative: float, share: float, count: float) -> bool:
+def is_right(
+    reading: FigureReading, right: float, quantity: Quantity, relative: float, share: float, count: float
+) -> bool:
     """Whether a figure is right within the tolerances: relative for times and rates, of what lacks to 100 % for shares.
 
     An integer with a unit, as the CAMARA interfaces ask for, is right when it is next to a value that no integer up to

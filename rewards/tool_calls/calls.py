@@ -39,6 +39,10 @@ _WRAPPERS = (
 )
 
 
+class NotACallError(Exception):
+    """What stands there is not a call of this notation."""
+
+
 class Call(NamedTuple):
     """One call: `typed` is False where the dialect writes every argument as text; `clean` is False for a guessed reading.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from rewards.tool_calls.calls import Call
+from rewards.tool_calls.calls import Call, NotACallError
 
 _DEEPEST = 32
 _CALL = re.compile(r"call:(?P<name>[A-Za-z_][\w.:/-]{0,199})\s*(?=\{)")
@@ -19,10 +19,6 @@ _NUMBER = re.compile(r"-?[0-9]{1,4000}(?P<fraction>\.[0-9]*)?(?P<power>[eE][-+]?
 _WORDS = {"true": True, "false": False, "null": None}
 
 
-class _NoCallError(Exception):
-    """What stands there is no call of this notation."""
-
-
 def read_gemma(text: str, place: int) -> tuple[Call, int] | None:
     """The call that starts at `place` and where it ends; None where there is none."""
     match = _CALL.match(text, place)
@@ -30,7 +26,7 @@ def read_gemma(text: str, place: int) -> tuple[Call, int] | None:
         return None
     try:
         arguments, end = _read_value(text, match.end(), 0)
-    except _NoCallError:
+    except NotACallError:
         return None
     return Call(match["name"], arguments), end
 
@@ -39,7 +35,7 @@ def _read_value(text: str, place: int, depth: int) -> tuple[Any, int]:
     mark = text[place : place + 1]
     if mark in ("{", "["):
         if depth >= _DEEPEST:
-            raise _NoCallError
+            raise NotACallError
         return _read_object(text, place + 1, depth) if mark == "{" else _read_list(text, place + 1, depth)
     quoted = _TEXT.match(text, place)
     if quoted:
@@ -66,10 +62,10 @@ def _read_object(text: str, place: int, depth: int) -> tuple[dict[str, Any], int
             return members, place + 1
         key = _KEY.match(text, place)
         if key is None:
-            raise _NoCallError
+            raise NotACallError
         name = key["bare"] if key["quoted"] is None else key["quoted"]
         if name in members:
-            raise _NoCallError
+            raise NotACallError
         members[name], place = _read_value(text, key.end(), depth + 1)
         place = _end_item(text, place, "}")
 
@@ -91,7 +87,7 @@ def _end_item(text: str, place: int, closer: str) -> int:
     if mark == ",":
         return place + 1
     if mark != closer:
-        raise _NoCallError
+        raise NotACallError
     return place
 
 

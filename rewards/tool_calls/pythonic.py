@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from rewards.tool_calls.calls import MAXIMUM_CALLS, Call
+from rewards.tool_calls.calls import MAXIMUM_CALLS, Call, NotACallError
 
 _DEEPEST = 32
 _WORDS = {
@@ -24,10 +24,6 @@ _TEXT = re.compile(
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{1,3}|.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "a": "\a", "\n": ""}
 _SEPARATORS = re.compile(r"[\s,;]*+")
-
-
-class _NoCallError(Exception):
-    """What stands there is no call."""
 
 
 def starts_call(text: str, place: int) -> bool:
@@ -61,7 +57,7 @@ def read_pythonic(text: str, place: int) -> tuple[list[Call], int] | None:
                 return None
             if mark == "]":
                 return calls, place + 1
-    except _NoCallError:
+    except NotACallError:
         return None
     return None
 
@@ -72,14 +68,14 @@ def _read_row(text: str, place: int) -> tuple[list[Call], int]:
     while len(calls) < MAXIMUM_CALLS and _CALL.match(text, place):
         try:
             call, end = _read_call(text, place)
-        except _NoCallError:
+        except NotACallError:
             if not calls:
                 raise
             break
         calls.append(call)
         place = _SEPARATORS.match(text, end).end()  # type: ignore[union-attr]
     if not calls:
-        raise _NoCallError
+        raise NotACallError
     return calls, end
 
 
@@ -90,13 +86,13 @@ def _skip(text: str, place: int) -> int:
 def _read_call(text: str, place: int) -> tuple[Call, int]:
     match = _CALL.match(text, place)
     if match is None:
-        raise _NoCallError
+        raise NotACallError
     name, place = match[1], _skip(text, match.end())
     if name == "print" and _CALL.match(text, place):
         call, place = _read_call(text, place)
         place = _skip(text, place)
         if text[place : place + 1] != ")":
-            raise _NoCallError
+            raise NotACallError
         return call, place + 1
     arguments: dict[str, Any] = {}
     if text[place : place + 1] == "{":
@@ -104,25 +100,25 @@ def _read_call(text: str, place: int) -> tuple[Call, int]:
         found, place = _read_container(text, place, 0)
         place = _skip(text, place)
         if not isinstance(found, dict) or text[place : place + 1] != ")":
-            raise _NoCallError
+            raise NotACallError
         arguments, name = found, name.removeprefix("functions.")
     while text[place : place + 1] != ")":
         key = _KEY.match(text, place)
         if key is None or key[1] in arguments:
-            raise _NoCallError
+            raise NotACallError
         arguments[key[1]], place = _read_value(text, _skip(text, key.end()), 0)
         place = _skip(text, place)
         if text[place : place + 1] == ",":
             place = _skip(text, place + 1)
         elif text[place : place + 1] != ")":
-            raise _NoCallError
+            raise NotACallError
     # `tool.call(a=1)` is how Llama calls its built-in tools, `default_api.tool(a=1)` how Gemini calls all of them.
     return Call(name.removeprefix("default_api.").removesuffix(".call"), arguments), place + 1
 
 
 def _read_value(text: str, place: int, depth: int) -> tuple[Any, int]:
     if depth > _DEEPEST:
-        raise _NoCallError
+        raise NotACallError
     mark = text[place : place + 1]
     if mark in ("[", "(", "{"):
         return _read_container(text, place, depth)
@@ -139,18 +135,18 @@ def _read_value(text: str, place: int, depth: int) -> tuple[Any, int]:
     number = _NUMBER.match(text, place)
     if number:
         return _read_number(number[0]), number.end()
-    raise _NoCallError
+    raise NotACallError
 
 
 def _read_number(written: str) -> int | float:
     digits = written.replace("_", "")
     if digits.lstrip("+-").isdecimal():
         if len(digits) > 4_000:
-            raise _NoCallError
+            raise NotACallError
         return int(digits)
     number = float(digits)
     if number in (float("inf"), float("-inf")):
-        raise _NoCallError
+        raise NotACallError
     return number
 
 
@@ -172,11 +168,11 @@ def _read_container(text: str, place: int, depth: int) -> tuple[Any, int]:
         if text[place : place + 1] == ",":
             place = _skip(text, place + 1)
         elif text[place : place + 1] != closer:
-            raise _NoCallError
+            raise NotACallError
     if opener == "{" and not items:
         return pairs, place + 1
     if pairs:
-        raise _NoCallError
+        raise NotACallError
     return items, place + 1
 
 
@@ -184,7 +180,7 @@ def _unescape(quoted: re.Match[str]) -> str:
     text = next(quoted[name] for name in "abcd" if quoted[name] is not None)
     prefix = quoted[0][: quoted[0].index(quoted[0].lstrip("rRbBuU")[0])].lower()
     if "b" in prefix:
-        raise _NoCallError
+        raise NotACallError
     return text if "r" in prefix or "\\" not in text else _ESCAPE.sub(_read_escape, text)
 
 

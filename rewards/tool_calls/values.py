@@ -16,7 +16,7 @@ _LONG_REST = 4_000
 _CLOSERS = {"{": "}", "[": "]"}
 
 
-class Found(NamedTuple):
+class FoundValue(NamedTuple):
     """A value and where it ends; `repaired` and `clean` as in a call."""
 
     value: Any
@@ -88,7 +88,7 @@ class ValueReader:
             ahead = self._ahead[pattern] = Ahead(pattern, self.text)
         return ahead.find(place, end)
 
-    def strict(self, place: int) -> Found | None:
+    def strict(self, place: int) -> FoundValue | None:
         """The JSON object or list that starts at `place`; None where there is none, or the budget is spent."""
         if self.left <= 0:
             return None
@@ -100,9 +100,9 @@ class ValueReader:
         except ValueError as error:
             self.left -= getattr(error, "pos", len(self.text)) - place + 20
             return None
-        return Found(value, end) if isinstance(value, (dict, list)) else None
+        return FoundValue(value, end) if isinstance(value, (dict, list)) else None
 
-    def any(self, place: int, limit: int | None = None) -> Found | None:
+    def any(self, place: int, limit: int | None = None) -> FoundValue | None:
         """The value that starts at `place`, mended where it must be; `limit` is where it ends at the latest."""
         found = self.strict(place)
         if found is not None:
@@ -116,7 +116,7 @@ class ValueReader:
             end = limit
         return self.mend(place, end)
 
-    def mend(self, place: int, end: int) -> Found | None:
+    def mend(self, place: int, end: int) -> FoundValue | None:
         from rewards.answers import read_answer
         from rewards.types import Completion
 
@@ -133,7 +133,7 @@ class ValueReader:
             for repair in reading.repairs
             if getattr(repair.kind, "value", repair.kind) != "records"
         )
-        return Found(read_answer(completion).value, end, bool(kinds), not guessed)
+        return FoundValue(read_answer(completion).value, end, bool(kinds), not guessed)
 
     def closing(self, place: int) -> int | None:
         """Where the bracket at `place` closes, as far as quotes can be trusted; None where it does not."""

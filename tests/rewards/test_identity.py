@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from rewards.errors import UserError
-from rewards.functions.extraction import Extraction
+from rewards.functions.extraction import FieldExtraction
 from rewards.functions.push import Push
 from rewards.host.scoring import RewardHost, WeightedFunction
 from rewards.identity import find_differences, fingerprint_function, read_identities, refuse_differences
@@ -94,7 +94,7 @@ def test_fingerprint_when_more_of_the_package_was_imported_meanwhile_then_the_sa
 
 def test_differences_when_scorers_differ_then_each_is_named_and_refused():
     """Version, code, weight, and one that came or went; an older run, which kept none, is let through."""
-    host = RewardHost([WeightedFunction(Extraction()), WeightedFunction(Push(), weight=2.0)])
+    host = RewardHost([WeightedFunction(FieldExtraction()), WeightedFunction(Push(), weight=2.0)])
     now = host.identities()
     kept = [identity.to_json() for identity in now.values()]
     assert read_identities(kept) == now and not find_differences(now, read_identities(kept))
@@ -107,4 +107,4 @@ def test_differences_when_scorers_differ_then_each_is_named_and_refused():
         refuse_differences("--resume x", read_identities(changed), now)
     assert refuse_differences("--resume x", read_identities(changed), now, allowed=True) == lines
     assert refuse_differences("--resume x", {}, now) == []
-    assert fingerprint_function(Extraction()) == now["extraction"].fingerprint
+    assert fingerprint_function(FieldExtraction()) == now["extraction"].fingerprint

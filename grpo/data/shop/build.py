@@ -24,7 +24,7 @@ from grpo.data.shop.database import (
 from grpo.data.shop.facts import ShopFacts, gather_facts
 from grpo.data.shop.olist import describe_olist, fill_from_olist
 from grpo.data.shop.reviews import write_review
-from grpo.data.shop.tasks import DATABASE, Source, draw_row
+from grpo.data.shop.tasks import DATABASE, ShopSource, draw_row
 from grpo.data.shop.vocabulary import Side
 from grpo.data.splits import normalise_prompt
 from rewards.errors import UserError
@@ -189,7 +189,7 @@ def _draw_rows(
     side: Side, name: str, rows: int, section: ShopSection, facts: ShopFacts, memory: sqlite3.Connection, seen: set[str]
 ) -> Iterator[Example]:
     """Rows whose prompts are all different, in a shuffled order of tasks."""
-    source = Source(side, facts, section.instructions, small=section.size == "small", orders=memory)
+    source = ShopSource(side, facts, section.instructions, small=section.size == "small", orders=memory)
     tasks = _share_rows(rows, section.proportions)
     random.Random(f"{section.seed}/{name}/order").shuffle(tasks)
     streams = {task: random.Random(f"{section.seed}/{name}/{task}") for task in TASKS}
@@ -211,7 +211,7 @@ def _draw_rows(
 
 
 def _draw_warmup_rows(section: ShopSection, facts: ShopFacts) -> Iterator[Example]:
-    source = Source("train", facts, section.instructions, slips=section.warmup_slips, small=section.size == "small")
+    source = ShopSource("train", facts, section.instructions, slips=section.warmup_slips, small=section.size == "small")
     tasks = _share_rows(section.warmup_rows, section.proportions)
     random.Random(f"{section.seed}/warmup/order").shuffle(tasks)
     rng = random.Random(f"{section.seed}/warmup")

@@ -98,7 +98,7 @@ _ENDINGS = {
 }
 
 
-class Push(NamedTuple):
+class WrittenPush(NamedTuple):
     """A prompt, its reference, and what the reference must name: the product, and the offer's amount."""
 
     prompt: str
@@ -107,7 +107,7 @@ class Push(NamedTuple):
     offer: str
 
 
-def write_push(rng: random.Random, side: Side, small: bool = False) -> Push:
+def write_push(rng: random.Random, side: Side, small: bool = False) -> WrittenPush:
     """One notification, of 40 to 120 characters; `small` as in `pick_name`."""
     while True:
         product = pick_product(rng, side, small)
@@ -120,7 +120,7 @@ def write_push(rng: random.Random, side: Side, small: bool = False) -> Push:
         slots["Seu"] = slots["seu"].capitalize()
         text = rng.choice(audience["hook"]) + rng.choice(_BODIES[side]).format_map(slots) + rng.choice(_ENDINGS[side])
         if 40 <= len(text) <= MAX_CHARACTERS:
-            return Push(prompt, text, product, amount)
+            return WrittenPush(prompt, text, product, amount)
 
 
 def _pick_offer(rng: random.Random) -> tuple[str, str, str]:

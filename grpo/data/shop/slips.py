@@ -9,7 +9,7 @@ from typing import Any
 
 from grpo.data.shop.facts import ShopFacts
 from grpo.data.shop.insights import Insight
-from grpo.data.shop.pushes import Push
+from grpo.data.shop.pushes import WrittenPush
 from grpo.data.shop.questions import Query
 from grpo.data.shop.reviews import CLASSES, write_number
 
@@ -122,7 +122,7 @@ def spoil_insight(rng: random.Random, insight: Insight, slips: float) -> str:
     )
 
 
-def spoil_push(rng: random.Random, push: Push, slips: float) -> str:
+def spoil_push(rng: random.Random, push: WrittenPush, slips: float) -> str:
     """The notification, or with chance `slips` one that is stiff, too long, or silent about the product or the offer."""
     if rng.random() >= slips:
         return push.reference

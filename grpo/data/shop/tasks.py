@@ -23,7 +23,7 @@ DATABASE = "commerce.db"
 
 
 @dataclass(frozen=True)
-class Source:
+class ShopSource:
     """Where rows are drawn from: a side of the grammar over a shop's facts.
 
     `slips` spoils references (0 leaves them right); `small` draws from few words (see `vocabulary.pick_name`); with
@@ -38,7 +38,7 @@ class Source:
     orders: sqlite3.Connection | None = None
 
 
-def draw_row(task: str, row_id: str, rng: random.Random, source: Source) -> Example | None:
+def draw_row(task: str, row_id: str, rng: random.Random, source: ShopSource) -> Example | None:
     """One example of the task, or None where the drawn question has no usable answer."""
     drawn = _DRAW[task](rng, source)
     if drawn is None:
@@ -54,14 +54,14 @@ def draw_row(task: str, row_id: str, rng: random.Random, source: Source) -> Exam
 Drawn = tuple[str, str, dict[str, Any]]
 
 
-def _draw_extraction(rng: random.Random, source: Source) -> Drawn:
+def _draw_extraction(rng: random.Random, source: ShopSource) -> Drawn:
     review = write_review(rng, source.side, source.facts, small=source.small)
     if source.slips:
         return review.text, spoil_extraction(rng, review.fields, source.slips), {}
     return review.text, json.dumps(review.fields, ensure_ascii=False), {}
 
 
-def _draw_sql_qa(rng: random.Random, source: Source) -> Drawn | None:
+def _draw_sql_qa(rng: random.Random, source: ShopSource) -> Drawn | None:
     question = ask_question(rng, source.side, source.facts, source.small)
     if source.orders is not None and not has_one_answer(source.orders, question.query):
         return None
@@ -70,7 +70,7 @@ def _draw_sql_qa(rng: random.Random, source: Source) -> Drawn | None:
     return question.text, reference, columns
 
 
-def _draw_insights(rng: random.Random, source: Source) -> Drawn | None:
+def _draw_insights(rng: random.Random, source: ShopSource) -> Drawn | None:
     segments = source.facts.segments[source.side]
     if not segments:
         return None
@@ -79,7 +79,7 @@ def _draw_insights(rng: random.Random, source: Source) -> Drawn | None:
     return insight.prompt, reference, {"figures": insight.figures}
 
 
-def _draw_push(rng: random.Random, source: Source) -> Drawn:
+def _draw_push(rng: random.Random, source: ShopSource) -> Drawn:
     push = write_push(rng, source.side, source.small)
     reference = spoil_push(rng, push, source.slips) if source.slips else push.reference
     return push.prompt, reference, {
@@ -87,7 +87,7 @@ def _draw_push(rng: random.Random, source: Source) -> Drawn:
     }  # fmt: skip
 
 
-_DRAW: dict[str, Callable[[random.Random, Source], Drawn | None]] = {
+_DRAW: dict[str, Callable[[random.Random, ShopSource], Drawn | None]] = {
     "extraction": _draw_extraction,
     "sql_qa": _draw_sql_qa,
     "insights": _draw_insights,

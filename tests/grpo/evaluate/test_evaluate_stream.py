@@ -17,7 +17,7 @@ from grpo.evaluate import row_stream as rows
 from grpo.evaluate import windows
 from grpo.evaluate.journal import Journal
 from grpo.evaluate.summary import summarise_rows
-from grpo.generation.answers import Answer, Settings
+from grpo.generation.answers import Settings, WrittenAnswer
 from rewards.errors import UserError
 from rewards.host.scoring import RewardHost
 from rewards.types import Completion, Example
@@ -37,14 +37,17 @@ class Writer:
     def write(self, examples, prompts, settings):
         self.batches.append([example.id for example in examples])
         return [
-            [Answer(Completion(f"{example.id} {sample} " * self.words, False), 3) for sample in range(settings.samples)]
+            [
+                WrittenAnswer(Completion(f"{example.id} {sample} " * self.words, False), 3)
+                for sample in range(settings.samples)
+            ]
             for example in examples
         ]
 
 
 def make_inputs(examples, *, samples=1, batch_size=2):
     """A request for these rows as the command makes it, without a model."""
-    source = rows.Source("rows", lambda: iter(examples() if callable(examples) else examples))
+    source = rows.RowSource("rows", lambda: iter(examples() if callable(examples) else examples))
     host = RewardHost([])
     return SimpleNamespace(
         rows=rows.survey(source, host, None),

@@ -14,7 +14,7 @@ pytest.importorskip("trl")
 
 from grpo.run import main
 from grpo.training.answered import Answered, mark_weights
-from grpo.training.recorder import Record
+from grpo.training.recorder import RunRecord
 from grpo.training.row_order import find_sampler, make_callback
 from rewards.extraction.reasoning import PLAIN
 from rewards.types import Completion
@@ -59,7 +59,7 @@ def stop_at(monkeypatch):
             sent.append(time.monotonic())
             os.kill(os.getpid(), signal.SIGTERM)
 
-    measure, add = Record.log_held_out_loss, Answered.add
+    measure, add = RunRecord.log_held_out_loss, Answered.add
 
     def log_held_out_loss(self, step, measured):
         measure(self, step, measured)
@@ -70,7 +70,7 @@ def stop_at(monkeypatch):
         asked = orjson.loads(self._head)["of"]
         reach(asked["stage"], asked["step"], len(self.answers) // len(places))
 
-    monkeypatch.setattr(Record, "log_held_out_loss", log_held_out_loss)
+    monkeypatch.setattr(RunRecord, "log_held_out_loss", log_held_out_loss)
     monkeypatch.setattr(Answered, "add", add_batch)
 
     def stop(*place) -> list[float]:

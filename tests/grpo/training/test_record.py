@@ -14,7 +14,7 @@ from callbacks.tracking.tracking import Tracker
 from callbacks.watch import watch
 from grpo.config.loading import load_config
 from grpo.lifecycle.run_directory import RunDirectory
-from grpo.training.recorder import Record, add_reports
+from grpo.training.recorder import RunRecord, add_reports
 
 OUTCOMES = st.lists(st.tuples(st.sampled_from(["value", "unscored", "died", "timeout"]), st.floats(0, 1)), max_size=30)
 
@@ -65,9 +65,9 @@ def make_record(tmp_path):
     config = config.model_copy(update={"tracking": config.tracking.model_copy(update={"wandb": "off"})})
     host = SimpleNamespace(report=lambda: make_report([("value", 0.25)]), to_record=lambda scored: {})
 
-    def make(resume_from=None) -> Record:
+    def make(resume_from=None) -> RunRecord:
         tracker = Tracker(tmp_path, config.tracking, resume_from=resume_from)
-        return Record(config, host, RunDirectory(tmp_path), tracker, Progress(quiet=True))
+        return RunRecord(config, host, RunDirectory(tmp_path), tracker, Progress(quiet=True))
 
     return make
 

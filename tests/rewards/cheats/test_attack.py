@@ -16,7 +16,7 @@ from rewards.cheats.cheats import Knowledge, is_same, keeps_form, known_labels, 
 from rewards.cheats.documents import collect_values, halve_document, list_leaves, read_document, spoil_document
 from rewards.commands.selection import make_host
 from rewards.errors import UserError
-from rewards.functions.extraction import Extraction
+from rewards.functions.extraction import FieldExtraction
 from rewards.plugins import Registry
 from rewards.sample_rows import find_options, open_samples
 from rewards.types import Completion, Example
@@ -255,7 +255,7 @@ def test_is_same_when_a_key_stands_twice_then_is_another_answer():
 
 def test_known_labels_when_a_function_has_enumerations_then_cheats_use_them():
     """What the options give away, a policy will find."""
-    labels = known_labels(Extraction())
+    labels = known_labels(FieldExtraction())
     assert labels["sentiment"] == ("positivo", "neutro", "negativo") and "price" not in labels
     cheats = make_cheats(row('{"sentiment": "neutro", "n": 1}'), Knowledge((), {"sentiment": labels["sentiment"]}))
     listed = next(cheat.text for cheat in cheats if cheat.name == "every enumeration at once, texts")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rewards.functions.extraction import SHOP_FIELDS, Extraction
+from rewards.functions.extraction import SHOP_FIELDS, FieldExtraction
 from rewards.testing import check_reward
 from rewards.types import Completion, Example
 
@@ -34,13 +34,13 @@ def write(drop: str = "", **changes: object) -> str:
 
 
 def value_of(text: str, **options: object) -> float:
-    return Extraction(**options)(EXAMPLE, Completion(text)).value
+    return FieldExtraction(**options)(EXAMPLE, Completion(text)).value
 
 
 def test_extraction_when_checked_by_the_kit_then_keeps_the_contract():
     """The whole contract, on hostile texts too."""
     check_reward(
-        Extraction(),
+        FieldExtraction(),
         EXAMPLE,
         right=[write(customer="ANA  SOUZA"), write(complaint_category="preço"), write(delivery_days=12.0)],
         partial=[write(sentiment="neutro"), write(drop="price"), write(sentiment_score=2)],
@@ -87,7 +87,7 @@ def test_extraction_when_the_reference_is_null_then_only_null_is_right():
     reference = {**REFERENCE, "customer": None, "would_buy_again": None, "price": None, "delivery_days": None}
     example = Example("1", "extraction", [], json.dumps(reference))
     wrong = {**reference, "customer": "null", "would_buy_again": False, "price": 0, "delivery_days": 0}
-    score = Extraction()(example, Completion(json.dumps(wrong)))
+    score = FieldExtraction()(example, Completion(json.dumps(wrong)))
     assert [score.parts[f"field/{key}"] for key in ("customer", "would_buy_again", "price", "delivery_days")] == [
         0,
         0,
@@ -121,7 +121,7 @@ def test_extraction_when_only_nulls_are_given_then_earns_little():
 def test_extraction_when_the_product_is_near_then_credit_grows_with_likeness():
     """Texts are graded, and a far one earns nothing."""
     parts = [
-        Extraction()(EXAMPLE, Completion(write(product=product))).parts["field/product"]
+        FieldExtraction()(EXAMPLE, Completion(write(product=product))).parts["field/product"]
         for product in ("fone bluetooth", "fone bluetooth jbl", "fone", "geladeira")
     ]
     assert parts[0] == 1.0 and parts[0] > parts[1] > parts[2] >= parts[3] == 0.0
@@ -130,7 +130,7 @@ def test_extraction_when_the_product_is_near_then_credit_grows_with_likeness():
 def test_extraction_when_parts_are_logged_then_are_the_same_whatever_was_written():
     """The mean of a part over completions means something only when each has it."""
     keys = {
-        tuple(sorted(Extraction()(EXAMPLE, Completion(text)).parts))
+        tuple(sorted(FieldExtraction()(EXAMPLE, Completion(text)).parts))
         for text in ("", "{}", "[1]", write(), '{"price": 1}')
     }
     assert len(keys) == 1 and len(keys.pop()) == 13
@@ -138,7 +138,7 @@ def test_extraction_when_parts_are_logged_then_are_the_same_whatever_was_written
 
 def test_extraction_when_fields_and_synonyms_are_options_then_another_domain_works():
     """Nothing about the shop is fixed in code."""
-    function = Extraction(
+    function = FieldExtraction(
         fields={
             "mood": {"kind": "label", "labels": ["good", "bad"]},
             "score": {"kind": "number", "low": -1, "high": 1, "reach": 0.5},
@@ -157,7 +157,7 @@ def test_extraction_when_fields_and_synonyms_are_options_then_another_domain_wor
 
 def test_problems_when_the_reference_is_no_record_then_says_what_to_write():
     """Preflight stops on a reference that no completion could match."""
-    problems = Extraction().problems
+    problems = FieldExtraction().problems
     assert "not strict JSON" in problems(Example("1", "extraction", [], "{'a': 1}"))[0]
     assert "missing" in problems(Example("1", "extraction", [], None))[0]
     assert "JSON list" in problems(Example("1", "extraction", [], "[]"))[0]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rewards.telecom import figures as telecom_figures
-from rewards.telecom.figures import FIGURES, Statement, find_statements
+from rewards.telecom.figures import FIGURES, StatedFigure, find_statements
 
 KEYS = (
     "latency",
@@ -106,7 +106,7 @@ def test_find_statements_when_carriers_differ_then_kept_meanings_do_not_mix():
     value = {"peakRate": 100}
     for figure in FIGURES:
         assert [found.figures for found in find_statements(value, {"peakRate": figure})] == [(figure,)]
-    assert isinstance(find_statements(json.loads('{"latency": 1}'))[0], Statement)
+    assert isinstance(find_statements(json.loads('{"latency": 1}'))[0], StatedFigure)
 
 
 @pytest.mark.parametrize("written", ["NaN", "Infinity", "-Infinity", "1e999"])

@@ -11,7 +11,7 @@ from rewards.errors import UserError
 from rewards.functions.schema_valid import SchemaValid
 from rewards.host.scoring import RewardHost
 from rewards.schemas import Schema, Shelf
-from rewards.schemas.verdict import Verdict
+from rewards.schemas.verdict import SchemaVerdict
 from rewards.types import Completion, Example
 
 EXAMPLE = Example("1", "any", [], None)
@@ -175,5 +175,5 @@ def test_list_faults_when_a_value_is_deep_then_the_place_is_a_json_pointer(value
     """RFC 6901: positions are numbers, `/` and `~` of a key are written `~1` and `~0`; the whole value is the empty pointer."""
     items = {"properties": {"b/c": {"type": "integer"}, "d~e": {"minimum": 0}}}
     document = {"required": ["a"], "properties": {"a": {"items": items}}}
-    (fault,) = Verdict(document, "schema").list_faults(value, 10)
+    (fault,) = SchemaVerdict(document, "schema").list_faults(value, 10)
     assert (fault.place, fault.keyword) == (place, keyword)
