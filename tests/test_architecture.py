@@ -142,7 +142,7 @@ def test_files_when_counted_then_none_is_too_long_to_read():
 FLAT = {
     "grpo": {"__init__", "__main__", "console", "run", "preflight", "ladder"},
     "callbacks": {"__init__", "config", "interrupt", "progress"},
-    "sft_warmup": {"__init__", "batches", "config", "dataset", "held_out", "packing", "train", "trainer_arguments"},
+    "sft_warmup": {"__init__", "batches", "checkpoints", "config", "dataset", "held_out", "packing", "train", "trainer_arguments"},
     "rewards": {
         *(
             "__init__",
