@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rewards.adapters.source import make_row, open_source
+from rewards.adapters.source import cut_answer, make_row, open_source
 
 
 def __getattr__(name: str) -> Any:
@@ -38,7 +38,7 @@ def make_return(message_log_batch: Sequence[Any], metadata: Sequence[Any], cfg: 
     rows = []
     for log, row in zip(message_log_batch, metadata, strict=True):
         answer = log[-1]["content"] if log and log[-1].get("role") == "assistant" else ""
-        prompt = [{"role": turn["role"], "content": turn["content"]} for turn in log if turn.get("role") != "assistant"]
+        prompt = [{"role": turn["role"], "content": turn["content"]} for turn in cut_answer(log)]
         given = {key: value for key, value in dict(row or {}).items() if value is not None}
         rows.append((make_row(given, prompt, given.get("ground_truth")), answer, False))
     verdicts = open_source(cfg.get("config"), cfg.get("url")).score(rows)

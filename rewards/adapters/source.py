@@ -119,6 +119,12 @@ def make_row(columns: Mapping[str, Any], prompt: Any, reference: Any = None, tas
     return make_example(row, prompt, task, "row")
 
 
+def cut_answer(messages: Sequence[Any]) -> list[Any]:
+    """The conversation without the answer at its end; what an assistant said before that belongs to the prompt."""
+    turns = list(messages)
+    return turns[:-1] if turns and turns[-1].get("role") == "assistant" else turns
+
+
 def read_text(completion: Any) -> str:
     """The text of a completion: itself, or of the last message of a conversation."""
     if isinstance(completion, str):

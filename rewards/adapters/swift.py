@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rewards.adapters.source import make_row, open_source, read_text
+from rewards.adapters.source import cut_answer, make_row, open_source, read_text
 
 _OF_SWIFT = frozenset(
-    {"trainer_state", "messages", "completion_ids", "finish_reason", "is_truncated", "prompt_id", "request_id"}
+    {
+        "trainer_state",
+        "messages",
+        "completion_ids",
+        "response_token_ids",
+        "finish_reason",
+        "is_truncated",
+        "prompt_id",
+        "request_id",
+        "rollout_infos",
+    }
 )
 
 
@@ -22,7 +32,7 @@ def score(completions: Sequence[Any], **columns: Any) -> list[float | None]:
             if key not in _OF_SWIFT and isinstance(values, list) and len(values) == len(completions)
         }
         messages = columns.get("messages")
-        prompt = [turn for turn in messages[at] if turn.get("role") != "assistant"] if messages else None
+        prompt = cut_answer(messages[at]) if messages else None
         cut = columns.get("is_truncated")
         example = make_row({key: value for key, value in own.items() if value is not None}, prompt)
         rows.append((example, read_text(completion), bool(cut[at]) if cut else False))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -126,20 +125,36 @@ def test_openrlhf_when_its_own_executor_asks_then_it_reads_our_answer(address):
     assert info == {"rewards": [0.5], "scores": [0.5], "extra_logs": {"letters": [0.5]}}
 
 
-def test_verl_when_it_loads_our_function_by_its_line_then_scores(config):
-    """`pkg://` path, name and keyword arguments as in the command line of a run."""
-    fetch("verl.utils.import_utils")
-    from verl.utils.import_utils import load_extern_object
+def test_verl_when_its_reward_manager_scores_then_number_and_parts(config):
+    """The function found by the settings of a run's command line, called by the manager of its reward loop."""
+    fetch("verl.experimental.reward_loop.reward_manager.naive")
+    import numpy as np
+    import torch
+    from omegaconf import OmegaConf
+    from verl import DataProto
+    from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManager
+    from verl.trainer.ppo.reward import get_custom_reward_fn
 
-    function = load_extern_object("pkg://rewards.adapters.verl", "compute_score")
-    row = LAYOUTS["verl"][0](EXAMPLES[0], 0)
-    result = asyncio.run(
-        function(
-            data_source=row["data_source"], solution_str="aaa", ground_truth=row["reward_model"]["ground_truth"],
-            extra_info=row["extra_info"], config=str(config),
-        )
-    )  # fmt: skip
-    assert result["score"] == 0.75
+    named = {"path": "pkg://rewards.adapters.verl", "name": "compute_score", "reward_kwargs": {"config": str(config)}}
+    settings = OmegaConf.create({"reward": {"custom_reward_function": named}})
+    rows = [LAYOUTS["verl"][0](example, at) for at, example in enumerate(EXAMPLES)]
+
+    class Letters:
+        def decode(self, ids: Any, **_: Any) -> str:
+            return "".join(chr(int(each)) for each in ids)
+
+    def batch(row: dict[str, Any], text: str) -> Any:
+        ids = torch.tensor([[ord(letter) for letter in text]])
+        one = {key: np.array([row[key]], dtype=object) for key in ("data_source", "reward_model", "extra_info")}
+        return DataProto.from_dict({"responses": ids, "attention_mask": torch.ones_like(ids)}, non_tensors=one)
+
+    async def score() -> list[Any]:
+        manager = NaiveRewardManager(settings, Letters(), get_custom_reward_fn(settings))
+        return [await manager.run_single(batch(*each)) for each in ((rows[0], "aaa"), (rows[1], "b"))]
+
+    first, second = asyncio.run(score())
+    assert (first["reward_score"], second["reward_score"]) == (0.75, 0.25)
+    assert first["reward_extra_info"] == {"score": 0.75, "acc": 0.0, "recompensa_error": 0.0, "letters": 0.75}
 
 
 def test_areal_when_its_pool_calls_then_a_number(environment, config):
@@ -152,14 +167,24 @@ def test_areal_when_its_pool_calls_then_a_number(environment, config):
     assert asyncio.run(wrapper("say b", "bb<|im_end|>", [1], [2], **row)) == 0.5
 
 
-def test_swift_when_its_registry_is_the_real_one_then_recompensa_is_in_it(environment):
-    """`--external_plugins` runs the file, `--reward_funcs` finds the name."""
+def test_swift_when_its_algorithm_scores_then_numbers_and_nan_for_none(environment):
+    """`--external_plugins` runs the file, `--reward_funcs` finds the name, and GRPO's own function calls it."""
     module = fetch("swift.rewards", "ORM", "orms")
+    algorithm = fetch("swift.rl_core.grpo_algorithm")
+    import torch
+    from swift.rl_core.data import GRPOSample
+
     from rewards.adapters.swift import register
 
     register()
-    row = LAYOUTS["ms-swift"][0](EXAMPLES[0], 0)
-    assert module.orms["recompensa"](args=None)(["aaaa"], messages=[row["messages"]], row=[row["row"]]) == [1.0]
+    samples = []
+    for example, text in zip(EXAMPLES, ("aaaa", "boom"), strict=True):
+        row = LAYOUTS["ms-swift"][0](example, 0)
+        turns = [*row["messages"], {"role": "assistant", "content": text}]
+        samples.append(GRPOSample(messages=turns, extra={"row": row["row"]}))
+    made = module.orms["recompensa"](args=None)
+    scores = algorithm.compute_rewards_per_func(samples, [made], [None], torch.device("cpu"))
+    assert scores[0].tolist() == [1.0] and torch.isnan(scores[1]).all()
 
 
 def test_skyrl_when_its_gym_makes_the_environment_then_a_step_ends_it(environment):
@@ -182,13 +207,15 @@ def test_eval_protocol_when_its_models_are_the_real_ones_then_a_result(environme
     assert result.score == 0.25 and result.is_score_valid and result.metrics["letters"].score == 0.25
 
 
-def test_verifiers_when_its_task_and_trace_are_given_then_a_number(environment):
-    """By the names that its v1 passes: task and trace."""
-    vf = fetch("verifiers.v1.task")
-    assert vf
-    import inspect
+def test_verifiers_when_a_task_names_it_in_its_settings_then_the_trace_has_the_reward(environment):
+    """Plugged by `fn` as in a taskset's TOML, called and weighted by the task's own scoring."""
+    tasks, traces = fetch("verifiers.v1.task"), fetch("verifiers.v1.trace")
+    from verifiers.v1.configs.task import TaskConfig
 
-    from rewards.adapters.verifiers import reward
-
-    assert set(inspect.signature(reward).parameters) <= {"task", "trace", "runtime"}
-    assert json.loads(LAYOUTS["verifiers"][0](EXAMPLES[0], 0)["info"])["reference"] == "a"
+    row = LAYOUTS["verifiers"][0](EXAMPLES[0], 0)
+    plugged = {"recompensa": {"fn": "rewards.adapters.verifiers:reward", "weight": 2.0}}
+    task = tasks.Task(tasks.WireTaskData.model_validate(row), TaskConfig.model_validate({"rewards": plugged}))
+    # A trace of a whole rollout has an agent, a model and a graph of messages; scoring reads the reply.
+    trace = traces.Trace.model_construct(root_reply="aaa", rewards={}, metrics={}, nodes=[], state=None)
+    asyncio.run(task.score(trace))
+    assert (trace.rewards["recompensa"].score, trace.rewards["recompensa"].value) == (0.75, 1.5)
