@@ -23,7 +23,7 @@ from rewards.decorator import as_class, find_decorated
 from rewards.discovery import working_copies
 from rewards.discovery.contract import check_class, describe_error
 from rewards.discovery.on_demand import ON_DEMAND, find_on_demand
-from rewards.discovery.plugin_files import find_files, import_file, is_path, module_name_of, root_of
+from rewards.discovery.plugin_files import find_files, import_file, is_path, is_project, module_name_of, root_of
 from rewards.discovery.probe import find_fault, quiet
 from rewards.errors import PluginError
 from rewards.types import RewardFunction
@@ -150,6 +150,8 @@ class Registry:
     def explain_missing(self, name: str) -> str:
         if name in self.contested:
             return self.contested[name]
+        if is_project(Path.cwd()):
+            return f"no reward function '{name}'; this folder is a plugin's project: name it by --plugin ."
         more = f" ({len(self.broken)} installed plugins are broken: {self.broken[0]})" if self.broken else ""
         return f"no reward function '{name}'{nearest(name, [*self._entries, *ON_DEMAND])}{more}"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rewards.errors import UserError
+from rewards.screen.command_line import show_commands
 
 EXAMPLES = """\
 examples:
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"--output: {output}: cannot be written ({error.strerror})") from None
     read = ", ".join(sorted(list_read(grader))) or "nothing of the row"
     print(f"wrote {output}: {grader['type']} as openai_grader; it reads {read}")
-    print(f"use it: python -m rewards serve --config {output}")
+    print(show_commands(f"use it: python -m rewards serve --config {output}"))
     return 0
 
 

@@ -31,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from rewards.adapters.client import ScoreClient
 
+    # localhost:8800 is how people write it.
+    options.url = options.url if "://" in options.url else f"http://{options.url}"
     client = ScoreClient(options.url)
     query = parse_qs(urlsplit(options.url).query)
     deadline = time.monotonic() + options.wait

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rewards.errors import UserError
+from rewards.screen.command_line import show_commands
 
 if TYPE_CHECKING:
     from rewards.serve.scorers import Scorer
@@ -174,4 +175,4 @@ def _introduce(options: argparse.Namespace, scorers: dict[str, Scorer], port: in
         query = f"?pin={scorer.pin}" if len(scorers) == 1 else f"?rewards={scorer.name}&pin={scorer.pin}"
         for trainer, line in trainer_lines(url, query):
             print(f"  {trainer:<14}{line}")
-    print(f"on {url}; try it: python -m rewards ping {url}", flush=True)
+    print(show_commands(f"on {url}; try it: python -m rewards ping {url}"), flush=True)

@@ -35,14 +35,15 @@ def find_files(named: str) -> list[str]:
     project = path / "pyproject.toml"
     if not project.is_file():
         raise ValueError(f"{path} is a folder without __init__.py or pyproject.toml; name the plugin's .py file")
-    try:
-        points = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["entry-points"][hookspecs.NAMESPACE]
-        modules = [str(value).partition(":")[0] for value in points.values()]
-    except (KeyError, AttributeError, TypeError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        raise ValueError(
-            f'{project} has no [project.entry-points.{hookspecs.NAMESPACE}] with NAME = "MODULE"'
-        ) from None
+    modules = _read_entry_points(project)
+    if not modules:
+        raise ValueError(f'{project} has no [project.entry-points.{hookspecs.NAMESPACE}] with NAME = "MODULE"')
     return [_find_module(path, module) for module in modules]
+
+
+def is_project(folder: Path) -> bool:
+    """Whether a folder's pyproject.toml has entry points of this kind."""
+    return bool(_read_entry_points(folder / "pyproject.toml"))
 
 
 def module_name_of(path: str) -> str:
@@ -93,6 +94,15 @@ def _packages_above(file: Path) -> list[Path]:
         found.insert(0, folder)
         folder = folder.parent
     return found
+
+
+def _read_entry_points(project: Path) -> list[str]:
+    """The modules that a pyproject.toml offers as plugins; empty where it has none, or cannot be read."""
+    try:
+        points = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["entry-points"][hookspecs.NAMESPACE]
+        return [str(value).partition(":")[0] for value in points.values()]
+    except (OSError, KeyError, AttributeError, TypeError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return []
 
 
 def _find_module(project: Path, module: str) -> str:

@@ -124,3 +124,12 @@ def test_plugin_when_a_folder_is_neither_package_nor_project_then_one_line_says_
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
     with pytest.raises(PluginError, match=r"has no \[project.entry-points.recompensa\]"):
         load_rewards([f"{tmp_path}/"])
+
+
+def test_registry_when_a_name_is_unknown_in_a_plugin_project_then_says_how_to_name_the_project(tmp_path, monkeypatch):
+    """The first thing that a newcomer tries in the folder that `rewards new` wrote."""
+    write_project(tmp_path, "unnamed", 0.5)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PluginError, match=r"'unnamed_says'; this folder is a plugin's project: name it by --plugin \."):
+        load_rewards().get("unnamed_says")
+    assert load_rewards(["."]).get("unnamed_says").path is not None
