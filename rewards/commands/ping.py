@@ -31,8 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from rewards.adapters.client import ScoreClient
 
-    # localhost:8800 is how people write it.
-    options.url = options.url if "://" in options.url else f"http://{options.url}"
+    # localhost:8800 is how people write it; a word alone is a mistake.
+    if "://" not in options.url and ":" in options.url:
+        options.url = f"http://{options.url}"
     client = ScoreClient(options.url)
     query = parse_qs(urlsplit(options.url).query)
     deadline = time.monotonic() + options.wait
