@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from importlib import import_module
 from numbers import Real
-from typing import Any, ClassVar, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, NamedTuple, TypeVar, cast, overload
 
 from rewards.errors import UserError
 from rewards.types import Completion, Example, RewardFunction, Score
@@ -136,6 +136,23 @@ class _Together(DecoratedReward):
             said = f"{len(values)} values" if isinstance(values, list | tuple) else type(returned).__name__
             raise TypeError(f"returned {said} for {count} completions; return a list with one for each")
         return [self.read(value) for value in values]
+
+
+@overload
+def reward(name: Function) -> Function: ...
+
+
+@overload
+def reward(
+    name: str | None = None,
+    *,
+    version: str = ...,
+    tasks: Sequence[str] = ...,
+    batch: bool = ...,
+    group: bool = ...,
+    range: tuple[float, float] = ...,
+    judges_content: bool = ...,
+) -> Callable[[Function], Function]: ...
 
 
 def reward(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pluggy
 
@@ -14,7 +15,10 @@ NAMESPACE = "recompensa"
 hookspec = pluggy.HookspecMarker(NAMESPACE)
 hookimpl = pluggy.HookimplMarker(NAMESPACE)
 
+Register = Callable[[type[RewardFunction] | Callable[..., Any]], None]
+"""Takes a `RewardFunction` class, or a function under `@reward`."""
+
 
 @hookspec
-def register_rewards(register: Callable[[type[RewardFunction]], None]) -> None:
-    """Call `register` with each `RewardFunction` class that the plugin offers; called once, at start."""
+def register_rewards(register: Register) -> None:
+    """Call `register` with each reward function that the plugin offers; called once, at start."""
