@@ -23,7 +23,7 @@ from rewards.types import Example
 
 _SAMPLES = 2
 _EXAMPLES = """commands over data files (python -m grpo.data COMMAND --help):
-  stats, validate, filter, merge, split, dedup, upsample, mix, wrap, audit, card, weak, tmf921; without one, or `shop`: the shop
+  stats, validate, filter, merge, split, dedup, upsample, mix, wrap, audit, card, weak, contrast; tmf921, tool_calls, personas generate rows; without one, or `shop`: the shop
 examples:
   python -m grpo.data stats train.jsonl --by task       what a file holds
   python -m grpo.data --out shop                        1,480 training and 320 held-out rows, and commerce.db
@@ -45,6 +45,9 @@ TOOLS = {
     "upsample": ("arrange", "make_upsample_parser", "run_upsample", "repeat rare rows, marked"),
     "mix": ("arrange", "make_mix_parser", "run_mix", "draw from several sources by shares, as a replay mix"),
     "tmf921": ("tmf921", "make_parser", "run", "a seeded TMF921 data set with its splits"),
+    "tool_calls": ("generate", "make_call_parser", "run_calls", "seeded rows of function calling in three forms"),
+    "personas": ("generate", "make_persona_parser", "run_personas", "seeded rows of several voices, with contrasts"),
+    "contrast": ("contrast", "make_parser", "run", "other personas' answers to the same question, as a column"),
     "weak": ("weak", "make_parser", "run", "the weak tasks of an evaluation, for stage 2"),
     "card": ("card", "make_parser", "run", "a data card in Markdown"),
     "wrap": ("arrange", "make_wrap_parser", "run_wrap", "multi-turn rows out of single ones"),

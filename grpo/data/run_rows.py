@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,6 +59,18 @@ def load_inputs(config: RunConfig) -> RunRows:
         extra = read_rows(files.warmup) if files.warmup is not None and section.shop.warmup_rows else []
     elif section.source == "tmf921":
         train, held_out = _build_tmf921(section.tmf921)
+    elif section.source == "tool_calls":
+        from grpo.data.tool_calls.build import build_tool_calls
+
+        train, held_out = _read_generated(
+            build_tool_calls(_generated_folder("tool_calls", section.tool_calls), section.tool_calls)
+        )
+    elif section.source == "personas":
+        from grpo.data.personas.build import build_personas
+
+        train, held_out = _read_generated(
+            build_personas(_generated_folder("personas", section.personas), section.personas)
+        )
     elif section.hub is not None:
         train = read_any_rows(section.hub.source(section.hub.train), task_column=section.task_column)
         held_out = read_any_rows(
@@ -103,6 +115,10 @@ def _build_tmf921(section: Tmf921Section) -> tuple[list[Example], list[Example]]
         weak = [name for name in section.weak if section.takes(name) or name not in LAYERS]
         train = choose_stage_2(train, weak, section.replay, section.seed)
     return train, held_out
+
+
+def _read_generated(files: Mapping[str, Path]) -> tuple[list[Example], list[Example]]:
+    return read_any_rows(files["train"]), read_any_rows(files["held_out"])
 
 
 def _shop_folder(section: ShopSection) -> Path:

@@ -1,4 +1,4 @@
-"""The `data:` section of a config: rows from the generated shop, or from the user's own files."""
+"""The `data:` section of a config: rows that are generated, or from the user's own files."""
 
 from __future__ import annotations
 
@@ -81,6 +81,50 @@ class Tmf921Section(BaseModel):
         return self.layers is None or layer in self.layers
 
 
+class ToolCallsSection(BaseModel):
+    """What the generator of function calling builds; two equal sections build the same files."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seed: int = Field(7, description="Everything generated follows from it.")
+    form: Literal["structured", "hermes", "cep"] = Field(
+        "hermes",
+        description="`structured`: one JSON record of a text. `hermes`: calls in <tool_call> of functions that the prompt "
+        "lists, or none. `cep`: a rule over events as one bare JSON call with nested arguments.",
+    )
+    train_rows: int = Field(1200, ge=8, description="Training rows.")
+    held_out_rows: int = Field(160, ge=8, description="Held-out rows: requests that training never has.")
+    no_call: float = Field(
+        0.1, ge=0, lt=1, description="Share of rows that no listed function fits, so that `[]` is right (hermes, cep)."
+    )
+    instructions: Literal["full", "short"] = Field(
+        "full", description="`full` for real models; `short` names the functions alone, for the embedded policy."
+    )
+
+
+class PersonasSection(BaseModel):
+    """What the generator of voices builds; two equal sections build the same files."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seed: int = Field(7, description="Everything generated follows from it.")
+    personas: int = Field(6, ge=2, le=6, description="How many voices answer.")
+    train_rows: int = Field(1200, ge=12, description="Training rows.")
+    held_out_rows: int = Field(160, ge=12, description="Held-out rows: messages that training never has.")
+    contrasts: int = Field(
+        2, ge=1, le=5, description="Answers of other personas to the same message, in column contrast."
+    )
+    instructions: Literal["full", "short"] = Field(
+        "full", description="`full` describes the voice; `short` is its name alone, for the embedded policy."
+    )
+
+    @model_validator(mode="after")
+    def _check_contrasts(self) -> PersonasSection:
+        if self.contrasts >= self.personas:
+            raise ValueError(f"contrasts: {self.contrasts} of {self.personas - 1} other personas; give fewer")
+        return self
+
+
 class HubSection(BaseModel):
     """A data set of the Hub, by name; what was fetched once is read from the cache."""
 
@@ -104,8 +148,10 @@ class DataSection(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    source: Literal["shop", "tmf921", "files", "hub"] = Field(
-        "shop", description="`shop` and `tmf921` generate the rows, `files` reads yours, `hub` a data set of the Hub."
+    source: Literal["shop", "tmf921", "tool_calls", "personas", "files", "hub"] = Field(
+        "shop",
+        description="`shop`, `tmf921`, `tool_calls` and `personas` generate the rows, `files` reads yours, `hub` a data set of "
+        "the Hub.",
     )
     train: Path | None = Field(
         None,
@@ -122,6 +168,8 @@ class DataSection(BaseModel):
     )
     shop: ShopSection = Field(default_factory=ShopSection)
     tmf921: Tmf921Section = Field(default_factory=Tmf921Section)
+    tool_calls: ToolCallsSection = Field(default_factory=ToolCallsSection)
+    personas: PersonasSection = Field(default_factory=PersonasSection)
 
     @model_validator(mode="after")
     def _check_source(self) -> DataSection:
@@ -133,6 +181,6 @@ class DataSection(BaseModel):
             raise ValueError("source: hub and hub: {name: owner/name} go together; write both or neither")
         if self.source == "hub" and given:
             raise ValueError(f"{' and '.join(given)}: read only with source: files; name splits under hub instead")
-        if self.source in ("shop", "tmf921") and given:
+        if self.source not in ("files", "hub") and given:
             raise ValueError(f"{' and '.join(given)}: read only with source: files; set it, or remove the path")
         return self

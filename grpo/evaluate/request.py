@@ -80,17 +80,21 @@ def prepare(options: argparse.Namespace, processes: int = 1) -> Inputs:
         surveyed = _collect(problems, lambda: rows.survey(data, host, options.limit))
     if problems or surveyed is None or source is None:
         raise UserError(problems)
+    return Inputs(source, config, surveyed, make_settings(config, options.samples), host)
+
+
+def make_settings(config: RunConfig, samples: int) -> Settings:
+    """How a config's evaluation samples."""
     section = config.evaluation
-    settings = Settings(
+    return Settings(
         temperature=section.temperature,
         top_p=section.top_p,
         top_k=section.top_k,
         repetition_penalty=section.repetition_penalty,
         max_completion_length=section.max_completion_length or config.grpo.max_completion_length,
-        samples=options.samples,
+        samples=samples,
         seed=section.seed,
     )
-    return Inputs(source, config, surveyed, settings, host)
 
 
 def find_config(options: argparse.Namespace, source: PolicySource | None) -> RunConfig:

@@ -24,8 +24,7 @@ def answer_prompt(options: argparse.Namespace) -> int:
     Of a run's task the prompt stands where its rows have their last user message. A text that one of the held-out rows
     asks gets the answer that the run's evaluation gave it: sampling, seed and random numbers are the same.
     """
-    from grpo.evaluate.request import find_config
-    from grpo.generation.answers import Settings
+    from grpo.evaluate.request import find_config, make_settings
     from grpo.machine.device import choose_device
     from grpo.machine.environment import prepare_threads, require_torch_device
 
@@ -39,13 +38,7 @@ def answer_prompt(options: argparse.Namespace) -> int:
     example = _make_example(text, options.task, source)
     threads = prepare_threads(config.threads)
     device = choose_device(config.model.device, "gpu" if config.model.embedded else "small").kind
-    section = config.evaluation
-    settings = Settings(
-        temperature=section.temperature, top_p=section.top_p, top_k=section.top_k,
-        repetition_penalty=section.repetition_penalty,
-        max_completion_length=section.max_completion_length or config.grpo.max_completion_length,
-        samples=1, seed=section.seed,
-    )  # fmt: skip
+    settings = make_settings(config, 1)
     with redirect_stdout(sys.stderr):
         answer = _answer(source, config, device, threads, example, settings, require_torch_device)
     print(answer.text)

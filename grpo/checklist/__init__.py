@@ -1,0 +1,1 @@
+"""What stands between a trained policy and its deployment: `python -m grpo.checklist`."""

@@ -1,0 +1,1 @@
+"""Generated rows of personas: one message told in several voices, each with the others' answers as contrasts."""
