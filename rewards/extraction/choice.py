@@ -10,56 +10,25 @@ from rewards.extraction.afterwords import CHOSEN, takes_back
 from rewards.extraction.candidates import Candidate
 from rewards.extraction.repairs import Repair, RepairKind
 from rewards.extraction.taken_back import may_take_back
-
-_FINAL = re.compile(
-    r"\b(?:final|finais|definitiv\w*|corrig\w+|corre[çc]\w+|corret[oa]\w*|correct\w*|certo|revisad\w+|revised|atualizad\w+|updated|"
-    r"na verdade|actually|melhor\w*|proposta|propost[oa]|portanto|conclu\w+|veredito|verdict|avalia[çc]\w+|fixed|instead)\b",
-    re.IGNORECASE,
+from rewards.extraction.words import (
+    ANSWER_TAG,
+    CONFIRMED_AFTER,
+    DENIED_AFTER,
+    FINAL,
+    JSON_FENCES,
+    NEXT_TURN,
+    NOT_FINAL,
+    PARAGRAPH_ENDS,
+    PERHAPS_PLACEHOLDER,
+    PLACEHOLDER,
+    REFUSED,
+    REMARKS,
+    SAID_AFTER,
+    SAID_BEFORE,
+    SIDE_BY_SIDE,
+    TURN,
+    WEAK_FINAL,
 )
-_WEAK_FINAL = re.compile(
-    r"\b(?:resposta|answer|resultado|result|output|sa[ií]da|solu[çc][ãa]o|solution|json|segue|aqui est[áa]|here is|gerad[oa])\b",
-    re.IGNORECASE,
-)
-_NOT_FINAL = re.compile(
-    r"\b(?:exemplos?|examples?|e\.g\.|p\. ?ex|formatos?|formats?|template|modelo|esquema|schema|rascunho|draft|entrada|input|"
-    r"prompt|instru[çc]\w+|pergunta|question|original|antes|anterior\w*|inicia\w*|errad\w+|incorret\w+|incorrect|wrong|"
-    r"primeir[ao]|first|tentativa|attempt|talvez|maybe|pensamento|pensei|hip[óo]tese|mapeamento|legenda|tabela|obs|"
-    r"observa[çc]\w+|dica|coment[áa]rio|contexto|context|em vez de|instead of|ao inv[ée]s|not|confian[çc]a|confidence|"
-    r"tokens?|do alun[oa]|do usu[áa]rio|do cliente|do modelo|responda|retorne|respond|return|use|siga|deve ser|seria|"
-    r"estrutura|campos|ignore|desconsidere|descart\w+|inv[áa]lid\w+|invalid|atual|current|escreveu|disse|citou)\b"
-    r"|\bn[ãa]o(?: é| e| use| vale| seria| usar)?\b|^\W*(?:user|usu[áa]rio)\s*:",
-    re.IGNORECASE,
-)
-_DENIED_AFTER = re.compile(
-    r"[\s`*_)\]\"',;:—–-]{0,8}(?:\.\s+(?=isso |este |esse |that |this ))?(?:\(|←|<-+|//|#)?\s*"
-    r"(?:isso |este |esse |that |this |which |que )?(?:n[ãa]o (?:vale|é|serve|est[áa]|use|conta)|"
-    r"est[áa] (?:errad|incorret)|era (?:o|um) rascunho|é (?:s[óo] |apenas )?(?:um |o )?(?:exemplo|rascunho|formato|modelo)|errad|"
-    r"incorret|wrong|draft|rascunho|exemplo|example|inv[áa]lid|is wrong|is not|is just|descart|ignore|seria\b|would be)",
-    re.IGNORECASE,
-)
-_CONFIRMED_AFTER = re.compile(
-    r"[\s`*_)\]\"'.,;:—–-]{0,8}(?:\(|←|<-+|//|#)?\s*(?:é a resposta|final|correto|certo|is the (?:final )?answer)",
-    re.IGNORECASE,
-)
-_SIDE_BY_SIDE = re.compile(r"\s*</tool_call>\s*<tool_call>\s*|[\s,;]*(?:(?:[-*•]|\(?\d{1,4}[.)\]:]|e|and|&|\+)\s+)?")
-_ANSWER_TAG = re.compile(
-    r"<(?:answer|final|final_answer|output|json|result|response|resposta|resultado|saida|saída|tool_call|function_call|solution"
-    r"|\|message\|)[^<>]{0,60}>\s*(?:```\w*\s*)?\Z",
-    re.IGNORECASE,
-)
-_PLACEHOLDER = re.compile(
-    r"\s*(?:<[^<>]*>|\[[^\[\]\d]*\]|\.{2,}|…|int|integer|inteiro|str|string|float|bool|boolean|booleano|xxx+|\?+|_+"
-    r"|\w+(?:\s*\|\s*\w+)+)\s*\Z",
-    re.IGNORECASE,
-)
-# Words and ranges that stand in formats, and in answers too: alone they prove nothing.
-_PERHAPS_PLACEHOLDER = re.compile(
-    r"\s*(?:texto|number|n[úu]mero|decimal|array|lista|list|object|objeto|dict|any|date|data|opcional|optional|type|tipo"
-    r"|\w+ ou \w+|\d+\s*(?:-|a|to|\.\.)\s*\d+|\(.*\))\s*\Z",
-    re.IGNORECASE,
-)
-_REMARKS = re.compile(r"(?:\s++|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)|//[^\n]*+|\#[^\n]*+|<!--(?:[^-]|-(?!->))*+-->)*+")
-_JSON_FENCES = {"json", "json5", "jsonc", "", "jsonl", "ndjson", "javascript", "js", "text", "txt", "plaintext"}
 
 
 class ChosenAnswer(NamedTuple):
@@ -99,6 +68,10 @@ def _choose_among(
         return None
     if len(eligible) == 1:
         return eligible[0], 1.0, []
+    turn = NEXT_TURN.search(text, standing[0].end)
+    if turn is not None and len(standing) > 1 and TURN.search(text, standing[0].floor, standing[0].start) is None:
+        # The model went on with a conversation of its own: what stands there answers other questions.
+        standing = [candidate for candidate in standing if candidate.end <= turn.start()]
     if len(standing) == 1:
         return standing[0], 0.9, withdrawn
     eligible = standing
@@ -140,9 +113,13 @@ def _as_rows(text: str, candidates: Sequence[Candidate]) -> Candidate | None:
         isinstance(candidate.value, list) and candidate.closed for candidate in candidates
     ):
         return None
-    edges = [0, *(edge for candidate in candidates for edge in (candidate.start, candidate.end)), len(text)]
+    edges = [*(edge for candidate in candidates for edge in (candidate.start, candidate.end))][1:-1]
     gaps = [text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
-    if any(gap.strip(" \t\r\n,;") for gap in gaps) or not all("," in gap for gap in gaps[1:-1]):
+    if any(gap.strip(" \t\r\n,;") for gap in gaps) or not all("," in gap for gap in gaps):
+        return None
+    before = text[candidates[0].floor : candidates[0].start][-200:].rstrip(" \t")
+    after = text[candidates[-1].end : candidates[-1].end + 80].lstrip(" \t,;.")[:1]
+    if (before and before[-1] not in ":\n") or after not in ("", "\n", "\r", "<", "`"):
         return None
     return _as_list(list(candidates))
 
@@ -171,7 +148,7 @@ def _may_answer(text: str, candidate: Candidate, alone: bool) -> bool:
 def _is_unsaid(text: str, candidate: Candidate) -> bool:
     """True where beside an empty value nothing stands but comments, or nothing on one of its sides."""
     before, after = text[: candidate.start], text[candidate.end :]
-    sides = (_REMARKS.fullmatch(before) is not None) + (_REMARKS.fullmatch(after) is not None)
+    sides = (REMARKS.fullmatch(before) is not None) + (REMARKS.fullmatch(after) is not None)
     return sides == 2 or (sides == 1 and isinstance(candidate.value, dict))
 
 
@@ -183,9 +160,11 @@ def _list_may_answer(text: str, candidate: Candidate, alone: bool) -> bool:
     if all(isinstance(item, str) for item in value) and any(
         repair.kind is RepairKind.BARE_TEXT for repair in candidate.repairs
     ):
-        return alone and len(value) > 1 and _is_offered(text, candidate)
+        return alone and len(value) > 1 and (_is_offered(text, candidate) or _is_own_line(text, candidate))
     if alone and len(value) > 1 and all(isinstance(item, str) for item in value) and not candidate.guesses:
         return text[candidate.start - 1 : candidate.start] in ("", " ", "\n", "\t", "`", "*", "(", ":")
+    if alone and len(value) > 1 and not candidate.guesses and _is_named(text, candidate):
+        return True
     before = text[max(candidate.previous, candidate.start - 200) : candidate.start].rstrip(" \t`*")
     line_end = text[candidate.end : candidate.end + 6].lstrip(" \t.;,`*)]}")[:1]
     return (not before or before[-1] in ":=\n>-•") and (not line_end or line_end == "\n" or line_end == "<")
@@ -196,6 +175,19 @@ def _is_offered(text: str, candidate: Candidate) -> bool:
     before = text[max(candidate.floor, candidate.start - 200) : candidate.start].rstrip(" \t`*_>")
     after = text[candidate.end : candidate.end + 80].lstrip(" \t.;,`*_)")[:1]
     return (not before or before[-1] in "\n:=(") and (not after or after in "\n<")
+
+
+def _is_own_line(text: str, candidate: Candidate) -> bool:
+    """True where nothing else stands on the lines of a value, and an empty line or the end follows it."""
+    after = text[candidate.end : candidate.end + 20].lstrip(" \t\r")
+    return _starts_line(text, candidate) and (not after or after.startswith(("\n\n", "\n\r\n", "\n</", "<")))
+
+
+def _is_named(text: str, candidate: Candidate) -> bool:
+    """True where a sentence says that the list is the answer."""
+    line = max(candidate.floor, text.rfind("\n", max(0, candidate.start - 160), candidate.start) + 1)
+    before, after = text[max(line, candidate.start - 160) : candidate.start], text[candidate.end : candidate.end + 60]
+    return SAID_BEFORE.search(before) is not None or (not before.strip() and SAID_AFTER.match(after) is not None)
 
 
 def _merge_records(text: str, candidates: list[Candidate]) -> list[Candidate]:
@@ -218,7 +210,7 @@ def _merge_records(text: str, candidates: list[Candidate]) -> list[Candidate]:
         if group:
             between = text[group[-1].end : candidate.start]
             joined = (
-                group[-1].end <= candidate.start and len(between) < 200 and _SIDE_BY_SIDE.fullmatch(between) is not None
+                group[-1].end <= candidate.start and len(between) < 200 and SIDE_BY_SIDE.fullmatch(between) is not None
             )
             joined = joined and _is_open_record(text, group[0], candidate)
             alike = bool(group[-1].value.keys() & candidate.value.keys())
@@ -237,7 +229,7 @@ def _is_open_record(text: str, first: Candidate, following: Candidate) -> bool:
         return True
     if _mark(text, first) < 0:
         return False
-    line = text.rfind("\n", max(0, first.start - 200), first.start) + 1
+    line = max(first.floor, text.rfind("\n", max(0, first.start - 200), first.start) + 1)
     before = text[line : first.start].rstrip(" \t`*")
     return not before or before[-1] in ":=[(-•.)" or before.endswith("<tool_call>")
 
@@ -275,10 +267,10 @@ def _rank(text: str, candidate: Candidate, expect_keys: Sequence[str]) -> tuple[
     quality = 3 if candidate.closed and not candidate.guesses else 2 if candidate.closed else 1 if candidate.cut else 0
     fence = candidate.fence
     offered = 0
-    if _ANSWER_TAG.search(text, max(0, candidate.start - 80), candidate.start):
+    if ANSWER_TAG.search(text, max(0, candidate.start - 80), candidate.start):
         offered = 4
     elif fence is not None:
-        offered = 3 if fence in _JSON_FENCES else 1
+        offered = 3 if fence in JSON_FENCES else 1
     elif _is_offered(text, candidate):
         offered = 2
     if mark > 0 and quality == 1:
@@ -313,19 +305,20 @@ def _before(text: str, candidate: Candidate) -> str:
 
 def _announced(text: str, candidate: Candidate) -> bool:
     before = _before(text, candidate)
-    return bool(_WEAK_FINAL.search(before) or _FINAL.search(before)) and not _NOT_FINAL.search(before)
+    return bool(WEAK_FINAL.search(before) or FINAL.search(before)) and not NOT_FINAL.search(before)
 
 
 def _mark(text: str, candidate: Candidate) -> int:
     """1 where the text says that this is the answer, -1 where it says that it is not, 0 where it says neither."""
     after = text[candidate.end : candidate.end + 60]
     line = after.split("\n", 1)[0]
-    if _DENIED_AFTER.match(line):
+    if DENIED_AFTER.match(line):
         return -1
     before = _before(text, candidate)
-    final = max((match.end() for match in _FINAL.finditer(before)), default=-1)
-    denied = max((match.end() for match in _NOT_FINAL.finditer(before)), default=-1)
-    if final > denied or (_CONFIRMED_AFTER.match(line) and denied < 0):
+    final = max((match.end() for match in FINAL.finditer(before)), default=-1)
+    denial = REFUSED if PARAGRAPH_ENDS.search(text, max(0, candidate.start - 40), candidate.start) else NOT_FINAL
+    denied = max((match.end() for match in denial.finditer(before)), default=-1)
+    if final > denied or (CONFIRMED_AFTER.match(line) and denied < 0):
         return 1
     return -1 if denied >= 0 else 0
 
@@ -358,8 +351,8 @@ def _placeholder_share(value: Any) -> float:
     """The share of leaves that stand for a value; words that answers use too count beside sure ones, or where all are such."""
     leaves = _leaves(value)
     texts = [leaf[:200] for leaf in leaves if isinstance(leaf, str)]
-    sure = sum(bool(_PLACEHOLDER.match(leaf)) for leaf in texts)
-    perhaps = [leaf for leaf in texts if _PERHAPS_PLACEHOLDER.match(leaf)]
+    sure = sum(bool(PLACEHOLDER.match(leaf)) for leaf in texts)
+    perhaps = [leaf for leaf in texts if PERHAPS_PLACEHOLDER.match(leaf)]
     words = sum(not leaf[:1].isdigit() for leaf in perhaps)
     if sure or (words > 1 and len(perhaps) == len(leaves)):
         sure += len(perhaps)

@@ -54,7 +54,9 @@ def read_cut(text: str, start: int) -> ParsedValue | None:
         recent = [recent[1], recent[2], (mark, token.start())]
     closers = "".join(reversed(stack))
     fenced = is_string and rest.rstrip().endswith("```") and rest.count("```") == 1
-    if not stack or fenced or (is_string and _lacks_quote(rest.rstrip()[1:], closers)):
+    # With nothing but closers in it, a text after a plain key was cut: an answer does not forget the end of an empty text.
+    empty = rest.rstrip()[1:] == closers and not re.search("[':]", recent[1][0])
+    if not stack or fenced or (is_string and not empty and _lacks_quote(rest.rstrip()[1:], closers)):
         # Only a closing quote seems to be missing.
         return None
     scalar = recent[2][0] in (",", ":", "[") and text[recent[2][1] + 1 : place].strip()

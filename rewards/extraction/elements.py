@@ -82,7 +82,7 @@ def read_element(state: State, frame: Frame) -> None:
         return
     if not frame.comma and frame.value:
         if c not in P.QUOTES and c not in "{[(" and P.LIST_GOES_ON.match(text, i, end) is None:
-            stray = P.STRAY_ELEMENT.match(text, i, end)
+            stray = None if P.PARAGRAPH_BEFORE.search(text, max(0, i - 40), i) else P.STRAY_ELEMENT.match(text, i, end)
             if stray is None or not (text[i - 1] == "\n" or state.indent(i) is not None or text[stray.end()] != "\n"):
                 state.finish(cut=False)
                 return

@@ -123,6 +123,7 @@ WEAK_MEMBER = re.compile(
     rf"(?P<sure>[ \t]+(?://|\#|{_DASHES})[^\"\n]{{0,200}}[}}\]])"
     rf"|{W}[,;]{W}[^\W\d][\w\-]{{0,40}}[ \t]+(?={QUOTED}{COLON}{_STRONG_VALUE})"
     rf"|[ \t]+[^\W\d][\w\-]{{0,40}}[ \t]*,{W}(?={QUOTED}{COLON}{_STRONG_VALUE})"
+    rf"|(?:[ \t]+(?:e|y|and|&|/)|\.)[ \t]+(?={QUOTED}{COLON}{_STRONG_VALUE})"
     r"|[ \t\r]*\n[ \t\r\n]*,?[ \t]*[A-Za-z_]\w{0,40}[ \t]*:[ \t]+\S"
 )
 WEAK_ELEMENT = re.compile(
@@ -162,7 +163,7 @@ LINE_ENDS_VALUE = re.compile(
 # A number or literal, and what stands between it and the next key: another separator, or stray words.
 SCALAR_AND_JUNCTION = re.compile(
     r"(-?[0-9]++(?:[.,][0-9]++)*+|true|false|null|True|False|None|verdadeiro|falso|nulo)"
-    r"\s*(?:(?P<junction>[|&+;]|and|e|y)|,\s*[^\W\d][\w ]{0,60})\s*"
+    r"(?:(?P<junction>\s*[|&;]|\s+(?:\+|and|e|y))|\s*,\s*[^\W\d][\w ]{0,60})\s*"
 )
 CALL_GOES_ON = re.compile(r"[ \t]*[\w=+*/.-]")
 BARE_KEY_BEFORE = re.compile(r",[ \t]*[^\W\d]\w{0,40}[ \t]*:[ \t]*\Z")
@@ -185,6 +186,8 @@ KEY_IN_LIST = re.compile(rf"(?:{QUOTED}{COLON}|{BARE_WORDS}{COLON}(?={_STRONG_VA
 LIST_GOES_ON = re.compile(rf"(?:-?[0-9][\w.]*+|{_LITERAL_WORD})(?:{W}(?:[,\]]|\Z)|[ \t\r]*+\n)")
 # A word, or a line of words, that goes on with a list without a comma.
 STRAY_ELEMENT = re.compile(rf"(?:[^\W\d][\w\-]{{0,40}}(?={W}\])|[^\W\d][^\n{{}}\[\],:\"]{{0,80}}(?=\n|{W}[,\]]))")
+# A blank line, as before a paragraph.
+PARAGRAPH_BEFORE = re.compile(r"\n[ \t\r]*\n[ \t\r]*\Z")
 LIST_FOLLOWS = re.compile(rf"{W},{W}\[")
 MORE_RECORDS = re.compile(rf"{W},{W}\{{")
 KEY_AHEAD = re.compile(rf",{W}{QUOTED}{COLON}")
@@ -203,7 +206,10 @@ NEXT_ELEMENT = re.compile(rf"([\"'])[^\"'\n]{{0,160}}+\1{W}[,\]]")
 COLONS = re.compile(rf":(?:{W}:)*+")
 ESCAPED_QUOTED = re.compile(r'\\"([^"\\\n]*+)\\"')
 SOUND_SCALAR = re.compile(r"-?[0-9]++(?:[.,][0-9]++)*+|true|false|null|True|False|None")
-ONLY_CLOSERS = re.compile(r"[\s}\])]*+\Z")
+# Nothing but closers, or the end of a value and a paragraph behind it that has no structure.
+ONLY_CLOSERS = re.compile(
+    r"(?:[ \t\r}\])]|\n(?![ \t\r]*\n))*+(?:\s*+\Z|\n[ \t\r]*\n[^\"{}\[\]]*+\Z|\s*+(?:```|</)[^\"{}\[\]]*+\Z)"
+)
 STRING_GOES_ON = re.compile(
     rf"(?:[\"'][^\"'\n]{{0,300}}[\"']{W},{W}{QUOTED}{COLON}|, [^\"'{{}}\[\]\n]{{1,60}}\"{W},{W}{QUOTED}{COLON}[^{{}}\n]{{0,200}}\}})"
 )

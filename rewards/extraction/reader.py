@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from rewards.extraction.taken_back import may_take_back
 BASE_STEPS = 60_000
 MAX_STEPS = 200_000
 _JSON_STARTS = frozenset('{["-0123456789tfn \t\r\n')
+# What ends a turn in a template, left in the text.
+_END_MARKS = re.compile(r"(?:\s*(?:<\|[\w|]{1,40}\|>|</s>|<eos>|<end_of_turn>))+\s*\Z")
 _NOTHING: Any = object()
 
 
@@ -37,7 +40,24 @@ def extract_json(text: str, *, strict: bool = False, expect_keys: Sequence[str] 
     quick = _read_single(text)
     if quick is not None:
         return quick
-    return _read_closely(text, strict, expect_keys)
+    if text[-8:].rstrip()[-1:] == ">" and (mark := _END_MARKS.search(text, max(0, len(text) - 100))) is not None:
+        text = text[: mark.start()]
+    reading = _read_closely(text, strict, expect_keys)
+    return _look_again(text, reading, strict, expect_keys)
+
+
+def _look_again(text: str, reading: Extraction, strict: bool, expect_keys: Sequence[str]) -> Extraction:
+    """Reads the text again where the first reading leaves doubts that remarks in other marks, or keys without colons, explain."""
+    from rewards.extraction.second_look import is_clean, is_unsure, mend
+
+    mended = mend(text) if is_unsure(reading) else None
+    if mended is None:
+        return reading
+    plain, repair = mended
+    again = _read_single(plain) or _read_closely(plain, strict, expect_keys)
+    if not is_clean(again) or (strict and repair.kind.structural):
+        return reading
+    return again._replace(repairs=(repair, *again.repairs), confidence=min(again.confidence, 0.8))
 
 
 def _read_closely(text: str, strict: bool, expect_keys: Sequence[str]) -> Extraction:
@@ -60,6 +80,9 @@ def _read_closely(text: str, strict: bool, expect_keys: Sequence[str]) -> Extrac
         plain = narrow(text)
         if plain is not None:
             return _read_closely(plain, strict, expect_keys)
+    if chosen is None and not candidates and not scanner.is_open:
+        loose = scanner.take_loose()
+        chosen = Choice(loose, 0.7) if loose is not None else None
     if chosen is None:
         return Extraction(None, candidates=len(candidates))
     answer, certainty, rivals = chosen

@@ -20,6 +20,7 @@ for _words, _value in (
 ):
     _LITERALS.update({word: (_value, RepairKind.LITERAL) for word in _words.split()})
 _NON_FINITE = {"nan", "infinity", "inf", "-infinity", "-inf", "+infinity", "+inf", "-nan", "-infinito"}
+_NON_FINITE |= {f"{module}.{word}" for module in ("np", "math", "numpy") for word in ("nan", "inf")}
 _FOLDED = {word.casefold(): reading for word, reading in _LITERALS.items()}
 _LONGEST_LITERAL = max(map(len, _FOLDED))
 _CUT_NUMBER = re.compile(r"(-?[0-9]++(?:\.[0-9]++)?+)(?:\.|[eE][-+]?)?+")

@@ -16,6 +16,7 @@ from rewards.extraction.parser import ParsedValue, parse
 from rewards.extraction.reasoning import TAG
 from rewards.extraction.repairs import Repair, RepairKind
 from rewards.extraction.roots import read_root
+from rewards.extraction.second_look import find_members
 from rewards.extraction.starts import LIST_START, OBJECT_START, PLACEHOLDER
 from rewards.extraction.state import State
 from rewards.extraction.strict import read_prefix
@@ -191,10 +192,10 @@ class Scanner:
             if (
                 text[start] != "["
                 or "," not in placeholder[0]
-                or not text[max(0, start - 3) : start].rstrip().endswith(":")
+                or not (text[max(0, start - 3) : start].rstrip().endswith(":") or _OWN_LINE.match(text, start))
             ):
                 return placeholder.end()
-            # Words in brackets behind a colon are a list.
+            # Words in brackets behind a colon, or on lines of their own, are a list.
             listed = self.read(start, self.end)
             if isinstance(listed, ParsedValue) and listed.closed:
                 self.keep(listed)
@@ -230,6 +231,8 @@ class Scanner:
         if not doubtful and not reading.closed and text[start - 1 : start] and text[start - 1] in P.QUOTES:
             doubtful = True
         self.keep(reading)
+        if reading.closed and (remark := _REMARK_BEHIND.match(text, reading.end)) is not None:
+            return remark.end()
         if doubtful and reading.end - start > 1 and self.retries > 0:
             self.retries -= 1
             self.budget.spend((reading.end - start) // 4)
@@ -347,6 +350,14 @@ class Scanner:
                 return self.found.pop()
         return None
 
+    def take_loose(self) -> Candidate | None:
+        """Members that stand without an opening brace, behind prose or as all of the text; asked for when nothing was found."""
+        start = find_members(self.text, self.floor)
+        with suppress(BudgetSpent):
+            if start >= 0 and self.take_members(start, whole=True) > start and self.found:
+                return self.found.pop()
+        return None
+
     def keep(self, reading: ParsedValue) -> None:
         stray = _STRAY_CLOSER.match(self.text, reading.end) if reading.closed else None
         if stray is not None and "," not in stray[0]:
@@ -368,6 +379,9 @@ class Scanner:
         self.previous = reading.end
 
 
+_OWN_LINE = re.compile(r"(?:(?<=\n)|(?<![^\n]))\[[^\[\]\n]*\][ \t\r]*(?:\Z|\n[ \t\r]*(?:\n|</)|</|<\|)")
+# A remark on the line of a value's end; what it holds is no answer.
+_REMARK_BEHIND = re.compile(r"[ \t]*(?://|#[ \t])[^\n]*+")
 _WILD = frozenset(
     {RepairKind.INNER_QUOTE, RepairKind.MISSING_QUOTE, RepairKind.GARBAGE, RepairKind.SHAPE, RepairKind.MISSING_COLON}
 )

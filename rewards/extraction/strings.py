@@ -49,7 +49,9 @@ _NEXT.update({quote: _next_quote(BACKTICKS) for quote in BACKTICKS})
 
 _ANY_QUOTE = re.compile(rf"[{CLOSING_QUOTES}]")
 _CONTROL = re.compile(r"[\x00-\x1f]")
-_FENCE_END = re.compile(r"\n[ \t]*(?:```|~~~|''')|```[ \t\r\n]*\Z")
+_FENCE_END = re.compile(
+    r"\n[ \t]*(?:```|~~~|'''|</\w+>\s*\Z)|```[ \t\r\n]*\Z|(?<=[}\]])[ \t\r]*\n[ \t\r]*\n[^\"{}\[\]]*\Z"
+)
 _NEW_DOCUMENT = re.compile(r"\n\s*(?:[^\n{\[]{0,200}\n\s*)?[{\[]\s*[\"'{\[]")
 _ESCAPED_CLOSE = re.compile(r"\\[\"']")
 # The quote that was found opens the next text: this one was closed by a typographic quote.
@@ -264,7 +266,7 @@ def _end_open_string(
             return Text(start, escaped.start() + 1, escaped.end(), (*kinds, RepairKind.ESCAPE))
         escaped = _ESCAPED_CLOSE.search(text, escaped.end(), end)
         tries += 1
-    paragraph = re.compile(rf"{text[i]}[ \t]*\n[ \t]*\n").search(text, start, end)
+    paragraph = re.compile(rf"{text[i]}[ \t\r]*\n[ \t\r]*\n").search(text, start, end)
     if paragraph is not None and (document is None or document.start() > paragraph.start()):
         return Text(start, paragraph.start(), paragraph.start() + 1, kinds)
     fence = _FENCE_END.search(text, start, end)

@@ -1,0 +1,76 @@
+"""The words and marks by which a text says what a value in it is: the answer, a draft, a format, a turn of a conversation."""
+
+from __future__ import annotations
+
+import re
+
+FINAL = re.compile(
+    r"\b(?:final|finais|definitiv\w*|corrig\w+|corre[çc]\w+|corret[oa]\w*|correct\w*|certo|revisad\w+|revised|atualizad\w+|updated|"
+    r"na verdade|actually|melhor\w*|proposta|propost[oa]|portanto|conclu\w+|veredito|verdict|avalia[çc]\w+|fixed|instead)\b",
+    re.IGNORECASE,
+)
+WEAK_FINAL = re.compile(
+    r"\b(?:resposta|answer|resultado|result|output|sa[ií]da|solu[çc][ãa]o|solution|json|segue|aqui est[áa]|here is|gerad[oa])\b",
+    re.IGNORECASE,
+)
+NOT_FINAL = re.compile(
+    r"\b(?:exemplos?|examples?|e\.g\.|p\. ?ex|formatos?|formats?|template|modelo|esquema|schema|rascunho|draft|entrada|input|"
+    r"prompt|instru[çc]\w+|pergunta|question|original|antes|anterior\w*|inicia\w*|errad\w+|incorret\w+|incorrect|wrong|"
+    r"primeir[ao]|first|tentativa|attempt|talvez|maybe|pensamento|pensei|hip[óo]tese|mapeamento|legenda|tabela|obs|"
+    r"observa[çc]\w+|dica|coment[áa]rio|contexto|context|em vez de|instead of|ao inv[ée]s|not|confian[çc]a|confidence|"
+    r"tokens?|do alun[oa]|do usu[áa]rio|do cliente|do modelo|responda|retorne|respond|return|use|siga|deve ser|seria|"
+    r"estrutura|campos|ignore|desconsidere|descart\w+|inv[áa]lid\w+|invalid|atual|current|escreveu|disse|citou)\b"
+    r"|\bn[ãa]o(?: é| e| use| vale| seria| usar)?\b|^\W*(?:user|usu[áa]rio)\s*:",
+    re.IGNORECASE,
+)
+# Words that speak of the value below them even where their sentence and paragraph have ended.
+REFUSED = re.compile(
+    r"\b(?:exemplos?|examples?|rascunho|draft|errad\w+|incorret\w+|incorrect|wrong|ignore|desconsidere|descart\w+|inv[áa]lid\w+|invalid"
+    r"|template|modelo|esquema|schema|formatos?|formats?)\b",
+    re.IGNORECASE,
+)
+PARAGRAPH_ENDS = re.compile(r"[.!][ \t\r]*\n[ \t\r]*\n\s*(?:(?:```|~~~)\w*\s*)?\Z")
+TURN = re.compile(
+    r"(?:\A|\n)[ \t*#]*(?:user|usu[áa]ri[oa]|usuario|human|humano|cliente|pergunta|question)\b[ \t*]*:", re.IGNORECASE
+)
+NEXT_TURN = re.compile(
+    r"\n[ \t*#]*(?:user|usu[áa]ri[oa]|usuario|human|humano)\b[ \t*]*:|<\|(?:im_start\|>|start_header_id\|>)?user",
+    re.IGNORECASE,
+)
+DENIED_AFTER = re.compile(
+    r"[\s`*_)\]\"',;:—–-]{0,8}(?:\.\s+(?=isso |este |esse |that |this ))?(?:\(|←|<-+|//|#)?\s*"
+    r"(?:isso |este |esse |that |this |which |que )?(?:n[ãa]o (?:vale|é|serve|est[áa]|use|conta)|"
+    r"est[áa] (?:errad|incorret)|era (?:o|um) rascunho|é (?:s[óo] |apenas )?(?:um |o )?(?:exemplo|rascunho|formato|modelo)|errad|"
+    r"incorret|wrong|draft|rascunho|exemplo|example|inv[áa]lid|is wrong|is not|is just|descart|ignore|seria\b|would be)",
+    re.IGNORECASE,
+)
+CONFIRMED_AFTER = re.compile(
+    r"[\s`*_)\]\"'.,;:—–-]{0,8}(?:\(|←|<-+|//|#)?\s*(?:é a resposta|final|correto|certo|is the (?:final )?answer)",
+    re.IGNORECASE,
+)
+ANSWER_WORD = r"(?:resposta|resultado|lista|valores|sa[ií]da|solu[çc][ãa]o|answer|result|list|values|output|solution|respuesta|salida|soluci[óo]n)"
+SAID_BEFORE = re.compile(
+    rf"\b{ANSWER_WORD}\b[^.;:\n\[\]]{{0,40}}(?:\b(?:é|eh|são|s[ãa]o|fica|is|are|es|son)|=)\s*[*`]*\Z", re.IGNORECASE
+)
+SAID_AFTER = re.compile(
+    rf"[*`]*\s*(?:é|são|is|are|es|son)\s+(?:[ao]s?|the|my|la|el|los|las|minha)?\s*{ANSWER_WORD}\b", re.IGNORECASE
+)
+SIDE_BY_SIDE = re.compile(r"\s*</tool_call>\s*<tool_call>\s*|[\s,;]*(?:(?:[-*•]|\(?\d{1,4}[.)\]:]|e|and|&|\+)\s+)?")
+ANSWER_TAG = re.compile(
+    r"<(?:answer|final|final_answer|output|json|result|response|resposta|resultado|saida|saída|tool_call|function_call|solution"
+    r"|\|message\|)[^<>]{0,60}>\s*(?:```\w*\s*)?\Z",
+    re.IGNORECASE,
+)
+PLACEHOLDER = re.compile(
+    r"\s*(?:<[^<>]*>|\[[^\[\]\d]*\]|\.{2,}|…|int|integer|inteiro|str|string|float|bool|boolean|booleano|xxx+|\?+|_+"
+    r"|\w+(?:\s*\|\s*\w+)+)\s*\Z",
+    re.IGNORECASE,
+)
+# Words and ranges that stand in formats, and in answers too: alone they prove nothing.
+PERHAPS_PLACEHOLDER = re.compile(
+    r"\s*(?:texto|number|n[úu]mero|decimal|array|lista|list|object|objeto|dict|any|date|data|opcional|optional|type|tipo"
+    r"|\w+ ou \w+|\d+\s*(?:-|a|to|\.\.)\s*\d+|\(.*\))\s*\Z",
+    re.IGNORECASE,
+)
+REMARKS = re.compile(r"(?:\s++|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)|//[^\n]*+|\#[^\n]*+|<!--(?:[^-]|-(?!->))*+-->)*+")
+JSON_FENCES = {"json", "json5", "jsonc", "", "jsonl", "ndjson", "javascript", "js", "text", "txt", "plaintext"}
