@@ -82,7 +82,7 @@ def _read_closely(text: str, strict: bool, expect_keys: Sequence[str]) -> Extrac
             return _read_closely(plain, strict, expect_keys)
     if chosen is None and not candidates and not scanner.is_open:
         loose = scanner.take_loose()
-        chosen = Choice(loose, 0.7) if loose is not None else None
+        chosen = ChosenAnswer(loose, 0.7) if loose is not None else None
     if chosen is None:
         return Extraction(None, candidates=len(candidates))
     answer, certainty, rivals = chosen
