@@ -63,7 +63,7 @@ def load_config(
     resolved = resolve_profile(profile, device)[0] if profile is not None else None
     chain, written = _read_chain(path), [_read_override(text) for text in overrides]
     overlay: list[YamlLayer] = []
-    own = {name: [found for source in chain if (found := take_profile(source, name))] for name in OVERLAID}
+    own = {name: [part for source in chain if (part := take_profile(source, name))] for name in OVERLAID}
     problems = [problem for source in chain for problem in drop_profiles(source)]
     if resolved in OVERLAID:
         file = configs_folder() / "profiles" / f"{resolved}.yaml"

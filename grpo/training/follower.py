@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,14 @@ def make_follower(
 
     class Follow(TrainerCallback, ExportableState):
         bar: Any = None
+        step_seconds: float | None = None  # of the latest step, all its passes
+        _begun = 0.0
+
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self._begun = time.perf_counter()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.step_seconds = time.perf_counter() - self._begun
 
         def state(self) -> dict[str, Any]:
             return {"args": {}, "attributes": {"rewards": report_rewards() if report_rewards else {}}}

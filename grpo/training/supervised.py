@@ -136,6 +136,7 @@ def run_supervised(stages: Stages, *, resume_from: Path | None = None) -> None:
         stage="warmup",
         step=0,
         stage_seconds=time.perf_counter() - start,
+        step_seconds=follow.step_seconds,
         peak_memory_bytes=measure_peak_memory(stages.device),
     )
 

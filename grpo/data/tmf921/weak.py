@@ -26,7 +26,7 @@ def find_weak(estimates: Mapping[str, Estimate], *, below: float | None = None, 
 
 def choose_weak(estimates: Mapping[str, Estimate], count: int) -> list[str]:
     """The `count` lowest among the layers with enough rows to tell, worst first; among all where none has."""
-    telling = {name: each for name, each in estimates.items() if each.n >= FEW}
+    telling = {name: each for name, each in estimates.items() if (each.n or 0) >= FEW}
     return find_weak(telling or estimates, count=count)
 
 
