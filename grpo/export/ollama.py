@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from grpo.policy.chat_template import Messages
 
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _SYSTEM, _USER, _REPLY, _AGAIN = "\x01system\x01", "\x01user\x01", "\x01reply\x01", "\x01again\x01"
 
 
@@ -120,7 +120,8 @@ def write_modelfile(
         lines.append(
             "# Its chat template cannot be said in Ollama's language: Ollama takes the one in the file where it knows it."
         )
-    lines += [f"PARAMETER stop {json.dumps(stop, ensure_ascii=False)}" for stop in stops]
+    # Ollama takes the quotes off and reads no escapes; what it does not count as printable it drops.
+    lines += [f'PARAMETER stop "{stop}"' for stop in stops if stop.isprintable() and stop.strip()]
     lines += [f"PARAMETER temperature {temperature:g}", f"PARAMETER num_ctx {context}"]
     return "\n".join(lines) + "\n"
 
@@ -144,4 +145,15 @@ def _common_end(one: str, other: str) -> str:
 
 
 def _quote(text: str) -> str:
-    return "{{ " + json.dumps(text, ensure_ascii=False) + " }}" if text else ""
+    """An action of Go's template language that writes the text; empty for no text.
+
+    What does not print is escaped: Ollama's reader drops it elsewhere, and Go knows no halves of surrogate pairs.
+    """
+    quoted = "".join(
+        each if each.isprintable() and each not in '"\\' else _ESCAPES.get(each) or _escape(ord(each)) for each in text
+    )
+    return '{{ "' + quoted + '" }}' if text else ""
+
+
+def _escape(code: int) -> str:
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from grpo.export.ollama import find_shape, write_modelfile
 from grpo.export.plain_template import _neutralise_marks, export_template, remove_marks
 from grpo.policy.chat_template import ChatTemplate, render_template
 from grpo.policy.prompts import PromptBuilder
+from tests.grpo.export.ollama_reader import parse_modelfile, render
 
 spec = importlib.util.spec_from_file_location("export_conftest_texts", Path(__file__).with_name("conftest.py"))
 shared = importlib.util.module_from_spec(spec)
@@ -91,6 +93,24 @@ def test_modelfile_when_written_then_texts_are_quoted_and_ends_are_stops():
     assert text.startswith("FROM ./m.gguf\n") and 'PARAMETER stop "<|im_end|>"' in text
     assert '<|im_start|>user\\n" }}{{ .Content }}' in text
     assert text.count('"""') == 2
+
+
+@pytest.mark.parametrize("name", ("chatml", "qwen2_5", "llama3", "gemma", "phi3"))
+def test_modelfile_when_ollama_reads_and_renders_it_then_the_prompt_is_the_templates(name):
+    """By Ollama's own rules, from the file's text to the prompt; quotes, tabs and what does not print are in the markers."""
+    text = families.CHATML if name == "chatml" else families.read_trl_template(name)
+    prompts = PromptBuilder(families.small_tokenizer(text))
+    shape = find_shape(lambda messages: prompts.render(messages, reply=True), TURNS[:1])
+    assert shape is not None
+    odd = '\u00a0\U000e0041\U0001f600\t"\\ """'
+    shape = replace(shape, user=odd + shape.user, reply=shape.reply + odd, default=odd)
+    stops = ["<|im_end|>", 'say "stop"', "a\\b"]
+    commands = parse_modelfile(write_modelfile("my run-q8_0.gguf", shape, stops, context=2048, temperature=0.0))
+    assert [value for command, value in commands if command == "stop"] == stops
+    settings = dict(commands)
+    assert (settings["from"], settings["num_ctx"]) == ("./my run-q8_0.gguf", "2048")
+    for turns in TURNS[:2] if shape.system is None else TURNS:
+        assert render(settings["template"], turns) == shape.render(turns)
 
 
 def test_modelfile_when_the_template_cannot_be_said_then_a_comment_says_so():
