@@ -352,14 +352,16 @@ def finish(
     from callbacks.tracking.tracking import publish_files
     from grpo.decide.advice import list_commands
     from grpo.decide.decide_run import decide_run
-    from grpo.lifecycle.run_directory import name_policy, read_policy_note
+    from grpo.lifecycle.run_directory import name_policy, read_peak_memory, read_policy_note
     from grpo.report import write_report
-    from rewards.screen.amounts import format_seconds
+    from rewards.screen.amounts import format_seconds, format_size
 
     decision = decide_run(directory.path, config, rehearsal=profile == "embedded")
     kept = read_policy_note(directory.path)
     ended: dict[str, Any] = {"step": last_step, "finished": True, "seconds": round(seconds, 1)}
     ended |= {"policy": {"folder": "best", **kept}} if kept else {}
+    peak = read_peak_memory(directory.path)
+    ended |= {"peak_memory_bytes": peak} if peak is not None else {}
     if finished:
         # The report says so; but a run is done, and cannot be resumed, once its report is there.
         directory.write_json("status.json", {"stage": "decision", **ended})
@@ -372,8 +374,9 @@ def finish(
         progress.say(f"  {command}", always=True)
     path = directory.path
     holds = f"; best/ holds the {name_policy(kept)}: python -m grpo.export {path} --to DIR" if kept else ""
+    used = f", {format_size(peak)} at its peak" if peak is not None else ""
     progress.say(
-        f"everything is in {path} ({format_seconds(seconds)}); read {path / 'report.html'}{holds}", always=True
+        f"everything is in {path} ({format_seconds(seconds)}{used}); read {path / 'report.html'}{holds}", always=True
     )
 
 

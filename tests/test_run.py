@@ -63,7 +63,12 @@ def test_run_when_it_ends_then_every_file_is_there(finished):
     ):  # fmt: skip
         assert (directory / name).is_file(), name
     assert not list(directory.rglob("*.partial"))
-    assert json.loads((directory / "status.json").read_text())["finished"] is True
+    status = json.loads((directory / "status.json").read_text())
+    assert status["finished"] is True
+    peaks = [
+        json.loads(line).get("peak_memory_bytes", 0) for line in (directory / "timings.jsonl").read_text().splitlines()
+    ]
+    assert status["peak_memory_bytes"] == max(peaks) > 1 << 26 and "at its peak" in shown.splitlines()[-1]
     assert str(directory / "report.html") in shown.splitlines()[-1]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,23 @@ class RunDirectory:
 def read_policy_note(run: Path) -> dict[str, Any]:
     """What the run noted of its `best/`; empty where it keeps none, or an earlier version kept it."""
     return read_object(run / "best" / POLICY_NOTE)
+
+
+def read_peak_memory(run: Path) -> int | None:
+    """The most memory the run has held by its own account, in bytes; None where it wrote none down."""
+    try:
+        with (run / "timings.jsonl").open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - 65536))
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    peaks = []
+    for line in lines:
+        if b"peak_memory_bytes" in line:
+            with suppress(ValueError, AttributeError):
+                peaks.append(orjson.loads(line).get("peak_memory_bytes"))
+    return max((peak for peak in peaks if isinstance(peak, int)), default=None)
 
 
 def name_policy(note: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from grpo.config.run_config import RunConfig
 from grpo.data.run_rows import RunRows
@@ -18,7 +19,7 @@ from grpo.plan.plan import Plan, Tokens
 from grpo.plan.refusals import find_refusals
 from grpo.plan.template_findings import TemplateFindings, examine_template
 from grpo.plan.time_estimate import Work, estimate_duration, find_speed
-from grpo.policy.tokenizer import PromptCounter, TokenCounter, find_token_counter
+from grpo.policy.tokenizer import PromptCounter, TokenCounter, TokenizerCounter, find_token_counter
 from rewards.errors import UserError
 
 # The device of the recipe; a plan for profile gpu is held against it where there is no CUDA device.
@@ -46,6 +47,9 @@ def make_plan(
     train_tokens = counter.count_prompts([example.prompt for example in inputs.train])
     held_out_tokens = counter.count_prompts([example.prompt for example in inputs.held_out])
     shape, shape_source = find_shape(config.model)
+    if shape is not None and config.model.embedded is not None and isinstance(counter, TokenizerCounter):
+        # Few texts have fewer pieces than the vocabulary may: the model gets as many rows as its tokenizer has tokens.
+        shape = replace(shape, vocabulary=counter.tokenizer.get_vocab_size())
     refusals = find_refusals(
         config,
         inputs,

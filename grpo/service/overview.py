@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from grpo.lifecycle.run_directory import read_peak_memory
 from grpo.lifecycle.run_lock import FILE as RUN_LOCK
 from grpo.service.ledger import QueuedRun
 from grpo.service.queue import RunQueue
@@ -140,7 +141,7 @@ class Overview:
         if snapshot is not None:
             values |= describe_snapshot(snapshot)
             values["has_report"] = (folder / "report.html").is_file()
-            values["memory_bytes"] = read_memory(folder)
+            values["memory_bytes"] = read_peak_memory(folder)
         return RunSummary(**values)
 
 
@@ -185,25 +186,6 @@ def _name_scenario(decision: Mapping[str, Any]) -> str | None:
     """A, B or C, or ? where it is open; None where there is no decision."""
     scenario = decision.get("scenario")
     return None if not decision.get("path") and not scenario else scenario if scenario in ("A", "B", "C") else "?"
-
-
-def read_memory(folder: Path) -> int | None:
-    """The most memory the run has held by its own account, in bytes; None where it wrote none down."""
-    import orjson
-
-    try:
-        with (folder / "timings.jsonl").open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - 65536))
-            lines = file.read().splitlines()
-    except OSError:
-        return None
-    peaks = []
-    for line in lines:
-        if b"peak_memory_bytes" in line:
-            with suppress(ValueError, AttributeError):
-                peaks.append(orjson.loads(line).get("peak_memory_bytes"))
-    return max((peak for peak in peaks if isinstance(peak, int)), default=None)
 
 
 def is_run_name(name: str) -> bool:

@@ -278,7 +278,12 @@ class Stages:
     def evaluate(self, stage: str, step: int) -> dict[str, Estimate]:
         start = time.perf_counter()
         estimates = self.evaluation(anew=stage in ("start", JUDGED)).run(stage, step)
-        self.tracker.log_seconds(stage=stage, step=step, evaluation_seconds=time.perf_counter() - start)
+        self.tracker.log_seconds(
+            stage=stage,
+            step=step,
+            evaluation_seconds=time.perf_counter() - start,
+            peak_memory_bytes=measure_peak_memory(self.device),
+        )
         if stage == "warmup":
             self._keep_best(0)
         return estimates

@@ -13,7 +13,8 @@ from grpo.data.run_rows import RunRows
 from grpo.machine.device import GIB, Device
 from grpo.plan.__main__ import main
 from grpo.plan.make_plan import make_plan
-from grpo.policy.tokenizer import EstimatedCounter
+from grpo.plan.memory_estimate import embedded_shape
+from grpo.policy.tokenizer import EstimatedCounter, find_token_counter
 from rewards.types import Example
 
 CPU = Device("cpu", "CPU, 2 cores", 8 * GIB, 1)
@@ -233,3 +234,16 @@ def test_command_when_run_then_brings_no_training_library():
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=configs_folder().parent
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_embedded_policy_when_its_rows_have_few_pieces_then_its_own_vocabulary_is_counted():
+    """The model gets as many embeddings as its tokenizer has tokens, which may be fewer than the config allows."""
+    config = load_config("v4_1", ["sft_warmup.enabled=false"], profile="embedded")
+    assert config.model.embedded is not None
+    few = inputs()
+    plan = make_plan(config, few, profile="embedded", device=CPU)
+    tokens = find_token_counter(config.model, few.taught).tokenizer.get_vocab_size()
+    assert plan.shape is not None and plan.shape.vocabulary == tokens < config.model.embedded.vocabulary
+    whole = embedded_shape(config.model.embedded, config.model.max_sequence_length)
+    missing = (config.model.embedded.vocabulary - tokens) * config.model.embedded.hidden_size
+    assert whole.parameters - plan.shape.parameters == missing
