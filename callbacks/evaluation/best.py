@@ -8,7 +8,7 @@ from math import sqrt
 from statistics import stdev
 
 from callbacks.evaluation.task_scores import as_number, read_estimates
-from rewards.statistics.changes import Change, adjust, paired_change, stratified_change
+from rewards.statistics.changes import Change, adjust, paired_change, stratified_change, t_p
 from rewards.statistics.estimates import ALL, Estimate, pair_by_task
 
 LEVEL = 0.05
@@ -134,6 +134,16 @@ def _p_of_a_fall(change: Change, margin: float) -> float:
     return p / 2 if change.mean < -margin else 1.0 - p / 2
 
 
+def _p_of_a_fall_by_t(change: Estimate, margin: float) -> float | None:
+    """The one-sided p of a paired change that is not below -margin; None where its noise was not recorded."""
+    if change.mean is None or change.std is None or change.n is None or change.n < 2:
+        return None
+    if not change.std:
+        return 0.0 if change.mean < -margin else 1.0
+    p = t_p((change.mean + margin) / change.std * sqrt(change.n), change.n - 1)
+    return p / 2 if change.mean < -margin else 1.0 - p / 2
+
+
 def find_fallen_tasks(
     baseline: Mapping[str, Estimate],
     current: Mapping[str, Estimate],
@@ -142,17 +152,22 @@ def find_fallen_tasks(
 ) -> tuple[str, ...]:
     """The tasks whose mean lies below the baseline by more than the interval and `margin`.
 
-    With the paired difference of a task its interval must lie below -margin; else the mean must lie below the low end of
-    the baseline's interval. A task without an interval falls with its mean.
+    With the paired difference of a task its interval must lie below -margin, and its one-sided p must hold after Holm's
+    correction over the tasks; else the mean must lie below the low end of the baseline's interval. A task without an
+    interval falls with its mean.
     """
     fallen = []
+    tasks = [task for task, each in (paired or {}).items() if task != ALL and each.mean is not None]
+    adjusted = adjust([_p_of_a_fall_by_t((paired or {})[task], margin) for task in tasks], "holm")
+    ps = dict(zip(tasks, adjusted, strict=True))
     for task, before in baseline.items():
         after = current.get(task)
         if task == ALL or before.mean is None or after is None or after.mean is None:
             continue
         difference = (paired or {}).get(task)
         if difference is not None and difference.high is not None:
-            has_fallen = difference.high < -margin
+            p = ps.get(task)
+            has_fallen = difference.high < -margin and (p is None or p <= LEVEL)
         else:
             has_fallen = after.mean < (before.mean if before.low is None else before.low) - margin
         if has_fallen:

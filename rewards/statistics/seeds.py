@@ -73,19 +73,21 @@ def estimate_over_seeds(values: Sequence[float], lowest: float = -1.0, highest: 
     return Estimate(mean, n, std, max(lowest, mean - half), min(highest, mean + half))
 
 
-def correct_for_choice(settings: Mapping[str, Sequence[float]], repeats: int = REPEATS, seed: int = 0) -> float:
-    """The mean of the best setting without what it owes to having been chosen, by the bootstrap's optimism (Efron 1983).
+def correct_for_choice(settings: Mapping[str, Sequence[float]]) -> float:
+    """What the best of these settings earns on a seed that had no part in choosing it: leave one seed out (Stone 1974).
 
-    Seeds are drawn anew within each setting; how far the winner of each draw lies above its own true mean is the bias.
+    For each seed the setting with the highest mean of the others is taken, and that seed's own score of it counts. The
+    mean of the winner itself is too high, for it won. With a single seed nothing can be left out, and that is returned.
     """
-    random = Random(seed)
-    means = {name: fmean(values) for name, values in settings.items()}
-    optimism = []
-    for _ in range(repeats):
-        drawn = {name: fmean(random.choices(values, k=len(values))) for name, values in settings.items()}
-        winner = max(drawn, key=lambda name: drawn[name])
-        optimism.append(drawn[winner] - means[winner])
-    return max(means.values()) - fmean(optimism)
+    seeds = min(len(values) for values in settings.values())
+    if seeds < 2:
+        return max(fmean(values) for values in settings.values())
+    found = []
+    for left_out in range(seeds):
+        others = {name: fmean([*values[:left_out], *values[left_out + 1 :]]) for name, values in settings.items()}
+        winner = max(others, key=lambda name: others[name])
+        found.append(settings[winner][left_out])
+    return fmean(found)
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float:
