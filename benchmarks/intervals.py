@@ -240,16 +240,16 @@ def measure_all(scale: float = 1.0, only: Sequence[str] = ()) -> list[Row]:
         return max(20, int(repeats * scale))
 
     parts: dict[str, Callable[[], list[Row]]] = {
-        "means": lambda: measure_means(times(2000)),
+        "means": lambda: measure_means(times(4000)),
         "candidates": lambda: measure_candidates(times(600)),
-        "stratified": lambda: measure_stratified(times(2000)),
-        "changes": lambda: measure_changes(times(1500)),
+        "stratified": lambda: measure_stratified(times(3000)),
+        "changes": lambda: measure_changes(times(2500)),
         "bleu": lambda: measure_bleu(times(300)),
         "plateau": lambda: measure_plateau(times(2000), row),
-        "best": lambda: measure_best(times(300), row),
-        "decisions": lambda: measure_decisions(times(400), row),
-        "promotions": lambda: measure_promotions(times(300), row),
-        "seeds": lambda: measure_seeds(times(200), row),
+        "best": lambda: measure_best(times(400), row),
+        "decisions": lambda: measure_decisions(times(1500), row),
+        "promotions": lambda: measure_promotions(times(400), row),
+        "seeds": lambda: measure_seeds(times(600), row),
         "advice": lambda: measure_advice(times(1500), row),
     }
     unknown = [name for name in only if name not in parts]
