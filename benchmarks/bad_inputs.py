@@ -139,7 +139,7 @@ def list_files() -> Iterator[tuple[str, bytes]]:
 
 
 def run_case(folder: Path, name: str, content: bytes) -> tuple[str, str, float]:
-    """`refused` in so many lines, `accepted`, or what is wrong; the last line; seconds."""
+    """`refused` in this many lines, `accepted`, or what is wrong; the last line; seconds."""
     words = ["--dry-run", "--quiet", "--profile", "embedded", "--config"]
     if name.startswith("rows"):
         (folder / "train.jsonl").write_bytes(content)

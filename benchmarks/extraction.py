@@ -26,7 +26,7 @@ def read_ours(text: str) -> Any:
 
 
 def load_peer() -> Reader | None:
-    """json_repair's reader, giving None for what is no object or list; None where it is not installed."""
+    """json_repair's reader, giving None for what is not an object or list; None where it is not installed."""
     try:
         import json_repair
     except ImportError:

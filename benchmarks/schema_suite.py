@@ -54,7 +54,7 @@ def count(groups: Iterator[tuple[Any, list[dict[str, Any]]]], formats: bool, rem
             if isinstance(value, (dict, list)):
                 valid = function(EXAMPLE, Completion(json.dumps(value))).value == 1.0
             else:
-                # A bare scalar is no answer: the reader of JSON passes over it.
+                # A bare scalar is not an answer: the reader of JSON passes over it.
                 valid = compiled.judge(value).share == 1.0
             counted["right" if valid == test["valid"] else "wrong"] += 1
     return counted

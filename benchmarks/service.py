@@ -1,7 +1,7 @@
 """What the service costs: first paint with 20,000 completions, memory over 1,000 page loads, idle memory, runs killed at random.
 
     python benchmarks/service.py                 paint and memory: a minute
-    python benchmarks/service.py --kills 10      and a run that is killed, or its service, at so many random moments: ten minutes
+    python benchmarks/service.py --kills 10      and a run that is killed, or its service, at this many random moments: ten minutes
 
 Needs a Chromium for the paint (CHROMIUM in the environment, or one on the path); without one that line is left out. A line of
 JSON a measurement.

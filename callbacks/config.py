@@ -35,7 +35,7 @@ class EvaluationSection(BaseModel):
     kept_examples: int = Field(
         100,
         ge=0,
-        description="Where max_examples leaves at least so many held-out rows out, the best checkpoint is judged on those, "
+        description="Where max_examples leaves at least this many held-out rows out, the best checkpoint is judged on those, "
         "and the start too; 0: never.",
     )
     task_floor_margin: float = Field(
@@ -84,7 +84,7 @@ class DecisionSection(BaseModel):
     plateau_window: int = Field(
         70, ge=1, description="Steps at the end of the run in which a new best must appear, or it is a plateau."
     )
-    plateau_gain: float = Field(0.01, ge=0, le=1, description="A new best by less than this is none.")
+    plateau_gain: float = Field(0.01, ge=0, le=1, description="A new best by less than this does not count.")
     schedule_share: float = Field(
         0.25,
         ge=0,
@@ -101,7 +101,7 @@ class DecisionSection(BaseModel):
         0.33, ge=0, description="A rehearsal has learnt when its mean rose over the warm-up by this share."
     )
     watch: WatchSection = Field(
-        default_factory=WatchSection, description="Rules that warn or stop while a run goes on."
+        default_factory=WatchSection, description="Rules that warn about a run in progress, or stop it."
     )
 
     @model_serializer(mode="wrap")

@@ -96,7 +96,7 @@ def measure_rungs() -> list[RungCost]:
 
 
 def estimate_peak(config: RunConfig, prompt_tokens: int | None = None) -> int | None:
-    """Bytes a config takes on a CUDA device with prompts of so many tokens (by default of the greatest length allowed)."""
+    """Bytes a config takes on a CUDA device with prompts of this many tokens (by default of the greatest length allowed)."""
     from grpo.plan.memory_estimate import estimate_memory, find_shape
 
     shape, _ = find_shape(config.model)

@@ -14,11 +14,11 @@ _LARGEST = 256 << 20
 
 
 class BrokenFrame(ValueError):
-    """What came is no message: the other side writes what it should not, or two of them write at a time."""
+    """What came is not a message: the other side writes what it should not, or two of them write at a time."""
 
 
 def send(descriptor: int, content: bytes, seconds: float | None = None) -> None:
-    """Raises TimeoutError after so many seconds (for a descriptor that does not block), OSError where nobody reads."""
+    """Raises TimeoutError after this many seconds (for a descriptor that does not block), OSError where nobody reads."""
     deadline = None if seconds is None else time.monotonic() + seconds
     rest = memoryview(_HEAD.pack(_MARK, len(content), zlib.crc32(content)) + content)
     while rest:
@@ -31,7 +31,7 @@ def send(descriptor: int, content: bytes, seconds: float | None = None) -> None:
 
 
 def receive(descriptor: int, seconds: float | None = None) -> bytes:
-    """The next message; raises TimeoutError after so many seconds, EOFError at the end, BrokenFrame for no message."""
+    """The next message; raises TimeoutError after this many seconds, EOFError at the end, BrokenFrame for no message."""
     deadline = None if seconds is None else time.monotonic() + seconds
     mark, length, checked = _HEAD.unpack(_read(descriptor, _HEAD.size, deadline))
     if mark != _MARK or length > _LARGEST:

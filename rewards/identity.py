@@ -96,7 +96,7 @@ def refuse_differences(
     if differences and not allowed:
         raise UserError(
             f"{what}: the rewards are not those of before: {'; '.join(differences)}; numbers of two scorers have no common "
-            f"mean: install what it was, or go on with {ALLOW}"
+            f"mean: install what it was, or continue with {ALLOW}"
         )
     return differences
 

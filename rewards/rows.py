@@ -21,7 +21,7 @@ from rewards.types import Completion, Example
 
 SHOWN_PROBLEMS = 20
 LONGEST_LINE = 16 * 1024 * 1024
-"""Bytes that one row may have: what is longer is no row that a policy could be shown."""
+"""Bytes that one row may have: what is longer is not a row that a policy could be shown."""
 
 _OWN_KEYS = frozenset({"id", "task", "prompt", "reference", "completion", "truncated", *FORMS})
 _RECORD_KEYS = frozenset({"reward", "scores", "repairs", "stage", "step", "group", "advantage", "columns"})
@@ -194,7 +194,7 @@ def make_example(row: dict[str, Any], where: str, number: int, folder: Path | No
     elif not isinstance(prompt, list) or not all(
         isinstance(turn, dict) and isinstance(turn.get("content"), str) for turn in prompt
     ):
-        problems.append(f'{where}: \'prompt\' is no list of messages; write [{{"role": "user", "content": "..."}}]')
+        problems.append(f'{where}: \'prompt\' is not a list of messages; write [{{"role": "user", "content": "..."}}]')
     if reference is not None and not isinstance(reference, str):
         problems.append(f"{where}: 'reference' is not text; write a JSON answer as a string")
     if problems:
@@ -348,7 +348,7 @@ def _parse_json(raw: bytes, where: str) -> tuple[dict[str, Any] | None, str]:
 
 
 def _reject_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_reject_constant)

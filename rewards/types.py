@@ -131,7 +131,7 @@ class RewardFunction(BaseModel):
         return []
 
     def figures(self, pairs: Sequence[tuple[Example, Completion]]) -> Mapping[str, float]:
-        """Figures of many completions together that are no mean of their scores, by name; `score` and `rescore` report them."""
+        """Figures of many completions together that are not means of their scores, by name; `score` and `rescore` report them."""
         return {}
 
     def __call__(self, example: Example, completion: Completion) -> Score:

@@ -25,7 +25,7 @@ class SftWarmupSection(BaseModel):
         "there are none.",
     )
     tasks: list[str] | None = Field(None, min_length=1, description="Keep only rows of these tasks; null keeps all.")
-    max_rows: int | None = Field(None, ge=1, description="Use at most so many rows, the first ones; null uses all.")
+    max_rows: int | None = Field(None, ge=1, description="Use at most this many rows, the first ones; null uses all.")
     epochs: float | None = Field(None, gt=0, description="Passes over the rows; or give max_steps. Both null is 1.")
     max_steps: int | None = Field(None, ge=1, description="Optimiser steps; or give epochs.")
     learning_rate: float = Field(2.0e-5, gt=0, description="Peak learning rate.")
@@ -73,16 +73,16 @@ class SftWarmupSection(BaseModel):
         return self
 
     def eval_every(self, steps: int) -> int:
-        """Steps between two measurements of the held-out loss, in a stage of so many."""
+        """Steps between two measurements of the held-out loss, in a stage of this many."""
         return self.eval_steps or max(1, steps // 10)
 
     def rows_a_pass(self, world_size: int = 1) -> int:
-        """Conversations that one of so many processes has in one pass."""
+        """Conversations that one of this many processes has in one pass."""
         share = self.batch_size // world_size
         return min(share, self.micro_batch_size or share)
 
     def trl_settings(self, steps: int, world_size: int = 1) -> dict[str, str | int | float]:
-        """What this section asks of TRL's SFT trainer, by TRL's names, in a stage of so many steps on so many processes."""
+        """What this section asks of TRL's SFT trainer, by TRL's names, in a stage of this many steps on this many processes."""
         rows = self.rows_a_pass(world_size)
         return {
             **self.model_dump(include=_TRLS_OWN),
@@ -93,7 +93,7 @@ class SftWarmupSection(BaseModel):
         }
 
     def steps(self, rows: int) -> int:
-        """Optimiser steps of the stage over so many rows; the last batch of an epoch may be short."""
+        """Optimiser steps of the stage over this many rows; the last batch of an epoch may be short."""
         if self.max_steps is not None:
             return self.max_steps
         return math.ceil(Fraction(str(self.epochs or 1)) * math.ceil(rows / self.batch_size))
@@ -103,5 +103,5 @@ class SftWarmupSection(BaseModel):
         return self.lr_warmup_steps_of(self.steps(rows))
 
     def lr_warmup_steps_of(self, steps: int) -> int:
-        """The same of a stage of so many steps."""
+        """The same of a stage of this many steps."""
         return math.ceil(Fraction(str(self.warmup_ratio)) * steps)

@@ -29,7 +29,7 @@ def restart_from_base(rung: Rung, next_rung: Rung | None, task: str | None) -> M
         return "Restart from the Base model with an SFT warm-up that teaches the JSON first.", rung.base
     if next_rung is not None:
         return (
-            f"The Base model with an SFT warm-up is no way out here: skip the rung, go to {next_rung.name}.",
+            f"The Base model with an SFT warm-up does not help here: skip the rung, go to {next_rung.name}.",
             next_rung.config,
         )
     return "No rung is left: fix the data and the rewards of extraction first.", None

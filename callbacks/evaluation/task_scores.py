@@ -62,7 +62,7 @@ def evaluation_metrics(estimates: Mapping[str, Estimate]) -> dict[str, float | i
 
 
 def read_estimates(row: Mapping[str, object]) -> dict[str, Estimate]:
-    """The estimates in a recorded metrics row, the reverse of `evaluation_metrics`; empty when it is no evaluation.
+    """The estimates in a recorded metrics row, the reverse of `evaluation_metrics`; empty when it is not an evaluation.
 
     n and std may be missing; an interval that was not recorded is computed where n and std were.
     """

@@ -17,7 +17,7 @@ _FIXED = ("step", "id", "task", "reward", "prompt", "completion", "reference", "
 
 
 def read_records(path: Path) -> list[Mapping[str, Any]]:
-    """The stored completions of a file; lines that are no object are left out."""
+    """The stored completions of a file; lines that are not objects are left out."""
     records: list[Mapping[str, Any]] = []
     for line in path.read_bytes().splitlines():
         try:

@@ -22,7 +22,7 @@ _QUARTERS = 4
 _LEAST_OTHERS = 4  # values that have a median worth the name
 _MISSING = object()
 _BESIDE = ("before", "start", "judged")
-"""Evaluations that are no part of the curve."""
+"""Evaluations that are not part of the curve."""
 _NOISE = {"eval/mean_reward": "eval/noise"}
 """The metric that says how noisy a metric is from one evaluation of the same rows to the next."""
 SURE = 1.9
@@ -299,7 +299,7 @@ def make_callback(watch: Watch, *, every: int = 1) -> Any:
 
         def _stop(self, state: Any, control: Any) -> Any:
             if watch.stop is not None and state.global_step < state.max_steps and state.global_step % every == 0:
-                # Weights after a loss that is no number are none: the checkpoint before them is the last good one.
+                # Weights after a loss that is not a number are not numbers either: the checkpoint before them is the last good one.
                 control.should_save = isfinite(watch.stop.value)
                 control.should_training_stop = True
             return control

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     own = Path(options.model).expanduser()
     desk = open_desk(options.run or (options.model if own.is_dir() and is_run(own) else None))
     task = choose_task(desk, options.task)
-    with redirect_stdout(sys.stderr):  # what libraries print is no answer
+    with redirect_stdout(sys.stderr):  # what libraries print is not an answer
         speaker = open_speaker(options.model, device=options.device)
     try:
         if desk.host is None:

@@ -37,7 +37,7 @@ class RowDesk:
             if row.id == identity:
                 return row
         raise UserError(
-            f"no held-out row {identity}; one is {self.rows[0].id if self.rows else 'not there without a run'}"
+            f"no held-out row {identity}; one is {self.rows[0].id if self.rows else 'not available without a run'}"
         )
 
     def make_example(self, text: str, task: str | None, reference: str | None = None) -> Example:
@@ -66,7 +66,7 @@ class RowDesk:
 
 
 def open_desk(run: str | None) -> RowDesk:
-    """Rows and rewards of the run; of none where `run` is None. UserError where it is no run, or its rows are gone."""
+    """Rows and rewards of the run; of none where `run` is None. UserError where it is not a run, or its rows are gone."""
     if run is None:
         return RowDesk()
     path = Path(run).expanduser()

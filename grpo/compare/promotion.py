@@ -41,7 +41,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class PromotionVerdict:
-    """Whether a run may take the baseline's place, and why; so many further examples would decide a gain within the noise
+    """Whether a run may take the baseline's place, and why; this many further examples would decide a gain within the noise
     with an even chance, and with one of 80 %."""
 
     run: str

@@ -18,7 +18,7 @@ DEFAULTS: dict[str, Any] = {
     "gradient_checkpointing": True, "num_train_epochs": 3.0, "seed": 42, "save_steps": 500,
 }  # fmt: skip
 BATCH = ("per_device_train_batch_size", "gradient_accumulation_steps", "generation_batch_size", "steps_per_generation")
-# Of TRL's ModelConfig and of scripts: what the policy is, and what is no setting of a training.
+# Of TRL's ModelConfig and of scripts: what the policy is, and what is not a setting of a training.
 MODEL = (
     "model_name_or_path", "model_revision", "dtype", "torch_dtype", "use_peft", "lora_r", "lora_alpha", "lora_dropout",
     "lora_target_modules", "load_in_4bit", "load_in_8bit", "attn_implementation", "max_seq_length", "lora_task_type",
@@ -68,7 +68,7 @@ class Translation:
 
 
 def translate(found: FoundSettings, processes: int = 1) -> Translation:
-    """The same training as a config of ours, on so many processes; every setting is translated, noted or refused."""
+    """The same training as a config of ours, on this many processes; every setting is translated, noted or refused."""
     given = dict(found.settings)
     out = Translation(refusals=list(found.refusals))
     for old, new in ALIASES.items():
@@ -137,7 +137,7 @@ def translate_same(name: str, value: Any, out: Translation) -> None:
     if name.startswith("vllm_importance") or name == "chat_template_kwargs":
         pass
     elif name in ("save_steps", "eval_steps") and (not isinstance(value, int) or value < 1):
-        out.notes.append(f"{name}: {value} is no number of steps; write {path}")
+        out.notes.append(f"{name}: {value} is not a number of steps; write {path}")
         return
     elif name == "scale_rewards" and isinstance(value, bool):
         value = "group" if value else "none"
@@ -225,7 +225,7 @@ def translate_batch(settings: dict[str, Any], out: Translation, processes: int) 
     if step % group:
         prompts = max(1, round(step / group))
         out.notes.append(
-            f"a step of {step} completions is no multiple of num_generations {group}, which TRL refuses and unsloth silently "
+            f"a step of {step} completions is not a multiple of num_generations {group}, which TRL refuses and unsloth silently "
             f"raises; {prompts} prompt(s) a step are written"
         )
         out.put("grpo.prompts_per_step", prompts)

@@ -84,7 +84,7 @@ class RunConfig(BaseModel):
         return self.stages is None or "grpo" in self.stages
 
     def last_step(self, demonstrations: int) -> int:
-        """The step that the final evaluation is of: GRPO's last, SFT's over so many rows where nothing follows it, or 0."""
+        """The step that the final evaluation is of: GRPO's last, SFT's over this many rows where nothing follows it, or 0."""
         if self.trains_grpo:
             return self.grpo.max_steps
         return self.sft_warmup.steps(demonstrations) if self.sft_warmup.enabled else 0

@@ -125,7 +125,7 @@ class ModelSection(BaseModel):
         return "bfloat16" if device_kind == "cuda" and self.embedded is None else "float32"
 
     def checkpoints_gradients(self, device_kind: Literal["cuda", "mps", "cpu"], parameters: int) -> bool:
-        """Whether activations are recomputed, for a model of so many parameters on that kind of device."""
+        """Whether activations are recomputed, for a model of this many parameters on that kind of device."""
         if self.gradient_checkpointing != "auto":
             return self.gradient_checkpointing
         return device_kind == "cuda" and parameters > 1_000_000_000
@@ -298,7 +298,7 @@ class GrpoSection(BaseModel):
         return self.scale_rewards
 
     def batch_problems(self, world_size: int = 1) -> list[str]:
-        """Why a step cannot be cut into equal batches on so many processes, one line each."""
+        """Why a step cannot be cut into equal batches on this many processes, one line each."""
         share, rest = divmod(self.completions_per_step, world_size)
         step = (
             f"{self.prompts_per_step} prompts x {self.num_generations} generations = "
@@ -324,7 +324,7 @@ class GrpoSection(BaseModel):
         return self.model_copy(update={"micro_batch_size": size})
 
     def trl_batch(self, world_size: int = 1) -> TrlBatch:
-        """The batch sizes TRL needs for this step on so many processes; ValueError where `batch_problems` has any.
+        """The batch sizes TRL needs for this step on this many processes; ValueError where `batch_problems` has any.
 
         `micro_batch_size: auto` counts as null until it is a number.
         """

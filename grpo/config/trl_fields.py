@@ -206,7 +206,7 @@ def find_trl_problems(settings: Mapping[str, Any]) -> list[str]:
 
 
 def advise(name: str) -> str | None:
-    """What to do about a setting of TRL's that is no key of ours, in a few words; None for a name that TRL has not."""
+    """What to do about a setting of TRL's that is not a key of ours, in a few words; None for a name that TRL has not."""
     if name in HANDED:
         return f"write trl.{name}"
     if name in SAME_VALUE:

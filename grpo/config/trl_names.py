@@ -70,7 +70,7 @@ def find_optimiser_problem(name: str) -> str | None:
     if name not in OPTIMISERS:
         near = difflib.get_close_matches(name, OPTIMISERS, n=1, cutoff=0.6)
         hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(OPTIMISERS)}"
-        return f"optim {name!r} is no optimiser of transformers; {hint}"
+        return f"optim {name!r} is not an optimiser of transformers; {hint}"
     return None
 
 

@@ -48,7 +48,7 @@ class FoundRecords:
 def read_source(name: str, *, split: str = "train", subset: str | None = None) -> FoundRecords:
     """All records of a file, or of a Hub data set called `owner/name`; `split` and `subset` are the Hub's.
 
-    A line that is no record is a problem with its place. Raises `UserError` where nothing can be read at all.
+    A line that is not a record is a problem with its place. Raises `UserError` where nothing can be read at all.
     """
     path = Path(name).expanduser()
     if not path.exists():
@@ -103,7 +103,7 @@ def _decode(path: Path, name: str) -> tuple[str, list[str]]:
         try:
             return raw.decode("utf-16"), ["the file is UTF-16; its rows are written as UTF-8"]
         except UnicodeDecodeError:
-            raise UserError(f"{name}: begins like UTF-16 and is none; save the file as UTF-8") from None
+            raise UserError(f"{name}: begins like UTF-16 but is not; save the file as UTF-8") from None
     try:
         return raw.decode("utf-8-sig"), []
     except UnicodeDecodeError as error:
@@ -190,7 +190,7 @@ def _add(found: FoundRecords, where: str, value: Any, problem: str) -> None:
 
 
 def _reject_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_reject_constant)

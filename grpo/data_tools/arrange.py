@@ -97,7 +97,7 @@ def make_dedup_parser() -> Any:
     parser.add_argument("--by", choices=("row", "prompt"), default="row", help="prompt and answer, or the prompt alone")
     parser.add_argument(
         "--near", type=float, metavar="SHARE",
-        help="also rows that are as similar as that, 0.9 to 1 (Jaccard similarity of runs of letters), also by way of others",
+        help="also rows that are as similar as that, 0.9 to 1 (Jaccard similarity of runs of characters), also by way of others",
     )  # fmt: skip
     parser.add_argument(
         "--removed", type=Path, metavar="FILE", help="the other rows, with duplicate_of and removed_from"
@@ -239,7 +239,7 @@ def run_upsample(options: argparse.Namespace) -> int:
         rows, rare = rows + 1, rare + is_rare(_good(record))
     if not rare:
         raise UserError(
-            f"--column {options.column}: no row is to be repeated; python -m grpo.data stats --by shows its values"
+            f"--column {options.column}: there is no row to repeat; python -m grpo.data stats --by shows its values"
         )
     wanted = max(rare, round(options.share / (1 - options.share) * (rows - rare)))
     rng, done = random.Random(options.seed), 0

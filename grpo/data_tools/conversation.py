@@ -38,7 +38,7 @@ class Dialogue(NamedTuple):
 
 
 def read_dialogue(values: Mapping[str, Any]) -> Dialogue:
-    """The turns of a record; content that is no text counts as empty, tool calls as their JSON."""
+    """The turns of a record; content that is not text counts as empty, tool calls as their JSON."""
     if "messages" not in values and "conversations" not in values:
         values = unify_form(dict(values))
     turns = values.get("messages") or values.get("conversations")
@@ -90,7 +90,7 @@ def share_of(seed: int, key: str) -> float:
 
 
 def structure_of(text: str) -> str | None:
-    """The shape of JSON text: its keys, sorted, with the kinds of their values; None where it is no JSON object or list."""
+    """The shape of JSON text: its keys, sorted, with the kinds of their values; None where it is not a JSON object or list."""
     try:
         value = orjson.loads(text)
     except ValueError:

@@ -51,7 +51,7 @@ def make_parser() -> Any:
     parser.add_argument("--by", action="append", default=[], metavar="COLUMN", help="shares of a column's values")
     parser.add_argument("--structures", action="store_true", help="count the JSON structures of the answers")
     parser.add_argument(
-        "--limit", type=int, action="append", metavar="N", help="share of rows within so many tokens (default: 2048)"
+        "--limit", type=int, action="append", metavar="N", help="share of rows within this many tokens (default: 2048)"
     )
     add_tokenizer(parser)
     add_json(parser)

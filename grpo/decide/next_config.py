@@ -24,7 +24,7 @@ _REASONS: Mapping[Key, str] = {
     ("grpo", "max_steps"): "the length of this recipe",
     ("grpo", "learning_rate"): "the rate of this recipe",
     ("grpo", "num_generations"): "smaller groups leave memory to the larger model",
-    ("grpo", "micro_batch_size"): "so many completions of the larger model fit at once",
+    ("grpo", "micro_batch_size"): "this many completions of the larger model fit at once",
     ("grpo", "max_completion_length"): "a larger model answers at more length",
     ("grpo", "lr_scheduler_type"): "a rate that does not decay: else the plateau is the schedule's again",
     ("grpo", "warmup_ratio"): "the rate rises soon and stays",

@@ -95,7 +95,7 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--limit", type=int, metavar="N", help="only the first N rows; of a file with a column split, N of each"
     )
-    parser.add_argument("--resume", action="store_true", help="go on where the evaluation in --out was interrupted")
+    parser.add_argument("--resume", action="store_true", help="resume the evaluation in --out where it was interrupted")
     parser.add_argument("--json", action="store_true", help="print evaluation.json, and nothing else")
     parser.add_argument("--quiet", action="store_true", help="only warnings and the last line")
     return parser

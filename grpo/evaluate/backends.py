@@ -31,7 +31,7 @@ class Writer(Protocol):
     """Whether it forms its own batches, so that it is given as many rows at once as there are."""
 
     def start(self, longest: int) -> None:
-        """Make ready for prompts and answers of at most so many tokens together."""
+        """Make ready for prompts and answers of at most this many tokens together."""
 
     def write(
         self, examples: Sequence[Example], prompts: Sequence[Sequence[int]], settings: Settings

@@ -47,7 +47,7 @@ class CheckedRows:
         return islice(limit_rows(self.source.open(), self.limit), self.count)
 
     def windows(self, size: int) -> Iterator[list[Example]]:
-        """The rows in their order, so many at a time; UserError when the file is no longer the one that was checked."""
+        """The rows in their order, this many at a time; UserError when the file is no longer the one that was checked."""
         rows = iter(self)
         while window := list(islice(rows, size)):
             if _state_of(self.source.path) != self.state:

@@ -52,7 +52,7 @@ def measure_prompts(writer: Writer, rows: CheckedRows, settings: Settings, stage
     if count:
         shown = ", ".join(name for _, name in long[:_SHOWN]) + (f" and {count - _SHOWN} more" if count > _SHOWN else "")
         raise UserError(
-            f"--data: prompts of so many tokens and answers of {settings.max_completion_length} are beyond the model's "
+            f"--data: prompts of this many tokens and answers of {settings.max_completion_length} are beyond the model's "
             f"context of {writer.context}: {shown}; --set evaluation.max_completion_length=N lowers it"
         )
     return longest + settings.max_completion_length

@@ -164,7 +164,7 @@ def prepare_answers(
     max_completion_length: int,
     processes: int,
 ) -> tuple[list[list[int]], Callable[[Sequence[int]], list[Completion]]]:
-    """The places of `examples` in batches, for so many processes at once, and what answers places with one completion each.
+    """The places of `examples` in batches, for this many processes at once, and what answers places with one completion each.
 
     Random numbers come from `section.seed` and the row, so that an evaluation neither depends on nor disturbs training, and
     is the same however many processes share it.

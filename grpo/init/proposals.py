@@ -303,7 +303,7 @@ def _propose_text(rows: list[Example], tasks: list[str] | None, proposal: Propos
         _add_overlap(Reward("text_overlap", 1.0, reason, {"measure": "exact"}, tasks), proposal)
         return
     proposal.notes.append(
-        "texts are judged by the words they share with the reference, which rewards likeness and not truth; a reward of your own "
+        "texts are judged by the words they share with the reference, which rewards similarity, not truth; a reward of your own "
         "may know better: python -m rewards new my_reward"
     )
     reason = "the reference's words in their order (ROUGE-L), whatever else may be right"

@@ -38,7 +38,7 @@ def infer_schema(values: Sequence[Any], copied: Collection[str] = (), title: str
     """A schema that all the values keep. A key that all objects have is required; keys beyond those seen are refused where
     enough objects agree on theirs; few different texts are an enumeration; a null seen anywhere stays allowed.
 
-    `copied` are fields (dotted paths, lists as `[]`) whose texts stand in the prompts: names among those are no enumeration.
+    `copied` are fields (dotted paths, lists as `[]`) whose texts stand in the prompts: names among those are not an enumeration.
     """
     found = _infer(list(values), 0, "", frozenset(copied))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **found}

@@ -19,7 +19,7 @@ _FILES_BYTES = 20 << 20
 def estimate_disk(
     config: RunConfig, shape: Shape | None, *, device_kind: str, row_tokens: float, evaluations: int, held_out_rows: int
 ) -> int | None:
-    """Bytes at the most crowded moment of a run whose rows have so many tokens on average; None for an unknown shape."""
+    """Bytes at the most crowded moment of a run whose rows have this many tokens on average; None for an unknown shape."""
     if shape is None:
         return None
     element = BYTES[config.model.effective_dtype(device_kind)]  # type: ignore[arg-type]

@@ -205,7 +205,7 @@ def estimate_memory(
     completion_tokens: int,
     world_size: int = 1,
 ) -> MemoryEstimate:
-    """Memory of training with prompts and completions of at most so many tokens, the allocator's waste left out."""
+    """Memory of training with prompts and completions of at most this many tokens, the allocator's waste left out."""
     element = BYTES[model.effective_dtype(device_kind)]
     share = max(1, grpo.completions_per_step // world_size)
     micro = min(grpo.micro_batch_size, share) if isinstance(grpo.micro_batch_size, int) else share

@@ -26,7 +26,7 @@ def find_budget(device: Device, resident: int) -> int | None:
 def choose_size(share: int, group: int, bytes_of: Callable[[int], int], budget: int | None) -> int:
     """The largest equal cut of a process's `share` of a step that fits: whole groups first, then parts of one.
 
-    `bytes_of(size)` are the activations of a pass over so many completions. 1 where nothing fits.
+    `bytes_of(size)` are the activations of a pass over this many completions. 1 where nothing fits.
     """
     if budget is None:
         return share

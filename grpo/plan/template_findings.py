@@ -92,7 +92,7 @@ def _note_split_markers(prompts: PromptBuilder, some: Messages) -> list[str]:
         return []
     listed = ", ".join(f"{marker} ({count} tokens)" for marker, count in split.items())
     return [
-        f"markers of {prompts.template.source} are no single tokens of the vocabulary: {listed}; right only where the model "
+        f"markers of {prompts.template.source} are not single tokens of the vocabulary: {listed}; right only where the model "
         "was trained so"
     ]
 

@@ -60,7 +60,7 @@ def find_adapter(section: ModelSection) -> Adapter | None:
 
 
 def find_policy_folder(run: Path) -> Path | None:
-    """Where a run keeps its policy: `best/`, else what the warm-up left; None where `run` is no run, or kept none."""
+    """Where a run keeps its policy: `best/`, else what the warm-up left; None where `run` is not a run, or kept none."""
     if not (run / "status.json").is_file():
         return None
     return next((run / name for name in ("best", "sft") if (run / name).is_dir()), None)

@@ -37,7 +37,7 @@ class ChatTemplate:
 
 
 def read_template(section: ModelSection) -> ChatTemplate:
-    """The template that a config asks for; `UserError` where its file cannot be read or is no template."""
+    """The template that a config asks for; `UserError` where its file cannot be read or is not a template."""
     if section.embedded is not None:
         return ChatTemplate()
     variables = dict(section.chat_template_kwargs)

@@ -135,14 +135,14 @@ def _read(path: Path, size: int, changed: int) -> GgufHeader:
         with path.open("rb") as file:
             return _read_header(path, file)
     except (struct.error, ValueError, KeyError, MemoryError, OverflowError) as fault:
-        raise UserError(f"model.gguf: {path} is no whole GGUF file ({fault}); download it again") from None
+        raise UserError(f"model.gguf: {path} is not a whole GGUF file ({fault}); download it again") from None
     except OSError as fault:
         raise UserError(f"model.gguf: {path} cannot be read ({fault.strerror}); give a GGUF file") from None
 
 
 def _read_header(path: Path, file: BinaryIO) -> GgufHeader:
     if file.read(4) != b"GGUF":
-        raise UserError(f"model.gguf: {path} is no GGUF file: it does not begin with GGUF; give one")
+        raise UserError(f"model.gguf: {path} is not a GGUF file: it does not begin with GGUF; give one")
     version, tensors, entries = _unpack(file, "I"), _unpack(file, "Q"), _unpack(file, "Q")
     if version not in (2, 3):
         raise UserError(f"model.gguf: {path} is of GGUF version {version}; read are 2 and 3 (little-endian)")

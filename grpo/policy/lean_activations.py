@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     import torch
 
 FAMILIES = frozenset({"llama", "qwen2", "qwen3", "mistral"})
-# Below so many bytes of gated products (64 MiB) memory is no matter, and nothing is made twice.
+# Below this many bytes of gated products (64 MiB) memory does not matter, and nothing is made twice.
 LEAST_BYTES = 1 << 26
 # Called with every array that is kept: of several hooks on what autograd saves only the innermost is asked.
 WATCHERS: list[Callable[[Any], Any]] = []
 
 
 def is_worth_it(model: Any, tokens: int) -> bool:
-    """Whether a pass over so many tokens keeps enough, in a model that is built as its family is."""
+    """Whether a pass over this many tokens keeps enough, in a model that is built as its family is."""
     config = model.config
     if getattr(config, "model_type", None) not in FAMILIES or getattr(config, "hidden_act", "") != "silu":
         return False

@@ -112,11 +112,11 @@ def _download(name: str, revision: str | None, file_name: str) -> HubAnswer:
     except HfHubHTTPError as fault:
         return HubAnswer(None, f"the Hub refused ({_first_line(fault)})")
     except ValueError:
-        return HubAnswer(None, f"{file_name} on the Hub is no JSON")
+        return HubAnswer(None, f"{file_name} on the Hub is not JSON")
     except Exception as fault:  # whatever the HTTP library says of a network that is not there
         _UNREACHABLE.append(f"the Hub cannot be reached ({_first_line(fault)})")
         return HubAnswer(None, _UNREACHABLE[0])
-    return HubAnswer(value if isinstance(value, dict) else None, f"{file_name} on the Hub is no JSON object")
+    return HubAnswer(value if isinstance(value, dict) else None, f"{file_name} on the Hub is not a JSON object")
 
 
 def _read_object(path: Path) -> dict[str, Any] | None:

@@ -160,7 +160,7 @@ class PromptBuilder:
         return None
 
     def find_split_markers(self, conversation: Messages) -> dict[str, int]:
-        """The template's markers that are no single token, with the number of tokens each is split into.
+        """The template's markers that are not single tokens, with the number of tokens each is split into.
 
         `conversation` is one that the template can render; what its messages say is not looked at.
         """

@@ -17,7 +17,7 @@ def reconcile(model: Any, tokenizer: PreTrainedTokenizerBase, template: ChatTemp
     """Make model and tokenizer agree on ends and padding; every token that ends an answer, in ascending order.
 
     An end is what any of them names, and what the chat template writes after an assistant's text. A token that the
-    template opens a turn with, and does not end one with, is no end, whoever names it (a tokenizer read from a GGUF
+    template opens a turn with, and does not end one with, is not an end, whoever names it (a tokenizer read from a GGUF
     file takes `<|im_start|>` for one). Where several remain, the tokenizer's `eos_token` stays if it is one of them,
     else it becomes the template's.
     """
@@ -46,7 +46,7 @@ def reconcile(model: Any, tokenizer: PreTrainedTokenizerBase, template: ChatTemp
 def choose_padding(model: Any, tokenizer: PreTrainedTokenizerBase, ends: list[int], size: int) -> None:
     """Give the tokenizer a padding token where it has none that the model knows.
 
-    One that is no end is preferred; padding with an end is safe all the same, since every mask here is made of lengths.
+    One that is not an end is preferred; padding with an end is safe all the same, since every mask here is made of lengths.
     """
     present = tokenizer.pad_token_id
     if present is not None and 0 <= present < size:

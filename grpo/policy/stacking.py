@@ -41,5 +41,5 @@ def save_merged(model: Any, tokenizer: Any, folder: Path) -> None:
             f"model.adapter: the merged model cannot be kept in {folder} ({fault.strerror}); set RECOMPENSA_CACHE to a "
             "folder with room"
         ) from None
-    except ValueError as fault:  # safe_merge finds weights that are no numbers
+    except ValueError as fault:  # safe_merge finds weights that are not numbers
         raise UserError(f"model.adapter: it cannot be merged ({str(fault)[:150]}); give another checkpoint") from None

@@ -103,7 +103,7 @@ def read_bounds(run: RunFiles) -> dict[str, list[tuple[float, str]]]:
     bounds: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for rule in watch.rules.values() if watch.enabled else ():
         said = rule.enabled and all(facts[fact] for fact in rule.only_with)
-        # A rule for the first steps only is no line across the whole picture.
+        # A rule for the first steps only is not a line across the whole picture.
         said = said and rule.until_step is None and rule.condition in ("above", "below")
         if said and (rule.of is None or rule.of in settings):
             bound = rule.limit(settings)

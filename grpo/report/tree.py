@@ -116,7 +116,7 @@ def _follow(rules: Mapping[str, Any], path: Sequence[Mapping[str, Any]], decisio
         exits = [
             Exit(name, *_name_end(rules, way), taken=ends and not goes_on and name == key)
             for name, way in ways.items()
-            # The way that is drawn on is no exit; nor is, under a question that ends here, the one to the unasked rest.
+            # The way that is drawn on is not an exit; nor is, under a question that ends here, the one to the unasked rest.
             if way is not on or not goes_on
             if not (ends and not goes_on and name == "otherwise" and _asks(way))
         ]

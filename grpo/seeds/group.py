@@ -75,7 +75,7 @@ def create_group(
                 f"--run-dir {folder}: holds another group; continue it with --resume, or choose another name"
             )
     elif folder.exists() and any(folder.iterdir()):
-        raise UserError(f"--run-dir {folder}: exists already and is no group of runs; choose another name")
+        raise UserError(f"--run-dir {folder}: exists already and is not a group of runs; choose another name")
     else:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / FILE, noted)

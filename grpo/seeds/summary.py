@@ -215,7 +215,7 @@ def _compare_settings(winner: Mapping[str, Any], other: Mapping[str, Any], count
 
 
 def _holds_for_many(other: Mapping[str, Any], winner: Mapping[str, Any], count: int) -> bool:
-    """Whether zero lies outside the interval at Bonferroni's level for so many comparisons."""
+    """Whether zero lies outside the interval at Bonferroni's level for this many comparisons."""
     from rewards.statistics.student import t_quantile
 
     change, _ = _paired(other, winner, ALL)

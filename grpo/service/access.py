@@ -150,7 +150,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_foreign(headers: dict[str, str]) -> bool:
-    """Whether a browser says that another site makes this request. Programs say nothing and are no browsers' victims."""
+    """Whether a browser says that another site makes this request. Programs say nothing and are not browsers' victims."""
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return True
     origin = headers.get("origin")

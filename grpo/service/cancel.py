@@ -10,8 +10,8 @@ from grpo.service.command import add_service, show_runs
 from rewards.screen.command_line import DONE, CommandParser, print_json, run_command
 
 EXAMPLES = """examples:
-  python -m grpo.service.cancel RUN             a run that goes on saves a checkpoint; one that waits is never started
-  python -m grpo.service.cancel RUN --resume    queue it again: it goes on from its checkpoint
+  python -m grpo.service.cancel RUN             a running run saves a checkpoint; a waiting one is never started
+  python -m grpo.service.cancel RUN --resume    queue it again: it resumes from its checkpoint
 """
 
 

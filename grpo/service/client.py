@@ -19,7 +19,7 @@ _SECONDS = 660.0
 
 
 class ServiceUnreachable(RecompensaError):
-    """Nobody answers at the address, or what answers is no service of ours."""
+    """Nobody answers at the address, or what answers is not a service of ours."""
 
 
 @dataclass(frozen=True, slots=True)

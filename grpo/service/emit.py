@@ -23,7 +23,7 @@ def emit(
     """
     name = name or re.sub(r"[^a-z0-9\-]+", "-", Path(config).stem.lower()).strip("-") or "run"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,62}", name):
-        raise UserError(f"--name {name}: not a name for a job; take letters, digits, '.', '_' and '-', at most 63")
+        raise UserError(f"--name {name}: not a name for a job; use letters, digits, '.', '_' and '-', at most 63")
     writers: dict[str, Callable[[str, str], str]] = {
         "slurm": _slurm, "skypilot": _skypilot, "ray": _ray, "kubernetes": _kubernetes,
     }  # fmt: skip

@@ -28,9 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
 def make_parser() -> CommandParser:
     parser = CommandParser("python -m grpo.service.logs", "Show what a run said.", EXAMPLES)
     parser.add_argument("run", metavar="RUN", help="the name of a run, as `recompensa ps` shows it")
-    parser.add_argument("--lines", type=int, default=200, metavar="N", help="at most so many of the last lines (200)")
+    parser.add_argument("--lines", type=int, default=200, metavar="N", help="at most this many of the last lines (200)")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--follow", action="store_true", help="go on until the run ends")
+    what.add_argument("--follow", action="store_true", help="follow until the run ends")
     what.add_argument("--events", action="store_true", help="events as JSON lines, until the run ends")
     add_service(parser)
     return parser

@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
 def make_parser() -> CommandParser:
     parser = CommandParser("python -m grpo.service.ps", "List the runs of a service, the newest first.", EXAMPLES)
     parser.add_argument("--state", action="append", default=[], choices=STATES, help="only these (repeatable)")
-    parser.add_argument("--limit", type=int, default=30, metavar="N", help="at most so many (30)")
+    parser.add_argument("--limit", type=int, default=30, metavar="N", help="at most this many (30)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     add_service(parser)
     return parser

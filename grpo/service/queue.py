@@ -24,7 +24,7 @@ from rewards.siblings import command_words
 from rewards.writing.files import read_object
 
 KEPT = ".service"
-"""The folder among the runs in which the service keeps its files; names that begin with a dot are no runs."""
+"""The folder among the runs in which the service keeps its files; names that begin with a dot are not runs."""
 
 MOST_TRIES = 10
 SECONDS_TO_CHECKPOINT = 600.0
@@ -244,7 +244,7 @@ class RunQueue:
         if code == DONE:
             self._change(id, *ACTIVE, state="done", reason="", **ended)
         elif run.state == "cancelling":
-            self._change(id, *ACTIVE, state="cancelled", reason="cancelled; resume it to go on", **ended)
+            self._change(id, *ACTIVE, state="cancelled", reason="cancelled; resume it to continue", **ended)
         elif code == STOPPED:
             rule = read_object(self.folder(id) / "status.json").get("stopped_by") or "a watch rule"
             self._change(id, *ACTIVE, state="stopped", reason=f"stopped by {rule}", **ended)

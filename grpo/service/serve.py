@@ -20,7 +20,7 @@ EXAMPLES = """examples:
   python -m grpo.service.serve --allow configs --allow ../mine
   RECOMPENSA_SUBMIT_TOKEN=... python -m grpo.service.serve --host 0.0.0.0 --name training.example.org
 
-A run goes on in a process of its own when the service ends, and is found again when it starts. Beyond loopback a token is needed:
+A run keeps going in a process of its own when the service ends, and is found again when it starts. Beyond loopback a token is needed:
 RECOMPENSA_SUBMIT_TOKEN opens everything, RECOMPENSA_READ_TOKEN only reading; TLS belongs to a proxy before it.
 """
 

@@ -73,7 +73,7 @@ def make_callback(
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> Any:
             numbers = [value for value in (logs or {}).values() if isinstance(value, float)]
             if postponed.step is not None and not all(isfinite(number) for number in numbers):
-                # Nobody has judged this row yet; weights after a loss that is no number are none.
+                # Nobody has judged this row yet; weights after a loss that is not a number are none.
                 control.should_save = False
             return control
 

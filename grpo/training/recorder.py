@@ -261,7 +261,7 @@ class RunRecord:
             self.progress.warn(event.text)
 
     def _keep_batch(self, step: int) -> None:
-        """Keep the completions of a step whose loss, gradient or reward is no number, for whoever looks for the reason."""
+        """Keep the completions of a step whose loss, gradient or reward is not a number, for whoever looks for the reason."""
         at, scored, groups, advantages = self._batch
         if at != step:
             return

@@ -31,7 +31,7 @@ def find_sampler(loader: Any) -> Any:
 
 
 def forward(sampler: Any, passes: int) -> None:
-    """Have the sampler's next order be that of the pass after so many."""
+    """Have the sampler's next order be that of the pass after this many."""
     import torch
 
     sampler.generator.manual_seed(sampler.seed)

@@ -36,7 +36,7 @@ def make_parser() -> CommandParser:
         "Curves, tasks, margins of the decision, watch events, last completions and time left of a run.",
         EXAMPLES,
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run, going on or finished")
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run, in progress or finished")
     parser.add_argument("--once", action="store_true", help="print one look and end")
     parser.add_argument("--json", action="store_true", help="print one look as JSON and end")
     parser.add_argument("--every", type=read_seconds, default=2.0, metavar="SECONDS", help="between looks (default: 2)")

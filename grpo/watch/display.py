@@ -25,7 +25,7 @@ _OUTCOME_STYLES = {"yes": "green", "no": "yellow", "within noise": "magenta", "n
 
 
 def render(snapshot: Snapshot, console: Console, *, height: int | None = None) -> RenderableType:
-    """The whole screen; with `height` it is kept to so many lines, the least important left out first."""
+    """The whole screen; with `height` it is kept to this many lines, the least important left out first."""
     width = console.width
     plain = not console.encoding.lower().startswith("utf")
     head: list[RenderableType] = [_render_head(snapshot, width, plain)]

@@ -112,7 +112,7 @@ class LiveRun:
         self._decided: tuple[tuple[int, bool], dict[str, Any]] = ((-1, False), {})
 
     def read(self, *, completions: int = 8) -> Snapshot:
-        """The run as it is now, with at most so many of the completions that were stored last."""
+        """The run as it is now, with at most this many of the completions that were stored last."""
         saved = read_object(self.folder / "config.json")
         settings = saved["config"] if isinstance(saved.get("config"), dict) else {}
         status, plan = read_object(self.folder / "status.json"), read_object(self.folder / "plan.json")

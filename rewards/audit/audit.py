@@ -145,7 +145,7 @@ def _check_tasks(host: RewardHost, train: Sequence[Example], held_out: Sequence[
 
 
 def _check_strictness(rows: Iterable[Example], found: _Findings) -> None:
-    """Only of tasks whose references are mostly written as objects or lists; the others are no JSON."""
+    """Only of tasks whose references are mostly written as objects or lists; the others are not JSON."""
     texts: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         if row.reference is not None:
@@ -160,7 +160,7 @@ def _check_strictness(rows: Iterable[Example], found: _Findings) -> None:
         if counts["strict"] < len(references):
             others = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count and kind != "strict")
             found.warnings.append(
-                f"task {task}: {len(references) - counts['strict']} of {len(references)} references are no strict JSON "
+                f"task {task}: {len(references) - counts['strict']} of {len(references)} references are not strict JSON "
                 f"({others}); a policy would learn to write them so; write them with json.dumps"
             )
     found.facts["strictness"] = strictness

@@ -187,7 +187,7 @@ def _read_numbers(text: str, words: Iterable[str]) -> Iterator[float]:
                 readings.append(float(plain))
             except ValueError:
                 continue
-        # 2018-03-05 and 10.0.0.1 are no numbers, but each of their groups may be asked for.
+        # 2018-03-05 and 10.0.0.1 are not numbers, but each of their groups may be asked for.
         readings.extend(float(group) for group in re.findall(r"\d{1,15}", written))
         for reading in readings:
             if isinstance(reading, int | float):
@@ -209,7 +209,7 @@ def _fold(text: str) -> str:
 
 
 def _leaves_of(example: Example) -> list[tuple[str, Any]]:
-    """Field and value of each leaf; [] for a reference that is no JSON object or list."""
+    """Field and value of each leaf; [] for a reference that is not a JSON object or list."""
     text = (example.reference or "").strip()
     if text[:1] not in ("{", "["):
         return []

@@ -24,7 +24,7 @@ _PROBES = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", metavar="URL", help="of the server, or the one that a trainer was given, with its pin")
-    parser.add_argument("--wait", type=float, default=0.0, metavar="S", help="keep trying for so many seconds (0)")
+    parser.add_argument("--wait", type=float, default=0.0, metavar="S", help="keep trying for this many seconds (0)")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 

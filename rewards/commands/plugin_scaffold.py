@@ -193,6 +193,6 @@ def find_name_problems(name: str) -> list[str]:
     """Why a reward function may not have this name, one line each; whether another has it is for the caller to see."""
     if not _NAME.match(name) or keyword.iskeyword(name) or not name.strip("_"):
         return [
-            f"{name!r}: no name for a reward function; write lower-case letters, digits and underscores, such as my_reward"
+            f"{name!r}: not a name for a reward function; write lower-case letters, digits and underscores, such as my_reward"
         ]
     return []

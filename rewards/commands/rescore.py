@@ -318,7 +318,7 @@ def _estimate(stage: Rescored, rewards: Sequence[float | None]) -> Estimate:
 
 
 def _figures(host: RewardHost, stage: Rescored) -> dict[str, dict[str, float]]:
-    """By function the figures that are no mean of scores, such as the BLEU of a corpus."""
+    """By function the figures that are not means of scores, such as the BLEU of a corpus."""
     found = {}
     for entry in host.functions:
         pairs = [(row.example, row.completion) for row in stage.stored if entry.applies_to(row.example.task)]

@@ -33,7 +33,7 @@ class _Beside:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if path is None and self.roots:
             spec = PathFinder.find_spec(name, self.roots, target)
-            # A plain folder of that name is no package: it may hold data, or another tool's output.
+            # A plain folder of that name is not a package: it may hold data, or another tool's output.
             return spec if spec is not None and spec.origin is not None else None
         return None
 

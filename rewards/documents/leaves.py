@@ -23,7 +23,7 @@ MATCHING_STEPS = 100_000
 
 _BEYOND_FLOAT = 2**53
 _EXACT_DIGITS = 9
-"""From so many digits on, whole numbers are compared exactly."""
+"""From this many digits on, whole numbers are compared exactly."""
 
 _LONGEST_VOLATILE = 50
 

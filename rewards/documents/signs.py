@@ -1,4 +1,4 @@
-"""Leaves that are no text and no number, each equal to itself only: 1 and true are equal in Python."""
+"""Leaves that are neither text nor numbers, each equal to itself only: 1 and true are equal in Python."""
 
 from __future__ import annotations
 

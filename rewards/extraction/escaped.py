@@ -19,7 +19,7 @@ _NEW_KINDS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
 
 def read_escaped(text: str, start: int, backslashes: bool, budget: Budget) -> ParsedValue | None:
-    """Reads the escaped value that begins at `start`; all places are that of its start. None where it is no value."""
+    """Reads the escaped value that begins at `start`; all places are that of its start. None where it is not a value."""
     region = text[start:]
     budget.spend(len(region) // 8)
     quote = text[start - 1 : start]

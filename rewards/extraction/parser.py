@@ -33,7 +33,7 @@ class ParsedValue(NamedTuple):
 
 
 def parse(state: State, *, implicit: bool = False) -> ParsedValue | None:
-    """Reads the value at the start of `state`, or bare members there where `implicit`; None where it is no value at all."""
+    """Reads the value at the start of `state`, or bare members there where `implicit`; None where it is not a value at all."""
     if implicit:
         state.stack.append(Frame("{", state.start, None, '"'))
         state.note(K.MISSING_OPENER, state.start)

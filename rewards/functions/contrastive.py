@@ -31,7 +31,7 @@ class Contrastive(RewardFunction):
     version: ClassVar[str] = "3"
 
     measure: Literal["rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "jaccard"] = Field(
-        "rougeL", description="How likeness is measured, as in text_overlap."
+        "rougeL", description="How similarity is measured, as in text_overlap."
     )
     words: Literal["ascii", "unicode"] = Field("unicode", description="Words: runs of any letters, or of a-z and 0-9.")
     column: str = Field("contrast", min_length=1, description="The column with another's answer, or a list of them.")

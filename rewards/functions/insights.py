@@ -90,7 +90,7 @@ class Insights(RewardFunction):
         figures, figures_reason = self._judge_figures(sections.figures_text, example.columns.get("figures", ()))
         verbs = self._judge_verbs(sections.actions or ())
         length = self._judge_length(len(words)) if len(whole) <= MAXIMUM_TEXT else 0.0
-        # Handing the data back is no analysis; it counts like saying the same thing again.
+        # Handing the data back is not an analysis; it counts like saying the same thing again.
         echo = judge_echo(words, example.prompt)
         repetition = judge_repetition(words) * echo
         notes = [structure_reason, figures_reason]

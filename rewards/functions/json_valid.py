@@ -75,7 +75,7 @@ class JsonValid(RewardFunction):
             return max(self.floor, self.repaired - lost), f"{repeated} keys written twice with different values"
         if extraction.span is not None:
             start, end = extraction.span
-            # Reasoning before the answer is no wrapping. Only the ends are looked at: a long completion is not copied.
+            # Reasoning before the answer is not a wrapping. Only the ends are looked at: a long completion is not copied.
             begin = len(completion.text) - len(completion.answer)
             if completion.text[min(begin, start) : start].strip() or completion.text[end:].strip():
                 return self.wrapped, "JSON with text around it"

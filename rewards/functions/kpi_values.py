@@ -168,7 +168,7 @@ class _Stated:
 
 
 def _judge_size(reference: str, given: int) -> float:
-    """1.0, or less for an answer of far more leaves than the reference: a list of guesses is no configuration."""
+    """1.0, or less for an answer of far more leaves than the reference: a list of guesses is not a configuration."""
     return min(1.0, (_LENGTHENED * _count_reference(reference) + _SLACK) / given) if given else 1.0
 
 

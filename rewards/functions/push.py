@@ -97,7 +97,7 @@ class Push(RewardFunction):
         offer = _judge_offer(folded, wanted_offer, wanted_product)
         portuguese = self._judge_portuguese(words)
         tone, tone_reason = self._judge_tone(text, folded, words)
-        # Handing the request back is no notification; it counts like saying the same thing again.
+        # Handing the request back is not a notification; it counts like saying the same thing again.
         echo = judge_echo(words, example.prompt)
         repetition = _judge_repetition(_without(words, split_words(wanted_product))) * echo
         notes = [
@@ -149,7 +149,7 @@ def _judge_length(count: int, minimum: int, maximum: int) -> float:
 
 
 def _without(words: Sequence[str], phrase: Sequence[str]) -> list[str]:
-    """The words less the first place where the phrase stands: naming a product whose name repeats a word is no repetition."""
+    """The words less the first place where the phrase stands: naming a product whose name repeats a word is not a repetition."""
     size = len(phrase)
     for at in range(len(words) - size + 1):
         if list(words[at : at + size]) == list(phrase):

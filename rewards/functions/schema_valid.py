@@ -151,7 +151,7 @@ def _read_file(path: Path, changed: int, size: int, formats: bool, remotes: Path
     except (ValueError, RecursionError):
         document = None
     if isinstance(document, dict) and ("openapi" in document or "swagger" in document):
-        raise UserError(f"{path}: is no JSON Schema but an API; run python -m rewards schema import on it first")
+        raise UserError(f"{path}: is not a JSON Schema but an API; run python -m rewards schema import on it first")
     return compile_text(text, str(path), formats, Shelf(path, remotes))
 
 

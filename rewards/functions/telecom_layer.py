@@ -117,7 +117,7 @@ class LayerReward(RewardFunction):
         0.0, ge=0, description="Share of the plausibility of such telemetry; 0 only reports it."
     )
     kpis: KpiValues = Field(KpiValues(), description="The options of kpi_values for the figures.")
-    likeness: FieldF1 = Field(FieldF1(volatile="telecom"), description="The options of field_f1 for the likeness.")
+    likeness: FieldF1 = Field(FieldF1(volatile="telecom"), description="The options of field_f1 for the similarity.")
 
     @field_validator("validate_with")
     @classmethod

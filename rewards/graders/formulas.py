@@ -25,7 +25,7 @@ def parse_formula(text: str) -> ast.expr:
     try:
         tree = ast.parse(text.replace("^", "**").strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ValueError(f"{text!r} is no formula") from None
+        raise ValueError(f"{text!r} is not a formula") from None
     for node in ast.walk(tree):
         known = isinstance(node, ast.BinOp | ast.UnaryOp | ast.Name | ast.Call | ast.Load | ast.operator | ast.unaryop)
         number = isinstance(node, ast.Constant) and type(node.value) in (int, float)
@@ -47,7 +47,7 @@ def calculate(node: ast.expr, values: Mapping[str, float]) -> float:
         return float(node.value)  # type: ignore[arg-type]
     if isinstance(node, ast.Name):
         if node.id not in values:
-            raise ValueError(f"{node.id} is no grader")
+            raise ValueError(f"{node.id} is not a grader")
         return values[node.id]
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
         inner = calculate(node.operand, values)

@@ -20,7 +20,7 @@ _REFUSED = {
 def find_problems(grader: Any, where: str = "grader", *, python: bool = True) -> list[str]:
     """What cannot be evaluated, a line each; `python` allows graders that are code."""
     if not isinstance(grader, Mapping):
-        return [f"{where}: is no object"]
+        return [f"{where}: is not an object"]
     kind = grader.get("type")
     if kind == "string_check":
         problems = _need(grader, where, "input", "reference")
@@ -75,7 +75,7 @@ def _find_judge(grader: Mapping[str, Any], where: str) -> list[str]:
     if span is not None and not (numbers and span[0] < span[1]):
         problems.append(f"{where}.range: {span!r}; give [lowest, highest]")
     if not isinstance(grader.get("sampling_params") or {}, Mapping):
-        problems.append(f"{where}.sampling_params: is no object")
+        problems.append(f"{where}.sampling_params: is not an object")
     return problems
 
 
@@ -103,7 +103,7 @@ def _find_multi(grader: Mapping[str, Any], where: str, python: bool) -> list[str
         strange = list_names(parse_formula(str(grader.get("calculate_output", "")))) - set(graders)
     except ValueError as error:
         return [*problems, f"{where}.calculate_output: {error}"]
-    return problems + [f"{where}.calculate_output: {name} is no grader of it" for name in sorted(strange)]
+    return problems + [f"{where}.calculate_output: {name} is not a grader of it" for name in sorted(strange)]
 
 
 def _need(grader: Mapping[str, Any], where: str, *names: str) -> list[str]:

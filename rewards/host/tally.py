@@ -41,7 +41,7 @@ class Tally:
         return self.values + self.errors
 
     def explain_excess(self, budget: float, minimum: int) -> str:
-        """Why too many scores failed, a phrase; empty where they did not. A server that is away is no plugin's fault."""
+        """Why too many scores failed, a phrase; empty where they did not. A server that is away is not a plugin's fault."""
         if not self.errors or self.scores < minimum:
             return ""
         if self.errors - self.network > budget * self.scores:

@@ -52,7 +52,7 @@ class ScoredCompletion:
 
 
 def read_score(function: RewardFunction, score: Any, seconds: float = 0.0) -> Outcome:
-    """Check what a function returned; a value that is no number in 0..1 is the function's fault."""
+    """Check what a function returned; a value that is not a number in 0..1 is the function's fault."""
     if score is None:
         return make_unscored(function, "does not apply", seconds)
     if not isinstance(score, Score):

@@ -84,7 +84,7 @@ class Worker:
         """The lines of `problems` or `warnings`; raises CallFault."""
         lines = self._ask(kind, example, timeout_seconds, timeout_seconds)
         if not isinstance(lines, list):
-            raise CallFault("died", "its process sent what is no answer")
+            raise CallFault("died", "its process sent something that is not an answer")
         return [str(line) for line in lines]
 
     def ask_figures(self, pairs: Sequence[tuple[Example, Completion]], timeout_seconds: float) -> dict[str, float]:
@@ -123,7 +123,7 @@ class Worker:
                 raise CallFault("died", f"its process ended{self._describe_end()}") from None
             except (ValueError, TypeError):
                 self._kill()
-                raise CallFault("died", "its process sent what is no answer") from None
+                raise CallFault("died", "its process sent something that is not an answer") from None
             except BaseException:
                 # An answer may still be under way; the next call must not read it as its own.
                 self._kill()
@@ -177,7 +177,7 @@ class Worker:
             raise CallFault("start", f"its process ended while starting{self._describe_end()}") from None
         except (ValueError, TypeError):
             self._kill()
-            raise CallFault("start", "its process sent what is no answer") from None
+            raise CallFault("start", "its process sent something that is not an answer") from None
         except BaseException:
             self._kill()
             raise
@@ -196,7 +196,7 @@ class Worker:
             outcome = Outcome(name, version, str(status), value, reason, parts, float(seconds), usage=usage)
             return WorkerAnswer(outcome, bool(read))
         except (TypeError, ValueError):
-            return WorkerAnswer(make_error(self.function, "died: its process sent what is no answer"))
+            return WorkerAnswer(make_error(self.function, "died: its process sent something that is not an answer"))
 
     def _describe_end(self) -> str:
         code = None
@@ -230,5 +230,5 @@ def _pack_pairs(pairs: Sequence[tuple[Example, Completion]]) -> list[Any]:
 
 def _as_many(answers: Any, count: int) -> list[Any]:
     if not isinstance(answers, list) or len(answers) != count:
-        raise CallFault("died", "its process sent what is no answer")
+        raise CallFault("died", "its process sent something that is not an answer")
     return answers

@@ -34,7 +34,7 @@ it are part of what is judged.
 
 
 class Judge(RewardFunction):
-    """The number that a language model gives a completion, from `range` to 0..1; a server that fails is no verdict."""
+    """The number that a language model gives a completion, from `range` to 0..1; a server that fails is not a verdict."""
 
     name: ClassVar[str] = "judge"
     version: ClassVar[str] = "1"

@@ -92,7 +92,7 @@ class SchemaNode:
             if not kept:
                 return kept, rules
             if isinstance(value, (dict, list)):
-                # A pair of braces is no merit: an object earns what its keys earn.
+                # A pair of braces is not a merit: an object earns what its keys earn.
                 kept = rules = 0.0
         for rule in self.rules:
             good, all_of_it = rule.grade(value, place, broken)

@@ -55,7 +55,7 @@ class SchemaPlaces:
         return self._bases[place]
 
     def _index(self, value: Any, place: str, base: str, depth: int) -> None:
-        """Data inside enum and const is no schema."""
+        """Data inside enum and const is not a schema."""
         if depth > _DEEPEST:
             return
         if isinstance(value, Mapping):

@@ -54,7 +54,7 @@ class Schema:
     """A compiled schema, drafts 4 to 2020-12; `format` is a rule where `formats` says so, and else an annotation.
 
     `shelf` is where other schemas that it refers to may lie. `unread` names the keywords that the share does not grade.
-    Raises UserError with every fault: what is no schema of its draft, a reference that leads nowhere or in a circle, a bad
+    Raises UserError with every fault: what is not a schema of its draft, a reference that leads nowhere or in a circle, a bad
     pattern.
     """
 

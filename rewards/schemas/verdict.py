@@ -61,7 +61,7 @@ def find_draft(document: Any) -> int | None:
 
 
 def check_schema(document: Any, name: str) -> list[str]:
-    """Every place at which a document is no schema of its draft, one line each."""
+    """Every place at which a document is not a schema of its draft, one line each."""
     if not isinstance(document, (Mapping, bool)):
         return [f"{name}: #: {type(document).__name__} is not a schema; write an object, true or false"]
     draft = find_draft(document)
@@ -72,7 +72,7 @@ def check_schema(document: Any, name: str) -> list[str]:
         errors = list(islice(_meta_validator(draft).iter_errors(document), _LISTED_ERRORS))
     except (ValueError, RecursionError) as error:
         return [f"{name}: #: cannot be read as a schema ({_one_line(error)})"]
-    # Names with spaces or quotation marks in a reference are no URIs, and lead where they say all the same.
+    # Names with spaces or quotation marks in a reference are not URIs, and lead where they say all the same.
     wrong = [error for error in errors if "format" not in error.schema_path[-1:] or error.message.endswith('"regex"')]
     lines = [f"{name}: {point(error.instance_path, '#')}: {_describe(error)}" for error in wrong]
     return list(dict.fromkeys(lines))
@@ -244,7 +244,7 @@ def _compile_pattern(text: str) -> Any:
 
 @lru_cache(maxsize=512)
 def is_slow(text: str) -> bool:
-    """Whether a pattern looks around or back, and is no regular expression in the strict sense."""
+    """Whether a pattern looks around or back, and is not a regular expression in the strict sense."""
     import jsonschema_rs
 
     options = jsonschema_rs.RegexOptions(size_limit=_PATTERN_BYTES)

@@ -135,7 +135,7 @@ def _suggest(root: Schema, parent: Schema, path: KeyPath, advise: Callable[[KeyP
     near = difflib.get_close_matches(key, siblings, n=1, cutoff=0.6)
     leaves = dict(leaves_of(root, root))
     elsewhere = [shown for shown, name in leaves.items() if name == key]
-    # A name that is known is no slip of the pen: TRL's `adam_epsilon` does not mean `epsilon`.
+    # A name that is known is not a slip of the pen: TRL's `adam_epsilon` does not mean `epsilon`.
     if not elsewhere and (advice := advise(path)) is not None:
         return advice
     if near:

@@ -115,7 +115,7 @@ class _Server:
             self._log.close()
 
     async def answer(self, dialect: Dialect, body: Any, rewards: str | None, pin: str | None) -> Response:
-        """A request from its body to its answer; whatever is no value has the status that the policy says."""
+        """A request from its body to its answer; whatever is not a value has the status that the policy says."""
         wanted = getattr(body, "rewards", None) or rewards or next(iter(self.desk.scorers))
         scorer = self.desk.scorers.get(wanted)
         if scorer is None:
@@ -223,7 +223,9 @@ def _find_changes(scorer: Scorer, versions: Mapping[str, str] | None, pin: str |
             changed.append(f"'{name}' is version {scorer.versions[name]}, pinned is {clean_message(version, 100)}")
     if pin is not None and pin != scorer.pin:
         changed.append(f"the pin is {scorer.pin}, not {clean_message(pin, 100)}")
-    said = f"the rewards are not those that were pinned: {'; '.join(changed)}; a run must not go on with other rewards"
+    said = (
+        f"the rewards are not those that were pinned: {'; '.join(changed)}; a run must not continue with other rewards"
+    )
     return said if changed else ""
 
 

@@ -101,7 +101,7 @@ class Desk:
         return ""
 
     async def score(self, scorer: Scorer, items: Sequence[Item], seconds: float) -> list[Result]:
-        """One result an item, in order, within so many seconds; raises Refused."""
+        """One result an item, in order, within this many seconds; raises Refused."""
         if fault := self.find_fault(scorer.name):
             raise Refused("over_budget", fault)
         if not items:

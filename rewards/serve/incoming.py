@@ -51,7 +51,7 @@ def make_example(row: Mapping[str, Any], prompt: Any, task: str, where: str) -> 
         seen = to_json([messages, reference])
         name = hashlib.sha1(seen, usedforsecurity=False).hexdigest()[:12]
     if not all(isinstance(turn, Mapping) and isinstance(turn.get("content"), str) for turn in messages):
-        raise UserError(f'{where}: the prompt is no text and no list of messages {{"role": ..., "content": ...}}')
+        raise UserError(f'{where}: the prompt is neither text nor a list of messages {{"role": ..., "content": ...}}')
     turns = [{"role": str(turn.get("role", "user")), "content": turn["content"]} for turn in messages]
     return Example(str(name), str(row.get("task") or task), turns, reference, columns)
 

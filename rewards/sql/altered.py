@@ -232,7 +232,7 @@ def _rotate(connection: sqlite3.Connection, group: tuple[Name, ...], step: int) 
     """Give each value of a group of columns to the rows of another value, the same one in all its columns."""
     with suppress(sqlite3.Error):
         values = _list_values(connection, group)
-        # A step that is no multiple of their number leaves no value where it was.
+        # A step that is not a multiple of their number leaves no value where it was.
         step = step % len(values) or 1 if len(values) > 1 else 0
         if step:
             _replace(connection, group, dict(zip(values, values[step:] + values[:step], strict=True)))

@@ -24,7 +24,7 @@ def send(descriptor: int, message: Any) -> None:
 
 
 def receive(descriptor: int, seconds: float | None = None) -> Any:
-    """The next message; raises TimeoutError after so many seconds, EOFError at the end, ValueError for no message."""
+    """The next message; raises TimeoutError after this many seconds, EOFError at the end, ValueError for no message."""
     return json.loads(frames.receive(descriptor, seconds))
 
 

@@ -102,7 +102,7 @@ class Pool:
         self._lock = threading.Lock()
 
     def ask(self, questions: list[SqlQuestion]) -> list[tuple[Result, float]]:
-        """The results in order with their processor seconds; raises sqlite3.DatabaseError where a file is no database."""
+        """The results in order with their processor seconds; raises sqlite3.DatabaseError where a file is not a database."""
         with self._places:
             try:
                 answers = self._ask(questions)

@@ -239,7 +239,7 @@ def _order(tables: Sequence[str], links: Sequence[Link]) -> tuple[str, ...]:
 
 
 def _find_roots(tables: Sequence[str], links: Sequence[Link]) -> frozenset[str]:
-    """Tables that are no part of another and that none leans on for a child, under which no part of another whole hangs."""
+    """Tables that are not part of another and that none leans on for a child, under which no part of another whole hangs."""
     owned = {link.child.table for link in links if link.owner}
     bound = {link.child.table for link in links if link.child.table != link.parent.table and (link.owner or link.full)}
     roots = set()
@@ -262,7 +262,7 @@ def _find_roots(tables: Sequence[str], links: Sequence[Link]) -> frozenset[str]:
 def _sort_columns(
     connection: sqlite3.Connection, found: Relations, seen: dict[Name, _Seen], keys: dict[str, list[str]]
 ) -> None:
-    """Put every column that is no key with those that change as it does."""
+    """Put every column that is not a key with those that change as it does."""
     linked = {link.child for link in found.links} | {link.parent for link in found.links}
     labels, texts, levels, measures, dates, years = [], [], [], [], [], []
     for name, values in seen.items():

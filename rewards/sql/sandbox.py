@@ -70,7 +70,7 @@ def run_queries(
 
 @contextmanager
 def spending(seconds: float = bounds.SQL_ROW_SECONDS) -> Iterator[None]:
-    """Inside, in this thread, all statements together take so many seconds of processor time, and at most one go more."""
+    """Inside, in this thread, all statements together take this many seconds of processor time, and at most one go more."""
     before = getattr(_spent, "left", None)
     _spent.left = seconds
     try:

@@ -21,7 +21,7 @@ def serve(asked: int, answered: int) -> None:
     """Answer each message `[number, [question, ...]]` with `[number, [answer, ...]]`.
 
     A question is `[path, version, fixed, sql, limits, backwards]`. An answer is `["result", seconds, ...]`,
-    `["memory", seconds, fresh]` where the heap was full, or `["unreadable", seconds, text]` where the file is no database.
+    `["memory", seconds, fresh]` where the heap was full, or `["unreadable", seconds, text]` where the file is not a database.
     """
     confine()
     sessions: OrderedDict[tuple, Session] = OrderedDict()

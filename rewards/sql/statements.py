@@ -19,7 +19,7 @@ MAXIMUM_STATEMENT = 4_000
 
 _LAYERS = 3
 _STARTS, _CUTS = 40, 60
-"""Starts and ends of statements that are tried in one text; more of them are no answer."""
+"""Starts and ends of statements that are tried in one text; more of them are not an answer."""
 
 _WORDS_OF_PROSE = 3
 
@@ -71,7 +71,7 @@ class SqlStatement:
 
 
 def find_statement(text: str) -> SqlStatement:
-    """The SELECT (or WITH) that an answer offers; refused when it offers several. Fences, tags and comments are no prose."""
+    """The SELECT (or WITH) that an answer offers; refused when it offers several. Fences, tags and comments are not prose."""
     # Only what is cut is remembered, or hostile texts would fill the memory.
     return _find(text[:MAXIMUM_TEXT].strip())
 

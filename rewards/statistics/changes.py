@@ -90,7 +90,7 @@ def paired_change(differences: Sequence[float], confidence: float = 0.95) -> Cha
 def stratified_change(strata: Mapping[str, Sequence[float]], confidence: float = 0.95) -> Change:
     """The mean of paired differences over all strata (tasks), with the noise that is left when their shares are fixed.
 
-    How far the tasks lie from each other is no noise then: the variance is the weighted one within them, its degrees of
+    How far the tasks lie from each other is not noise then: the variance is the weighted one within them, its degrees of
     freedom Satterthwaite's. As `paired_change` of all together where there is one stratum, or one has a single example
     or no spread, which would count as certain.
     """

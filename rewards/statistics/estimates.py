@@ -44,7 +44,7 @@ NOTHING = Estimate(None, 0, None, None, None)
 def stratify(estimates: Mapping[str, Estimate], confidence: float = CONFIDENCE) -> Estimate:
     """The estimate of `all` with the noise that is left when the shares of the tasks are fixed, as in held-out rows.
 
-    How far the tasks lie from each other is no noise then: the variance is the weighted one within the tasks, its degrees
+    How far the tasks lie from each other is not noise then: the variance is the weighted one within the tasks, its degrees
     of freedom Satterthwaite's. A task counts with half an observation at the farther bound at least, so that one in which
     all is right is not taken for certain. Returned as it is where a task has no n or std, where the tasks do not add up to
     all rows, or where all rows earned the same.

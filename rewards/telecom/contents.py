@@ -48,7 +48,7 @@ class FigurePlace(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """The figures by place, and of the expressions what is no figure, each as often as it stands there."""
+    """The figures by place, and of the expressions what is not a figure, each as often as it stands there."""
 
     figures: Mapping[FigurePlace, list[Figure]]
     words: Counter

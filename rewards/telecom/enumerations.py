@@ -55,7 +55,7 @@ _KNOWN: Mapping[str, Mapping[str, str]] = {
 
 @lru_cache(maxsize=4096)
 def _spell(key: str, written: str) -> str:
-    # Lower case alone is no spelling of a release: `stationary` stays as it is, and wrong.
+    # Lower case alone is not a spelling of a release: `stationary` stays as it is, and wrong.
     if written != written.upper() and written not in _MIXED:
         return written
     return _KNOWN[key].get(_fold(written), written)

@@ -21,7 +21,7 @@ FIGURES: Mapping[str, Quantity] = {
 """The columns of a row that hold its figures."""
 
 MAX_VALUES = 20_000
-"""Leaves that are looked at; what is longer is no configuration."""
+"""Leaves that are looked at; what is longer is not a configuration."""
 
 _BOUND = (
     "(?:gua|guaranteed|max|maximum|min|minimum|target|required|requested|expected|peak|e2e|endtoend|service|slice"
@@ -192,7 +192,7 @@ def _carried_by(name: str, carriers: _Carriers) -> tuple[str, ...]:
 
 @lru_cache(maxsize=8192)
 def _find_meaning(names: tuple[_Name, ...], carriers: _Carriers) -> _Meaning | None:
-    """What the names say of the value below them, outermost first; None when that is no figure, or a measured one."""
+    """What the names say of the value below them, outermost first; None when that is not a figure, or a measured one."""
     if not names or any(name.measured for name in names):
         return None
     said = [name.short for name in names]
@@ -379,7 +379,7 @@ def _may_state(value: Any, meaning: _Meaning | None) -> bool:
 
 
 def _variant_of(slot: str) -> str:
-    """What a rate is of: so many for a device and so many for a slice are no contradiction, nor least and most."""
+    """What a rate is of: this many for a device and this many for a slice are not a contradiction, nor least and most."""
     per = next((word for word in ("slice", "cell", "session") if f"per{word}" in slot), "")
     bound = "most" if slot.endswith("maxthpt") or slot.startswith("max") or "mfbr" in slot else ""
     return f"{per}{bound}"

@@ -10,7 +10,7 @@ from typing import Any
 from rewards.documents.units import name_any_unit
 
 LONGEST = 200_000
-"""Characters of a graph that are read; what is longer is no intent."""
+"""Characters of a graph that are read; what is longer is not an intent."""
 DEEPEST = 24
 """Blank nodes and lists within one another."""
 
@@ -36,7 +36,7 @@ _Token = tuple[str, str]
 
 
 class _Broken(Exception):
-    """The text is no Turtle."""
+    """The text is not Turtle."""
 
 
 def read_turtle(text: str) -> dict[str, Any] | None:

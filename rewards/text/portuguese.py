@@ -40,7 +40,7 @@ def list_words(text: str) -> tuple[str, ...]:
 
 
 def split_words(folded: str) -> list[str]:
-    """The runs of letters and digits of a folded text."""
+    """The runs of characters and digits of a folded text."""
     return _WORD.findall(folded)
 
 

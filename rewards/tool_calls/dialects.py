@@ -317,7 +317,7 @@ class _Scan:
         return found.end
 
     def line(self, match: re.Match[str]) -> int:
-        """A call in Python counts without a marker only where it fills its lines, and is no line of a program."""
+        """A call in Python counts without a marker only where it fills its lines, and is not a line of a program."""
         if match.start() < self.code_end:
             return match.end()
         return self._read_python(match.end(), fills="\n") or match.end()

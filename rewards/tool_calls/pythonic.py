@@ -38,7 +38,7 @@ def starts_call(text: str, place: int) -> bool:
 def read_pythonic(text: str, place: int) -> tuple[list[Call], int] | None:
     """The list of calls that starts at `place`, or the calls that follow one another there, and where they end.
 
-    None where it is no call of keyword arguments; `print(f(a=1))` is the call inside.
+    None where it is not a call of keyword arguments; `print(f(a=1))` is the call inside.
     """
     try:
         if text[place : place + 1] != "[":

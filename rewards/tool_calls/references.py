@@ -70,7 +70,7 @@ def _read_reference(reference: str) -> Asked:
     if not reading.calls or any(call.name_only and (call.surplus or not is_json) for call in reading.calls):
         return Asked((), 'no call found; write {"name": ..., "arguments": {...}}, a list of them, or []')
     if any(_holds_unsaid(call.arguments) for call in reading.calls):
-        return Asked((), "gives an argument two values, or a number that is none; write each once")
+        return Asked((), "gives an argument two values, or a number that is not one; write each once")
     return Asked(reading.calls)
 
 

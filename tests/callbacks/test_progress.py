@@ -91,14 +91,14 @@ def test_evaluation_table_in_a_log_has_changes_with_arrows_beyond_the_interval()
     ("low", "high", "arrow"), [(-0.01, 0.21, ""), (0.01, 0.19, " ↑"), (-0.19, -0.01, " ↓"), (None, None, "")]
 )
 def test_change_when_pairs_are_known_then_the_arrow_is_that_of_their_interval(low, high, arrow):
-    """A mean beyond the other's interval is no rise where the paired change is undecided: so says the decision."""
+    """A mean beyond the other's interval is not a rise where the paired change is undecided: so says the decision."""
     before, after = Estimate(0.4, 40, 0.2, 0.35, 0.45), Estimate(0.5, 40, 0.2, 0.45, 0.55)
     ends = "" if low is None else f" ({low:+.3f} to {high:+.3f})"
     assert format_change(before, after, Estimate(0.1, 40, 0.3, low, high)) == f"+0.100{ends}{arrow}"
 
 
 def test_evaluation_of_a_task_that_is_new_or_unscored_shows_a_dash():
-    """Nothing to compare with, and nothing scored, are no crash."""
+    """Nothing to compare with, and nothing scored, are not a crash."""
     assert format_change(None, Estimate(0.5, 3, 0.1, 0.4, 0.6)) == "-"
     stream = io.StringIO()
     nothing = {"all": Estimate(None, 0, None, None, None)}
@@ -107,7 +107,7 @@ def test_evaluation_of_a_task_that_is_new_or_unscored_shows_a_dash():
 
 
 def test_progress_on_a_terminal_draws_and_cleans_up():
-    """Nested bars end with the cursor shown again, also when the stage fails; names are no markup."""
+    """Nested bars end with the cursor shown again, also when the stage fails; names are not markup."""
     stream = Terminal()
     progress = Progress(stream=stream)
     with pytest.raises(RuntimeError), progress.stage("GRPO [bold]", 5) as stage:

@@ -318,7 +318,7 @@ def test_follow_when_asked_for_then_the_next_run_is_started_for_one_hop(tmp_path
 
 
 def test_follow_when_the_decision_names_no_run_then_it_says_so(tmp_path, followed, capsys):
-    """Nothing to follow is no failure."""
+    """Nothing to follow is not a failure."""
     assert followed("--follow") == (0, [])
     assert "names no next run" in capsys.readouterr().out
 

@@ -106,7 +106,7 @@ def test_templates_when_an_answer_names_a_place_then_it_stays_text():
     [
         ({"type": "label_model"}, "belongs to Evals"),
         ({**SIMILAR, "evaluation_metric": "cosine"}, "needs a model"),
-        ({"type": "multi", "graders": {"a": CHECK}, "calculate_output": "a + b"}, "b is no grader"),
+        ({"type": "multi", "graders": {"a": CHECK}, "calculate_output": "a + b"}, "b is not a grader"),
         ({"type": "multi", "graders": {"a": CHECK}, "calculate_output": "__import__('os')"}, "are allowed"),
         ({"type": "multi", "graders": {"a": CHECK}, "calculate_output": "a.real"}, "are allowed"),
         ({"type": "strange"}, "there are:"),

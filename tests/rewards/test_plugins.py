@@ -210,7 +210,7 @@ def test_load_rewards_when_the_hook_is_misspelt_then_proposes_it(installed, tmp_
 
 
 def test_load_rewards_when_the_hook_is_not_marked_then_says_how(installed, tmp_path):
-    """A hook without its decorator is no hook."""
+    """A hook without its decorator is not a hook."""
     (line,) = problems_of(write_plugin(tmp_path, "unmarked", GOOD.replace("@hookimpl", "")))
     assert "hookimpl" in line
 

@@ -1,4 +1,4 @@
-"""`POST /verify`, as NeMo Gym calls a resources server; it has words for what is no verdict, and they are used."""
+"""`POST /verify`, as NeMo Gym calls a resources server; it has words for what is not a verdict, and they are used."""
 
 from __future__ import annotations
 

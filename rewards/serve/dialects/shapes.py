@@ -15,7 +15,7 @@ Result = dict[str, Any]
 
 
 class StrictModel(BaseModel):
-    """A number is no text and a text no number."""
+    """A number is not text, and text is not a number."""
 
     model_config = ConfigDict(strict=True)
 

@@ -86,7 +86,7 @@ def test_interval_of_the_plateau_when_runs_are_simulated_then_it_errs_to_the_wid
 
 
 def test_stratified_interval_when_tasks_lie_apart_then_it_is_narrower_and_the_mean_the_same():
-    """How far push lies from extraction is no noise of the mean over fixed shares."""
+    """How far push lies from extraction is not noise of the mean over fixed shares."""
     rows = [(task, base + 0.05 * place) for task, base in (("a", 0.1), ("b", 0.7)) for place in range(5)]
     narrow, pooled = summarise(rows)[ALL], estimate_mean([reward for _, reward in rows])
     # Within a task the variance is 0.00625; half an observation at the farther bound would be 0.5 * 0.8^2 / 6 = 0.0533,

@@ -135,7 +135,7 @@ def test_decision_without_any_task_says_that_floors_could_not_be_judged():
 
 
 def test_decision_of_a_run_with_tasks_of_its_own_is_not_told_of_the_shop():
-    """Floors of tasks that a run does not have are no gap in its history."""
+    """Floors of tasks that a run does not have are not a gap in its history."""
     decision = decide_here(climb(0.3, 0.45, translation=(0.3, 0.5)))
     assert not any(line.startswith("floor") for line in decision.not_judged)
 

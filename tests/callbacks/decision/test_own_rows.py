@@ -129,7 +129,7 @@ def test_own_run_when_it_was_rehearsed_then_says_so_and_names_the_model():
 
 
 def test_own_run_when_nothing_was_evaluated_before_then_there_is_nothing_to_compare_with():
-    """One evaluation is no gain."""
+    """One evaluation is not a gain."""
     assert decide([row("final", 10, 0.5)], OWN, rung=RUNG).title == "Undecided: nothing to compare with"
 
 

@@ -47,7 +47,7 @@ def test_best_of_a_run_that_only_did_harm_is_the_warm_up():
 
 
 def test_best_without_a_scored_row_says_so():
-    """An evaluation in which nothing was scored is no best and no crash."""
+    """An evaluation in which nothing was scored is neither a best nor a crash."""
     verdict = BestCheckpoint().consider(50, {"all": Estimate(None, 0, None, None, None)})
     assert not verdict.is_best
 

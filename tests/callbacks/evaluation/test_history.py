@@ -12,7 +12,7 @@ def row(step, mean, stage=None, **more):
 
 
 def test_evaluations_when_rows_come_in_any_order_then_they_are_in_the_order_of_the_run():
-    """Before, warm-up, training by step, final; rows that are no evaluation are passed over."""
+    """Before, warm-up, training by step, final; rows that are not evaluations are passed over."""
     rows = [row(600, 0.6, "final"), row(50, 0.4), {"step": 3, "loss": 1}, row(0, 0.3, "warmup"), row(0, 0.1, "before")]
     assert [(item.stage, item.step) for item in read_evaluations(rows)] == [
         ("before", 0),

@@ -133,7 +133,7 @@ def test_evaluation_metrics_with_names_that_meet_refuses():
 
 
 def test_read_estimates_with_other_metrics_takes_tasks_only():
-    """Truncation and unscored counts in an evaluation row are no tasks; a bare recorded task is one."""
+    """Truncation and unscored counts in an evaluation row are not tasks; a bare recorded task is one."""
     row = {
         "step": 5,
         "reward": 0.3,

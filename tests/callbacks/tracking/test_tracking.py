@@ -292,7 +292,7 @@ def run_steps(tmp_path, monkeypatch, recorder, first, last, resume_from):
 
 
 class Killed(Recorder):
-    """A backend of a process that is killed when so many messages were delivered."""
+    """A backend of a process that is killed when this many messages were delivered."""
 
     def __init__(self, most):
         super().__init__()

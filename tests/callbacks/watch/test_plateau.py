@@ -33,6 +33,6 @@ def test_plateau_of_flat_runs_then_most_are_stopped(every):
 
 
 def test_plateau_before_a_window_is_full_then_nothing_is_said():
-    """Two evaluations, or ten within the window, are no plateau."""
+    """Two evaluations, or ten within the window, are not a plateau."""
     assert not does_not_climb([(0, 0.4), (100, 0.4)], NOISE, 70, 0.01)
     assert not does_not_climb([(step, 0.4) for step in range(0, 60, 5)], 1e-6, 70, 0.01)

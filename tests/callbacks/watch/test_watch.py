@@ -181,7 +181,7 @@ def test_watch_when_it_replays_what_it_has_seen_already_then_nothing_counts_twic
 
 
 def test_watch_when_rows_are_of_the_untrained_policy_or_no_numbers_then_they_are_passed_over():
-    """Before training nothing is judged; null, text and booleans are no values."""
+    """Before training nothing is judged; null, text and booleans are not values."""
     watch = make_watch({"mine": {"metric": "x", "above": 1, "from_step": 0}})
     rows = [
         {"stage": "before", "step": 0, "x": 9.0},
@@ -340,7 +340,7 @@ def test_repetition_when_a_text_says_its_phrases_again_then_the_share_grows():
 
 
 def test_events_when_written_and_added_to_then_they_are_read_back(tmp_path):
-    """The file holds a line an event, a broken line costs only itself, and no file is no event."""
+    """The file holds a line an event, a broken line costs only itself, and no file is not an event."""
     assert read_events(tmp_path) == []
     watch = make_watch({"mine": {"metric": "x", "above": 1}})
     first = watch.observe({"step": 1, "x": 2.0})

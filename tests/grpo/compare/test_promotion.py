@@ -71,7 +71,7 @@ def test_gain_when_it_is_within_the_noise_then_the_examples_that_would_decide_ar
     change = paired_change([b - a for a, b in zip(base, new, strict=True)])
     (verdict,) = compare_runs([make_recorded("a", {"t": base}), make_recorded("b", {"t": new})], load_rules()).verdicts
     assert not verdict.promoted
-    # With so many more the interval, which shrinks with the root of n, just leaves 0 out.
+    # With this many more the interval, which shrinks with the root of n, just leaves 0 out.
     half = (change.high - change.low) / 2 * (50 / (50 + verdict.further_examples)) ** 0.5
     assert half == pytest.approx(change.mean, rel=0.03)
 

@@ -204,7 +204,7 @@ def test_misspelt_key_when_the_overlay_replaces_its_section_then_is_still_told(t
     "text", ["", "- a\n", "grpo: [\n", "a: 1\n---\nb: 2\n", "\ta: 1\n", "name: !!python/name:os.x\n"]
 )
 def test_file_when_it_is_no_config_then_one_line_says_so(tmp_path, text):
-    """Text that is no mapping of sections never becomes a traceback."""
+    """Text that is not a mapping of sections never becomes a traceback."""
     path = write(tmp_path / "x.yaml", text)
     (line,) = problems_of(path)
     assert line.startswith(f"{path}: ")
@@ -375,7 +375,7 @@ def test_import_when_done_alone_then_brings_no_heavy_library():
 
 
 def test_find_config_when_given_a_folder_then_does_not_take_it_for_a_file(tmp_path, monkeypatch):
-    """A folder that has the name of a shipped config is no config."""
+    """A folder that has the name of a shipped config is not a config."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "v4").mkdir()
     assert find_config("v4") == configs_folder() / "v4.yaml"

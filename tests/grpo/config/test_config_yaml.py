@@ -91,14 +91,14 @@ def test_alias_when_ordinary_then_is_read():
 
 
 def test_nesting_when_very_deep_then_is_a_problem():
-    """Deep nesting is no crash."""
+    """Deep nesting is not a crash."""
     source = YamlLayer("x")
     parse_value("[" * 20_000 + "]" * 20_000, source)
     assert len(source.problems) == 1
 
 
 def test_file_when_not_text_then_is_a_problem(tmp_path):
-    """Bytes that are no UTF-8, a folder and a missing file each give one line."""
+    """Bytes that are not UTF-8, a folder and a missing file each give one line."""
     binary = tmp_path / "x.yaml"
     binary.write_bytes(b"\xff\xfe\x00a")
     for path in (binary, tmp_path, Path("/no/such/file.yaml")):

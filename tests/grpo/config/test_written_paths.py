@@ -63,7 +63,7 @@ def project(tmp_path, monkeypatch):
 
 
 def test_paths_when_written_in_a_yaml_then_they_start_at_it(project):
-    """Plugins, also by bare name, options of ours and of a plugin's function; a text that is no path stays one."""
+    """Plugins, also by bare name, options of ours and of a plugin's function; a text that is not a path stays one."""
     config = load_config(project / "my.yaml", profile=None)
     assert config.rewards.plugins == [str(project / "rewards.py")]
     schema_valid, mine = (spec.options for spec in config.rewards.functions)

@@ -83,7 +83,7 @@ def test_recipe_when_its_rows_are_audited_then_every_reference_earns_full_reward
 
 
 def test_stage_2_when_layers_are_weak_then_thirty_per_cent_are_replay():
-    """All weak rows once, and so many others."""
+    """All weak rows once, and this many others."""
     rows = [Example(str(n), "weak" if n < 70 else "strong", [], "{}") for n in range(1000)]
     chosen = choose_stage_2(rows, ["weak"], 0.3, seed=1)
     assert [row.task for row in chosen].count("weak") == 70 and len(chosen) == 100

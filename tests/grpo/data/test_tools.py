@@ -59,7 +59,7 @@ def test_alpaca_when_it_has_an_input_then_it_stands_below_the_instruction(tmp_pa
 
 
 def test_sources_when_csv_parquet_folder_or_pattern_then_one_reader_reads_them(tmp_path):
-    """Empty cells are no columns, rows are numbered through."""
+    """Empty cells are not columns, rows are numbered through."""
     pytest.importorskip("pyarrow")
     import pyarrow
     import pyarrow.parquet

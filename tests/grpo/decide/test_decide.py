@@ -91,7 +91,7 @@ def test_history_with_a_half_written_last_line_leaves_it_out(tmp_path):
 
 
 def test_history_without_rows_is_refused(tmp_path):
-    """An empty file is no history."""
+    """An empty file is not a history."""
     (tmp_path / "metrics.jsonl").touch()
     with pytest.raises(UserError, match="no rows"):
         read_history(tmp_path)

@@ -62,7 +62,7 @@ def second_of_two(monkeypatch):
 
 
 def test_signal_when_it_comes_twice_to_one_of_several_then_it_still_ends_with_the_step(second_of_two):
-    """SLURM signals launcher and processes, and the launcher passes its own on: one stop is no impatience."""
+    """SLURM signals launcher and processes, and the launcher passes its own on: one stop is not impatience."""
     with Interruption() as interruption:
         stand_ins.take_signals(interruption)
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):

@@ -176,7 +176,11 @@ def test_measure_prompts_when_some_are_too_long_then_the_first_three_and_their_n
         ("r.jsonl", b"\n{\n", r"r.jsonl:2: not JSON"),
         ("r.jsonl", b"caf\xe9\n", "not UTF-8"),
         ("r.jsonl", b'{"completion": "", "scores": {}}\ncaf\xe9\n', "not UTF-8"),
-        ("r.jsonl", b'{"completion": "", "scores": {}, "prompt": 3}\n', "r.jsonl:1: 'prompt' is no list of messages"),
+        (
+            "r.jsonl",
+            b'{"completion": "", "scores": {}, "prompt": 3}\n',
+            "r.jsonl:1: 'prompt' is not a list of messages",
+        ),
     ],
 )
 def test_find_file_of_bad_rows_names_the_place(tmp_path, name, content, said):

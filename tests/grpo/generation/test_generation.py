@@ -122,7 +122,7 @@ def test_generate_when_there_are_several_ends_then_any_stops_it():
 
 
 def test_generate_when_there_are_no_prompts_then_nothing_is_written():
-    """An empty evaluation set is no error here."""
+    """An empty evaluation set is not an error here."""
     assert run(cached("qwen3"), [], samples=2, max_new_tokens=3, temperature=0).completion_ids == []
 
 

@@ -79,7 +79,7 @@ def make_talk(numbers, n):
 
 @pytest.fixture
 def strangers(tmp_path, monkeypatch):
-    """A working folder with the four files; makes one of so many rows where asked."""
+    """A working folder with the four files; makes one of this many rows where asked."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
 

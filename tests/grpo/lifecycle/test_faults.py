@@ -123,7 +123,7 @@ def test_room_when_the_disk_is_too_small_then_the_run_is_refused_before_it_begin
 
 
 def test_watch_when_a_loss_is_no_number_then_no_checkpoint_is_made_of_what_it_left():
-    """The weights after it are no numbers either."""
+    """The weights after it are not numbers either."""
     pytest.importorskip("transformers")
     watch = Watch(WatchSection(), beta=0.0, recipe=False, settings={"max_completion_length": 8, "max_steps": 9})
     watch.observe({"loss": float("nan"), "reward": 0.5}, stage="train", step=3)

@@ -50,7 +50,7 @@ def test_create_when_it_is_killed_halfway_then_the_same_command_starts_the_run(t
 
 
 def test_create_when_the_folder_is_empty_then_it_is_taken(tmp_path):
-    """A folder that was made for the run is no run."""
+    """A folder that was made for the run is not a run."""
     (tmp_path / "a").mkdir()
     assert RunDirectory.create(tmp_path / "a", FILES).stage() == "sft"
 

@@ -195,7 +195,7 @@ def test_references_when_longer_than_a_completion_may_be_then_a_note_says_so():
 
 
 def test_unknown_model_when_planned_then_memory_is_said_to_be_unknown():
-    """A model this machine cannot ask about is no error in a plan, and its name's number is no size."""
+    """A model this machine cannot ask about is not an error in a plan, and its name's number is not a size."""
     config = load_config("v4_1", ["model.name=nobody/unheard-of-7B"], profile="gpu")
     plan = make_plan(config, inputs(), COUNTER, profile="gpu", device=L4)
     assert plan.memory is None

@@ -78,7 +78,7 @@ def test_files_when_given_then_are_the_rows(tmp_path):
 
 
 def test_files_when_both_are_conversations_without_ids_then_do_not_share_them(tmp_path):
-    """`messages` rows are called by their line, which two files have in common; that is no leak."""
+    """`messages` rows are called by their line, which two files have in common; that is not a leak."""
     for name in ("t", "h"):
         lines = [
             {"messages": [{"role": "user", "content": f"{name}{index}"}, {"role": "assistant", "content": "x"}]}

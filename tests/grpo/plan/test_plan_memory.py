@@ -74,7 +74,7 @@ def test_activations_when_the_vocabulary_is_large_then_logits_are_bounded():
 
 
 def test_checkpointing_when_auto_then_is_for_large_models_on_cuda_only():
-    """It only costs where memory is no worry."""
+    """It only costs where memory is not a worry."""
     auto = ModelSection()
     assert auto.checkpoints_gradients("cuda", 3_700_000_000)
     assert not auto.checkpoints_gradients("cuda", 490_799_104)
@@ -111,7 +111,7 @@ def test_shape_when_the_model_is_local_then_comes_from_its_config(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"hidden_size": "wide"}'])
 def test_shape_when_the_config_is_broken_then_is_unknown(tmp_path, text):
-    """A broken config.json is no crash of the plan."""
+    """A broken config.json is not a crash of the plan."""
     (tmp_path / "config.json").write_text(text, encoding="utf-8")
     assert find_shape(ModelSection(name=str(tmp_path)))[0] is None
 

@@ -97,7 +97,7 @@ def test_rows_when_fewer_than_one_generation_batch_then_are_refused():
 
 
 def test_held_out_when_empty_then_is_refused():
-    """A run that measures nothing is no run."""
+    """A run that measures nothing is not a run."""
     (line,) = refusals(rows=RunRows([example("a"), example("b")], [], []))
     assert "no held-out rows" in line
 

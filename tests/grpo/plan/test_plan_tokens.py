@@ -91,7 +91,7 @@ def test_json_keys_when_common_then_are_one_token(tokenizer):
 
 
 def test_vocabulary_when_asked_for_then_is_not_exceeded(tokenizer):
-    """At most so many tokens, fewer where the texts have no more."""
+    """At most this many tokens, fewer where the texts have no more."""
     assert tokenizer.get_vocab_size() <= 512
     assert 259 <= train_tokenizer(["a"], 320).get_vocab_size() <= 320
 

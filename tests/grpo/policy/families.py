@@ -31,7 +31,7 @@ MISTRAL = (
 
 
 def template_names() -> list[str]:
-    """Every template of trl's wheel that is no training twin."""
+    """Every template of trl's wheel that is not a training twin."""
     import trl
 
     folder = Path(trl.__file__).parent / "chat_templates"
@@ -95,7 +95,7 @@ def _qwen_tokenizer() -> Any:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=converter.converted(), pad_token=markers[0], eos_token=markers[2]
     )
-    # Words of the vocabulary that are no special tokens: a completion keeps them.
+    # Words of the vocabulary that are not special tokens: a completion keeps them.
     tokenizer.add_tokens(["<tool_call>", "</tool_call>", "<think>", "</think>"])
     return tokenizer
 

@@ -176,7 +176,7 @@ INVENTED = (
 
 
 def test_template_when_no_token_ends_an_answer_then_is_refused():
-    """Markers that are no tokens, and no end: such a run once went to its last step without a word."""
+    """Markers that are not tokens, and no end token: such a run once went to its last step without a word."""
     (problem,) = with_template(INVENTED).problems([SYSTEM, USER], ANSWER, where="task t")
     assert "ends an answer with no single token" in problem and "model.chat_template" in problem
     assert with_template(INVENTED).problems([SYSTEM, USER], ANSWER, where="t", demonstrations=False)

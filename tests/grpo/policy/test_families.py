@@ -169,7 +169,7 @@ def test_family_when_any_goes_the_whole_line_then_resumes_and_reloads_exactly(na
 
 
 def test_matrix_when_held_against_trls_wheel_then_no_text_model_is_missing():
-    """What is left out reads images, or is no causal model."""
+    """What is left out reads images, or is not a causal model."""
     others = {"idefics3", "llava_next", "qwen2_5_vl", "qwen3_vl", "lfm2_2_5_vl", "diffusion_gemma"}
     assert set(families.template_names()) - others <= families.SHAPES.keys()
 

@@ -249,7 +249,7 @@ def test_model_when_it_cannot_be_had_then_one_line_says_why(name, said):
 
 
 def test_model_when_its_weights_are_broken_then_one_line_says_so(model_folder):
-    """A download that was cut off is no traceback."""
+    """A download that was cut off is not a traceback."""
     folder = model_folder()
     (folder / "model.safetensors").write_bytes(b"\x10")
     with pytest.raises(UserError, match="cannot be loaded") as caught:

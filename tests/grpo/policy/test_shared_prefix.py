@@ -190,7 +190,7 @@ def test_grouped_logps_when_every_completion_is_masked_then_a_zero_still_has_gra
 
 
 def test_grouped_logps_when_rows_are_masked_then_the_forward_is_smaller():
-    """A masked completion is no part of the forward."""
+    """A masked completion is not part of the forward."""
     model = build("qwen3")
     seen = []
     model.model.embed_tokens.register_forward_hook(lambda module, args, out: seen.append(args[0].shape[1]))

@@ -145,7 +145,7 @@ def test_run_when_it_writes_on_then_the_page_follows_without_a_reload(
         with (root / "a" / "metrics.jsonl").open("ab") as file:
             file.write(b'{"stage": "train", "step": 21, "reward": 0.5}\n')
         (root / "a" / "watch.jsonl").write_text(
-            '{"rule": "kl", "step": 21, "action": "warn", "message": "The loss is no number: every further step is lost."}\n'
+            '{"rule": "kl", "step": 21, "action": "warn", "message": "The loss is not a number: every further step is lost."}\n'
         )
         until(lambda: page.locator(".figures dd").first.inner_text().startswith("21"))
         assert page.locator(".events li").count() == 1

@@ -125,7 +125,7 @@ def test_end_when_trying_again_would_give_the_same_then_the_run_is_not_tried_aga
 
 
 def test_end_when_interrupted_or_killed_then_the_run_is_tried_again_until_it_is_done(place):
-    """75 and a death by signal lead to another start; one that comes no further is given up after so many tries."""
+    """75 and a death by signal lead to another start; one that comes no further is given up after this many tries."""
     (place / "notes" / "exit-a").write_text("75 0")
     (place / "notes" / "exit-b").write_text("75 75 75 75 75")
     with make_queue(place, tries=2) as queue:

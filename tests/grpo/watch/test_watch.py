@@ -285,7 +285,7 @@ def test_command_when_asked_for_json_then_it_is_whole_and_has_no_control_codes(f
 
 
 def test_command_when_there_is_no_terminal_then_one_plain_look_without_torch(folder):
-    """Through a pipe: text once, no escape codes, no training library, and a reader that leaves early is no error."""
+    """Through a pipe: text once, no escape codes, no training library, and a reader that leaves early is not an error."""
     code = (
         "import sys; from grpo.watch.__main__ import main; code = main(sys.argv[1:]); "
         "bad = {'torch', 'transformers', 'trl', 'datasets', 'wandb', 'matplotlib'} & set(sys.modules); "

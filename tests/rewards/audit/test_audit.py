@@ -154,7 +154,7 @@ def test_audit_when_references_are_python_literals_then_says_how_many():
     ]
     found = audit(rows, host=RewardHost([Constant()]))
     assert found["strictness"]["t"]["literal"] == 30
-    assert any("30 of 40 references are no strict JSON (30 literal)" in line for line in found["warnings"])
+    assert any("30 of 40 references are not strict JSON (30 literal)" in line for line in found["warnings"])
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_audit_when_the_files_are_there_then_does_not_write_over_them(files, cap
 
 
 def test_audit_when_a_run_would_refuse_a_row_then_refuses_it_too(tmp_path, capsys):
-    """One reader: a bare prompt, a missing id and a reference that is no text."""
+    """One reader: a bare prompt, a missing id and a reference that is not text."""
     rows = [{"prompt": "oi", "reference": "{}"}, make_row("Ana", {"who": "Ana"})]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     assert main(["audit", "--data", str(tmp_path / "t.jsonl"), "--reward", "json_valid"]) == 2

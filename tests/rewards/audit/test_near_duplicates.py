@@ -91,7 +91,7 @@ def test_find_when_texts_are_pages_then_one_changed_word_is_near():
 
 
 def test_find_when_a_side_is_empty_then_finds_nothing():
-    """A run without held-out rows is no crash."""
+    """A run without held-out rows is not a crash."""
     assert find_near_duplicates([], []) == []
     assert find_near_duplicates([example_of("t", "a")], []) == []
 

@@ -39,7 +39,7 @@ def test_explain_when_asked_for_json_then_says_the_same(capsys):
 
 
 def test_explain_when_nothing_is_given_then_reads_standard_input(capsys, monkeypatch):
-    """Bytes that are no UTF-8 are shown, not refused."""
+    """Bytes that are not UTF-8 are shown, not refused."""
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'\xff{"a": 1}')))
     assert main(["explain"]) == 0
     assert '"a": 1' in capsys.readouterr().out

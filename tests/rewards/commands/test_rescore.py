@@ -283,7 +283,7 @@ def test_score_and_rescore_when_given_one_file_then_give_the_same(capsys, tmp_pa
 
 
 def test_rescore_command_when_references_are_missing_then_rows_bring_them(capsys, tmp_path):
-    """By id; and figures that are no mean of scores stand beside the mean."""
+    """By id; and figures that are not means of scores stand beside the mean."""
     answers = write(tmp_path / "answers.jsonl", {"id": "a", "prompt": "p", "completion": "o pedido chegou bem ontem"})
     rows = write(tmp_path / "rows.jsonl", {"id": "a", "prompt": "p", "reference": "o pedido chegou bem hoje"})
     assert main(["rescore", str(answers), "--reward", "text_overlap", "--json"]) == 2

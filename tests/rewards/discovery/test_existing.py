@@ -71,7 +71,7 @@ def test_rubric_when_named_then_is_the_weighted_mean_and_its_functions_are_parts
 
 
 def test_command_when_it_names_a_trl_function_then_scores_rows(module, tmp_path, capsys):
-    """The colon of the prefix is no option."""
+    """The colon of the prefix is not an option."""
     (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "Q", "completion": "<a>", "reference": "x"}) + "\n")
     assert (
         main(["score", "--reward", "trl:theirs.format_reward:range=[0,2]", "--input", str(tmp_path / "rows.jsonl")])

@@ -11,7 +11,7 @@ import pytest
 from rewards.extraction import extract_json
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "cases.jsonl").read_text(encoding="utf-8").splitlines()]
-# A larger corpus may lie beside the checkout; it is no part of the repository.
+# A larger corpus may lie beside the checkout; it is not part of the repository.
 NEIGHBOUR = Path(__file__).resolve().parents[4] / "shared" / "corpus" / "json_examples.jsonl"
 
 

@@ -62,7 +62,7 @@ SHAPES = {
     "lists closed too early": lambda n: '{"a": [1]' + fill(", [2]", n),
     "roots closed too early": lambda n: fill('{"a":[1]}, ', n) + "]}",
     "stray words": lambda n: '{"a": 1' + fill(', AAA "b": 1', n),
-    "texts that are no calls": lambda n: '{"a": ' + "f(" * (n // 4) + "x)y" * (n // 6),
+    "texts that are not calls": lambda n: '{"a": ' + "f(" * (n // 4) + "x)y" * (n // 6),
     "keys given twice": lambda n: "{" + fill("'a': [1, 2], 'a': 'x', ", n) + "}",
     "values taken back": lambda n: fill('{"a":1} ignore o bloco acima. ', n),
     "quoted fragments": lambda n: fill('"{"a": 1', n),

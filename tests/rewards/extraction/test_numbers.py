@@ -97,7 +97,7 @@ def test_text_when_a_number_then_is_read(text, number):
     ],
 )
 def test_text_when_no_number_then_gives_none(text):
-    """Words, dates, addresses, ranges and identifiers are no numbers."""
+    """Words, dates, addresses, ranges and identifiers are not numbers."""
     assert as_number(text) is None
 
 

@@ -75,7 +75,7 @@ def test_prefix_of_valid_text_when_read_then_value_is_a_prefix(document, data):
 
 @pytest.mark.parametrize("cut", range(40, 61))
 def test_prefix_when_a_key_holds_a_quote_and_a_colon_then_the_key_is_whole(cut):
-    """A single quote and a colon inside a double-quoted key are no end of the key, wherever the text is cut off."""
+    """A single quote and a colon inside a double-quoted key do not end the key, wherever the text is cut off."""
     document = {"": [[], {"": None, "0": 100000000000004, "0':": "\x1f"}]}
     got = extract_json(json.dumps(document, ensure_ascii=False)[:cut])
     assert got.truncated

@@ -82,7 +82,7 @@ def test_cut_text_when_read_then_is_flagged_truncated(text):
 
 @pytest.mark.parametrize("text", ['{"a": 1}', '```json\n{"a": 1\n```\nPronto.', '{"a": [1, 2}', "nada", ""])
 def test_text_that_goes_on_when_read_then_is_not_flagged_truncated(text):
-    """A closer that is missing in the middle is no truncation."""
+    """A closer that is missing in the middle is not a truncation."""
     assert not extract_json(text).truncated
 
 

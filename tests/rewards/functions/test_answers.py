@@ -57,7 +57,7 @@ def test_read_answer_when_a_number_is_none_then_it_is_no_null(number):
     ],
 )
 def test_read_answer_when_another_object_stands_beside_then_doubts_only_a_contradiction(text, doubted):
-    """A citation, a remark or a repetition is no second answer; reasoning is not looked at."""
+    """A citation, a remark or a repetition is not a second answer; reasoning is not looked at."""
     assert read_answer(Completion(text)).doubted is doubted
 
 

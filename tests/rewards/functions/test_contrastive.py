@@ -51,7 +51,7 @@ def test_contrastive_when_half_of_the_own_words_are_there_then_is_computed_from_
 
 
 def test_contrastive_when_marker_phrases_are_stuffed_then_do_not_pay():
-    """The persona's catchwords are no answer, alone or repeated."""
+    """The persona's catchwords are not an answer, alone or repeated."""
     for text in (
         "Ô meu bem, meu bem, ô meu bem, preço camarada, ô meu bem",
         "Ô meu bem " * 8,

@@ -83,7 +83,7 @@ def test_extraction_when_a_key_is_missing_then_costs_no_less_than_a_wrong_one(ke
 
 
 def test_extraction_when_the_reference_is_null_then_only_null_is_right():
-    """`"null"`, an empty text, 0 and false are no null."""
+    """`"null"`, an empty text, 0 and false are not null."""
     reference = {**REFERENCE, "customer": None, "would_buy_again": None, "price": None, "delivery_days": None}
     example = Example("1", "extraction", [], json.dumps(reference))
     wrong = {**reference, "customer": "null", "would_buy_again": False, "price": 0, "delivery_days": 0}
@@ -114,7 +114,7 @@ def test_extraction_when_prose_stands_around_then_is_below_strict_and_above_a_wr
 
 
 def test_extraction_when_only_nulls_are_given_then_earns_little():
-    """An empty form is no answer."""
+    """An empty form is not an answer."""
     assert value_of(json.dumps(dict.fromkeys(REFERENCE))) < 0.1
 
 

@@ -92,7 +92,7 @@ def test_field_f1_when_keys_have_a_share_then_right_paths_are_paid():
     ],
 )
 def test_field_f1_when_leaves_are_compared_then_numbers_are_numbers_and_kinds_differ(reference, text, equal):
-    """1 equals 1.0 and not true; large integers stay exact; empty containers are leaves; NaN is no null."""
+    """1 equals 1.0 and not true; large integers stay exact; empty containers are leaves; NaN is not a null."""
     assert f1([reference], text) == float(equal)
 
 
@@ -140,7 +140,7 @@ def test_field_f1_when_numbers_may_differ_then_by_share_or_by_the_key_that_says_
 
 
 def test_field_f1_when_units_are_read_then_quantities_compare_by_amount():
-    """The kinds named in the option, as text or as an object; a bare number is no quantity."""
+    """The kinds named in the option, as text or as an object; a bare number is not a quantity."""
     assert f1({"a": "10 ms"}, {"a": "0,01 s"}, units=("time",)) == 1.0
     assert f1({"a": {"value": 2000, "unit": "Mbps"}}, {"a": "2 Gbps"}, units=("rate",)) == 1.0
     assert f1({"a": "2 Gbps"}, {"a": "2 Mbps"}, units=("rate",)) == 0.0
@@ -158,7 +158,7 @@ def test_field_f1_when_units_are_read_then_quantities_compare_by_amount():
     ],
 )  # fmt: skip
 def test_read_quantity_when_a_value_has_a_unit_then_is_brought_to_the_first_of_its_kind(value, amount):
-    """Anything else is no quantity."""
+    """Anything else is not a quantity."""
     found = read_quantity(value, frozenset({"time", "rate"}))
     assert (found and found.amount) == (pytest.approx(amount) if amount else None)
 

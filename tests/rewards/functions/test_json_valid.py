@@ -88,7 +88,7 @@ def test_json_valid_when_two_answers_contradict_each_other_then_costs_half():
     ],
 )
 def test_json_valid_when_reasoning_stands_before_then_only_the_answer_counts(text, expected):
-    """Reasoning is no wrapping: a model that thinks by default must be able to earn all."""
+    """Reasoning is not a wrapping: a model that thinks by default must be able to earn all."""
     assert value_of(text) == pytest.approx(expected)
 
 

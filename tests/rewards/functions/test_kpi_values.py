@@ -123,7 +123,7 @@ def test_kpi_values_when_layers_and_units_differ_then_the_same_figure_is_right(a
     ],
 )
 def test_kpi_values_when_a_number_stands_under_an_unrelated_key_then_does_not_pay(answer):
-    """A measurement is no requirement either."""
+    """A measurement is not a requirement either."""
     assert score_of(answer).value == 0.0
 
 
@@ -145,7 +145,7 @@ def test_kpi_values_when_a_number_stands_under_an_unrelated_key_then_does_not_pa
     ],
 )
 def test_kpi_values_when_a_figure_contradicts_itself_then_does_not_count(answer):
-    """However it is said twice; and what is no number is none."""
+    """However it is said twice; and what is not a number is none."""
     assert right_in(answer) == set()
 
 
@@ -173,7 +173,7 @@ def test_kpi_values_when_the_reference_states_figures_in_one_unit_then_a_thousan
 
 
 def test_kpi_values_when_the_reference_gives_a_key_another_meaning_then_it_is_left_out():
-    """A greatest rate beside the guaranteed one is no contradiction; what the reference leaves out is not asked."""
+    """A greatest rate beside the guaranteed one is not a contradiction; what the reference leaves out is not asked."""
     reference = {"dLThptPerUE": {"guaThpt": 2000, "maxThpt": 4000}, "region": "Recife"}
     assert set(score_of(reference, reference).parts) == {"dl_throughput_mbps", "size"}
     assert score_of({"dLThptPerUE": {"guaThpt": 2000, "maxThpt": 9000}}, reference).value == 1.0

@@ -169,7 +169,7 @@ def test_schema_valid_when_the_schema_is_faulty_then_says_all_that_is_wrong(sche
 
 
 def test_resolve_schema_when_given_an_api_then_points_to_the_import(tmp_path):
-    """An OpenAPI file is no schema."""
+    """An OpenAPI file is not a schema."""
     path = tmp_path / "api.json"
     path.write_text('{"openapi": "3.0.0", "components": {}}')
     with pytest.raises(UserError, match="schema import"):

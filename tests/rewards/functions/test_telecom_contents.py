@@ -166,7 +166,7 @@ def test_units_when_read_by_likeness_and_by_figures_then_agree(text, kind, amoun
 
 
 def test_numbers_of_when_written_either_way_then_are_what_both_readers_say():
-    """`0.125` is no thousand; `1.000` may be one."""
+    """`0.125` is not a thousand; `1.000` may be one."""
     assert numbers_of("0.125") == (0.125,) and numbers_of("1.234,56") == (1234.56,)
     assert numbers_of("1.000") == (1.0, 1000.0)
 

@@ -36,7 +36,7 @@ configurations = st.recursive(
 
 
 def pad(value: Any) -> Any:
-    """The same configuration with so many keys in every object that none is small."""
+    """The same configuration with this many keys in every object that none is small."""
     if isinstance(value, dict):
         return {**{key: pad(child) for key, child in value.items()}, **{f"zz{index}": None for index in range(40)}}
     return [pad(child) for child in value] if isinstance(value, list) else value

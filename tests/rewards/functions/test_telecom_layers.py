@@ -319,7 +319,7 @@ def test_layer_when_the_reference_is_a_list_then_earns_all():
 
 
 def test_problems_when_a_row_is_bad_then_says_what():
-    """No reference, an empty or endless one, columns that are no figures."""
+    """No reference, an empty or endless one, columns that are not figures."""
     function = O1Nrm()
     assert "nothing in it" in function.problems(make_row({}))[0]
     assert function.problems(Example("1", "o1_nrm", [], None)) and function.problems(Example("1", "o1_nrm", [], "não"))

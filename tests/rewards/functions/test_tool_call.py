@@ -108,7 +108,7 @@ def test_tool_call_when_every_function_is_called_then_is_worth_less_than_one_hon
 
 
 def test_tool_call_when_members_stand_around_the_call_then_count_as_arguments_that_nobody_asked():
-    """An id is no harm, invented members are."""
+    """An id is not a harm, invented members are."""
     assert score_of(json.dumps({**CALL, "id": "c1", "type": "function"})).value == 1.0
     assert score_of(json.dumps({**CALL, "city": "São Paulo", "extra": 1})).value < 0.7
 
@@ -239,7 +239,7 @@ def test_tool_call_when_calls_are_written_in_either_dialect_then_are_right(calls
 
 
 def test_problems_when_the_reference_has_no_call_then_says_what_to_write():
-    """A sentence is no reference; the shares must add up."""
+    """A sentence is not a reference; the shares must add up."""
     function = ToolCall()
     assert "no call found" in function.problems(Example("1", "any", [], "Olá"))[0]
     assert "missing" in function.problems(Example("1", "any", [], None))[0]

@@ -70,7 +70,7 @@ def test_score_when_two_functions_apply_then_is_their_weighted_mean():
 
 
 def test_score_when_no_function_gives_a_value_then_the_reward_is_none():
-    """No verdict is no zero."""
+    """No verdict is not a zero."""
     (scored,) = RewardHost([Half()]).score([(example_of("b"), Completion("none"))])
     assert scored.reward is None and scored.outcomes[0].reason == "says none"
 

@@ -71,7 +71,7 @@ def score_of(schema: object, text: str, **options: object):
             {"v": "3"},
         ),
     ],
-    ids=["unevaluated keys", "unevaluated items", "decimals", "letters", "long class", "end", "long integer", "draft 4", "dynamic", "names that are no URIs", "base"],
+    ids=["unevaluated keys", "unevaluated items", "decimals", "letters", "long class", "end", "long integer", "draft 4", "dynamic", "names that are not URIs", "base"],
 )  # fmt: skip
 def test_schema_valid_when_keywords_are_hard_then_the_verdict_is_the_standard_s(schema, right, wrong):
     """1 exactly where it is valid, and less where it is not."""

@@ -161,7 +161,7 @@ def test_budget_when_it_is_exceeded_then_all_is_refused_and_health_says_why(plug
 
 
 def test_deadline_when_scoring_takes_longer_then_503_before_the_client_gives_up(plugin):
-    """The answer comes at the deadline, and what was late is no number."""
+    """The answer comes at the deadline, and what was late is not a number."""
     section = {"plugins": [plugin], "functions": [{"name": "fickle"}], "timeout_seconds": 5}
     with serve(section, seconds=0.4) as client:
         ask(client, "native", "warm up")

@@ -101,7 +101,7 @@ def test_pool_when_many_threads_ask_then_no_more_processes_run_than_allowed_and_
 
 
 def test_run_queries_when_values_are_odd_then_they_come_back_as_sqlite_gave_them(database):
-    """Infinity, blobs, big integers, text that is no UTF-8."""
+    """Infinity, blobs, big integers, text that is not UTF-8."""
     sql = "SELECT 1e999, -1e999, x'00ff', 9223372036854775807, CAST(x'ff41' AS TEXT), NULL, 0.1, '\u00e9\U0001f600'"
     assert run_query(database, sql, Limits()).rows == (
         (float("inf"), float("-inf"), b"\x00\xff", 2**63 - 1, "\ufffdA", None, 0.1, "é😀"),

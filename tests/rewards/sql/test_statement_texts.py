@@ -35,7 +35,7 @@ CTE = "WITH a AS (\n  SELECT state FROM orders\n),\n\nb AS (\n  SELECT * FROM a\
     ],
 )
 def test_find_statement_when_only_markup_or_comments_stand_around_then_is_not_wrapped(text):
-    """A fence, tags, JSON and comments are no prose."""
+    """A fence, tags, JSON and comments are not prose."""
     found = find_statement(text)
     assert found.tokens == find_statement(SQL).tokens and not found.wrapped
 
@@ -81,13 +81,13 @@ def test_find_statement_when_prose_stands_around_then_is_wrapped(text):
     ],
 )
 def test_find_statement_when_two_are_offered_then_takes_none(text):
-    """Offering two answers is no answer."""
+    """Offering two answers is not an answer."""
     assert find_statement(text).reason == "several statements"
 
 
 @pytest.mark.parametrize("text", [f"DROP TABLE orders;\n{SQL}", f"EXPLAIN {SQL}", f"PRAGMA x;\n{SQL}"])
 def test_find_statement_when_another_command_leads_then_takes_none(text):
-    """What is no SELECT is not cut down to one."""
+    """What is not a SELECT is not cut down to one."""
     assert find_statement(text).reason == "not a SELECT"
 
 
