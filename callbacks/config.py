@@ -30,7 +30,7 @@ class EvaluationSection(BaseModel):
     fresh_seed: int | None = Field(
         None,
         ge=0,
-        description="Seed with which the best checkpoint is estimated anew, for it was chosen by the other; none: seed + 1.",
+        description="Seed with which the best checkpoint is estimated again, because the other chose it; none: seed + 1.",
     )
     kept_examples: int = Field(
         100,

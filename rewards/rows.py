@@ -136,10 +136,10 @@ def make_strict_example(row: dict[str, Any], where: str, own_id: str) -> tuple[E
             prompt = _read_prompt(row, where, problems)
         if reference is not None and not isinstance(reference, str):
             advice = "; write the JSON as a string" if isinstance(reference, dict | list) else ""
-            problems.append(f"{where}: reference: a text (or null) is allowed, not {kind_of(reference)}{advice}")
+            problems.append(f"{where}: reference: a string (or null) is allowed, not {kind_of(reference)}{advice}")
     for key in ("id", "task"):
         if key in row and (not isinstance(row[key], str) or not row[key]):
-            problems.append(f"{where}: {key}: a text that is not empty is allowed, not {kind_of(row[key])}")
+            problems.append(f"{where}: {key}: a string that is not empty is allowed, not {kind_of(row[key])}")
     if isinstance(row.get("task"), str) and row["task"] in _KEPT_TASKS:
         problems.append(f"{where}: task: {row['task']!r} {_KEPT_TASKS[row['task']]}; choose another name")
     if isinstance(reference, str) and is_deeper(reference, DEEPEST):
@@ -317,7 +317,7 @@ def _open(path: Path | str) -> IO[bytes]:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(21, "Is a directory")
     if not stat.S_ISREG(mode):
-        raise UserError(f"{path}: no plain file (a pipe or a device); write its rows into a file and give that")
+        raise UserError(f"{path}: not a regular file (a pipe or a device); write its rows into a file and give that")
     return open(path, "rb")
 
 

@@ -59,7 +59,7 @@ class Recorded:
 
     @property
     def last(self) -> Evaluation:
-        """The judged checkpoint, estimated anew; the last evaluation in a history that has no such estimate."""
+        """The judged checkpoint, estimated again; the last evaluation in a history that has no such estimate."""
         return self.evaluations[-1]
 
     @property

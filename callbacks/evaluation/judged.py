@@ -64,7 +64,7 @@ def find_judged(folder: Path | str) -> JudgedCheckpoint:
 
 
 def note_judged(step: int, *, seed: int) -> Mapping[str, Any]:
-    """What judged.json says of a checkpoint that was just estimated anew with this seed."""
+    """What judged.json says of a checkpoint that was just estimated again with this seed."""
     return {"step": step, "estimated_anew": True, "seed": seed}
 
 

@@ -132,7 +132,7 @@ def _find_unrecorded(runs: Sequence[RecordedRun]) -> list[str]:
         ("examples", [run.name for run in runs if not run.rows]),
     ):
         if lacking:
-            lines.append(f"not checked, for they were not recorded: {said} of {_list_names(lacking)}")
+            lines.append(f"not checked, because they were not recorded: {said} of {_list_names(lacking)}")
     return lines
 
 

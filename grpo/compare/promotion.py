@@ -309,7 +309,7 @@ def _judge_unknown(comparison: RunComparison, baseline: RecordedRun, run: Record
         if metric not in rules.metrics or kind_of(group) not in rules.groups or metric not in run.metrics():
             continue
         if (group, metric) not in run.cells:
-            text = f"{metric} of {name_group(group)}: {run.name} has none, so that a fall cannot be excluded"
+            text = f"{metric} of {name_group(group)}: {run.name} has none, so a fall cannot be ruled out"
             found.append(Finding("falls", False, text))
     for item in comparison.differences:
         watched = item.run == run.name and item.metric in rules.metrics and kind_of(item.group) in rules.groups
@@ -362,7 +362,7 @@ def _note(
     unpaired = sorted({d.run for d in differences if not d.change.paired})
     if unpaired:
         notes.append(
-            f"not paired by example, for only means were recorded or no example is shared: {', '.join(unpaired)}; "
+            f"not paired by example, because only means were recorded or no example is shared: {', '.join(unpaired)}; "
             "the intervals are Welch's, and wider"
         )
     if any(cell.bounded for run in runs for cell in run.cells.values()):

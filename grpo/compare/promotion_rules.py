@@ -31,7 +31,7 @@ class FallRule(BaseModel):
 
     metrics: tuple[str, ...] = Field(description="Metrics that may not fall in any group.")
     groups: tuple[str, ...] = Field(_GROUPS, description="Kinds of groups that are looked at.")
-    allowed: float = Field(0.0, ge=0, lt=1, description="The fall that is let pass.")
+    allowed: float = Field(0.0, ge=0, lt=1, description="The fall that is tolerated.")
     ruled_out: bool = Field(False, description="Whether the noise must leave no room for a larger fall.")
 
     @field_validator("groups")
@@ -53,7 +53,9 @@ class PromotionRules(BaseModel):
     gain: GainRule
     falls: FallRule
     floors: dict[str, float] = Field(default_factory=dict, description="Least means by group.")
-    alarm: Literal["refuse", "warn"] = Field("refuse", description="What a metric does that is the same in all runs.")
+    alarm: Literal["refuse", "warn"] = Field(
+        "refuse", description="What happens when a metric is the same in all runs."
+    )
     few_examples: int = Field(40, ge=1, description="Groups below are marked as small.")
 
     @field_validator("floors")
@@ -106,5 +108,5 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise UserError(f"--rules {path}: no mapping of rules; see docs/compare.md")
+        raise UserError(f"--rules {path}: not a mapping of rules; see docs/compare.md")
     return content

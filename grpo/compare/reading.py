@@ -65,11 +65,11 @@ def read_rows(path: Path) -> tuple[dict[Key, Row], dict[str, str], int]:
             key = (str(row["task"]), str(row["id"]))
             values = _values_of(row, versions)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            problems.append(f"{path}:{number}: no stored completion ({type(error).__name__}: {error})")
+            problems.append(f"{path}:{number}: not a stored completion ({type(error).__name__}: {error})")
             continue
         sample = (*key, int(row.get("sample") or 0))
         if sample in seen:
-            problems.append(f"{path}:{number}: example {key[1]!r} of task {key[0]!r} is there twice")
+            problems.append(f"{path}:{number}: example {key[1]!r} of task {key[0]!r} appears twice")
             continue
         seen.add(sample)
         if row.get("reward") is None:

@@ -54,7 +54,7 @@ def _read_entry(path: Path, entry: Any, number: int, count: int, problems: list[
     for name, metrics in entry["results"].items():
         group = name if name == ALL or (kind_of(name) in KINDS and ":" in name) else f"{by}:{name}"
         if not isinstance(metrics, dict):
-            problems.append(f"{where}: results.{name}: no object of metrics; write {FORM}")
+            problems.append(f"{where}: results.{name}: not an object of metrics; write {FORM}")
             continue
         for metric, written in metrics.items():
             cell = _read_cell(f"{where}: results.{name}.{metric}", written, problems)

@@ -17,7 +17,7 @@ def compare_recipes(names: Sequence[str], *, as_json: bool) -> int:
     """Print how the second group differs from the first; 0 where its mean is higher beyond the noise of the seeds, else 1."""
     others = [name for name in names if not is_group(Path(name))]
     if others or len(names) != 2:
-        said = f"{', '.join(others)}: no group of seeds" if others else f"{len(names)} groups"
+        said = f"{', '.join(others)}: not a group of seeds" if others else f"{len(names)} groups"
         raise UserError(f"{said}; two recipes are compared by two groups: python -m grpo.compare GROUP_A GROUP_B")
     found = compare_groups(Path(names[0]), Path(names[1]))
     difference, chance = found["difference"], found["probability_of_improvement"]

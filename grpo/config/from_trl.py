@@ -121,7 +121,7 @@ def translate_setting(name: str, value: Any, out: Translation, written: bool) ->
     elif any(word in name for word in ROWS):
         out.notes.append(f"{name}: rows and rewards are not TRL's settings; `recompensa init DATA` writes both")
     else:
-        out.notes.append(f"{name}: {GONE.get(name, 'no setting of TRL 1.14.2; left out')}")
+        out.notes.append(f"{name}: {GONE.get(name, 'not a setting of TRL 1.14.2; left out')}")
 
 
 def translate_same(name: str, value: Any, out: Translation) -> None:

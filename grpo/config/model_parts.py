@@ -94,7 +94,7 @@ class VllmSection(BaseModel):
     server_base_url: str | None = Field(
         None,
         pattern=r"^https?://",
-        description="A server that runs already; null: the run starts and stops one itself.",
+        description="A server that is already running; null: the run starts and stops one itself.",
     )
     server_devices: str | None = Field(
         None, min_length=1, description="Devices of the server that the run starts, as CUDA_VISIBLE_DEVICES lists them."

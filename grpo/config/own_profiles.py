@@ -27,7 +27,7 @@ def drop_profiles(source: YamlLayer) -> list[str]:
         return []
     allowed = f"write {' or '.join(OVERLAID)}, each with sections as the file itself has them"
     if not isinstance(parts, dict):
-        return [f"{source.name}: {_KEY}: no mapping of profiles; {allowed}"]
+        return [f"{source.name}: {_KEY}: not a mapping of profiles; {allowed}"]
     return [
         f"{source.name}: {_KEY}.{name}: "
         + ("no sections" if name in OVERLAID else "no such profile" if name != "gpu" else "gpu is the file itself")

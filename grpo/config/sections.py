@@ -44,7 +44,7 @@ class ModelSection(BaseModel):
     )
     gradient_checkpointing: Literal["auto"] | bool = Field(
         "auto",
-        description="Recompute activations in the backward pass; auto does so above a thousand million parameters "
+        description="Recompute activations in the backward pass; auto does so above one billion parameters "
         "on a CUDA device, and nowhere else, where it only costs.",
     )
     engine: Literal["transformers", "vllm", "unsloth"] = Field("transformers", description="What generates and trains.")
@@ -215,7 +215,7 @@ class GrpoSection(BaseModel):
     entropy_coef: float = Field(0.0, description="Weight of an entropy bonus in the loss; 0 is off.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
-    optim: str = Field("adamw_torch", min_length=1, description="Optimiser, by transformers' name.")
+    optim: str = Field("adamw_torch", min_length=1, description="Optimiser, by its name in transformers.")
     adam_beta1: float = Field(0.9, ge=0, lt=1, description="Decay of Adam's first moment.")
     adam_beta2: float = Field(0.999, gt=0, lt=1, description="Decay of Adam's second moment.")
     adam_epsilon: float = Field(1.0e-8, gt=0, description="What Adam adds to the root of its second moment.")

@@ -55,7 +55,7 @@ def read_trl_file(path: Path) -> FoundSettings:
         found = read_command_line(text)
     if not found.settings and not found.refusals:
         raise UserError(
-            f"{path}: no setting of TRL's GRPO in it; give a YAML file of `trl grpo`, a script that calls GRPOConfig, or a "
+            f"{path}: has no setting of TRL's GRPO; give a YAML file of `trl grpo`, a script that calls GRPOConfig, or a "
             "shell script with options such as --num_generations 8"
         )
     return found
@@ -71,7 +71,7 @@ def read_yaml(text: str, path: Path) -> FoundSettings:
         reason = " ".join(str(fault).split())[:200]
         raise UserError(f"{path}: is not YAML ({reason})") from None
     if not isinstance(values, dict):
-        raise UserError(f"{path}: holds no mapping of settings to values")
+        raise UserError(f"{path}: does not hold a mapping of settings to values")
     return FoundSettings({str(key): as_number(value) for key, value in values.items()})
 
 

@@ -200,11 +200,11 @@ def _describe_yaml_error(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     reason = getattr(error, "problem", None) or str(error).splitlines()[0]
     if "found character '\\t'" in reason or "cannot start any token" in reason:
-        reason += "; indent with spaces, and quote texts that begin with a mark"
+        reason += "; indent with spaces, and quote strings that begin with a punctuation mark"
     elif "expected a single document" in reason:
         reason = "holds more than one document; keep one, without ---"
     elif "mapping values are not allowed" in reason:
-        reason += "; put the inner key on a line of its own, or quote a text that holds ': '"
+        reason += "; put the inner key on a line of its own, or quote a string that holds ': '"
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     return f"{where}not YAML: {reason}"
 

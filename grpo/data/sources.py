@@ -61,7 +61,7 @@ def read_source(name: str, *, split: str = "train", subset: str | None = None) -
     if stat.S_ISDIR(mode):
         raise UserError(f"{name}: a folder; give one file of it")
     if not stat.S_ISREG(mode):
-        raise UserError(f"{name}: no plain file (a pipe or a device); write its rows into a file and give that")
+        raise UserError(f"{name}: not a regular file (a pipe or a device); write its rows into a file and give that")
     if path.stat().st_size > LARGEST_FILE:
         raise UserError(
             f"{name}: {path.stat().st_size / 2**30:.1f} GiB, and files are read whole up to 2; give a part of it"

@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
         )
     elif options.with_start is not None:
         raise UserError(
-            "--with-start: goes with --with-evaluation, which has the judged checkpoint's answers to its rows"
+            "--with-start: requires --with-evaluation, which has the judged checkpoint's answers to its rows"
         )
     decision = decide(
         history,

@@ -59,7 +59,7 @@ class UnslothEngine:
         early = [name for name in PATCHED if name in sys.modules]
         if early and "unsloth" not in sys.modules:
             raise RecompensaError(
-                f"unsloth must be imported before {', '.join(early)}, which it patches; start python -m grpo.run anew"
+                f"unsloth must be imported before {', '.join(early)}, which it patches; start python -m grpo.run again"
             )
         # Its statistics and its cache of rewritten trainers must not need a network nor a writable working directory.
         os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")

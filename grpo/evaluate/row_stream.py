@@ -114,7 +114,7 @@ def find_file(path: Path) -> RowSource:
     """The rows of a file, or the examples of stored completions; UserError when it cannot be read more than once."""
     if path.exists() and not path.is_file():
         raise UserError(
-            f"--data {path}: no plain file; its rows are read more than once, so write them into a file first"
+            f"--data {path}: not a regular file; its rows are read more than once, so write them into a file first"
         )
     try:
         with path.open("rb") as file:

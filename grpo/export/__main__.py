@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
     if options.vllm and not options.proof_rows:
         raise UserError("--vllm: is a proof; give --proof-rows 1 or more")
     if options.public and not options.push:
-        raise UserError("--public: goes with --push")
+        raise UserError("--public: requires --push")
     _require_packages()
     if options.push:
         check_name(options.push)

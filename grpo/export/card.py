@@ -119,7 +119,7 @@ def _opening(choice: PolicyToExport, base: Mapping[str, Any], record: Mapping[st
 
 def _base(base: Mapping[str, Any], licence: str | None, choice: PolicyToExport) -> str:
     if base["name"] is None:
-        return "## Base\n\nQwen3's architecture with random weights, made by recompensa (Apache-2.0); a rehearsal, no product."
+        return "## Base\n\nQwen3's architecture with random weights, made by recompensa (Apache-2.0); a rehearsal, not a product."
     said = licence or "**not known on the machine that exported this: look it up before you pass the model on**"
     lines = [
         f"## Base\n\n`{base['name']}`"

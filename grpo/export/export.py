@@ -266,7 +266,7 @@ def _choose_formats(request: Request, notes: list[str]) -> list[str]:
         raise UserError(f"--format adapter: {choice.source.location} is a whole model; leave it out")
     if "adapter" in chosen and choice.config.model.embedded is not None:
         raise UserError(
-            "--format adapter: its base was made on the spot and is nowhere to be had; export it with --format safetensors"
+            "--format adapter: its base was made on the spot and is not available anywhere; export it with --format safetensors"
         )
     if any(each.startswith("gguf-") for each in chosen):
         gguf_writer.require_gguf()

@@ -50,7 +50,7 @@ def check_rewards(directory: RunDirectory, audit: dict[str, Any], host: RewardHo
     directory.write_json("audit.json", {**audit, "reward_changes": changes})
     return [
         f"the rewards changed: {'; '.join(differences)}",
-        f"{count} stored evaluations were scored anew by today's rewards; the rewards of the training steps so far, and the "
+        f"{count} stored evaluations were scored again by today's rewards; the rewards of the training steps so far, and the "
         "choice of best/ from them, are of the old ones",
     ]
 

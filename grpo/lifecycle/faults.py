@@ -119,7 +119,7 @@ def _advise(plan: Plan) -> str:
     while size > 1 and (memory.activations * size / present > room or size == present):
         size = next(n for n in range(size - 1, 0, -1) if present % n == 0)
     needed = format_size(fixed + max(memory.activations * size / present, memory.kv_cache))
-    begun = "begin a new run with" if grpo.micro_batch_size != size else "try"
+    begun = "start a new run with" if grpo.micro_batch_size != size else "try"
     return (
         f"the plan expected {format_size(memory.peak)}; {begun} --set grpo.micro_batch_size={size} (about {needed}, the same "
         "gradients in more passes), or auto, which measures what fits"

@@ -121,7 +121,7 @@ def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool
     where = f"--resume {directory.path}"
     if fault and noted.get("stage") in ("grpo", "final", "decision"):
         raise UserError(
-            [*notes, f"{where}: no checkpoint is whole, nor is the end of the warm-up ({fault}); begin a new run"]
+            [*notes, f"{where}: no checkpoint is whole, nor is the end of the warm-up ({fault}); start a new run"]
         )
     if fault:  # nobody noted that the warm-up came to its end
         return _find_warmup_point(directory, config, notes)
@@ -150,7 +150,7 @@ def _find_warmup_point(directory: RunDirectory, config: Any, notes: Sequence[str
             return ResumePoint("sft", checkpoint, tuple(notes))
         notes = [*notes, f"{directory.warmup_checkpoints.name}/{checkpoint.name}: {fault}; the one before it is taken"]
     if notes and directory.warmup_checkpoints.is_dir():
-        notes = [*notes, "no checkpoint of the warm-up is whole: it begins anew"]
+        notes = [*notes, "no checkpoint of the warm-up is whole: it starts again"]
     return ResumePoint("sft", notes=tuple(notes))
 
 

@@ -50,7 +50,7 @@ def read_settings(directory: RunDirectory) -> tuple[dict[str, Any], list[str]]:
     written = read_object(directory.path / "config.json")
     if noted is None:
         raise UserError(
-            f"{where}: {FILE} is missing or damaged, so that nobody knows what the run was; begin a new run"
+            f"{where}: {FILE} is missing or damaged, so that nobody knows what the run was; start a new run"
         )
     settings = noted["settings"]
     if not written:
@@ -58,9 +58,9 @@ def read_settings(directory: RunDirectory) -> tuple[dict[str, Any], list[str]]:
         return settings, [f"config.json cannot be read; it is written again from {FILE}"]
     problems = [f"{where}: config.json: {line}" for line in _compare(settings, written)]
     if problems:
-        hint = f"undo the change, or begin a new run; --set goes with --resume for {', '.join(FREE)}"
+        hint = f"undo the change, or start a new run; --set goes with --resume for {', '.join(FREE)}"
         more = [f"{where}: config.json: and {len(problems) - _SHOWN} more keys"] if len(problems) > _SHOWN else []
-        raise UserError([*problems[:_SHOWN], *more, f"{where}: the run was begun with other settings; {hint}"])
+        raise UserError([*problems[:_SHOWN], *more, f"{where}: the run was started with other settings; {hint}"])
     return settings, []
 
 
@@ -89,10 +89,10 @@ def apply_free(settings: Mapping[str, Any], overrides: list[str]) -> dict[str, A
 
 
 def check_inputs(directory: RunDirectory, inputs: RunRows) -> None:
-    """UserError, a line each, for rows that are not those the run was begun with."""
+    """UserError, a line each, for rows that are not those the run was started with."""
     noted = (_read_noted(directory.path) or {}).get("rows", {})
     problems = [
-        f"--resume {directory.path}: {name}: not those the run was begun with; restore them, or begin a new run"
+        f"--resume {directory.path}: {name}: not those the run was started with; restore them, or start a new run"
         for name, digest in digest_inputs(inputs).items()
         if noted.get(name) != digest
     ]
@@ -136,11 +136,11 @@ def _compare(begun: Mapping[str, Any], written: Mapping[str, Any]) -> list[str]:
         if key[0] in ("source", "overrides"):  # where the settings came from; what they are stands under config
             continue
         if key not in before:
-            lines.append(f"{name}: {_show(now[key])} was not there when the run was begun")
+            lines.append(f"{name}: {_show(now[key])} was not there when the run was started")
         elif key not in now:
-            lines.append(f"{name}: is missing; the run was begun with {_show(before[key])}")
+            lines.append(f"{name}: is missing; the run was started with {_show(before[key])}")
         else:
-            lines.append(f"{name}: {_show(now[key])}; the run was begun with {_show(before[key])}")
+            lines.append(f"{name}: {_show(now[key])}; the run was started with {_show(before[key])}")
     return lines
 
 

@@ -105,7 +105,7 @@ def adapter_problems(adapter: Adapter, section: ModelSection) -> list[str]:
     problems = []
     folder = model_folder(adapter.name, adapter.own_revision)
     if folder is not None and not any((folder / name).is_file() for name in WEIGHTS):
-        problems.append(f"{where} without weights: no {WEIGHTS[0]} beside its {CONFIG}; save it anew")
+        problems.append(f"{where} without weights: no {WEIGHTS[0]} beside its {CONFIG}; save it again")
     if adapter.kind != "LORA":
         problems.append(
             f"{where} of PEFT's kind {adapter.kind}; only LoRA is trained on, so merge it into its model first"

@@ -93,7 +93,7 @@ def open_group(folder: Path) -> RunGroup:
         )
         return RunGroup(folder, noted["config"], noted["profile"], tuple(noted["overrides"]), members)
     except (KeyError, TypeError, ValueError) as fault:
-        raise UserError(f"{folder / FILE}: no group of runs ({type(fault).__name__}: {fault})") from None
+        raise UserError(f"{folder / FILE}: not a group of runs ({type(fault).__name__}: {fault})") from None
 
 
 def read_grid(text: str) -> list[str]:

@@ -25,11 +25,11 @@ def check_group_options(parser: argparse.ArgumentParser, options: argparse.Names
     """End with an error where options of one run and of many do not go together."""
     many = options.seeds is not None or bool(options.grid)
     if options.resume and many:
-        parser.error("--resume continues a group as it was begun: --seeds and --grid do not go with it")
+        parser.error("--resume continues a group as it was started: --seeds and --grid cannot be combined with it")
     if is_many(options) and options.follow:
         parser.error("--follow: not with --seeds or --grid; follow one of the runs")
     if options.slots > 1 and not is_many(options):
-        parser.error("--slots goes with --seeds, --grid, or --resume of a group")
+        parser.error("--slots requires --seeds, --grid, or --resume of a group")
 
 
 def is_many(options: argparse.Namespace) -> bool:

@@ -218,7 +218,7 @@ def make_errors_view(run: Path) -> list[dict[str, Any]]:
 
 def changed_rows(first: Path, other: Path, most: int = 20) -> dict[str, list[dict[str, Any]]]:
     """Held-out rows whose reward at the end fell or rose most from the first run to the other, with both answers."""
-    # The judged checkpoint, estimated anew, where both have one; the end of the run in those of earlier versions.
+    # The judged checkpoint, estimated again, where both have one; the end of the run in those of earlier versions.
     name = next(
         (
             each

@@ -62,7 +62,7 @@ def submit(options: argparse.Namespace) -> int:
     submission = read_submission(options)
     queued = client.submit(**submission)
     if options.follow and len(queued) > 1:
-        raise UserError("--follow: goes with one run, not with a group")
+        raise UserError("--follow: works with one run, not with a group")
     for hop in range(options.follow):
         follower = {"config": DECISION, "after": queued[-1]["id"], "profile": options.profile}
         queued += client.submit(**follower, name=f"{queued[0]['id'][:90]}-hop{hop + 1}", priority=options.priority)

@@ -13,7 +13,7 @@ from rewards.screen.command_line import DONE, CommandParser, print_json, run_com
 
 EXAMPLES = """\
 RUN is what recompensa compare takes: the folder of a run (RUN@before, RUN@warmup for another stage), a folder of recompensa
-evaluate, a file of either, or a JSON file of recorded means. Answers that a run stored are measured anew by every metric.
+evaluate, a file of either, or a JSON file of recorded means. Answers that a run stored are measured again by every metric.
 
 examples:
   python -m grpo.tables runs/stage1 runs/stage2                       by split, by layer, split x layer, and what changed

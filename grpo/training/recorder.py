@@ -214,7 +214,7 @@ class RunRecord:
             "warmup": "after the SFT warm-up",
             "start": "what GRPO begins with, on the rows kept for the end",
             "final": f"at the end, step {step}",
-            "judged": f"judged: step {step}, estimated anew",
+            "judged": f"judged: step {step}, estimated again",
         }
         last = self.config.grpo.max_steps if self.config.trains_grpo else None
         self.progress.show_evaluation(

@@ -317,7 +317,7 @@ def _name_evaluation(evaluation: Evaluation) -> str:
         "warmup": "after the warm-up",
         "final": f"at the end, step {evaluation.step}",
         "start": "what GRPO begins with, on the rows kept for the end",
-        "judged": f"judged: step {evaluation.step}, estimated anew",
+        "judged": f"judged: step {evaluation.step}, estimated again",
     }
     return names.get(evaluation.stage, f"step {evaluation.step}")
 

@@ -131,7 +131,7 @@ def read_text(completion: Any) -> str:
         return completion
     if isinstance(completion, Sequence) and completion and isinstance(completion[-1], Mapping):
         return str(completion[-1].get("content") or "")
-    raise TypeError(f"a completion is a text or a list of messages, not {type(completion).__name__}")
+    raise TypeError(f"a completion is a string or a list of messages, not {type(completion).__name__}")
 
 
 def _to_item(example: Example, text: str, truncated: bool) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def _audit_files(options: argparse.Namespace) -> int:
     if options.drop:
         return _drop_rows(options)
     if options.clean:
-        raise UserError("--clean: goes with --drop FILE, which says where the other rows go")
+        raise UserError("--clean: requires --drop FILE, which says where the other rows go")
     problems, rows = [], []
     for path in filter(None, (options.data, options.held_out)):
         try:

@@ -52,7 +52,7 @@ class KpiValues(RewardFunction):
     def _check_rates(cls, units: tuple[str, ...]) -> tuple[str, ...]:
         wrong = [unit for unit in units if name_unit(unit) not in ("bps", "kbps", "mbps", "gbps", "tbps")]
         if wrong or not units:
-            raise ValueError(f"{', '.join(wrong) or 'none'}: no unit of a rate; write one such as Mbps or kbit/s")
+            raise ValueError(f"{', '.join(wrong) or 'none'}: not a unit of a rate; write one such as Mbps or kbit/s")
         return units
 
     @field_validator("carriers")

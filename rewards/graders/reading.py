@@ -89,7 +89,7 @@ def _find_turn_problem(turn: Any) -> str:
     parts = content if isinstance(content, list) else [content]
     if all(isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in parts) and parts:
         return ""
-    return "content: give a text; images and sound cannot be judged here"
+    return "content: give a string; images and sound cannot be judged here"
 
 
 def _find_multi(grader: Mapping[str, Any], where: str, python: bool) -> list[str]:
@@ -107,4 +107,4 @@ def _find_multi(grader: Mapping[str, Any], where: str, python: bool) -> list[str
 
 
 def _need(grader: Mapping[str, Any], where: str, *names: str) -> list[str]:
-    return [f"{where}.{name}: give a text" for name in names if not isinstance(grader.get(name), str)]
+    return [f"{where}.{name}: give a string" for name in names if not isinstance(grader.get(name), str)]

@@ -52,9 +52,9 @@ def find_unwritable(row: dict[str, Any], raw: bytes, where: str) -> list[str]:
             half = next((char for char in value if "\ud800" <= char <= "\udfff"), None)
             said = f"half of a character (\\u{ord(half):04x} without its other half); write it whole" if half else ""
         elif isinstance(value, int) and not -(2**63) <= value < 2**64:
-            said = "a whole number of more than 64 bits; write it as a text"
+            said = "a whole number of more than 64 bits; write it as a string"
         elif isinstance(value, float) and not math.isfinite(value):
-            said = "a number beyond every float; write it as a text"
+            said = "a number beyond every float; write it as a string"
         if said:
             return [f"{where}: {place.encode('ascii', 'backslashreplace').decode()}: {said}"]
     return []

@@ -123,14 +123,14 @@ def _read_sharegpt(turn: Mapping[str, Any], where: str, problems: list[str]) -> 
     if role is None:
         problems.append(f"{where}.from: {said!r} is not one of {', '.join(_SHAREGPT)}")
     if not isinstance(value, str):
-        problems.append(f"{where}.value: a text is allowed, not {kind_of(value)}")
+        problems.append(f"{where}.value: a string is allowed, not {kind_of(value)}")
         return {"role": "", "content": ""}
     if said == "function_call":
         try:
             call = json.loads(value)
             value = render_calls(call if isinstance(call, list) else [call])
         except (ValueError, RecursionError) as error:
-            problems.append(f"{where}.value: no call that can be read ({error})")
+            problems.append(f"{where}.value: not a call that can be read ({error})")
     return {"role": str(role), "content": value}
 
 
@@ -156,7 +156,7 @@ def _read_content(content: Any, where: str, problems: list[str], *, answers: boo
         return content
     if not isinstance(content, list) or not content:
         advice = "; an answer needs content or tool_calls" if answers and content is None else ""
-        problems.append(f"{where}: a text is allowed, not {kind_of(content)}{advice}")
+        problems.append(f"{where}: a string is allowed, not {kind_of(content)}{advice}")
         return ""
     texts = []
     for index, part in enumerate(content):

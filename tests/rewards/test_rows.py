@@ -72,7 +72,7 @@ def test_file_when_it_is_a_pipe_or_a_device_then_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     for path in (str(tmp_path / "fifo"), "/dev/zero"):
         assert problems_of(path) == [
-            f"{path}: no plain file (a pipe or a device); write its rows into a file and give that"
+            f"{path}: not a regular file (a pipe or a device); write its rows into a file and give that"
         ]
 
 

@@ -1,4 +1,4 @@
-"""The judged checkpoint: chosen by pairs, estimated anew, and the same one for everybody."""
+"""The judged checkpoint: chosen by pairs, estimated again, and the same one for everybody."""
 
 import json
 from random import Random
@@ -72,7 +72,7 @@ def test_judged_of_a_run_that_noted_it_then_step_and_evaluation_are_those(tmp_pa
 
 
 def test_judged_of_an_older_run_then_it_is_what_best_holds(tmp_path):
-    """Nothing was written down: the metrics tell which step is in best/, and it was not estimated anew."""
+    """Nothing was written down: the metrics tell which step is in best/, and it was not estimated again."""
     rows = [
         {"stage": "warmup", "step": 0, **evaluation_metrics(summarise([("a", 0.2), ("a", 0.4)]))},
         {"stage": "train", "step": 50, **evaluation_metrics(summarise([("a", 0.7), ("a", 0.8)]))},

@@ -146,7 +146,7 @@ def test_export_when_it_is_killed_then_the_next_one_clears_what_was_left(write_r
         (("--step", "7"), "--step 7: .* keeps no checkpoint of that step; it has: --best"),
         (("--sft",), "--sft: .* holds no sft/; it has: --best"),
         (("--format", "safetensor"), "did you mean safetensors"),
-        (("--public",), "--public: goes with --push"),
+        (("--public",), "--public: requires --push"),
         (("--proof-rows", "-1"), "give 0 or more"),
     ],
 )

@@ -214,8 +214,8 @@ def begun(tmp_path):
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        (("grpo", "max_steps"), 7, "grpo.max_steps: 7; the run was begun with 240"),
-        (("seed",), 7, "seed: 7; the run was begun with 42"),
+        (("grpo", "max_steps"), 7, "grpo.max_steps: 7; the run was started with 240"),
+        (("seed",), 7, "seed: 7; the run was started with 42"),
         (("data", "shop", "train_rows"), 5, "data.shop.train_rows: 5"),
         (("grpo", "no_such_key"), 1, "grpo.no_such_key: 1 was not there"),
         (("grpo", "learning_rate"), "many", "grpo.learning_rate: "),
