@@ -120,7 +120,7 @@ def make_pairs(seed: int, prompts: int, group: int, size: int) -> list[tuple[Exa
 def measure(
     functions: list[RewardFunction], options: argparse.Namespace, *, isolated: bool = False
 ) -> tuple[float, float]:
-    """Median seconds for one completion, its JSON read anew each time: of this process's CPU, and elapsed."""
+    """Median seconds for one completion, its JSON read again each time: of this process's CPU, and elapsed."""
     entries = [WeightedFunction(function, isolated=isolated) for function in functions]
     seconds: list[tuple[float, float]] = []
     with RewardHost(entries, error_budget=0.0, error_budget_minimum=1) as host:

@@ -1,4 +1,4 @@
-"""What is watched while a run goes on: scores per task, decisions, tracking."""
+"""What is watched while a run is in progress: scores per task, decisions, tracking."""
 
 from pathlib import Path
 from runpy import run_path

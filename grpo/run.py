@@ -13,8 +13,8 @@ from typing import Any, Literal, cast
 
 from callbacks.interrupt import terminable
 from grpo.distributed.collectives import on_main, wait
-from grpo.distributed.first_process import complain, one_voice
-from grpo.distributed.process_group import company, join
+from grpo.distributed.first_process import complain, only_first_process_prints
+from grpo.distributed.process_group import join, process_group
 from grpo.distributed.rank import find_rank
 from grpo.distributed.stand_ins import Silent, take_signals
 from grpo.engines.choose import choose_engine
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run_together(arguments: list[str] | None) -> int:
-    with one_voice():
+    with only_first_process_prints():
         options = parse(arguments)
     try:
         if is_many(options):
@@ -64,7 +64,7 @@ def _run_together(arguments: list[str] | None) -> int:
 
             with terminable():
                 return run_group(options)
-        with terminable(), company():
+        with terminable(), process_group():
             return run(options)
     except KeyboardInterrupt:
         # All processes got the signal: nobody waits for another to say so.

@@ -15,14 +15,14 @@ class _Unsaid:
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "UNSAID"
+        return "CONFLICTING"
 
 
-UNSAID: Final = _Unsaid()
+CONFLICTING: Final = _Unsaid()
 
 
 class Answer(NamedTuple):
-    """`value` is the reading with UNSAID where it contradicts itself; `doubted` tells of another answer beside it."""
+    """`value` is the reading with CONFLICTING where it contradicts itself; `doubted` tells of another answer beside it."""
 
     value: Any
     doubted: bool = False
@@ -37,7 +37,7 @@ def skip_reasoning(text: str) -> str:
 def read_answer(completion: Completion) -> Answer:
     """The completion's JSON, read once for all functions.
 
-    A key written twice with two values holds UNSAID, and so does every null where NaN or an infinity was written.
+    A key written twice with two values holds CONFLICTING, and so does every null where NaN or an infinity was written.
     `doubted` is True when the text offers a second object that gives a key of the first another value.
     """
     return _read_counted(completion)[0]
@@ -91,27 +91,27 @@ def count_all(value: Any) -> tuple[int, int]:
 
 
 def _replace_at(value: Any, paths: tuple[tuple[str | int, ...], ...]) -> Any:
-    """A copy in which UNSAID stands at each of `paths`."""
+    """A copy in which CONFLICTING stands at each of `paths`."""
     value = _replace(value, lambda key, item: False)
     for path in paths:
         owner = value
         for name in path[:-1]:
             owner = owner[name]
-            if owner is UNSAID:
+            if owner is CONFLICTING:
                 break
         else:
-            owner[path[-1]] = UNSAID
+            owner[path[-1]] = CONFLICTING
     return value
 
 
 def _replace(value: Any, unsaid: Any) -> Any:
-    """A copy in which UNSAID stands for each leaf or member that `unsaid(key, item)` names; as deep as it may be."""
+    """A copy in which CONFLICTING stands for each leaf or member that `unsaid(key, item)` names; as deep as it may be."""
     top: list[Any] = [None]
     stack: list[tuple[Any, Any, Any, Any]] = [(value, top, 0, None)]
     while stack:
         item, place, at, key = stack.pop()
         if unsaid(key, item):
-            place[at] = UNSAID
+            place[at] = CONFLICTING
         elif isinstance(item, dict):
             place[at] = copy = dict.fromkeys(item)
             stack.extend((child, copy, name, name) for name, child in item.items())

@@ -19,7 +19,7 @@ def pack(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One row of all of them: `input_ids`, `labels` and `position_ids`, each (1, tokens); no cache, with which transformers
     would look for no ends.
 
-    The positions begin anew with each conversation; without an attention mask transformers reads from them where one ends.
+    The positions start over with each conversation; without an attention mask transformers reads from them where one ends.
     The first token of a conversation is nobody's prediction.
     """
     import torch

@@ -1,6 +1,6 @@
 """Settings of all tests: a property test is not failed by a busy machine, and the suite draws the same examples each time.
 
-With RECOMPENSA_EXPLORE=1 they are drawn anew: what that finds becomes an example of its own.
+With RECOMPENSA_EXPLORE=1 they are drawn again: what that finds becomes an example of its own.
 """
 
 from __future__ import annotations

@@ -131,6 +131,20 @@ def test_modules_when_imported_then_the_heavy_libraries_stay_out():
     assert wrong == set()
 
 
+def test_trl_when_imported_then_only_where_the_page_says():
+    """A new version of TRL is read where it is used, in few files, and docs/architecture.md names them."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    paths = {name: FILES[name].relative_to(ROOT).as_posix() for name in FILES}
+    wrong = {
+        paths[name]
+        for name, tree in TREES.items()
+        for each in statements(tree)
+        if any(target.split(".")[0] == "trl" for target in targets(each)) and not paths[name].startswith(KNOW_TRL)
+    }
+    assert wrong == set()
+    assert all(f"`{place.removesuffix('/')}" in page for place in KNOW_TRL)
+
+
 def test_files_when_counted_then_none_is_too_long_to_read():
     """Four hundred lines are the most that one file may ask of a reader."""
     tests = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "tests").rglob("*.py")}

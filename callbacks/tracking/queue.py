@@ -44,7 +44,7 @@ class Backend(Protocol):
 class QueuedBackend:
     """A backend behind a queue: calls return at once and never raise; `fault` is the reason why it was given up.
 
-    `earlier` are the messages of the processes that this one goes on from, by their numbers. Those that were not delivered
+    `earlier` are the messages of the processes that this one continues from, by their numbers. Those that were not delivered
     come first, and a numbered one that was is dropped; how many were says the backend, else the file `cursor`.
     """
 

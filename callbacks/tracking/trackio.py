@@ -21,7 +21,7 @@ _LONGEST = 8000
 
 
 def start_trackio(section: TrackingSection, run_name: str, config: Mapping[str, Any]) -> TrackioBackend:
-    """Start the run, or go on with the one of this name; raises what trackio raises.
+    """Start the run, or continue with the one of this name; raises what trackio raises.
 
     The Run itself is kept and called: trackio's own `log` finds it by a context that another thread does not have.
     """

@@ -108,7 +108,7 @@ class ExpectedBand(BaseModel):
 
 
 class WatchSection(BaseModel):
-    """`decision.watch:` what is watched while a run goes on. Rules are the shipped ones, changed and added to by name."""
+    """`decision.watch:` what is watched while a run is in progress. Rules are the shipped ones, changed and added to by name."""
 
     model_config = _SECTION
 

@@ -1,4 +1,4 @@
-"""Watching a run while it goes on: rules over its metrics that warn or stop it; pure but for the file of events."""
+"""Watching a run while it is in progress: rules over its metrics that warn or stop it; pure but for the file of events."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class Watch:
         return found
 
     def replay(self, rows: Iterable[Mapping[str, Any]]) -> list[Event]:
-        """Begin anew with recorded rows, as a resumed run does; a stop among them is past and stops nothing."""
+        """Begin again with recorded rows, as a resumed run does; a stop among them is past and stops nothing."""
         self._judges = [_Judge(judge.name, judge.rule, judge.limit) for judge in self._judges]
         self.events = []
         for row in rows:
@@ -253,7 +253,7 @@ def measure_repetition(texts: Iterable[str]) -> float:
 
 
 def write_events(path: Path, events: Iterable[Event]) -> None:
-    """Write the file of events anew, whole or not at all."""
+    """Write the file of events again, whole or not at all."""
     write_whole(path, b"".join(_to_line(event) for event in events))
 
 

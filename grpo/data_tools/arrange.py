@@ -1,4 +1,4 @@
-"""`recompensa data merge | dedup | split | upsample | mix | wrap`: rows put together, taken apart and drawn anew."""
+"""`recompensa data merge | dedup | split | upsample | mix | wrap`: rows put together, taken apart and drawn again."""
 
 from __future__ import annotations
 

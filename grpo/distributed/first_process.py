@@ -18,7 +18,7 @@ QUIET_SECONDS = 1.5
 
 
 @contextmanager
-def one_voice() -> Iterator[None]:
+def only_first_process_prints() -> Iterator[None]:
     """What ends a process inside, such as argparse with the usage, is printed by the first of each machine only."""
     if not find_rank().local:
         yield

@@ -52,7 +52,7 @@ def has_joined() -> bool:
 
 
 @contextmanager
-def company() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """The whole work of a process: at its end it waits for the others and parts from them.
 
     A launcher ends all processes as soon as one ends with another code than 0, also the first while it still writes.

@@ -1,4 +1,4 @@
-"""The policy's weights on their way to vLLM: adapters added aside, and packed anew where vLLM computes with a copy."""
+"""The policy's weights on their way to vLLM: adapters added aside, and packed again where vLLM computes with a copy."""
 
 from __future__ import annotations
 

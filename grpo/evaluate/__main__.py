@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from callbacks.interrupt import terminable
 from grpo.distributed.collectives import on_main
-from grpo.distributed.first_process import complain, one_voice
-from grpo.distributed.process_group import ProcessLost, company, join
+from grpo.distributed.first_process import complain, only_first_process_prints
+from grpo.distributed.process_group import ProcessLost, join, process_group
 from grpo.distributed.rank import find_rank
 from rewards.errors import UserError
 from rewards.screen.command_line import DONE, INTERRUPTED, CommandParser, add_overrides, print_json, run_command
@@ -50,10 +50,10 @@ def _run_together(arguments: list[str] | None) -> int:
     from grpo.engines.engine import EngineFailed
     from grpo.evaluate.journal import WritingFailed
 
-    with one_voice():
+    with only_first_process_prints():
         options = make_parser().parse_args(arguments)
     try:
-        with terminable(), company():
+        with terminable(), process_group():
             return run(options)
     except ProcessLost:
         complain(

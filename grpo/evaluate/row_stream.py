@@ -25,7 +25,7 @@ _WHOLE_BYTES = 2**26
 
 @dataclass(frozen=True)
 class RowSource:
-    """Where rows come from: `open` begins anew each time; `path` is their file, None where they are held in memory."""
+    """Where rows come from: `open` starts over each time; `path` is their file, None where they are held in memory."""
 
     name: str
     open: Callable[[], Iterator[Example]]

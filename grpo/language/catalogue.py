@@ -158,5 +158,5 @@ def _longest_piece(key: str) -> str:
 
 
 def _numbers_of(text: str, write: Callable[[str], str]) -> str:
-    """The text with the numbers that stand alone in it written anew; what is part of a name is left."""
+    """The text with the numbers that stand alone in it written again; what is part of a name is left."""
     return re.sub(r"(?<![\w.,/\-])[+\-−]?\d+\.\d+(?![\w.,/])", lambda match: write(match[0]), text)

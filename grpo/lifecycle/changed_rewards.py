@@ -1,4 +1,4 @@
-"""A run that is taken up again with other rewards: refused, or its evaluations are scored anew so that one scorer judges all."""
+"""A run that is taken up again with other rewards: refused, or its evaluations are scored again so that one scorer judges all."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def kept_reliance(run: Path) -> Iterator[None]:
 
 
 def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool = False) -> ResumePoint:
-    """The stage and the checkpoint to go on from.
+    """The stage and the checkpoint to continue from.
 
     UserError where nothing whole is left, or where only the end of the warm-up is, and checkpoints that were there are lost:
     going back so far is for the user to say, by `from_warmup`.
@@ -135,7 +135,7 @@ def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool
 
 
 def _find_warmup_point(directory: RunDirectory, config: Any, notes: Sequence[str]) -> ResumePoint:
-    """Where the first stage goes on: after the warm-up, from one of its checkpoints, or anew, which costs time and no number."""
+    """Where the first stage goes on: after the warm-up, from one of its checkpoints, or again, which costs time and no number."""
     if not config.sft_warmup.enabled:
         return ResumePoint("sft", notes=tuple(notes))
     noted = read_object(directory.sft / MANIFEST)
@@ -150,7 +150,7 @@ def _find_warmup_point(directory: RunDirectory, config: Any, notes: Sequence[str
             return ResumePoint("sft", checkpoint, tuple(notes))
         notes = [*notes, f"{directory.warmup_checkpoints.name}/{checkpoint.name}: {fault}; the one before it is taken"]
     if notes and directory.warmup_checkpoints.is_dir():
-        notes = [*notes, "no checkpoint of the warm-up is whole: it starts again"]
+        notes = [*notes, "no checkpoint of the warm-up is whole: it starts over"]
     return ResumePoint("sft", notes=tuple(notes))
 
 

@@ -44,7 +44,7 @@ def make_identity(settings: Mapping[str, Any], inputs: RunRows, rewards: Sequenc
 
 
 def read_settings(directory: RunDirectory) -> tuple[dict[str, Any], list[str]]:
-    """The settings a run was begun with, and notes; UserError, a line a key, where config.json says others now."""
+    """The settings a run was started with, and notes; UserError, a line a key, where config.json says others now."""
     where = f"--resume {directory.path}"
     noted = _read_noted(directory.path)
     written = read_object(directory.path / "config.json")
@@ -101,7 +101,7 @@ def check_inputs(directory: RunDirectory, inputs: RunRows) -> None:
 
 
 def begun_rewards(directory: RunDirectory) -> Any:
-    """The identities of the rewards a run was begun with, as they were noted."""
+    """The identities of the rewards a run was started with, as they were noted."""
     return (_read_noted(directory.path) or {}).get("rewards")
 
 

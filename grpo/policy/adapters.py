@@ -127,7 +127,7 @@ def adapter_problems(adapter: Adapter, section: ModelSection) -> list[str]:
         )
     if section.engine != "transformers":
         problems.append(
-            f"{where}, and engine {section.engine} begins its own anew; use engine transformers, or merge it first"
+            f"{where}, and engine {section.engine} begins its own again; use engine transformers, or merge it first"
         )
     if adapter.base is not None and section.gguf is None and read_model_json(adapter.base, adapter.revision, CONFIG):
         problems.append(f"{where} on {adapter.base}, which is an adapter too; merge one of them first")

@@ -80,7 +80,7 @@ class PromptBuilder:
             )
         ids = self._encode(whole)
         if ids[: len(prompt)] != prompt:
-            # A token across the seam: the policy goes on from the prompt's tokens, so that is what it is shown.
+            # A token across the seam: the policy continues from the prompt's tokens, so that is what it is shown.
             ids = prompt + self._encode(whole[len(text) :])
             if self._decode(ids) != self._decode(self._encode(whole)):
                 raise ValueError("renders a prompt whose last token cannot be told from the answer's first")

@@ -46,7 +46,7 @@ def make_decision(saved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make_state(run: RunFiles) -> dict[str, Any] | None:
-    """Where a run stands that has not finished: a headline, and the command that goes on with it; None when it has."""
+    """Where a run stands that has not finished: a headline, and the command that continues with it; None when it has."""
     if run.status.get("finished") is True:
         return None
     planned = run.plan.get("max_steps")

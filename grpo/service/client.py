@@ -24,7 +24,7 @@ class ServiceUnreachable(RecompensaError):
 
 @dataclass(frozen=True, slots=True)
 class ServiceEvent:
-    """One server-sent event: `state`, `metrics` or `watch`, its data, and the id to go on from."""
+    """One server-sent event: `state`, `metrics` or `watch`, its data, and the id to continue from."""
 
     name: str
     data: dict[str, Any]

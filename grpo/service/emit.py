@@ -18,7 +18,7 @@ def emit(
 ) -> str:
     """A submission of this run for `target`: slurm, skypilot, ray or kubernetes.
 
-    Each starts the run, or goes on with it where its folder is there already, so that a machine that is taken away costs no
+    Each starts the run, or continues with it where its folder is there already, so that a machine that is taken away costs no
     more than the steps since the last checkpoint. UserError for a name that cannot be that of a job.
     """
     name = name or re.sub(r"[^a-z0-9\-]+", "-", Path(config).stem.lower()).strip("-") or "run"

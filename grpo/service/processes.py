@@ -1,7 +1,7 @@
 """The process of a run: started in a session of its own so that it outlives the service, found again by a lock it holds.
 
 A file lock passes to a process with its descriptor and is let go when the last one that has it ends, however it ends: whether a
-run lives does not hang on a process number, which is given out anew. Its exit code is written down by a shell that stays
+run lives does not hang on a process number, which is given out again. Its exit code is written down by a shell that stays
 around it, for a service that was not there when it ended.
 """
 

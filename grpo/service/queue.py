@@ -1,7 +1,7 @@
 """The queue: a slot a GPU, priorities, chains, and every submitted run brought to its end whatever is killed on the way.
 
 huey's SQLite queue orders what is ready, delays what is tried again and has a worker thread a slot. What it takes from the queue
-it forgets when it is killed; so the ledger says what is left to do, and huey's queue is filled from it anew at each start.
+it forgets when it is killed; so the ledger says what is left to do, and huey's queue is filled from it again at each start.
 """
 
 from __future__ import annotations

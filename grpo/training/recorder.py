@@ -39,7 +39,7 @@ class RunRecord:
         self.best = self._make_best()
         self.effective: dict[str, Any] = {}
         self.policy: dict[str, int] = {}  # weights of the model that was loaded, and how many of them are trained
-        self._earlier_rewards: dict[str, Any] = {}  # the host's report of the processes that this one goes on from
+        self._earlier_rewards: dict[str, Any] = {}  # the host's report of the processes that this one continues from
         self._previous: tuple[str, dict[str, Estimate]] | None = (
             None  # the file and the numbers of the evaluation before
         )

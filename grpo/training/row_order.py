@@ -8,7 +8,7 @@ from typing import Any
 def make_callback() -> Any:
     """A transformers callback that brings TRL's sampler to the pass that begins.
 
-    `RepeatSampler` draws the order of each pass from one generator that goes on from pass to pass. A resumed run begins
+    `RepeatSampler` draws the order of each pass from one generator that continues from pass to pass. A resumed run begins
     with a fresh one: without this it would go through the rows of a later pass in the order of the first.
     """
     from transformers import TrainerCallback

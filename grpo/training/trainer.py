@@ -281,7 +281,7 @@ class SharedPrefixTrainer(GRPOTrainer):
         return rollouts
 
     def _make_generator(self, attempt: int, before: int, device: torch.device) -> torch.Generator:
-        # A run generates once an optimiser step; whoever generates more often draws anew each time.
+        # A run generates once an optimiser step; whoever generates more often draws again each time.
         again = self._step % self.args.gradient_accumulation_steps // self.args.steps_per_generation
         return make_generator(
             self.args.seed, self.state.global_step, attempt, again, (before, self.max_completion_length), device

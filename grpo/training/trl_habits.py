@@ -1,4 +1,4 @@
-"""What TRL's trainer is kept from doing: loading a reference policy anew, parsing completions, dropping the dropout."""
+"""What TRL's trainer is kept from doing: loading a reference policy again, parsing completions, dropping the dropout."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def kept_adapter_dropout(model: Any) -> Iterator[None]:
 def copied_reference(model: Any) -> Iterator[None]:
     """Inside, a trainer's reference policy is a copy of `model`.
 
-    TRL loads it anew by the model's name, which is not what a warm-up left, and nothing for a model made on the spot.
+    TRL loads it again by the model's name, which is not what a warm-up left, and nothing for a model made on the spot.
     """
     from trl.trainer import grpo_trainer
 

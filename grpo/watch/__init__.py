@@ -1,1 +1,1 @@
-"""A run in a terminal while it goes on: `python -m grpo.watch`."""
+"""A run in a terminal while it is in progress: `python -m grpo.watch`."""

@@ -96,7 +96,7 @@ class Snapshot:
 
 
 class LiveRun:
-    """Reads a run again and again; only what was added is read anew."""
+    """Reads a run again and again; only what was added is read again."""
 
     def __init__(self, folder: Path | str):
         self.folder = Path(folder)

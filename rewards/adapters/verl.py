@@ -24,7 +24,7 @@ async def compute_score(
 ) -> dict[str, float]:
     """The score, `acc` (1 for a full score), and the value of each function, -1 where it gave none.
 
-    `on_error`: `raise` stops the run at a completion without a score; `zero` goes on with 0 and `recompensa_error` 1.
+    `on_error`: `raise` stops the run at a completion without a score; `zero` continues with 0 and `recompensa_error` 1.
     """
     source = open_source(config, url)
     row = {key: value for key, value in dict(extra_info or {}).items() if key not in _OF_VERL}

@@ -48,7 +48,7 @@ def mask_made_up(
         if added:
             function = type(entry.function).model_validate(mask(entry.function.model_dump(), added))
             judged = [row for row in rows if entry.applies_to(row.task)]
-            # Row by row would have a plugin's process start anew for each.
+            # Row by row would have a plugin's process start over for each.
             troubled = [row for row in judged if host.problems(replace(entry, function=function), row)]
             if any(not host.problems(entry, row) for row in troubled):
                 continue

@@ -9,18 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from rewards.answers import UNSAID, read_answer
+from rewards.answers import CONFLICTING, read_answer
 from rewards.cheats.documents import (
     cheat_with_documents,
     collect_values,
+    corrupt_document,
     dump,
     halve_document,
     list_leaves,
     read_document,
-    spoil_document,
 )
 from rewards.cheats.intents import cheat_with_intents
-from rewards.cheats.sql import cheat_with_sql, halve_sql, is_sql, spoil_sql
+from rewards.cheats.sql import cheat_with_sql, corrupt_sql, halve_sql, is_sql
 from rewards.types import Completion, Example
 
 FILLER = "isto é importante e deve ser considerado com muita atenção por todos os envolvidos no processo"
@@ -108,7 +108,7 @@ def keeps_form(text: str, reference: str) -> bool:
         bool(answer.value)
         and isinstance(answer.value, type(document))
         and not (answer.doubted or answer.repeated)
-        and all(leaf is not UNSAID for _, leaf in list_leaves(answer.value))
+        and all(leaf is not CONFLICTING for _, leaf in list_leaves(answer.value))
     )
 
 
@@ -169,9 +169,9 @@ def _contradict(reference: str, knowledge: Knowledge) -> str | None:
     document = read_document(reference)
     if document is not None:
         others = [other for text in knowledge.references if (other := read_document(text)) is not None]
-        return dump(spoil_document(document, collect_values([document, *others])))
+        return dump(corrupt_document(document, collect_values([document, *others])))
     if is_sql(reference):
-        return spoil_sql(reference)
+        return corrupt_sql(reference)
     others = [text for text in knowledge.references if text != reference]
     words = " ".join(others).split() or FILLER.split()
     size = len(reference.split())

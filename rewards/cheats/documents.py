@@ -67,7 +67,7 @@ def collect_values(documents: Sequence[Any]) -> dict[Path, list[Any]]:
     }
 
 
-def spoil_leaf(path: Path, leaf: Any, pool: Mapping[Path, Sequence[Any]]) -> Any:
+def corrupt_leaf(path: Path, leaf: Any, pool: Mapping[Path, Sequence[Any]]) -> Any:
     """A wrong value of the same type, from the other rows where they have one."""
     for other in pool.get(path, ()):
         if type(other) is type(leaf) and other != leaf:
@@ -81,9 +81,9 @@ def spoil_leaf(path: Path, leaf: Any, pool: Mapping[Path, Sequence[Any]]) -> Any
     return f"{_WRONG_TEXT} {path[-1]}" if path and isinstance(leaf, str) else _WRONG_TEXT
 
 
-def spoil_document(document: Any, pool: Mapping[Path, Sequence[Any]]) -> Any:
+def corrupt_document(document: Any, pool: Mapping[Path, Sequence[Any]]) -> Any:
     """Every leaf wrong."""
-    return map_leaves(document, lambda path, _, leaf: spoil_leaf(path, leaf, pool))
+    return map_leaves(document, lambda path, _, leaf: corrupt_leaf(path, leaf, pool))
 
 
 def halve_document(document: Any, pool: Mapping[Path, Sequence[Any]]) -> list[Any]:
@@ -98,7 +98,7 @@ def halve_document(document: Any, pool: Mapping[Path, Sequence[Any]]) -> list[An
 
 
 def _spoil_one_side(pool: Mapping[Path, Sequence[Any]], parity: int, path: Path, at: int, leaf: Any) -> Any:
-    return spoil_leaf(path, leaf, pool) if at % 2 == parity else leaf
+    return corrupt_leaf(path, leaf, pool) if at % 2 == parity else leaf
 
 
 def _drop(document: Any, parity: int) -> Any:
@@ -145,7 +145,7 @@ def cheat_with_documents(
     yield "schema echo, types", fill(lambda path, at, leaf: _name_type(leaf))
     yield "schema echo", dump(_write_schema(document))
     yield "keys as values", fill(lambda path, at, leaf: path[-1] if path else "")
-    yield "right keys with wrong values", dump(spoil_document(document, everything))
+    yield "right keys with wrong values", dump(corrupt_document(document, everything))
     yield "every enumeration at once, lists", fill(lambda path, at, leaf: list(everything.get(path, ())))
     yield (
         "every enumeration at once, texts",
@@ -186,7 +186,7 @@ def _write_twice(document: Mapping[str, Any], everything: Mapping[Path, list], r
     """Each key with every value that is known for it, the right one at the end or at the beginning."""
     members = []
     for key, value in document.items():
-        wrong = spoil_document({key: value}, everything)[key]
+        wrong = corrupt_document({key: value}, everything)[key]
         known = [item for item in everything.get((key,), [wrong]) if item != value] or [wrong]
         written = [value, *known] if right_first else [*known, value]
         members += [f"{dump(key)}: {dump(item)}" for item in written]

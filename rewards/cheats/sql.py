@@ -31,13 +31,13 @@ def halve_sql(reference: str) -> list[str]:
         kept = conditions[: len(conditions) // 2]
         where = f"WHERE {' AND '.join(kept)} " if kept else ""
         halves.append(reference[: found.start()] + where + reference[found.end() :])
-    halves.append(spoil_sql(reference))
+    halves.append(corrupt_sql(reference))
     return [half for half in halves if half != reference] or [
         f"SELECT * {reference[reference.lower().index('from') :]}"
     ]
 
 
-def spoil_sql(reference: str) -> str:
+def corrupt_sql(reference: str) -> str:
     """Like the reference, with other values in its conditions and, where it has none, another aggregate."""
     if _QUOTED.search(reference):
         return _QUOTED.sub("'XX'", reference)

@@ -138,7 +138,7 @@ class LeafRules:
             if self.units and isinstance(value, dict) and (quantity := read_quantity(value, self.units)) is not None:
                 return (quantity.kind, self._round(quantity.amount))
             return value
-        # UNSAID, or what no JSON has: never equal to anything.
+        # CONFLICTING, or what no JSON has: never equal to anything.
         return Sign("unsaid")
 
     def read_identifier(self, value: Any) -> Any:

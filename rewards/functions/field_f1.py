@@ -19,7 +19,7 @@ TELECOM_VOLATILE = (
     "id", "href", "@schemaLocation", "$schema", "creationDate", "lastUpdate", "statusChangeDate", "validFor", "iri",
     "sessionId", "startedAt", "expiresAt", "objectInstance", "serviceProfileId", "sliceProfileId",
 )  # fmt: skip
-"""Keys of intents and configurations whose values are made up anew each time."""
+"""Keys of intents and configurations whose values are made up again each time."""
 
 _PARTS = ("fields", "keys", "precision", "recall", "exact")
 

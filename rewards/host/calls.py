@@ -30,7 +30,7 @@ def is_async(function: RewardFunction) -> bool:
     return inspect.iscoroutinefunction(type(function).__call__)
 
 
-def most_under_way(function: RewardFunction, usual: int) -> int:
+def most_in_flight(function: RewardFunction, usual: int) -> int:
     """Completions of a function that are under way together: its own `concurrency`, where it has one; 1 for a plain one."""
     if not is_async(function):
         return 1

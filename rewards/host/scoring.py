@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rewards.host.worker import Worker
     from rewards.identity import RewardIdentity
 
-UNDER_WAY = 16
+MAX_IN_FLIGHT = 16
 """Completions of an asynchronous function that are under way together."""
 
 Pair = tuple[Example, Completion]
@@ -280,7 +280,7 @@ class RewardHost:
     def _fill_beside(self, batch: PairBatch, at: int) -> None:
         try:
             function = self.functions[at].function
-            chunk = max(1, len(batch.pairs)) if function.together else calls.most_under_way(function, UNDER_WAY)
+            chunk = max(1, len(batch.pairs)) if function.together else calls.most_in_flight(function, MAX_IN_FLIGHT)
             for start in range(0, len(batch.pairs), chunk):
                 for outcome in self._judge_each(self.functions[at], batch.pairs[start : start + chunk]):
                     place = len(batch.columns[at])
@@ -311,7 +311,7 @@ class RewardHost:
         if entry.function.together:
             yield from self._ask_together(entry, pairs)
             return
-        size, limit = calls.most_under_way(entry.function, UNDER_WAY), self._limit(entry)
+        size, limit = calls.most_in_flight(entry.function, MAX_IN_FLIGHT), self._limit(entry)
         for start in range(0, len(pairs), size):
             chunk = pairs[start : start + size]
             if not entry.isolated:

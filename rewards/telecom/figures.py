@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from rewards.answers import UNSAID
+from rewards.answers import CONFLICTING
 from rewards.telecom.expressions import read_expression, settle
 from rewards.telecom.units import NOTHING, FigureReading, Quantity, is_unit_of, name_unit, read_figure
 
@@ -352,7 +352,9 @@ class _Finder:
             stated = meaning.unit or unit
             if stated and stated.startswith(_PERHAPS):
                 stated = stated[1:] if is_unit_of(stated[1:], quantity) else None
-            readings[figure] = NOTHING if value is UNSAID else read_figure(value, quantity, stated, self.plain_rates)
+            readings[figure] = (
+                NOTHING if value is CONFLICTING else read_figure(value, quantity, stated, self.plain_rates)
+            )
         self.found.append(StatedFigure(meaning.figures, meaning.slot, meaning.variant, readings))
 
     def _read_expression(self, text: str, names: tuple[_Name, ...]) -> None:
@@ -375,7 +377,11 @@ def _may_state(value: Any, meaning: _Meaning | None) -> bool:
     """Whether a scalar below these names states a figure, or is a text with something in it."""
     if isinstance(value, str):
         return meaning is not None or len(value) > 30 or value[:1] in _BRACKETS
-    return meaning is not None and not isinstance(value, bool) and (value is UNSAID or isinstance(value, (int, float)))
+    return (
+        meaning is not None
+        and not isinstance(value, bool)
+        and (value is CONFLICTING or isinstance(value, (int, float)))
+    )
 
 
 def _variant_of(slot: str) -> str:

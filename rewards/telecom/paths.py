@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from math import fsum
 from typing import Any, NamedTuple
 
-from rewards.answers import UNSAID
+from rewards.answers import CONFLICTING
 from rewards.schemas.values import comparable
 
 Path = tuple[str, ...]
@@ -32,7 +32,7 @@ def find_places(value: Any, only: Container[Path] | None = None) -> ValuePlaces:
         if only is not None and path not in only:
             continue
         kinds[path].add(_kind_of(item))
-        if not isinstance(item, (dict, list)) and item is not UNSAID:
+        if not isinstance(item, (dict, list)) and item is not CONFLICTING:
             leaves[path][comparable(item)] += 1
     return ValuePlaces({path: frozenset(found) for path, found in kinds.items()}, leaves)
 
@@ -53,7 +53,7 @@ def _walk(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 def _kind_of(value: Any) -> str:
     if isinstance(value, bool):
         return "truth"
-    if value is None or value is UNSAID or (isinstance(value, (str, dict, list)) and not value):
+    if value is None or value is CONFLICTING or (isinstance(value, (str, dict, list)) and not value):
         return "empty"
     kinds: dict[type, str] = {dict: "object", list: "list", str: "text"}
     return kinds.get(type(value), "number")
@@ -97,9 +97,9 @@ def normalise_keys(value: Any, typos: Mapping[str, str] = TYPOS) -> Any:
             name = typos.get(key.strip(), key.strip())
             child = normalise_keys(child, typos)
             if name in copy and (
-                copy[name] is UNSAID or child is UNSAID or comparable(copy[name]) != comparable(child)
+                copy[name] is CONFLICTING or child is CONFLICTING or comparable(copy[name]) != comparable(child)
             ):
-                child = UNSAID
+                child = CONFLICTING
             copy[name] = child
         return copy
     return [normalise_keys(child, typos) for child in value] if isinstance(value, list) else value

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, NamedTuple
 
-from rewards.answers import UNSAID
+from rewards.answers import CONFLICTING
 from rewards.documents.leaves import LeafRules, compare, flatten
 from rewards.tool_calls.calls import Call
 from rewards.tool_calls.values import read_json
@@ -54,14 +54,14 @@ def compare_calls(right: Call, said: Call, rules: LeafRules) -> Pair:
         expected, given = _choose(right.allowed, said)
     elif right.typed and not said.typed:
         expected = right.arguments
-        given = {key: type_like(expected.get(key, UNSAID), value) for key, value in given.items()}
+        given = {key: type_like(expected.get(key, CONFLICTING), value) for key, value in given.items()}
     elif said.typed and not right.typed:
-        expected = {key: type_like(given.get(key, UNSAID), value) for key, value in right.arguments.items()}
+        expected = {key: type_like(given.get(key, CONFLICTING), value) for key, value in right.arguments.items()}
     elif right.typed:
         expected = right.arguments
     else:
-        expected = {key: _type_pair(value, given.get(key, UNSAID)) for key, value in right.arguments.items()}
-        given = {key: _type_pair(value, right.arguments.get(key, UNSAID)) for key, value in given.items()}
+        expected = {key: _type_pair(value, given.get(key, CONFLICTING)) for key, value in right.arguments.items()}
+        given = {key: _type_pair(value, right.arguments.get(key, CONFLICTING)) for key, value in given.items()}
     counted = compare(flatten(expected, rules), flatten(given, rules), rules)
     # Members around the call are nobody's arguments, unless the reference has such members too.
     offered = counted.given + max(0, said.surplus - right.surplus)
@@ -77,27 +77,27 @@ def count_leaves(call: Call, rules: LeafRules) -> int:
     elif call.typed:
         arguments = call.arguments
     else:
-        arguments = {key: type_like(UNSAID, value) for key, value in call.arguments.items()}
+        arguments = {key: type_like(CONFLICTING, value) for key, value in call.arguments.items()}
     return (flatten(arguments, rules).size + call.surplus) or 1
 
 
 def type_like(model: Any, written: Any) -> Any:
-    """A text as the value that it writes, where the other side has no text there; UNSAID: nothing is known of it."""
+    """A text as the value that it writes, where the other side has no text there; CONFLICTING: nothing is known of it."""
     if not isinstance(written, str) or isinstance(model, str):
         return written
     stripped = written.strip()
     if isinstance(model, bool) or model is None:
         return _WORDS.get(stripped.lower(), written)
-    if model is UNSAID and not stripped.startswith(("{", "[")):
+    if model is CONFLICTING and not stripped.startswith(("{", "[")):
         return written
     value = read_json(stripped)
-    if value is UNSAID and isinstance(model, (dict, list)):
+    if value is CONFLICTING and isinstance(model, (dict, list)):
         from rewards.extraction import extract_json
 
         value = extract_json(stripped).value
-    if model is UNSAID and not isinstance(value, (dict, list)):
+    if model is CONFLICTING and not isinstance(value, (dict, list)):
         return written
-    return written if value is None or value is UNSAID else value
+    return written if value is None or value is CONFLICTING else value
 
 
 def _type_pair(written: Any, other: Any) -> Any:
@@ -105,7 +105,7 @@ def _type_pair(written: Any, other: Any) -> Any:
     if not isinstance(written, str) or written == other:
         return written
     word = written.strip().lower()
-    return _WORDS[word] if word in _WORDS else type_like(UNSAID, written)
+    return _WORDS[word] if word in _WORDS else type_like(CONFLICTING, written)
 
 
 def _choose(allowed: Any, said: Call) -> tuple[dict[str, Any], dict[str, Any]]:

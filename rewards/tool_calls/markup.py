@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from rewards.answers import UNSAID
+from rewards.answers import CONFLICTING
 from rewards.tool_calls.calls import NAME, Call
 from rewards.tool_calls.values import ValueReader, read_json
 
@@ -102,11 +102,11 @@ def read_parameters(reader: ValueReader, place: int) -> tuple[dict[str, Any], bo
             typed = False
         elif said[1] == "false":
             value = read_json(written.strip())
-            value = written if value is UNSAID else value
+            value = written if value is CONFLICTING else value
         else:
             value = written
         clean = clean and closed and key not in arguments
-        arguments[key] = UNSAID if arguments.get(key, value) != value else value
+        arguments[key] = CONFLICTING if arguments.get(key, value) != value else value
         end = place
 
 
@@ -157,7 +157,7 @@ def read_pairs(reader: ValueReader, name: str, place: int) -> tuple[Call, int]:
         end = closing.start() if closing else len(text)
         value: Any = strip_lines(text[start:end])
         clean = clean and closing is not None and key not in arguments
-        arguments[key] = UNSAID if arguments.get(key, value) != value else value
+        arguments[key] = CONFLICTING if arguments.get(key, value) != value else value
         place = closing.end() if closing else end
     return Call(name, arguments, typed=not arguments, clean=clean), place
 

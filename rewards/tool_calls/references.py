@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from rewards.answers import UNSAID
+from rewards.answers import CONFLICTING
 from rewards.tool_calls.calls import MAXIMUM_CALLS, NAME, Call
 from rewards.tool_calls.dialects import read_calls
 from rewards.tool_calls.pythonic import starts_call
@@ -78,7 +78,7 @@ def _holds_unsaid(value: Any) -> bool:
     stack = [value]
     while stack:
         item = stack.pop()
-        if item is UNSAID:
+        if item is CONFLICTING:
             return True
         if isinstance(item, dict):
             stack.extend(item.values())

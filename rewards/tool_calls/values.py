@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, NamedTuple
 
-from rewards.answers import UNSAID
+from rewards.answers import CONFLICTING
 
 _LONGEST_INTEGER = 4_000
 """Digits up to which Python turns a text into an integer without being asked; longer ones are compared as texts."""
@@ -32,7 +32,7 @@ def _keep_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: dict[str, Any] = {}
         for key, item in pairs:
             # By their writing: 1 and true are equal in Python.
-            collected[key] = UNSAID if key in seen and repr(seen[key]) != repr(item) else item
+            collected[key] = CONFLICTING if key in seen and repr(seen[key]) != repr(item) else item
             seen[key] = collected[key]
     return collected
 
@@ -41,16 +41,18 @@ def _read_integer(digits: str) -> int | str:
     return int(digits) if len(digits) <= _LONGEST_INTEGER else digits
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_keep_pairs, parse_int=_read_integer, parse_constant=lambda name: UNSAID)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_keep_pairs, parse_int=_read_integer, parse_constant=lambda name: CONFLICTING
+)
 
 
 def read_json(written: str) -> Any:
-    """One strict JSON value with its integers exact; UNSAID where the text is none."""
+    """One strict JSON value with its integers exact; CONFLICTING where the text is none."""
     try:
         value, end = _DECODER.raw_decode(written)
     except (ValueError, RecursionError):
-        return UNSAID
-    return value if end == len(written) else UNSAID
+        return CONFLICTING
+    return value if end == len(written) else CONFLICTING
 
 
 class Ahead:

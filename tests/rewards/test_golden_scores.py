@@ -1,6 +1,6 @@
 """Golden scores: what each built-in pays for written-down completions.
 
-With RECOMPENSA_UPDATE_GOLDEN=1 they are scored anew, and written down first for a function that has none.
+With RECOMPENSA_UPDATE_GOLDEN=1 they are scored again, and written down first for a function that has none.
 """
 
 from __future__ import annotations

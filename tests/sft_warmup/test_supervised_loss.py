@@ -70,7 +70,7 @@ def test_measured_accuracy_when_the_model_is_always_right_then_one(rows):
 
 
 def test_packed_loss_when_conversations_lie_end_to_end_then_none_sees_another(model, rows):
-    """Labels, positions and attention begin anew with each conversation."""
+    """Labels, positions and attention start over with each conversation."""
     check_packing(model, rows)
     with torch.no_grad():
         packed = model(**pack(rows)).loss.item()

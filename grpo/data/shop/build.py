@@ -67,7 +67,7 @@ def build_shop(directory: Path, section: ShopSection) -> ShopFiles:
     if foreign:
         raise UserError(
             f"{directory}: holds another shop, and {', '.join(foreign[:3])}, which the shop did not make and building "
-            "anew would delete; give another directory"
+            "again would delete; give another directory"
         )
     directory.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))

@@ -29,7 +29,7 @@ _OTHER_COLUMNS = {
 }  # fmt: skip
 
 
-def spoil_extraction(rng: random.Random, fields: dict[str, Any], slips: float) -> str:
+def corrupt_extraction(rng: random.Random, fields: dict[str, Any], slips: float) -> str:
     """The JSON text, each field spoilt with chance `slips`; some slips leave text that is no longer JSON (`4,5`)."""
     written = []
     for name, value in fields.items():
@@ -65,7 +65,7 @@ def _spoil_field(rng: random.Random, name: str, value: Any) -> str | None:
     return rng.choice((json.dumps(round(other, 2)), f'"{write_number(value)}"'))
 
 
-def spoil_query(rng: random.Random, query: Query, facts: ShopFacts, slips: float) -> str:
+def corrupt_query(rng: random.Random, query: Query, facts: ShopFacts, slips: float) -> str:
     """The SQL, with chance `slips` for a wrong condition and half of that for a wrong aggregate."""
     if rng.random() < slips:
         query = _spoil_condition(rng, query, facts)
@@ -105,7 +105,7 @@ def _spoil_condition(rng: random.Random, query: Query, facts: ShopFacts) -> Quer
     return replace(query, conditions=tuple(conditions))
 
 
-def spoil_insight(rng: random.Random, insight: Insight, slips: float) -> str:
+def corrupt_insight(rng: random.Random, insight: Insight, slips: float) -> str:
     """The analysis, with chance `slips` for invented figures and again for missing actions."""
     diagnosis = insight.diagnosis
     if rng.random() < slips:
@@ -122,7 +122,7 @@ def spoil_insight(rng: random.Random, insight: Insight, slips: float) -> str:
     )
 
 
-def spoil_push(rng: random.Random, push: WrittenPush, slips: float) -> str:
+def corrupt_push(rng: random.Random, push: WrittenPush, slips: float) -> str:
     """The notification, or with chance `slips` one that is stiff, too long, or silent about the product or the offer."""
     if rng.random() >= slips:
         return push.reference

@@ -15,7 +15,7 @@ from grpo.data.shop.instructions import INSTRUCTIONS
 from grpo.data.shop.pushes import MAX_CHARACTERS, write_push
 from grpo.data.shop.questions import Query, ask_question
 from grpo.data.shop.reviews import write_review
-from grpo.data.shop.slips import spoil_extraction, spoil_insight, spoil_push, spoil_query
+from grpo.data.shop.slips import corrupt_extraction, corrupt_insight, corrupt_push, corrupt_query
 from grpo.data.shop.vocabulary import Side
 from rewards.types import Example
 
@@ -57,7 +57,7 @@ Drawn = tuple[str, str, dict[str, Any]]
 def _draw_extraction(rng: random.Random, source: ShopSource) -> Drawn:
     review = write_review(rng, source.side, source.facts, small=source.small)
     if source.slips:
-        return review.text, spoil_extraction(rng, review.fields, source.slips), {}
+        return review.text, corrupt_extraction(rng, review.fields, source.slips), {}
     return review.text, json.dumps(review.fields, ensure_ascii=False), {}
 
 
@@ -65,7 +65,7 @@ def _draw_sql_qa(rng: random.Random, source: ShopSource) -> Drawn | None:
     question = ask_question(rng, source.side, source.facts, source.small)
     if source.orders is not None and not has_one_answer(source.orders, question.query):
         return None
-    reference = spoil_query(rng, question.query, source.facts, source.slips) if source.slips else str(question.query)
+    reference = corrupt_query(rng, question.query, source.facts, source.slips) if source.slips else str(question.query)
     columns = {"database": DATABASE, "question": question.text, "terms": list(question.terms)}
     return question.text, reference, columns
 
@@ -75,13 +75,13 @@ def _draw_insights(rng: random.Random, source: ShopSource) -> Drawn | None:
     if not segments:
         return None
     insight = write_insight(rng, source.side, segments)
-    reference = spoil_insight(rng, insight, source.slips) if source.slips else insight.reference
+    reference = corrupt_insight(rng, insight, source.slips) if source.slips else insight.reference
     return insight.prompt, reference, {"figures": insight.figures}
 
 
 def _draw_push(rng: random.Random, source: ShopSource) -> Drawn:
     push = write_push(rng, source.side, source.small)
-    reference = spoil_push(rng, push, source.slips) if source.slips else push.reference
+    reference = corrupt_push(rng, push, source.slips) if source.slips else push.reference
     return push.prompt, reference, {
         "product": push.product.name, "offer": push.offer, "max_characters": MAX_CHARACTERS
     }  # fmt: skip

@@ -134,7 +134,7 @@ def test_wandb_that_cannot_start_is_one_clear_error(tmp_path, monkeypatch):
 
 
 def test_wandb_that_is_not_installed_is_an_error_only_when_asked_for(tmp_path, monkeypatch):
-    """`auto` goes on with JSONL and says so; `offline` is refused with the command that installs it."""
+    """`auto` continues with JSONL and says so; `offline` is refused with the command that installs it."""
     monkeypatch.setattr(tracking_backends.importlib.util, "find_spec", lambda _: None)
     said = []
     Tracker(tmp_path, TrackingSection(wandb="auto"), notify=said.append).close()

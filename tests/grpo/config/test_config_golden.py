@@ -1,4 +1,4 @@
-"""Every shipped config resolves to its golden copy; RECOMPENSA_UPDATE_GOLDEN=1 writes the copies anew."""
+"""Every shipped config resolves to its golden copy; RECOMPENSA_UPDATE_GOLDEN=1 writes the copies again."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The built shop: its files, its two sides, its references, and when it is built anew."""
+"""The built shop: its files, its two sides, its references, and when it is built again."""
 
 import hashlib
 import json

@@ -11,7 +11,7 @@ from grpo.data.shop.insights import write_insight
 from grpo.data.shop.pushes import write_push
 from grpo.data.shop.questions import ask_question
 from grpo.data.shop.reviews import FIELDS, write_review
-from grpo.data.shop.slips import spoil_extraction, spoil_insight, spoil_push, spoil_query
+from grpo.data.shop.slips import corrupt_extraction, corrupt_insight, corrupt_push, corrupt_query
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +30,12 @@ def test_references_when_slips_are_0_then_are_right(facts):
     rng = random.Random(1)
     for _ in range(50):
         fields = write_review(rng, "train", facts).fields
-        assert spoil_extraction(rng, fields, 0.0) == json.dumps(fields, ensure_ascii=False)
+        assert corrupt_extraction(rng, fields, 0.0) == json.dumps(fields, ensure_ascii=False)
         query = ask_question(rng, "train", facts).query
-        assert spoil_query(rng, query, facts, 0.0) == str(query)
+        assert corrupt_query(rng, query, facts, 0.0) == str(query)
         insight, push = write_insight(rng, "train", facts.segments["train"]), write_push(rng, "train")
-        assert spoil_insight(rng, insight, 0.0) == insight.reference
-        assert spoil_push(rng, push, 0.0) == push.reference
+        assert corrupt_insight(rng, insight, 0.0) == insight.reference
+        assert corrupt_push(rng, push, 0.0) == push.reference
 
 
 def test_references_when_slips_are_1_then_are_wrong(facts):
@@ -43,15 +43,15 @@ def test_references_when_slips_are_1_then_are_wrong(facts):
     rng = random.Random(2)
     for _ in range(200):
         fields = write_review(rng, "train", facts).fields
-        text = spoil_extraction(rng, fields, 1.0)
+        text = corrupt_extraction(rng, fields, 1.0)
         for name in FIELDS:
             right = f'"{name}": {json.dumps(fields[name], ensure_ascii=False)}'
             assert f"{right}, " not in text and not text.endswith(right + "}")
         query = ask_question(rng, "train", facts).query
-        assert spoil_query(rng, query, facts, 1.0) != str(query)
+        assert corrupt_query(rng, query, facts, 1.0) != str(query)
         insight, push = write_insight(rng, "train", facts.segments["train"]), write_push(rng, "train")
-        assert spoil_insight(rng, insight, 1.0) != insight.reference
-        assert spoil_push(rng, push, 1.0) != push.reference
+        assert corrupt_insight(rng, insight, 1.0) != insight.reference
+        assert corrupt_push(rng, push, 1.0) != push.reference
 
 
 def test_references_when_slips_are_a_fifth_then_about_a_fifth_is_wrong(facts):
@@ -60,7 +60,7 @@ def test_references_when_slips_are_a_fifth_then_about_a_fifth_is_wrong(facts):
     right = total = 0
     for _ in range(500):
         fields = write_review(rng, "train", facts).fields
-        text = spoil_extraction(rng, fields, 0.2)
+        text = corrupt_extraction(rng, fields, 0.2)
         for name, value in fields.items():
             total += 1
             part = f'"{name}": {json.dumps(value, ensure_ascii=False)}'
@@ -71,7 +71,7 @@ def test_references_when_slips_are_a_fifth_then_about_a_fifth_is_wrong(facts):
 def test_extraction_when_spoilt_then_shows_the_known_kinds_of_slip(facts):
     """Unquoted decimal commas, English labels, other genders and left-out keys are all among them."""
     rng = random.Random(4)
-    texts = [spoil_extraction(rng, write_review(rng, "train", facts).fields, 0.3) for _ in range(400)]
+    texts = [corrupt_extraction(rng, write_review(rng, "train", facts).fields, 0.3) for _ in range(400)]
     joined = "\n".join(texts)
     assert any('"churn_risk"' not in text for text in texts)
     assert '"negative"' in joined and '"alta"' in joined and "4,5" in joined

@@ -33,7 +33,7 @@ PROBE = """
 import copy, json, sys, time, torch
 from grpo.distributed.collectives import any_of, concatenate, gather, on_main, share_out, together, wait
 from grpo.distributed.first_process import complain, may_speak
-from grpo.distributed.process_group import ProcessLost, company, has_joined, join, leave
+from grpo.distributed.process_group import ProcessLost, process_group, has_joined, join, leave
 from grpo.distributed.rank import Rank, find_rank
 from grpo.distributed.sharding import is_sharded, whole_state, whole_weights
 from grpo.distributed.stand_ins import SharedHost, Silent, make_agreement, take_signals
@@ -104,7 +104,7 @@ fully_shard(spread, mesh=mesh)
 with whole_weights(spread, None):
     written = write(spread)
 found["same adapted completions"] = written == write(adapted)
-with company():
+with process_group():
     if rank.index == 0:
         time.sleep(0.5)
     found["wrote"] = time.time()
@@ -120,7 +120,7 @@ import os, signal
 from callbacks.interrupt import Interruption, terminable
 from grpo.distributed.collectives import any_of, concatenate, gather, on_main, share_out, together, wait
 from grpo.distributed.first_process import complain, may_speak
-from grpo.distributed.process_group import ProcessLost, company, has_joined, join, leave
+from grpo.distributed.process_group import ProcessLost, process_group, has_joined, join, leave
 from grpo.distributed.rank import Rank, find_rank
 from grpo.distributed.sharding import is_sharded, whole_state, whole_weights
 from grpo.distributed.stand_ins import SharedHost, Silent, make_agreement, take_signals
@@ -128,7 +128,7 @@ join("cpu")
 gather(None)
 try:
     # As in a run: else the launcher, where it notices first, ends the other before that has noticed anything.
-    with terminable(), company(), Interruption() as interruption:
+    with terminable(), process_group(), Interruption() as interruption:
         take_signals(interruption)
         if find_rank().index == 1:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The Portuguese catalogue: every text of the page and the report is in it, what is put in stays, numbers are written anew."""
+"""The Portuguese catalogue: every text of the page and the report is in it, what is put in stays, numbers are written again."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_resume_when_the_scorer_changed_then_refused_or_the_evaluations_are_scor
         assert before == {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
         audit = {"reward_identities": [identity.to_json() for identity in host.identities().values()]}
         lines = check_rewards(run, audit, host, allowed=True)
-        assert "1 stored evaluations were scored anew" in lines[1]
+        assert "1 stored evaluations were scored again" in lines[1]
         assert check_rewards(run, audit, host, allowed=False) == []
     assert [row.reward for row in read_stored(run.evaluations / "warmup.jsonl")] == [0.5, 0.0] * 4
     train, warmup = (orjson.loads(line) for line in (run.path / "metrics.jsonl").read_bytes().splitlines())

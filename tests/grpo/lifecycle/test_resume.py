@@ -120,7 +120,7 @@ def warming(tmp_path):
 
 
 def test_resume_point_when_killed_in_the_warm_up_then_is_its_newest_whole_checkpoint(warming):
-    """A torn one is passed over for the one before it; where none is whole it begins anew, which changes no number."""
+    """A torn one is passed over for the one before it; where none is whole it starts over, which changes no number."""
     point = find_resume_point(warming, CONFIG)
     assert (point.stage, point.step, point.warmed, point.notes) == ("sft", 14, False, ())
     (warming.path / "status.json").unlink()
@@ -130,7 +130,7 @@ def test_resume_point_when_killed_in_the_warm_up_then_is_its_newest_whole_checkp
     assert point.step == 7 and "sft-checkpoints/checkpoint-14: model.safetensors has another" in point.notes[-1]
     flip(warming.path / "eval" / "before.jsonl")
     point = find_resume_point(warming, CONFIG)
-    assert (point.stage, point.checkpoint) == ("sft", None) and "it begins anew" in point.notes[-1]
+    assert (point.stage, point.checkpoint) == ("sft", None) and "it starts over" in point.notes[-1]
 
 
 def test_resume_point_when_the_warm_up_was_over_then_only_its_evaluation_is_left(warming):
@@ -155,7 +155,7 @@ def test_resume_point_when_best_is_damaged_then_goes_back_before_it_was_made(run
 
 
 def test_resume_point_when_no_checkpoint_is_whole_then_offers_the_end_of_the_warm_up(run):
-    """Going back that far is for the user to say; where the warm-up is damaged too, there is nothing to go on from."""
+    """Going back that far is for the user to say; where the warm-up is damaged too, there is nothing to continue from."""
     for step in (2, 4):
         flip(run.checkpoints / f"checkpoint-{step}" / "model.safetensors")
     with pytest.raises(UserError) as caught:
@@ -273,7 +273,7 @@ def test_inputs_when_rows_are_others_then_they_are_named(begun):
 
 
 def test_reliance_when_files_are_changed_on_purpose_then_checkpoints_still_rely_on_them(run):
-    """Evaluations scored anew, row by row; what was damaged before stays damaged."""
+    """Evaluations scored again, row by row; what was damaged before stays damaged."""
     flip(run.checkpoints / "checkpoint-4" / "optimizer.pt")
     with kept_reliance(run.path):
         (run.path / "eval" / "warmup.jsonl").write_text('{"reward": 0.75}\n')

@@ -56,7 +56,7 @@ def test_create_when_the_folder_is_empty_then_it_is_taken(tmp_path):
 
 
 def test_create_when_something_is_there_then_it_is_refused_and_left_alone(tmp_path):
-    """A run says how to go on with it, any other folder and file that another name is wanted."""
+    """A run says how to continue with it, any other folder and file that another name is wanted."""
     RunDirectory.create(tmp_path / "run", FILES)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("x")
@@ -78,7 +78,7 @@ def test_create_when_the_parent_is_a_file_then_one_line(tmp_path):
 
 @pytest.mark.parametrize("manifest", [None, "", '{"files": {'])
 def test_latest_checkpoint_when_the_newest_was_not_finished_then_it_is_the_one_before(tmp_path, manifest):
-    """A kill while a checkpoint is written leaves one without its manifest, and the run goes on from the one before."""
+    """A kill while a checkpoint is written leaves one without its manifest, and the run continues from the one before."""
     directory = RunDirectory(tmp_path)
     assert directory.latest_checkpoint() is None
     save_checkpoint(directory, 8)

@@ -222,7 +222,7 @@ def change_config(folder: Path, **values) -> None:
     ],
 )
 def test_adapter_when_it_cannot_be_trained_on_then_one_line_says_why(adapter_folder, change, settings, said):
-    """An adapter is never begun anew in silence."""
+    """An adapter is never begun again in silence."""
     folder, _ = adapter_folder
     change(folder)
     with pytest.raises(UserError, match=said) as caught:

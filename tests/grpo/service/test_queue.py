@@ -230,7 +230,7 @@ def test_service_when_killed_then_the_next_one_adopts_the_living_and_resumes_the
 
 
 def test_words_when_the_folder_of_a_run_is_there_then_it_is_resumed(tmp_path):
-    """A run that was killed before its folder was whole starts anew with its own config and settings."""
+    """A run that was killed before its folder was whole starts over with its own config and settings."""
     run = QueuedRun("a", "v4_1.yaml", overrides=("seed=3",), profile="embedded")
     assert make_words(run, tmp_path)[4:] == [
         "--config", "v4_1.yaml", "--run-dir", str(tmp_path / "a"), "--profile", "embedded", "--set", "seed=3",

@@ -100,7 +100,7 @@ def compare(run, whole) -> list[str]:
 
 @pytest.mark.parametrize("settings", [(), ADAPTERS], ids=["weights", "lora"])
 def test_run_when_stopped_in_many_places_then_it_ends_as_one_that_never_was(run, stop_at, tmp_path, settings, request):
-    """The warm-up and every evaluation are left in time and gone on with, not begun anew; a checkpoint keeps what waits."""
+    """The warm-up and every evaluation are left in time and gone on with, not begun again; a checkpoint keeps what waits."""
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert run(whole, settings) == 0
     places = [("warm-up", 12), ("warmup", 0, 1), ("train", 3, 1), ("final", 6, 1)]
@@ -151,7 +151,7 @@ def test_order_of_rows_when_a_later_pass_is_resumed_then_is_the_one_that_pass_ha
 
 
 def test_answers_when_torn_flipped_or_of_another_policy_then_only_what_is_whole_counts(tmp_path):
-    """A batch counts when its line is whole; another policy, step or setting begins anew."""
+    """A batch counts when its line is whole; another policy, step or setting starts over."""
     path = tmp_path / "eval" / "answered.partial"
     kept = Answered(path, {"step": 3})
     kept.recall(PLAIN)

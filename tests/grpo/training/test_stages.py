@@ -54,7 +54,7 @@ def copy_weights(stages: Stages) -> dict:
 
 @pytest.mark.parametrize("beta", [0.0, 0.04])
 def test_train_when_adapters_are_resumed_then_the_weights_are_those_of_one_run(make_stages, beta):
-    """With a reference policy a checkpoint holds two adapters: the policy's own goes on from where it was."""
+    """With a reference policy a checkpoint holds two adapters: the policy's own continues from where it was."""
     pytest.importorskip("peft")
     settings = (
         "model.lora={r: 4, alpha: 8, dropout: 0.0, target_modules: all-linear}", f"grpo.beta={beta}", "seed=1",

@@ -104,7 +104,7 @@ def test_train_when_adapters_have_a_dropout_then_it_is_applied(policy, rows, tmp
 def test_generation_when_it_is_no_optimiser_step_then_randomness_is_neither_reused_nor_lost(
     cuts, accumulation, policy, rows, tmp_path
 ):
-    """As a library: more generations than steps draw anew each time, and one batch for several steps is shuffled."""
+    """As a library: more generations than steps draw again each time, and one batch for several steps is shuffled."""
     from grpo.training.trainer import SharedPrefixTrainer
     from tests.grpo.training.against_trl import ScriptedHost, make_arguments, make_section
 

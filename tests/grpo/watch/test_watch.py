@@ -1,4 +1,4 @@
-"""`python -m grpo.watch`: a run seen in a terminal while it goes on, when it has stopped, and when it is over."""
+"""`python -m grpo.watch`: a run seen in a terminal while it is in progress, when it has stopped, and when it is over."""
 
 import io
 import json

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rewards import plugins
 from rewards.cheats.attack import CLEARLY, FORM_ONLY, SLACK, attack, attack_named, run
 from rewards.cheats.cheats import Knowledge, is_same, keeps_form, known_labels, make_cheats, make_halves
-from rewards.cheats.documents import collect_values, halve_document, list_leaves, read_document, spoil_document
+from rewards.cheats.documents import collect_values, corrupt_document, halve_document, list_leaves, read_document
 from rewards.commands.selection import make_host
 from rewards.errors import UserError
 from rewards.functions.extraction import FieldExtraction
@@ -179,7 +179,7 @@ def test_make_cheats_when_documents_are_any_then_none_is_the_right_answer(docume
 @given(documents)
 def test_spoil_document_when_values_are_any_then_every_leaf_is_another_under_its_path(document):
     """Right keys, wrong values."""
-    spoilt = spoil_document(document, collect_values([document]))
+    spoilt = corrupt_document(document, collect_values([document]))
     pairs = list(zip(list_leaves(document), list_leaves(spoilt), strict=True))
     assert all(path == other and json.dumps(leaf) != json.dumps(wrong) for (path, leaf), (other, wrong) in pairs)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewards.answers import UNSAID, count_all, count_leaves, read_answer
+from rewards.answers import CONFLICTING, count_all, count_leaves, read_answer
 from rewards.types import Completion
 
 documents = st.recursive(
@@ -64,4 +64,4 @@ def test_count_leaves_when_answer_contradicts_itself_then_counts_what_is_left(te
     completion = Completion(text)
     assert count_leaves(completion) == leaves == count_all(read_answer(completion).value)[1]
     if "3}" in text:
-        assert read_answer(completion).value == {"a": UNSAID}
+        assert read_answer(completion).value == {"a": CONFLICTING}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewards.answers import UNSAID, read_answer, skip_reasoning
+from rewards.answers import CONFLICTING, read_answer, skip_reasoning
 from rewards.types import Completion
 
 json_objects = st.dictionaries(
@@ -26,19 +26,19 @@ json_objects = st.dictionaries(
 def test_read_answer_when_a_key_has_two_values_then_it_is_unsaid():
     """Neither the first nor the last one counts, at any depth."""
     answer = read_answer(Completion('{"a": 1, "a": 2, "b": {"c": 1, "c": 1, "d": true, "d": 1}}'))
-    assert answer.value == {"a": UNSAID, "b": {"c": 1, "d": UNSAID}} and answer.repeated == 2
+    assert answer.value == {"a": CONFLICTING, "b": {"c": 1, "d": CONFLICTING}} and answer.repeated == 2
 
 
 def test_read_answer_when_a_repaired_text_repeats_a_key_then_it_is_unsaid_too():
     """Python quotes are no way around."""
-    assert read_answer(Completion("{'a': 1, 'b': 2, 'a': 3}")).value == {"a": UNSAID, "b": 2}
-    assert read_answer(Completion("{a: 1, b: 2, a: 3}")).value == {"a": UNSAID, "b": 2}
+    assert read_answer(Completion("{'a': 1, 'b': 2, 'a': 3}")).value == {"a": CONFLICTING, "b": 2}
+    assert read_answer(Completion("{a: 1, b: 2, a: 3}")).value == {"a": CONFLICTING, "b": 2}
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
 def test_read_answer_when_a_number_is_none_then_it_is_no_null(number):
     """Null is an answer, NaN is not."""
-    assert read_answer(Completion(f'{{"a": {number}, "b": 1}}')).value == {"a": UNSAID, "b": 1}
+    assert read_answer(Completion(f'{{"a": {number}, "b": 1}}')).value == {"a": CONFLICTING, "b": 1}
     assert read_answer(Completion('{"a": null}')).value == {"a": None}
 
 

@@ -45,7 +45,7 @@ def pad(value: Any) -> Any:
 @settings(max_examples=150, deadline=None)
 @given(configurations)
 def test_find_statements_when_objects_are_small_then_finds_what_large_ones_state(value):
-    """The kept shapes of small objects say what is read anew from large ones."""
+    """The kept shapes of small objects say what is read again from large ones."""
     assert find_statements(value) == find_statements(pad(value))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rewards.cheats.attack import attack_named
-from rewards.cheats.documents import spoil_document
+from rewards.cheats.documents import corrupt_document
 from rewards.functions.a1_policy import A1Policy
 from rewards.functions.camara import Camara
 from rewards.functions.etsi_zsm import EtsiZsm
@@ -103,7 +103,7 @@ def test_layer_when_cheats_are_tried_then_each_earns_little(kind):
     function, row = kind(), ROWS[kind.name][0]
     document = json.loads(row.reference)
     stuffed = json.dumps({**document, **{f"k{n}": n for n in range(300)}})
-    spoilt = spoil_document(document, {})
+    spoilt = corrupt_document(document, {})
     limits = {
         "{}": 0.0,
         "[]": 0.0,

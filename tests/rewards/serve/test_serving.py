@@ -187,7 +187,7 @@ def test_queue_when_it_is_full_then_429_or_503_and_what_waits_is_still_scored(pl
 
 
 def test_process_when_it_is_killed_under_load_then_no_number_is_wrong(plugin):
-    """Each answer is the right value or an error, and the server goes on with a new process."""
+    """Each answer is the right value or an error, and the server continues with a new process."""
     section = {"plugins": [plugin], "functions": [{"name": "fickle"}, {"name": "json_valid"}], "error_budget": 1.0}
     with serve(section, processes=2) as client:
         texts = [("a" * (n % 9 + 1)) for n in range(120)]
