@@ -101,9 +101,9 @@ def test_command_line_when_translated_then_options_are_read(tmp_path, capsys):
     [
         ("a.py", "t = GRPOTrainer(model='m', args=GRPOConfig(max_steps=3), tools=[search])", "is given tools"),
         ("a.py", "m = FastVisionModel.from_pretrained('m')\nc = GRPOConfig(max_steps=3)", "reads images"),
-        ("a.py", "print('hello')", "no setting of TRL's GRPO in it"),
+        ("a.py", "print('hello')", "has no setting of TRL's GRPO"),
         ("a.py", "def f(:", "is not Python that can be read"),
-        ("a.yaml", "- 1\n- 2\n", "no mapping"),
+        ("a.yaml", "- 1\n- 2\n", "does not hold a mapping"),
         ("a.yaml", "optim: galore_adamw\n", "wants optim_target_modules"),
         ("a.yaml", "loss_type: reinforce\n", "grpo.loss_type: 'reinforce' is not allowed"),
         ("a.yaml", "load_in_4bit: true\n", "4-bit weights are frozen"),

@@ -55,7 +55,7 @@ def test_names_when_held_against_transformers_then_all_are_known():
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("grpo.optim=foo", "no optimiser of transformers; allowed: adamw_torch"),
+        ("grpo.optim=foo", "not an optimiser of transformers; allowed: adamw_torch"),
         ("grpo.optim=adamw_troch", "did you mean adamw_torch?"),
         ("grpo.optim=galore_adamw", "wants optim_target_modules"),
         ("grpo.lr_scheduler_type=cosine_with_min_lr", "needs one of lr_scheduler_kwargs.min_lr and min_lr_rate"),

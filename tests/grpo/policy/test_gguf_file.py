@@ -130,9 +130,9 @@ def test_adapters_when_attached_to_a_file_then_every_linear_layer_of_the_blocks_
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "no GGUF file"),
-        (b"PK\x03\x04 zip", "no GGUF file"),
-        (b"GGUF", "no whole GGUF file"),
+        (b"", "not a GGUF file"),
+        (b"PK\x03\x04 zip", "not a GGUF file"),
+        (b"GGUF", "not a whole GGUF file"),
         (b"GGUF\x09\x00\x00\x00" + bytes(16), "version 9"),
         (b"GGUF\x03\x00\x00\x00" + b"\xff" * 16, "impossible counts"),
         (b"GGUF\x03\x00\x00\x00" + bytes(8) + b"\x01" + bytes(7) + b"\xff" * 8, "impossible length"),

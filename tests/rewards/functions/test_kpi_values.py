@@ -229,8 +229,8 @@ def test_kpi_values_when_keys_are_named_as_carriers_then_count():
     ("options", "word"),
     [
         ({"carriers": {"x": "latency"}}, "no such figure"),
-        ({"plain_rates": ("ms",)}, "no unit of a rate"),
-        ({"plain_rates": ()}, "no unit of a rate"),
+        ({"plain_rates": ("ms",)}, "not a unit of a rate"),
+        ({"plain_rates": ()}, "not a unit of a rate"),
         ({"tolerance": -1}, "tolerance"),
     ],
 )

@@ -85,7 +85,7 @@ def test_content_when_it_is_a_list_of_texts_then_they_are_joined(tmp_path):
     [
         ([ASK, {"role": "assistant", "content": None}], "messages[1].content: a string is allowed, not null; an answer needs"),
         ([ASK, {"role": "assistant", "content": ""}], "messages[1]: the answer is empty"),
-        ([{"role": "user", "content": None}, {"role": "assistant", "content": "x"}], "messages[0].content: a text"),
+        ([{"role": "user", "content": None}, {"role": "assistant", "content": "x"}], "messages[0].content: a string"),
         ([ASK, {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}], "not JSON"),
         ([ASK, {"role": "assistant", "tool_calls": [{"function": {"arguments": "{}"}}]}], "has no name"),
         ([{**ASK, "tool_calls": [CALL]}, {"role": "assistant", "content": "x"}], "belongs to an assistant turn"),
