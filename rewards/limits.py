@@ -96,6 +96,18 @@ CONFIG_BYTES = MIB
 CONFIG_NODES = 20_000
 """Keys and values of a file once its anchors are written out."""
 
+CODE_CHARACTERS = 20_000
+"""Characters of an answer in which Python is looked for."""
+
+CODE_SECONDS = 2
+"""Processor seconds of a model's Python and its tests."""
+
+CODE_WALL_SECONDS = 30
+"""Seconds by the clock after which its process is ended whatever it does: only one that sleeps gets so far."""
+
+CODE_BYTES = 512 * MIB
+"""Memory of that process."""
+
 CONFIG_CHAIN = 20
 """Files that extend one another."""
 

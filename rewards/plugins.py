@@ -34,6 +34,7 @@ BUILT_INS = (
     "rewards.functions.camara",
     "rewards.functions.contrastive",
     "rewards.functions.etsi_zsm",
+    "rewards.functions.expectations",
     "rewards.functions.extraction",
     "rewards.functions.field_f1",
     "rewards.functions.final_answer",

@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 MODEL is a model on the Hub, a local folder, the folder of a LoRA adapter (merged into its base, unless that is loaded
-in 4 bits), or the folder of a finished run (its best policy, its config, its held-out rows).
+in 4 bits), the folder of a finished run (its best policy, its config, its held-out rows), or URL#MODEL of a server with
+OpenAI's chat completions (its key in OPENAI_API_KEY).
 
 examples:
   python -m grpo.evaluate --model runs/v4_1 --out evaluations/v4_1
   python -m grpo.evaluate --model runs/v4_1 --task extraction --prompt "Chegou em dois dias, nota 10!"
   python -m grpo.evaluate --model Polygl0t/Tucano2-qwen-0.5B-Instruct --data runs/v4_1 --config v4_1 --out evaluations/zero_shot
   python -m grpo.evaluate --model adapters/stage2 --data rows/test.jsonl --config qwen3_8b --samples 8 --set evaluation.temperature=0.7
+  python -m grpo.evaluate --model http://127.0.0.1:8000/v1#qwen --data runs/v4_1 --config v4_1 --out evaluations/served
   python -m grpo.evaluate --model runs/v4_1 --out evaluations/v4_1 --resume
   torchrun --nproc_per_node 8 -m grpo.evaluate --model runs/v4_1 --data rows/large.jsonl --out evaluations/large
   python -m grpo.compare evaluations/zero_shot evaluations/v4_1
@@ -76,7 +78,9 @@ def make_parser() -> CommandParser:
         "Answer rows with any model and write every metric of the answers, row by row.",
         EXAMPLES,
     )
-    parser.add_argument("--model", required=True, help="a Hub name, a model's or adapter's folder, or a run")
+    parser.add_argument(
+        "--model", required=True, help="a Hub name, a model's or adapter's folder, a run, or URL#MODEL of a server"
+    )
     parser.add_argument(
         "--prompt", metavar="TEXT", help="answer this one prompt and print the answer (-: standard input)"
     )
@@ -117,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
     progress = Progress(quiet=quiet, stream=stream) if rank.is_main else Progress(quiet=True, stream=io.StringIO())
     inputs = prepare(options, rank.count)
     threads = prepare_threads(inputs.config.threads)
-    device = _find_device(inputs.config)
+    device = "cpu" if inputs.source.kind == "endpoint" else _find_device(inputs.config)
     join(device)
     with inputs.host:
         folder = options.out or Path("evaluations") / f"{inputs.source.name}-{_name_data(options.data, inputs)}"
@@ -149,16 +153,16 @@ def _answer_all(inputs: Inputs, journal: Journal, folder: Path, progress: Progre
     """Load the policy and answer what the journal lacks."""
     from grpo.evaluate.backends import choose, open_writer
 
-    choose(inputs.config).prepare()
-    import torch
-
-    from grpo.engines.packages import quieten_libraries
+    rank, rows = find_rank(), inputs.rows
+    if inputs.source.kind == "endpoint":
+        progress.say(f"asking {inputs.source.location}")
+    else:
+        choose(inputs.config).prepare()
+        _prepare_torch(threads)
+        several = f", {rank.count} processes" if rank.count > 1 else ""
+        progress.say(f"loading {inputs.source.location} on {device}{several}")
     from grpo.evaluate.windows import answer_rows, measure_prompts
 
-    quieten_libraries()
-    torch.set_num_threads(threads)
-    rank, rows = find_rank(), inputs.rows
-    progress.say(f"loading {inputs.source.location} on {device}{f', {rank.count} processes' if rank.count > 1 else ''}")
     with open_writer(inputs.source, inputs.config, device) as writer:
         with progress.stage("prompts", rows.count, unit="rows") as bar:
             longest = measure_prompts(writer, rows, inputs.settings, bar)
@@ -178,6 +182,15 @@ def _answer_all(inputs: Inputs, journal: Journal, folder: Path, progress: Progre
                 journal.note_timing({"answers": answers, "seconds": round(seconds, 1), "processes": rank.count})
     for name, count in errors.items():
         progress.warn(f"{name} could not be measured on {count} answers; they are left out of it")
+
+
+def _prepare_torch(threads: int) -> None:
+    import torch
+
+    from grpo.engines.packages import quieten_libraries
+
+    quieten_libraries()
+    torch.set_num_threads(threads)
 
 
 def _summarise(inputs: Inputs, journal: Journal, folder: Path) -> dict[str, Any]:

@@ -51,6 +51,12 @@ def find_problems(config: RunConfig, source: PolicySource, processes: int) -> li
     """Why this policy cannot be evaluated with the engine and the weights that the config names. Imports nothing heavy."""
     from grpo.engines.packages import is_installed
 
+    if source.kind == "endpoint":
+        return (
+            []
+            if processes == 1
+            else [f"--model {source.location}: a server is asked by one process, not by {processes}"]
+        )
     model, problems = config.model, []
     needed = ["torch", "transformers", "datasets", *(["peft"] if source.kind == "adapter" else [])]
     if missing := [name for name in needed if not is_installed(name)]:
@@ -83,7 +89,12 @@ def find_problems(config: RunConfig, source: PolicySource, processes: int) -> li
 
 @contextmanager
 def open_writer(source: PolicySource, config: RunConfig, device: str) -> Iterator[Writer]:
-    """The writer of `model.engine`; UserError when the policy cannot be loaded."""
+    """The writer of `model.engine`, or of a server; UserError when the policy cannot be loaded."""
+    if source.kind == "endpoint":
+        from grpo.evaluate.endpoint_writer import EndpointWriter
+
+        yield EndpointWriter(source.location)
+        return
     if config.model.engine != "vllm":
         load = _load_by_unsloth if config.model.engine == "unsloth" else load_source
         yield PolicyWriter(load(source, config, device), config.evaluation.batch_size)

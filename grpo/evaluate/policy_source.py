@@ -28,7 +28,7 @@ class PolicySource:
     `revision` is the config's, where it is for this model or its base.
     """
 
-    kind: Literal["model", "adapter"]
+    kind: Literal["model", "adapter", "endpoint"]
     location: str
     name: str
     base: str | None = None
@@ -40,6 +40,8 @@ class PolicySource:
 
         The fingerprint is None for a Hub model that this machine does not hold yet.
         """
+        if self.kind == "endpoint":
+            return {"name": self.name, "kind": self.kind, "location": self.location, "base": None, "fingerprint": None}
         parts = [_fingerprint(name, self.revision) for name in (self.location, self.base) if name is not None]
         return {
             "name": self.name,
@@ -55,6 +57,11 @@ def find_source(model: str) -> PolicySource:
 
     Of a run it is the best policy, or that of the warm-up where training never bettered it.
     """
+    if model.startswith(("http://", "https://")):
+        from grpo.evaluate.endpoint_writer import find_endpoint
+
+        address, name = find_endpoint(model)
+        return PolicySource("endpoint", f"{address}#{name}", name.rpartition("/")[2])
     path = Path(model).expanduser()
     if model.endswith(".gguf"):
         file = find_gguf(model)

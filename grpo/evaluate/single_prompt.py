@@ -32,6 +32,8 @@ def answer_prompt(options: argparse.Namespace) -> int:
     if not text:
         raise UserError("--prompt: there is no text; write it, or - to read it from standard input")
     source = find_source(options.model)
+    if source.kind == "endpoint":
+        raise UserError("--prompt: asks a model on this machine; a server is asked with --data rows.jsonl")
     config = find_config(options, source)
     named = config.model.name in (source.location, source.base)
     source = replace(source, revision=config.model.revision if named else None)

@@ -54,10 +54,14 @@ async def ask_chat(
     arguments = (base_url.rstrip("/") + "/chat/completions", json.dumps(body).encode(), key_variable)
     with _lock:
         turn = _turns.setdefault((base_url, concurrency), threading.Semaphore(concurrency))
-    return await asyncio.to_thread(_ask, *arguments, seconds, tries, turn)
+    content, attempts, taken = await asyncio.to_thread(post_patiently, *arguments, seconds, tries, turn)
+    return _read(content, attempts, taken)
 
 
-def _ask(url: str, body: bytes, key_variable: str, seconds: float, tries: int, turn: threading.Semaphore) -> ChatAnswer:
+def post_patiently(
+    url: str, body: bytes, key_variable: str, seconds: float, tries: int, turn: threading.Semaphore, who: str = "judge"
+) -> tuple[bytes, int, float]:
+    """What the server answered, after how many tries and seconds; see `ask_chat` for what is tried again and raised."""
     started = time.monotonic()
     deadline = started + seconds
     headers = {"Content-Type": "application/json"}
@@ -72,13 +76,13 @@ def _ask(url: str, body: bytes, key_variable: str, seconds: float, tries: int, t
             raise NetworkError(f"{url}: no answer within {seconds:g} s{said}")
         try:
             with opener.open(Request(url, body, headers), timeout=max(0.1, deadline - time.monotonic())) as response:
-                return _read(response.read(_LARGEST), attempt, time.monotonic() - started)
+                return response.read(_LARGEST), attempt, time.monotonic() - started
         except HTTPError as error:
             with error:
                 detail = error.read(500).decode("utf-8", "replace")
             if error.code not in _AGAIN:
                 raise UserError(
-                    f"{url}: the judge's server refuses ({error.code}): {' '.join(detail.split())[:200]}"
+                    f"{url}: the {who}'s server refuses ({error.code}): {' '.join(detail.split())[:200]}"
                 ) from None
             said, asked = f"; the last answer was {error.code}", _wait_asked(error.headers.get("Retry-After"))
         except (URLError, OSError) as error:

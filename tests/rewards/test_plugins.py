@@ -27,6 +27,7 @@ BUILT_IN_NAMES = [
     "camara",
     "contrastive",
     "etsi_zsm",
+    "expectations",
     "extraction",
     "field_f1",
     "final_answer",

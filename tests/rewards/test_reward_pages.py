@@ -15,7 +15,7 @@ from rewards.types import Completion
 
 PAGES = Path(__file__).parents[2] / "docs" / "rewards"
 OWN = (
-    "a1_policy", "camara", "contrastive", "etsi_zsm", "extraction", "field_f1", "final_answer", "insights", "intent_3gpp", "json_valid",
+    "a1_policy", "camara", "contrastive", "etsi_zsm", "expectations", "extraction", "field_f1", "final_answer", "insights", "intent_3gpp", "json_valid",
     "kpi_values", "o1_nrm", "push", "schema_valid", "sql_qa", "telecom", "telecom_adversarial", "telecom_lifecycle",
     "text_overlap", "tmf921", "tool_call",
 )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Python that a model wrote: what of it may run, and the process that runs it."""
