@@ -8,7 +8,7 @@ from typing import Any
 
 from callbacks.tracking.secrets import hide_environment
 from grpo.harness.results import list_answers, summarise_session
-from grpo.harness.session import Session
+from grpo.harness.session import HarnessSession
 from rewards.errors import UserError
 from rewards.screen.harmless_text import make_label, make_visible
 from rewards.writing.files import write_whole
@@ -17,7 +17,7 @@ _TEMPLATES = Path(__file__).with_name("templates")
 _STYLE = Path(__file__).parents[1] / "report" / "templates"
 
 
-def write_page(session: Session, summary: dict[str, Any]) -> Path:
+def write_page(session: HarnessSession, summary: dict[str, Any]) -> Path:
     """Write `report.html` into the session's folder, the models side by side, and return its path."""
     path = session.folder / "report.html"
     text = _render("session.html.j2", session=summary, answers=list_answers(session))
@@ -25,7 +25,7 @@ def write_page(session: Session, summary: dict[str, Any]) -> Path:
     return path
 
 
-def make_table(sessions: Sequence[Session]) -> list[dict[str, Any]]:
+def make_table(sessions: Sequence[HarnessSession]) -> list[dict[str, Any]]:
     """Every model of every session, the oldest first: when, which suite, how far it came, its mean with its interval."""
     rows = []
     for session in sessions:
@@ -50,7 +50,7 @@ def write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     write_whole(path, hide_environment(_render("table.html.j2", rows=rows)).encode("utf-8", "replace"))
 
 
-def make_journal(sessions: Sequence[Session]) -> str:
+def make_journal(sessions: Sequence[HarnessSession]) -> str:
     """The sessions as a journal in Markdown, the newest first: what was asked, what came of it, what it means."""
     lines = ["# Journal of the harness", ""]
     for session in reversed(sessions):
@@ -76,7 +76,7 @@ def make_journal(sessions: Sequence[Session]) -> str:
     return "\n".join(lines)
 
 
-def _summarise(session: Session) -> dict[str, Any]:
+def _summarise(session: HarnessSession) -> dict[str, Any]:
     try:
         return summarise_session(session)
     except (UserError, OSError) as error:  # one broken folder does not take the others from the table

@@ -13,7 +13,7 @@ from grpo.compare.promotion import RunComparison, compare_runs
 from grpo.compare.promotion_rules import load_rules
 from grpo.compare.reading import read_recorded
 from grpo.compare.recorded import ALL, REWARD, RecordedRun
-from grpo.harness.session import Session
+from grpo.harness.session import HarnessSession
 from grpo.harness.suite import describe_expectations
 from rewards.statistics.estimates import estimate_cell
 
@@ -28,7 +28,7 @@ def compare_session(folders: Sequence[Path]) -> tuple[list[RecordedRun], RunComp
     return runs, compare_runs(runs, load_rules(None), check_likeness(runs))
 
 
-def summarise_session(session: Session) -> dict[str, Any]:
+def summarise_session(session: HarnessSession) -> dict[str, Any]:
     """The session as plain values, for a screen, JSON, the table, the journal and the page."""
     runs, comparison = compare_session(session.evaluations)
     by_name = {run.name: run for run in runs}
@@ -57,7 +57,7 @@ def summarise_session(session: Session) -> dict[str, Any]:
     }
 
 
-def list_answers(session: Session) -> list[dict[str, Any]]:
+def list_answers(session: HarnessSession) -> list[dict[str, Any]]:
     """Each prompt with what every model answered to it, in the order of the suite."""
     answers = {folder.name: _read_answers(folder / "rows.jsonl") for folder in session.evaluations}
     found = []

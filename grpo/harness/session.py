@@ -38,7 +38,7 @@ class AskedModel:
 
 
 @dataclass
-class Session:
+class HarnessSession:
     """`folder` holds `session.json`, the suite's `rows.jsonl`, and a folder of answers a model."""
 
     folder: Path
@@ -64,7 +64,7 @@ class Session:
         return [self.folder / model.folder for model in self.models if model.status == DONE_STATUS]
 
 
-def open_session(home: Path, suite: Suite, models: Sequence[str], options: Sequence[str]) -> Session:
+def open_session(home: Path, suite: Suite, models: Sequence[str], options: Sequence[str]) -> HarnessSession:
     """A new session in a folder of its own below `home`; `UserError` for a model that is none."""
     problems: list[str] = []
     asked: list[AskedModel] = []
@@ -92,21 +92,21 @@ def open_session(home: Path, suite: Suite, models: Sequence[str], options: Seque
         suite.write_rows(folder / "rows.jsonl")
     except OSError as error:
         raise UserError(f"--home {home}: cannot be written ({error.strerror}); give another folder") from None
-    session = Session(
+    session = HarnessSession(
         folder, suite.name, suite.fingerprint, f"{now:%Y-%m-%dT%H:%M:%SZ}", list(options), asked, suite.categories
     )
     session.save()
     return session
 
 
-def read_session(folder: Path) -> Session:
+def read_session(folder: Path) -> HarnessSession:
     """The session of a folder; `UserError` where it is none."""
     found = read_object(folder / FILE)
     try:
         models = [
             AskedModel(**{key: str(model[key]) for key in AskedModel.__annotations__}) for model in found["models"]
         ]
-        return Session(
+        return HarnessSession(
             folder, str(found["suite"]), str(found["fingerprint"]), str(found["started"]),
             [str(each) for each in found["options"]], models,
             {str(name): int(count) for name, count in found["categories"].items()},
@@ -117,7 +117,7 @@ def read_session(folder: Path) -> Session:
         ) from None
 
 
-def list_sessions(home: Path) -> list[Session]:
+def list_sessions(home: Path) -> list[HarnessSession]:
     """The sessions below a folder, the oldest first; what is none is passed over."""
     found = []
     for path in sorted(home.glob(f"*/{FILE}")):
@@ -128,7 +128,7 @@ def list_sessions(home: Path) -> list[Session]:
     return found
 
 
-def ask_models(session: Session, say: Callable[[str], Any]) -> int:
+def ask_models(session: HarnessSession, say: Callable[[str], Any]) -> int:
     """Ask every model that has not answered; the exit code: 0 all did, 1 one failed, 75 interrupted.
 
     One that fails does not stop the others: it stands in the table with the last line that it said.
@@ -147,7 +147,7 @@ def ask_models(session: Session, say: Callable[[str], Any]) -> int:
     return DONE if all(model.status == DONE_STATUS for model in session.models) else 1
 
 
-def _evaluate(session: Session, model: AskedModel) -> tuple[int, str]:
+def _evaluate(session: HarnessSession, model: AskedModel) -> tuple[int, str]:
     out = session.folder / model.folder
     words = command_words(
         "evaluate", "--model", model.model, "--data", str(session.folder / "rows.jsonl"), "--out", str(out), "--quiet",
