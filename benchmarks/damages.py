@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,16 +26,23 @@ SETTINGS = (
     "grpo.prompts_per_step=2", "grpo.num_generations=4", "grpo.max_completion_length=12", "grpo.save_every_steps=2",
     "grpo.learning_rate=0.02", "evaluation.max_completion_length=12", "evaluation.every_steps=1", "tracking.wandb=off",
 )  # fmt: skip
+WARM_UP = "warm-up: "
 COMPARED = ("metrics.jsonl", "decision.json", "watch.jsonl")
 Damage = Callable[[Path], None]
 
 
-def run_command(*words: str, until: Callable[[], bool] | None = None, timeout: float = 600) -> tuple[int, str]:
-    """Exit code and standard error; killed as soon as `until` holds."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+def run_command(
+    *words: str,
+    until: Callable[[], bool] | None = None,
+    timeout: float = 600,
+    entry: Sequence[str] = ("-m", "grpo.run"),
+    **more: str,
+) -> tuple[int, str]:
+    """Exit code and standard error; killed as soon as `until` holds. `more` goes into the environment."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "grpo.run", *words],
+            [sys.executable, *entry, *words],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.DEVNULL,
@@ -199,6 +206,28 @@ def list_damages(other: Path) -> dict[str, Damage]:
         ],
         "a stale lock": lambda run: (run / ".lock").write_text("process 1 on nowhere\n"),
     }
+    # These of a run that was killed in its warm-up.
+    first, newest = "sft-checkpoints/checkpoint-2", "sft-checkpoints/checkpoint-4"
+    for kind, name in (
+        (flip, "model.safetensors"),
+        (cut, "optimizer.pt"),
+        (zero, "rng_state.pth"),
+        (delete, "sums-0.json"),
+    ):
+        damages[f"{WARM_UP}{kind.__name__} {newest}/{name}"] = kind(f"{newest}/{name}")
+    damages |= {
+        f"{WARM_UP}nothing": lambda run: None,
+        f"{WARM_UP}delete {newest}/manifest.json": delete(f"{newest}/manifest.json"),
+        f"{WARM_UP}checkpoint-2 called checkpoint-4": rename(first, newest),
+        f"{WARM_UP}flip both checkpoints": several(flip(f"{newest}/scheduler.pt"), flip(f"{first}/scheduler.pt")),
+        f"{WARM_UP}delete the checkpoints": delete("sft-checkpoints"),
+        f"{WARM_UP}status.json deleted": delete("status.json"),
+        f"{WARM_UP}eval/before.jsonl flipped": flip("eval/before.jsonl"),
+        f"{WARM_UP}metrics.jsonl cut": cut("metrics.jsonl"),
+        f"{WARM_UP}answers of another evaluation": lambda run: (run / "eval" / "answered.partial").write_bytes(
+            b"{}\n\x00"
+        ),
+    }
     for name, *path, value in (
         ("steps", "grpo", "max_steps", 8), ("rate", "grpo", "learning_rate", 0.5), ("seed", "seed", 7),
         ("group", "grpo", "num_generations", 2), ("rows", "data", "shop", "train_rows", 32),
@@ -223,16 +252,14 @@ def judge(run: Path, whole: Path, code: int, errors: str) -> tuple[str, str]:
         *COMPARED,
         *(f"{f}/{path.name}" for f in ("eval", "completions") for path in sorted((whole / f).glob("*.jsonl"))),
     ]
-    names += ["checkpoints/checkpoint-6/model.safetensors", "checkpoints/checkpoint-6/optimizer.pt"]
-    names += [f"best/{path.name}" for path in (whole / "best").glob("*.safetensors")]
+    folders = ("best", "sft", *(f"checkpoints/{path.name}" for path in (whole / "checkpoints").iterdir()))
+    names += [f"{folder}/{path.name}" for folder in folders for path in (whole / folder).glob("*.safetensors")]
     differing = [
         name
         for name in names
         if (whole / name).is_file()
         and (not (run / name).is_file() or (whole / name).read_bytes() != (run / name).read_bytes())
     ]
-    # Where an optimizer's file holds the order of a dictionary its bytes may differ; the weights after it may not.
-    differing = [name for name in differing if not name.endswith("optimizer.pt")]
     return (f"silently different: {', '.join(differing[:3])}" if differing else "identical"), said
 
 
@@ -244,13 +271,19 @@ def measure(folder: Path, only: str = "") -> dict[str, tuple[str, str]]:
         assert code == 0, errors
     code, errors = run_command(*start_words(killed), until=lambda: reached(killed, 5))
     assert code == -signal.SIGKILL and (killed / "checkpoints" / "checkpoint-4").is_dir(), errors
+    warming = folder / "warming"
+    settings = ("sft_warmup.max_steps=6", "sft_warmup.save_every_steps=2")
+    code, errors = run_command(
+        *start_words(warming, settings), until=(warming / "sft-checkpoints" / "checkpoint-4" / "manifest.json").is_file
+    )
+    assert code == -signal.SIGKILL and (warming / "sft-checkpoints").is_dir(), f"{code} {errors}"
     results = {}
     for name, damage in {"nothing": lambda run: None, **list_damages(other)}.items():
         if only and only not in name and name != "nothing":
             continue
         run = folder / "work"
         shutil.rmtree(run, ignore_errors=True)
-        shutil.copytree(killed, run)
+        shutil.copytree(warming if name.startswith(WARM_UP) else killed, run)
         try:
             damage(run)
         except FileNotFoundError as missing:

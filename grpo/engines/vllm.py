@@ -20,6 +20,7 @@ from grpo.engines.engine import EngineFailed, first_words
 from grpo.engines.transformers import TransformersEngine
 from grpo.engines.versions import find_wrong_versions
 from grpo.engines.vllm_client import bound_requests, end_when_late, generate_one_by_one
+from grpo.engines.vllm_probe import MOST_DIFFERENCE, WeightProbe, ask_colocated, ask_server, describe
 from grpo.engines.vllm_server import VllmServer, is_healthy, is_taken, serve_command, serve_environment, skip_proxies
 from grpo.engines.vllm_weights import list_merged, sync_repacked
 from grpo.policy.local_files import model_folder
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 LOG = "vllm-server.log"
 DIFFERENCE = "sampling/sampling_logp_difference/mean"
-# Nats a token; bfloat16 against float32 gives some hundredths, weights that never arrived give more than one.
-MOST_DIFFERENCE = 0.5
 # What cuts or bends the distribution that is sampled from, and the value at which it does not.
 BENT = {"top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0}
 
@@ -48,6 +47,7 @@ class VllmEngine:
         self.settings = section.vllm
         self.server: VllmServer | None = None
         self._attached = False
+        self._sent = False  # weights that no probe has looked for yet
         self._plain = TransformersEngine(section)
 
     def problems(self, config: RunConfig, world_size: int) -> list[str]:
@@ -202,12 +202,24 @@ class VllmEngine:
 
     def attach(self, trainer: Any) -> None:
         self._attached, generation = True, trainer.vllm_generation
+        probe = WeightProbe(self._probe_text(trainer))
         generation._iter_named_params = partial(list_merged, generation, generation._iter_named_params)
         if self.settings.mode == "colocate":
             if trainer.accelerator.device.type == "cpu":
                 generation.sync_weights = partial(sync_repacked, generation, generation.sync_weights)
             copy = find_rank().index // generation.tensor_parallel_size
-            generation.llm.generate = seed_requests(generation.llm.generate, Seeds(trainer, copy))
+            ask = ask_colocated(generation.llm.generate)
+            generation.sync_weights = partial(self._note_sent, generation.sync_weights)
+            seeded = seed_requests(generation.llm.generate, Seeds(trainer, copy))
+
+            def generate_probed(*given: Any, **named: Any) -> Any:
+                # Not as soon as the weights were sent: a vLLM that sleeps has no room for completions yet.
+                if self._sent:
+                    self._sent = False
+                    probe.run(trainer, ask)
+                return seeded(*given, **named)
+
+            generation.llm.generate = generate_probed
             return
         generate, sync_weights = generation.generate, generation.sync_weights
         if trainer.accelerator.is_main_process:
@@ -215,15 +227,30 @@ class VllmEngine:
             bound_requests(client.session, self.settings.server_timeout)
             client.generate = generate_one_by_one(client.generate, Seeds(trainer, 0))
         generation.generate = lambda *given, **named: self._ask(partial(generate, *given, **named))
-        generation.sync_weights = lambda: self._send(sync_weights)
+
+        def send() -> None:
+            self._send(sync_weights)
+            if trainer.accelerator.is_main_process:
+                self._ask(lambda: probe.run(trainer, ask_server(generation.vllm_client)))
+
+        generation.sync_weights = send
+
+    def _note_sent(self, sync_weights: Callable[[], None]) -> None:
+        sync_weights()
+        self._sent = True
+
+    def _probe_text(self, trainer: Any) -> list[int]:
+        rows = trainer.train_dataset
+        ids, *_ = trainer._tokenize_prompts([rows[0]["prompt"]]) if len(rows) else ([[]],)
+        return ids[0]
 
     def observe(self, logs: Mapping[str, Any]) -> None:
         difference = logs.get(DIFFERENCE)
         if difference is not None and not difference <= MOST_DIFFERENCE:
             raise RecompensaError(
-                f"vLLM samples from another policy than the one that is trained: its log-probabilities differ by "
-                f"{difference:.3g} a token on average, more than {MOST_DIFFERENCE}; its weights did not arrive or its "
-                "version does not fit (docs/engines.md). The run is kept"
+                describe(
+                    f"its log-probabilities differ by {difference:.3g} a token on average, more than {MOST_DIFFERENCE}"
+                )
             )
 
     def _start(self, folder: str, directory: Path, device: str) -> None:
