@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from grpo.evaluate.content import Contents
 from rewards.errors import RecompensaError, UserError
 from rewards.writing.files import write_whole
 from rewards.writing.writable import to_document, to_line
@@ -19,6 +20,8 @@ Key = tuple[str, str, int]
 ROWS, PENDING, SUMMARY, PAGE, TIMINGS = (
     "rows.jsonl", "pending.jsonl", "evaluation.json", "evaluation.md", "timings.jsonl"
 )  # fmt: skip
+ROWS_HASH = "rows_sha256"
+"""In the summary of a finished evaluation."""
 _LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
 
 
@@ -31,7 +34,8 @@ class Journal:
 
     `rows.jsonl` holds `done` rows and is only ever added to, in the data's order: at any moment it is the beginning of
     the finished file. Rows that were answered before those in front of them wait in `pending.jsonl`; `waiting` has their
-    lines. No more than that is in memory.
+    lines. No more than that is in memory. `journal.json` notes size and hash of both for as long as the evaluation goes on;
+    a finished one has the hash of its rows in its summary.
     """
 
     def __init__(self, folder: Path):
@@ -39,6 +43,7 @@ class Journal:
         self.done = 0
         self.waiting: dict[Key, bytes] = {}
         self.begun = False
+        self._contents = Contents(folder, (ROWS, PENDING))
         self._rewards = (0.0, 0)
         self._rows: BinaryIO | None = None
 
@@ -76,6 +81,9 @@ class Journal:
         try:
             self._rows = (self.folder / ROWS).open("ab")
             self._lock()
+            finished = recorded.get(ROWS_HASH)
+            if finished is None:
+                self._contents.recall()
             self._recall_pending()
             _drop_torn_line(self.folder / ROWS)
             for number, row in enumerate(self.read(), 1):
@@ -90,6 +98,11 @@ class Journal:
                 self._count(row)
             for line in self.waiting.values():
                 self._count(orjson.loads(line))
+            self._contents.check()
+            if finished is not None and finished != self._contents.hash_of(ROWS):
+                raise UserError(
+                    f"--resume: {self.folder / ROWS}: has another content than was written; begin again with another --out"
+                )
         except OSError as error:
             raise UserError(
                 f"--resume: {error.filename or self.folder}: cannot be written ({error.strerror})"
@@ -118,6 +131,8 @@ class Journal:
         with self._writing(), (self.folder / PENDING).open("ab") as file:
             file.writelines(lines.values())
             _settle(file)
+            self._contents.add(PENDING, lines.values())
+            self._contents.note()
         self.waiting |= lines
         for row in new.values():
             self._count(row)
@@ -128,7 +143,10 @@ class Journal:
         with self._writing():
             self._rows.writelines(self.waiting[key] for key in keys)
             _settle(self._rows)
-            # Only now may they go: a kill in between leaves them in both files, and in their place they count.
+            self._contents.add(ROWS, (self.waiting[key] for key in keys))
+            self._contents.empty(PENDING)
+            self._contents.note()
+            # Only now may they go: a kill in between leaves them in both files, and what is noted counts.
             (self.folder / PENDING).unlink(missing_ok=True)
         self.done += len(keys)
         self.waiting.clear()
@@ -150,7 +168,10 @@ class Journal:
         """Write the summary; that it is finished comes last."""
         with self._writing():
             write_whole(self.folder / PAGE, page.encode(), settle=True)
-            write_whole(self.folder / SUMMARY, _dump(summary), settle=True)
+            self._contents.measure(ROWS)
+            noted = {**summary, ROWS_HASH: self._contents.hash_of(ROWS)}
+            write_whole(self.folder / SUMMARY, _dump(noted), settle=True)
+            self._contents.drop()
 
     def note_timing(self, timing: Mapping[str, Any]) -> None:
         """Add how long this process took; wall-clock numbers have a file of their own, so that the others repeat."""

@@ -12,6 +12,7 @@ import sys
 import pytest
 
 from grpo.evaluate.__main__ import main
+from grpo.evaluate.content import Contents
 
 pytest.importorskip("torch")
 
@@ -19,14 +20,19 @@ FINAL = ("rows.jsonl", "evaluation.json", "evaluation.md")
 
 
 def interrupt(whole, out, in_place, pending=(), torn=b""):
-    """A folder as a kill leaves it: so many rows in their place, these others pending, and half a line."""
+    """A folder as a kill leaves it: so many rows in their place, these others pending, half a line, and what was noted."""
     out.mkdir()
     lines = (whole / "rows.jsonl").read_bytes().splitlines(keepends=True)
     (out / "rows.jsonl").write_bytes(b"".join(lines[:in_place]) + (b"" if pending else torn))
     if pending:
         (out / "pending.jsonl").write_bytes(b"".join(lines[place] for place in pending) + torn)
     summary = json.loads((whole / "evaluation.json").read_text())
+    del summary["rows_sha256"]
     (out / "evaluation.json").write_text(json.dumps({**summary, "finished": False}))
+    contents = Contents(out, ("rows.jsonl", "pending.jsonl"))
+    contents.add("rows.jsonl", lines[:in_place])
+    contents.add("pending.jsonl", [lines[place] for place in pending])
+    contents.note()
 
 
 def is_whole(out, whole):
@@ -53,6 +59,27 @@ def test_evaluate_when_resumed_after_a_kill_then_the_same_bytes(whole, arguments
     interrupt(whole, out, in_place, pending, torn)
     assert main([*arguments[:-1], str(out), "--resume"]) == 0
     assert is_whole(out, whole)
+
+
+@pytest.mark.parametrize("place", ["rows.jsonl", "pending.jsonl", "finished", "journal.json"])
+def test_evaluate_when_one_letter_of_its_rows_changed_then_resuming_is_refused(
+    whole, arguments, tmp_path, capsys, place
+):
+    """Each line still reads: only its hash tells that it is not what was written."""
+    out = tmp_path / "whole"
+    if place == "finished":
+        shutil.copytree(whole, out)
+    else:
+        interrupt(whole, out, 10, (12, 13))
+    path = out / ("rows.jsonl" if place == "finished" else place)
+    changed = path.read_bytes().replace(b'"truncated":false', b'"truncated":true ', 1).replace(b'"bytes"', b'"bites"')
+    assert changed != path.read_bytes() or place not in ("journal.json",)
+    if changed == path.read_bytes():
+        changed = changed.replace(b'"truncated":true', b'"truncated":null', 1)
+    path.write_bytes(changed)
+    assert main([*arguments[:-1], str(out), "--resume"]) == 2
+    said = capsys.readouterr().err
+    assert f"{path}: " in said and "begin again with another --out" in said and len(said.splitlines()) == 1
 
 
 def test_evaluate_when_stopped_by_hand_then_75_and_resumable(whole, arguments, tmp_path, monkeypatch, capsys, read):
