@@ -59,7 +59,7 @@ class Kind:
         if name == "vllm":
             # The stand-in and the run load what the warm-up of another run left.
             base = folder / "base"
-            code, errors = run_command(*start_words(base, (*SHARED, "grpo.max_steps=1")))
+            code, errors = run_command(*start_words(base, (*SHARED, "grpo.max_steps=2")))
             assert code == 0, errors
             server = f"server_port: {free_port()}, group_port: {free_port()}, server_timeout: 120"
             self.settings += (

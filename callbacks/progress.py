@@ -12,6 +12,7 @@ from rewards.screen.amounts import format_seconds
 from rewards.screen.command_line import show_commands
 from rewards.screen.harmless_text import hide_controls
 from rewards.statistics.estimates import ALL, Estimate, unpaired_difference
+from rewards.writing.secrets import hide_known
 
 
 class Progress:
@@ -57,8 +58,9 @@ class Progress:
         """Show one line; with `always` also when quiet (warnings, where everything was written)."""
         if self.quiet and not always:
             return
-        # A warning may quote what a policy wrote: no control code of it reaches a terminal or a log.
-        line = hide_controls(show_commands(line))
+        # A warning may quote what a policy wrote, or a service that failed: no control code of the one and no key of the
+        # other reaches a terminal or a log.
+        line = hide_controls(hide_known(show_commands(line)))
         if self._console is not None:
             self._console.print(line, markup=False, soft_wrap=True)
             return

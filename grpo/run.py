@@ -198,10 +198,10 @@ def run(options: argparse.Namespace) -> int:
 
 def resolve(options: argparse.Namespace, progress: Any) -> tuple[Any, str, Any]:
     """The config and its profile: from the command line, or from the run that is resumed."""
-    from callbacks.tracking.secrets import find_secrets
     from grpo.config.loading import load_config, read_config
     from grpo.lifecycle.run_directory import RunDirectory
     from grpo.machine.device import resolve_profile
+    from rewards.writing.secrets import find_secrets
 
     if options.resume:
         from grpo.lifecycle.run_identity import apply_free, read_settings

@@ -25,12 +25,18 @@ SMALL = (
 )  # fmt: skip
 
 
+PLANTED = {
+    "HF_TOKEN": "hf_PlantedPlantedPlanted", "MY_API_KEY": "planted-0123456789", "PGPASSWORD": "planted-password",
+    "SERVICE_URL": "https://ana:planted-login@example.org",
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
     """A cache and a working directory of their own, and no key of anybody's."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
     home = tmp_path_factory.mktemp("home")
-    return {**kept, "RECOMPENSA_CACHE": str(home / "cache"), "HOME": str(home), "OMP_NUM_THREADS": "1"}
+    return {**kept, "RECOMPENSA_CACHE": str(home / "cache"), "HOME": str(home), "OMP_NUM_THREADS": "1", **PLANTED}
 
 
 def command(*arguments: str, settings=SMALL) -> list[str]:
@@ -93,6 +99,15 @@ def test_run_when_it_ends_then_metrics_have_the_promised_rows(finished):
         if "eval/mean_reward" in row:
             assert row["eval/mean_reward_n"] == 20
             assert row["eval/mean_reward_low"] <= row["eval/mean_reward"] <= row["eval/mean_reward_high"]
+
+
+def test_run_when_the_environment_holds_secrets_then_no_file_and_no_line_of_it_does(finished):
+    """Config, environment, audit, metrics, completions, report: searched as bytes."""
+    directory, shown = finished
+    wanted = [value.encode() for value in (*PLANTED.values(), "planted-login")]
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    found = [(path.name, value) for path in files for value in wanted if value in path.read_bytes()]
+    assert found == [] and not [value for value in wanted if value.decode() in shown]
 
 
 def test_run_when_rewards_are_stored_then_means_follow_from_them(finished):

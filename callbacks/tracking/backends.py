@@ -16,9 +16,9 @@ import orjson
 
 from callbacks.config import TrackingSection
 from callbacks.tracking.queue import describe_fault
-from callbacks.tracking.secrets import redact_text
 from rewards.errors import UserError
 from rewards.writing.files import write_json
+from rewards.writing.secrets import redact_text
 
 RUN_ID_FILE = "wandb_run.json"
 MLFLOW_ID_FILE = "mlflow_run.json"

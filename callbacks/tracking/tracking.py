@@ -15,10 +15,10 @@ from callbacks.config import TrackingSection
 from callbacks.tracking import backends as tracking_backends
 from callbacks.tracking.messages import Messages
 from callbacks.tracking.queue import Backend, QueuedBackend
-from callbacks.tracking.secrets import redact
 from rewards.errors import UserError
 from rewards.identity import read_identities
 from rewards.writing.files import write_whole
+from rewards.writing.secrets import redact
 from rewards.writing.writable import to_line
 
 STAGES = ("before", "warmup", "start", "train", "final", "judged")

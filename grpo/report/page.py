@@ -14,7 +14,6 @@ from typing import Any
 
 from callbacks.decision.decision import OWN, RECIPE
 from callbacks.evaluation.judged import JUDGED
-from callbacks.tracking.secrets import hide_environment
 from grpo.language.catalogue import ENGLISH, Catalogue, read_catalogue
 from grpo.lifecycle.run_directory import name_policy, read_policy_note
 from grpo.report import tables
@@ -33,6 +32,7 @@ from rewards.screen.harmless_text import make_label, make_visible
 from rewards.statistics.estimates import ALL
 from rewards.statistics.seeds import MEASURED_SD
 from rewards.writing.files import write_whole
+from rewards.writing.secrets import hide_environment
 
 _HINTS = re.compile(r'(<title>|aria-label=")([^<"]+)(</title>|")')
 

@@ -14,8 +14,8 @@ import orjson
 from callbacks.evaluation.best import BestCheckpoint
 from callbacks.evaluation.history import Evaluation, read_evaluations, take_curve
 from callbacks.evaluation.judged import JUDGED, JudgedCheckpoint, find_judged
-from callbacks.tracking.secrets import redact, redact_text
 from rewards.errors import UserError
+from rewards.writing.secrets import redact, redact_text
 
 Record = Mapping[str, Any]
 

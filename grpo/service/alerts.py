@@ -18,13 +18,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from callbacks.tracking.secrets import redact_text
 from grpo.service.api import read_added
 from grpo.service.ledger import QueuedRun
 from grpo.service.queue import RunQueue
 from rewards.errors import UserError
 from rewards.screen.harmless_text import make_label
 from rewards.writing.files import read_object, write_json
+from rewards.writing.secrets import redact_text
 
 SECRET_VARIABLE = "RECOMPENSA_WEBHOOK_SECRET"
 TOLD = ("running", "done", "failed", "stopped", "cancelled", "skipped")

@@ -12,7 +12,6 @@ from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, R
 from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from callbacks.tracking.secrets import redact, redact_text
 from grpo.service.access import REPORT_POLICY
 from grpo.service.groups import FILTERS, SORTS, StoredCompletions, choose, list_steps, search, step_file
 from grpo.service.ledger import QueuedRun
@@ -23,6 +22,7 @@ from grpo.service.submission import Allowed, Preflight, Submission, make_runs
 from rewards.errors import UserError
 from rewards.screen.harmless_text import hide_controls
 from rewards.writing.files import read_object
+from rewards.writing.secrets import redact, redact_text
 
 FILES = {
     "config.json": "application/json",

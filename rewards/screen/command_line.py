@@ -7,11 +7,15 @@ import json
 import os
 import re
 import sys
+import threading
+import traceback
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 from rewards.errors import RecompensaError, UserError
 from rewards.screen.harmless_text import escape_json, make_harmless
+from rewards.writing.secrets import hide_known
 from rewards.writing.writable import make_writable
 
 DONE, FAILED, BAD_INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 75
@@ -56,6 +60,10 @@ def run_command(
     `mark` begins each of its lines.
     """
     complain = complain or print_problem
+    sys.excepthook = _show_traceback
+    threading.excepthook = lambda given: _show_traceback(
+        given.exc_type, given.exc_value or given.exc_type(), given.exc_traceback
+    )
     try:
         try:
             return work()
@@ -79,9 +87,17 @@ def run_command(
         return FAILED
 
 
+def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A fault of ours, as Python shows it, but for the secrets in it."""
+    print(hide_known("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr, flush=True)
+
+
 def print_problem(text: str) -> None:
-    """Lines on standard error; what they quote cannot steer a terminal, and commands have the name the user typed."""
-    for line in show_commands(text).split("\n"):
+    """Lines on standard error; what they quote cannot steer a terminal, and commands have the name the user typed.
+
+    Secrets in them are hidden.
+    """
+    for line in hide_known(show_commands(text)).split("\n"):
         print(make_harmless(line, _LONGEST_LINE), file=sys.stderr, flush=True)
 
 

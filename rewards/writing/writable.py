@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from rewards import limits
+from rewards.writing.secrets import hide_known
 
 MARK = "made_writable"
 """The key of a stored row under which the places stand that are not what they were."""
@@ -78,13 +79,14 @@ def replace_halves_in(value: Any) -> Any:
 def clean_message(said: object, limit: int = limits.MESSAGE_CHARACTERS) -> str:
     """What a reward function says, as one text that a file, a terminal and a page can hold.
 
-    Control characters, but line ends and tabs, are shown as their marks, directions and other invisible ones as U+FFFD; a
+    Secrets are hidden; control characters, but line ends and tabs, are shown as their marks, directions and other invisible ones as U+FFFD; a
     long text is cut and says how much is missing.
     """
     try:
         text = str(said)
     except Exception as error:  # of a class of the plugin's own, or an integer of thousands of digits
         text = f"(cannot be shown: {type(error).__name__})"
+    text = hide_known(text)
     rest = len(text) - limit
     if rest > 0:
         text = f"{text[:limit]} … ({rest} more characters)"

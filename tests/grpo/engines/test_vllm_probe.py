@@ -126,7 +126,7 @@ def served(tmp_path_factory):
         return subprocess.run(words, env={**environment, **more}, cwd=home, capture_output=True, text=True)
 
     words = ("--config", "v4_1.yaml", "--profile", "embedded", "--quiet", "--run-dir")
-    done = start(("-m", "grpo.run", *words, str(home / "base")), (*SMALL, "grpo.max_steps=1"))
+    done = start(("-m", "grpo.run", *words, str(home / "base")), (*SMALL, "grpo.max_steps=2"))
     assert done.returncode == 0, done.stderr[-2000:]
 
     def run(name: str, fault: str, *, resume: bool = False, timeout: int = 60):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 HIDDEN = "(hidden)"
@@ -28,6 +29,12 @@ _ASSIGNED = re.compile(
     r"['\"]?\s*[=:]\s*['\"]?(?:bearer\s+)?)([^\s'\",}]+)",
     re.IGNORECASE,
 )
+# Names of environment variables have no separator at times: PGPASSWORD, OPENAI_KEY, AWS_ACCESS_KEY_ID.
+_VARIABLE = re.compile(
+    r"(?:api_?key|token|secret|passw(?:or)?d|passphrase|credentials?|_key|_key_id|_pat|_auth|authorization)$",
+    re.IGNORECASE,
+)
+_URL_PASSWORD = re.compile(r"://[^\s/@:]+:([^\s/@]+)@")
 _INDEX = re.compile(r"\[\d+\]$")
 # Shorter values are words such as `none` or `auto`, which would be hidden wherever they occur.
 _SHORTEST = 8
@@ -50,6 +57,16 @@ def hide_environment(text: str, environment: Mapping[str, str] | None = None) ->
     return text
 
 
+def hide_known(text: str) -> str:
+    """A line of a log, a message or a traceback without what is surely a secret: values of the environment, keys by their
+    shape, logins of URLs. Names beside a value are not enough here: messages are about tokens and keys of other kinds too.
+    """
+    for value in _known_values(len(os.environ)):
+        if value in text:
+            text = text.replace(value, HIDDEN)
+    return _LOGIN.sub(HIDDEN, _SHAPE.sub(HIDDEN, text))
+
+
 def find_secrets(value: Any, environment: Mapping[str, str] | None = None) -> list[str]:
     """The dotted places of nested plain data at which something looks like a secret."""
     return [place for place, text in _walk(value, "") if _looks_secret(place, text, _secret_values(environment))]
@@ -58,8 +75,17 @@ def find_secrets(value: Any, environment: Mapping[str, str] | None = None) -> li
 def _secret_values(environment: Mapping[str, str] | None) -> tuple[str, ...]:
     """The values of environment variables with a secret's name, longest first, so that none is hidden in part."""
     environment = os.environ if environment is None else environment
-    values = {value for name, value in environment.items() if _NAME.search(name) and len(value) >= _SHORTEST}
+    values = {value for name, value in environment.items() if _NAME.search(name) or _VARIABLE.search(name)}
+    for value in environment.values():
+        values.update(_URL_PASSWORD.findall(value))
+    values = {value for value in values if len(value) >= _SHORTEST}
     return tuple(sorted(values, key=lambda value: (-len(value), value)))
+
+
+@lru_cache(maxsize=1)
+def _known_values(count: int) -> tuple[str, ...]:
+    """Of this process's environment, read anew when it has another number of variables: this is asked for every message."""
+    return _secret_values(None)
 
 
 def _redact(value: Any, secrets: tuple[str, ...], name: str = "") -> Any:

@@ -1,10 +1,23 @@
 """What counts as a secret: by name, by shape, by the environment; and what does not, so that a config stays readable."""
 
+import io
+import os
+import sys
+from contextlib import redirect_stderr
+from typing import ClassVar
+from unittest import mock
+
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from callbacks.tracking.secrets import HIDDEN, find_secrets, hide_environment, redact, redact_text
+from rewards.errors import RecompensaError, UserError
+from rewards.host.scoring import RewardHost
+from rewards.screen.command_line import run_command
+from rewards.types import Completion, Example, RewardFunction, Score
+from rewards.writing import secrets as hiding
+from rewards.writing.secrets import HIDDEN, find_secrets, hide_environment, redact, redact_text
+from rewards.writing.writable import to_line
 
 NOTHING: dict[str, str] = {}
 
@@ -70,6 +83,74 @@ def test_values_of_the_environment_are_hidden_wherever_they_occur():
         "on",
         "/home/ana",
     ]
+
+
+LETTERS = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_", min_size=12, max_size=40)
+PLANTED = (
+    "HF_TOKEN",
+    "WANDB_API_KEY",
+    "PGPASSWORD",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "OPENAI_KEY",
+    "GITHUB_PAT",
+)
+
+
+class Careless(RewardFunction):
+    """Says what it knows, as a client's error does."""
+
+    name: ClassVar[str] = "careless"
+    version: ClassVar[str] = "1"
+    raises: bool = True
+
+    def __call__(self, example, completion):
+        said = f"401 for https://ana:{os.environ['SERVICE_URL'].split(':')[2].split('@')[0]}@x/ with {completion.text}"
+        if self.raises:
+            raise RuntimeError(said)
+        return Score(1.0, said)
+
+
+@pytest.mark.parametrize("raises", [True, False])
+@given(secrets=st.lists(LETTERS, min_size=len(PLANTED) + 1, max_size=len(PLANTED) + 1, unique=True))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_secrets_when_planted_and_a_fault_is_raised_then_nobody_writes_them(raises, secrets):
+    """Stored rows, lines of a log, messages, settings for a tracker, tracebacks: the same few places write all of them."""
+    from callbacks.progress import Progress
+
+    planted = dict(zip(PLANTED, secrets, strict=False))
+    url = f"postgres://ana:{secrets[-1]}@host/db"
+    with mock.patch.dict(os.environ, {**planted, "SERVICE_URL": url, "NUMBER": str(secrets)}):
+        hiding._known_values.cache_clear()
+        text = " ".join(planted.values())
+        out = []
+        with RewardHost([Careless(raises=raises)]) as host:
+            (scored,) = host.score([(Example("1", "t", [{"role": "user", "content": "a"}], None), Completion(text))])
+        record = host.to_record(scored)
+        out.append(to_line({"scores": record["scores"]}).decode())
+        out.append(str(scored.outcomes[0].trace))
+        shown = io.StringIO()
+        Progress(stream=shown).warn(f"wandb failed ({url}, {text})")
+        out.append(shown.getvalue())
+
+        def fail(error):
+            raise error
+
+        for error in (UserError(f"{url}: no answer with {text}"), RecompensaError(text), OSError(5, text, url)):
+            with redirect_stderr(shown := io.StringIO()):
+                run_command(lambda error=error: fail(error))
+            out.append(shown.getvalue())
+        with redirect_stderr(shown := io.StringIO()):
+            try:
+                fail(RuntimeError(text + url))
+            except RuntimeError as error:
+                sys.excepthook(type(error), error, error.__traceback__)
+        out.append(shown.getvalue())
+        out.append(str(redact({"note": text, "uri": url, "nested": [{"a": f"x{text}"}]})))
+    hiding._known_values.cache_clear()
+    for said in out:
+        assert HIDDEN in said or said in ("", "None"), said
+        assert not [secret for secret in secrets if secret in said], said
 
 
 @given(
