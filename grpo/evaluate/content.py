@@ -15,7 +15,7 @@ FILE = "journal.json"
 _BLOCK = 1 << 20
 
 
-class Contents:
+class JournalContents:
     """Sizes and hashes of files that only grow, in a file of their own; what they hold beyond that was never finished."""
 
     def __init__(self, folder: Path, names: Iterable[str]):

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from grpo.evaluate.content import Contents
+from grpo.evaluate.content import JournalContents
 from rewards.errors import RecompensaError, UserError
 from rewards.writing.files import write_whole
 from rewards.writing.writable import to_document, to_line
@@ -43,7 +43,7 @@ class Journal:
         self.done = 0
         self.waiting: dict[Key, bytes] = {}
         self.begun = False
-        self._contents = Contents(folder, (ROWS, PENDING))
+        self._contents = JournalContents(folder, (ROWS, PENDING))
         self._rewards = (0.0, 0)
         self._rows: BinaryIO | None = None
 

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from grpo.evaluate.__main__ import main
-from grpo.evaluate.content import Contents
+from grpo.evaluate.content import JournalContents
 
 pytest.importorskip("torch")
 
@@ -29,7 +29,7 @@ def interrupt(whole, out, in_place, pending=(), torn=b""):
     summary = json.loads((whole / "evaluation.json").read_text())
     del summary["rows_sha256"]
     (out / "evaluation.json").write_text(json.dumps({**summary, "finished": False}))
-    contents = Contents(out, ("rows.jsonl", "pending.jsonl"))
+    contents = JournalContents(out, ("rows.jsonl", "pending.jsonl"))
     contents.add("rows.jsonl", lines[:in_place])
     contents.add("pending.jsonl", [lines[place] for place in pending])
     contents.note()
