@@ -1,12 +1,13 @@
 """Damages to a run that was killed: each must resume to the numbers of a run that was not, or be refused in one line.
 
-python benchmarks/damages.py                       all of them, on tiny settings: about 15 s each on two cores
+python benchmarks/damages.py                       all of them, on tiny settings: some seconds each on two cores
 python benchmarks/damages.py --only metrics --json
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import shutil
@@ -15,8 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = (
@@ -35,30 +39,78 @@ def run_command(
     *words: str,
     until: Callable[[], bool] | None = None,
     timeout: float = 600,
-    entry: Sequence[str] = ("-m", "grpo.run"),
+    entry: Sequence[str] = (),
     **more: str,
 ) -> tuple[int, str]:
-    """Exit code and standard error; killed as soon as `until` holds. `more` goes into the environment."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
+    """Exit code and standard error of `grpo.run`, killed as soon as `until` holds.
+
+    A fork of this process, which has imported torch already, so that a run takes seconds; with `entry`, a script in place of
+    `-m grpo.run`, a process from scratch, `more` in its environment.
+    """
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            [sys.executable, *entry, *words],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-        )
+        pid = start_script(entry, words, errors, more) if entry else start_fork(words, errors)
         started = time.monotonic()
-        while process.poll() is None:
+        while (code := find_code(pid)) is None:
             if until is not None and until():
-                process.send_signal(signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
+                until = None
             elif time.monotonic() - started > timeout:
-                process.kill()
-                process.wait()
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
                 return 124, "(hung)"
             time.sleep(0.02)
         errors.seek(0)
-        return process.returncode, errors.read().decode("utf-8", "replace")
+        return code, errors.read().decode("utf-8", "replace")
+
+
+def start_script(entry: Sequence[str], words: Sequence[str], errors: Any, more: Mapping[str, str]) -> int:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
+    return subprocess.Popen(
+        [sys.executable, *entry, *words], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=errors
+    ).pid
+
+
+def start_fork(words: Sequence[str], errors: Any) -> int:
+    """The number of a process that runs `grpo.run` with these words and ends with its exit code."""
+    main = preload()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(errors.fileno(), 2)
+        os.chdir(ROOT)
+        code = main(list(words))
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+@cache
+def preload() -> Callable[[list[str]], int]:
+    """`grpo.run`, with all that it imports on the way imported; nothing of it has begun a thread."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    sys.path.insert(0, str(ROOT))
+    from grpo.engines.packages import quieten_libraries
+
+    quieten_libraries()
+    for name in ("trl", "peft", "datasets", "grpo.training.stages", "grpo.training.trainer", "sft_warmup.train"):
+        importlib.import_module(name)
+    from grpo.run import main
+
+    return main
+
+
+def find_code(pid: int) -> int | None:
+    """The exit code of a child, minus the signal that ended it; None while it lives."""
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
 
 
 def start_words(run: Path, settings: tuple[str, ...] = ()) -> list[str]:
@@ -254,13 +306,18 @@ def judge(run: Path, whole: Path, code: int, errors: str) -> tuple[str, str]:
     ]
     folders = ("best", "sft", *(f"checkpoints/{path.name}" for path in (whole / "checkpoints").iterdir()))
     names += [f"{folder}/{path.name}" for folder in folders for path in (whole / folder).glob("*.safetensors")]
-    differing = [
-        name
-        for name in names
-        if (whole / name).is_file()
-        and (not (run / name).is_file() or (whole / name).read_bytes() != (run / name).read_bytes())
-    ]
+    differing = [name for name in names if (whole / name).is_file() and read(run / name) != read(whole / name)]
     return (f"silently different: {', '.join(differing[:3])}" if differing else "identical"), said
+
+
+def read(path: Path) -> bytes | None:
+    """What is compared of a file: all of it, but for the commands in a decision, which name the folder."""
+    if not path.is_file():
+        return None
+    if path.name == "decision.json":
+        decision = json.loads(path.read_bytes())
+        return json.dumps({key: value for key, value in decision.items() if key != "commands"}).encode()
+    return path.read_bytes()
 
 
 def measure(folder: Path, only: str = "") -> dict[str, tuple[str, str]]:
