@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from callbacks.tracking.secrets import hide_environment
 from grpo.harness.results import list_answers, summarise_session
 from grpo.harness.session import HarnessSession
 from rewards.errors import UserError
 from rewards.screen.harmless_text import make_label, make_visible
 from rewards.writing.files import write_whole
+from rewards.writing.secrets import hide_environment
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _STYLE = Path(__file__).parents[1] / "report" / "templates"
