@@ -68,8 +68,8 @@ class DecisionSection(BaseModel):
     )
     thresholds_for: dict[str, str] = Field(
         default_factory=dict,
-        description="The reward functions that the thresholds were set for, and their versions; a run with another version "
-        "of one is held to its own start instead. Empty: any.",
+        description="The reward functions that the thresholds were set for, and their versions, or version and fingerprint "
+        "as in the audit (4 (0123456789ab)); a run with another one is held to its own start instead. Empty: any.",
     )
     plateau_mean: float = Field(0.476, ge=0, le=1, description="Scenario B: the mean reward at which V4 stood still.")
     plateau_mean_tolerance: float = Field(

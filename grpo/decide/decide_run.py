@@ -73,17 +73,20 @@ def choose_measure(
 ) -> tuple[DecisionSection, tuple[str, ...]]:
     """The section to decide by, and why it is not the one given: thresholds hold for the rewards they were set for only.
 
-    A run with another version of one of those is held to its own start. Without identities (an older run, a history of
-    numbers alone) the thresholds are taken as they are.
+    A run with another version of one of those, or without it, is held to its own start; where a fingerprint is given
+    beside the version, as `4 (0123456789ab)`, that counts too. Without identities (an older run, a history of numbers
+    alone) the thresholds are taken as they are.
     """
-    other = [
-        f"{name} {wanted} (here {identities[name].version})"
-        for name, wanted in sorted(section.thresholds_for.items())
-        if name in identities and identities[name].version != wanted
-    ]
+    other = []
+    for name, wanted in sorted(section.thresholds_for.items()) if identities else ():
+        found = identities.get(name)
+        if found is None:
+            other.append(f"{name} {wanted} (not used here)")
+        elif wanted not in (found.version, str(found)):
+            other.append(f"{name} {wanted} (here {found if '(' in wanted else found.version})")
     if not other or section.relative_to != "thresholds":
         return section, ()
-    line = f"the thresholds: they were set for {', '.join(other)}, so this run is held to its own start"
+    line = f"the thresholds are not comparable: they were set for {', '.join(other)}; this run is held to its own start"
     return section.model_copy(update={"relative_to": "baseline"}), (line,)
 
 

@@ -63,3 +63,21 @@ def test_run_held_to_its_warm_up_when_n_and_std_are_missing_then_the_means_decid
     decision = decide(rows, RELATIVE, rung=SMALL, next_rung=LARGE)
     assert decision.scenario == "A"
     assert any("means alone" in line for line in decision.not_judged)
+
+
+def test_share_when_the_mean_is_right_at_a_third_more_then_it_is_within_noise_with_an_interval_of_its_own():
+    """0.294 is more than 0.2205 x 1.33 = 0.29327, by 0.0007: no yes; 0.36 is one, 0.24 is none."""
+    outcomes = {}
+    for mean in (0.24, 0.294, 0.36):
+        start, end = {"mean": 0.2205, "a": 0.2205}, {"mean": mean, "a": mean}
+        outcomes[mean] = next(node for node in judge(start, end).path if node.name == "gain")
+    assert [node.outcome for node in outcomes.values()] == ["no", "within noise", "yes"]
+    open_one = outcomes[0.294]
+    # sd 0.2 on both sides, 320 each, unpaired: sqrt(0.2^2 (1 + 1.33^2) / 320) = 0.018604, times t(319) = 1.96743.
+    assert open_one.high - open_one.low == pytest.approx(2 * 1.96743 * 0.018604, rel=1e-3)
+    assert open_one.low < open_one.threshold < open_one.high
+    assert (
+        open_one.further_examples is None
+        or open_one.further_examples_80 is None
+        or (open_one.further_examples_80 > open_one.further_examples)
+    )

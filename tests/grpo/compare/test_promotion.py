@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -110,3 +111,20 @@ def test_verdicts_when_a_task_is_ruined_then_hardly_ever_promoted():
             compare_runs([make_recorded("base", base), make_recorded("new", new)], load_rules()).verdicts[0].promoted
         )
     assert promoted / 150 < 0.05
+
+
+def test_constant_when_a_small_group_is_at_zero_then_it_is_named_and_stops_no_promotion():
+    """Twelve examples that nobody gets right are few to blame the scorer for; sixty are not."""
+    random = Random(6)
+    base = [random.uniform(0.3, 0.6) for _ in range(200)]
+    for few, promoted in ((12, True), (60, False)):
+        runs = []
+        for name, gain in (("base", 0.0), ("new", 0.1)):
+            run = make_recorded(name, {"a": [value + gain for value in base], "rare": [0.0] * few})
+            # Other texts, the same nothing.
+            runs.append(replace(run, rows={key: replace(row, answer=f"{name}{key}") for key, row in run.rows.items()}))
+        comparison = compare_runs(runs, load_rules())
+        assert comparison.verdicts[0].promoted is promoted
+        assert bool(comparison.alarms) is not promoted
+        constant = next(each for each in comparison.constants if each.group == "task:rare")
+        assert constant.value == 0.0 and ("too few examples" in constant.text) is promoted

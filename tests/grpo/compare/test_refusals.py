@@ -102,3 +102,16 @@ def test_compare_when_a_name_holds_control_codes_then_none_reaches_the_terminal(
     path = write_means(tmp_path / "r.json", [{"name": name, "results": results} for name in ("\x1b]0;a\x07", "b")])
     main([str(path)])
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_compare_when_fingerprints_differ_under_one_version_then_refused(tmp_path, capsys):
+    """The same version with other code, options, schema or database is another scorer, in rows as in decisions."""
+    for name, fingerprint in (("a", "a" * 12), ("b", "b" * 12)):
+        rows = draw_rows(1)
+        for row in rows:
+            row["scores"]["f"]["fingerprint"] = fingerprint
+        write_run(tmp_path / name, rows)
+    error = refuse(capsys, tmp_path / "a", tmp_path / "b")
+    assert "f is 1 (aaaaaaaaaaaa) in a and 1 (bbbbbbbbbbbb) in b" in error and len(error.splitlines()) == 1
+    code, found = compare(capsys, tmp_path / "a", tmp_path / "b", "--allow-changed-rewards")
+    assert code in (0, 1) and any("(allowed)" in note for note in found["notes"])

@@ -8,8 +8,10 @@ import orjson
 import pytest
 
 from callbacks.evaluation.eval import write_records
-from grpo.lifecycle.changed_rewards import check_rewards, refuse_changed
+from grpo.config.loading import load_config
+from grpo.lifecycle.changed_rewards import check_next_rewards, check_rewards, refuse_changed
 from grpo.lifecycle.run_directory import RunDirectory
+from rewards.config import build_host
 from rewards.errors import UserError
 from rewards.host.scoring import RewardHost
 from rewards.rescore import read_stored
@@ -72,3 +74,18 @@ def test_resume_when_the_scorer_changed_then_refused_or_the_evaluations_are_scor
     assert train == {"stage": "train", "step": 1, "reward": 0.5}
     assert (warmup["eval/mean_reward"], warmup["eval/sum_n"], warmup["eval/truncated_ratio"]) == (0.25, 8, 0.25)
     assert run.read_json("audit.json")["reward_changes"][0]["changes"]
+
+
+def test_follow_when_the_next_run_has_another_scorer_then_it_is_refused(run, tmp_path):
+    """Two rungs whose rewards differ cannot be compared, and one says so before the second is paid for."""
+    config = tmp_path / "next.yaml"
+    config.write_text("extends: v4_1\n")
+    with build_host(load_config(str(config), profile="embedded").rewards) as host:
+        identities = [identity.to_json() for identity in host.identities().values()]
+    run.write_json("audit.json", {"reward_identities": identities})
+    assert check_next_rewards(config, run, "embedded", allowed=False) == []
+    identities[0]["fingerprint"] = "0" * 12
+    run.write_json("audit.json", {"reward_identities": identities})
+    with pytest.raises(UserError, match=r"--follow .*its code, options, schema or database changed.*--allow-changed"):
+        check_next_rewards(config, run, "embedded", allowed=False)
+    assert "the rewards of the next run differ" in check_next_rewards(config, run, "embedded", allowed=True)[0]
