@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -25,7 +25,8 @@ LONGEST_LINE = 16 * 1024 * 1024
 
 _OWN_KEYS = frozenset({"id", "task", "prompt", "reference", "completion", "truncated", *FORMS})
 _RECORD_KEYS = frozenset({"reward", "scores", "repairs", "stage", "step", "group", "advantage", "columns"})
-_STRICT_KEYS = frozenset({"id", "task", "prompt", "reference", *FORMS})
+ROW_KEYS = ("id", "task", "prompt", "reference")
+_STRICT_KEYS = frozenset({*ROW_KEYS, *FORMS})
 _KEPT_TASKS = {"all": "holds the mean over all tasks", "mean_reward": "is the name of the mean over all tasks"}
 _BOM = b"\xef\xbb\xbf"
 _OTHER_FILES = {
@@ -47,17 +48,18 @@ class Parsed(NamedTuple):
     raw: bytes
 
 
-def read_rows(path: Path | str, *, unnamed: str = "") -> list[Example]:
+def read_rows(path: Path | str, *, unnamed: str = "", needed: Sequence[str] = ROW_KEYS) -> list[Example]:
     """All rows of a file, in its order.
 
     A row has `id`, `task`, `prompt` and `reference`, or a conversation under `messages` or `conversations`, whose answer is
-    the reference; such a row without an id is called `unnamed` and its line number, without a task `default`. A relative
+    the reference; such a row without an id is called `unnamed` and its line number, without a task `default`. Of the four
+    keys those that are not `needed` may be left out, as where rows only bring references to answers. A relative
     `database` comes back absolute, resolved against the file's folder. Raises `UserError` with every problem found (the
     first 20, then their number), each with file and line.
     """
     examples: list[Example] = []
     problems: list[str] = []
-    for parsed in parse_file(path, unnamed=unnamed):
+    for parsed in parse_file(path, unnamed=unnamed, needed=needed):
         problems += parsed.problems
         if parsed.example is not None:
             examples.append(parsed.example)
@@ -75,9 +77,10 @@ def iterate_rows(path: Path | str, *, unnamed: str = "") -> Iterator[Example]:
             yield parsed.example
 
 
-def parse_file(path: Path | str, *, unnamed: str = "") -> Iterator[Parsed]:
-    """Every line of a file that is not blank, with what is wrong with it; raises nothing."""
-    path = Path(path)
+def parse_file(path: Path | str, *, unnamed: str = "", needed: Sequence[str] = ROW_KEYS) -> Iterator[Parsed]:
+    """Every line of a file that is not blank, with what is wrong with it; raises nothing. `-` is standard input."""
+    path = Path(path) if path != "-" else "-"
+    folder = Path() if path == "-" else Path(path).parent
     first_line_of: dict[str, int] = {}
     databases: dict[str, str] = {}  # as written -> absolute: thousands of rows name the same few
     empty = True
@@ -87,7 +90,7 @@ def parse_file(path: Path | str, *, unnamed: str = "") -> Iterator[Parsed]:
             yield Parsed(number, None, [problem], raw)
             continue
         where = f"{path}:{number}"
-        example, problems = make_strict_example(row, where, f"{unnamed}{number}")
+        example, problems = make_strict_example(row, where, f"{unnamed}{number}", needed)
         problems += find_unwritable(row, raw, where)
         named_by_line = "id" not in row and any(form in unify_form(row) for form in FORMS)
         row_id = f"{unnamed}{number}" if named_by_line else row.get("id")
@@ -98,7 +101,7 @@ def parse_file(path: Path | str, *, unnamed: str = "") -> Iterator[Parsed]:
         named = example.columns.get("database") if example is not None else None
         if example is not None and named is not None:
             if named not in databases:
-                databases[named] = str((path.parent / named).resolve())
+                databases[named] = str((folder / named).resolve())
                 if not Path(databases[named]).is_file():
                     problems.append(
                         f"{where}: database: no such file: {databases[named]}; "
@@ -111,7 +114,9 @@ def parse_file(path: Path | str, *, unnamed: str = "") -> Iterator[Parsed]:
         yield Parsed(0, None, [said], b"")
 
 
-def make_strict_example(row: dict[str, Any], where: str, own_id: str) -> tuple[Example | None, list[str]]:
+def make_strict_example(
+    row: dict[str, Any], where: str, own_id: str, needed: Sequence[str] = ROW_KEYS
+) -> tuple[Example | None, list[str]]:
     """One row as a run reads it, or None with everything that is wrong with it; `own_id` is for a conversation without one."""
     problems: list[str] = []
     row = unify_form(row)
@@ -126,10 +131,10 @@ def make_strict_example(row: dict[str, Any], where: str, own_id: str) -> tuple[E
         prompt, reference = cut or ([], None)
         row = {"id": own_id, "task": "default", **row}
     else:
-        missing = [key for key in ("id", "task", "prompt", "reference") if key not in row]
+        missing = [key for key in needed if key not in row]
         if missing:
             problems.append(
-                f"{where}: missing {', '.join(missing)}; a row has id, task, prompt and reference, or else messages "
+                f"{where}: missing {', '.join(missing)}; a row has {_list_words(needed)}, or else messages "
                 "(other columns: python -m grpo.init makes rows of them)"
             )
         if "prompt" in row:
@@ -149,7 +154,11 @@ def make_strict_example(row: dict[str, Any], where: str, own_id: str) -> tuple[E
         problems.append(f"{where}: database: a path is allowed, not {kind_of(columns['database'])}")
     if problems:
         return None, problems
-    return Example(row["id"], row["task"], prompt, reference, columns), []
+    return Example(row["id"], row.get("task", "default"), prompt, reference, columns), []
+
+
+def _list_words(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def find_row_problems(row: dict[str, Any], raw: bytes, where: str, own_id: str) -> list[str]:
@@ -159,7 +168,7 @@ def find_row_problems(row: dict[str, Any], raw: bytes, where: str, own_id: str) 
 
 
 def read_examples(path: str) -> list[Example]:
-    """Rows for the commands that try or re-score a function, read as leniently as `read_completions`; `-` is standard input."""
+    """Sample rows, read as leniently as `read_completions`; `-` is standard input."""
     folder = None if path == "-" else Path(path).resolve().parent
     return _collect(path, lambda row, where, number: make_example(row, where, number, folder))
 

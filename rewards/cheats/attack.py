@@ -159,7 +159,7 @@ def attack_named(name: str, data: str | None = None, plugins: Sequence[str] = ()
     """Attack a function named as on the command line, on the rows of a file, or on its sample rows; raises UserError."""
     from rewards.commands.selection import make_host, parse_reward
     from rewards.plugins import load_rewards
-    from rewards.rows import read_examples
+    from rewards.rows import read_rows
     from rewards.sample_rows import find_options, open_samples
 
     registry = load_rewards(plugins)
@@ -170,7 +170,7 @@ def attack_named(name: str, data: str | None = None, plugins: Sequence[str] = ()
         name = function_name + ":" + ",".join(filter(None, (name.partition(":")[2], *missing)))
     with make_host([name], plugins, any_task=True, registry=registry) as host:
         entry = registry.get(function_name)
-        samples = nullcontext(read_examples(data)) if data is not None else open_samples(entry)
+        samples = nullcontext(read_rows(data)) if data is not None else open_samples(entry)
         with samples as examples:
             applicable = [row for row in examples if data is None or not entry.tasks or row.task in entry.tasks]
             if not applicable:
@@ -208,7 +208,7 @@ examples:
 exit codes: 0 every cheat failed, 1 a cheat won, 2 bad input""",
     )
     parser.add_argument("name", metavar="NAME[:k=v,...]", help="a reward function and its options")
-    parser.add_argument("--data", metavar="FILE", help="rows as JSON Lines; the function's own sample rows without it")
+    parser.add_argument("--data", metavar="FILE", help="rows as JSON Lines, as a run reads them; the function's own sample rows without it")
     parser.add_argument("--json", action="store_true", help="one JSON object with every cheat and its text")
     parser.add_argument("--show", action="store_true", help="show the text of every cheat, not only of those that won")
     parser.add_argument("--plugin", action="append", default=[], metavar="MODULE|PATH", help="one more plugin")

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="rows that bring missing columns and references, by id",
+        help="rows that bring missing columns and references, by id; read as a run reads them",
     )
     parser.add_argument(
         "--threshold", type=float, default=0.5, metavar="R", help="reward from which an answer passes (0.5)"
@@ -189,10 +189,22 @@ def _read_masked(folder: Path) -> Mapping[str, Sequence[str]]:
 
 
 def _read_asked(paths: Sequence[str]) -> dict[str, Example]:
-    """By id, the rows that were answered."""
-    from rewards.rows import read_examples
+    """By id, the rows that were answered, read as a run reads them; task, prompt and reference may be left out."""
+    from rewards.rows import read_rows
 
-    return {example.id: example for path in paths for example in read_examples(path)}
+    asked: dict[str, Example] = {}
+    problems: list[str] = []
+    for path in paths:
+        try:
+            rows = read_rows(path, needed=("id",))
+        except UserError as error:
+            problems += error.problems
+            continue
+        problems += [f"{path}: id {row.id!r} stands in an earlier --rows file too" for row in rows if row.id in asked]
+        asked.update((row.id, row) for row in rows)
+    if problems:
+        raise UserError(problems)
+    return asked
 
 
 def _read_files(files: Mapping[str, Path], asked: Mapping[str, Example]) -> dict[str, list[Stored]]:

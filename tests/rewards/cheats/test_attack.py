@@ -330,9 +330,10 @@ def test_attack_command_when_a_cheat_wins_then_shows_it_and_exits_with_1(naive, 
 def test_attack_command_when_rows_are_given_then_takes_those_of_its_tasks(tmp_path, capsys):
     """Options and a file; rows of other tasks are left out."""
     data = tmp_path / "rows.jsonl"
+    asked = [{"role": "user", "content": "p"}]
     rows = [
-        {"id": "1", "task": "any", "prompt": [], "reference": '{"ms": 5, "id": "a", "n": 1, "t": "x"}'},
-        {"id": "2", "task": "push", "prompt": [], "reference": '{"ms": 9, "id": "b", "n": 2, "t": "y"}'},
+        {"id": "1", "task": "any", "prompt": asked, "reference": '{"ms": 5, "id": "a", "n": 1, "t": "x"}'},
+        {"id": "2", "task": "push", "prompt": asked, "reference": '{"ms": 9, "id": "b", "n": 2, "t": "y"}'},
     ]
     data.write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
     assert run(["field_f1:ignore_fields=[id],tolerances={ms: 0.5}", "--data", str(data), "--json"]) == 0
@@ -341,6 +342,17 @@ def test_attack_command_when_rows_are_given_then_takes_those_of_its_tasks(tmp_pa
     assert "product" in capsys.readouterr().err
     assert run(["extraction", "--data", str(data)]) == 2
     assert "no row of the tasks extraction" in capsys.readouterr().err
+
+
+def test_attack_command_when_a_row_is_none_that_a_run_reads_then_refuses_it_by_its_line(tmp_path, capsys):
+    """Doubled ids, bare prompts and references that are no text: what a run would refuse is attacked by nobody."""
+    data = tmp_path / "rows.jsonl"
+    row = {"id": "1", "task": "any", "prompt": [{"role": "user", "content": "p"}], "reference": '{"ms": 5}'}
+    rows = [row, row, row | {"id": "2", "prompt": "p"}, row | {"id": "3", "reference": {"ms": 5}}, row | {"id": 4}]
+    data.write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
+    assert run(["field_f1", "--data", str(data)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [f"{data}:{number}" for number in (2, 3, 4, 5)]
 
 
 @pytest.mark.parametrize(

@@ -282,10 +282,23 @@ def test_score_and_rescore_when_given_one_file_then_give_the_same(capsys, tmp_pa
     assert stage["mean"] == pytest.approx(sum(single[:2]) / 2) and stage["mean"] > 0
 
 
+def test_rescore_command_when_rows_are_none_that_a_run_reads_then_refuses_them_by_their_lines(capsys, tmp_path):
+    """What is missing there may be missing; ids come once in all files, and what is there is as a run wants it."""
+    answers = write(tmp_path / "answers.jsonl", {"id": "a", "prompt": "p", "completion": "x"})
+    good, bad = {"id": "a", "reference": "x"}, [{"reference": "x"}, {"id": 7}, {"id": "b", "prompt": "p"}]
+    rows = write(tmp_path / "rows.jsonl", good, good, *bad)
+    assert main(["rescore", str(answers), "--reward", "text_overlap", "--rows", str(rows)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [f"{rows}:{number}" for number in (2, 3, 4, 5)]
+    once = write(tmp_path / "once.jsonl", good)
+    assert main(["rescore", str(answers), "--reward", "text_overlap", "--rows", str(once), "--rows", str(once)]) == 2
+    assert "'a' stands in an earlier --rows file too" in capsys.readouterr().err
+
+
 def test_rescore_command_when_references_are_missing_then_rows_bring_them(capsys, tmp_path):
     """By id; and figures that are not means of scores stand beside the mean."""
     answers = write(tmp_path / "answers.jsonl", {"id": "a", "prompt": "p", "completion": "o pedido chegou bem ontem"})
-    rows = write(tmp_path / "rows.jsonl", {"id": "a", "prompt": "p", "reference": "o pedido chegou bem hoje"})
+    rows = write(tmp_path / "rows.jsonl", {"id": "a", "reference": "o pedido chegou bem hoje"})
     assert main(["rescore", str(answers), "--reward", "text_overlap", "--json"]) == 2
     assert "reference: missing" in capsys.readouterr().err
     arguments = ["rescore", str(answers), "--reward", "text_overlap:measure=bleu", "--rows", str(rows), "--json"]
