@@ -208,7 +208,11 @@ examples:
 exit codes: 0 every cheat failed, 1 a cheat won, 2 bad input""",
     )
     parser.add_argument("name", metavar="NAME[:k=v,...]", help="a reward function and its options")
-    parser.add_argument("--data", metavar="FILE", help="rows as JSON Lines, as a run reads them; the function's own sample rows without it")
+    parser.add_argument(
+        "--data",
+        metavar="FILE",
+        help="rows as JSON Lines, as a run reads them; the function's own sample rows without it",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object with every cheat and its text")
     parser.add_argument("--show", action="store_true", help="show the text of every cheat, not only of those that won")
     parser.add_argument("--plugin", action="append", default=[], metavar="MODULE|PATH", help="one more plugin")

@@ -50,7 +50,7 @@ class FinalAnswer(RewardFunction):
     r"""1 for the right final answer, which stands after ####, in \boxed{} or <answer>, after "Answer:", or last."""
 
     name: ClassVar[str] = "final_answer"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     decimal: Decimal = Field(
         "either", description="What separates decimals: a lone 1.234 or 1,234 may be either, or is read one way."

@@ -14,7 +14,7 @@ class O1Nrm(LayerReward):
     """A ServiceProfile or RRMPolicyRatio of 3GPP TS 28.541: slice identity, enumerations, figures under their names."""
 
     name: ClassVar[str] = "o1_nrm"
-    version: ClassVar[str] = "4"
+    version: ClassVar[str] = "5"
 
     # 3GPP TS 28.541 release 18: ServiceProfile and RRMPolicyRatio.
     required: ClassVar[frozenset[str]] = frozenset(

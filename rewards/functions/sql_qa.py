@@ -25,7 +25,9 @@ _WITNESSES, _MOVED = 3, 2
 """Copies on which both statements must agree, and those of them on which the answer must have become another one."""
 
 _TOP_WITNESSES = 5
-"""The same for the first of a list, which many another order puts first too."""
+"""The same for the first of a list or an extreme, which many another order or condition leaves in its place."""
+
+_ONE_ROW_TELLS = frozenset({"limit", "max", "min"})
 
 _SCALED = 5
 _ALIKE = 0.7
@@ -41,7 +43,7 @@ class SqlQa(RewardFunction):
     """
 
     name: ClassVar[str] = "sql_qa"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     tasks: ClassVar[tuple[str, ...]] = ("sql_qa",)
 
     executes_share: float = Field(0.15, ge=0, le=1, description="For a SELECT that runs over a table, but is wrong.")
@@ -191,7 +193,7 @@ class SqlQa(RewardFunction):
         related = bool(expected.sources & result.sources) or know_relations(
             os.fspath(example.columns["database"])
         ).share_values(expected.columns, result.columns)
-        enough = _TOP_WITNESSES if "limit" in reference.tokens else _WITNESSES
+        enough = _WITNESSES if _ONE_ROW_TELLS.isdisjoint(reference.tokens) else _TOP_WITNESSES
         told, moved, scaled = 0, 0, False
         self._run_ahead(example, (reference, statement), tuple(GENTLE)[:_WITNESSES])
         for copy in (*GENTLE, *HARSH):

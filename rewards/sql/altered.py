@@ -15,6 +15,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
+from rewards.sql.chances import deal_references, split_members
 from rewards.sql.database import open_readonly, quote_name
 from rewards.sql.relations import MOST_LABELS, Link, Name, Relations, read_relations
 
@@ -35,7 +36,8 @@ _CALENDAR = 28
 class Alteration:
     """`kept` is the share of rows that stay, of root tables or `everywhere`; the rest are steps by which values move on.
 
-    `scale` multiplies measures, `merge` replaces a column's least (-1) or greatest (1) value by its neighbour.
+    `scale` multiplies measures, `merge` replaces a column's least (-1) or greatest (1) value by its neighbour, `deal` gives
+    rows the references of the rows so many places on, `split` halves the members of groups.
     """
 
     kept: float = 1.0
@@ -46,16 +48,18 @@ class Alteration:
     scale: int = 1
     years: int = 0
     merge: int = 0
+    deal: int = 0
+    split: bool = False
 
 
 GENTLE: Mapping[int, Alteration] = MappingProxyType(
     {
         1: Alteration(kept=0.75, labels=1),
-        2: Alteration(kept=0.6, labels=2),
-        3: Alteration(kept=0.45, labels=3),
+        2: Alteration(kept=0.6, labels=2, split=True),
+        3: Alteration(kept=0.45, labels=3, deal=7),
         4: Alteration(kept=0.75, labels=5, scale=2),
         5: Alteration(scale=3, years=_CALENDAR),
-        6: Alteration(kept=0.5, labels=7),
+        6: Alteration(kept=0.5, labels=7, deal=13, split=True),
         7: Alteration(kept=0.35, labels=11),
     }
 )
@@ -102,6 +106,10 @@ def open_altered(path: str, copy: int) -> sqlite3.Connection:
             if link.child.table == table:
                 with suppress(sqlite3.Error):
                     _follow(connection, link)
+    if alteration.split:
+        split_members(connection, relations, chance_of(copy + 31))
+    if alteration.deal:
+        deal_references(connection, relations, alteration.deal)
     _move_values(connection, relations, alteration)
     return connection
 
