@@ -193,17 +193,11 @@ def _read_asked(paths: Sequence[str]) -> dict[str, Example]:
     from rewards.rows import read_rows
 
     asked: dict[str, Example] = {}
-    problems: list[str] = []
     for path in paths:
-        try:
-            rows = read_rows(path, needed=("id",))
-        except UserError as error:
-            problems += error.problems
-            continue
-        problems += [f"{path}: id {row.id!r} stands in an earlier --rows file too" for row in rows if row.id in asked]
-        asked.update((row.id, row) for row in rows)
-    if problems:
-        raise UserError(problems)
+        for row in read_rows(path, needed=("id",)):
+            if row.id in asked:
+                raise UserError(f"{path}: id {row.id!r} stands in an earlier --rows file too; give each row once")
+            asked[row.id] = row
     return asked
 
 
