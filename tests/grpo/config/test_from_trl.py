@@ -122,6 +122,6 @@ def test_output_when_written_then_it_is_a_config(tmp_path, capsys):
     path, output = tmp_path / "grpo.yaml", tmp_path / "ours.yaml"
     path.write_text(YAML, encoding="utf-8")
     assert main(["from-trl", str(path), "--output", str(output)]) == 0
-    assert "# no_such_setting: no setting of TRL" in output.read_text(encoding="utf-8")
+    assert "# no_such_setting: not a setting of TRL" in output.read_text(encoding="utf-8")
     assert "note: sync_ref_model" in capsys.readouterr().err
     assert load_config(output, profile=None).grpo.prompts_per_step == 8

@@ -54,4 +54,4 @@ def test_audit_when_a_run_would_refuse_a_row_then_refuses_it_too(tmp_path, capsy
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     assert main(["audit", "--data", str(tmp_path / "t.jsonl"), "--reward", "json_valid"]) == 2
     said = capsys.readouterr().err
-    assert "t.jsonl:1: missing id, task" in said and "t.jsonl:2: reference: a text" in said
+    assert "t.jsonl:1: missing id, task" in said and "t.jsonl:2: reference: a string" in said
