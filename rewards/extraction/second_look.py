@@ -19,7 +19,7 @@ _MEMBER_BEHIND = re.compile(rf"{P.QUOTED}{P.COLON}")
 _KEY_AND_VALUE = re.compile(
     rf"[{{,][ \t\r\n]*[^\W\d][\w-]{{0,40}}([ \t]+)(?=(?:{_TEXT}|{_SCALAR}|[\[{{])[ \t\r\n]*(?:[,}}\[{{\"'\w]))"
 )
-_ONE_OBJECT = re.compile(r"\s*(?:```\w*\s)?\s*\{[^{}]*\}\s*(?:```)?\s*\Z")
+_ONE_OBJECT = re.compile(r"\s*+(?:```\w*+\s\s*+)?\{[^{}]*+\}\s*+(?:```\s*+)?\Z")
 # Members of sound values alone, two at least: prose that names a figure is none.
 _FLAT_MEMBERS = re.compile(
     rf"\s*+(?:[^\W\d][\w-]{{0,40}}[ \t]*:[ \t]*(?:{_TEXT}|{_SCALAR}|\[[^\[\]{{}}\n]*\])[ \t]*+(?:,\s*+|(?=\s*\Z))){{2,200}}+\s*\Z"
