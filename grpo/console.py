@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": ("grpo.evaluate", "any model's answers to any rows, scored"),
     "compare": ("grpo.compare", "runs side by side, and which may be promoted"),
     "tables": ("grpo.tables", "the tables of a paper: by split, by layer, split x layer, what changed"),
+    "leaderboard": ("grpo.leaderboard", "many runs in order: intervals, relative differences, blending, families"),
     "harness": ("grpo.harness", "suites of prompts asked of several models and servers, side by side"),
     "checklist": ("grpo.checklist", "a trained policy before it is deployed: template, calls, refusals, latency"),
     "rewards": ("rewards", "list, score, audit, rescore, explain, attack, write reward functions"),

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from grpo.checklist.stored_answers import StoredAnswer
 
 READY, NOT_READY = 0, 1
-LIMITS = {"readable": 0.95, "known_functions": 1.0, "valid_arguments": 0.95, "refrains": 0.8, "ended": 0.95}
+LIMITS = {
+    "readable": 0.95,
+    "known_functions": 1.0,
+    "valid_arguments": 0.95,
+    "refrains": 0.8,
+    "ended": 0.95,
+    "own_voice": 0.9,
+}
 _SIGNS = {PASSED: "ok  ", WARNING: "warn", FAILED: "FAIL", NOT_CHECKED: "  - "}
 
 EXAMPLES = """\

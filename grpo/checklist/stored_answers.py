@@ -12,6 +12,7 @@ import orjson
 from grpo.checklist.checks import FAILED, NOT_CHECKED, PASSED, WARNING, Check, judge_share
 from grpo.compare.reading import find_stage
 from grpo.evaluate.metrics import kind_of
+from grpo.leaderboard.voices import list_blended
 from rewards.answers import read_answer
 from rewards.errors import UserError
 from rewards.row_forms.conversations import TOOL_COLUMNS
@@ -104,6 +105,7 @@ def check_answers(answers: Sequence[StoredAnswer], limits: Mapping[str, float]) 
         "answers that came to their end",
         "",
     )
+    yield _check_voices(answers, limits["own_voice"])
     errors = sum(each.errors for each in answers)
     said = f"{errors} scores of {len(answers)} answers are errors of a reward function"
     yield Check("reward_errors", FAILED if errors else PASSED, said, float(errors), n=len(answers), limit=0)
@@ -154,6 +156,23 @@ def _check_readable(answers: Sequence[StoredAnswer], limit: float) -> Check:
             values.append(float(read_answer(each.completion).value is not None))
     return judge_share(
         "readable", values, limit, "answers whose JSON or calls can be read", "no row asks for JSON or for a call"
+    )
+
+
+def _check_voices(answers: Sequence[StoredAnswer], limit: float) -> Check:
+    """Whether personas keep apart: answers that are not nearer to another persona's than to their own."""
+    rows = [
+        {
+            "id": each.example.id,
+            "reference": each.example.reference,
+            "completion": each.completion.text,
+            **each.example.columns,
+        }
+        for each in answers
+    ]
+    heard = [1.0 - value for value in list_blended(rows)]
+    return judge_share(
+        "own_voice", heard, limit, "answers no nearer to another persona's than to their own", "no row has a contrast"
     )
 
 

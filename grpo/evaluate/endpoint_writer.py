@@ -45,7 +45,7 @@ class EndpointWriter:
     """Asks a server, several rows at a time; how long prompts may be is for it to say."""
 
     takes_windows = True
-    note = None
+    note: str | None = None
     context = 2**31
 
     def __init__(self, location: str):
@@ -61,7 +61,7 @@ class EndpointWriter:
     ) -> list[list[WrittenAnswer]]:
         asked = [(example, sample) for example in examples for sample in range(settings.samples)]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = list(pool.map(lambda each: self._ask(*each, settings), asked))
+            found = list(pool.map(lambda each: self._ask(each[0], each[1], settings), asked))
         count = settings.samples
         return [found[start : start + count] for start in range(0, len(found), count)]
 

@@ -76,8 +76,8 @@ def open_session(home: Path, suite: Suite, models: Sequence[str], options: Seque
             continue
         name = re.sub(r"[^\w.-]+", "-", source.name).strip("-.") or "model"
         taken = sum(re.sub(r"-\d+\Z", "", other.folder) == name for other in asked)
-        folder = name if not taken else f"{name}-{taken + 1}"
-        asked.append(AskedModel(folder, model, folder))
+        own = name if not taken else f"{name}-{taken + 1}"
+        asked.append(AskedModel(own, model, own))
     if problems:
         raise UserError(problems)
     now = datetime.now(UTC)
