@@ -70,10 +70,10 @@ def run(options: argparse.Namespace) -> int:
                 write(orjson.dumps({**record.values, "contrast": contrasts}) + b"\n")
             else:
                 write(record.line())
-    if not counts["with_contrast"]:
-        raise UserError(
-            f"{' '.join(options.sources)}: no two personas answer the same question; name what is asked by --question COLUMN"
-        )
+        if not counts["with_contrast"]:
+            raise UserError(
+                f"{' '.join(options.sources)}: no two personas answer the same question; name what is asked by --question COLUMN"
+            )
     _show(options, counts, personas)
     return DONE
 

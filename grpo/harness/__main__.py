@@ -9,7 +9,7 @@ from typing import Any
 
 from rewards.errors import UserError
 from rewards.screen.command_line import DONE, FAILED, CommandParser, print_json, run_command
-from rewards.screen.harmless_text import make_label
+from rewards.screen.harmless_text import make_harmless, make_label
 
 HOME = Path("harness")
 EXAMPLES = """\
@@ -89,7 +89,7 @@ def ask(options: argparse.Namespace) -> int:
     else:
         session = open_session(options.home, suite, list_models(options), list_options(options))
     with terminable():
-        code = ask_models(session, lambda line: print(make_label(line, 600), file=sys.stderr, flush=True))
+        code = ask_models(session, lambda line: print(make_harmless(line, 600), file=sys.stderr, flush=True))
     summary = summarise_session(session)
     write_json(session.folder / "summary.json", summary)
     page = write_page(session, summary)
@@ -179,21 +179,21 @@ def journal(options: argparse.Namespace) -> int:
 def show(summary: dict[str, Any]) -> None:
     """The summary as lines: alarms first, then each model, then who is first."""
     for alarm in summary["alarms"]:
-        print(make_label(f"ALARM  {alarm}", 400))
+        print(make_harmless(f"ALARM  {alarm}", 400))
     for model in summary["models"]:
         total = model["results"].get("all")
         if total is None:
-            print(make_label(f"{model['name']}: {model['status']}: {model['said']}", 600))
+            print(make_harmless(f"{model['name']}: {model['status']}: {model['said']}", 600))
             continue
         interval = "" if total["low"] is None else f" ({total['low']:.3f} to {total['high']:.3f}, n {total['n']})"
-        print(make_label(f"{model['name']}: {total['mean']:.3f}{interval}", 300))
+        print(make_harmless(f"{model['name']}: {total['mean']:.3f}{interval}", 300))
         for name, cell in model["results"].items():
             if name != "all" and cell is not None and len(summary["categories"]) > 1:
-                print(make_label(f"    {name}: {cell['mean']:.3f}, n {cell['n']}", 200))
+                print(make_harmless(f"    {name}: {cell['mean']:.3f}, n {cell['n']}", 200))
     for run_name, said in summary["did_training_hurt"].items():
-        print(make_label(f"did training hurt {run_name}? {said['answer']}", 600))
+        print(make_harmless(f"did training hurt {run_name}? {said['answer']}", 600))
     if statement := summary["leaderboard"].get("statement"):
-        print(make_label(statement, 400))
+        print(make_harmless(statement, 400))
 
 
 def find_suite(name: str) -> Path:

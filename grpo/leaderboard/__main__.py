@@ -8,7 +8,7 @@ from typing import Any
 
 from rewards.errors import UserError
 from rewards.screen.command_line import DONE, CommandParser, print_json, run_command
-from rewards.screen.harmless_text import make_label
+from rewards.screen.harmless_text import make_harmless, make_label
 
 EXAMPLES = """\
 RUN is what python -m grpo.compare reads: a run (its judged checkpoint, or RUN@STAGE), the folder of an evaluation, a file of
@@ -73,19 +73,19 @@ def run(options: argparse.Namespace) -> int:
 def show(board: dict[str, Any]) -> None:
     """Alarms first, then the places, then the families."""
     for alarm in board["alarms"]:
-        print(make_label(f"ALARM  {alarm}", 600))
+        print(make_harmless(f"ALARM  {alarm}", 600))
     print(f"by {board['metric']}, relative to {make_label(board['baseline'])}")
     for line in board["runs"]:
-        print(make_label(f"{line['place']:>3}. {describe(line)}", 600))
-    print(make_label(f"{board['statement']} (pairs compared: {board['tests']})", 400))
+        print(make_harmless(f"{line['place']:>3}. {describe(line)}", 600))
+    print(make_harmless(f"{board['statement']} (pairs compared: {board['tests']})", 400))
     if board["families"]:
         print("base against instruct")
     for each in board["families"]:
         ends = "" if each["low"] is None else f" ({each['low']:+.3f} to {each['high']:+.3f}, n {each['n']})"
         said = f"{each['family']}: base {each['base_mean']:.3f}, instruct {each['instruct_mean']:.3f}, "
-        print(make_label(f"  {said}margin {each['margin']:+.3f}{ends}: {each['winner']}", 400))
+        print(make_harmless(f"  {said}margin {each['margin']:+.3f}{ends}: {each['winner']}", 400))
     for note in board["notes"]:
-        print(make_label(f"note: {note}", 400))
+        print(make_harmless(f"note: {note}", 400))
 
 
 def describe(line: dict[str, Any]) -> str:
