@@ -141,7 +141,6 @@ def print_table(results: list[dict[str, Any]], summary: dict[str, Any]) -> None:
     heads += ["same time of SFT", "tasks fallen", "run", "peak"]
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     for r in results:
-        fallen = [task for task, ends in r["gain_interval"].items() if task != "all" and (ends["high"] or 0.0) < 0]
         sft = r.get("sft_baseline")
         cells = [
             str(r["seed"]),
@@ -151,7 +150,7 @@ def print_table(results: list[dict[str, Any]], summary: dict[str, Any]) -> None:
             say(r["gain"]["all"], r["gain_interval"]["all"], "+.3f"),
             f"{r['gain']['all'] / r['start']['all']:+.0%}",
             "-" if sft is None else say(sft["mean"], (sft.get("estimates") or {}).get("all")),
-            ", ".join(fallen) or "none",
+            ", ".join(r["fallen"]) or "none",
             f"{r['seconds']:.0f} s",
             f"{r['peak_gib']:.2f} GiB",
         ]

@@ -15,9 +15,12 @@ MORE = "more.jsonl"
 def list_commands(decision: Decision, folder: Path) -> list[str]:
     """What evaluates the judged checkpoint on more rows and decides on them; none where no number of rows is advised.
 
-    Where what is open is a change since the start, the start answers the same rows, so that the change is paired.
+    Where what is open is a change since the start, the start answers the same rows, so that the change is paired. Where
+    the judged checkpoint is that start, the change is one of weights that were not kept, and no rows can tell it.
     """
-    if not decision.further_examples:
+    open_nodes = [node for node in decision.path if node.outcome == "within noise"]
+    judged = find_judged(folder)
+    if not decision.further_examples or (not judged.step and all(node.of_change for node in open_nodes)):
         return []
     # A path of the run as a command names it, whatever folder it was started from.
     whole, here = folder.resolve(), Path.cwd()
@@ -25,8 +28,7 @@ def list_commands(decision: Decision, folder: Path) -> list[str]:
     name = whole.name
     end, start = f"evaluations/{name}-more", f"evaluations/{name}-more-start"
     began = "sft" if (folder / "sft").is_dir() else None
-    open_change = any(node.outcome == "within noise" and node.of_change for node in decision.path)
-    paired = bool(began and open_change and find_judged(folder).step)
+    paired = bool(began and judged.step and any(node.of_change for node in open_nodes))
     evaluate = ["python", "-m", "grpo.evaluate", "--model"]
     commands = [[*evaluate, place, "--data", MORE, "--out", end]]
     if paired:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from callbacks.evaluation.judged import JUDGED
 from grpo.config.report_section import ReportSection
 from grpo.language.catalogue import Catalogue
 from grpo.report import tables
@@ -15,6 +16,7 @@ from grpo.report.run_files import RunFiles, as_list, as_mapping, is_number
 from rewards.screen.amounts import format_seconds
 from rewards.screen.harmless_text import make_label
 from rewards.statistics.estimates import ALL, Estimate
+from rewards.statistics.seeds import MEASURED_SD
 from rewards.writing.files import read_object
 
 _SHOWN_DIGITS = 16
@@ -171,6 +173,10 @@ def _say_trust(run: RunFiles, say: Callable[..., str], words: Catalogue) -> str:
     )
     stops = len(run.events)
     parts.append(say("watch events: {count}", count=stops) if stops else say("no watch rule was broken"))
+    if run.judged is not None and run.judged.stage == JUDGED:
+        parts.append(
+            say("one seed; where it was measured, seeds differed by {sd} (sd)", sd=words.number(f"{MEASURED_SD:g}"))
+        )
     return "; ".join(parts)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from callbacks.evaluation.best import find_fallen_tasks
 from callbacks.evaluation.judged import JUDGED, find_judged
 from callbacks.evaluation.pairs import read_rewards
 from callbacks.evaluation.task_scores import summarise
@@ -31,7 +32,7 @@ def read_result(run: Path) -> dict[str, Any] | None:
     """Of a run that is done, the means of its judged checkpoint and of its start, for all and by task; else None.
 
     `interval` and `gain_interval` say of each how far other examples would move it (n, low, high), which is not how far
-    another seed would.
+    another seed would. `fallen` names the tasks that lost since the start, by the rule of a decision.
     """
     judged = find_judged(run)
     if judged.evaluation is None:
@@ -48,6 +49,7 @@ def read_result(run: Path) -> dict[str, Any] | None:
         "judged": judged.to_json(), "mean": ends, "start": starts, "gain": gains,
         "interval": _intervals(summarise(_scored(after))), "start_interval": _intervals(summarise(_scored(before))),
         "gain_interval": _intervals(changes),
+        "fallen": list(find_fallen_tasks(summarise(_scored(before)), summarise(_scored(after)), changes)),
     }  # fmt: skip
 
 

@@ -110,3 +110,15 @@ def test_decide_with_an_evaluation_of_the_start_as_that_of_the_end_then_it_is_re
     assert main([str(run), "--with-evaluation", str(tmp_path / "more")]) == 0
     assert main([str(run), "--with-start", str(tmp_path / "more")]) == 2
     assert main([str(run), "--with-evaluation", str(tmp_path / "more"), "--with-start", str(tmp_path / "more")]) == 2
+
+
+def test_decide_when_the_judged_checkpoint_is_the_start_then_no_command_is_named_for_its_change(tmp_path, capsys):
+    """The weights of the last step were not kept: more rows cannot tell how far they lie from the start."""
+    run = make_open_run(tmp_path / "run")
+    (run / "judged.json").write_text(json.dumps({"step": 0}))
+    metrics = (run / "metrics.jsonl").read_text().splitlines()
+    warmup = json.loads(metrics[0])
+    (run / "metrics.jsonl").write_text("\n".join([*metrics[:2], json.dumps({**warmup, "stage": "judged"})]) + "\n")
+    assert main([str(run), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["further_examples"] > 0 and found["commands"] == []
