@@ -15,6 +15,7 @@ from callbacks.decision.decision import (
     RECIPE,
     REHEARSAL,
     Decision,
+    Node,
     DecisionNode,
     Outcome,
     Rung,
@@ -42,6 +43,8 @@ from rewards.statistics.estimates import ALL, Estimate, say_further, stratify
 
 ASKS = {"at_least": ask_at_least, "above": ask_above, "below": ask_below, "no_gain": ask_no_gain}
 _FILES = {RECIPE: "tree.yaml", REHEARSAL: "rehearsal.yaml", OWN: "own.yaml"}
+SMALL = 20
+"""Examples of a task below which a question about it alone is not judged."""
 _SHOP_TASKS = frozenset({"extraction", "sql_qa", "insights", "push"})
 
 
@@ -163,10 +166,11 @@ class _Walk:
         if question["is"] == "share":
             return ask_share(name, text, self._recorded, threshold)
         if question["is"] == "kept":
-            return ask_kept(name, text, self._recorded, task or "")
+            return _spare_small(ask_kept(name, text, self._recorded, task or ""))
         estimate, note = _MEASURES[question["measure"]](self._recorded, task)
         node = ASKS[question["is"]](name, text, estimate, threshold, note=note, task=task)
-        return replace(node, of_change=question["measure"] in _CHANGES)
+        node = replace(node, of_change=question["measure"] in _CHANGES)
+        return _spare_small(node) if "each" in question else node
 
     def _conclude(self, conclusion: Mapping[str, Any]) -> Decision:
         if self._rehearsal:
@@ -277,6 +281,14 @@ _ONLY = {
     "warmed_up": lambda recorded: find_zero_shot(recorded) is not None,
     "target": lambda recorded: recorded.section.target is not None,
 }
+
+
+def _spare_small(node: Node) -> Node:
+    """A task of few examples is named with its numbers, and decides nothing: one or two failures would."""
+    if node.n is None or node.n >= SMALL or node.outcome == "not judged":
+        return node
+    note = "; ".join(filter(None, (node.note, f"fewer than {SMALL} examples")))
+    return replace(node, outcome="not judged", note=note, further_examples=None, further_examples_80=None)
 
 
 def _count_further(nodes: Sequence[DecisionNode]) -> tuple[int | None, int | None]:

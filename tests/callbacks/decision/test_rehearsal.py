@@ -81,3 +81,15 @@ def test_share_when_the_mean_is_right_at_a_third_more_then_it_is_within_noise_wi
         or open_one.further_examples_80 is None
         or (open_one.further_examples_80 > open_one.further_examples)
     )
+
+
+def test_task_of_few_examples_when_it_fell_then_it_is_named_and_not_judged():
+    """Twelve examples of a task that lost half are no reason for C; forty are."""
+    for n, outcome, scenario in ((12, "not judged", "A"), (40, "no", "C")):
+        rows = []
+        for stage, step, mean, few in (("warmup", 0, 0.3, 0.6), ("final", 300, 0.6, 0.1)):
+            rows.append(row(stage, step, mean, a=mean, rare=few) | {"eval/rare_n": n})
+        decision = decide(rows, RELATIVE, rung=SMALL, next_rung=LARGE)
+        node = next(node for node in decision.path if node.task == "rare")
+        assert (node.outcome, node.n, decision.scenario) == (outcome, n, scenario)
+        assert node.value == pytest.approx(-0.5) and ("fewer than 20" in node.note) is (n == 12)
