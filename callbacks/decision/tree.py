@@ -15,7 +15,6 @@ from callbacks.decision.decision import (
     RECIPE,
     REHEARSAL,
     Decision,
-    Node,
     DecisionNode,
     Outcome,
     Rung,
@@ -283,7 +282,7 @@ _ONLY = {
 }
 
 
-def _spare_small(node: Node) -> Node:
+def _spare_small(node: DecisionNode) -> DecisionNode:
     """A task of few examples is named with its numbers, and decides nothing: one or two failures would."""
     if node.n is None or node.n >= SMALL or node.outcome == "not judged":
         return node
