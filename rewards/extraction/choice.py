@@ -51,7 +51,9 @@ def choose(text: str, candidates: Sequence[Candidate], expect_keys: Sequence[str
     if chosen is None:
         return None
     answer, certainty, others = chosen
-    rivals = tuple(other.value for other in others if _holds_objects(other.value) and not _is_decoy(other))
+    rivals = tuple(
+        other.value for other in others if other.closed and _holds_objects(other.value) and not _is_decoy(other)
+    )
     return ChosenAnswer(answer, certainty, rivals)
 
 
@@ -59,11 +61,9 @@ def _choose_among(
     text: str, eligible: list[Candidate], expect_keys: Sequence[str]
 ) -> tuple[Candidate, float, list[Candidate]] | None:
     standing: list[Candidate] = eligible
-    withdrawn: list[Candidate] = []
     void = [may_take_back(after := text[it.end : it.end + 240]) and takes_back(after) for it in eligible]
     if any(void):
         standing = [candidate for candidate, is_void in zip(eligible, void, strict=True) if not is_void]
-        withdrawn = [candidate for candidate, is_void in zip(eligible, void, strict=True) if is_void]
     if not standing:
         return None
     if len(eligible) == 1:
@@ -73,7 +73,7 @@ def _choose_among(
         # The model went on with a conversation of its own: what stands there answers other questions.
         standing = [candidate for candidate in standing if candidate.end <= turn.start()]
     if len(standing) == 1:
-        return standing[0], 0.9, withdrawn
+        return standing[0], 0.9, []
     eligible = standing
     merged = _merge_records(text, eligible)
     ranks = [_rank(text, candidate, expect_keys) for candidate in merged]
@@ -83,8 +83,8 @@ def _choose_among(
     if picked is not None:
         best = picked
     if len(merged) == 1:
-        return merged[0], 0.95, withdrawn
-    others = [*merged[:best], *merged[best + 1 :], *withdrawn]
+        return merged[0], 0.95, []
+    others = [*merged[:best], *merged[best + 1 :]]
     runner_up = max(rank for index, rank in enumerate(ranks) if index != best)
     rivals = [merged[index] for index, rank in enumerate(ranks) if index != best and rank == ranks[best]]
     if any(rival.value != merged[best].value for rival in rivals):

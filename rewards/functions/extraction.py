@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from rewards.answers import read_answer
+from rewards.extraction.strict import read_strict
 from rewards.functions.json_valid import JsonValid, reference_problems
 from rewards.hookspecs import hookimpl
 from rewards.text.portuguese import fold, fold_label
@@ -85,7 +85,7 @@ class FieldExtraction(RewardFunction):
         problems = reference_problems(example)
         if problems:
             return problems
-        reference = orjson.loads(example.reference or "null")
+        reference = read_strict(example.reference or "null")
         if not isinstance(reference, dict):
             return [
                 f"reference: a JSON {type(reference).__name__}; write an object with the keys {', '.join(self.fields)}"
@@ -104,7 +104,7 @@ class FieldExtraction(RewardFunction):
         return problems
 
     def __call__(self, example: Example, completion: Completion) -> Score:
-        reference: Mapping[str, Any] = orjson.loads(example.reference or "{}")
+        reference: Mapping[str, Any] = read_strict(example.reference or "{}")
         answer = read_answer(completion)
         given, foreign = self._find_object(answer.value)
         if not given:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import ClassVar, Literal
 
-import orjson
 from pydantic import Field
 
 from rewards.answers import read_answer
 from rewards.documents.leaves import Flat, LeafRules, compare, flatten
+from rewards.extraction.strict import read_strict
 from rewards.functions.json_valid import reference_problems
 from rewards.hookspecs import hookimpl
 from rewards.types import Completion, Example, FrozenMapping, RewardFunction, Score
@@ -101,7 +101,7 @@ class FieldF1(RewardFunction):
 def _read_reference(function: FieldF1, reference: str) -> tuple[LeafRules, Flat]:
     """Rules and leaves of a reference, read once for all completions of its group."""
     rules = function.make_rules()
-    return rules, flatten(orjson.loads(reference), rules)
+    return rules, flatten(read_strict(reference), rules)
 
 
 @hookimpl

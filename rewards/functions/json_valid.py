@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, ClassVar
 
-import orjson
 from pydantic import Field
 
 from rewards.answers import read_answer
+from rewards.extraction.strict import read_strict
 from rewards.hookspecs import hookimpl
 from rewards.types import Completion, Example, RewardFunction, Score
 
@@ -94,7 +94,7 @@ def reference_problems(example: Example) -> list[str]:
     if example.reference is None:
         return ["reference: missing; give the right answer as JSON text"]
     try:
-        orjson.loads(example.reference)
+        read_strict(example.reference)
     except ValueError as error:
         return [f"reference: not strict JSON ({error}); write it with json.dumps"]
     return []

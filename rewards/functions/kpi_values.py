@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
-import orjson
 from pydantic import Field, field_validator
 
 from rewards.answers import count_all, count_leaves, read_answer
+from rewards.extraction.strict import read_strict
 from rewards.functions.json_valid import reference_problems
 from rewards.hookspecs import hookimpl
 from rewards.telecom.derivation import TELEMETRY_LAYERS, is_telemetry, read_prompt
@@ -175,7 +175,7 @@ def _judge_size(reference: str, given: int) -> float:
 @lru_cache(maxsize=4096)
 def _count_reference(reference: str) -> int:
     try:
-        return count_all(orjson.loads(reference))[1]
+        return count_all(read_strict(reference))[1]
     except ValueError:
         return 0
 
@@ -189,7 +189,7 @@ def _read_reference(
     Where one unit explains all of the reference it is the row's notation: nobody is paid for a thousandfold rate.
     """
     try:
-        value = orjson.loads(reference)
+        value = read_strict(reference)
     except ValueError:
         return {}, function._units()
     best: tuple[dict[str, _Stated], tuple[str, ...]] = _read_stated(function, value, figures, function._units())

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
 
-import orjson
 from pydantic import Field, field_validator
 
 from rewards.answers import count_leaves, read_answer
 from rewards.documents.leaves import Comparison, Flat, LeafRules, compare, flatten
 from rewards.errors import UserError
+from rewards.extraction.strict import read_strict
 from rewards.functions.field_f1 import FieldF1
 from rewards.functions.json_valid import reference_problems
 from rewards.functions.kpi_values import KpiValues
@@ -150,7 +150,7 @@ class LayerReward(RewardFunction):
         if self.takes_nothing_known(example):
             return self.likeness.problems(example)
         problems = self.kpis.problems(example)
-        reference = orjson.loads(example.reference or "null")
+        reference = read_strict(example.reference or "null")
         if not isinstance(reference, (dict, list)) or not reference:
             problems.append("reference: nothing in it; write the configuration as a JSON object")
         elif not depth_within(reference, MAX_DEPTH):
@@ -359,7 +359,7 @@ def _find_kpis(function: LayerReward) -> KpiValues:
 @lru_cache(maxsize=2048)
 def _read_gold(function: LayerReward, reference: str, prompt: str, telemetry: bool) -> Gold:
     """A reference, read once for all completions of its group."""
-    written = orjson.loads(reference)
+    written = read_strict(reference)
     plain = function._normalise(written)
     value = expand(plain)
     # What is required are the keys as they are written, what is enumerated stands in expressions too.

@@ -305,3 +305,31 @@ def test_field_f1_when_accents_are_written_apart_then_texts_and_keys_are_the_sam
         {"situac\u0327a\u0303o": {"avaliac\u0327a\u0303o": "na\u0303o"}},
     )
     assert f1(composed, apart) == f1(apart, composed) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": 3}\n\nDesconsidere o bloco acima.\n\n{"a": 4, "b": 1}', 1.0),
+        ('O aluno escreveu "{"a": 10". Veredito: {"a": 4, "b": 1}', 1.0),
+        ('{"a": 3, "b": 1}\n\nou\n\n{"a": 4, "b": 1}', 0.25),
+    ],
+)
+def test_field_f1_when_another_object_was_withdrawn_or_quoted_in_part_then_it_contradicts_nothing(text, value):
+    """What the text itself calls void, or never ends, is no second answer."""
+    assert FieldF1()(Example("1", "t", [], '{"a": 4, "b": 1}', {}), Completion(text)).value == value
+
+
+@pytest.mark.parametrize("number", [10**20 + 1, -(10**30) - 7, 2**64])
+def test_field_f1_when_a_whole_number_is_beyond_64_bits_then_it_is_exact(number):
+    """The reference is read as exactly as the answer."""
+    example = Example("1", "t", [], f'{{"id": {number}}}', {})
+    assert FieldF1().problems(example) == []
+    assert FieldF1()(example, Completion(f'{{"id": {number}}}')).value == 1.0
+    assert FieldF1()(example, Completion(f'{{"id": {number + 1}}}')).value == 0.0
+
+
+def test_field_f1_when_a_reference_has_a_number_that_nobody_can_hold_then_it_is_refused():
+    """5,000 digits are a line of the preflight, not an error of every score."""
+    (problem,) = FieldF1().problems(Example("1", "t", [], '{"id": ' + "9" * 5000 + "}", {}))
+    assert problem.startswith("reference: not strict JSON")
