@@ -59,7 +59,7 @@ def test_compare_when_inputs_cannot_be_read_then_every_one_is_named(tmp_path, ca
     )  # fmt: skip
     assert "nowhere: no such file or folder" in error
     assert "no evaluation 'warmup'; there are: final" in error
-    assert "bad.jsonl:1: no stored completion" in error and "bad.jsonl:2" in error
+    assert "bad.jsonl:1: not a stored completion" in error and "bad.jsonl:2" in error
     assert "bad.json: no results in it" in error
     assert "71.4 % is 0.714" in error
     assert "neither a run" in error
