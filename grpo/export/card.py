@@ -109,7 +109,9 @@ def _front_matter(base: str | None, licence: str | None, languages: Sequence[str
 
 
 def _opening(choice: PolicyToExport, base: Mapping[str, Any], record: Mapping[str, Any]) -> str:
-    step = {None: "", 0: " after the SFT warm-up"}.get(choice.step, f" after {choice.step} steps of GRPO")
+    step = {None: "", 0: " after the SFT warm-up"}.get(
+        choice.step, f" after {choice.step} step{'s' * (choice.step != 1)} of GRPO"
+    )
     name = f"`{base['name']}`" if base["name"] else "A small policy made on the spot"
     if added := as_list(record.get("added")):
         others = ", ".join(f"{each['weight']:g} times that of run `{each['run']}`" for each in added)

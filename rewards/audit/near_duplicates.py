@@ -140,6 +140,10 @@ class _Documents:
         self.groups = array("q", range(len(texts)))
         self._last: tuple[int, set[str]] = (-1, set())
         self._table = _tabulate([self._sketches[at] for at in self.by_size], self._bits)
+        if self._table is not None:
+            import numpy
+
+            self._order = numpy.asarray(self.by_size, numpy.int64)
 
     def _sketch(self, text: str) -> tuple[int, int]:
         shingles = _shingle(text, self._long)
@@ -162,7 +166,7 @@ class _Documents:
 
         words = numpy.frombuffer(sketch.to_bytes(self._bits // 8, "little"), numpy.uint64)
         different = numpy.bitwise_count(self._table[:, low:high] ^ words[:, None]).sum(0, dtype=numpy.uint16)
-        return numpy.asarray(self.by_size[low:high])[different <= limit]
+        return self._order[low:high][different <= limit]
 
     def leave_out(self, candidates: Any, group: int) -> Any:
         """The candidates without those of a group."""
