@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 SMALL := .venv/.small
 
-.PHONY: run run-small test test-families test-vllm test-unsloth check bench fuzz audit clean
+.PHONY: run run-small test test-families test-vllm test-unsloth test-clients check bench fuzz audit clean
 
 run: $(READY)
 	$(BIN)/python -m grpo.run --config v4_1.yaml $(ARGS)
@@ -82,6 +82,20 @@ $(UNSLOTH)/.ready: tests/tiers/requirements.py pyproject.toml
 	$(UNSLOTH)/bin/python tests/tiers/requirements.py unsloth unsloth_zoo -- $(LEFT_OUT) > $(UNSLOTH)/requirements.txt
 	$(UNSLOTH)/bin/python -m pip install --quiet --requirement $(UNSLOTH)/requirements.txt $(STACK)
 	$(UNSLOTH)/bin/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+# Other trainers' own code against our adapters: their packages without what they require (GPU builds, other versions of
+# ours) but what importing them takes; verifiers with all of its own.
+CLIENTS := .venv/tiers/clients
+CALLED := tests/rewards/adapters/test_real_clients.py
+
+test-clients: $(CLIENTS)/.ready
+	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONPATH=$(CURDIR):$(CLIENTS)/trainers $(BIN)/python -m pytest -rs $(CALLED) $(ARGS)
+	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONPATH=$(CURDIR):$(CLIENTS)/verifiers $(BIN)/python -m pytest $(CALLED) -k verifiers $(ARGS)
+
+$(CLIENTS)/.ready: tests/tiers/clients.txt $(READY)
+	$(BIN)/python -m pip install --quiet --no-deps --target $(CLIENTS)/trainers --requirement tests/tiers/clients.txt
+	$(BIN)/python -m pip install --quiet --target $(CLIENTS)/verifiers verifiers==0.4.0
 	touch $@
 
 clean:
