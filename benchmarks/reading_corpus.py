@@ -187,6 +187,33 @@ def _comments(rng: random.Random, value: Any) -> tuple[str, list[Any]]:
     return rng.choice(["", "// json\n", "/* {} */ "]) + write(value, style), [value]
 
 
+def _foreign_remarks(rng: random.Random, value: Any) -> tuple[str, list[Any]]:
+    """Remarks in the marks of one other language, behind commas and openers, and at the ends of lines."""
+    mark = rng.choice(["; {}", "% {}", "(* {} *)", "{# {} #}", "--[[ {} ]]", "<%-- {} --%>", "<- {}"])
+    value = {key: item for key, item in value.items() if not isinstance(item, list | dict)} | {"z": "fim"}
+
+    def gap(place: str) -> str:
+        return f" {mark.replace('{}', rng.choice(['sem uso', 'conferir', 'do texto', 'veja a nota']))}"
+
+    return write(value, Style(gap=gap, pretty=True)), [value]
+
+
+def _end_marks(rng: random.Random, value: Any) -> tuple[str, list[Any]]:
+    text = write(value, Style(pretty=rng.random() < 0.4))
+    mark = rng.choice(
+        ["<|im_end|>", "</s>", "<|eot_id|>", "<|endoftext|>", "<end_of_turn>", "<|im_end|>\n<|endoftext|>"]
+    )
+    turn = rng.choice(["", '\n\nUser: e agora?\nAssistant: {"k": 0}', '\nUsuário: outra\nAssistente: {"k": 1}'])
+    return text + (turn or mark), [value]
+
+
+def _loose_members(rng: random.Random, value: Any) -> tuple[str, list[Any]]:
+    text = json.dumps(value, ensure_ascii=False, indent=rng.choice([None, 2]))
+    return rng.choice(["{}", "Segue:\n\n{}", "Resultado final:\n{}", "<think>hmm</think>\n{}"]).replace(
+        "{}", text[1:].lstrip("\n")
+    ), [value]
+
+
 def _comment_before_closer(rng: random.Random, value: Any) -> tuple[str, list[Any]]:
     text = json.dumps(value, ensure_ascii=False)
     mark = rng.choice(["//", "#", "--"])
@@ -394,6 +421,9 @@ FAMILIES: dict[str, Callable[[random.Random, Any], tuple[str, list[Any]]]] = {
     "smart quotes": _smart_quotes,
     "comments": _comments,
     "comment before closer": _comment_before_closer,
+    "foreign remarks": _foreign_remarks,
+    "end marks": _end_marks,
+    "loose members": _loose_members,
     "python": _python_literals,
     "keyword call": _keyword_call,
     "commas": _commas,
@@ -420,7 +450,18 @@ _WRAPS = [
     "<think>hmm</think>\n{}",
     "PROSE:\n```\n{}\n```\nAté logo.",
 ]
-_SELF_WRAPPED = {"fences", "fence inside", "prose", "several", "reasoning", "cut", "keyword call", "python"}
+_SELF_WRAPPED = {
+    "end marks",
+    "loose members",
+    "fences",
+    "fence inside",
+    "prose",
+    "several",
+    "reasoning",
+    "cut",
+    "keyword call",
+    "python",
+}
 
 
 def make_cases(count: int, seed: int) -> Iterator[MutatedCase]:

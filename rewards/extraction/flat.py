@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from rewards.extraction import patterns as P
@@ -12,6 +13,8 @@ from rewards.extraction.state import MISSING, State
 
 # Full-width commas and semicolons, as East Asian keyboards type them.
 _LINE_EDGES = " \t\r,"
+_EDGES = " \t\r\n,"
+_COMMA_AND_SPACE = re.compile(r",\s")
 _WIDE = str.maketrans({"，": ",", "、": ",", "；": ";"})
 
 
@@ -49,7 +52,8 @@ def read_flat(state: State, content: str, place: int) -> list[Any]:
     if separator == ";":
         state.note(K.SEPARATOR, place)
     parts = content.split(separator)
-    if separator == ";" and not all("," in part for part in parts) and any(", " in part for part in parts):
+    inner = [part.rstrip(_EDGES) for part in parts] if separator == ";" else ()
+    if inner and not all("," in part for part in inner) and any(_COMMA_AND_SPACE.search(part) for part in inner):
         # Both marks separate: a comma that stands for a decimal point has no space behind it, or stands in every part.
         state.note(K.SEPARATOR, place)
         content = content.replace(";", ",")

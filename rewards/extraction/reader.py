@@ -15,6 +15,7 @@ MAX_STEPS = 200_000
 _JSON_STARTS = frozenset('{["-0123456789tfn \t\r\n')
 # What ends a turn in a template, left in the text.
 _END_MARKS = re.compile(r"(?:\s*(?:<\|[\w|]{1,40}\|>|</s>|<eos>|<end_of_turn>))+\s*\Z")
+_KEY_BEFORE = re.compile(r"[\"'”]\s*:\s*[\"'“]?\Z")
 _NOTHING: Any = object()
 
 
@@ -80,9 +81,10 @@ def _read_closely(text: str, strict: bool, expect_keys: Sequence[str]) -> Extrac
         plain = narrow(text)
         if plain is not None:
             return _read_closely(plain, strict, expect_keys)
-    if chosen is None and not candidates and not scanner.is_open:
-        loose = scanner.take_loose()
-        chosen = ChosenAnswer(loose, 0.7) if loose is not None else None
+    # A first value behind a key belongs to members whose opening brace is missing.
+    if not scanner.is_open and (not candidates or _KEY_BEFORE.search(text[: candidates[0].start][-20:])):
+        loose = scanner.take_loose(candidates[0].start if candidates else len(text))
+        chosen = ChosenAnswer(loose, 0.7) if loose is not None else chosen
     if chosen is None:
         return Extraction(None, candidates=len(candidates))
     answer, certainty, rivals = chosen

@@ -350,11 +350,11 @@ class Scanner:
                 return self.found.pop()
         return None
 
-    def take_loose(self) -> Candidate | None:
-        """Members that stand without an opening brace, behind prose or as all of the text; asked for when nothing was found."""
+    def take_loose(self, before: int) -> Candidate | None:
+        """Members that stand without an opening brace, behind prose or as all of the text, and begin before `before`."""
         start = find_members(self.text, self.floor)
         with suppress(BudgetSpent):
-            if start >= 0 and self.take_members(start, whole=True) > start and self.found:
+            if 0 <= start < before and self.take_members(start, whole=True) > start and self.found:
                 return self.found.pop()
         return None
 

@@ -19,7 +19,7 @@ NOT_FINAL = re.compile(
     r"primeir[ao]|first|tentativa|attempt|talvez|maybe|pensamento|pensei|hip[óo]tese|mapeamento|legenda|tabela|obs|"
     r"observa[çc]\w+|dica|coment[áa]rio|contexto|context|em vez de|instead of|ao inv[ée]s|not|confian[çc]a|confidence|"
     r"tokens?|do alun[oa]|do usu[áa]rio|do cliente|do modelo|responda|retorne|respond|return|use|siga|deve ser|seria|"
-    r"estrutura|campos|ignore|desconsidere|descart\w+|inv[áa]lid\w+|invalid|atual|current|escreveu|disse|citou)\b"
+    r"estrutura|campos|logs?|debug|metadata|metadados|ignore|desconsidere|descart\w+|inv[áa]lid\w+|invalid|atual|current|escreveu|disse|citou)\b"
     r"|\bn[ãa]o(?: é| e| use| vale| seria| usar)?\b|^\W*(?:user|usu[áa]rio)\s*:",
     re.IGNORECASE,
 )

@@ -84,3 +84,17 @@ def test_text_when_its_structure_is_said_in_words_or_lost_then_it_is_read(text, 
 def test_choice_when_turns_lists_and_reasoning_stand_before_it_then_the_answer_wins(text, value):
     """A conversation that goes on, a list of steps and a tag on the answer's line change nothing about the answer."""
     assert extract_json(text).value == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Segue:\n\n"a": [1, 2], "b": {"c": "x"}, "d": null}',
+        'Resultado final:\n  "a": [\n    1,\n    2\n  ],\n  "b": {\n    "c": "x"\n  },\n  "d": null\n}',
+        '<think>hmm</think>\n"a": [1, 2], "b": {"c": "x"}, "d": null}',
+        'Here it is:\n\n"d": null, "a": [1, 2], "b": {"c": "x"}}\n',
+    ],
+)
+def test_members_when_their_opening_brace_is_missing_behind_prose_then_no_inner_value_is_the_answer(text):
+    """What stands behind a key is a part of the answer, however well it is formed."""
+    assert extract_json(text).value == {"a": [1, 2], "b": {"c": "x"}, "d": None}
