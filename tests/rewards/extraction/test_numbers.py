@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewards.extraction import as_number
+from rewards.extraction.numbers import pair_decimals, read_number
+from rewards.extraction.repairs import RepairKind
 
 
 @pytest.mark.parametrize(
@@ -112,3 +114,32 @@ def test_brazilian_spelling_when_read_then_gives_the_amount_back(whole, cents):
 def test_plain_integer_when_read_then_is_exact(whole):
     """Integers of any size are exact."""
     assert as_number(str(whole)) == whole
+
+
+@pytest.mark.parametrize(
+    ("content", "numbers", "certain"),
+    [
+        ("R$ 1,50, R$ 2,05", [1.5, 2.05], True),
+        ("€ 1,5, € 2", [1.5, 2], True),
+        ("12,5%, 3,2%", [12.5, 3.2], True),
+        ("4,05,3,2", [4.05, 3.2], True),
+        ("4,05,3,2,1,7", [4.05, 3.2, 1.7], True),
+        ("1,0, 2,0", [1.0, 2.0], False),
+    ],
+)
+def test_list_of_decimal_commas_when_its_elements_say_where_they_end_then_is_certain(content, numbers, certain):
+    """Amounts, percentages and fractions such as `05` leave one reading; `1,0, 2,0` may be four numbers."""
+    assert pair_decimals(content) == (numbers, certain)
+
+
+@pytest.mark.parametrize("content", ["12,5%, 3,2", "$ 1,50, 2,05", "4,5,3", "$ 1,50 or so"])
+def test_list_of_decimal_commas_when_its_elements_are_of_two_kinds_then_is_not_read_so(content):
+    """A percentage beside a bare number, an amount beside one, an odd count: every comma may part two elements."""
+    assert pair_decimals(content) is None
+
+
+def test_number_when_no_double_holds_it_or_it_has_a_leading_zero_then_the_repair_says_which():
+    """1e999 is not finite, 5,000 digits are kept as they are, 00 is an identifier."""
+    assert read_number("1e999") == (None, RepairKind.NON_FINITE)
+    assert read_number("9" * 5000) == ("9" * 5000, RepairKind.LONG_INTEGER)
+    assert read_number("00") is None and read_number("+0") == (0, RepairKind.NUMBER_FORMAT)
