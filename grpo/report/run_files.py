@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -18,6 +20,8 @@ from rewards.errors import UserError
 from rewards.writing.secrets import redact, redact_text
 
 Record = Mapping[str, Any]
+RECORD_BYTES = 32 << 20
+"""Of one file of completions, whose rows are held together; of a larger one rows are taken evenly."""
 
 
 @dataclass
@@ -146,17 +150,18 @@ def _read_records(run: RunFiles) -> None:
     files = {"before": "before", "warmup": kept, "final": JUDGED if anew else "final"}
     for name, file in files.items():
         missing = "its completions are not shown" if name == "warmup" else ""
-        run.records[name] = _read_rows(run, f"eval/{file}.jsonl", missing)
+        run.records[name] = _read_rows(run, f"eval/{file}.jsonl", missing, most_bytes=RECORD_BYTES)
     if not run.records["final"]:
         on_the_way = sorted(run.folder.glob("eval/step-*.jsonl"))
         if on_the_way:
             run.ended = on_the_way[-1].stem
-            run.records["final"] = _read_rows(run, f"eval/{run.ended}.jsonl")
+            run.records["final"] = _read_rows(run, f"eval/{run.ended}.jsonl", most_bytes=RECORD_BYTES)
             run.notes.append(f"eval/final.jsonl is missing: the completions at the end are those of {run.ended}")
         else:
             run.notes.append("eval/final.jsonl is missing: its completions are not shown")
     trained = sorted(run.folder.glob("completions/step-*.jsonl"))
-    run.records["train"] = _read_rows(run, f"completions/{trained[-1].name}") if trained else []
+    last = f"completions/{trained[-1].name}" if trained else ""
+    run.records["train"] = _read_rows(run, last, most_bytes=RECORD_BYTES) if last else []
 
 
 def _read_object(run: RunFiles, name: str, missing: str = "") -> dict[str, Any]:
@@ -175,14 +180,15 @@ def _read_object(run: RunFiles, name: str, missing: str = "") -> dict[str, Any]:
     return value
 
 
-def _read_rows(run: RunFiles, name: str, missing: str = "") -> list[dict[str, Any]]:
+def _read_rows(run: RunFiles, name: str, missing: str = "", *, most_bytes: int | None = None) -> list[dict[str, Any]]:
     try:
-        lines = (run.folder / name).read_bytes().split(b"\n")
+        lines, every = _take_lines(run.folder / name, most_bytes)
     except OSError:
         if missing:
             run.notes.append(f"{name} is missing: {missing}")
         return []
-    lines = [line for line in lines if line.strip()]
+    if every > 1:
+        run.notes.append(f"{name} is large: of its rows one in {every} is looked at")
     rows, broken = [], 0
     for line in lines:
         try:
@@ -199,6 +205,14 @@ def _read_rows(run: RunFiles, name: str, missing: str = "") -> list[dict[str, An
     return rows
 
 
+def _take_lines(path: Path, most_bytes: int | None) -> tuple[list[bytes], int]:
+    """The lines of a file that are not empty, and 1; of one that is larger than so many bytes one line in every so many."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        every = 1 if most_bytes is None else max(1, -(-size // most_bytes))
+        return [line.rstrip(b"\n") for line in islice(file, 0, None, every) if line.strip()], every
+
+
 def _parse(text: bytes) -> Any:
     try:
         return orjson.loads(text)
@@ -210,9 +224,13 @@ def _parse(text: bytes) -> Any:
 def _count_stored(folder: Path) -> int:
     count = 0
     for path in [*folder.glob("completions/*.jsonl"), *folder.glob("eval/*.jsonl")]:
+        last = b"\n"
         try:
-            data = path.read_bytes()
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    count += block.count(b"\n")
+                    last = block
         except OSError:
             continue
-        count += data.count(b"\n") + (bool(data) and not data.endswith(b"\n"))
+        count += not last.endswith(b"\n")
     return count

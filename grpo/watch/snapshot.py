@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -43,6 +44,8 @@ TRAINING_CURVES = (
 )
 _RECENT_STEPS = 20
 _SHOWN_EVENTS = 50
+_LAST_BYTES = 4 << 20
+"""Of the file of completions that was written last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +218,7 @@ class LiveRun:
             return []
         changed, name, size = max(files)
         if self._stored[0] != (name, changed, size):
-            self._stored = (name, changed, size), _read_lines(Path(name))
+            self._stored = (name, changed, size), _read_last_lines(Path(name))
         return _spread(self._stored[1], count)
 
 
@@ -342,9 +345,15 @@ def _spread(records: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any
     return [{key: record.get(key) for key in keys} for record in chosen[:count]]
 
 
-def _read_lines(path: Path) -> list[dict[str, Any]]:
+def _read_last_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file, of a large one those at its end."""
     try:
-        return _parse(path.read_bytes())
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _LAST_BYTES))
+            if size > _LAST_BYTES:
+                file.readline()  # a part of a row
+            return _parse(file.read(_LAST_BYTES))
     except OSError:
         return []
 
@@ -360,8 +369,6 @@ def _parse(text: bytes) -> list[dict[str, Any]]:
 
 
 def _inode(file: Any) -> int:
-    import os
-
     return os.fstat(file.fileno()).st_ino
 
 

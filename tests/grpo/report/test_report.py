@@ -251,3 +251,20 @@ def test_report_starts_without_the_libraries_of_training():
         "bad = {'torch', 'transformers', 'trl', 'datasets', 'wandb', 'matplotlib', 'mlflow', 'numpy'} & set(sys.modules); sys.exit(str(bad) if bad else 0)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_report_when_a_file_of_completions_is_large_then_rows_are_taken_evenly_and_it_says_so(write_run, tmp_path, monkeypatch):
+    """A million rows must not be held together: the page shows a few of them."""
+    from grpo.report import run_files
+
+    run = write_run(tmp_path / "run", steps=40)
+    path = run / "eval" / "final.jsonl"
+    line = path.read_bytes().splitlines(keepends=True)[0]
+    path.write_bytes(b"".join(line.replace(b'"id":"', b'"id":"%d-' % at, 1) for at in range(100)) + line[:20])
+    monkeypatch.setattr(run_files, "RECORD_BYTES", len(line) * 11)
+    read = run_files.read_run(run)
+    assert 9 <= len(read.records["final"]) <= 11
+    (note,) = [note for note in read.notes if note.startswith("eval/final.jsonl is large")]
+    assert note.endswith("of its rows one in 10 is looked at")
+    before = sum(len(file.read_bytes().splitlines()) for file in run.rglob("*.jsonl") if file.parent != run)
+    assert read.stored_completions == before, "also the last line, which has no end"

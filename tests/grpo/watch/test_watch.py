@@ -379,3 +379,15 @@ def test_run_when_a_rule_stops_it_then_checkpoint_report_and_exit_3_and_it_can_g
     assert resumed.returncode == 0, resumed.stdout[-2000:] + resumed.stderr[-2000:]
     assert json.loads(Path(directory / "status.json").read_text())["finished"] is True
     assert len((directory / "watch.jsonl").read_text().splitlines()) == 1
+
+
+def test_last_lines_when_the_file_is_large_then_only_its_end_is_read(tmp_path, monkeypatch):
+    """A look every two seconds must not read a gigabyte each time."""
+    from grpo.watch import snapshot
+
+    path = tmp_path / "step-000001.jsonl"
+    path.write_bytes(b"".join(b'{"id": %d}\n' % at for at in range(1_000)))
+    assert len(snapshot._read_last_lines(path)) == 1_000
+    monkeypatch.setattr(snapshot, "_LAST_BYTES", 100)
+    found = [row["id"] for row in snapshot._read_last_lines(path)]
+    assert found == list(range(1_000 - len(found), 1_000)) and 0 < len(found) < 10
