@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 SMALL := .venv/.small
+AUDIT := .venv/tiers/audit
 
 .PHONY: run run-small test test-families test-vllm test-unsloth test-clients check bench fuzz audit clean
 
@@ -30,10 +31,8 @@ fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
 # Known weaknesses of what is pinned, and a bill of materials of it.
-audit: $(READY)
-	$(BIN)/python -m pip install --quiet pip-audit cyclonedx-bom
-	$(BIN)/cyclonedx-py requirements requirements.lock --output-file sbom.json
-	$(BIN)/pip-audit --disable-pip --no-deps --requirement requirements.lock $(ARGS)
+audit: $(AUDIT)/.ready
+	$(AUDIT)/bin/python tests/tiers/audit.py $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/learning.py $(ARGS)
@@ -64,6 +63,11 @@ test-vllm: $(VLLM)/.ready
 
 test-unsloth: $(UNSLOTH)/.ready
 	$(UNSLOTH)/bin/python -m pytest -m unsloth tests/tiers/test_unsloth.py $(ARGS)
+
+$(AUDIT)/.ready:
+	test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet pip-audit cyclonedx-bom
+	touch $@
 
 $(VLLM)/.ready: tests/tiers/requirements.py pyproject.toml
 	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)

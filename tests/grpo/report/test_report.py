@@ -253,7 +253,9 @@ def test_report_starts_without_the_libraries_of_training():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
-def test_report_when_a_file_of_completions_is_large_then_rows_are_taken_evenly_and_it_says_so(write_run, tmp_path, monkeypatch):
+def test_report_when_a_file_of_completions_is_large_then_rows_are_taken_evenly_and_it_says_so(
+    write_run, tmp_path, monkeypatch
+):
     """A million rows must not be held together: the page shows a few of them."""
     from grpo.report import run_files
 
