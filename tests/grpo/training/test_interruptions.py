@@ -138,6 +138,58 @@ def test_run_when_stopped_in_many_places_then_it_ends_as_one_that_never_was(run,
     assert [row["stage"] for row in rows if "eval/mean_reward" in row][:3] == ["before", "warmup", "start"]
 
 
+def test_run_when_a_loss_is_no_number_or_memory_runs_out_then_the_last_good_state_is_kept_and_goes_on(
+    run, tmp_path, monkeypatch, capfd
+):
+    """A watch rule ends it without a checkpoint of what is no number, and keeps the batch; too little memory names a setting."""
+    import torch
+
+    from grpo.training.trainer import SharedPrefixTrainer
+
+    folder, step = tmp_path / "run", SharedPrefixTrainer.training_step
+
+    def fail_at(at, make):
+        def training_step(self, *given, **named):
+            loss = step(self, *given, **named)
+            return make(self, loss) if self.state.global_step + 1 == at else loss
+
+        monkeypatch.setattr(SharedPrefixTrainer, "training_step", training_step)
+
+    def spoil(trainer, loss):
+        for parameter in trainer.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.fill_(float("nan"))
+        return loss * float("nan")
+
+    def exhaust(trainer, loss):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    fail_at(4, spoil)
+    assert run(folder, ("grpo.save_every_steps=3", "evaluation.every_steps=100")) == 3
+    said = "".join(capfd.readouterr())
+    assert "loss_not_finite" in said and "not_finite/step-000004.jsonl" in said
+    assert "the last good state is checkpoints/checkpoint-3" in said
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["checkpoint-3"]
+    batch = (folder / "not_finite" / "step-000004.jsonl").read_bytes().splitlines()
+    assert len(batch) == 8 and all(orjson.loads(row)["step"] == 4 for row in batch)
+    fail_at(5, exhaust)
+    assert run(folder) == 75
+    said = "".join(capfd.readouterr())
+    assert "error: out of memory: " in said and "grpo.micro_batch_size=" in said and "Traceback" not in said
+    assert "the last whole state is checkpoints/checkpoint-3" in said
+    monkeypatch.setattr(SharedPrefixTrainer, "training_step", step)
+    assert run(folder) == 0
+    rows = [orjson.loads(line) for line in (folder / "metrics.jsonl").read_bytes().splitlines()]
+    assert [row["step"] for row in rows if row.get("grad_norm") is not None and row["stage"] == "train"] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]
+
+
 def test_order_of_rows_when_a_later_pass_is_resumed_then_is_the_one_that_pass_has():
     """TRL draws each pass from a generator that goes on: a fresh one would go through the rows as in the first pass."""
     from torch.utils.data import BatchSampler
