@@ -13,6 +13,7 @@ from rewards.extraction.taken_back import may_take_back
 from rewards.extraction.words import (
     ANSWER_TAG,
     CONFIRMED_AFTER,
+    CORRECTS,
     DENIED_AFTER,
     FINAL,
     JSON_FENCES,
@@ -315,6 +316,8 @@ def _mark(text: str, candidate: Candidate) -> int:
     if DENIED_AFTER.match(line):
         return -1
     before = _before(text, candidate)
+    if candidate.previous > candidate.floor and CORRECTS.search(before):
+        return 1
     final = max((match.end() for match in FINAL.finditer(before)), default=-1)
     denial = REFUSED if PARAGRAPH_ENDS.search(text, max(0, candidate.start - 40), candidate.start) else NOT_FINAL
     denied = max((match.end() for match in denial.finditer(before)), default=-1)

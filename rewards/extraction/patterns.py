@@ -104,7 +104,7 @@ _LENIENT_BARE = rf"{BARE_KEY}|-?\d[\w.\-]{{0,40}}{W}:"
 
 def _follows_member(bare: str) -> re.Pattern[str]:
     return re.compile(
-        rf"{W}(?:\Z|[,;，、；]{W}(?:{_after_member(bare)}|\{{{W}{QUOTED}{COLON})|([}}\])])|{QUOTED}{COLON}"
+        rf"{W}(?:\Z|(?!;[ \t]*[}}\])][ \t]*\")[,;，、；]{W}(?:{_after_member(bare)}|\{{{W}{QUOTED}{COLON})|([}}\])])|{QUOTED}{COLON}"
         rf"|(?<=\s)[^\W\d]\w{{0,60}}[\"'”’]{COLON}"
         rf"|/\*|(?://|(?<=\s)\#|(?<=\s){_DASHES}){_TO_LINE_END}|(?<=\s)(?:\.\.\.|…)|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}{bare}"
     )

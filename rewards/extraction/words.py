@@ -29,6 +29,13 @@ REFUSED = re.compile(
     r"|template|modelo|esquema|schema|formatos?|formats?)\b",
     re.IGNORECASE,
 )
+# A sentence between two values that calls the first one wrong.
+CORRECTS = re.compile(
+    r"\b(?:that|this|it|isso|isto|esse|essa|eso|esto|acima|above|previous|anterior)\b[^.\n]{0,24}\b(?:wrong|incorrect|errad\w+|incorret\w+|equivocad\w+)"
+    r"|\A\W*(?:est[áa]|is|was|era|estava)\s+(?:wrong|incorrect|errad\w+|incorret\w+)"
+    r"|\b(?:errei|me enganei|enganei-me|me equivoqu[eé]|i made a mistake|my mistake|oops)\b",
+    re.IGNORECASE,
+)
 PARAGRAPH_ENDS = re.compile(r"[.!][ \t\r]*\n[ \t\r]*\n\s*(?:(?:```|~~~)\w*\s*)?\Z")
 TURN = re.compile(
     r"(?:\A|\n)[ \t*#]*(?:user|usu[áa]ri[oa]|usuario|human|humano|cliente|pergunta|question)\b[ \t*]*:", re.IGNORECASE

@@ -98,3 +98,26 @@ def test_choice_when_turns_lists_and_reasoning_stand_before_it_then_the_answer_w
 def test_members_when_their_opening_brace_is_missing_behind_prose_then_no_inner_value_is_the_answer(text):
     """What stands behind a key is a part of the answer, however well it is formed."""
     assert extract_json(text).value == {"a": [1, 2], "b": {"c": "x"}, "d": None}
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        "\n\nWait, that is wrong.\n\n",
+        "\n\nEspera, isso está errado.\n\n",
+        "\n\nOops, I made a mistake.\n\n",
+        " está errado. ",
+        "\n\nErrei. ",
+    ],
+)
+def test_choice_when_words_call_the_value_before_them_wrong_then_the_next_one_wins(between):
+    """The words stand before the right value and are about the wrong one; in an answer's tags too."""
+    text = f'{{"a": 2}}{between}{{"a": 1}}'
+    assert extract_json(text).value == {"a": 1}
+    assert extract_json(f"<answer>\n{text}\n</answer>").value == {"a": 1}
+
+
+def test_text_when_code_in_it_has_quotes_and_braces_then_it_ends_at_its_last_quote():
+    """A semicolon and a brace behind a quote are code where another quote follows."""
+    code = 'if (a == "b") { return "c"; }'
+    assert extract_json(f'{{"code": "{code}", "n": 1}}').value == {"code": code, "n": 1}
