@@ -29,6 +29,7 @@ SETTINGS = (
     "model.embedded.heads=2", "model.embedded.kv_heads=1", "model.embedded.vocabulary=400", "grpo.max_steps=6",
     "grpo.prompts_per_step=2", "grpo.num_generations=4", "grpo.max_completion_length=12", "grpo.save_every_steps=2",
     "grpo.learning_rate=0.02", "evaluation.max_completion_length=12", "evaluation.every_steps=1", "tracking.wandb=off",
+    "threads=1",
 )  # fmt: skip
 WARM_UP = "warm-up: "
 COMPARED = ("metrics.jsonl", "decision.json", "watch.jsonl")

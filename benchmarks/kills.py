@@ -32,7 +32,7 @@ SHARED = (
 KINDS: dict[str, tuple[str, ...]] = {
     "weights": (),
     "lora": ("model.lora={r: 4, alpha: 8, dropout: 0.1, target_modules: all-linear}",),
-    "warmup": ("sft_warmup.max_steps=300", "sft_warmup.save_every_steps=37", "grpo.max_steps=2"),
+    "warmup": ("sft_warmup.max_steps=150", "sft_warmup.save_every_steps=37", "grpo.max_steps=2"),
     "vllm": (
         "model.engine=vllm",
         "model.embedded=null",
