@@ -62,13 +62,13 @@ def push(folder: Path, repository: str, *, public: bool, say: Callable[[str], No
         raise PushFailed(f"--push {repository}: the Hub refused ({reason}); the export in {folder} is whole") from None
     except (OSError, ValueError) as fault:
         raise PushFailed(
-            f"--push {repository}: the Hub was not reached ({str(fault).splitlines()[0][:200] if str(fault) else fault!r}); "
+            f"--push {repository}: the Hub could not be reached ({str(fault).splitlines()[0][:200] if str(fault) else fault!r}); "
             f"the export in {folder} is whole"
         ) from None
     except Exception as fault:
         if type(fault).__module__.partition(".")[0] not in ("httpx", "httpcore"):
             raise
         raise PushFailed(
-            f"--push {repository}: the Hub was not reached ({fault}); the export in {folder} is whole"
+            f"--push {repository}: the Hub could not be reached ({fault}); the export in {folder} is whole"
         ) from None
     return str(made)

@@ -98,7 +98,7 @@ class Client:
             try:
                 return json.load(answer)
             except ValueError:
-                raise ServiceUnreachable(f"{self.url}: what answers there is not this service") from None
+                raise ServiceUnreachable(f"{self.url}: what answers there is another service") from None
 
     def _open(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         request = urllib.request.Request(self.url + path, method=method, headers=dict(headers or {}))

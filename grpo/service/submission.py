@@ -51,7 +51,7 @@ class Submission(BaseModel):
     )
     profile: Literal["auto", "gpu", "small", "embedded"] = "auto"
     priority: int = Field(0, ge=-1000, le=1000, description="Higher ones are started first.")
-    after: str | None = Field(None, pattern=NAME, description="The run that must be done before this one starts.")
+    after: str | None = Field(None, pattern=NAME, description="The run that must finish before this one starts.")
     seeds: list[int] = Field(default_factory=list, max_length=MOST_RUNS, description="One run a seed.")
     sweep: dict[Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")], list[Scalar]] = Field(
         default_factory=dict, max_length=8, description="One run for each combination of these settings' values."

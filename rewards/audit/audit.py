@@ -227,6 +227,6 @@ def _check_near_duplicates(train: Sequence[Example], held_out: Sequence[Example]
     if leaked:
         share = len(leaked) / len(held_out)
         found.warnings.append(
-            f"{len(leaked)} held-out rows ({share:.0%}) stand in training almost word for word, with the same answer (such as "
+            f"{len(leaked)} held-out rows ({share:.0%}) appear in the training rows almost word for word, with the same answer (such as "
             f"'{leaked[0].held_out.id}' and '{leaked[0].train.id}'); their scores measure memory; remove them from one side"
         )

@@ -96,7 +96,7 @@ def is_same(text: str, reference: str) -> bool:
 def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key appears twice")
     return members
 
 

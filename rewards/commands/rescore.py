@@ -196,7 +196,7 @@ def _read_asked(paths: Sequence[str]) -> dict[str, Example]:
     for path in paths:
         for row in read_rows(path, needed=("id",)):
             if row.id in asked:
-                raise UserError(f"{path}: id {row.id!r} stands in an earlier --rows file too; give each row once")
+                raise UserError(f"{path}: id {row.id!r} also appears in an earlier --rows file; give each row once")
             asked[row.id] = row
     return asked
 

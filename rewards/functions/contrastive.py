@@ -57,7 +57,9 @@ class Contrastive(RewardFunction):
                 )
         itself = measure_overlap(reference, reference, self.words)[self.measure]
         if itself < 1.0 - 1e-9:
-            problems.append(f"reference: its own {self.measure} is {itself:.3g}, for it has too few words; write more")
+            problems.append(
+                f"reference: its own {self.measure} is {itself:.3g}, because it has too few words; write more"
+            )
         return problems
 
     def __call__(self, example: Example, completion: Completion) -> Score:
