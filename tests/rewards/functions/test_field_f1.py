@@ -333,3 +333,10 @@ def test_field_f1_when_a_reference_has_a_number_that_nobody_can_hold_then_it_is_
     """5,000 digits are a line of the preflight, not an error of every score."""
     (problem,) = FieldF1().problems(Example("1", "t", [], '{"id": ' + "9" * 5000 + "}", {}))
     assert problem.startswith("reference: not strict JSON")
+
+
+def test_field_f1_when_numbers_differ_in_the_tenth_digit_then_they_are_equal_and_nothing_is_said():
+    """Nine significant digits by default: the ninth counts, the tenth does not; a right answer has no reason."""
+    score = score_of({"a": 0.123456789}, '{"a": 0.1234567894}')
+    assert (score.value, score.reason) == (1.0, "")
+    assert f1({"a": 0.123456789}, {"a": 0.123456787}) == 0.0
