@@ -22,7 +22,7 @@ examples:
   python -m grpo.harness run suite.yaml --model runs/mine --endpoint http://127.0.0.1:8000/v1 --endpoint-model qwen
   python -m grpo.harness run suite.yaml --resume harness/20260101-120000-suite
   python -m grpo.harness table                                      every session, with dates and status
-  python -m grpo.harness journal > JOURNAL.md
+  python -m grpo.harness journal harness runs > JOURNAL.md           sessions and training runs, the newest first
 
 exit codes: 0 done · 1 a model failed, or an answer of the suite is wrong · 2 bad input · 75 interrupted, go on with --resume
 """
@@ -59,9 +59,18 @@ def make_parser() -> CommandParser:
     check.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     page = commands.add_parser("report", help="write the page of a session anew")
     page.add_argument("session", type=Path, metavar="SESSION", help="the folder of a session")
-    for name, what in (("table", "every session as a table"), ("journal", "every session as a journal in Markdown")):
+    for name, what in (
+        ("table", "every session as a table"),
+        ("journal", "sessions and training runs as a journal in Markdown"),
+    ):
         each = commands.add_parser(name, help=what)
-        each.add_argument("homes", nargs="*", type=Path, metavar="DIR", help="folders of sessions (harness)")
+        each.add_argument(
+            "homes",
+            nargs="*",
+            type=Path,
+            metavar="DIR",
+            help="folders of sessions, and of runs for the journal (harness)",
+        )
         if name == "table":
             each.add_argument("--html", type=Path, metavar="FILE", help="write it as a page too")
             each.add_argument("--json", action="store_true", help="one JSON list instead of lines")
@@ -170,9 +179,17 @@ def table(options: argparse.Namespace) -> int:
 
 
 def journal(options: argparse.Namespace) -> int:
-    from grpo.harness.page import make_journal
+    from grpo.harness.journal import list_runs, make_journal
+    from grpo.harness.session import list_sessions
 
-    print(make_journal(find_sessions(options.homes)))
+    homes = options.homes or [HOME]
+    sessions = [session for home in homes for session in list_sessions(home)]
+    runs = [run for home in homes for run in list_runs(home)]
+    if not sessions and not runs:
+        raise UserError(
+            f"{', '.join(map(str, homes))}: neither a session nor a run there; give the folders that hold them"
+        )
+    print(make_journal(sessions, runs))
     return DONE
 
 

@@ -1,4 +1,4 @@
-"""The page of a session, and the table and journal of many: one file each, nothing in them that an answer could start."""
+"""The page of a session, and the table of many: one file each, nothing in them that an answer could start."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from grpo.harness.results import list_answers, summarise_session
 from grpo.harness.session import HarnessSession
 from rewards.errors import UserError
-from rewards.screen.harmless_text import make_label, make_visible
+from rewards.screen.harmless_text import make_visible
 from rewards.writing.files import write_whole
 from rewards.writing.secrets import hide_environment
 
@@ -29,7 +29,7 @@ def make_table(sessions: Sequence[HarnessSession]) -> list[dict[str, Any]]:
     """Every model of every session, the oldest first: when, which suite, how far it came, its mean with its interval."""
     rows = []
     for session in sessions:
-        summary = _summarise(session)
+        summary = read_summary(session)
         for model in summary["models"]:
             total = model["results"].get("all") or {}
             hurt = summary["did_training_hurt"].get(model["folder"], {}).get("answer", "")
@@ -50,33 +50,7 @@ def write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     write_whole(path, hide_environment(_render("table.html.j2", rows=rows)).encode("utf-8", "replace"))
 
 
-def make_journal(sessions: Sequence[HarnessSession]) -> str:
-    """The sessions as a journal in Markdown, the newest first: what was asked, what came of it, what it means."""
-    lines = ["# Journal of the harness", ""]
-    for session in reversed(sessions):
-        summary = _summarise(session)
-        lines += [f"## {session.started[:10]} {_plain(session.suite)}", ""]
-        shares = ", ".join(f"{_plain(name)} {count}" for name, count in session.categories.items())
-        lines += [f"{summary['prompts']} prompts ({shares}), suite {session.fingerprint}, `{session.folder.name}`.", ""]
-        for model in summary["models"]:
-            total = model["results"].get("all")
-            if total is None:
-                said = ": ".join(filter(None, (model["status"], model["said"])))
-                lines.append(f"- {_plain(model['name'])}: {_plain(said)}")
-                continue
-            interval = "" if total["low"] is None else f" ({total['low']:.3f} to {total['high']:.3f}, n {total['n']})"
-            hurt = summary["did_training_hurt"].get(model["folder"], {}).get("answer")
-            verdict = f"; {hurt}" if hurt else "; the baseline" if model["folder"] == summary["baseline"] else ""
-            lines.append(f"- {_plain(model['name'])}: {total['mean']:.3f}{interval}{_plain(verdict)}")
-        for alarm in summary["alarms"]:
-            lines.append(f"- ALARM: {_plain(alarm)}")
-        if statement := summary["leaderboard"].get("statement"):
-            lines += ["", f"{_plain(statement)}."]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _summarise(session: HarnessSession) -> dict[str, Any]:
+def read_summary(session: HarnessSession) -> dict[str, Any]:
     try:
         return summarise_session(session)
     except (UserError, OSError) as error:  # one broken folder does not take the others from the table
@@ -88,11 +62,6 @@ def _summarise(session: HarnessSession) -> dict[str, Any]:
             "models": models, "did_training_hurt": {}, "baseline": None, "alarms": [], "leaderboard": {},
             "prompts": sum(session.categories.values()),
         }  # fmt: skip
-
-
-def _plain(text: str) -> str:
-    """Foreign text for one line of Markdown, in which nothing is markup."""
-    return "".join(f"\\{letter}" if letter in "\\`*_[]<>|#~" else letter for letter in make_label(text, 300))
 
 
 def _render(template: str, **values: Any) -> str:

@@ -26,6 +26,7 @@ def test_page_when_its_commands_are_run_then_each_does_what_it_says(tmp_path):
     assert table.count(" done ") == 2 and "baseline" in table
     journal = next(text for line, text in printed.items() if "harness journal" in line)
     assert "starter" in journal and "the baseline" in journal
+    assert "Training: recipe tools\\_hermes" in journal and "- decision: " in journal
     assert (tmp_path / "table.html").read_text().startswith("<!doctype html>")
 
 
