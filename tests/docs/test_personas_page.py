@@ -15,6 +15,7 @@ pages = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(pages)
 
 
+@pytest.mark.timeout(900)
 def test_page_when_its_commands_are_run_then_each_does_what_it_says(tmp_path):
     """From rows to the leaderboard."""
     pytest.importorskip("trl")
