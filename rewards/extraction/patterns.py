@@ -124,7 +124,7 @@ WEAK_MEMBER = re.compile(
     rf"|{W}[,;]{W}[^\W\d][\w\-]{{0,40}}[ \t]+(?={QUOTED}{COLON}{_STRONG_VALUE})"
     rf"|[ \t]+[^\W\d][\w\-]{{0,40}}[ \t]*,{W}(?={QUOTED}{COLON}{_STRONG_VALUE})"
     rf"|(?:[ \t]+(?:e|y|and|&|/)|\.)[ \t]+(?={QUOTED}{COLON}{_STRONG_VALUE})"
-    r"|[ \t\r]*\n[ \t\r\n]*,?[ \t]*[A-Za-z_]\w{0,40}[ \t]*:[ \t]+\S"
+    r"|[ \t\r]*\n[ \t\r\n]*,?[ \t]*[A-Za-z_]\w{0,40}[ \t]*:[ \t]+\S|[ \t]*,[ \t\r]*\n[ \t]*[A-Za-z_]\w{0,40}[ \t]*:[ \t]+\S"
 )
 WEAK_ELEMENT = re.compile(
     rf"(?P<sure>[ \t]+(?://|\#|{_DASHES})[^\"\n]{{0,200}}[}}\]])"

@@ -121,3 +121,9 @@ def test_text_when_code_in_it_has_quotes_and_braces_then_it_ends_at_its_last_quo
     """A semicolon and a brace behind a quote are code where another quote follows."""
     code = 'if (a == "b") { return "c"; }'
     assert extract_json(f'{{"code": "{code}", "n": 1}}').value == {"code": code, "n": 1}
+
+
+def test_member_when_bare_on_the_line_behind_a_text_then_is_no_part_of_the_text():
+    """The first bare key of an object, with a bare value, on a line of its own."""
+    text = '{\n  "a": {\n    "t": "fone João",\n    latency_ms: entrega\n  },\n  "b": "x"\n}'
+    assert extract_json(text).value == {"a": {"t": "fone João", "latency_ms": "entrega"}, "b": "x"}
