@@ -92,6 +92,10 @@ def _export(
     (draft / "README.md").write_text(
         write_card(choice, record, held.inputs, str(request.destination)), encoding="utf-8"
     )
+    # Libraries write weights for their owner alone; who may read the card may read them.
+    for path in draft.rglob("*"):
+        if path.is_file():
+            shutil.copymode(draft / "README.md", path)
     record["files"] = list_files(draft)
     write_json(draft / "export.json", record)
     return Exported(request.destination, proofs, record, notes)
