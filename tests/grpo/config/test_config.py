@@ -262,12 +262,18 @@ def test_profile_when_unknown_then_lists_the_known():
         load_config("v4_1", profile="cpu")
 
 
+PERSONAS = (
+    *("gemma3_27b", "llama31_8b", "llama31_8b_instruct", "llama3_8b", "llama3_8b_instruct", "mistral_7b"),
+    *("mistral_7b_instruct", "qwen25_14b_instruct", "qwen3_32b"),
+)
+TOOLS = ("tools_cep", "tools_hermes", "tools_structured")
 TMF921 = ("tmf921_stage1", "tmf921_stage2", "tmf921_grpo", "tmf921_zero_shot")
 
 
 def test_every_shipped_config_when_loaded_then_can_be_cut_into_batches():
     """Each recipe loads under each profile and its step divides."""
-    assert {"base", "v4", "v4_1", "v4_2_a", "v4_2_b", "v4_2_c", "qwen3_8b", *TMF921} == set(list_configs())
+    shipped = {"base", "v4", "v4_1", "v4_2_a", "v4_2_b", "v4_2_c", "qwen3_8b", "personas", *TMF921, *TOOLS}
+    assert shipped | {f"personas_{model}" for model in PERSONAS} == set(list_configs())
     for name in list_configs():
         for profile in ("gpu", "embedded"):
             assert load_config(name, profile=profile).grpo.batch_problems() == []
