@@ -43,6 +43,7 @@ def test_answers_when_all_are_right_then_every_check_passes():
     """Sixty calls, and twenty rows to refrain on."""
     found = statuses([answer(RIGHT)] * 60 + [answer("[]", reference="[]")] * 20)
     assert found.pop("readable") in (PASSED, WARNING)
+    assert found.pop("own_voice") == NOT_CHECKED
     assert set(found.values()) <= {PASSED, WARNING} and found["known_functions"] == found["refrains"] == PASSED
 
 
