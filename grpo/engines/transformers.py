@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpo.config.sections import ModelSection
+from grpo.engines.engine import ahead_problems
 
 if TYPE_CHECKING:
     from grpo.config.run_config import RunConfig
@@ -23,7 +24,7 @@ class TransformersEngine:
         self.section = section
 
     def problems(self, config: RunConfig, world_size: int) -> list[str]:
-        return []
+        return ahead_problems(config, world_size)
 
     def prepare(self) -> None:
         pass

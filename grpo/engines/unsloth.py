@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpo.config.sections import ModelSection
-from grpo.engines.engine import first_words
+from grpo.engines.engine import ahead_problems, first_words
 from grpo.engines.transformers import widen_adapters
 from grpo.engines.versions import find_wrong_versions
 from rewards.errors import RecompensaError, UserError
@@ -38,7 +38,7 @@ class UnslothEngine:
         self.section = section
 
     def problems(self, config: RunConfig, world_size: int) -> list[str]:
-        grpo, problems = config.grpo, []
+        grpo, problems = config.grpo, ahead_problems(config, 1)
         if world_size > 1:
             problems.append(
                 f"model.engine: unsloth runs in one process here, not in {world_size}; start one, or use engine "

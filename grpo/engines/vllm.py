@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from grpo.config.sections import ModelSection
 from grpo.distributed.collectives import on_main
 from grpo.distributed.rank import find_rank
-from grpo.engines.engine import EngineFailed, first_words
+from grpo.engines.engine import EngineFailed, ahead_problems, first_words
 from grpo.engines.transformers import TransformersEngine
 from grpo.engines.versions import find_wrong_versions
 from grpo.engines.vllm_client import bound_requests, end_when_late, generate_one_by_one
@@ -51,7 +51,7 @@ class VllmEngine:
         self._plain = TransformersEngine(section)
 
     def problems(self, config: RunConfig, world_size: int) -> list[str]:
-        model, vllm, problems = config.model, config.model.vllm, []
+        model, vllm, problems = config.model, config.model.vllm, ahead_problems(config, world_size)
         if model.quantization != "none":
             problems.append(
                 f"model.quantization: {model.quantization} with engine vllm would merge the adapters into 4-bit weights "
@@ -370,7 +370,9 @@ class Seeds:
         self._step, self._calls = -1, 0
 
     def __call__(self) -> int:
-        step = self._trainer.state.global_step
+        # Written ahead, completions belong to a step that has not begun.
+        ahead = getattr(self._trainer, "ahead", None)
+        step = self._trainer.state.global_step if ahead is None else ahead.step
         # Dynamic sampling asks more than once a step.
         self._calls = self._calls + 1 if step == self._step else 0
         self._step = step

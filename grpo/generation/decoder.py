@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from grpo.generation.packed_products import is_worth_packing, multiply, pack
+
 if TYPE_CHECKING:
     import torch
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 FAMILIES = frozenset({"llama", "qwen2", "qwen3", "mistral"})
 # Weights are copied side by side up to so many bytes; larger models keep theirs where they are.
 MOST_COPIED, MOST_COPIED_CPU = 4 << 30, 1 << 30
+EXPECTED_ROWS = 16  # of the products that packed weights are made for; others are right as well
 
 CHECKED: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()  # whether a model's decoder agreed with it
 
@@ -45,18 +48,25 @@ class Unusual(Exception):
 class JoinedLinear:
     """Linear layers that share an input, one below the other: `weights` (outputs, inputs), in one array or several.
 
-    Adapters stand beside them as one pair: `down` (ranks, inputs) and `up` (outputs, ranks), scales in `up`.
+    Adapters stand beside them as one pair: `down` (ranks, inputs) and `up` (outputs, ranks), scales in `up`. `packed`
+    weights are oneDNN's (see `packed_products`).
     """
 
     weights: list[torch.Tensor]
     bias: torch.Tensor | None
     down: torch.Tensor | None
     up: torch.Tensor | None
+    packed: bool = False
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
         import torch
 
         linear = torch.nn.functional.linear
+        if self.packed:
+            out = multiply(states, self.weights[0], self.bias)
+            if self.down is not None and self.up is not None:  # too thin to gain by packing
+                out.addmm_(linear(states, self.down), self.up.t())
+            return out
         if len(self.weights) == 1:
             out = linear(states, self.weights[0], self.bias)
         else:
@@ -91,6 +101,7 @@ class Decoder:
         bytes_all = sum(weight.numel() * weight.element_size() for weight in model.parameters())
         device = model.get_input_embeddings().weight.device
         self.copies = bytes_all <= (MOST_COPIED_CPU if device.type == "cpu" else MOST_COPIED)
+        self.packs = self.copies and is_worth_packing(model)
         check_modules(model)
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
@@ -152,7 +163,11 @@ class Decoder:
                 for (weight, *_), bias in zip(read, biases, strict=True)
             ]
         bias = None if biases[0] is None else torch.cat(biases)
-        return JoinedLinear(weights, bias, torch.cat(downs) if downs else None, torch.cat(ups, 1) if ups else None)
+        down, up = (torch.cat(downs), torch.cat(ups, 1)) if downs else (None, None)
+        plain = all(each.dtype == torch.float32 for each in (down, up, bias) if each is not None)
+        if not (self.packs and len(weights) == 1 and plain):
+            return JoinedLinear(weights, bias, down, up)
+        return JoinedLinear([pack(weights[0], EXPECTED_ROWS)], bias, down, up, packed=True)
 
     def step(self, tokens: torch.Tensor, positions: torch.Tensor, attend: Attend) -> torch.Tensor:
         """The logits after each of `width` more tokens a row, (rows * width, vocabulary); `tokens` are (rows, width).

@@ -54,6 +54,8 @@ class KVCache:
     then has the same shapes and the same arrays, which a CUDA graph needs. No layer may have a window.
     """
 
+    reads_ahead = False  # whether places that are not written yet are read, behind a mask
+
     def __init__(self, width: int, tails: Sequence[Piece], device: torch.device, static: bool = False):
         import torch
 
@@ -267,7 +269,7 @@ class KVCache:
         for states in self.layers.values():
             keys, values = chosen(states.keys[..., : self.written]), chosen(states.values[..., : self.written, :])
             # What is behind the mask takes part in the products with a weight of 0: it must be finite.
-            make = keys.new_zeros if self.static else keys.new_empty
+            make = keys.new_zeros if self.static or self.reads_ahead else keys.new_empty
             states.keys = make(*keys.shape[:-1], self.room)
             states.keys[..., : keys.shape[-1]] = keys
             states.values = make(*values.shape[:-2], self.room, values.shape[-1])

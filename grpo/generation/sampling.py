@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+# A vocabulary whose probabilities are summed up by blocks, and the tokens of a block.
+LEAST_BLOCKED, BLOCK = 8192, 64
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -75,10 +78,36 @@ def draw(logits, sampling: Sampling, seen=None, uniform=None, entropies: bool = 
     chances = scores.exp()
     spreads = None
     if entropies and sampling.keeps_distribution:
-        spreads = torch.special.entr(chances).sum(-1)
+        # A token of probability 0 has no part in it, however low its logit is.
+        spreads = -torch.linalg.vecdot(chances, scores.clamp(min=-1e4))
     elif entropies:
         spreads = torch.special.entr((raw / sampling.temperature).softmax(-1)).sum(-1)
-    cumulative = chances.to(exact_device(chances.device)).cumsum(-1, dtype=torch.float64)
-    # A float64 below 1 times the total is below the total: a token of probability 0 at the end is never chosen.
-    tokens = torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True).to(scores.device)
+    tokens = pick(chances, uniform)
     return tokens[:, 0], scores.gather(1, tokens)[:, 0], spreads
+
+
+def pick(chances, uniform):
+    """The first token of each row at which the sum of `chances` (rows, tokens) is above `uniform` times their total, (rows, 1).
+
+    Sums are float64. Those of a large vocabulary are taken by blocks, then within the block that is met: to run through all
+    of it takes longer than to make the chances.
+    """
+    import torch
+
+    device, wide = exact_device(chances.device), chances.shape[-1] >= LEAST_BLOCKED
+    parts = chances.to(device)
+    if wide:
+        parts = torch.nn.functional.pad(parts, (0, -parts.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))
+        sums = parts.sum(-1, dtype=torch.float64).cumsum(-1)
+    else:
+        sums = parts.cumsum(-1, dtype=torch.float64)
+    # A float64 below 1 times the total is below the total: a token of probability 0 at the end is never chosen.
+    wanted = uniform[:, None] * sums[:, -1:]
+    found = torch.searchsorted(sums, wanted, right=True)
+    if wide:
+        before = torch.where(found > 0, sums.gather(1, (found - 1).clamp(min=0)), 0.0)
+        inner = parts.gather(1, found[..., None].expand(-1, -1, BLOCK))[:, 0].cumsum(-1, dtype=torch.float64) + before
+        # Where the two sums round apart, the last token of the block that has any probability.
+        last = torch.searchsorted(inner, inner[:, -1:].contiguous())
+        found = found * BLOCK + torch.minimum(torch.searchsorted(inner, wanted, right=True), last)
+    return found.to(chances.device)

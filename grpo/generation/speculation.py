@@ -68,6 +68,8 @@ class EarlierCompletions:
 class RaggedCache(KVCache):
     """Keys and values of rows that are of different lengths; the newest tokens of a row are several."""
 
+    reads_ahead = True  # a longer row's places are read with a shorter row's
+
     def __init__(self, *args: Any, **options: Any):
         super().__init__(*args, **options)
         self.at: Any = None  # (rows, width): places of the newest tokens
@@ -81,9 +83,6 @@ class RaggedCache(KVCache):
         if needed > self.room:
             self.written, self.room = self.room, max(32, 2 * self.room, needed)
             self.rebuild(lambda states: states)
-            for states in self.layers.values():  # what is not written has a weight of 0: it must be finite
-                states.keys[..., self.written :] = 0
-                states.values[..., self.written :, :] = 0
         self.written = needed
         first = torch.tensor(lengths, device=device)[:, None]
         self.at = first + torch.arange(width, device=device)

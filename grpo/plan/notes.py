@@ -81,6 +81,14 @@ def write_notes(
             f"grpo.dynamic_sampling {rounds}: up to {rounds} further rounds of generation a step, with at most "
             f"{rounds * config.grpo.prompts_per_step} fresh prompts; prompts, tokens and time above count none of them"
         )
+    ahead = config.grpo.one_step_ahead
+    if ahead:
+        by = "the vLLM server" if ahead == "server" else f"a copy of the policy on {ahead}"
+        behind = config.grpo.num_iterations
+        notes.append(
+            f"grpo.one_step_ahead: {by} writes each batch but the first while the one before it is learnt, so its completions are "
+            f"{behind} optimiser step{'s' if behind > 1 else ''} old; every token is weighed by how far the policy has moved since"
+        )
     micro = config.grpo.micro_batch_size
     if isinstance(micro, int) and micro % config.grpo.num_generations and config.grpo.num_generations % micro:
         notes.append(

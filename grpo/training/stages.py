@@ -182,12 +182,13 @@ class Stages:
             self._train(section, arguments, wanted, resume_from)
 
     def _train(self, section: GrpoSection, arguments: Any, wanted: dict[str, Any], resume_from: Path | None) -> None:
+        from grpo.training.ahead_trainer import AheadTrainer
         from grpo.training.trainer import SharedPrefixTrainer
 
         postponed = self._postponed
         postponed.read(resume_from)
         evaluation = self.evaluation()
-        trainer = SharedPrefixTrainer(
+        trainer = (AheadTrainer if section.one_step_ahead else SharedPrefixTrainer)(
             self.policy,
             self.inputs.train,
             self.host,

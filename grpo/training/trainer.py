@@ -28,12 +28,8 @@ from grpo.policy.loading import Policy
 from grpo.policy.prefix_support import supports
 from grpo.policy.shared_prefix import grouped_logps
 from grpo.training import zero3
-from grpo.training.dynamic_sampling import (
-    Rollouts,
-    draw_until_rewards_differ,
-    find_flat_groups,
-    read_rewards,
-)
+from grpo.training.ahead import BatchAhead
+from grpo.training.dynamic_sampling import Rollouts, draw_until_rewards_differ, find_flat_groups, read_rewards
 from grpo.training.random_numbers import make_generator
 from grpo.training.reward_columns import make_column, shares_of_weights
 from grpo.training.step import Step
@@ -56,6 +52,7 @@ class SharedPrefixTrainer(GRPOTrainer):
     """
 
     _tag_names = ["trl", "grpo", "recompensa"]  # noqa: RUF012 (TRL reads the class attribute)
+    ahead: BatchAhead | None = None  # the next batch, where it is written already
 
     def __init__(
         self,
@@ -393,5 +390,7 @@ class SharedPrefixTrainer(GRPOTrainer):
         self.accelerator.wait_for_everyone()  # each process has files of its own in it
         if self.args.should_save:
             checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+            if self.ahead is not None:
+                self.ahead.save(checkpoint)
             self._policy.give_back_settings(checkpoint)
             seal_checkpoint(checkpoint, Path(self.args.output_dir).parent)

@@ -23,6 +23,9 @@ class StepArguments(GRPOConfig):
     speculation: int = field(
         default=0, metadata={"help": "Most tokens of a completion that are guessed and read at once."}
     )
+    one_step_ahead: str | None = field(
+        default=None, metadata={"help": "What writes the next batch while this one is learnt: server, or a device."}
+    )
 
 
 def trl_arguments(

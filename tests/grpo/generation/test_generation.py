@@ -165,3 +165,20 @@ def test_generate_when_asked_then_entropies_are_those_of_the_unfiltered_distribu
             logits = model(input_ids=torch.tensor([prompt + tokens])).logits[0, len(prompt) - 1 : -1] / 0.8
         wanted = torch.distributions.Categorical(logits=logits).entropy()
         torch.testing.assert_close(torch.tensor(entropies), wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [8192, 8200, 49152])
+def test_pick_when_a_vocabulary_is_large_then_the_token_is_that_of_the_plain_sum(size):
+    """By blocks as in one run; tokens without probability, also at both ends and in whole blocks, are never picked."""
+    from grpo.generation.sampling import pick
+
+    generator = torch.Generator().manual_seed(0)
+    chances = torch.randn(300, size, generator=generator).mul_(4).softmax(-1)
+    chances[:, :70], chances[:, -130:], chances[:, 1000:1300] = 0, 0, 0
+    uniform = torch.rand(300, generator=generator, dtype=torch.float64)
+    uniform[0], uniform[1] = 0.0, 1 - 2**-53
+    sums = chances.cumsum(-1, dtype=torch.float64)
+    wanted = torch.searchsorted(sums, uniform[:, None] * sums[:, -1:], right=True)
+    found = pick(chances, uniform)
+    assert torch.equal(found, wanted)
+    assert (chances.gather(1, found) > 0).all()
