@@ -120,6 +120,8 @@ class Journal:
             self._lock()
             self.claim()
             write_whole(self.folder / SUMMARY, _dump({**inputs, "finished": False}), settle=True)
+            # Before the first row: from here on a missing journal.json is a damaged one.
+            self._contents.note()
         except OSError as error:
             raise UserError(f"--out {self.folder}: cannot be written ({error.strerror})") from None
         self.begun = True

@@ -255,5 +255,5 @@ def test_config_of_a_run_when_settings_are_changed_then_they_are_read_as_in_a_fi
     changed = change("evaluation.temperature=1e-1", "grpo.max_completion_length=64").evaluation
     assert changed.temperature == 0.1
     for text in ("evaluation.temperatur=1", "evaluation.temperature=warm", "evaluation.temperature=[1"):
-        with pytest.raises(UserError, match=r"^--set evaluation.temperatur"):
+        with pytest.raises(UserError, match=r"^--set:? evaluation.temperatur"):
             change(text)

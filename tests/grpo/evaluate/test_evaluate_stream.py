@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from grpo.evaluate import journal as journals
 from grpo.evaluate import row_stream as rows
 from grpo.evaluate import windows
+from grpo.evaluate.content import JournalContents
 from grpo.evaluate.journal import Journal
 from grpo.evaluate.summary import summarise_rows
 from grpo.generation.answers import Settings, WrittenAnswer
@@ -129,6 +130,10 @@ def test_rows_when_resumed_then_only_batches_with_missing_rows_are_answered(tmp_
     (tmp_path / "out" / "evaluation.json").write_text('{"a": 1}')
     (tmp_path / "out" / "rows.jsonl").write_bytes(lines[0])
     (tmp_path / "out" / "pending.jsonl").write_bytes(b"".join(lines[4:]))
+    contents = JournalContents(tmp_path / "out", ("rows.jsonl", "pending.jsonl"))
+    contents.measure("rows.jsonl")
+    contents.measure("pending.jsonl")
+    contents.note()
     writer = Writer()
     assert go_on(tmp_path / "out", inputs, writer).read_bytes() == b"".join(lines)
     assert writer.batches == [["r3", "r2"], ["r1", "r0"]]
