@@ -53,9 +53,8 @@ def explain(
                 path = (*path[: len(location) - 1], location[-1])
         by_path.setdefault(path, []).append(fault)
     # Of a union the alternative that was meant is the one that was read furthest.
-    for path in [
-        path for path in by_path if any(len(path) < len(other) and other[: len(path)] == path for other in by_path)
-    ]:
+    above = {path[:length] for path in by_path for length in range(len(path))}
+    for path in [path for path in by_path if path in above]:
         if root is not None and len(options_of(_follow(root, path)[1], root)) > 1:
             del by_path[path]
     lines = []
