@@ -56,7 +56,7 @@ def test_score_when_rows_are_given_then_answers_each_in_order(capsys, tmp_path):
     assert code == 0 and first["id"] == "x" and second["id"] == "2"
     assert list(first) == ["id", "value", "status", "reason", "parts", "repairs", "version"]
     assert (first["value"], second["value"]) == (1.0, 0.0) and err == [
-        "field_f1: 2 completions, mean 0.5000 over 2 values, 0 errors"
+        "field_f1: 2 completions, mean 0.5000 (0.0945 to 0.9055) over 2 values, 0 errors"
     ]
 
 

@@ -292,7 +292,7 @@ def test_rescore_command_when_rows_are_none_that_a_run_reads_then_refuses_them_b
     assert [line.split(": ")[0] for line in lines] == [f"{rows}:{number}" for number in (2, 3, 4, 5)]
     once = write(tmp_path / "once.jsonl", good)
     assert main(["rescore", str(answers), "--reward", "text_overlap", "--rows", str(once), "--rows", str(once)]) == 2
-    assert "'a' stands in an earlier --rows file too" in capsys.readouterr().err
+    assert "id 'a' also appears in an earlier --rows file" in capsys.readouterr().err
 
 
 def test_rescore_command_when_references_are_missing_then_rows_bring_them(capsys, tmp_path):

@@ -5,8 +5,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from rewards.hookspecs import hookimpl
-from rewards.types import Completion, Example, RewardFunction, Score
+from rewards import Completion, Example, RewardFunction, Score, hookimpl
 
 AMOUNT = re.compile(r"R\$ ?([0-9]{1,3}(?:\.[0-9]{3})*|[0-9]{1,12}),([0-9]{2})(?![0-9])", re.ASCII)
 

@@ -2,8 +2,8 @@
 
 from recompensa_amount import Amount
 
+from rewards import Example
 from rewards.testing import check_reward
-from rewards.types import Example
 
 EXAMPLE = Example(
     id="1",
