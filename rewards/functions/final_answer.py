@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
 from typing import ClassVar, Literal, NamedTuple
@@ -145,8 +146,8 @@ def find_answer(
         if answer.numbers or not numeric:
             return answer, []
     if numeric:
-        written = [match[0] for match in _NUMBER.finditer(_undress(tail))]
-        return (read_answer(written[-1], decimal), []) if written else (None, [])
+        written = deque(_NUMBER.finditer(_undress(tail)), 1)
+        return (read_answer(written[0][0], decimal), []) if written else (None, [])
     lines = tail.splitlines()
     return (read_answer(lines[-1], decimal), []) if lines else (None, [])
 
@@ -195,9 +196,9 @@ def _list_marked(text: str) -> list[tuple[str, str]]:
     found = [
         (match.start(), mark, match[1])
         for mark, pattern in ((HASHES, _HASHES), ("<answer>", _TAGGED))
-        for match in list(pattern.finditer(text))[-_LAST_MARKS:]
+        for match in deque(pattern.finditer(text), _LAST_MARKS)
     ]
-    boxes = list(_BOXED.finditer(text))[-_LAST_MARKS:]
+    boxes = deque(_BOXED.finditer(text), _LAST_MARKS)
     found += [(match.start(), "boxed", _take_braces(text, match.end())) for match in boxes]
     return [(mark, inner) for _, mark, inner in sorted(found)]
 
