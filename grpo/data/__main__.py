@@ -44,7 +44,7 @@ TOOLS = {
     "dedup": ("arrange", "make_dedup_parser", "run_dedup", "the same row once"),
     "upsample": ("arrange", "make_upsample_parser", "run_upsample", "repeat rare rows, marked"),
     "mix": ("arrange", "make_mix_parser", "run_mix", "draw from several sources by shares, as a replay mix"),
-    "tmf921": ("tmf921", "make_parser", "run", "a seeded TMF921 data set with its splits"),
+    "tmf921": ("generate", "make_tmf921_parser", "run_tmf921", "a seeded TMF921 data set with its splits"),
     "tool_calls": ("generate", "make_call_parser", "run_calls", "seeded rows of function calling in three forms"),
     "personas": ("generate", "make_persona_parser", "run_personas", "seeded rows of several voices, with contrasts"),
     "contrast": ("contrast", "make_parser", "run", "other personas' answers to the same question, as a column"),

@@ -1,4 +1,4 @@
-"""`recompensa data tool_calls` and `data personas`: the generated rows of those pipelines, written as files."""
+"""`recompensa data tmf921`, `tool_calls` and `personas`: the generated rows of those pipelines, written as files."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from grpo.data.personas.build import build_personas
-from grpo.data.section import PersonasSection, ToolCallsSection
+from grpo.data.section import PersonasSection, Tmf921Section, ToolCallsSection
+from grpo.data.tmf921.build import build_tmf921
 from grpo.data.tool_calls.build import build_tool_calls
 from grpo.data_tools.options import add_json, add_seed, make_tool_parser
 from rewards.errors import UserError
 from rewards.screen.command_line import DONE, print_json
 from rewards.screen.invalid import explain_flags
 
+TMF921_EXAMPLES = """examples:
+  python -m grpo.data tmf921 --out tmf921                        train_base, train_sota, validation and five tests
+  python -m grpo.data tmf921 --out tmf921 --rows 26357 --held-out-rows 15458      as many as the Hub's research set
+"""
 CALL_EXAMPLES = """examples:
   python -m grpo.data tool_calls --form hermes --out rows        calls in <tool_call>, several at once, or none
   python -m grpo.data tool_calls --form cep --out rows           rules over events, nested arguments
@@ -25,6 +30,18 @@ PERSONA_EXAMPLES = """examples:
   python -m grpo.data personas --out rows                        six voices, two other voices' answers as contrasts
   python -m grpo.data personas --out rows --personas 3 --contrasts 1 --rows 600
 """
+
+
+def make_tmf921_parser() -> Any:
+    parser = make_tool_parser(
+        "tmf921", "Write intents and configurations in the Hub set's columns and splits.", TMF921_EXAMPLES
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the files, one a split")
+    parser.add_argument("--rows", type=int, default=2600, help="rows of train_base (default: 2600)")
+    parser.add_argument(
+        "--held-out-rows", type=int, default=400, help="rows of validation and the tests (default: 400)"
+    )
+    return _add_common(parser)
 
 
 def make_call_parser() -> Any:
@@ -49,12 +66,20 @@ def _add_sizes(parser: Any) -> Any:
     )
     parser.add_argument("--rows", type=int, default=1200, help="training rows (1200)")
     parser.add_argument("--held-out-rows", type=int, default=160, help="held-out rows (160)")
+    return _add_common(parser)
+
+
+def _add_common(parser: Any) -> Any:
     parser.add_argument(
         "--instructions", choices=("full", "short"), default="full", help="length of the system prompts"
     )
     add_seed(parser)
     add_json(parser)
     return parser
+
+
+def run_tmf921(options: argparse.Namespace) -> int:
+    return _build(options, Tmf921Section, build_tmf921, {})
 
 
 def run_calls(options: argparse.Namespace) -> int:
