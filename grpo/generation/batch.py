@@ -1,4 +1,8 @@
-"""Completions written token by token: prompts are read once, finished rows leave the batch."""
+"""Completions written token by token: prompts are read once, finished rows leave the batch.
+
+Axes end a name: `_P` prompts, `_N` completions (and one row that nobody reads), `_T` tokens of a completion, `_V`
+vocabulary, `_B` rows of the present forward, chunks times slots.
+"""
 
 from __future__ import annotations
 
@@ -47,52 +51,54 @@ class Batch:
         model, device, count = self.model, self.device, len(self.rows)
         memory = KVCache(self.width, self.tails, device, static=wants_static_shapes(model))
         fixed = {"use_cache": False, "attention_mask": memory.no_mask, "router": memory}
-        logits_P = self.read_prompts(memory, fixed)
+        logits_PV = self.read_prompts(memory, fixed)
         # One row more than there are completions: what fills a chunk up is written there and never read.
-        tokens_all = torch.zeros(count + 1, steps, dtype=torch.long, device=device)
-        scores_all = torch.zeros(count + 1, steps, dtype=torch.float32, device=device)
-        spreads_all = torch.zeros_like(scores_all) if self.entropies else scores_all
-        written = torch.full((count + 1,), steps, dtype=torch.long, device=device)
-        rows = torch.tensor([*self.rows, self.rows[0]], device=device)
+        tokens_NT = torch.zeros(count + 1, steps, dtype=torch.long, device=device)
+        scores_NT = torch.zeros(count + 1, steps, dtype=torch.float32, device=device)
+        spreads_NT = torch.zeros_like(scores_NT) if self.entropies else scores_NT
+        written_N = torch.full((count + 1,), steps, dtype=torch.long, device=device)
+        rows_N = torch.tensor([*self.rows, self.rows[0]], device=device)
         firsts = [sum(self.counts_P[:p]) for p in range(len(self.counts_P))]
         groups = [list(range(first, first + n)) for first, n in zip(firsts, self.counts_P, strict=True)]
         chunk_prompts, picked = arrange(groups, self.width + steps, self.width)
-        at = torch.tensor([count if row is None else row for chunk in picked for row in chunk], device=device)
+        at_B = torch.tensor([count if row is None else row for chunk in picked for row in chunk], device=device)
         memory.start(chunk_prompts, len(picked[0]))
-        source = torch.tensor(chunk_prompts, device=device).repeat_interleave(len(picked[0]))
-        logits, positions, done = logits_P[source], self.lengths[source, None], at == count
-        seen = self.seen_tokens(logits_P.shape[-1], source)
+        prompt_B = torch.tensor(chunk_prompts, device=device).repeat_interleave(len(picked[0]))
+        logits_BV, positions, done_B = logits_PV[prompt_B], self.lengths[prompt_B, None], at_B == count
+        seen_BV = self.seen_tokens(logits_PV.shape[-1], prompt_B)
         decode = StepGraph(model, memory, fixed, find_decoder(model, int(self.lengths.max()) + steps))
         check_every = 1 if device.type == "cpu" else 8  # looking at `done` makes an accelerator wait
         for step in range(steps):
-            uniform = None if self.uniform is None else self.uniform[rows[at].to(self.uniform.device), step]
-            tokens, scores, spreads = draw(logits.float(), self.sampling, seen, uniform, self.entropies)
-            tokens_all[at, step] = tokens
-            if scores is not None:
-                scores_all[at, step] = scores
-            if spreads is not None:
-                spreads_all[at, step] = spreads
-            ends = torch.isin(tokens, eos) & ~done
-            written[at] = torch.where(ends, step + 1, written[at])
-            done |= ends
+            # By the number of the completion, not by its place: rows move when others leave, their numbers do not.
+            uniform_B = None if self.uniform is None else self.uniform[rows_N[at_B].to(self.uniform.device), step]
+            tokens_B, scores_B, spreads_B = draw(logits_BV.float(), self.sampling, seen_BV, uniform_B, self.entropies)
+            tokens_NT[at_B, step] = tokens_B
+            if scores_B is not None:
+                scores_NT[at_B, step] = scores_B
+            if spreads_B is not None:
+                spreads_NT[at_B, step] = spreads_B
+            # A row that is done is written on until it leaves; only its first end counts.
+            ends_B = torch.isin(tokens_B, eos) & ~done_B
+            written_N[at_B] = torch.where(ends_B, step + 1, written_N[at_B])
+            done_B |= ends_B
             if step + 1 == steps:
                 break
-            if seen is not None:
-                seen.scatter_(1, tokens[:, None], True)
+            if seen_BV is not None:
+                seen_BV.scatter_(1, tokens_B[:, None], True)
             if step % check_every == 0:
-                flags = done.tolist()
+                flags = done_B.tolist()
                 if all(flags):
                     break
                 move = memory.compacted(flags, self.width + steps)
                 if move is not None:
                     pick, filler = move
-                    at, tokens, positions, done = at[pick], tokens[pick], positions[pick], filler
-                    at[filler] = count
-                    seen = None if seen is None else seen[pick]
+                    at_B, tokens_B, positions, done_B = at_B[pick], tokens_B[pick], positions[pick], filler
+                    at_B[filler] = count
+                    seen_BV = None if seen_BV is None else seen_BV[pick]
             memory.advance()
-            logits = decode(tokens[:, None], positions)
+            logits_BV = decode(tokens_B[:, None], positions)
             positions = positions + 1
-        arrays = (written, tokens_all, scores_all, spreads_all)
+        arrays = (written_N, tokens_NT, scores_NT, spreads_NT)
         for row, length, *values in zip(self.rows, *(each[:count].tolist() for each in arrays), strict=True):
             yield row, *(each[:length] for each in values)
 
@@ -122,13 +128,14 @@ class Batch:
         ids = [token for piece in pieces for token in piece.ids]
         positions = [piece.start + place for piece in pieces for place in range(piece.length)]
         ends = torch.tensor([piece.length for piece in pieces], device=self.device).cumsum(0) - 1
+        # The head is asked for at these ends alone: over all tokens of the prompts its logits would be the largest array.
         memory.reading = pieces
         memory.reached.clear()
         ids, positions = (torch.tensor([values], device=self.device) for values in (ids, positions))
         return self.model(input_ids=ids, position_ids=positions, logits_to_keep=ends, **fixed).logits[0]
 
-    def seen_tokens(self, vocabulary: int, source):
-        """Which tokens stand in the prompt of each slot, (slots, vocabulary); None without a penalty."""
+    def seen_tokens(self, vocabulary: int, prompt_B):
+        """Which tokens stand in the prompt of each row, (B, vocabulary); None without a penalty."""
         import torch
 
         if self.sampling.repetition_penalty == 1.0:
@@ -136,7 +143,7 @@ class Batch:
         seen = torch.zeros(len(self.prompts), vocabulary, dtype=torch.bool)
         for prompt, ids in enumerate(self.prompts):
             seen[prompt, ids] = True
-        return seen.to(self.device)[source]
+        return seen.to(self.device)[prompt_B]
 
 
 def wants_static_shapes(model: Any) -> bool:

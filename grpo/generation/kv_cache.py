@@ -1,4 +1,8 @@
-"""The keys and values of a batch that is being written: of stems, of what is left of each prompt, of completions."""
+"""The keys and values of a batch that is being written: of stems, of what is left of each prompt, of completions.
+
+Axes end a name: `_H` heads of keys, `_C` chunks, `_S` slots, `_R` rows of a product (slots times the query heads that
+share a key), `_D` size of a head, `_W` places of a tail, `_T` places of a completion.
+"""
 
 from __future__ import annotations
 
@@ -88,42 +92,44 @@ class KVCache:
             return self.attend_prompts(self.layers.setdefault(layer, Layer()), query, key, value, scaling, window)
         states, chunks, slots, heads, size = self.layers[layer], self.chunks, self.slots, key.shape[1], key.shape[3]
         shared, width, length = query.shape[1] // heads, self.width, self.written
-        key = key.view(chunks, slots, heads, size).permute(2, 0, 1, 3)
-        value = value.view(chunks, slots, heads, -1).permute(2, 0, 1, 3)
+        key_HCSD = key.view(chunks, slots, heads, size).permute(2, 0, 1, 3)
+        value_HCSD = value.view(chunks, slots, heads, -1).permute(2, 0, 1, 3)
         if self.static:
             length = self.room
-            states.keys.index_copy_(4, self.place, key[..., None])
-            states.values.index_copy_(3, self.place, value[..., None, :])
+            states.keys.index_copy_(4, self.place, key_HCSD[..., None])
+            states.values.index_copy_(3, self.place, value_HCSD[..., None, :])
         else:
-            states.keys[..., length - 1] = key
-            states.values[..., length - 1, :] = value
+            states.keys[..., length - 1] = key_HCSD
+            states.values[..., length - 1, :] = value_HCSD
         first = max(0, width + length - window) if window else 0
         first, own = min(first, width), max(0, first - width)
         # Heads that share a key, and slots that share a prompt, are rows of one product: no key is read twice.
         query = (query * scaling).view(chunks, slots, heads, shared, size).permute(2, 0, 1, 3, 4)
-        query = query.reshape(heads, chunks, slots * shared, size).contiguous()
-        to_tail = torch.bmm(query.flatten(0, 1), states.tail_keys.flatten(0, 1)[..., first:])
-        to_tail = to_tail.view(heads, chunks, slots * shared, width - first)
+        query_HCRD = query.reshape(heads, chunks, slots * shared, size).contiguous()
+        # One softmax over separate products: joining their keys first would copy the whole cache for every token.
+        to_tail = torch.bmm(query_HCRD.flatten(0, 1), states.tail_keys.flatten(0, 1)[..., first:])
+        to_tail_HCRW = to_tail.view(heads, chunks, slots * shared, width - first)
         if self.bias is not None:
-            to_tail += self.bias[..., first:]
-        to_own = torch.bmm(query.view(-1, shared, size), states.keys.flatten(0, 2)[..., own:length])
+            to_tail_HCRW += self.bias[..., first:]
+        to_own = torch.bmm(query_HCRD.view(-1, shared, size), states.keys.flatten(0, 2)[..., own:length])
         if self.static:
             to_own += self.unwritten
-        parts: tuple[Any, ...] = (to_tail, to_own.view(heads, chunks, slots * shared, -1))
+        parts: tuple[Any, ...] = (to_tail_HCRW, to_own.view(heads, chunks, slots * shared, -1))
         if states.stems:
-            parts = (self.score_stems(states, query), *parts)
+            parts = (self.score_stems(states, query_HCRD), *parts)
         weights = torch.cat(parts, -1).softmax(-1, dtype=torch.float32).to(value.dtype)
-        *stem, to_tail, to_own = weights.split([part.shape[-1] for part in parts], -1)
+        *to_stem, to_tail_HCRW, to_own_HCRT = weights.split([part.shape[-1] for part in parts], -1)
         out = torch.bmm(
-            to_tail.reshape(heads * chunks, slots * shared, -1), states.tail_values.flatten(0, 1)[:, first:]
+            to_tail_HCRW.reshape(heads * chunks, slots * shared, -1), states.tail_values.flatten(0, 1)[:, first:]
         )
-        out = out.view(heads, chunks, slots * shared, -1)
-        for start, end, number in self.stem_runs() if stem else ():
+        out_HCRD = out.view(heads, chunks, slots * shared, -1)
+        for start, end, number in self.stem_runs() if to_stem else ():
             values = states.stems[number][1]
-            chosen = stem[0][:, start:end, :, : values.shape[1]].reshape(heads, -1, values.shape[1])
-            out[:, start:end] += torch.bmm(chosen, values).view(heads, end - start, slots * shared, -1)
-        out = out.view(heads * chunks * slots, shared, -1)
-        out.baddbmm_(to_own.reshape(*out.shape[:2], -1), states.values.flatten(0, 2)[:, own:length])
+            chosen = to_stem[0][:, start:end, :, : values.shape[1]].reshape(heads, -1, values.shape[1])
+            out_HCRD[:, start:end] += torch.bmm(chosen, values).view(heads, end - start, slots * shared, -1)
+        # What a slot has written is its own: there the rows of a product are only the heads that share its key.
+        out = out_HCRD.view(heads * chunks * slots, shared, -1)
+        out.baddbmm_(to_own_HCRT.reshape(*out.shape[:2], -1), states.values.flatten(0, 2)[:, own:length])
         out = out.view(heads, chunks, slots, shared, -1).permute(1, 2, 0, 3, 4)
         return out.reshape(chunks * slots, heads * shared, 1, -1)
 
@@ -131,16 +137,20 @@ class KVCache:
         """`attend` as a decoder without modules asks for it."""
         return self.attend(layer, query, key, value, scaling, 0.0, None)
 
-    def score_stems(self, states: Layer, query):
-        """Scores of the queries with their stems, (heads, chunks, rows, longest stem); no stem's place is never seen."""
+    def score_stems(self, states: Layer, query_HCRD):
+        """Scores of the queries with their stems, (heads, chunks, rows, longest stem).
+
+        -inf behind a shorter stem and where a chunk has none: the softmax gives such a place no weight.
+        """
         import torch
 
-        heads, _, rows, size = query.shape
+        heads, _, rows, size = query_HCRD.shape
         longest = max(keys.shape[2] for keys, _ in states.stems.values())
-        scores = query.new_full((*query.shape[:3], longest), -torch.inf)
+        scores = query_HCRD.new_full((*query_HCRD.shape[:3], longest), -torch.inf)
         for start, end, number in self.stem_runs():
             keys = states.stems[number][0]
-            found = torch.bmm(query[:, start:end].reshape(heads, -1, size), keys)
+            # All chunks of a stem in one product: it is read once a step, however many completions continue it.
+            found = torch.bmm(query_HCRD[:, start:end].reshape(heads, -1, size), keys)
             scores[:, start:end, :, : keys.shape[2]] = found.view(heads, end - start, rows, -1)
         return scores
 
@@ -189,6 +199,7 @@ class KVCache:
             raise RuntimeError("a layer with a window cannot read stems; has_window did not know of it")
         stem_keys, stem_values = states.stems[piece.stem]
         key, value = torch.cat((stem_keys.transpose(1, 2), key), 1), torch.cat((stem_values, value), 1)
+        # SDPA's own causal mask lets the first query see the first key alone: here it sees the whole stem as well.
         if (piece.start, length) not in self.masks:
             keys = torch.arange(piece.start + length, device=query.device)
             seen = keys <= piece.start + torch.arange(length, device=query.device)[:, None]
@@ -223,6 +234,7 @@ class KVCache:
         self.reached.clear()
         self.written += 1
         if self.written > self.room:
+            # Doubled, a token is copied once or twice in all; a place more each time would copy every token each time.
             self.room = max(STATIC_ROOM if self.static else 32, 2 * self.room)
             self.rebuild(lambda states: states)
         elif self.static:
@@ -242,6 +254,7 @@ class KVCache:
         left = 2 if self.static else 3
         if sum(done) * 4 < (4 - left) * len(done):
             return None
+        # Rows never leave their prompt: what is left of each chunk is cut anew, so that its tail is still read once.
         groups = [[i for i in range(c * slots, (c + 1) * slots) if not done[i]] for c in range(self.chunks)]
         sources, chunks = arrange(groups, row_cost, self.width)
         if 4 * len(chunks) * len(chunks[0]) > left * len(done):

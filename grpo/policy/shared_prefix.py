@@ -3,6 +3,9 @@
 All prompts and completions of a batch are packed into one row without padding and pass through the model in one
 forward. Only attention knows the groups: a completion sees its prompt and itself. Nothing is cached, so gradient
 checkpointing, adapters, quantised layers and data-parallel wrappers work as they always do.
+
+Axes end a name: `_B` rows of TRL's batch, `_T` tokens of a completion, `_N` tokens of the packed row, `_G` completions of
+a group, `_K` places of a prompt and one of its completions, `_H` heads, `_D` size of a head.
 """
 
 from __future__ import annotations
@@ -59,11 +62,12 @@ def grouped_logps(
         places.append(packed.places)
         logps.append(values[0])
         entropies.append(values[1])
-    mask = completion_mask.bool()
-    empty = torch.zeros(mask.shape, dtype=torch.float32, device=mask.device)
+    mask_BT = completion_mask.bool()
+    empty_BT = torch.zeros(mask_BT.shape, dtype=torch.float32, device=mask_BT.device)
     index = tuple(torch.cat(places, 1))
-    spread = empty.index_put(index, torch.cat(logps)) * mask
-    return spread, empty.index_put(index, torch.cat(entropies)) * mask if compute_entropy else None
+    # Times the mask: the one token of a batch without any belongs to nobody.
+    logps_BT = empty_BT.index_put(index, torch.cat(logps)) * mask_BT
+    return logps_BT, empty_BT.index_put(index, torch.cat(entropies)) * mask_BT if compute_entropy else None
 
 
 def unwrap(model: Any) -> Any:
@@ -137,7 +141,9 @@ class Packed:
             for row in rows:
                 first = len(ids)
                 ids += rows_ids[row][: lengths[row] - 1]
+                # Every completion begins where its prompt ends, as if the others of its group were not there.
                 positions += range(width, width + lengths[row] - 1)
+                # A token is predicted by the one before it: the first of each completion by its prompt's last.
                 sources += [start + width - 1, *range(first, len(ids))]
                 places += [(row, column) for column in range(lengths[row])]
             self.spans.append(Span(start, width, [lengths[row] - 1 for row in rows], device))
@@ -194,11 +200,11 @@ class Packed:
         """Attention within each group; see `routed_attention`."""
         import torch
 
-        query, key, value = (states[0].transpose(0, 1) for states in (query, key, value))
-        parts = [
-            part for span in self.spans for part in span.attend(query, key, value, scaling, dropout, window, self.masks)
+        states_NHD = [states[0].transpose(0, 1) for states in (query, key, value)]
+        parts_NHD = [
+            part for span in self.spans for part in span.attend(*states_NHD, scaling, dropout, window, self.masks)
         ]
-        return torch.cat(parts).transpose(0, 1)[None]
+        return torch.cat(parts_NHD).transpose(0, 1)[None]
 
 
 class Span:
@@ -242,21 +248,23 @@ class Span:
         rows, longest, heads, shared = self.rows, self.longest, key.shape[1], query.shape[1] // key.shape[1]
         prompt = slice(self.start, self.start + self.width)
         queries, keys, values = (self.by_row(states) for states in (query, key, value))
-        keys = torch.cat((key[prompt].transpose(0, 1).expand(rows, -1, -1, -1), keys), 2)
-        values = torch.cat((value[prompt].transpose(0, 1).expand(rows, -1, -1, -1), values), 2)
+        # SDPA wants one array of keys a completion: the prompt's are copied here, its forward is what is shared.
+        keys_GHKD = torch.cat((key[prompt].transpose(0, 1).expand(rows, -1, -1, -1), keys), 2)
+        values_GHKD = torch.cat((value[prompt].transpose(0, 1).expand(rows, -1, -1, -1), values), 2)
         # The heads that share a key are folded into the query's length: no key is copied for its second head.
         queries = queries.reshape(rows, heads, shared * longest, -1)
+        mask = self.mask(window, shared, query)
         out = torch.nn.functional.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=self.mask(window, shared, query), dropout_p=dropout, scale=scaling
+            queries, keys_GHKD, values_GHKD, attn_mask=mask, dropout_p=dropout, scale=scaling
         )
         # CUDA's kernels lay their output out as they like: `view` would refuse it.
-        out = out.reshape(rows, heads * shared, longest, -1).transpose(1, 2).flatten(0, 1)
-        return out if self.places is None else out.index_select(0, self.places)
+        out_NHD = out.reshape(rows, heads * shared, longest, -1).transpose(1, 2).flatten(0, 1)
+        return out_NHD if self.places is None else out_NHD.index_select(0, self.places)
 
-    def by_row(self, states):
+    def by_row(self, states_NHD):
         """The completions' part of packed states, (rows, heads, longest, size); 0 after a shorter completion."""
         first = self.start + self.width
-        states = states[first : first + self.total]
+        states = states_NHD[first : first + self.total]
         if self.places is not None:
             empty = states.new_zeros(self.rows * self.longest, *states.shape[1:])
             states = empty.index_copy(0, self.places, states)
