@@ -102,24 +102,26 @@ class RaggedCache(KVCache):
         values.scatter_(2, places, value.permute(1, 0, 2, 3))
         keys, values = keys.flatten(0, 1)[..., : self.written], values.flatten(0, 1)[:, : self.written]
         query = (query * scaling).reshape(chunks, slots, heads, shared, width, size).permute(2, 0, 1, 3, 4, 5)
-        query = query.reshape(heads, chunks, slots * shared * width, size)
-        to_tail = torch.bmm(query.flatten(0, 1), states.tail_keys.flatten(0, 1)).reshape(*query.shape[:3], -1)
+        # As in KVCache, but the rows of a product are slots times heads that share a key times newest tokens.
+        query_HCRD = query.reshape(heads, chunks, slots * shared * width, size)
+        shape = query_HCRD.shape[:3]
+        to_tail_HCRW = torch.bmm(query_HCRD.flatten(0, 1), states.tail_keys.flatten(0, 1)).reshape(*shape, -1)
         if self.bias is not None:
-            to_tail += self.bias
-        to_own = torch.bmm(query.reshape(heads * rows, shared * width, size), keys)
+            to_tail_HCRW += self.bias
+        to_own = torch.bmm(query_HCRD.reshape(heads * rows, shared * width, size), keys)
         to_own = to_own.reshape(heads, rows, shared, width, -1) + self.hidden
-        parts: tuple[Any, ...] = (to_tail, to_own.reshape(*query.shape[:3], -1))
+        parts: tuple[Any, ...] = (to_tail_HCRW, to_own.reshape(*shape, -1))
         if states.stems:
-            parts = (self.score_stems(states, query), *parts)
+            parts = (self.score_stems(states, query_HCRD), *parts)
         weights = torch.cat(parts, -1).softmax(-1, dtype=torch.float32).to(value.dtype)
-        *stem, to_tail, to_own = weights.split([part.shape[-1] for part in parts], -1)
-        out = torch.bmm(to_tail.flatten(0, 1), states.tail_values.flatten(0, 1)).reshape(*query.shape[:3], -1)
-        for start, end, number in self.stem_runs() if stem else ():
+        *to_stem, to_tail_HCRW, to_own_HCRT = weights.split([part.shape[-1] for part in parts], -1)
+        out_HCRD = torch.bmm(to_tail_HCRW.flatten(0, 1), states.tail_values.flatten(0, 1)).reshape(*shape, -1)
+        for start, end, number in self.stem_runs() if to_stem else ():
             read = states.stems[number][1]
-            chosen = stem[0][:, start:end, :, : read.shape[1]].reshape(heads, -1, read.shape[1])
-            out[:, start:end] += torch.bmm(chosen, read).view(heads, end - start, *out.shape[2:])
-        out = out.reshape(heads * rows, shared * width, -1)
-        out = torch.baddbmm(out, to_own.reshape(*out.shape[:2], -1), values)
+            chosen = to_stem[0][:, start:end, :, : read.shape[1]].reshape(heads, -1, read.shape[1])
+            out_HCRD[:, start:end] += torch.bmm(chosen, read).view(heads, end - start, *out_HCRD.shape[2:])
+        out = out_HCRD.reshape(heads * rows, shared * width, -1)
+        out = torch.baddbmm(out, to_own_HCRT.reshape(*out.shape[:2], -1), values)
         out = out.reshape(heads, rows, shared, width, -1).permute(1, 0, 2, 3, 4)
         return out.reshape(rows, heads * shared, width, -1)
 
@@ -132,7 +134,7 @@ def write_ahead(
 
     device, count = batch.device, len(batch.rows)
     memory = RaggedCache(batch.width, batch.tails, device)
-    logits_P = batch.read_prompts(memory, {"use_cache": False, "attention_mask": memory.no_mask, "router": memory})
+    logits_PV = batch.read_prompts(memory, {"use_cache": False, "attention_mask": memory.no_mask, "router": memory})
     prompt_of = [prompt for prompt, number in enumerate(batch.counts_P) for _ in range(number)]
     groups: list[list[int]] = [[] for _ in batch.prompts]
     for row, prompt in enumerate(prompt_of):
@@ -160,7 +162,7 @@ def write_ahead(
 
     every = list(range(count))
     for row, values in zip(
-        every, zip(*draw_next(logits_P[torch.tensor(prompt_of)], every, 1), strict=True), strict=True
+        every, zip(*draw_next(logits_PV[torch.tensor(prompt_of)], every, 1), strict=True), strict=True
     ):
         take(row, *(each[0] for each in values))
     chunk_prompts, picked = arrange(groups, batch.width + steps, batch.width)
