@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from rewards.extraction import extract_json
+from tests.timing import stopwatch
 
 
 def fill(unit: str, length: int) -> str:
@@ -74,9 +73,9 @@ SHAPES = {
 
 
 def measure(text: str) -> float:
-    start = time.process_time()
-    extract_json(text)
-    return time.process_time() - start
+    with stopwatch() as spent:
+        extract_json(text)
+    return spent.seconds
 
 
 @pytest.mark.parametrize("shape", SHAPES)

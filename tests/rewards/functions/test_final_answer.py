@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +9,7 @@ from hypothesis import strategies as st
 from rewards.functions.final_answer import FinalAnswer
 from rewards.testing import check_reward
 from rewards.types import Completion, Example
+from tests.timing import at_most
 
 CASES = [
     ("#### 72", "x\n#### 72", 1.0),
@@ -163,6 +162,5 @@ def test_final_answer_when_a_text_is_all_marks_then_is_read_in_time():
         "$ ",
         "{",
     ):
-        started = time.process_time()
-        score("72", piece * (1_000_000 // len(piece)))
-        assert time.process_time() - started < 1.5, piece
+        with at_most(1.5):
+            score("72", piece * (1_000_000 // len(piece)))

@@ -19,6 +19,7 @@ from rewards.errors import RewardBudgetExceeded, UserError
 from rewards.functions.json_valid import JsonValid
 from rewards.host.scoring import RewardHost, WeightedFunction
 from rewards.types import Completion, Example, RewardFunction, Score
+from tests.timing import at_most
 
 
 class Echo(RewardFunction):
@@ -260,10 +261,8 @@ def pairs_of(*texts: str) -> list[tuple[Example, Completion]]:
 def test_score_when_a_function_is_asynchronous_then_its_calls_overlap_and_keep_their_order():
     """Sixteen waits of 0.05 s take one of them, beside a plain function, and each text has its own score."""
     values = [at / 16 for at in range(16)]
-    with RewardHost([Service(), Echo()]) as host:
-        started = time.perf_counter()
+    with RewardHost([Service(), Echo()]) as host, at_most(0.6, time.perf_counter):
         scored = host.score(pairs_of(*map(str, values)))
-        assert time.perf_counter() - started < 0.6
     assert [item.outcomes[0].value for item in scored] == values == [item.outcomes[1].value for item in scored]
 
 
