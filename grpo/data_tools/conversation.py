@@ -100,9 +100,18 @@ def structure_of(text: str) -> str | None:
 
 def _shape(value: Any) -> str:
     if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_shape(item)}" for key, item in sorted(value.items())) + "}"
-    if isinstance(value, list):
-        return "[" + "|".join(sorted({_shape(item) for item in value})) + "]"
-    if value is None:
-        return "null"
-    return {"str": "s", "bool": "b"}.get(type(value).__name__, "n")
+        kinds = tuple([_KINDS.get(type(item)) or _shape(item) for item in value.values()])
+        form = (tuple(value), kinds)
+        known = _shapes.get(form)
+        if known is None:
+            known = "{" + ",".join([f"{key}:{kind}" for key, kind in sorted(zip(*form, strict=True))]) + "}"
+            if len(_shapes) < _REMEMBERED and len(known) <= _LONGEST_REMEMBERED:
+                _shapes[form] = known
+        return known
+    return "[" + "|".join(sorted({_KINDS.get(type(item)) or _shape(item) for item in value})) + "]"
+
+
+_KINDS = {str: "s", bool: "b", int: "n", float: "n", type(None): "null"}
+_REMEMBERED, _LONGEST_REMEMBERED = 4096, 4096
+"""Shapes that are remembered, and the characters of the longest of them: rows of one kind are shaped once, whatever rows come."""
+_shapes: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}

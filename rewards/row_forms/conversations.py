@@ -18,7 +18,7 @@ FORMS = ("messages", "conversations")
 
 TOOL_COLUMNS = ("tools", "functions")
 _ALSO = {"developer": "system", "function": "tool"}
-_SHAREGPT = {
+SHAREGPT_ROLES = {
     "system": "system", "human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
     "bot": "assistant", "model": "assistant", "tool": "tool", "observation": "tool", "function_response": "tool",
     "function": "tool", "function_call": "assistant",
@@ -119,9 +119,9 @@ def _read_turn(turn: Any, where: str, problems: list[str]) -> Turn:
 
 def _read_sharegpt(turn: Mapping[str, Any], where: str, problems: list[str]) -> Turn:
     said, value = turn["from"], turn.get("value")
-    role = _SHAREGPT.get(said) if isinstance(said, str) else None
+    role = SHAREGPT_ROLES.get(said) if isinstance(said, str) else None
     if role is None:
-        problems.append(f"{where}.from: {said!r} is not one of {', '.join(_SHAREGPT)}")
+        problems.append(f"{where}.from: {said!r} is not one of {', '.join(SHAREGPT_ROLES)}")
     if not isinstance(value, str):
         problems.append(f"{where}.value: a string is allowed, not {kind_of(value)}")
         return {"role": "", "content": ""}
