@@ -79,13 +79,20 @@ def check_reward(
 def score_within(
     function: RewardFunction, example: Example, text: str, seconds: float, where: str = ""
 ) -> Score | None:
-    """The score of one text, after checking that it is legal and in time."""
-    started = time.perf_counter()
-    try:
-        score = function(example, Completion(text))
-    except Exception as error:
-        raise AssertionError(f"{function.name} {where} raised {type(error).__name__}: {error}") from error
-    taken = time.perf_counter() - started
+    """The score of one text, after checking that it is legal and in time: the quickest of three attempts counts.
+
+    A machine busy with something else makes one of them late, a slow function all three.
+    """
+    taken = math.inf
+    for _ in range(3):
+        started = time.perf_counter()
+        try:
+            score = function(example, Completion(text))
+        except Exception as error:
+            raise AssertionError(f"{function.name} {where} raised {type(error).__name__}: {error}") from error
+        taken = min(taken, time.perf_counter() - started)
+        if taken <= seconds:
+            break
     assert taken <= seconds, f"{function.name} {where} took {taken:.2f} s, allowed are {seconds:g} s"
     assert score is None or isinstance(score, Score), (
         f"{function.name} {where} returned {type(score).__name__}, not Score"
