@@ -9,7 +9,7 @@ seconds a mutant, and comes last. So do commands that a test starts as a process
 
 Give only the tests that are meant to hold the module. `--seconds` ends early, with what was tried until then (places are
 taken in a seeded order); `--longest` leaves out tests that take longer, such as those of time limits, which a busy machine
-fails. A mutant whose tests do not end is named, and counted neither as killed nor as survived. Needs `os.fork`.
+fails; what else is given (`-k ...`) is pytest's, such as to leave out a fixture of many seconds. A mutant whose tests do not end is named, and counted neither as killed nor as survived. Needs `os.fork`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from pathlib import Path
 from types import CodeType, FunctionType
 
 import pytest
+from _pytest.python import Function
 from _pytest.runner import runtestprotocol
 
 COMPARISONS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -41,7 +42,7 @@ COMPARISONS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.G
 OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
              ast.Pow: ast.Mult, ast.Mod: ast.Mult}  # fmt: skip
 
-SLOWER = 8
+SLOWER = 4
 """Times the unchanged tests' own time after which a mutant's tests are ended."""
 ENDLESS, IMPORTED = 124, 123
 """How a mutant's process ends whose tests take too long, and one whose change only a fresh import can see."""
@@ -129,16 +130,26 @@ class ForkedMutants:
 
     def __init__(self, module: Path, seconds: float, longest: float):
         self.module, self.longest = Module(module), longest
-        self.end = time.perf_counter() + seconds
+        self.seconds, self.end = seconds, 0.0
         self.killed, self.unjudged, self.survived = 0, 0, 0
         self.places = list(find_places(self.module.tree))
         random.Random(0).shuffle(self.places)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        """A failure is all that is asked for: nothing is shrunk, no difference of two texts worked out."""
+        from hypothesis import Phase, settings
+
+        settings.register_profile("mutants", settings.default, phases=(Phase.explicit, Phase.generate))
+        settings.load_profile("mutants")
+        Function.repr_failure = lambda *arguments, **options: "failed"  # type: ignore[method-assign]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
             return True
         items, limit = self.time_tests(session.items)
+        self.end = time.perf_counter() + self.seconds
         if not self.module.functions:
             sys.exit(f"{self.module.path}: none of these tests imports it")
         gc.freeze()  # a child that collects garbage would copy every page
@@ -176,7 +187,8 @@ class ForkedMutants:
             times = json.load(file)
         order = sorted(range(len(items)), key=times.__getitem__)
         quick = [place for place in order if times[place] <= self.longest]
-        return [items[place] for place in quick], 20 + int(SLOWER * sum(times[place] for place in quick))
+        # Of all of them: what a slow one had read for the others, a quick one now reads itself.
+        return [items[place] for place in quick], 5 + int(SLOWER * sum(times))
 
     def try_mutant(self, tree: ast.Module, items: list[pytest.Item]) -> int:
         return run_tests(items) if self.module.swap(tree) else IMPORTED
@@ -254,9 +266,13 @@ def main() -> int:
     parser.add_argument("tests", nargs="+")
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--longest", type=float, default=float("inf"), help="seconds of the longest test that is run")
-    arguments = parser.parse_args()
+    arguments, further = parser.parse_known_args()
     plugin = ForkedMutants(arguments.module, arguments.seconds, arguments.longest)
-    return int(pytest.main(["-q", "-s", "-p", "no:cacheprovider", *arguments.tests], plugins=[plugin]))
+    return int(
+        pytest.main(
+            ["-q", "-s", "--assert=plain", "-p", "no:cacheprovider", *arguments.tests, *further], plugins=[plugin]
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -276,6 +276,8 @@ def _rank(text: str, candidate: Candidate, expect_keys: Sequence[str]) -> tuple[
         offered = 2
     if mark > 0 and quality == 1:
         quality = 2
+    # What the caller knows of the answer before what the text says of it, and that before how well the value was written:
+    # a draft may be flawless, and the answer behind it cut off.
     return expected, sound, filled, mark, quality, offered
 
 
@@ -298,6 +300,8 @@ def _prefer_announced(text: str, candidates: list[Candidate], ranks: list[tuple[
 
 def _before(text: str, candidate: Candidate) -> str:
     """The words just before a value: the last sentence of the last line that is not empty."""
+    # Not across the value before it, whose words are its own, and no more than a line or two: a denial further up
+    # speaks of something else.
     window = text[max(candidate.previous, candidate.start - 160) : candidate.start]
     window = re.sub(r"(?:```|~~~|''')[ \t]*\w*\s*\Z", "", window).rstrip()
     line = window.rpartition("\n")[2]

@@ -76,6 +76,7 @@ def target_of(state: State, c: str, i: int) -> int:
     matches = stack[top].closer == c
     if matches and not state.indented:
         return top
+    # Of a bracket of the wrong kind the column says more than the kind: models lose count, seldom the indentation.
     indent = state.indent(i)
     if indent is not None and "\n" in text[stack[0].place : i]:
         for index in range(top, max(-1, top - 64), -1):

@@ -19,6 +19,8 @@ def read_members(state: State, frame: Frame) -> None:
     match_member = P.MEMBER[frame.quote].match
     i = state.i
     while True:
+        # One match a member where nothing is wrong, which is nearly always: going by steps asks many questions of each.
+        # By indentation every key must be looked at, for its column tells which object it belongs to.
         match = None if state.indented else match_member(text, i, end)
         if match is None:
             if not frame.comma and not state.indented and i < end:
@@ -138,6 +140,7 @@ def resync(state: State, frame: Frame) -> None:
         state.turn_into_list(frame)
         return
     if c == "{" and len(state.stack) > 1 and state.stack[-2].kind == "[":
+        # A brace where a key is due, inside a list of objects: the next object, and this one was never closed.
         state.note(K.MISSING_CLOSER, i)
         state.pop()
         state.stack[-1].comma = True

@@ -87,6 +87,8 @@ def read_dressed(run: str, *, json_point: bool) -> tuple[int | float | str | Non
 
 
 def _read_body(body: str, currency: str, json_point: bool) -> tuple[int | float | str, RepairKind] | None:
+    # Thousands before decimals: 1.234,5 and 1,234.5 are sure. What is left is 1.234 alone, which only a currency or the
+    # caller can settle.
     match = _DOTTED_GROUPS.fullmatch(body)
     if match is not None:
         whole, fraction = match.groups()

@@ -19,6 +19,9 @@ _DQ = r'"([^"\\\x00-\x1f]*+)"'
 _SQ = r"'([^'\\\x00-\x1f]*+)'"
 _NUMBER = r"(-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?[0-9]++)?+)"
 _LITERAL = r"(true|false|null|True|False|None)"
+# Those of JSON and Python, and what a Portuguese text calls them; a number that may have a decimal comma or thousands.
+ANY_LITERAL = _LITERAL[1:-1] + "|verdadeiro|falso|nulo"
+PLAIN_NUMBER = r"-?[0-9]++(?:[.,][0-9]++)*+"
 
 # A key that is a quoted text followed by a colon, bounded so that a look-ahead never runs away.
 QUOTED = (
@@ -30,7 +33,7 @@ QUOTED = (
 )
 COLON = rf"{W}(?::=|:(?!//)|=>|=(?!=)|->|→|：|﹕)"
 BARE_WORDS = r"(?:[^\W\d]|[$@])[\w$@./\-]{0,80}(?::[^\W\d][\w$@./\-]{0,80}(?=\s*:))?(?: [\w$@./\-]{1,40}){0,4}"
-_LITERAL_WORD = r"(?:true|false|null|True|False|None|verdadeiro|falso|nulo)\b"
+_LITERAL_WORD = rf"(?:{ANY_LITERAL})\b"
 # A string prefix of Python, before its quote.
 _PREFIX = r"(?:[rbfuRBFU]{1,2}(?=[\"']))"
 _STRONG_VALUE = rf"{W}(?:[{QUOTES}\d\-\[{{]|{_LITERAL_WORD}|{_PREFIX})"
@@ -149,9 +152,7 @@ CALL = re.compile(
     rf"(-?[A-Za-z_][\w.]{{0,60}})\({W}(?=[\"'\[{{(\d\-)]|{_PREFIX}|[A-Za-z_]\w{{0,60}}=|(?:None|True|False|nan)\b|<class )"
 )
 PREFIXED_STRING = re.compile(rf"(?:[rbfuRBFU]{{1,2}}|@)(?=[\"'](?!{W}[,\]}}:]))")
-SPLIT_SCALAR = re.compile(
-    rf"(-?[0-9]++(?:[.,][0-9]++)*+|true|false|null|True|False|None|verdadeiro|falso|nulo)\s++(?={BARE_KEY})"
-)
+SPLIT_SCALAR = re.compile(rf"({PLAIN_NUMBER}|{ANY_LITERAL})\s++(?={BARE_KEY})")
 RESYNC = re.compile(
     rf"[^{{\[\n]{{0,200}}?(?:(?<=\s)(?={QUOTED}{COLON}{_STRONG_VALUE})|,(?={W}(?:{QUOTED}{COLON}|{_STRICT_BARE}))|(?=[}}\]]){W}|\n(?={W}{QUOTED}{COLON}))"
 )
@@ -162,7 +163,7 @@ LINE_ENDS_VALUE = re.compile(
 )
 # A number or literal, and what stands between it and the next key: another separator, or stray words.
 SCALAR_AND_JUNCTION = re.compile(
-    r"(-?[0-9]++(?:[.,][0-9]++)*+|true|false|null|True|False|None|verdadeiro|falso|nulo)"
+    rf"({PLAIN_NUMBER}|{ANY_LITERAL})"
     r"(?:(?P<junction>\s*[|&;]|\s+(?:\+|and|e|y))|\s*,\s*[^\W\d][\w ]{0,60})\s*"
 )
 CALL_GOES_ON = re.compile(r"[ \t]*[\w=+*/.-]")
@@ -205,7 +206,7 @@ FENCED_TEXT = re.compile(r"```(?:[ \t]*[\w+.#-]{0,30}(?:[ \t][^\n`]{0,60})?\r?\n
 NEXT_ELEMENT = re.compile(rf"([\"'])[^\"'\n]{{0,160}}+\1{W}[,\]]")
 COLONS = re.compile(rf":(?:{W}:)*+")
 ESCAPED_QUOTED = re.compile(r'\\"([^"\\\n]*+)\\"')
-SOUND_SCALAR = re.compile(r"-?[0-9]++(?:[.,][0-9]++)*+|true|false|null|True|False|None")
+SOUND_SCALAR = re.compile(rf"{PLAIN_NUMBER}|{_LITERAL[1:-1]}")
 # Nothing but closers, or the end of a value and a paragraph behind it that has no structure.
 ONLY_CLOSERS = re.compile(
     r"(?:[ \t\r}\])]|\n(?![ \t\r]*\n))*+(?:\s*+\Z|\n[ \t\r]*\n[^\"{}\[\]]*+\Z|\s*+(?:```|</)[^\"{}\[\]]*+\Z)"

@@ -50,6 +50,8 @@ class Scanner:
         self.previous = 0
         self.floor = self.content = 0
         self.is_open = False
+        # Each of these readings may end far behind the place where the search goes on: without a number of them a text
+        # of openings alone would be read in quadratic time.
         self.retries = 12
         self.escapes = 4
         self.after_deep = False

@@ -7,7 +7,7 @@ import re
 from rewards.extraction import patterns as P
 from rewards.extraction.repairs import STRUCTURAL, Extraction, Repair, RepairKind
 
-_SCALAR = r"(?:-?[0-9]++(?:[.,][0-9]++)*+(?:[eE][-+]?[0-9]++)?(?![\w%])|(?:true|false|null|True|False|None|verdadeiro|falso|nulo)\b)"
+_SCALAR = rf"(?:{P.PLAIN_NUMBER}(?:[eE][-+]?[0-9]++)?(?![\w%])|(?:{P.ANY_LITERAL})\b)"
 _TEXT = r"(?:\"(?:[^\"\\\n]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+')"
 _SOUND = re.compile(rf"(?:(?:[\s}}\[\],:]|\{{(?!\#))++|{_TEXT}|{_SCALAR}|//[^\n]*+|[^\W\d][\w$@.-]*+(?=[ \t]*+:))*+")
 _REMARK = re.compile(

@@ -247,6 +247,7 @@ class State:
         if not value or frame.call or not isinstance(value, dict | list):
             return False
         items = isinstance(value, list) or isinstance(next(reversed(value.values())), list)
+        # Two lists side by side are two answers; only a closer left over behind them says that they were one.
         match = P.LIST_REOPENED.match(self.text, self.i, self.end) if items else None
         if match is not None and self.surplus(match.end()) >= (1 if isinstance(value, list) else 2):
             self.note(K.EARLY_CLOSER, self.i - 1)

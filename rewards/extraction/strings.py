@@ -80,6 +80,8 @@ def find_close(text: str, i: int, end: int, follows: Follows, fits: Fits, open_c
             return doubled
     match_next = _NEXT[quote].match
     kinds = () if quote == '"' else (RepairKind.QUOTE_STYLE,)
+    # Of the quotes passed over: how many, and the first that would have closed the text had no brace of a document quoted
+    # in it been open. Where nothing closes the text later, that one did.
     at, inner, opened, spare = i + 1, 0, 0, -1
     while True:
         match = match_next(text, at, end)
@@ -114,6 +116,7 @@ def find_close(text: str, i: int, end: int, follows: Follows, fits: Fits, open_c
             stop = _mismatched_close(text, at, q, i + 1, end)
             if stop >= 0:
                 return Text(i + 1, stop, stop + 1, (*kinds, RepairKind.MISSING_QUOTE))
+        # Quotes inside a text come in pairs; only behind whole pairs can this one open the next key instead.
         if not opened and inner % 2 == 0:
             stop = _missing_close(text, i + 1, q, end, follows)
             if stop >= 0:

@@ -102,6 +102,7 @@ def stratified_change(strata: Mapping[str, Sequence[float]], confidence: float =
     variances, freedoms = [], []
     for values in parts:
         center = fsum(values) / len(values)
+        # Of this stratum's mean, times the square of its share: (n_i / n)^2 * s_i^2 / n_i.
         variances.append(fsum((value - center) ** 2 for value in values) / (len(values) - 1) * len(values) / n**2)
         freedoms.append(len(values) - 1)
     total = fsum(variances)
@@ -139,7 +140,9 @@ def unpaired_change(before: Cell, after: Cell, confidence: float = 0.95) -> Chan
             freedom = 1 / fsum(
                 (variance / total) ** 2 / (n - 1) for variance, (_, n, _) in zip(variances, known, strict=True)
             )
+            # Rounded down, as tables are read: the quantile of fewer degrees is the wider one.
             return t_quantile(max(1, int(freedom)), 1.0 - alpha / 2) * sqrt(total)
+        # No common quantile to take: each side's own reach, put together as independent errors are.
         return sqrt(fsum(_half_width(*side, alpha) ** 2 for side in known))
 
     def p_welch(margin: float) -> float:
@@ -188,6 +191,7 @@ def tango_interval(gained: int, lost: int, n: int, alpha: float) -> tuple[float,
     mean = (gained - lost) / n
 
     def solve(target: float, low: float, high: float) -> float:
+        # The statistic falls as the margin rises, so that each end is met once; 2 / 2^60 is below a float's precision.
         for _ in range(60):
             middle = (low + high) / 2
             low, high = (middle, high) if _tango(gained, lost, n, middle) > target else (low, middle)
@@ -218,17 +222,23 @@ def _tango(gained: int, lost: int, n: int, margin: float) -> float:
     share = (sqrt(max(0.0, b * b - 8.0 * n * c)) - b) / (4.0 * n)
     variance = n * (2.0 * share + margin * (1.0 - margin))
     if variance <= 1e-15:
+        # The margin leaves nothing to chance: it is met exactly, or cannot be true.
         return 0.0 if abs(surplus) < 1e-9 else copysign(inf, surplus)
     return surplus / sqrt(variance)
 
 
 def _hall(s: float, skewness: float, n: int) -> float:
+    """Hall's transform of s = (mean - truth) / std: its first two terms and last take the skewness out of t's distribution.
+
+    The cubic term is there for its slope: without it the transform turns back, and an interval could not be read off.
+    """
     return s + skewness * s**2 / 3.0 + skewness**2 * s**3 / 27.0 + skewness / (6.0 * n)
 
 
 def _hall_ends(skewness: float, n: int, alpha: float) -> tuple[float, float]:
     """The two studentised errors between which Hall's transform lies within the t-quantile; the larger first."""
     quantile = t_quantile(n - 1, 1.0 - alpha / 2) / sqrt(n)
+    # The inverse divides by the skewness, and is lost in rounding long before it would divide by 0.
     if abs(skewness) < 1e-6:
         return quantile, -quantile
 
@@ -298,6 +308,7 @@ def _incomplete_beta(x: float, a: float, b: float) -> float:
     """The regularised incomplete beta function I_x(a, b), by its continued fraction (DLMF 8.17.22), modified Lentz."""
     if x <= 0.0 or x >= 1.0:
         return 0.0 if x <= 0.0 else 1.0
+    # From the mode on the fraction converges slowly; the other tail's is quick there.
     if x > (a + 1.0) / (a + b + 2.0):
         return 1.0 - _incomplete_beta(1.0 - x, b, a)
     front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x)) / a

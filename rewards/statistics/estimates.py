@@ -51,6 +51,7 @@ def stratify(estimates: Mapping[str, Estimate], confidence: float = CONFIDENCE) 
     """
     whole = estimates[ALL]
     tasks = [item for name, item in estimates.items() if name != ALL and item.n != 0]
+    # Half an observation at distance d from the mean, among n + 1, has d^2 / (n + 1) / 2 of variance.
     known = [
         (item.n, max(item.std**2, 0.5 * max(item.mean, 1.0 - item.mean) ** 2 / (item.n + 1)))
         for item in tasks
@@ -201,6 +202,7 @@ def score_ends(
 
 def _wilson(share: float, weight: float) -> tuple[float, float]:
     """The roots p of (share - p)^2 = weight * p * (1 - p)."""
+    # Drawn towards 1/2, where a share varies most: at 0 and 1 the interval is one-sided and never empty.
     center = (share + weight / 2.0) / (1.0 + weight)
     half = sqrt(max(0.0, weight * share * (1.0 - share) + weight**2 / 4.0)) / (1.0 + weight)
     return max(0.0, center - half), min(1.0, center + half)

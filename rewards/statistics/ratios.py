@@ -37,6 +37,7 @@ def relative_change(
     ratio = sum(map(sum, after.values())) / n / mean
 
     def differ(by: float) -> Change:
+        # `stratified_change` takes differences in -1..1; their sign, which is all that is asked, does not mind the scale.
         scale = max(1.0, by)
         strata = {
             name: [(now - by * was) / scale for was, now in zip(values, after[name], strict=True)]
