@@ -9,7 +9,8 @@ seconds a mutant, and comes last. So do commands that a test starts as a process
 
 Give only the tests that are meant to hold the module. `--seconds` ends early, with what was tried until then (places are
 taken in a seeded order); `--longest` leaves out tests that take longer, such as those of time limits, which a busy machine
-fails; what else is given (`-k ...`) is pytest's, such as to leave out a fixture of many seconds. A mutant whose tests do not end is named, and counted neither as killed nor as survived. Needs `os.fork`.
+fails; what else is given (`-k ...`) is pytest's, such as to leave out a fixture of many seconds. A mutant whose tests do
+not end is named, and counted neither as killed nor as survived. Needs `os.fork`.
 """
 
 from __future__ import annotations
