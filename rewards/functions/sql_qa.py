@@ -11,8 +11,9 @@ from typing import ClassVar, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from rewards.hookspecs import hookimpl
-from rewards.sql.altered import GENTLE, HARSH, LARGEST_BYTES, SCALES, can_alter, know_relations, telling_copies
-from rewards.sql.outlines import likeness, outline, words_of
+from rewards.sql.altered import BOUND, GENTLE, HARSH, LARGEST_BYTES, SCALES, can_alter, know_relations, telling_copies
+from rewards.sql.extremes import compare_choices, find_extreme
+from rewards.sql.outlines import likeness, named_columns, outline, words_of
 from rewards.sql.planted import Planting
 from rewards.sql.results import finds_something, is_part, same_rows
 from rewards.sql.sandbox import Limits, Result, run_queries, run_query, spending
@@ -29,7 +30,11 @@ _TOP_WITNESSES = 5
 
 _ONE_ROW_TELLS = frozenset({"limit", "max", "min"})
 
+_MOST_CHOICES, _CHOICES_BYTES = 20_000, 2_000_000
+"""Rows, and their bytes, that an extreme may be chosen from, to be looked at."""
+
 _SCALED = 5
+_PLANTINGS = 2
 _ALIKE = 0.7
 _PARTS = ("executes", "tables", "structure", "terms", "result")
 _MAY_BE_LOOSE = frozenset({"limit", "row_number", "first_value", "last_value", "nth_value", "group_concat"})
@@ -43,7 +48,7 @@ class SqlQa(RewardFunction):
     """
 
     name: ClassVar[str] = "sql_qa"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     tasks: ClassVar[tuple[str, ...]] = ("sql_qa",)
 
     executes_share: float = Field(0.15, ge=0, le=1, description="For a SELECT that runs over a table, but is wrong.")
@@ -189,15 +194,26 @@ class SqlQa(RewardFunction):
             unchecked = f"not checked on copies: the database is larger than {LARGEST_BYTES >> 20} MiB"
             other = "" if equal else "another result than the reference's"
             return _Comparison(equal, reason=other or (unchecked if self.check_altered else ""))
+        choice = self._compare_choices(example, reference, statement)
+        if choice == "other":
+            return self._blame(example, statement, result)
+        empty = not finds_something(expected.rows)
+        planted = self._compare_planted(example, reference, statement, equal) if empty else None
+        if planted is not None and not planted.right:
+            # Where nothing is there, dates of another century let any later day find what the reference finds.
+            return planted
         # Other tables may hold the same values, such as lines those of their invoices; the same number of rows is chance.
         related = bool(expected.sources & result.sources) or know_relations(
             os.fspath(example.columns["database"])
         ).share_values(expected.columns, result.columns)
-        enough = _WITNESSES if _ONE_ROW_TELLS.isdisjoint(reference.tokens) else _TOP_WITNESSES
+        one_row = choice != "same" and not _ONE_ROW_TELLS.isdisjoint(reference.tokens)
+        enough = _TOP_WITNESSES if one_row else _WITNESSES
         told, moved, scaled = 0, 0, False
         self._run_ahead(example, (reference, statement), tuple(GENTLE)[:_WITNESSES])
-        for copy in (*GENTLE, *HARSH):
-            if copy in HARSH and (moved >= _MOVED or (moved and told >= enough)):
+        for copy in (*GENTLE, *HARSH, *BOUND):
+            if copy not in GENTLE and (moved >= _MOVED or (moved and told >= enough)):
+                break
+            if copy in BOUND and moved:
                 break
             right = self._run(example, reference, copy)
             if right.status != "ok" or not finds_something(right.rows) or self._is_loose(example, reference, copy):
@@ -207,7 +223,7 @@ class SqlQa(RewardFunction):
                 # Where its own LIMIT cuts through a tie, it may have one of several rows that the reference gives.
                 self._cuts_a_tie(example, statement, copy) and is_part(given.rows, right.rows, self.tolerance)
             ):
-                return self._blame(example, statement, result)
+                return self._blame(example, statement, result, reference)
             told += 1
             if not same_rows(expected.rows, right.rows, self.tolerance):
                 # One factor for all figures, or another century, tells nothing of which rows were chosen.
@@ -219,43 +235,78 @@ class SqlQa(RewardFunction):
         if scaled or (moved and related):
             return _Comparison(True)
         if not told:
-            return self._compare_planted(example, reference, statement, equal, structure)
+            planted = planted if empty else self._compare_planted(example, reference, statement, equal)
+            if planted is not None:
+                return planted
+            why = "it finds nothing" if empty else "its LIMIT cuts through a tie"
+            return _Comparison(
+                equal and structure >= _ALIKE,
+                reason=f"could not be checked: of the reference, {why}, here and on altered copies of the database",
+            )
         alike = equal and structure >= _ALIKE and related
         return _Comparison(alike, reason="could not be checked: no altered copy of the database changes the answer")
 
-    def _blame(self, example: Example, statement: SqlStatement, result: Result) -> _Comparison:
+    def _compare_choices(
+        self, example: Example, reference: SqlStatement, statement: SqlStatement
+    ) -> Literal["same", "other", "unknown"]:
+        """Whether two extremes, or firsts of a list, are of the same rows; unknown where they order by different words."""
+        right, given = find_extreme(reference.tokens), find_extreme(statement.tokens)
+        if right is None or given is None or right[1:] != given[1:]:
+            return "unknown"
+        limits = Limits(self.maximum_steps, _MOST_CHOICES, _CHOICES_BYTES)
+        results = run_queries(os.fspath(example.columns["database"]), [(right.sql, 0), (given.sql, 0)], limits)
+        if any(each.status != "ok" for each in results):
+            return "unknown"
+        return compare_choices(results[0].rows, results[1].rows, right.greatest)
+
+    def _blame(
+        self, example: Example, statement: SqlStatement, result: Result, reference: SqlStatement | None = None
+    ) -> _Comparison:
         """Of a statement that is right here only: chance, or a constant in disguise, whose result no copy changes."""
-        copies = telling_copies(os.fspath(example.columns["database"]))
-        others = (self._run(example, statement, copy) for copy in copies)
+        database = os.fspath(example.columns["database"])
+        others = (self._run(example, statement, copy) for copy in telling_copies(database))
         if all(other.status == "ok" and other.rows == result.rows for other in others):
             return _Comparison(False, True)
+        if reference is not None and self._agree_by_keys(example, reference, statement, result):
+            return _Comparison(True)
         return _Comparison(
             False, reason="right by chance: another result than the reference's on an altered copy of the database"
         )
 
+    def _agree_by_keys(
+        self, example: Example, reference: SqlStatement, statement: SqlStatement, result: Result
+    ) -> bool:
+        """Whether one side names rows by their key and the other by their name, and copies that keep the two together agree."""
+        right, given = named_columns(reference.tokens), named_columns(statement.tokens)
+        relations = know_relations(os.fspath(example.columns["database"]))
+        if not relations.are_linked(right, given) and not relations.are_linked(given, right):
+            return False
+        moved = 0
+        for copy in BOUND:
+            wanted = self._run(example, reference, copy)
+            if wanted.status != "ok" or not finds_something(wanted.rows):
+                continue
+            if not self._same(reference, wanted, self._run(example, statement, copy)):
+                return False
+            moved += not _is_multiple(result, wanted, self.tolerance) and wanted.rows != result.rows
+        return moved > 0
+
     def _compare_planted(
-        self, example: Example, reference: SqlStatement, statement: SqlStatement, equal: bool, structure: float
-    ) -> _Comparison:
-        """The same where the reference finds nothing: on a copy into which its own literals were put."""
-        planting = Planting(reference.tokens, self._run(example, reference).columns)
-        right = self._run(example, reference, planting)
-        if right.status == "ok" and finds_something(right.rows):
-            loose = self._is_loose(example, reference, planting)
+        self, example: Example, reference: SqlStatement, statement: SqlStatement, equal: bool
+    ) -> _Comparison | None:
+        """The same on a copy into which the reference's own literals were put; None where that tells nothing."""
+        columns, agreed = self._run(example, reference).columns, False
+        for turn in range(_PLANTINGS):
+            planting = Planting(reference.tokens, columns, turn)
+            right = self._run(example, reference, planting)
+            if right.status != "ok" or not finds_something(right.rows) or self._is_loose(example, reference, planting):
+                continue
             given = self._run(example, statement, planting)
-            if not loose and not self._same(reference, right, given):
+            if not self._same(reference, right, given):
                 constant = given.rows == self._run(example, statement).rows and "where" not in statement.tokens
                 return _Comparison(False, constant, "finds nothing as the reference does, but not for the same reason")
-            if not loose:
-                return _Comparison(equal)
-        why = (
-            "its LIMIT cuts through a tie"
-            if finds_something(self._run(example, reference).rows)
-            else "it finds nothing"
-        )
-        return _Comparison(
-            equal and structure >= _ALIKE,
-            reason=f"could not be checked: of the reference, {why}, here and on altered copies of the database",
-        )
+            agreed = True
+        return _Comparison(equal) if agreed else None
 
     def _is_loose(self, example: Example, statement: SqlStatement, copy: int | Planting) -> bool:
         """Whether the result hangs on the order in which rows are stored: a tie that a LIMIT cuts through, or the like."""

@@ -16,8 +16,9 @@ from types import MappingProxyType
 from typing import Any
 
 from rewards.sql.chances import deal_references, split_members
+from rewards.sql.columns import Link, Name
 from rewards.sql.database import open_readonly, quote_name
-from rewards.sql.relations import MOST_LABELS, Link, Name, Relations, read_relations
+from rewards.sql.relations import MOST_LABELS, Relations, read_relations
 
 LARGEST_BYTES = 32 << 20
 _QUICK_BYTES = 4 << 20
@@ -26,6 +27,7 @@ _QUICK_BYTES = 4 << 20
 _ONE_SIDED = 0.6
 """Share of the commonest label from which its column is not thinned out: too few rows would be left."""
 
+_FEW_ROWS = 20
 _ENOUGH_ROWS = 60
 _MOST_VALUES = 50_000
 _CALENDAR = 28
@@ -77,8 +79,26 @@ HARSH: Mapping[int, Alteration] = MappingProxyType(
 """By number, copies in which values move between rows; asked where the gentle ones leave the answer as it was."""
 
 
+BOUND: Mapping[int, Alteration] = MappingProxyType(
+    {
+        13: Alteration(kept=0.8, everywhere=True, scale=3),
+        14: Alteration(kept=0.65, everywhere=True),
+        15: Alteration(kept=0.75, everywhere=True, deal=5),
+        16: Alteration(kept=0.7, everywhere=True, scale=2),
+    }
+)
+"""By number, copies in which rows are missing everywhere and yet every key keeps its name; asked of `genre_id = 1`."""
+
+
 SCALES = tuple(
-    sorted({alteration.scale for copies in (GENTLE, HARSH) for alteration in copies.values() if alteration.scale > 1})
+    sorted(
+        {
+            alteration.scale
+            for copies in (GENTLE, HARSH, BOUND)
+            for alteration in copies.values()
+            if alteration.scale > 1
+        }
+    )
 )
 
 
@@ -94,7 +114,7 @@ def telling_copies(path: str) -> tuple[int, ...]:
 
 def open_altered(path: str, copy: int) -> sqlite3.Connection:
     """The copy of that number; the same number always gives the same copy."""
-    alteration = GENTLE.get(copy) or HARSH[copy]
+    alteration = (GENTLE | HARSH | BOUND)[copy]
     connection = copy_to_memory(path)
     relations = relations_of(path, connection)
     # A column that refuses a change, by a check or a trigger, stays as it is.
@@ -161,11 +181,15 @@ def _remember(held: _Held, path: str, changed: int, size: int) -> Relations:
 def _thin_out(connection: sqlite3.Connection, table: str, relations: Relations, kept: float, copy: int) -> None:
     """Take rows away at random, and more of those whose labels are frequent."""
     name = quote_name(table)
-    # Of a few rows chance may take none, and then their number would not tell.
-    first = (
-        f"(SELECT rowid FROM {name} WHERE (SELECT COUNT(*) FROM {name}) > 2 ORDER BY {chance_of(copy)} DESC LIMIT 1)"
-    )
-    connection.execute(f"DELETE FROM {name} WHERE {chance_of(copy)} >= {round(1000 * kept)} OR rowid = {first}")
+    # Chance may take none, and then their number would not tell.
+    first = f"(SELECT rowid FROM {name} ORDER BY {chance_of(copy)} DESC LIMIT 1)"
+    rows = connection.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0]
+    if rows <= _FEW_ROWS:
+        # Of a few rows, such as employees whom all customers have, chance may leave one, and nothing below it.
+        left = f"(SELECT rowid FROM {name} ORDER BY {chance_of(copy)} LIMIT {max(round(rows * kept), (rows * 3 + 4) // 5)})"
+        connection.execute(f"DELETE FROM {name} WHERE rowid NOT IN {left}")
+    else:
+        connection.execute(f"DELETE FROM {name} WHERE {chance_of(copy)} >= {round(1000 * kept)} OR rowid = {first}")
     labels = [label for group in relations.labels for label in group if label.table == table]
     if table in relations.roots:
         turn = copy % max(1, len(labels))
@@ -191,7 +215,9 @@ def _thin_label(connection: sqlite3.Connection, label: Name, copy: int) -> None:
 
 def chance_of(copy: int, row: str = "rowid") -> str:
     """A number below 1000, as SQL, that a row's id and the copy decide."""
-    return f"(((({row} % 1000003) * 2654435761 + {copy} * 2246822519) & 4294967295) >> 12) % 1000"
+    mixed = f"((({row} % 1000003) * 2654435761 + {copy} * 2246822519) & 4294967295)"
+    # The product of its halves: of the sum alone, rows that stand side by side would go or stay together in every copy.
+    return f"((({mixed} >> 16) + 40503) * (({mixed} & 65535) + 30011) >> 9) % 1000"
 
 
 def _follow(connection: sqlite3.Connection, link: Link) -> None:
@@ -208,12 +234,14 @@ def _move_values(connection: sqlite3.Connection, relations: Relations, alteratio
     harsh = bool(alteration.levels or alteration.texts or alteration.merge)
     for groups, step in ((relations.labels, alteration.labels), (relations.texts, alteration.texts)):
         for group in groups if step else ():
-            if harsh or not relations.dependent.intersection(group):
-                _rotate(connection, group, step)
+            if harsh or not (relations.dependent | relations.key_names).intersection(group):
+                gapped = () if harsh or len(group) > 1 else relations.gapped.get(group[0], ())
+                for values in _list_classes(connection, group, gapped):
+                    _rotate(connection, group, step, values)
     for group in relations.names if alteration.labels else ():
-        _rotate(connection, group, alteration.labels)
+        _rotate(connection, group, alteration.labels, _list_values(connection, group))
     for group in relations.levels if alteration.levels else ():
-        _rotate(connection, group, alteration.levels)
+        _rotate(connection, group, alteration.levels, _list_values(connection, group))
     if alteration.merge:
         for group in (*relations.labels, *relations.levels):
             if not relations.unique.intersection(group):
@@ -236,10 +264,23 @@ def _list_values(connection: sqlite3.Connection, group: tuple[Name, ...]) -> lis
     return [value for (value,) in connection.execute(f"SELECT v FROM ({listed}) ORDER BY v LIMIT {_MOST_VALUES}")]
 
 
-def _rotate(connection: sqlite3.Connection, group: tuple[Name, ...], step: int) -> None:
-    """Give each value of a group of columns to the rows of another value, the same one in all its columns."""
+def _list_classes(connection: sqlite3.Connection, group: tuple[Name, ...], gapped: tuple[Name, ...]) -> list[list[Any]]:
+    """The values of a group; apart by which of the columns `gapped` are empty beside them, so that none gets another's gaps."""
+    if not gapped:
+        return [_list_values(connection, group)]
+    table, column = quote_name(group[0].table), quote_name(group[0].column)
+    empty = " || ".join(f"MAX({quote_name(name.column)} IS NULL)" for name in gapped)
+    classes: dict[str, list[Any]] = {}
+    for value, gaps in connection.execute(
+        f"SELECT {column}, {empty} FROM {table} WHERE {column} IS NOT NULL GROUP BY 1 ORDER BY 1"
+    ):
+        classes.setdefault(gaps, []).append(value)
+    return list(classes.values())
+
+
+def _rotate(connection: sqlite3.Connection, group: tuple[Name, ...], step: int, values: list[Any]) -> None:
+    """Give each of these values of a group of columns to the rows of another one, the same one in all its columns."""
     with suppress(sqlite3.Error):
-        values = _list_values(connection, group)
         # A step that is not a multiple of their number leaves no value where it was.
         step = step % len(values) or 1 if len(values) > 1 else 0
         if step:

@@ -6,8 +6,9 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
+from rewards.sql.columns import Link, Name
 from rewards.sql.database import quote_name
-from rewards.sql.relations import Link, Name, Relations
+from rewards.sql.relations import Relations
 
 _MOST_PAIRS = 60
 """Pairs of columns of a table between which dependencies are looked for."""

@@ -133,6 +133,18 @@ def _overlap(wanted: tuple[str, ...], found: tuple[str, ...]) -> float:
 
 
 @lru_cache(maxsize=4096)
+def named_columns(tokens: tuple[str, ...]) -> frozenset[str]:
+    """The columns, without their tables, that a statement compares with a text or a number: `id = 1`, `name IN ('x')`."""
+    found = set()
+    for at, token in enumerate(tokens[1:-1], 1):
+        if token in ("=", "in", "like", "is"):
+            after = tokens[at + 2] if tokens[at + 1] == "(" and at + 2 < len(tokens) else tokens[at + 1]
+            if after[0] == "'" or after[0].isdigit():
+                found.add(tokens[at - 1])
+    return frozenset(found)
+
+
+@lru_cache(maxsize=4096)
 def words_of(tokens: tuple[str, ...]) -> frozenset[str]:
     """The words, names and quoted values of a statement, folded, as domain terms are compared with them."""
     return frozenset(word for token in tokens for word in re.findall(r"\w+", token.casefold()))

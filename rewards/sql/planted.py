@@ -6,11 +6,14 @@ import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import date, timedelta
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from rewards.sql.altered import chance_of, copy_to_memory, relations_of
+from rewards.sql.columns import Name
 from rewards.sql.database import quote_name
-from rewards.sql.relations import Name, Relations
+from rewards.sql.relations import Relations
 from rewards.sql.tokens import KEYWORDS
 
 _SALTS = 101
@@ -25,6 +28,8 @@ class Planting(NamedTuple):
 
     tokens: tuple[str, ...]
     columns: frozenset[tuple[str, str]]
+    turn: int = 0
+    """Which of several such copies, that differ in the rows that get a literal."""
 
 
 def open_planted(path: str, planting: Planting) -> sqlite3.Connection:
@@ -42,7 +47,7 @@ def open_planted(path: str, planting: Planting) -> sqlite3.Connection:
     loose = unnamed + [value for column, values in named.items() if column not in own for value in values]
     for salt, name in enumerate(columns):
         with suppress(sqlite3.Error):
-            _plant(connection, name, relations, named.get(name.column.lower()) or loose, _SALTS + salt * 13)
+            _plant(connection, name, relations, named.get(name.column.lower()) or loose, _SALTS + salt * 13 + planting.turn * 7919)
     return connection
 
 
@@ -92,8 +97,10 @@ def _plant(
     values = list(dict.fromkeys(values))[:20]
     if not values:
         return
-    share = _PLANTED // len(values)
-    cases = " ".join(f"WHEN chance < {share * (at + 1)} THEN ?" for at in range(len(values)))
+    # Each in fewer rows than the one before: where all are as frequent, the counts of two of them are the same.
+    parts = _PLANTED / (len(values) * (len(values) + 1) / 2)
+    bounds = list(accumulate(parts * (len(values) - at) for at in range(len(values))))
+    cases = " ".join(f"WHEN chance < {round(bound)} THEN ?" for bound in bounds)
     # What a date or a prefix leaves open comes from the value that was there.
     kept = "" if name not in relations.dates else f" || substr({column}, length(value) + 1)"
     connection.execute(
@@ -104,8 +111,12 @@ def _plant(
 
 
 def _near_dates(text: str) -> list[str]:
-    """A date as it is, a year later and a year earlier."""
+    """A date as it is, a year later and a year earlier; of a day also the next and the one before."""
     found = _DATED.match(text)
     if not found:
         return []
-    return [f"{int(found[1]) + years}{found[2]}" for years in (0, 1, -1)]
+    near = [f"{int(found[1]) + years}{found[2]}" for years in (0, 1, -1)]
+    with suppress(ValueError, OverflowError):
+        day = date.fromisoformat(text[:10])
+        near += [f"{day + timedelta(days=days)}{text[10:]}" for days in (1, -1)]
+    return near

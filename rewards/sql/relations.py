@@ -7,43 +7,18 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
+from rewards.sql.columns import ColumnSample, Link, Name, look_at
 from rewards.sql.database import quote_name
+from rewards.sql.dependencies import find_dependent, find_factors, find_gapped
 
 MOST_LABELS = 40
 _FEW_LEVELS = 12
-_SAMPLE = 20_000
-"""Rows of a table that tell what its columns are."""
-
-_MOST_NUMBERS = 8
-"""Numeric columns of a table between which products are looked for."""
-
 _OVERLAP = 0.5
 _DATE = re.compile(r"(?:19|20)[0-9]{2}(?:-[0-9]{2}(?:-[0-9]{2}(?:[ T].*)?)?)?\Z", re.DOTALL)
 _KEY_NAME = re.compile(r"(?:(?:^|_)(?:id|key|fk|code|cod|uuid)|(?<=[a-z])(?:Id|ID|Key))$")
 _ENDING = re.compile(r"_?(?:id|key|fk|code|cod|uuid)$")
-
-
-class Name(NamedTuple):
-    """A column of a table."""
-
-    table: str
-    column: str
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A column whose values are all found in a column of the parent table."""
-
-    child: Name
-    parent: Name
-    owner: bool
-    """Whether the child row is a part of the parent's, as a line is of its invoice."""
-
-    full: bool = False
-    """Whether every parent has a child."""
 
 
 @dataclass(slots=True)
@@ -61,6 +36,9 @@ class Relations:
     dependent: frozenset[Name] = frozenset()
     """Labels that follow from another column of their row, or that it follows from."""
 
+    gapped: dict[Name, tuple[Name, ...]] = field(default_factory=dict)
+    """Labels that tell where other columns of their row have no value, as a status does of the day of delivery."""
+
     unique: frozenset[Name] = frozenset()
     """Columns, keys apart, of which no value comes twice."""
 
@@ -73,6 +51,22 @@ class Relations:
     dates: tuple[Name, ...] = ()
     years: tuple[Name, ...] = ()
 
+    @property
+    def key_names(self) -> frozenset[Name]:
+        """Columns that name the rows of a table as well as its key does, to which other tables refer."""
+        parents = {link.parent.table for link in self.links}
+        return frozenset(name for name in self.unique if name.table in parents)
+
+    def are_linked(self, keys: Iterable[str], names: Iterable[str]) -> bool:
+        """Whether one of these columns is the key of a table, or refers to it, that one of those is a column of."""
+        mine, theirs = set(keys), set(names)
+        texts = {name for group in (*self.labels, *self.names, *self.texts) for name in group} | self.unique
+        tables = {name.table for name in texts if name.column.lower() in theirs}
+        return any(
+            link.parent.table in tables and mine & {link.child.column.lower(), link.parent.column.lower()}
+            for link in self.links
+        )
+
     def share_values(self, some: Iterable[tuple[str, str]], others: Iterable[tuple[str, str]]) -> bool:
         """Whether of two sets of columns, as (table, column) in lower case, one of each holds the same values."""
         mine, theirs = set(some), set(others)
@@ -83,22 +77,6 @@ class Relations:
         return False
 
 
-class _Seen(NamedTuple):
-    """What a sample of a column holds: counts of its non-null values by kind, of distinct ones, and the extremes."""
-
-    filled: int
-    distinct: int
-    integers: int
-    reals: int
-    texts: int
-    low: Any
-    high: Any
-
-    @property
-    def unique(self) -> bool:
-        return self.filled == self.distinct > 1
-
-
 def read_relations(connection: sqlite3.Connection) -> Relations:
     """Look at a database's tables and their first rows; what cannot be read is left out, and so never altered."""
     declared = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
@@ -106,12 +84,12 @@ def read_relations(connection: sqlite3.Connection) -> Relations:
         name
         for (name,) in connection.execute(f"{declared} AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name").fetchall()
     ]
-    seen: dict[Name, _Seen] = {}
+    seen: dict[Name, ColumnSample] = {}
     keys: dict[str, list[str]] = {}
     for table in tables:
         with suppress(sqlite3.Error):
             for _, column, _, _, _, primary in connection.execute(f"PRAGMA table_info({quote_name(table)})").fetchall():
-                seen[Name(table, column)] = _look(connection, table, column)
+                seen[Name(table, column)] = look_at(connection, table, column)
                 if primary:
                     keys.setdefault(table, []).append(column)
     found = Relations()
@@ -122,19 +100,8 @@ def read_relations(connection: sqlite3.Connection) -> Relations:
     return found
 
 
-def _look(connection: sqlite3.Connection, table: str, column: str) -> _Seen:
-    name = quote_name(column)
-    counted = (
-        "SELECT COUNT(c), COUNT(DISTINCT c), SUM(typeof(c) = 'integer'), SUM(typeof(c) = 'real'), SUM(typeof(c) = 'text'), "
-        f"MIN(c), MAX(c) FROM (SELECT {name} AS c FROM {quote_name(table)} LIMIT {_SAMPLE})"
-    )
-    return _Seen(
-        *(0 if at < 5 and item is None else item for at, item in enumerate(connection.execute(counted).fetchone()))
-    )
-
-
 def _find_links(
-    connection: sqlite3.Connection, tables: Sequence[str], seen: dict[Name, _Seen], keys: dict[str, list[str]]
+    connection: sqlite3.Connection, tables: Sequence[str], seen: dict[Name, ColumnSample], keys: dict[str, list[str]]
 ) -> list[Link]:
     """Declared foreign keys, and those that names and values tell, as far as the data keep to them."""
     spelled = {table.lower(): table for table in tables}
@@ -161,14 +128,14 @@ def _find_links(
     return links
 
 
-def _spell(seen: dict[Name, _Seen], table: str, column: str) -> Name:
+def _spell(seen: dict[Name, ColumnSample], table: str, column: str) -> Name:
     """A column as its table spells it."""
     return next(
         (name for name in seen if name.table == table and name.column.lower() == column.lower()), Name(table, column)
     )
 
 
-def _guess_parent(name: Name, seen: dict[Name, _Seen], keys: dict[str, list[str]]) -> Name | None:
+def _guess_parent(name: Name, seen: dict[Name, ColumnSample], keys: dict[str, list[str]]) -> Name | None:
     """A column of another table that identifies its rows and that this one is named after."""
     mine = name.column.lower()
     if [name.column] == keys.get(name.table):
@@ -260,7 +227,7 @@ def _find_roots(tables: Sequence[str], links: Sequence[Link]) -> frozenset[str]:
 
 
 def _sort_columns(
-    connection: sqlite3.Connection, found: Relations, seen: dict[Name, _Seen], keys: dict[str, list[str]]
+    connection: sqlite3.Connection, found: Relations, seen: dict[Name, ColumnSample], keys: dict[str, list[str]]
 ) -> None:
     """Put every column that is not a key with those that change as it does."""
     linked = {link.child for link in found.links} | {link.parent for link in found.links}
@@ -293,12 +260,13 @@ def _sort_columns(
     found.levels = [(name,) for name in levels] + _group(connection, few)
     found.unique = frozenset(name for name, values in seen.items() if values.unique)
     found.dates, found.years = tuple(dates), tuple(years)
-    factors = _find_factors(connection, [*measures, *levels], seen)
+    factors = find_factors(connection, [*measures, *levels], seen)
     found.measures = tuple(name for name in measures if name not in factors)
-    found.dependent = frozenset(_find_dependent(connection, labels, seen, dates))
+    found.dependent = frozenset(find_dependent(connection, labels, seen, dates))
+    found.gapped = find_gapped(connection, labels, seen)
 
 
-def _join_names(links: Sequence[Link], seen: dict[Name, _Seen]) -> list[tuple[Name, ...]]:
+def _join_names(links: Sequence[Link], seen: dict[Name, ColumnSample]) -> list[tuple[Name, ...]]:
     """The columns that links join, where all hold texts and few of them."""
     groups: list[set[Name]] = []
     for link in links:
@@ -331,41 +299,3 @@ def _group(connection: sqlite3.Connection, names: Iterable[Name]) -> list[tuple[
             merged = (group[0] + merged[0], group[1] | merged[1])
         groups.append(merged)
     return [tuple(members) for members, _ in groups]
-
-
-def _find_factors(connection: sqlite3.Connection, names: Sequence[Name], seen: dict[Name, _Seen]) -> set[Name]:
-    """Whole numbers that another column of their row is a multiple of, as a total of its quantity."""
-    factors = set()
-    for table in {name.table for name in names}:
-        numbers = [name for name in names if name.table == table][:_MOST_NUMBERS]
-        for one, other in combinations(numbers, 2):
-            for product in numbers:
-                if product in (one, other):
-                    continue
-                a, b, c = (quote_name(name.column) for name in (one, other, product))
-                wrong = f"SELECT 1 FROM {quote_name(table)} WHERE ABS({a} * {b} - {c}) > 0.006 LIMIT 1"
-                some = f"SELECT 1 FROM {quote_name(table)} WHERE {a} > 1 AND {b} > 1 AND {c} > 1 LIMIT 1"
-                if connection.execute(some).fetchone() and not connection.execute(wrong).fetchone():
-                    factors.add(one if seen[one].reals <= seen[other].reals else other)
-    return factors
-
-
-def _find_dependent(
-    connection: sqlite3.Connection, labels: Sequence[Name], seen: dict[Name, _Seen], dates: Sequence[Name]
-) -> Iterable[Name]:
-    """Labels of which another column of few values tells the value, or the other way round."""
-    for name in labels:
-        if name in dates and any(other.table == name.table and other != name for other in dates):
-            yield name
-            continue
-        for other, values in seen.items():
-            if other.table != name.table or other == name or not 2 <= values.distinct <= 0.5 * values.filled:
-                continue
-            a, b = quote_name(name.column), quote_name(other.column)
-            pairs = (
-                f"SELECT COUNT(*) FROM (SELECT DISTINCT {a}, {b} FROM (SELECT {a}, {b} FROM {quote_name(name.table)} "
-                f"WHERE {a} IS NOT NULL AND {b} IS NOT NULL LIMIT {_SAMPLE}))"
-            )
-            if connection.execute(pairs).fetchone()[0] <= max(seen[name].distinct, values.distinct):
-                yield name
-                break

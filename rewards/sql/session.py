@@ -34,6 +34,10 @@ _REFUSED_TABLES = frozenset(
 # What the authorizer is not asked about, such as EXPLAIN and REINDEX, begins with another word.
 _SELECTS = re.compile(r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*(?:select|with|values)\b", re.IGNORECASE | re.DOTALL)
 
+_MERGES = re.compile(r"\b(?:using\s*\(|natural\b)", re.IGNORECASE)
+_UNREAD = re.compile(r"'[^']*'?|--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
+_SOURCE = re.compile(r"\b(?:from|join)\s+[\"`\[]?(\w+)", re.IGNORECASE)
+
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: bounds.SQL_TEXT_BYTES,
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: bounds.SQL_STATEMENT_BYTES,
@@ -148,7 +152,18 @@ class Session:
             if message == "out of memory":
                 raise OutOfMemory from None
             return self._result("error", message=message)
+        self._add_joined(sql)
         return self._result("ok", tuple(rows))
+
+    def _add_joined(self, sql: str) -> None:
+        """Tables of which a statement reads no more than the columns of USING, which the authorizer is not told of."""
+        if not _MERGES.search(sql):
+            return
+        for match in _SOURCE.finditer(_UNREAD.sub(" ", sql)):
+            table = match[1].lower()
+            if table in self.names and table not in self.views and table not in _TABLE_FUNCTIONS:
+                self.tables.add(table)
+                self.sources.add(table)
 
     def close(self) -> None:
         self.connection.close()

@@ -16,18 +16,18 @@ def probe_ties(tokens: tuple[str, ...]) -> tuple[str, int] | None:
     """
     if len(tokens) < 6 or tokens[-2] != "limit" or not tokens[-1].isdigit():
         return None
-    places = _find_clauses(tokens)
-    if places is None:
+    places = find_clauses(tokens)
+    if places is None or places[2] is None:
         return None
     select, source, order = places
-    items = _split(tokens[select + 1 : source])
+    items = split_items(tokens[select + 1 : source])
     keys: list[str] = []
     order_by: list[str] = []
-    for written in _split(tokens[order + 2 : -2]):
-        key = _without_direction(written)
+    for written in split_items(tokens[order + 2 : -2]):
+        key = without_direction(written)
         if not key:
             return None
-        meant = _resolve(key, items)
+        meant = resolve_key(key, items)
         keys += [*meant, ","]
         order_by += [*meant, *written[len(key) :], ","]
     kept = int(tokens[-1])
@@ -35,8 +35,8 @@ def probe_ties(tokens: tuple[str, ...]) -> tuple[str, int] | None:
     return " ".join((*tokens[:select], "select", *keys[:-1], *body, str(kept + 1))), kept
 
 
-def _find_clauses(tokens: tuple[str, ...]) -> tuple[int, int, int] | None:
-    """Where the one top-level SELECT, its FROM and its ORDER BY stand."""
+def find_clauses(tokens: tuple[str, ...]) -> tuple[int, int, int | None] | None:
+    """Where the one top-level SELECT, its FROM and its ORDER BY, if any, stand."""
     depth, found = 0, {}
     for at, token in enumerate(tokens):
         depth += (token == "(") - (token == ")")
@@ -46,12 +46,12 @@ def _find_clauses(tokens: tuple[str, ...]) -> tuple[int, int, int] | None:
             return None
         if token in ("select", "from", "order") and token not in found:
             found[token] = at
-    if set(found) != {"select", "from", "order"} or not found["select"] < found["from"] < found["order"]:
+    if not {"select", "from"} <= set(found) or not found["select"] < found["from"] < found.get("order", len(tokens)):
         return None
-    return found["select"], found["from"], found["order"]
+    return found["select"], found["from"], found.get("order")
 
 
-def _split(tokens: tuple[str, ...]) -> list[tuple[str, ...]]:
+def split_items(tokens: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Items between the commas at the top."""
     items: list[list[str]] = [[]]
     depth = 0
@@ -64,13 +64,13 @@ def _split(tokens: tuple[str, ...]) -> list[tuple[str, ...]]:
     return [tuple(item) for item in items]
 
 
-def _without_direction(key: tuple[str, ...]) -> tuple[str, ...]:
+def without_direction(key: tuple[str, ...]) -> tuple[str, ...]:
     while key and key[-1] in _DIRECTIONS:
         key = key[:-1]
     return key
 
 
-def _resolve(key: tuple[str, ...], items: list[tuple[str, ...]]) -> tuple[str, ...]:
+def resolve_key(key: tuple[str, ...], items: list[tuple[str, ...]]) -> tuple[str, ...]:
     """The expression that a key stands for: a position, or a name that the select list gives."""
     if len(key) != 1:
         return key
