@@ -114,7 +114,7 @@ def telling_copies(path: str) -> tuple[int, ...]:
 
 def open_altered(path: str, copy: int) -> sqlite3.Connection:
     """The copy of that number; the same number always gives the same copy."""
-    alteration = (GENTLE | HARSH | BOUND)[copy]
+    alteration = {**GENTLE, **HARSH, **BOUND}[copy]
     connection = copy_to_memory(path)
     relations = relations_of(path, connection)
     # A column that refuses a change, by a check or a trigger, stays as it is.

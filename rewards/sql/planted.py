@@ -47,7 +47,13 @@ def open_planted(path: str, planting: Planting) -> sqlite3.Connection:
     loose = unnamed + [value for column, values in named.items() if column not in own for value in values]
     for salt, name in enumerate(columns):
         with suppress(sqlite3.Error):
-            _plant(connection, name, relations, named.get(name.column.lower()) or loose, _SALTS + salt * 13 + planting.turn * 7919)
+            _plant(
+                connection,
+                name,
+                relations,
+                named.get(name.column.lower()) or loose,
+                _SALTS + salt * 13 + planting.turn * 7919,
+            )
     return connection
 
 

@@ -17,9 +17,11 @@ def probe_ties(tokens: tuple[str, ...]) -> tuple[str, int] | None:
     if len(tokens) < 6 or tokens[-2] != "limit" or not tokens[-1].isdigit():
         return None
     places = find_clauses(tokens)
-    if places is None or places[2] is None:
+    if places is None:
         return None
     select, source, order = places
+    if order is None:
+        return None
     items = split_items(tokens[select + 1 : source])
     keys: list[str] = []
     order_by: list[str] = []
