@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from grpo.generation.packed_products import is_worth_packing, multiply, pack
+from grpo.policy.plain_blocks import FAMILIES, Unusual, check_modules, read_linear
 
 if TYPE_CHECKING:
     import torch
 
-# Families whose blocks are a norm, attention, a norm, a gated feed-forward part, each added to what came in.
-FAMILIES = frozenset({"llama", "qwen2", "qwen3", "mistral"})
 # Weights are copied side by side up to so many bytes; larger models keep theirs where they are.
 MOST_COPIED, MOST_COPIED_CPU = 4 << 30, 1 << 30
 EXPECTED_ROWS = 16  # of the products that packed weights are made for; others are right as well
@@ -38,10 +37,6 @@ def find_decoder(model: Any, longest: int) -> Decoder | None:
     if model not in CHECKED:
         CHECKED[model] = decoder.agrees()
     return decoder if CHECKED[model] else None
-
-
-class Unusual(Exception):
-    """A module that is not what its family has."""
 
 
 @dataclass(slots=True)
@@ -152,7 +147,7 @@ class Decoder:
                 above = sum(each[0].shape[0] for each in read[:place])
                 below = sum(each[0].shape[0] for each in read[place + 1 :])
                 downs.append(adapter[0])
-                ups.append(torch.nn.functional.pad(adapter[1], (0, 0, above, below)))
+                ups.append(torch.nn.functional.pad(adapter[1] * adapter[2], (0, 0, above, below)))
             weights.append(weight)
         if self.copies and len(weights) > 1:
             weights = [torch.cat(weights)]
@@ -227,41 +222,3 @@ class Decoder:
         difference = (torch.cat(found).float() - wanted).abs().max()
         close = 1e-4 if self.embedding.dtype == torch.float32 else 3e-2
         return bool((difference <= close * wanted.abs().max().clamp(min=1.0)).item())
-
-
-def check_modules(model: Any) -> None:
-    """`Unusual` for a module whose forward is not its class's, or that something listens to."""
-    for module in model.modules():
-        if module._forward_hooks or module._forward_pre_hooks:
-            raise Unusual
-        # The whole model's may be accelerate's, which changes the type of what comes out.
-        if "forward" in vars(module) and not (module is model and hasattr(module, "_original_forward")):
-            raise Unusual
-    config = model.config
-    if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
-        raise Unusual
-    if getattr(config, "layer_types", None) is None and getattr(config, "sliding_window", None):
-        raise Unusual
-    expected = {"input_layernorm", "post_attention_layernorm", "self_attn", "mlp"}
-    if any({name for name, _ in layer.named_children()} != expected for layer in model.model.layers):
-        raise Unusual
-
-
-def read_linear(layer: Any) -> tuple[torch.Tensor, torch.Tensor | None, tuple[torch.Tensor, torch.Tensor] | None]:
-    """Weight, bias and, of a plain LoRA, its two matrices with the scale in the second; `Unusual` for anything else."""
-    import torch
-
-    if type(layer) is torch.nn.Linear:
-        return layer.weight, layer.bias, None
-    base: Any = getattr(layer, "base_layer", None)
-    if type(base) is not torch.nn.Linear or type(layer).__module__ != "peft.tuners.lora.layer":
-        raise Unusual
-    if layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1:
-        raise Unusual
-    name = layer.active_adapters[0]
-    if name not in layer.lora_A:
-        return base.weight, base.bias, None
-    variants = getattr(layer, "lora_variant", {})
-    if layer.use_dora.get(name) or name in variants or layer.lora_B[name].bias is not None or layer.fan_in_fan_out:
-        raise Unusual
-    return base.weight, base.bias, (layer.lora_A[name].weight, layer.lora_B[name].weight * layer.scaling[name])

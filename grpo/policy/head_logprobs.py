@@ -20,6 +20,8 @@ from grpo.policy.token_logprobs import tempered
 if TYPE_CHECKING:
     import torch
 
+# Of a block of a frozen head: words at least, tokens at most.
+LEAST_WORDS, MOST_ROWS = 1024, 8192
 PROBED: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()  # whether a model's logits are its head's, of hidden states
 
 
@@ -194,7 +196,8 @@ def _frozen_head_logps():
     class FrozenHeadLogps(torch.autograd.Function):
         """`HeadLogps` of a frozen float32 matrix W: the pull on a state is (W[id] - softmax @ W) / temperature.
 
-        So no probabilities are made, only their numerators, and an array of logits is gone through half as often.
+        The vocabulary is gone through block by block, so that each weight is read by all tokens at once; what is summed
+        up, over a maximum that grows, are numerators of the softmax, so no probabilities are made.
         """
 
         @staticmethod
@@ -203,21 +206,15 @@ def _frozen_head_logps():
             logps = torch.empty(len(ids), dtype=torch.float32)
             entropies = torch.empty_like(logps)
             pulls: Any = torch.empty_like(states) if wanted else None
-            for part in chunks(len(ids), len(weight), states.device):
-                logits = torch.nn.functional.linear(states[part], weight, head.bias)
-                if temperature != 1.0:
-                    logits /= temperature
-                logits -= logits.amax(-1, keepdim=True)
-                chosen = logits.gather(1, ids[part, None])[:, 0]
-                shares = logits.exp() if compute_entropy else logits.exp_()
-                total = shares.sum(-1)
-                log_total = total.log()
-                logps[part] = chosen - log_total
+            for part in (slice(start, start + MOST_ROWS) for start in range(0, len(ids), MOST_ROWS)):
+                found = read_vocabulary(
+                    states[part], weight, head.bias, ids[part], temperature, compute_entropy, wanted
+                )
+                logps[part] = found[0]
                 if compute_entropy:
-                    entropies[part] = log_total - torch.linalg.vecdot(shares, logits.clamp_(min=-1e4)) / total
+                    entropies[part] = found[1]
                 if wanted:
-                    found = shares @ weight / -total[:, None]
-                    pulls[part] = (found + weight[ids[part]]) / temperature
+                    pulls[part] = found[2]
             if wanted:
                 ctx.save_for_backward(pulls)
             ctx.mark_non_differentiable(entropies)
@@ -229,6 +226,43 @@ def _frozen_head_logps():
             return pulls * gradient[:, None], None, None, None, None
 
     return FrozenHeadLogps
+
+
+def read_vocabulary(states, weight, bias, ids, temperature: float, compute_entropy: bool, wanted: bool):
+    """Log-probability of each of `ids`, entropy and the gradient of the former by its state; the last two where asked for."""
+    import torch
+
+    tokens, step = len(ids), max(LEAST_WORDS, CHUNK_LOGITS_CPU // len(ids))
+    rooms = [states.new_empty(tokens, min(step, len(weight))) for _ in range(1 + compute_entropy)]
+    highest, total, moment, chosen = states.new_full((tokens,), -1e30), *states.new_zeros(3, tokens)
+    pull = torch.zeros_like(states) if wanted else None
+    for start in range(0, len(weight), step):
+        words = weight[start : start + step]
+        room, *second = (each if len(words) == each.shape[1] else each[:, : len(words)] for each in rooms)
+        logits = torch.mm(states, words.t(), out=room)
+        if bias is not None:
+            logits += bias[start : start + step]
+        if temperature != 1.0:
+            logits /= temperature
+        before, highest = highest, torch.maximum(highest, logits.amax(-1))
+        here = ((ids >= start) & (ids < start + len(words))).nonzero()[:, 0]
+        chosen[here] = logits[here, ids[here] - start]
+        logits -= highest[:, None]
+        shares = logits.exp_() if not compute_entropy else torch.exp(logits, out=second[0])
+        down = before - highest
+        shrunk = down.exp()
+        if compute_entropy:
+            moment = shrunk * (moment + down * total) + torch.linalg.vecdot(shares, logits.clamp_(min=-1e4))
+        total = shrunk * total + shares.sum(-1)
+        if pull is not None:
+            pull.mul_(shrunk[:, None]).addmm_(shares, words)
+    log_total = total.log()
+    logps = chosen - highest - log_total
+    entropies = log_total - moment / total if compute_entropy else None
+    if pull is not None:
+        pull = pull.div_(-total[:, None]).add_(weight[ids])
+        pull = pull if temperature == 1.0 else pull / temperature
+    return logps, entropies, pull
 
 
 def head_size(head: Any) -> int:

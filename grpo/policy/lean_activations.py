@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from grpo.policy.plain_blocks import FAMILIES
+
 if TYPE_CHECKING:
     import torch
 
-FAMILIES = frozenset({"llama", "qwen2", "qwen3", "mistral"})
 # Below this many bytes of gated products (64 MiB) memory does not matter, and nothing is made twice.
 LEAST_BYTES = 1 << 26
 # Called with every array that is kept: of several hooks on what autograd saves only the innermost is asked.

@@ -10,13 +10,15 @@ a group, `_K` places of a prompt and one of its completions, `_H` heads, `_D` si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from grpo.policy import lean_activations
 from grpo.policy.attention import routed_attention
 from grpo.policy.head_logprobs import has_plain_head, head_logps, is_worth_it, without_head
+from grpo.policy.lean_activations import is_worth_it as is_lean
+from grpo.policy.lean_activations import lean_activations
+from grpo.policy.merged_blocks import merged_blocks
 from grpo.policy.token_logprobs import token_logps
 
 if TYPE_CHECKING:
@@ -152,6 +154,8 @@ class Packed:
         self.sources = torch.tensor(sources, device=device)
         self.places = torch.tensor(places, device=device).T
         self.targets = completion_ids[tuple(self.places)]
+        # Of what each span reads causally, and of the completions behind it.
+        self.sizes = [size for span in self.spans for size in (span.end - span.start, span.total)]
         self.reached: set[int] | None = None
         self.masks: dict = {}
 
@@ -175,11 +179,7 @@ class Packed:
         # transformers builds no mask of its own when it is handed one with four axes.
         no_mask = torch.zeros(1, 1, 1, 1, device=self.input_ids.device)
         self.reached = set()
-        lean = torch.is_grad_enabled() and lean_activations.is_worth_it(inner, self.input_ids.numel())
-        with (
-            routed_attention(inner, keep=replays),
-            lean_activations.lean_activations(inner) if lean else nullcontext(),
-        ):
+        with routed_attention(inner, keep=replays), leaner_blocks(inner, self.input_ids.numel()):
             logits = model(
                 input_ids=self.input_ids,
                 position_ids=self.position_ids,
@@ -200,11 +200,25 @@ class Packed:
         """Attention within each group; see `routed_attention`."""
         import torch
 
-        states_NHD = [states[0].transpose(0, 1) for states in (query, key, value)]
+        # Cut up once: each slice of its own would have a whole array of zeros for its gradient.
+        cut = [states[0].transpose(0, 1).split(self.sizes) for states in (query, key, value)]
         parts_NHD = [
-            part for span in self.spans for part in span.attend(*states_NHD, scaling, dropout, window, self.masks)
+            part
+            for span, *parts in zip(self.spans, *(zip(each[::2], each[1::2], strict=True) for each in cut), strict=True)
+            for part in span.attend(*parts, scaling, dropout, window, self.masks)
         ]
         return torch.cat(parts_NHD).transpose(0, 1)[None]
+
+
+@contextmanager
+def leaner_blocks(model: Any, tokens: int) -> Iterator[None]:
+    """Inside, a large pass keeps less for its backward, and adapters stand in their weights where that is exact."""
+    import torch
+
+    with merged_blocks(model, tokens) as are_merged:
+        lean = not are_merged and torch.is_grad_enabled() and is_lean(model, tokens)
+        with lean_activations(model) if lean else nullcontext():
+            yield
 
 
 class Span:
@@ -225,14 +239,13 @@ class Span:
             self.places = real.flatten().nonzero()[:, 0]
         self.masks: dict = {}
 
-    def attend(self, query, key, value, scaling, dropout, window, masks):
-        """Outputs for the prompt and for the completions, (tokens, heads, size) each."""
-        shared = query.shape[1] // key.shape[1]
-        whole = slice(self.start, self.end)
+    def attend(self, queries, keys, values, scaling, dropout, window, masks):
+        """Outputs for the prompt and for the completions, (tokens, heads, size) each, of their states in pairs."""
+        shared = queries[0].shape[1] // keys[0].shape[1]
         out = attend_causally(
-            query[whole].transpose(0, 1),
-            key[whole].transpose(0, 1).repeat_interleave(shared, 0),
-            value[whole].transpose(0, 1).repeat_interleave(shared, 0),
+            queries[0].transpose(0, 1),
+            keys[0].transpose(0, 1).repeat_interleave(shared, 0),
+            values[0].transpose(0, 1).repeat_interleave(shared, 0),
             window,
             masks,
             dropout_p=dropout,
@@ -240,31 +253,29 @@ class Span:
         )
         yield out.transpose(0, 1)
         if self.rows:
-            yield self.attend_completions(query, key, value, scaling, dropout, window)
+            yield self.attend_completions(queries, keys, values, scaling, dropout, window)
 
-    def attend_completions(self, query, key, value, scaling, dropout, window):
+    def attend_completions(self, queries, keys, values, scaling, dropout, window):
         import torch
 
-        rows, longest, heads, shared = self.rows, self.longest, key.shape[1], query.shape[1] // key.shape[1]
-        prompt = slice(self.start, self.start + self.width)
-        queries, keys, values = (self.by_row(states) for states in (query, key, value))
+        rows, longest, (prompt_keys, own_keys), (prompt_values, own_values) = self.rows, self.longest, keys, values
+        heads, shared = own_keys.shape[1], queries[1].shape[1] // own_keys.shape[1]
         # SDPA wants one array of keys a completion: the prompt's are copied here, its forward is what is shared.
-        keys_GHKD = torch.cat((key[prompt].transpose(0, 1).expand(rows, -1, -1, -1), keys), 2)
-        values_GHKD = torch.cat((value[prompt].transpose(0, 1).expand(rows, -1, -1, -1), values), 2)
+        keys_GHKD = torch.cat((prompt_keys.transpose(0, 1).expand(rows, -1, -1, -1), self.by_row(own_keys)), 2)
+        values_GHKD = torch.cat((prompt_values.transpose(0, 1).expand(rows, -1, -1, -1), self.by_row(own_values)), 2)
         # The heads that share a key are folded into the query's length: no key is copied for its second head.
-        queries = queries.reshape(rows, heads, shared * longest, -1)
-        mask = self.mask(window, shared, query)
+        queries_GHQD = self.by_row(queries[1]).reshape(rows, heads, shared * longest, -1)
+        mask = self.mask(window, shared, queries_GHQD)
         out = torch.nn.functional.scaled_dot_product_attention(
-            queries, keys_GHKD, values_GHKD, attn_mask=mask, dropout_p=dropout, scale=scaling
+            queries_GHQD, keys_GHKD, values_GHKD, attn_mask=mask, dropout_p=dropout, scale=scaling
         )
         # CUDA's kernels lay their output out as they like: `view` would refuse it.
         out_NHD = out.reshape(rows, heads * shared, longest, -1).transpose(1, 2).flatten(0, 1)
         return out_NHD if self.places is None else out_NHD.index_select(0, self.places)
 
     def by_row(self, states_NHD):
-        """The completions' part of packed states, (rows, heads, longest, size); 0 after a shorter completion."""
-        first = self.start + self.width
-        states = states_NHD[first : first + self.total]
+        """The completions' packed states as (rows, heads, longest, size); 0 after a shorter completion."""
+        states = states_NHD
         if self.places is not None:
             empty = states.new_zeros(self.rows * self.longest, *states.shape[1:])
             states = empty.index_copy(0, self.places, states)

@@ -16,8 +16,10 @@ TOKENS, SIZE, VOCABULARY = 50, 24, 61
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    """Seven tokens at once, so that the last chunk is a short one."""
+    """Seven tokens or words at once, so that the last chunk is a short one."""
     monkeypatch.setattr(head_logprobs, "CHUNK_LOGITS_CPU", 7 * VOCABULARY)
+    monkeypatch.setattr(head_logprobs, "LEAST_WORDS", 7)
+    monkeypatch.setattr(head_logprobs, "MOST_ROWS", 20)
 
 
 def make_head(bias: bool, frozen: bool):

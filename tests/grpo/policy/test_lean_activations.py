@@ -6,11 +6,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from grpo.policy import lean_activations  # noqa: E402
+from grpo.policy import lean_activations, merged_blocks  # noqa: E402
 from grpo.policy.shared_prefix import grouped_logps  # noqa: E402
 from grpo.training.micro_batch import count_saved_bytes  # noqa: E402
 from tests.grpo.generation.test_decoder import FAMILIES, adapt, build  # noqa: E402
 from tests.grpo.policy.test_head_logprobs import make_group  # noqa: E402
+
+
+@pytest.fixture
+def modules_only(monkeypatch):
+    """No block's adapters are merged: every module runs."""
+    monkeypatch.setattr(merged_blocks, "find_blocks", lambda model: [])
 
 
 def pull(model):
@@ -23,7 +29,9 @@ def pull(model):
 
 @pytest.mark.parametrize("adapter", [False, True])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_gradients_when_activations_are_made_again_then_every_bit_is_the_same(family, adapter, monkeypatch):
+def test_gradients_when_activations_are_made_again_then_every_bit_is_the_same(
+    family, adapter, monkeypatch, modules_only
+):
     """All weights or adapters alone; the modules are as they were afterwards."""
     model = build(family, **FAMILIES[family]).train()
     model = adapt(model) if adapter else model
@@ -37,7 +45,7 @@ def test_gradients_when_activations_are_made_again_then_every_bit_is_the_same(fa
     assert not any("forward" in vars(module) for module in model.modules())
 
 
-def test_bytes_when_activations_are_made_again_then_a_third_is_saved(monkeypatch):
+def test_bytes_when_activations_are_made_again_then_a_third_is_saved(monkeypatch, modules_only):
     """Counted as autograd keeps them, with adapters on every layer."""
     model = adapt(build("llama", hidden_size=64, intermediate_size=192, head_dim=16))
     whole = count_saved_bytes(model, 40, 20, 4)

@@ -1,0 +1,315 @@
+"""Blocks with frozen weights and plain adapters as two operations each, whose backward is written out; float32 on a processor.
+
+Module by module an adapter costs two thin products and three passes over a wide array, forward and backward, beside the
+product it corrects. Here weight + scale * B @ A is made once a block and pass, a product of the rank's size: what is read
+by the tokens is one matrix, whose projections of one input stand below each other. It is made again in the backward, as
+are norms and gated products (see `lean_activations`), and thrown away. Adding an adapter to its weight rounds each weight
+once, which is less than a product rounds. Attention in between is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from grpo.policy.attention import attend
+from grpo.policy.lean_activations import is_worth_it
+from grpo.policy.plain_blocks import Unusual, check_modules, read_linear
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(slots=True)
+class Joined:
+    """Linear layers of one input, one below the other: weights (outputs, inputs) with their adapters A, B and scales."""
+
+    weights: list[torch.Tensor]
+    bias: torch.Tensor | None
+    adapters: list[tuple[torch.Tensor, torch.Tensor, float] | None]
+    scratch: dict[tuple[int, ...], torch.Tensor]
+
+    @property
+    def trained(self) -> list[torch.Tensor]:
+        """The adapters' matrices, in the order in which `pull` gives their gradients."""
+        return [matrix for adapter in self.adapters if adapter is not None for matrix in adapter[:2]]
+
+    def merge(self) -> torch.Tensor:
+        """(outputs, inputs); good until another matrix of this shape is merged."""
+        import torch
+
+        if len(self.weights) == 1 and self.adapters[0] is None:
+            return self.weights[0]
+        shape = sum(len(weight) for weight in self.weights), self.weights[0].shape[1]
+        if shape not in self.scratch:
+            self.scratch[shape] = self.weights[0].new_empty(shape)
+        whole = self.scratch[shape]
+        for part, weight, adapter in self.pieces(whole):
+            if adapter is None:
+                part.copy_(weight)
+            else:
+                torch.addmm(weight, adapter[1], adapter[0], alpha=adapter[2], out=part)
+        return whole
+
+    def pieces(self, whole: torch.Tensor, axis: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor, Any]]:
+        """The part of `whole` along `axis` that belongs to each layer, its weight and its adapter."""
+        parts = whole.split([len(weight) for weight in self.weights], axis)
+        return zip(parts, self.weights, self.adapters, strict=True)
+
+    def pull(self, states: torch.Tensor, gradient: torch.Tensor) -> list[torch.Tensor]:
+        """The gradients of `trained`, from what came in (tokens, inputs) and that of what went out (tokens, outputs)."""
+        import torch
+
+        present = [adapter for adapter in self.adapters if adapter is not None]
+        if not present:
+            return []
+        downs = torch.cat([adapter[0] for adapter in present]) if len(present) > 1 else present[0][0]
+        inner = iter((states @ downs.t()).split([len(adapter[0]) for adapter in present], 1))
+        thin, ups = [], []
+        for part, _, adapter in self.pieces(gradient, 1):
+            if adapter is not None:
+                thin.append((part @ adapter[1]).mul_(adapter[2]))
+                ups.append((part.t() @ next(inner)).mul_(adapter[2]))
+        pulled = (torch.cat(thin, 1) if len(thin) > 1 else thin[0]).t() @ states
+        of_downs = pulled.split([len(adapter[0]) for adapter in present])
+        return [each for pair in zip(of_downs, ups, strict=True) for each in pair]
+
+
+@dataclass(slots=True)
+class Norm:
+    """The family's root-mean-square norm over the last axis, in float32."""
+
+    weight: torch.Tensor
+    epsilon: float
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        return (states * self.scale(states)).mul_(self.weight)
+
+    def scale(self, states: torch.Tensor) -> torch.Tensor:
+        return states.pow(2).mean(-1, keepdim=True).add_(self.epsilon).rsqrt_()
+
+    def pull(self, states: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        """The gradient of `states`; writes over `gradient`."""
+        import torch
+
+        scale = self.scale(states)
+        gradient.mul_(self.weight)
+        along = torch.linalg.vecdot(gradient, states)[..., None].mul_(scale.pow(3)).div_(-states.shape[-1])
+        return gradient.mul_(scale).addcmul_(states, along)
+
+
+@dataclass(slots=True)
+class Block:
+    """One layer; `head_norms` are those of queries and of keys, None where a family has none."""
+
+    attention: Any
+    before_attention: Norm
+    queries_keys_values: Joined
+    head_norms: tuple[Norm, Norm] | None
+    out: Joined
+    before_feed_forward: Norm
+    gate_up: Joined
+    down: Joined
+
+
+@contextmanager
+def merged_blocks(model: Any, tokens: int) -> Iterator[bool]:
+    """Inside, blocks of `model` run so where that is exact and worth it for so many tokens in a pass; yields whether."""
+    blocks = find_blocks(model) if is_worth_it(model, tokens) else []
+    layers = model.model.layers if blocks else []
+    for layer, block in zip(layers, blocks, strict=True):
+        layer.forward = make_forward(block)
+    try:
+        yield bool(blocks)
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def find_blocks(model: Any) -> list[Block]:
+    """The blocks of a model of which nothing but plain adapters is trained; none where it is built in another way."""
+    import torch
+
+    weight = model.get_input_embeddings().weight
+    if weight.device.type != "cpu" or weight.dtype != torch.float32:
+        return []
+    scratch: dict[tuple[int, ...], torch.Tensor] = {}
+    try:
+        check_modules(model, besides=[model.get_output_embeddings()])
+        blocks = [read_block(layer, scratch) for layer in model.model.layers]
+    except Unusual:
+        return []
+    adapters = {id(each) for block in blocks for part in parts_of(block) for each in part.trained}
+    trained = {id(each) for layer in model.model.layers for each in layer.parameters() if each.requires_grad}
+    # Without adapters nothing is gained, and a weight that is trained itself needs a gradient of its own.
+    return blocks if adapters and trained <= adapters else []
+
+
+def parts_of(block: Block) -> tuple[Joined, ...]:
+    return block.queries_keys_values, block.out, block.gate_up, block.down
+
+
+def read_block(layer: Any, scratch: dict[tuple[int, ...], torch.Tensor]) -> Block:
+    attention, feed = layer.self_attn, layer.mlp
+    if attention.attention_dropout and attention.training:
+        raise Unusual
+    head_norms = None
+    if hasattr(attention, "q_norm"):
+        head_norms = read_norm(attention.q_norm), read_norm(attention.k_norm)
+    return Block(
+        attention,
+        read_norm(layer.input_layernorm),
+        join([attention.q_proj, attention.k_proj, attention.v_proj], scratch),
+        head_norms,
+        join([attention.o_proj], scratch),
+        read_norm(layer.post_attention_layernorm),
+        join([feed.gate_proj, feed.up_proj], scratch),
+        join([feed.down_proj], scratch),
+    )
+
+
+def read_norm(norm: Any) -> Norm:
+    return Norm(norm.weight.detach(), norm.variance_epsilon)
+
+
+def join(layers: Sequence[Any], scratch: dict[tuple[int, ...], torch.Tensor]) -> Joined:
+    import torch
+
+    read = [read_linear(layer) for layer in layers]
+    given = [
+        each for weight, bias, adapter in read for each in (weight, bias, *(adapter or ())[:2]) if each is not None
+    ]
+    if any(each.dtype != torch.float32 or each.device.type != "cpu" or hasattr(each, "full_tensor") for each in given):
+        raise Unusual
+    weights = [weight.detach() for weight, _, _ in read]
+    bias = None
+    if any(each is not None for _, each, _ in read):
+        bias = torch.cat([each.detach().new_zeros(len(each)) if own is None else own.detach() for each, own, _ in read])
+    return Joined(weights, bias, [adapter for _, _, adapter in read], scratch)
+
+
+def make_forward(block: Block) -> Callable[..., torch.Tensor]:
+    """The forward of a layer of transformers, whose attention goes to the `router` that it is called with."""
+    size = block.attention.head_dim
+
+    def forward(hidden_states, attention_mask=None, position_embeddings=None, router=None, **_):
+        states = hidden_states[0]
+        cos, sin = (each[0][:, None] for each in position_embeddings)
+        turned = _projections().apply(states, block, cos, sin, *block.queries_keys_values.trained)
+        rotated = [each.view(1, len(states), -1, size).transpose(1, 2) for each in turned]
+        out, _ = attend(block.attention, *rotated, attention_mask, scaling=block.attention.scaling, router=router)
+        trained = [each for part in (block.out, block.gate_up, block.down) for each in part.trained]
+        return _rest().apply(states, out.reshape(len(states), -1), block, *trained)[None]
+
+    return forward
+
+
+def turn(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotated states (tokens, heads, size): halves of a head are turned against each other."""
+    half = states.shape[-1] // 2
+    turned = states * cos
+    turned[..., :half].addcmul_(states[..., half:], sin[..., :half], value=-1)
+    turned[..., half:].addcmul_(states[..., :half], sin[..., half:])
+    return turned
+
+
+def turn_back(gradient: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, out: torch.Tensor) -> None:
+    """The gradient of what was turned, written to `out`."""
+    import torch
+
+    half = gradient.shape[-1] // 2
+    torch.mul(gradient, cos, out=out)
+    out[..., :half].addcmul_(gradient[..., half:], sin[..., half:])
+    out[..., half:].addcmul_(gradient[..., :half], sin[..., :half], value=-1)
+
+
+def linear(states: torch.Tensor, part: Joined) -> torch.Tensor:
+    import torch
+
+    return torch.nn.functional.linear(states, part.merge(), part.bias)
+
+
+@cache
+def _projections():
+    import torch
+
+    class Projections(torch.autograd.Function):
+        """Rotated queries and keys, and values, (tokens, heads, size) each, of the states that enter a block."""
+
+        @staticmethod
+        def forward(ctx, states, block, cos, sin, *trained):
+            size = block.attention.head_dim
+            projected = linear(block.before_attention(states), block.queries_keys_values)
+            sizes = [len(weight) for weight in block.queries_keys_values.weights]
+            raw = [each.view(len(states), -1, size) for each in projected.split(sizes, 1)]
+            ctx.block = block
+            if block.head_norms is None:
+                ctx.save_for_backward(states, cos, sin)
+                turning = raw[:2]
+            else:
+                ctx.save_for_backward(states, cos, sin, *raw[:2])
+                turning = [norm(each) for norm, each in zip(block.head_norms, raw[:2], strict=True)]
+            return turn(turning[0], cos, sin), turn(turning[1], cos, sin), raw[2].contiguous()
+
+        @staticmethod
+        def backward(ctx, *gradients):
+            states, cos, sin, *raw = ctx.saved_tensors
+            block, part = ctx.block, ctx.block.queries_keys_values
+            sizes = [len(weight) for weight in part.weights]
+            whole = states.new_empty(len(states), sum(sizes))
+            pieces = [
+                each.view(gradient.shape) for each, gradient in zip(whole.split(sizes, 1), gradients, strict=True)
+            ]
+            for piece, gradient in zip(pieces[:2], gradients[:2], strict=True):
+                turn_back(gradient, cos, sin, piece)
+            pieces[2].copy_(gradients[2])
+            if raw:
+                for norm, before, piece in zip(block.head_norms, raw, pieces[:2], strict=True):
+                    norm.pull(before, piece)
+            pulled = part.pull(block.before_attention(states), whole)
+            found = block.before_attention.pull(states, whole @ part.merge()) if ctx.needs_input_grad[0] else None
+            return found, None, None, None, *pulled
+
+    return Projections
+
+
+@cache
+def _rest():
+    import torch
+
+    silu, silu_backward = torch.nn.functional.silu, torch.ops.aten.silu_backward
+
+    class Rest(torch.autograd.Function):
+        """What leaves a block, (tokens, size), of the states that entered it and what its attention found."""
+
+        @staticmethod
+        def forward(ctx, states, attended, block, *trained):
+            middle = linear(attended, block.out).add_(states)
+            gate_up = linear(block.before_feed_forward(middle), block.gate_up)
+            gate, up = gate_up.chunk(2, 1)
+            ctx.block = block
+            ctx.save_for_backward(attended, middle, gate_up)
+            return linear(silu(gate).mul_(up), block.down).add_(middle)
+
+        @staticmethod
+        def backward(ctx, gradient):
+            attended, middle, gate_up = ctx.saved_tensors
+            block = ctx.block
+            gate, up = gate_up.chunk(2, 1)
+            active = silu(gate)
+            of_down = block.down.pull(active * up, gradient)
+            pull = gradient @ block.down.merge()
+            whole = torch.empty_like(gate_up)
+            of_gate, of_up = whole.chunk(2, 1)
+            torch.mul(pull, active, out=of_up)
+            silu_backward.grad_input(pull.mul_(up), gate, grad_input=of_gate)
+            del pull, active
+            of_gate_up = block.gate_up.pull(block.before_feed_forward(middle), whole)
+            found = block.before_feed_forward.pull(middle, whole @ block.gate_up.merge()).add_(gradient)
+            of_out = block.out.pull(attended, found)
+            return found, found @ block.out.merge(), None, *of_out, *of_gate_up, *of_down
+
+    return Rest

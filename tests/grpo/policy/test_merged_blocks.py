@@ -1,0 +1,89 @@
+"""Blocks whose adapters are merged for a pass have the numbers of the modules they stand for, forward and backward."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from grpo.policy import lean_activations, merged_blocks  # noqa: E402
+from grpo.policy.shared_prefix import grouped_logps  # noqa: E402
+from grpo.training.micro_batch import count_saved_bytes  # noqa: E402
+from tests.grpo.generation.test_decoder import FAMILIES, adapt, build  # noqa: E402
+from tests.grpo.policy.test_head_logprobs import make_group  # noqa: E402
+from tests.grpo.policy.test_lean_activations import pull  # noqa: E402
+
+
+def is_merged(model) -> bool:
+    with merged_blocks.merged_blocks(model, 1000) as found:
+        return found
+
+
+@pytest.mark.parametrize("modules", ["all-linear", ["q_proj", "up_proj"]])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_when_adapters_are_merged_for_a_pass_then_they_are_those_of_the_modules(family, modules, monkeypatch):
+    """Every family, adapters everywhere or on some; biases and norms of heads too; the modules are as they were after it."""
+    from peft import LoraConfig, get_peft_model
+
+    from grpo.policy.shared_prefix import unwrap
+
+    model = build(family, **FAMILIES[family])
+    for name, weight in model.named_parameters():
+        if name.endswith(("norm.weight", "bias")):
+            torch.nn.init.normal_(weight, mean=1.0, std=0.3)
+    model = get_peft_model(model, LoraConfig(r=3, lora_alpha=7, target_modules=modules, task_type="CAUSAL_LM"))
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.2)
+    model = model.double().train()
+    assert not is_merged(unwrap(model))  # no float32
+    wanted, wanted_gradients = pull(model)
+    model.float()
+    monkeypatch.setattr(lean_activations, "LEAST_BYTES", 0)
+    assert is_merged(unwrap(model))
+    found, gradients = pull(model)
+    torch.testing.assert_close(found, wanted.float(), atol=1e-5, rtol=0)
+    assert gradients.keys() == wanted_gradients.keys()
+    for name, gradient in gradients.items():
+        theirs = wanted_gradients[name].float()
+        torch.testing.assert_close(gradient, theirs, atol=1e-5 * theirs.abs().max().item(), rtol=1e-4, msg=name)
+    assert not any("forward" in vars(module) for module in model.modules())
+
+
+def test_bytes_when_adapters_are_merged_then_no_more_is_kept_than_by_the_lean_modules(monkeypatch):
+    """Counted as autograd keeps them."""
+    model = adapt(build("llama", hidden_size=64, intermediate_size=192, head_dim=16))
+    monkeypatch.setattr(lean_activations, "LEAST_BYTES", 0)
+    merged = count_saved_bytes(model, 40, 20, 4)
+    monkeypatch.setattr(merged_blocks, "find_blocks", lambda model: [])
+    assert merged <= count_saved_bytes(model, 40, 20, 4)
+
+
+@pytest.mark.parametrize(
+    "reason", ["all weights", "dropout", "a hook", "two adapters", "switched off", "a trained norm"]
+)
+def test_blocks_when_a_model_is_built_otherwise_then_its_modules_run(reason, monkeypatch):
+    """What a merged block would leave out is left to the modules."""
+    from grpo.policy.shared_prefix import unwrap
+
+    monkeypatch.setattr(lean_activations, "LEAST_BYTES", 0)
+    model = build("llama", **FAMILIES["llama"])
+    model = (model if reason == "all weights" else adapt(model)).train()
+    inner = unwrap(model)
+    assert is_merged(inner) == (reason != "all weights")
+    first = inner.model.layers[0]
+    if reason == "dropout":
+        first.mlp.up_proj.lora_dropout["default"] = torch.nn.Dropout(0.1)
+    if reason == "a hook":
+        first.self_attn.register_forward_hook(lambda *_: None)
+    if reason == "two adapters":
+        from peft import LoraConfig
+
+        model.add_adapter("second", LoraConfig(r=2, target_modules="all-linear"))
+        model.base_model.set_adapter(["default", "second"])
+    if reason == "switched off":
+        model.base_model.disable_adapter_layers()
+    if reason == "a trained norm":
+        first.input_layernorm.weight.requires_grad_()
+    assert not is_merged(inner)
+    grouped_logps(model, *make_group())  # and runs
