@@ -14,7 +14,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from grpo.generation.packed_products import has_onednn, multiply, pack
+from grpo.policy.packed_products import has_onednn, multiply, pack
 
 SHAPES = {
     "queries, keys and values": (960, 576),

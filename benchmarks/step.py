@@ -232,7 +232,7 @@ def measure_matmul() -> float:
     """GFLOP/s of the best of a few products of two square float32 matrices, by MKL or by oneDNN."""
     import torch
 
-    from grpo.generation.packed_products import has_onednn, multiply
+    from grpo.policy.packed_products import has_onednn, multiply
 
     a, best = torch.randn(1536, 1536), math.inf
     for product in (torch.matmul, *([multiply] if has_onednn() else [])):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from grpo.generation.packed_products import is_worth_packing, multiply, pack
+from grpo.policy.packed_products import is_worth_packing, multiply, pack
 from grpo.policy.plain_blocks import FAMILIES, Unusual, check_modules, read_linear
 
 if TYPE_CHECKING:

@@ -234,7 +234,8 @@ def read_vocabulary(states, weight, bias, ids, temperature: float, compute_entro
 
     tokens, step = len(ids), max(LEAST_WORDS, CHUNK_LOGITS_CPU // len(ids))
     rooms = [states.new_empty(tokens, min(step, len(weight))) for _ in range(1 + compute_entropy)]
-    highest, total, moment, chosen = states.new_full((tokens,), -1e30), *states.new_zeros(3, tokens)
+    highest = states.new_full((tokens,), -1e30)
+    total, moment, chosen = states.new_zeros(3, tokens).unbind()
     pull = torch.zeros_like(states) if wanted else None
     for start in range(0, len(weight), step):
         words = weight[start : start + step]

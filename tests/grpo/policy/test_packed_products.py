@@ -7,8 +7,8 @@ torch = pytest.importorskip("torch")
 from transformers import LlamaConfig, LlamaForCausalLM  # noqa: E402
 
 from grpo.generation import decoder  # noqa: E402
-from grpo.generation import packed_products as products  # noqa: E402
 from grpo.generation.generate import generate  # noqa: E402
+from grpo.policy import packed_products as products  # noqa: E402
 from grpo.policy.shared_prefix import unwrap  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not products.has_onednn(), reason="this torch has no oneDNN")
