@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def explain(run: str, exported: Path, rows: int) -> dict[str, Any]:
-    """Why greedy answers of the f16 file differ from those of the float32 weights: by rows, and the margins of the tokens."""
+    """Why greedy answers of the f16 file differ from those of the float32 weights; only rows that differ are asked again."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -78,13 +78,19 @@ def explain(run: str, exported: Path, rows: int) -> dict[str, Any]:
     from grpo.policy.loading import Policy
 
     torch.set_num_threads(os.cpu_count() or 1)
+    record = json.loads((exported / "export.json").read_text(encoding="utf-8"))
+    (proof,) = [each for each in record["proofs"] if each["file"].endswith("-f16.gguf")]
     request = Request(choose(run), exported, rows=rows)
     held = hold_rows(request, Progress(quiet=True), [])
     policy = Policy(
         AutoModelForCausalLM.from_pretrained(exported, dtype=torch.float32).eval(),
         AutoTokenizer.from_pretrained(exported),
     )
-    prompts, limit = [policy.prompts.prompt_ids(row.prompt) for row in held.examples], answer_limit(request)
+    examples = [row for row in held.examples if row.id in proof["different_rows"]]
+    found: dict[str, Any] = {"rows": proof["rows"], "equal_answers": proof["equal_answers"], "differences": []}
+    if not examples:
+        return found
+    prompts, limit = [policy.prompts.prompt_ids(row.prompt) for row in examples], answer_limit(request)
 
     def answer() -> list[list[int]]:
         settings = {"samples": 1, "max_new_tokens": limit, "temperature": 0.0}
@@ -95,31 +101,25 @@ def explain(run: str, exported: Path, rows: int) -> dict[str, Any]:
     (file,) = exported.glob("*-f16.gguf")
     with LlamaCpp(file, context=max(map(len, prompts)) + limit + 8, exact=True) as runtime:
         theirs = [cut(each.tokens, policy.eos_ids) for each in runtime.answer(prompts, limit)]
-    margins = [
-        {"row": held.examples[at].id, **measure_margin(policy.model, prompts[at], own[at], theirs[at])}
-        for at in range(len(own))
-        if own[at] != theirs[at]
-    ]
+    margins = [measure_margin(policy.model, *each) for each in zip(prompts, own, theirs, strict=True)]
     with torch.no_grad():
         for weight in policy.model.parameters():
             weight.data = weight.data.half().float()
     rounded = answer()
-    return {
-        "rows": len(own),
-        "llama_cpp_equals_float32": share(theirs, own),
-        "rounded_weights_in_transformers_equal_float32": share(rounded, own),
-        "llama_cpp_equals_rounded_weights_in_transformers": share(theirs, rounded),
-        "differences": margins,
-    }
+    found["differences"] = [
+        {
+            "row": row.id,
+            **margin,
+            "rounded_weights_in_transformers_answer_as": "llama.cpp" if again == other else "float32" if again == ours else "neither",
+        }
+        for row, margin, again, ours, other in zip(examples, margins, rounded, own, theirs, strict=True)
+    ]  # fmt: skip
+    return found
 
 
 def cut(ids: list[int], ends: list[int]) -> list[int]:
     """An answer without its end."""
     return next((list(ids[:at]) for at, token in enumerate(ids) if token in ends), list(ids))
-
-
-def share(one: list[list[int]], other: list[list[int]]) -> float:
-    return round(sum(a == b for a, b in zip(one, other, strict=True)) / len(one), 4)
 
 
 def measure_margin(model: Any, prompt: list[int], own: list[int], other: list[int]) -> dict[str, Any]:

@@ -179,8 +179,9 @@ def _load_adapter(source: PolicySource, config: RunConfig, device: str) -> Polic
     below = gguf or source.base
     if below is None:
         raise UserError(f"{source.location}: its adapter_config.json names no base model")
-    from peft import PeftModel
     from transformers import AutoTokenizer
+
+    from grpo.policy.adapters import AdapterUnfit, put_on
 
     base = _load_model(below, source.revision, config, device)
     folder = Path(source.location)
@@ -193,9 +194,9 @@ def _load_adapter(source: PolicySource, config: RunConfig, device: str) -> Polic
         if tokenizer.chat_template is None:
             tokenizer.chat_template = base.tokenizer.chat_template
     try:
-        model = PeftModel.from_pretrained(base.model, source.location)
+        model = put_on(base.model, source.location)
         model = model.merge_and_unload() if config.model.quantization == "none" else model
-    except (RuntimeError, ValueError, OSError, KeyError) as fault:
+    except (AdapterUnfit, RuntimeError, ValueError) as fault:
         raise UserError(
             f"--model {source.location}: does not fit its base {source.base} ({str(fault).splitlines()[0][:200]})"
         ) from None

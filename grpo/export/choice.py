@@ -13,6 +13,7 @@ from grpo.lifecycle.run_directory import read_policy_note
 from grpo.report.run_files import RunFiles, read_run
 from rewards.errors import UserError
 from rewards.statistics.estimates import Estimate
+from rewards.writing.manifests import MANIFEST, find_damage
 
 if TYPE_CHECKING:
     from grpo.config.run_config import RunConfig
@@ -77,6 +78,8 @@ def choose(model: str, *, step: int | None = None, part: str | None = None) -> P
     config = load_run_config(path, rows=True)
     config = _as_trained(config, files)
     folder = _find_folder(path, step, part)
+    if (folder / MANIFEST).is_file() and (damage := find_damage(folder)):
+        raise UserError(f"{folder}: not as the run left it: {damage}; export another policy: {_list_kept(path)}")
     source = _named(str(folder))
     source = replace(source, run=path, revision=config.model.revision)
     reached, stage = _find_stage(files, folder, step)
@@ -112,13 +115,7 @@ def _as_trained(config: RunConfig, files: RunFiles) -> RunConfig:
 
 
 def _find_folder(run: Path, step: int | None, part: str | None) -> Path:
-    kept = {
-        int(path.name.rsplit("-", 1)[1]): path
-        for path in sorted(run.glob("checkpoints/checkpoint-*"))
-        if path.name.rsplit("-", 1)[1].isdecimal()
-    }
-    there = [name for name in ("best", "sft") if (run / name).is_dir()]
-    has = ", ".join([*(f"--{name}" for name in there), *(f"--step {number}" for number in sorted(kept))]) or "none"
+    kept, has = _find_checkpoints(run), _list_kept(run)
     if step is not None:
         if step not in kept:
             raise UserError(f"--step {step}: {run} keeps no checkpoint of that step; it has: {has}")
@@ -129,6 +126,21 @@ def _find_folder(run: Path, step: int | None, part: str | None) -> Path:
             return run / name
     asked = f"--{part}: " if part is not None else ""
     raise UserError(f"{asked}{run} holds no {' and no '.join(f'{name}/' for name in wanted)}; it has: {has}")
+
+
+def _find_checkpoints(run: Path) -> dict[int, Path]:
+    return {
+        int(path.name.rsplit("-", 1)[1]): path
+        for path in sorted(run.glob("checkpoints/checkpoint-*"))
+        if path.name.rsplit("-", 1)[1].isdecimal()
+    }
+
+
+def _list_kept(run: Path) -> str:
+    """The options that name the policies a run keeps."""
+    there = [name for name in ("best", "sft") if (run / name).is_dir()]
+    steps = sorted(_find_checkpoints(run))
+    return ", ".join([*(f"--{name}" for name in there), *(f"--step {number}" for number in steps)]) or "none"
 
 
 def _find_stage(files: RunFiles, folder: Path, step: int | None) -> tuple[int | None, str | None]:

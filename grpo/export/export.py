@@ -224,7 +224,7 @@ def _prove_safetensors(
     limit, batch = answer_limit(request), min(64, request.choice.config.evaluation.batch_size)
     with progress.stage("proof of the safetensors", len(held.examples), unit="rows") as bar:
         answers = answer_greedily(policy, held.examples, limit=limit, batch=batch, advance=bar.advance)
-    return compare(proof, judge(proof.runtime or "", held.examples, answers, held.host), own)
+    return compare(proof, held.examples, judge(proof.runtime or "", held.examples, answers, held.host), own)
 
 
 def _copy_adapter(choice: PolicyToExport, target: Path) -> None:

@@ -14,7 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from rewards.errors import RecompensaError
+from grpo.policy.gguf_file import read_gguf
+from rewards.errors import RecompensaError, UserError
 
 _QUIET = -1  # below the first level of its log
 _SECONDS = 600.0
@@ -70,8 +71,8 @@ class LlamaCpp:
         self.slots, self.path = slots, path
         try:
             self._server = xllamacpp.Server(settings)
-        except Exception as fault:  # whatever the binding raises of a file that it cannot read
-            raise RuntimeFailed(f"{path}: llama.cpp cannot load it ({str(fault)[:200]})") from None
+        except Exception:  # whatever the binding raises of a file that it cannot read; it never says why
+            raise RuntimeFailed(explain_refusal(path, name_runtime())) from None
         self.address: str = self._server.listening_address
 
     def close(self) -> None:
@@ -113,6 +114,20 @@ class LlamaCpp:
 
     def _post(self, path: str, body: Any) -> Any:
         return post(self.address + path, body, f"{self.path}: llama.cpp")
+
+
+def explain_refusal(path: Path, runtime: str) -> str:
+    """Why llama.cpp does not load a file, as far as the file's own header tells."""
+    try:
+        header = read_gguf(path)
+        header.require_whole()
+    except UserError as fault:
+        return fault.problems[0].removeprefix("model.gguf: ")
+    family = str(header.fields.get("general.architecture") or "none")
+    return (
+        f"{path}: {runtime} cannot load it; its architecture is {family}: a newer xllamacpp may know that one, and a file "
+        "whose tensors do not fit its header has to be made again. Its own reason: llama-cli -m FILE"
+    )
 
 
 def post(url: str, body: Any, who: str) -> Any:

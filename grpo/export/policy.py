@@ -17,28 +17,35 @@ def open_policy(choice: PolicyToExport, device: str) -> Policy:
 
     Quantised weights stay quantised: this is the function that was trained, which any merge is measured against.
     """
-    from grpo.policy.loading import load_policy, read_saved
+    from grpo.policy.adapters import AdapterUnfit, put_on
+    from grpo.policy.loading import Policy, load_policy, read_saved, ready_for_adapters
 
     source, section = choice.source, choice.config.model
-    if source.kind == "model":
-        if choice.run is not None:
+    if source.kind == "model" and choice.run is not None:
+        try:
             return read_saved(Path(source.location), section, device)
+        except Exception as fault:  # whatever the libraries raise of a torn file: tokenizers a plain Exception
+            raise UserError(
+                f"{source.location}: cannot be loaded ({_first_line(fault)}); give another policy of the run: --sft, or --step N"
+            ) from None
+    if source.kind == "model":
         return load_policy(section, texts=(), seed=choice.config.seed, device=device)
-    policy = _load_base(choice, device)
-    from peft import PeftModel
-    from transformers import AutoTokenizer
-
-    from grpo.policy.loading import Policy, ready_for_adapters
-
+    try:
+        policy = _load_base(choice, device)
+    except UserError as fault:
+        if choice.run is not None or choice.source.base is None:
+            raise
+        lines = [line.removeprefix("model.name: ") for line in fault.problems]
+        where = f"{source.location}: the base that its adapter_config.json names cannot be had"
+        raise UserError([f"{where}: {line}" for line in lines]) from None
     folder = Path(source.location)
     try:
-        model = PeftModel.from_pretrained(ready_for_adapters(policy.model, section), str(folder))
-    except (RuntimeError, ValueError, OSError, KeyError, TypeError) as fault:
-        reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]
-        raise UserError(f"{folder}: the adapter does not fit its base ({reason}); name the run it comes from") from None
+        model = put_on(ready_for_adapters(policy.model, section), str(folder))
+    except AdapterUnfit as fault:
+        raise UserError(f"{folder}: the adapter does not fit its base ({fault}); name the run it comes from") from None
     tokenizer = policy.tokenizer
     if (folder / "tokenizer_config.json").is_file() and section.embedded is None:
-        tokenizer = _with_own_tokens(AutoTokenizer.from_pretrained(folder), policy.tokenizer)
+        tokenizer = _with_own_tokens(_read_tokenizer(folder), policy.tokenizer)
     return Policy(model.eval(), tokenizer, authors=policy.authors, template=policy.template)
 
 
@@ -67,6 +74,21 @@ def _load_base(choice: PolicyToExport, device: str) -> Policy:
     elif (below := find_adapter(section)) is not None:
         section = base_section(below, section)
     return load_policy(section.model_copy(update={"lora": None}), texts=texts, seed=config.seed, device=device)
+
+
+def _read_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except Exception as fault:  # as above
+        raise UserError(
+            f"{folder}: its tokenizer cannot be read ({_first_line(fault)}); without tokenizer files there, the base's is taken"
+        ) from None
+
+
+def _first_line(fault: Exception) -> str:
+    return (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]
 
 
 def _with_own_tokens(own: Any, base: Any) -> Any:

@@ -42,7 +42,10 @@ class Judged:
 
 @dataclass
 class ExportProof:
-    """What was shown of one exported file. `runtime` is None where nothing here can load it, and `note` says why."""
+    """What was shown of one exported file. `runtime` is None where nothing here can load it, and `note` says why.
+
+    `others` are the ids of the rows that were answered otherwise than by the run's own policy.
+    """
 
     file: str
     runtime: str | None
@@ -51,6 +54,7 @@ class ExportProof:
     own: Estimate = NOTHING
     own_source: str = ""
     equal_answers: float | None = None
+    others: list[str] = field(default_factory=list)
     texts: int = 0
     conversations: int = 0
     note: str = ""
@@ -66,7 +70,8 @@ class ExportProof:
         return {
             "file": self.file, "runtime": self.runtime, "passed": self.passed, "rows": self.rows,
             "reward": {key: getattr(self.mean, key) for key in ends}, "own": {key: getattr(self.own, key) for key in ends},
-            "own_source": self.own_source, "equal_answers": self.equal_answers, "equal_token_texts": self.texts,
+            "own_source": self.own_source, "equal_answers": self.equal_answers, "different_rows": self.others,
+            "equal_token_texts": self.texts,
             "equal_conversations": self.conversations, "note": self.note, "problems": self.problems,
         }  # fmt: skip
 
@@ -124,12 +129,13 @@ def answer_greedily(
     return [answers[place] for place in range(len(examples))]
 
 
-def compare(proof: ExportProof, found: Judged, own: Judged) -> ExportProof:
+def compare(proof: ExportProof, rows: Sequence[Example], found: Judged, own: Judged) -> ExportProof:
     """The proof with the answers held against the run's own; a problem where the run's interval is left."""
     equal = [one.text == other.text for one, other in zip(found.completions, own.completions, strict=True)]
     proof = replace(
         proof, rows=len(equal), mean=found.whole, own=own.whole, own_source=own.source,
         equal_answers=sum(equal) / len(equal) if equal else None,
+        others=[row.id for row, same in zip(rows, equal, strict=True) if not same],
     )  # fmt: skip
     mean, low, high = found.whole.mean, own.whole.low, own.whole.high
     # Where every answer earns the same there is no interval; then the mean has to be the same.
@@ -167,7 +173,7 @@ def prove_gguf(
             return proof
         written = runtime.answer(ids, limit, advance)
     completions = [prompts.completion(item.tokens, truncated=item.truncated) for item in written]
-    return compare(proof, judge(proof.runtime or "", examples, completions, host), own)
+    return compare(proof, examples, judge(proof.runtime or "", examples, completions, host), own)
 
 
 def _compare_tokens(proof: ExportProof, runtime: LlamaCpp, prompts: PromptBuilder, examples: Sequence[Example]) -> None:

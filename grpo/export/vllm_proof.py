@@ -46,7 +46,7 @@ def prove_vllm(request: Request, held: Held, own: Judged, draft: Path, progress:
         answers = writer.write(held.examples, prompts, Settings(0.0, 1.0, 0, 1.0, limit, 1, 0))
         bar.advance(len(answers))
     completions = [row[0].completion for row in answers]
-    return compare(proof, judge(proof.runtime or "", held.examples, completions, held.host), own)
+    return compare(proof, held.examples, judge(proof.runtime or "", held.examples, completions, held.host), own)
 
 
 def _version() -> str:

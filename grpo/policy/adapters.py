@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,10 +11,15 @@ from typing import Any
 
 from grpo.config.sections import ModelSection
 from grpo.policy.local_files import fetch_model_json, model_folder, read_model_json
-from rewards.errors import UserError
+from rewards.errors import RecompensaError, UserError
 
 CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+_PARAMETER, _LAYER = re.compile(r"'([^']+)'"), re.compile(r"\blayers\.(\d+)\.")
+
+
+class AdapterUnfit(RecompensaError):
+    """An adapter's weights cannot be put on this model; the message is the reason alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,25 +150,61 @@ def base_section(adapter: Adapter, section: ModelSection) -> ModelSection:
 
 def attach(model: Any, adapter: Adapter, section: ModelSection) -> Any:
     """The model with that adapter on it, its weights trained further; `UserError` where they do not fit each other."""
-    from peft import PeftModel
-
     problems = adapter_problems(adapter, section)
     if problems:
         raise UserError(problems)
     folder = model_folder(adapter.name, adapter.own_revision)
+    place = str(folder) if folder is not None else adapter.name
     try:
-        found = PeftModel.from_pretrained(
-            model, str(folder) if folder is not None else adapter.name, is_trainable=True, revision=adapter.own_revision
-        )
-    except (RuntimeError, ValueError, OSError, KeyError, TypeError) as fault:
-        reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]
+        found = put_on(model, place, is_trainable=True, revision=adapter.own_revision)
+    except AdapterUnfit as fault:
         raise UserError(
-            f"{adapter.key}: the adapter {adapter.name} does not fit its base {adapter.base} ({reason}); give the adapter's "
+            f"{adapter.key}: the adapter {adapter.name} does not fit its base {adapter.base} ({fault}); give the adapter's "
             "own base in its adapter_config.json"
         ) from None
     for config in found.peft_config.values():
         config.inference_mode = False
     return save_without_hub(found)
+
+
+def put_on(model: Any, place: str, **options: Any) -> Any:
+    """PEFT's model of `model` with the adapter in the folder or repository `place` on it, every weight of both matched.
+
+    Raises `AdapterUnfit` where a file is torn, and where the adapter is of another model: PEFT leaves layers that its file
+    does not have as they were begun, and drops what the model does not have, with a warning at most.
+    """
+    from peft import PeftModel
+    from safetensors import SafetensorError
+
+    faults = (RuntimeError, ValueError, OSError, KeyError, TypeError, AttributeError, EOFError, SafetensorError)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            found = PeftModel.from_pretrained(model, place, **options)
+        except faults as fault:
+            torn = "a torn file: " if isinstance(fault, SafetensorError | EOFError) else ""
+            reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
+            raise AdapterUnfit(f"{torn}{reason[:200]}") from None
+    missing = [str(each.message) for each in said if "missing adapter keys" in str(each.message)]
+    if missing:
+        names = _PARAMETER.findall(missing[0])
+        raise AdapterUnfit(f"{len(names)} of the base's weights have no part in it, such as {names[0][:120]}")
+    layers = getattr(model.config.get_text_config(), "num_hidden_layers", None)
+    deepest = max(map(int, _LAYER.findall(" ".join(_weight_names(place)))), default=-1)
+    if layers is not None and deepest >= layers:
+        raise AdapterUnfit(f"it has weights for layer {deepest}, and the base has {layers} layers")
+    return found
+
+
+def _weight_names(place: str) -> list[str]:
+    """What the weights of an adapter's folder are called; none where they are elsewhere, or in PyTorch's own format."""
+    file = Path(place) / WEIGHTS[0]
+    if not file.is_file():
+        return []
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as opened:
+        return list(opened.keys())
 
 
 def save_without_hub(model: Any) -> Any:

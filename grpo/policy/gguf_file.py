@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rewards.errors import UserError
+from rewards.screen.amounts import format_size
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 _SCALARS = dict(enumerate(("B", "b", "H", "h", "I", "i", "f", "?")))
 _SCALARS |= {10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+# Weights a block and its bytes, by the id of the tensor's type: F32, F16, BF16, Q4_0, Q4_1, Q8_0.
+_BLOCKS = {0: (1, 4), 1: (1, 2), 30: (1, 2), 2: (32, 18), 3: (32, 20), 8: (32, 34)}
 _MOST = 1 << 24  # entries of an array, bytes of a text: more is a broken file
 # Token types of the vocabulary: markers such as <|im_end|>, and tokens that a user's text may also hold.
 _CONTROL, _USER_DEFINED = 3, 4
@@ -56,6 +60,16 @@ class GgufHeader:
     path: Path
     fields: dict[str, Any]
     tensors: dict[str, tuple[int, ...]]
+    missing_bytes: int = 0
+    """How much of the weights the file lacks at its end; 0 where all are there, as far as their types are known here."""
+
+    def require_whole(self) -> None:
+        """`UserError` for a file that was cut off in its weights."""
+        if self.missing_bytes:
+            raise UserError(
+                f"model.gguf: {self.path} is not a whole GGUF file ({format_size(self.missing_bytes)} of its weights are "
+                "missing); download it again"
+            )
 
     def config(self) -> dict[str, Any]:
         """The shape in the words of a config.json; keys that the file does not have are missing."""
@@ -152,14 +166,18 @@ def _read_header(path: Path, file: BinaryIO) -> GgufHeader:
     for _ in range(entries):
         key = _read_text(file)
         fields[key] = _read_value(file, _unpack(file, "I"))
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    end = 0
     for _ in range(tensors):
         name, axes = _read_text(file), _unpack(file, "I")
         if axes > 8:
             raise ValueError(f"a tensor of {axes} axes")
         shapes[name] = tuple(_unpack(file, "Q") for _ in range(axes))
-        file.read(12)  # its type and where it lies
-    return GgufHeader(path, fields, shapes)
+        block, size = _BLOCKS.get(_unpack(file, "I"), (1, 0))
+        end = max(end, _unpack(file, "Q") + math.prod(shapes[name]) // block * size)
+    aligned = int(fields.get("general.alignment") or 32)
+    start = -(-file.tell() // aligned) * aligned if shapes else file.tell()
+    return GgufHeader(path, fields, shapes, max(0, start + end - path.stat().st_size))
 
 
 def _read_value(file: BinaryIO, kind: int) -> Any:

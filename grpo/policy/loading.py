@@ -167,6 +167,7 @@ def _read_gguf(path: Path, section: ModelSection, device: str) -> tuple[Any, Any
     from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
     header = read_gguf(path)
+    header.require_whole()
     where = {"gguf_file": path.name}
     try:
         # Its bar heeds no setting of transformers, and a run has bars of its own.

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from grpo.evaluate.policy_source import is_run
 from grpo.export.llama_cpp import LlamaCpp, RuntimeFailed, is_installed
 from rewards.errors import UserError
 
@@ -30,6 +31,11 @@ def open_backend(folder: Path, gguf: Path | None, *, slots: int, context: int, v
         with LlamaCpp(gguf, context=context, slots=slots) as runtime:
             yield runtime.address
         return
+    if is_run(folder):
+        raise UserError(
+            f"{folder}: a run, not an export; python -m grpo.export {folder} --to DIR, then serve DIR (--run {folder} scores "
+            "what --log writes)"
+        )
     if not (folder / "config.json").is_file():
         raise UserError(
             f"{folder}: neither a GGUF file nor a merged model; export it: python -m grpo.export RUN --to DIR"

@@ -38,7 +38,8 @@ def test_export_when_a_run_with_an_adapter_then_files_checks_and_card(write_run,
     assert record["formats"] == ["adapter", "safetensors", "gguf-f16", "gguf-q8_0"]
     assert record["source"]["step"] == 2 and record["checks"]["merge"]["passed"]
     assert [proof["passed"] for proof in record["proofs"]] == [True, True, True]
-    assert record["proofs"][0]["equal_answers"] == 1.0 and record["proofs"][1]["equal_token_texts"] == 200
+    assert record["proofs"][0]["equal_answers"] == 1.0 and record["proofs"][0]["different_rows"] == []
+    assert record["proofs"][1]["equal_token_texts"] == 200
     assert record["files"]["run-f16.gguf"]["sha256"] and "adapter/adapter_model.safetensors" in record["files"]
     AutoModelForCausalLM.from_pretrained(out)
     assert "generation" not in AutoTokenizer.from_pretrained(out).chat_template.replace("add_generation_prompt", "")

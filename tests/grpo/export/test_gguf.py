@@ -139,13 +139,21 @@ def test_obstacle_when_a_family_is_not_written_then_it_is_named_with_llama_cpps_
     assert "convert_hf_to_gguf.py exports/x --outtype f16" in conversion_line(Path("exports/x"), "f16")
 
 
-def test_llama_cpp_when_the_file_is_cut_off_then_one_line_says_so(tmp_path):
-    """A torn file is an error of ours, not a crash."""
+def test_llama_cpp_when_it_cannot_load_a_file_then_one_line_says_why(tmp_path):
+    """llama.cpp gives no reason; the file's own header has it: cut off, another kind of file, an unknown architecture."""
     model, tokenizer = load("chatml", tmp_path)
     path = write(model, tokenizer, tmp_path / "tiny.gguf")
-    path.write_bytes(path.read_bytes()[:4000])
-    with pytest.raises(RuntimeFailed, match=r"llama\.cpp cannot load it"):
-        LlamaCpp(path, context=512)
+    whole = path.read_bytes()
+    for content, said in (
+        (whole[:4000], "not a whole GGUF file"),
+        (whole[:-2000], r"not a whole GGUF file \(.* of its weights are missing\)"),
+        (b"PK\x03\x04", "not a GGUF file"),
+        (whole.replace(b"llama", b"zlama"), r"llama\.cpp .* cannot load it; its architecture is zlama"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(RuntimeFailed, match=said) as caught:
+            LlamaCpp(path, context=512)
+        assert "\n" not in str(caught.value)
 
 
 def test_texts_when_made_then_two_hundred_and_all_different_enough():

@@ -147,6 +147,20 @@ def test_file_when_it_is_broken_then_one_line_says_so(tmp_path, content, said):
     assert "\n" not in str(caught.value)
 
 
+def test_file_when_it_is_cut_in_its_weights_then_the_reader_knows_how_much_is_missing(tmp_path):
+    """Its header is whole, so shape and tokenizer can be told; it is loaded only whole."""
+    pytest.importorskip("transformers")
+    from grpo.policy.loading import load_policy
+
+    path = write_gguf(tmp_path / "tiny.gguf")
+    assert read_gguf(path).missing_bytes == 0
+    path.write_bytes(path.read_bytes()[:-100])
+    assert 0 < read_gguf(path).missing_bytes <= 100
+    section = ModelSection(name="someone/tiny", gguf=str(path), max_sequence_length=128)
+    with pytest.raises(UserError, match="of its weights are missing"):
+        load_policy(section, texts=(), seed=1, device="cpu")
+
+
 def test_file_when_it_is_cut_anywhere_then_never_more_than_one_line(tmp_path):
     """Every prefix of a header is a broken file, none a crash."""
     whole = write_gguf(tmp_path / "tiny.gguf").read_bytes()

@@ -152,3 +152,7 @@ def test_serve_when_there_is_nothing_to_serve_then_exit_2(tmp_path, capsys):
     assert command.main([str(tmp_path / "none")]) == 2
     assert "python -m grpo.export" in capsys.readouterr().err
     assert command.main([str(tmp_path), "--port", "0"]) == 2
+    (tmp_path / "config.json").write_text('{"config": {}}')
+    capsys.readouterr()
+    assert command.main([str(tmp_path), "--port", "0"]) == 2
+    assert "a run, not an export" in capsys.readouterr().err
