@@ -10,7 +10,7 @@ MAXIMUM_CALLS = 256
 
 NAME = re.compile(r"[\w.:/-]{1,200}\Z")
 
-_NAMES = ("name", "tool_name", "tool", "function_name", "recipient_name")
+_NAMES = ("name", "tool_name", "tool", "function_name", "recipient_name", "api_name", "api", "func")
 _ARGUMENTS = ("arguments", "parameters", "args", "input", "kwargs", "params", "tool_input", "tool_arguments")
 _COMPANIONS = frozenset(
     {
@@ -25,8 +25,18 @@ _COMPANIONS = frozenset(
         "status",
         "action",
         "action_input",
+        "toolUseId",
+        "server_name",
     }
 )
+_REMARKS = frozenset(
+    (
+        "thought", "thoughts", "reasoning", "reasoning_content", "rationale", "explanation", "analysis", "plan", "comment", "note",
+        "role", "content", "pensamento", "raciocinio", "justificativa", "explicacao",
+    )
+)  # fmt: skip
+"""Under which a text, or nothing, stands beside a call: what the model thinks of it."""
+
 _WRAPPERS = (
     "tool_calls",
     "function_calls",
@@ -36,6 +46,10 @@ _WRAPPERS = (
     "function_call",
     "functionCall",
     "tool_call",
+    "toolUse",
+    "toolUses",
+    "tool_use",
+    "actions",
 )
 
 
@@ -47,7 +61,8 @@ class Call(NamedTuple):
     """One call: `typed` is False where the dialect writes every argument as text; `clean` is False for a guessed reading.
 
     `repaired` tells of JSON that was mended to be read, `surplus` counts the members around the call that belong to no
-    dialect. `name_only`: a bare object with a name and no arguments, which may be a call or a record of another kind.
+    dialect. `name_only`: a bare object with a name and no arguments, or of one name alone, `{"f": {"a": 1}}`, which may be a call or
+    a record of another kind.
     `allowed`, of a reference alone, holds the values that each argument may have.
     """
 
@@ -80,8 +95,8 @@ def list_calls(value: Any, marked: bool = False) -> tuple[list[Call], int]:
     for item in items[:MAXIMUM_CALLS]:
         item = _unwrap(item)
         call = read_object(item, marked)
-        if call is None and marked:
-            call = _read_keyed(item)
+        if call is None:
+            call = _read_keyed(item, marked)
         if call is None:
             others += 1
         else:
@@ -93,7 +108,7 @@ def read_object(item: Any, marked: bool = False) -> Call | None:
     """{"name", "arguments"} and its cousins: `parameters`, `args`, {"function": {...}}, arguments as JSON text."""
     if not isinstance(item, dict):
         return None
-    surplus = sum(key not in _COMPANIONS for key in item)
+    surplus = sum(key not in _COMPANIONS and not _is_remark(key, value) for key, value in item.items())
     if isinstance(item.get("function"), dict) and not _has_name(item):
         item, marked = item["function"], True
     elif item.get("type") in ("function", "function_call", "tool_call", "tool_use"):
@@ -128,12 +143,16 @@ def _read_action(item: dict[str, Any], surplus: int) -> Call:
     return Call(item["action"].strip(), {"input": arguments}, surplus=surplus)
 
 
-def _read_keyed(item: Any) -> Call | None:
-    """{"f": {"a": 1}}, as Apertus writes calls between its markers."""
+def _is_remark(key: str, value: Any) -> bool:
+    return key.lower() in _REMARKS and (value is None or isinstance(value, str))
+
+
+def _read_keyed(item: Any, marked: bool) -> Call | None:
+    """{"f": {"a": 1}}, as Apertus writes calls between its markers, and BFCL asks for them."""
     if isinstance(item, dict) and len(item) == 1:
         ((name, arguments),) = item.items()
         if isinstance(arguments, dict) and NAME.match(name):
-            return Call(name, arguments)
+            return Call(name, arguments, name_only=not marked)
     return None
 
 

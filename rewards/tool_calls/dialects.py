@@ -30,6 +30,7 @@ from rewards.tool_calls.marks import (
     PLACE_OR_WORD,
     SPACE,
     START,
+    TAGGED,
     UNREAD,
     WORDS,
 )
@@ -177,6 +178,10 @@ class _Scan:
         named = NAMED.match(text, place)
         if named:
             return self._read_named(named["name"], named.end())
+        tagged = TAGGED.match(text, place)
+        if tagged:
+            end = self._read_named(tagged["name"], tagged.end())
+            return end + len(tagged["tag"]) + 3 if text.startswith(f"</{tagged['tag']}>", end) else end
         pairs = PAIRS.match(text, place)
         if pairs:
             call, end = markup.read_pairs(self.reader, pairs["name"], pairs.end())

@@ -11,7 +11,7 @@ BAR = r"[|｜]"
 GAP = r"[▁_ ]"
 # Tags and tokens behind which nothing but calls can stand.
 MARKER = (
-    r"<(?!no_)(?:[\w-]{1,20}[:_])?(?:tool_calls?|function_calls?|toolcalls?)>|<TOOLCALL>|<｜DSML｜function_calls>"
+    r"<(?!no_)(?:[\w-]{1,20}[:_])?(?:tool_calls?|function_calls?|toolcalls?|use_tool)>|<TOOLCALL>|<｜DSML｜function_calls>"
     r"|<\|tool_call\|>|<\|tool_call>|<\|tool_call_start\|>|<\|python_start\|>|<\|python_tag\|>|<\|START_ACTION\|>|<\|tools_prefix\|>"
     r"|<\|action_start\|>\s*<\|plugin\|>|\[TOOL_CALLS\]|\[TOOL_REQUEST\]|(?<![\w])functools(?=\s*\[)|->\s*tool/function_call"
     r"|function call\s*<\|role_sep\|>|<start_function_call>"
@@ -20,6 +20,11 @@ BEGIN = rf"<{BAR}tool{GAP}call{GAP}begin{BAR}>|(?<![\w])function\s*<{BAR}tool{GA
 HARMONY = (
     r"\bto=(?:functions\.)?(?P<recipient>[A-Za-z_][\w.-]{0,199})(?=[^{}\n]{0,120}<\|message\|>)"
     r"|\bto=functions\.(?P<plain>[A-Za-z_][\w.-]{0,199})(?=[^{}\n]{0,80}\{)"
+)
+# What may stand before a call in Python on its line: a number or bullet, a word that announces it, `await`.
+LEAD = (
+    r"[ \t]*(?:(?:\d{1,2}[.)]|[-*•])[ \t]+)?(?:\**(?:tool[ _]?call|function[ _]?call|call|action|chamada)\**[ \t]?:\**[ \t]*)?`?"
+    r"(?:await[ \t]+)?"
 )
 REACT = (
     r"(?:^|(?<=>))[ \t]*(?:\**Action\**:\**|✿FUNCTION✿:)[ \t]*`?(?P<action>[A-Za-z_][\w.-]{0,199})`?[ \t]*\n+"
@@ -35,13 +40,14 @@ START = re.compile(
     r"|(?P<fence>```[ \t]*(?P<language>[\w+-]*)[ \t]*\n?)"
     rf"|(?P<react>{REACT})"
     r"|(?P<json>[{\[])"
-    r"|(?P<line>(?:^|(?<=>))[ \t]*`?(?=[A-Za-z_][\w.-]{0,199}\())",
+    rf"|(?P<line>(?:^|(?<=>)){LEAD}(?=[A-Za-z_][\w.-]{{0,199}}\())",
     re.IGNORECASE | re.MULTILINE,
 )
 # Where a mark can start: most texts have few such places.
 PLACE = re.compile(r"[<\[{`◁]")
 PLACE_OR_WORD = re.compile(
-    r"[<\[{`◁]|->|\bto=|\bfunctools\b|\bfunction(?= call\s*<|\s*<)|(?:^|(?<=>))[ \t]*(?:\**Action\b|✿FUNCTION|`?[A-Za-z_][\w.-]{0,199}\()",
+    r"[<\[{`◁]|->|\bto=|\bfunctools\b|\bfunction(?= call\s*<|\s*<)|(?:^|(?<=>))(?:[ \t]*(?:\**Action\b|✿FUNCTION)|"
+    rf"{LEAD}[A-Za-z_][\w.-]{{0,199}}\()",
     re.MULTILINE | re.IGNORECASE,
 )
 MARKS = ("<", "{", "[", "`", "◁")
@@ -51,7 +57,7 @@ CLOSE = re.compile(
 )
 CHANNEL_END = re.compile(r"<\|end\|>|<\|start\|>|<\|channel\|>")
 MARKER_END = re.compile(
-    r"\s*(?:</(?:[\w-]{1,20}[:_])?(?:tool_calls?|function_calls?|toolcalls?)>|</TOOLCALL>|</｜DSML｜function_calls>|<\|tool_call_end\|>"
+    r"\s*(?:</(?:[\w-]{1,20}[:_])?(?:tool_calls?|function_calls?|toolcalls?|use_tool)>|</TOOLCALL>|</｜DSML｜function_calls>|<\|tool_call_end\|>"
     r"|<\|python_end\|>|<\|END_ACTION\|>|<\|tools_suffix\|>|<\|action_end\|>|<tool_call\|>|\[END_TOOL_REQUEST\]|<end_function_call>"
     r"|<\|eom_id\|>|<\|eot_id\|>|</s>)",
     re.IGNORECASE,
@@ -59,7 +65,8 @@ MARKER_END = re.compile(
 ANOTHER = re.compile(MARKER, re.IGNORECASE)
 BETWEEN = re.compile(r"[\s;,]*+")
 SPACE = re.compile(r"\s*+")
-BLANKS = re.compile(r"[ \t`]*+")
+# Behind a call that fills its line; a comment and a full stop are no more of a program than it is.
+BLANKS = re.compile(r"[ \t`]*+\.?[ \t`]*+(?:\#[^\n]*)?")
 LINE = re.compile(r"[^\n]*+")
 MESSAGE = re.compile(r"[^{}\n]{0,400}?<\|message\|>\s*|[^{}\n]{0,400}")
 NO_MESSAGE = re.compile(r"\s*(?:<\|call\|>|<\|end\|>|\Z)")
@@ -69,6 +76,10 @@ NAMED = re.compile(
     rf"(?:\[CALL_ID\][\w-]{{0,40}}|<{BAR}tool{GAP}sep{BAR}>|<\|tool_call_argument_begin\|>|\[ARGS\]|```(?:json)?|\s)*+(?=\{{)"
 )
 PAIRS = re.compile(r"\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})\s*(?:<tool_sep>)?\s*(?=<arg_key>)")
+TAGGED = re.compile(
+    r"\s*<(?:tool_)?name>\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})\s*</(?:tool_)?name>\s*"
+    r"<(?P<tag>arguments|parameters|args|input)>\s*(?=\{)"
+)
 LONE_NAME = re.compile(r"\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})(?:\s*\n\s*|(?<=\w\w\w))</tool_call>", re.IGNORECASE)
 # A name alone on the first line, as GLM 4 writes it before its arguments; a word of prose has no such form.
 HEADLINE = re.compile(r"(?P<name>[a-z][a-z0-9]*(?:[_.][A-Za-z0-9]+|[A-Z][A-Za-z0-9]*){1,12})[ \t]*\n\s*\Z")

@@ -11,7 +11,8 @@ from rewards.tool_calls.values import ValueReader, read_json
 
 _PREFIX = r"(?:[\w-]{1,20}:|｜DSML｜)?"
 OPEN = re.compile(
-    rf"<(?:function(?:\s*=\s*|\s+name\s*=\s*)|{_PREFIX}invoke\s+name\s*=\s*)(?P<name>[^<>\n]{{0,200}})>", re.IGNORECASE
+    rf"<(?:function(?:\s*=\s*|\s+name\s*=\s*)|tool\s+name\s*=\s*|{_PREFIX}invoke\s+name\s*=\s*)(?P<name>[^<>\n]{{0,200}})>",
+    re.IGNORECASE,
 )
 """The tag that opens a call."""
 
@@ -20,9 +21,9 @@ PARAMETER = re.compile(
     r"(?P<more>[^<>\n]{0,80}))>"
 )
 _PARAMETER_END = re.compile(rf"</{_PREFIX}param(?:eter)?(?:=[^<>\n]{{1,200}})?>")
-END = re.compile(rf"</(?:function|{_PREFIX}invoke)>", re.IGNORECASE)
+END = re.compile(rf"</(?:function|tool|{_PREFIX}invoke)>", re.IGNORECASE)
 _STRUCTURE = re.compile(
-    rf"\s*(?:<{_PREFIX}param(?:eter)?(?:\s*=|\s+name)|</(?:function|{_PREFIX}invoke)>|</?(?:[\w-]+:)?tool_call"
+    rf"\s*(?:<{_PREFIX}param(?:eter)?(?:\s*=|\s+name)|</(?:function|tool|{_PREFIX}invoke)>|</?(?:[\w-]+:)?tool_call"
     r"|</?(?:[\w-]+:|｜DSML｜)?function_calls|\Z)",
     re.IGNORECASE,
 )

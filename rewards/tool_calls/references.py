@@ -67,7 +67,9 @@ def _read_reference(reference: str) -> Asked:
         return Asked((), f"{reading.notation} opens no notation that is read; use one of docs/rewards/tool_call.md")
     if reading.broken:
         return Asked((), f"{reading.broken} calls cannot be read; each needs a name and arguments")
-    if not reading.calls or any(call.name_only and (call.surplus or not is_json) for call in reading.calls):
+    if not reading.calls or any(
+        call.name_only and (call.surplus or call.arguments or not is_json) for call in reading.calls
+    ):
         return Asked((), 'no call found; write {"name": ..., "arguments": {...}}, a list of them, or []')
     if any(_holds_unsaid(call.arguments) for call in reading.calls):
         return Asked((), "gives an argument two values, or a number that is not one; write each once")

@@ -193,3 +193,47 @@ def test_tool_call_when_the_prompt_has_opened_the_reasoning_then_only_what_follo
     row = Example("1", "any", [], ONE)
     for text, value in ((f"talvez {TWO}</pense>{ONE}", 1.0), (f"talvez {ONE}", 0.0), (f"{TWO}</think>{ONE}", 1.0)):
         assert ToolCall()(row, Completion(text, style=style)).value == value
+
+
+_WEATHER = '{"name": "get_weather", "arguments": {"city": "Recife", "days": 3}}'
+_ARGUMENTS = '{"city": "Recife", "days": 3}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"reasoning": "they ask for the weather", "name": "get_weather", "arguments": {_ARGUMENTS}}}',
+        f'{{"thought": null, "tool_call": {_WEATHER}}}',
+        f'{{"toolUse": {{"toolUseId": "t1", "name": "get_weather", "input": {_ARGUMENTS}}}}}',
+        f'{{"actions": [{_WEATHER}]}}',
+        f'{{"api": "get_weather", "parameters": {_ARGUMENTS}}}',
+        f'{{"get_weather": {_ARGUMENTS}}}',
+        f'[{{"get_weather": {_ARGUMENTS}}}]',
+        f'<tool name="get_weather">{_ARGUMENTS}</tool>',
+        f"<use_tool><name>get_weather</name><arguments>{_ARGUMENTS}</arguments></use_tool>",
+        f"<tool_call>\n<name>get_weather</name>\n<arguments>{_ARGUMENTS}</arguments>\n</tool_call>",
+        'await get_weather(city="Recife", days=3)',
+        'get_weather(city="Recife", days=3)  # three days',
+        '1. get_weather(city="Recife", days=3)',
+        'Action: get_weather(city="Recife", days=3)',
+        'Call: get_weather(city="Recife", days=3).',
+    ],
+)
+def test_tool_call_when_a_call_is_written_as_agents_of_other_frameworks_do_then_earns_everything(text):
+    """A remark beside the call, a wrapper, a key that is the name, tags of three kinds, a line with a lead or a comment."""
+    score = ToolCall()(Example("1", "default", [], _WEATHER), Completion(text))
+    assert (score.value, score.reason) == (1.0, "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"cliente": {"nome": "Ana"}}', '[{"pedido": {"id": 3}}]', '{"api": "rest"}', "Veja a lista:\n1. Recife (PE)."],
+)
+def test_tool_call_when_no_call_is_asked_then_a_record_of_one_key_is_none(text):
+    """`{"f": {...}}` is a call only where f is asked for."""
+    assert ToolCall()(Example("1", "default", [], "[]"), Completion(text)).value == 1.0
+
+
+def test_tool_call_when_a_reference_is_a_record_of_one_key_then_it_is_a_problem():
+    """The audit says so before a run, rather than taking the key for a function."""
+    assert ToolCall().problems(Example("1", "default", [], '{"cliente": {"nome": "Ana"}}'))
