@@ -28,10 +28,23 @@ _HASHES = re.compile(r"#{4}(?!#)[ \t]*([^\n#]{1,400})")
 _TAGGED = re.compile(r"<answer>([^<]{1,400})</answer>", re.IGNORECASE)
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s?\{")
 _SAID = re.compile(
-    r"\b(?:(?:the )?(?:final )?(?:answer|result) (?:is|=)|(?:final )?answer ?:|(?:a )?resposta(?: final)? (?:é|e)\b|"
-    r"(?:a )?resposta(?: final)? ?:|(?:o )?resultado(?: final)? (?:é|e)\b|gabarito ?:)[: \t]*([^\n]{1,400})",
+    r"\b(?:(?:the )?(?:(?:final|correct|right|best) )*(?:answer|result|option|choice) ?(?:is|would be|should be|=|:)|"
+    r"(?:a )?(?:resposta|alternativa|opção)(?: (?:final|correta|certa))* ?(?:(?:é|e|seria)\b|:)|"
+    r"(?:o )?resultado(?: final)? (?:é|e)\b|gabarito ?:)[:* \t]*([^\n]{1,400})",
     re.IGNORECASE,
 )
+_REASON = re.compile(
+    r",?\s+(?:because|since|porque|pois|já que|uma vez que)\s|,\s*(?:and )?not\s|,?\s+e não\s|,\s*não\s", re.IGNORECASE
+)
+"""Behind a said answer: why it is one, or what it is not."""
+
+_LETTERED = re.compile(
+    r"(?:an? |the |as )?(?:option|choice|letter|letra|alternativa|opcao|item) (?=[(\[]?[a-z0-9][)\]]?(?:\W|\Z))"
+)
+_YES_OR_NO = re.compile(r"(yes|no|true|false|sim|nao|verdadeiro|falso)(?=[,.;:])")
+_EITHER = frozenset({"yes", "no", "true", "false", "sim", "nao", "verdadeiro", "falso"})
+_FORMULA = re.compile(r"[0-9\\^=+*/(){}\[\]]")
+_PAIR = re.compile(r"[\[(]\s*[-−]?[0-9]+\s*,\s*[-−]?(?![0-9]{3}\b)[0-9]+\s*[\])]")
 _NUMBER = re.compile(
     r"(?<![\w.,])(?P<sign>[-+−–]?)[ ]?(?:(?:R|US|U)?\\?\$|[€£¥])?[ ]?(?P<inner>[-−–]?)"
     r"(?P<body>[0-9]++(?:[.,][0-9]++)*+|\.[0-9]++)(?P<exponent>[eE][-+]?[0-9]{1,3}(?![0-9.,]))?"
@@ -40,6 +53,7 @@ _NUMBER = re.compile(
 )
 _UNITS = re.compile(r"(?<=[0-9])(?=[A-Za-z°µ])(?![eE][-+]?[0-9])")
 _FRACTION = re.compile(r"\\[dt]?frac\s?\{([^{}]{1,60})\}\s?\{([^{}]{1,60})\}")
+_SHORT_FRACTION = re.compile(r"\\[dt]?frac\s?([0-9])\s?([0-9])(?![0-9])")
 _DRESS = re.compile(r"\\(?:text|mathrm|mathbf|textbf)\s?\{([^{}]{0,200})\}")
 _SILENT = re.compile(r"\\[!,;: ()\[\]]|\\(?:left|right|displaystyle|quad)(?![a-zA-Z])|\^\{?\\circ\}?|[`*_“”\"‘’]{1,3}")
 _NAMED = re.compile(r"\A[A-Za-z]\s?=\s?")
@@ -51,7 +65,7 @@ class FinalAnswer(RewardFunction):
     r"""1 for the right final answer, which stands after ####, in \boxed{} or <answer>, after "Answer:", or last."""
 
     name: ClassVar[str] = "final_answer"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
 
     decimal: Decimal = Field(
         "either", description="What separates decimals: a lone 1.234 or 1,234 may be either, or is read one way."
@@ -106,7 +120,14 @@ class FinalAnswer(RewardFunction):
                 for right in (wanted.numbers[: wanted.plain] if percents else wanted.numbers)
                 for said in (found.numbers[: found.plain] if percents else found.numbers)
             )
-        return bool(found.label) and found.label == wanted.label
+        if not found.label or found.label == wanted.label:
+            return bool(found.label)
+        answered = _YES_OR_NO.match(found.label)
+        if answered is not None:
+            words = set(re.findall(r"\w+", found.label[answered.end() :]))
+            return answered[1] == wanted.label and words.isdisjoint(_EITHER)
+        # Of a pair or a formula, spaces mean nothing.
+        return _FORMULA.search(wanted.label) is not None and _squeeze(found.label) == _squeeze(wanted.label)
 
     def _equal(self, right: float, said: float) -> bool:
         """Whole numbers exactly, others to `digits`; a tolerance is for both."""
@@ -142,7 +163,7 @@ def find_answer(
     tail = text[-_SEARCHED:]
     said = [match[1] for match in _SAID.finditer(tail)][-1:]
     if said:
-        answer = read_answer(_cut_sentence(said[0]), decimal)
+        answer = _read_said(_cut_sentence(said[0]), decimal)
         if answer.numbers or not numeric:
             return answer, []
     if numeric:
@@ -156,13 +177,13 @@ def read_answer(text: str, decimal: Decimal = "either", mark: str = "") -> Final
     """What the text of a final answer means: its one number with what may stand around it, and its label."""
     bare = _undress(text)
     matches = list(_NUMBER.finditer(bare[: 2 * LONGEST_ANSWER]))
-    label = fold(bare).strip(" .,;:!?'")
+    label = _LETTERED.sub("", fold(bare).strip(" .,;:!?'"), count=1)
     choice = _CHOICE.fullmatch(label)
     if choice is not None:
         label = choice[1]
     numbers: list[float] = []
     percent = False
-    if len(matches) == 1 and not (choice and choice[1].isalpha()):
+    if len(matches) == 1 and _PAIR.fullmatch(bare) is None and not (choice and choice[1].isalpha()):
         percent = matches[0]["percent"] is not None
         numbers = _read_number(matches[0], decimal)
     plain = len(numbers)
@@ -218,10 +239,24 @@ def _cut_sentence(text: str) -> str:
     return re.split(r"[.!;](?:\s|\Z)", text, maxsplit=1)[0]
 
 
+def _read_said(text: str, decimal: Decimal) -> FinalAnswerText:
+    """A said answer; without its reason where what stands before that is a number or a choice."""
+    whole = read_answer(text, decimal)
+    head = _REASON.split(text, maxsplit=1)[0]
+    if whole.numbers or head == text or not head.strip():
+        return whole
+    short = read_answer(head, decimal)
+    return short if short.numbers or len(short.label) == 1 else whole
+
+
+def _squeeze(label: str) -> str:
+    return "".join(label.split())
+
+
 def _undress(text: str) -> str:
     r"""A text without LaTeX, emphasis and quotes around its figures; a fraction of LaTeX as a / b."""
     if "\\" in text:
-        text = _DRESS.sub(r"\1", _FRACTION.sub(r"\1/\2", text))
+        text = _DRESS.sub(r"\1", _SHORT_FRACTION.sub(r"\1/\2", _FRACTION.sub(r"\1/\2", text)))
     text = _SILENT.sub("", text).replace("$ ", " ").strip()
     text = _NAMED.sub("", text.strip("$ "))
     return _UNITS.sub(" ", text)

@@ -164,3 +164,30 @@ def test_final_answer_when_a_text_is_all_marks_then_is_read_in_time():
     ):
         with at_most(1.5):
             score("72", piece * (1_000_000 // len(piece)))
+
+
+@pytest.mark.parametrize(
+    ("reference", "text", "value"),
+    [
+        ("B", "The correct option is B", 1.0),
+        ("B", "Option B", 1.0),
+        ("B", "So the best answer is B because A and C fail.", 1.0),
+        ("D", "The correct choice is option (D).", 1.0),
+        ("D", "A resposta correta é a letra D.", 1.0),
+        ("D", "Alternativa correta: D", 1.0),
+        ("D", "Resposta: letra C", 0.0),
+        ("42", "The answer is 42, not 41.", 1.0),
+        ("41", "The answer is 42, not 41.", 0.0),
+        (r"\frac{1}{2}", r"\boxed{\dfrac12}", 1.0),
+        ("(1, 2)", r"\boxed{(1,2)}", 1.0),
+        ("[0,1)", r"\boxed{[0, 1)}", 1.0),
+        ("[0,1)", r"\boxed{[0, 1]}", 0.0),
+        ("x^2+1", r"\boxed{x^2 + 1}", 1.0),
+        ("Yes", "Yes, because it floats.", 1.0),
+        ("Yes", "Yes, or no.", 0.0),
+        ("No", "Yes, because it floats.", 0.0),
+    ],
+)
+def test_final_answer_when_it_is_said_with_more_words_then_is_what_they_say(reference, text, value):
+    """A choice by its letter, a reason behind it, what it is not, spaces in a formula."""
+    assert FinalAnswer()(Example("1", "default", [], reference), Completion(text)).value == value
