@@ -19,12 +19,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from rewards.host.records import make_record
 from rewards.host.scoring import RewardHost
+from rewards.host.verdicts import ScoredCompletion
 from rewards.plugins import load_rewards
 from rewards.sample_rows import find_options, open_samples
-from rewards.types import Completion
+from rewards.types import Completion, Example, RewardFunction
 from rewards.writing.writable import MARK, to_line
 
 SECONDS = 2.0
+ASKED_AGAIN = 3
+"""Times that a slow one is scored again: the quickest counts."""
+
 _PIECES = (
     "\ud800", "\udfff", "\x00", "\x1b]52;c;aGk=\x07", "\x1b[2J", "\u202e", "\ufeff", "9" * 5_000, "1e99999", "-0", "NaN",
     "{", "}", "[", "]", '"', "'", "\\", ",", ":", "```json\n", "```", "<think>", "</think>", "<tool_call>", "</tool_call>",
@@ -68,6 +72,14 @@ def draw(seed: int, count: int, references: list[str]) -> Iterator[str]:
         yield "".join(text)
 
 
+def score(function: RewardFunction, example: Example, text: str) -> tuple[float, ScoredCompletion]:
+    """Seconds, and what came of it."""
+    started = time.perf_counter()
+    with RewardHost([function]) as host:
+        (scored,) = host.score([(example, Completion(text))])
+    return time.perf_counter() - started, scored
+
+
 def measure(completions: int, names: list[str], seed: int) -> dict[str, object]:
     """Every completion through every function; counts, and what took longest."""
     failed: list[str] = []
@@ -83,11 +95,10 @@ def measure(completions: int, names: list[str], seed: int) -> dict[str, object]:
         texts = [(f"random {at}", text) for at, text in enumerate(draw(seed, completions, references))]
         for what, text in [*list_large(), *texts]:
             for function, example in functions:
-                completion = Completion(text)
-                started = time.perf_counter()
-                with RewardHost([function]) as host:
-                    (scored,) = host.score([(example, completion)])
-                took = time.perf_counter() - started
+                took, scored = score(function, example, text)
+                for _ in range(ASKED_AGAIN):
+                    if took > SECONDS:  # the machine may have been busy with something else
+                        took = min(took, score(function, example, text)[0])
                 scores += 1
                 marked += MARK.encode() in to_line(make_record(scored))
                 if scored.outcomes[0].status == "error":

@@ -6,11 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from rewards.screen.amounts import format_seconds
 from rewards.screen.command_line import show_commands
 from rewards.screen.harmless_text import hide_controls
+from rewards.screen.lasting_stream import LastingStream
 from rewards.statistics.estimates import ALL, Estimate, unpaired_difference
 from rewards.writing.secrets import hide_known
 
@@ -20,7 +21,7 @@ class Progress:
 
     A terminal gets bars and a table; anything else (a file, a pipe, CI) plain lines without control codes, at most one
     every `line_seconds` a stage. `quiet` shows warnings and what is said with `always` only. Nothing shown here is
-    needed to understand the run afterwards: the run directory has it all.
+    needed to understand the run afterwards: the run directory has it all. A stream that takes no more text ends nothing.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
     ):
         self.quiet = quiet
-        self._stream = stream if stream is not None else sys.stdout
+        self._stream = cast(TextIO, LastingStream(stream if stream is not None else sys.stdout))
         self._line_seconds = line_seconds
         self._clock = clock
         self._bars: Any = None
@@ -64,7 +65,7 @@ class Progress:
         if self._console is not None:
             self._console.print(line, markup=False, soft_wrap=True)
             return
-        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        encoding = self._stream.encoding
         print(line.encode(encoding, "replace").decode(encoding), file=self._stream, flush=True)
 
     def warn(self, line: str) -> None:

@@ -34,6 +34,7 @@ from rewards.screen.command_line import (
     STOPPED,
     CommandParser,
     add_overrides,
+    print_problem,
     run_command,
 )
 
@@ -69,7 +70,7 @@ def _run_together(arguments: list[str] | None) -> int:
     except KeyboardInterrupt:
         # All processes got the signal: nobody waits for another to say so.
         if not find_rank().local:
-            print("stopped", file=sys.stderr, flush=True)
+            print_problem("stopped")
         return INTERRUPTED
 
 
@@ -176,6 +177,9 @@ def run(options: argparse.Namespace) -> int:
         try:
             code = DONE
             if options.resume:
+                # Another process may have ended it while this one was proving its rewards.
+                _refuse_finished(directory)
+                on_main(directory.forget_drafts)
                 for line in on_main(lambda: check_rewards(directory, audit, host, allowed=True)):
                     progress.warn(line)
             point = on_main(lambda: find_resume_point(directory, config, from_warmup=options.from_warmup))
@@ -207,10 +211,7 @@ def resolve(options: argparse.Namespace, progress: Any) -> tuple[Any, str, Any]:
         from grpo.lifecycle.run_identity import apply_free, read_settings
 
         directory = RunDirectory.open(options.resume)
-        if directory.stage() == "done":
-            raise UserError(
-                f"--resume {options.resume}: this run is finished; python -m grpo.report rebuilds its report"
-            )
+        _refuse_finished(directory)
         saved, notes = read_settings(directory)
         for note in notes:
             progress.warn(note)
@@ -230,6 +231,11 @@ def resolve(options: argparse.Namespace, progress: Any) -> tuple[Any, str, Any]:
             ]
         )
     return config, profile, None
+
+
+def _refuse_finished(directory: Any) -> None:
+    if directory.stage() == "done":
+        raise UserError(f"--resume {directory.path}: this run is finished; python -m grpo.report rebuilds its report")
 
 
 def prepare(config: Any, profile: str, progress: Any) -> tuple[Any, Any, Any, dict[str, Any]]:

@@ -87,6 +87,13 @@ def make_sft_trainer(
                 if kept is not None:
                     config.output_router_logits = kept
 
+        def _run_epoch(self, **named: Any) -> None:
+            # The Trainer takes a step before it looks whether any is left: one that was killed at its end would take one more.
+            if self.state.global_step >= self.state.max_steps:
+                self.control.should_training_stop = True
+                return
+            super()._run_epoch(**named)
+
         def _get_train_sampler(self, train_dataset: Any = None) -> LengthBatches:
             return order
 

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from grpo.config.loading import load_config
+from grpo.run import main
 from rewards.errors import UserError
 
 SMALL = (
@@ -82,6 +83,16 @@ def test_stages_when_given_then_they_stand_above_the_profile():
     assert supervised.sft_warmup.enabled and not supervised.trains_grpo
     assert supervised.last_step(592) == 37
     assert load_config("v4_1", ["stages=[sft, grpo]"], "gpu").last_step(592) == 600
+
+
+def test_plan_when_grpo_settings_do_not_fit_then_a_supervised_run_does_not_care(capsys, tmp_path, monkeypatch):
+    """Its batches are its own: 8 completions a step are no multiple of its 16 rows a pass."""
+    small = ["data.shop.train_rows=8", "data.shop.held_out_rows=8", "data.shop.warmup_rows=40"]
+    settings = ["stages=[sft]", "grpo.prompts_per_step=2", "grpo.num_generations=4", *small]
+    words = [word for setting in settings for word in ("--set", setting)]
+    monkeypatch.setenv("RECOMPENSA_CACHE", str(tmp_path))
+    assert main(["--config", "v4_1.yaml", "--profile", "embedded", "--dry-run", *words]) == 0
+    assert "dry run" in capsys.readouterr().out
 
 
 def test_stages_when_in_another_order_then_one_line_says_what_is_allowed():

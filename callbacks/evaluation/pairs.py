@@ -32,9 +32,8 @@ def reader_of_rewards(folder: Path) -> Callable[[str, int], dict[tuple[str, str]
 def read_rewards(path: Path) -> dict[tuple[str, str], float | None]:
     """Rewards of a stored evaluation by (task, id); empty when there is no such file."""
     try:
-        rows: Iterable[Mapping[str, Any]] = [
-            orjson.loads(line) for line in path.read_bytes().splitlines() if line.strip()
-        ]
-        return {(row["task"], row["id"]): row["reward"] for row in rows}
+        with path.open("rb") as file:  # of many long texts one is held at a time
+            rows: Iterable[Mapping[str, Any]] = (orjson.loads(line) for line in file if line.strip())
+            return {(row["task"], row["id"]): row["reward"] for row in rows}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

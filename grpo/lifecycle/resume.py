@@ -102,6 +102,7 @@ def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool
         notes.append(f"{damage}: it is made again")
     if stage == "sft":
         return _find_warmup_point(directory, config, notes)
+    where = f"--resume {directory.path}"
     rows = _read_rows(directory.path / "metrics.jsonl")
     lost = False
     for checkpoint in [] if from_warmup else _list_checkpoints(directory.checkpoints):
@@ -111,6 +112,14 @@ def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool
             or _miss_best(directory, checkpoint, rows, config)
         )
         if not fault:
+            # Where no step was better, what the warm-up left is what is judged in the end.
+            if config.sft_warmup.enabled and (damage := find_damage(directory.sft)):
+                raise UserError(
+                    [
+                        *notes,
+                        f"{where}: sft/, the end of the warm-up: {damage}; restore it from a copy, or start a new run",
+                    ]
+                )
             reached = read_step(checkpoint) >= config.grpo.max_steps
             return ResumePoint("final" if reached else "grpo", checkpoint, tuple(notes))
         notes.append(f"checkpoints/{checkpoint.name}: {fault}; the one before it is taken")
@@ -118,7 +127,6 @@ def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool
     trained = max((int(row["step"]) for row in rows if row.get("stage") == "train"), default=0)
     lost = lost or (config.trains_grpo and trained > config.grpo.save_every_steps)
     fault = _find_faulty_start(directory, config)
-    where = f"--resume {directory.path}"
     if fault and noted.get("stage") in ("grpo", "final", "decision"):
         raise UserError(
             [*notes, f"{where}: no checkpoint is whole, nor is the end of the warm-up ({fault}); start a new run"]

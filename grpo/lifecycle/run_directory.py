@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -34,16 +36,22 @@ class RunDirectory:
     def create(cls, path: Path, files: Mapping[str, Any]) -> RunDirectory:
         """A fresh folder with these JSON files, all of them at once; `UserError` when something is there already."""
         _refuse_used(path)
-        # A run that is killed before its folder is whole has none, and the same command starts it again.
-        draft = cls(path.absolute().with_name(f".{path.absolute().name}.partial"))
+        # A run that is killed before its folder is whole has none, and the same command starts it again. A draft of its own
+        # for each process: of two that are given one name, the first to be done has it, and the other is told so.
+        name = path.absolute().name
+        draft = cls(path.absolute().with_name(f".{name}.{os.getpid()}.partial"))
         try:
             shutil.rmtree(draft.path, ignore_errors=True)
             draft.path.mkdir(parents=True)
-            for name, value in files.items():
-                draft.write_json(name, value)
+            for file, value in files.items():
+                draft.write_json(file, value)
             draft.reach("sft")
             draft.path.rename(path)
+            for left in path.absolute().parent.glob(".*.partial"):
+                if re.fullmatch(rf"\.{re.escape(name)}\.[0-9]+\.partial", left.name):
+                    shutil.rmtree(left, ignore_errors=True)
         except OSError as fault:
+            shutil.rmtree(draft.path, ignore_errors=True)
             _refuse_used(path)
             raise UserError(
                 f"--run-dir {path}: cannot be made ({fault.strerror}); choose a folder you may write to"
@@ -55,6 +63,12 @@ class RunDirectory:
         """An existing run; `UserError` when it is none."""
         if not any((path / name).is_file() for name in ("config.json", "identity.json")):
             raise UserError(f"--resume {path}: no run there (config.json is missing); give the folder of a run")
+        links = _find_links_out(path)
+        if links:
+            raise UserError(
+                f"--resume {path}: {', '.join(links)}: leads out of the run's folder, and a run writes and deletes only inside "
+                "it; put what it leads to in its place (the whole folder may be such a link)"
+            )
         return cls(path)
 
     def latest_checkpoint(self) -> Path | None:
@@ -103,6 +117,13 @@ class RunDirectory:
         if self.writes:
             (self.evaluations / ANSWERED).unlink(missing_ok=True)
 
+    def forget_drafts(self) -> None:
+        """Drop what processes that were killed left of files they were writing; for whoever holds the run's lock."""
+        for path in self.path.rglob(".*.draft"):
+            number = path.name.rsplit(".", 2)[1]
+            if number.isdecimal() and not _is_alive(int(number)):
+                path.unlink(missing_ok=True)
+
     def reach(self, stage: str, step: int = 0, **more: Any) -> None:
         """Note that `stage` (one of STAGES) is the one to do next."""
         self.write_json("status.json", {"stage": stage, "step": step, "finished": stage == "done", **more})
@@ -149,6 +170,27 @@ def name_policy(note: dict[str, Any]) -> str:
 def read_step(checkpoint: Path) -> int:
     """The step a checkpoint was saved after, which its name ends with."""
     return int(checkpoint.name.rsplit("-", 1)[1])
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _find_links_out(run: Path) -> list[str]:
+    """Up to three symbolic links in the folder that lead out of it, by their place there."""
+    home, found = run.resolve(), []
+    for folder, folders, files in os.walk(home):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            if path.is_symlink() and not path.resolve().is_relative_to(home):
+                found.append(path.relative_to(home).as_posix())
+    return sorted(found)[:3]
 
 
 def _find_latest(folder: Path) -> Path | None:

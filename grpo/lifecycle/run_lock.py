@@ -27,7 +27,7 @@ def locked(run: Path, *, wanted: bool = True) -> Iterator[None]:
         yield
         return
     try:
-        descriptor = os.open(run / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(run / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except OSError as fault:
         raise UserError(
             f"{run}: cannot be written ({fault.strerror}); give it room or permission, then resume"

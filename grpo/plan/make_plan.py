@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from grpo.config.run_config import RunConfig
+from grpo.config.sections import GrpoSection, TrlBatch
 from grpo.data.run_rows import RunRows
 from grpo.machine.device import GIB, Device, choose_device, find_device
 from grpo.plan.disk_estimate import estimate_disk
@@ -119,7 +120,7 @@ def make_plan(
         epochs=round(prompts_seen / rows, 4),
         lr_warmup_steps=grpo.lr_warmup_steps,
         per_task={task: round(prompts_seen * count / rows, 1) for task, count in sorted(tasks.items())},
-        trl=grpo.trl_batch(world_size),
+        trl=_find_batch(config, grpo, world_size),
         evaluations=evaluations,
         sft_rows=sft_rows,
         sft_steps=sft_steps,
@@ -179,6 +180,14 @@ def _count_tokens(
     )
 
 
+def _find_batch(config: RunConfig, grpo: GrpoSection, world_size: int) -> TrlBatch:
+    """Of the GRPO step, or of the supervised one where no GRPO follows, whose settings then need not fit together."""
+    if config.trains_grpo:
+        return grpo.trl_batch(world_size)
+    section, rows = config.sft_warmup, config.sft_warmup.rows_a_pass(world_size)
+    return TrlBatch(rows, section.batch_size // world_size // rows, section.batch_size)
+
+
 def _make_work(
     config: RunConfig,
     shape: Shape,
@@ -203,7 +212,7 @@ def _make_work(
         frozen=model.lora is not None,
         recomputes=model.checkpoints_gradients(device.kind, shape.parameters),
         steps=steps,
-        passes_per_step=grpo.trl_batch(world_size).gradient_accumulation_steps,
+        passes_per_step=grpo.trl_batch(world_size).gradient_accumulation_steps if steps else 1,
         generations=generations,
         prompts_per_step=grpo.prompts_per_step,
         num_generations=grpo.num_generations,

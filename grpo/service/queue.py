@@ -177,7 +177,7 @@ class RunQueue:
     def _offer(self, run: QueuedRun, priority: float | None = None) -> None:
         """Hand a run to huey, at once or when its time has come."""
         priority = run.priority if priority is None else priority
-        self._carry.schedule((run.id,), delay=max(0.0, run.not_before - time.time()), priority=priority)
+        self._carry.schedule((run.id,), delay=_seconds_until(run.not_before), priority=priority)
 
     def _carry_run(self, id: str) -> None:
         """What a worker thread does with a run: claim it, start it or find it alive, wait for its end, settle it."""
@@ -208,7 +208,7 @@ class RunQueue:
 
     def _claim(self, run: QueuedRun) -> QueuedRun | None:
         """The run as running on a free slot; None where it is no longer queued, or too early."""
-        if run.not_before > time.time():
+        if _seconds_until(run.not_before) > 0:
             self._offer(run)
             return None
         with self._slots_lock:
@@ -319,6 +319,12 @@ class RunQueue:
         except RecompensaError as error:
             return str(error).splitlines()[0], DECISION
         return None, str(path)
+
+
+def _seconds_until(moment: float) -> float:
+    """0 for a moment that is past, or further off than any that the queue gives: then the clock was set back."""
+    left = moment - time.time()
+    return left if 0 < left <= _LONGEST_WAIT else 0.0
 
 
 def make_words(run: QueuedRun, root: Path) -> list[str]:

@@ -17,6 +17,9 @@ from typing import NoReturn
 
 from rewards import limits
 
+MARK = "RECOMPENSA_PLUGIN_PROCESS"
+"""In the environment of a supervisor, and so of all that a plugin starts: whose it is."""
+
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
@@ -134,20 +137,46 @@ def _end_all() -> None:
         time.sleep(0.005)
 
 
+def end_marked(mark: str) -> None:
+    """Kill what bears this mark, wherever it has gone: what a supervisor that was killed could not end. Linux only."""
+    wanted = f"{MARK}={mark}".encode()
+    deadline = time.monotonic() + limits.PLUGIN_END_SECONDS
+    while time.monotonic() < deadline:
+        found = [
+            process for process in _list_processes() if process != os.getpid() and wanted in _environment_of(process)
+        ]
+        if not found:
+            return
+        for process in found:
+            with contextlib.suppress(OSError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _environment_of(process: int) -> list[bytes]:
+    try:
+        with open(f"/proc/{process}/environ", "rb") as file:
+            return file.read().split(b"\0")
+    except OSError:
+        return []
+
+
 def list_children(parent: int) -> list[int]:
     """The processes whose parent is this one; none where the system has no /proc."""
     found = []
+    for process in _list_processes():
+        with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{process}/stat", "rb") as file:
+            # The name of a program may hold anything, brackets and blanks among them.
+            if int(file.read().rpartition(b")")[2].split()[1]) == parent:
+                found.append(process)
+    return found
+
+
+def _list_processes() -> list[int]:
     try:
-        names = os.listdir("/proc")
+        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
     except OSError:
         return []
-    for name in names:
-        if name.isdecimal():
-            with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{name}/stat", "rb") as file:
-                # The name of a program may hold anything, brackets and blanks among them.
-                if int(file.read().rpartition(b")")[2].split()[1]) == parent:
-                    found.append(int(name))
-    return found
 
 
 def _leave(status: int | None) -> NoReturn:

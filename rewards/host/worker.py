@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 from rewards import frames, limits, siblings
 from rewards.discovery import working_copies
 from rewards.host.calls import CallFault, is_async
+from rewards.host.supervisor import MARK, end_marked
 from rewards.host.verdicts import Outcome, describe_fault, make_error
 from rewards.types import Completion, Example, RewardFunction
 
@@ -52,6 +54,7 @@ class Worker:
         self._is_async = is_async(function)
         self._process: subprocess.Popen | None = None
         self._pipes: tuple[int, int, int] | None = None  # questions, answers, life line
+        self._mark = ""  # of all that the process starts, in their environment
         self._lock = threading.Lock()
         self._number = 0
         self._failed_starts = 0
@@ -149,6 +152,7 @@ class Worker:
         answers, answered = os.pipe()
         life, line = os.pipe()
         label = f"plugin {self.function.name}"
+        self._mark = uuid.uuid4().hex
         arguments = [str(asked), str(answered), str(life), str(self._memory), label, json.dumps(sys.path)]
         try:
             self._process = subprocess.Popen(
@@ -157,6 +161,7 @@ class Worker:
                 pass_fds=[asked, answered, life],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                env={**os.environ, MARK: self._mark},
                 start_new_session=True,
             )
         finally:
@@ -214,12 +219,18 @@ class Worker:
                     os.close(descriptor)
             self._pipes = None
         if self._process is not None:
+            if self._process.poll() is None:
+                # A plugin may have stopped its supervisor, which then does not see the line cut.
+                self._process.send_signal(signal.SIGCONT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=limits.PLUGIN_END_SECONDS)
             if self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
+            if self._process.returncode < 0:
+                # Or have killed it, and what it has started is nobody's.
+                end_marked(self._mark)
             self._process = None
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -60,6 +61,7 @@ def run_command(
     `mark` begins each of its lines.
     """
     complain = complain or print_problem
+    _open_streams()
     sys.excepthook = _show_traceback
     threading.excepthook = lambda given: _show_traceback(
         given.exc_type, given.exc_value or given.exc_type(), given.exc_traceback
@@ -76,7 +78,7 @@ def run_command(
         complain(f"{mark}{error}")
         return FAILED
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr, flush=True)
+        print_problem("stopped")
         return FAILED
     except BrokenPipeError:
         # The reader has seen enough; nothing may be written to the pipe any more, not even when Python winds up.
@@ -85,6 +87,21 @@ def run_command(
     except OSError as error:
         complain(f"{mark}{error.filename or 'standard output'}: {error.strerror or error}")
         return FAILED
+
+
+def _open_streams() -> None:
+    """Standard streams that a shell has closed (`>&-`) lead nowhere: else the next file that is opened would be one of them."""
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != descriptor:  # another thread was quicker
+                os.dup2(opened, descriptor)
+                os.close(opened)
+            os.set_inheritable(descriptor, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -97,8 +114,10 @@ def print_problem(text: str) -> None:
 
     Secrets in them are hidden.
     """
-    for line in hide_known(show_commands(text)).split("\n"):
-        print(make_harmless(line, _LONGEST_LINE), file=sys.stderr, flush=True)
+    # Where nobody can be told, the exit code tells.
+    with suppress(OSError, ValueError):
+        for line in hide_known(show_commands(text)).split("\n"):
+            print(make_harmless(line, _LONGEST_LINE), file=sys.stderr, flush=True)
 
 
 def silence_output() -> None:

@@ -61,6 +61,8 @@ def fuzz_one(name: str, seconds: float, seed: int) -> None:
     with atheris.instrument_imports(include=["rewards", "grpo"]):
         from tests.fuzz.targets import SECONDS, TARGETS
 
+        TARGETS[name](b"")  # what a target imports as it is first called is guided too
+
     found = CORPUS / name
     words = [sys.argv[0], f"-max_total_time={int(seconds)}", "-max_len=8192", f"-timeout={int(4 * SECONDS)}",
              f"-artifact_prefix={found}/found-", f"-seed={seed or 1}", "-verbosity=0"]  # fmt: skip

@@ -61,3 +61,33 @@ def test_trainer_when_given_labels_then_its_loss_counts_the_assistant_tokens_alo
         by_hand = torch.nn.functional.cross_entropy(logits[labels != IGNORED], labels[labels != IGNORED])
         loss = trainer.compute_loss(policy.model, dict(batch))
     assert torch.allclose(loss, by_hand, atol=1e-6)
+
+
+def test_trainer_when_resumed_from_its_last_step_then_it_takes_none_more(tmp_path):
+    """Killed between its last checkpoint and what is made of it; the Trainer alone would take another step first."""
+    torch = pytest.importorskip("torch")
+    from grpo.config.sections import EmbeddedSection, ModelSection
+    from grpo.policy.loading import load_policy
+    from sft_warmup.train import make_sft_trainer
+
+    shape = EmbeddedSection(layers=1, hidden_size=16, intermediate_size=32, heads=2, kv_heads=1, vocabulary=320)
+    section = SftWarmupSection(
+        enabled=True, max_steps=4, batch_size=2, save_every_steps=3, lr_scheduler_type="constant"
+    )
+    messages = [{"role": "user", "content": "a b"}, {"role": "assistant", "content": "c a"}]
+
+    def make():
+        policy = load_policy(ModelSection(embedded=shape, lora=None), texts=["a b c"], seed=1, device="cpu")
+        # Three steps a pass: the fourth is in the middle of the second.
+        rows, _ = label_rows([messages] * 6, policy.prompts.training_ids, max_tokens=100)
+        return make_sft_trainer(
+            policy.model, policy.tokenizer, rows, section, directory=tmp_path, seed=1, device="cpu", bf16=False,
+            gradient_checkpointing=False,
+        )  # fmt: skip
+
+    whole, resumed = make(), make()
+    whole.train()
+    resumed.train(str(tmp_path / "checkpoint-4"))
+    assert (whole.state.global_step, resumed.state.global_step) == (4, 4)
+    ours, theirs = resumed.model.state_dict(), whole.model.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

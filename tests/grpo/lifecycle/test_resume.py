@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 from types import SimpleNamespace
 
 import orjson
@@ -99,6 +100,13 @@ def test_resume_point_when_the_newest_is_damaged_then_is_the_one_before_and_says
     assert (point.stage, point.step) == ("grpo", 2)
     (line,) = point.notes
     assert line.startswith("checkpoints/checkpoint-4: ") and said in line
+
+
+def test_resume_point_when_the_end_of_the_warm_up_is_damaged_then_refused_though_a_checkpoint_is_whole(run):
+    """It is what is judged in the end where no step was better: other weights there would be other numbers."""
+    flip(run.sft / "model.safetensors")
+    with pytest.raises(UserError, match=r"sft/, the end of the warm-up: model\.safetensors has another content"):
+        find_resume_point(run, CONFIG)
 
 
 @pytest.fixture
@@ -281,6 +289,40 @@ def test_reliance_when_files_are_changed_on_purpose_then_checkpoints_still_rely_
         (run.path / "metrics.jsonl").write_bytes(rows)
     point = find_resume_point(run, CONFIG)
     assert point.step == 2 and "optimizer.pt" in point.notes[0]
+
+
+def test_open_when_a_link_leads_out_of_the_folder_then_it_is_refused_and_nothing_outside_is_touched(
+    run, tmp_path_factory
+):
+    """Of a folder that somebody else has packed; one that is itself reached by a link is a run like any other."""
+    (run.path / "config.json").write_text("{}")
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "precious").write_text("mine")
+    around = outside / "link"
+    around.symlink_to(run.path)
+    (run.path / "inside").symlink_to(run.path / "eval")
+    assert RunDirectory.open(around).path == around
+    for name in ("not_finite", "completions/step-000009.jsonl", ".lock"):
+        (run.path / name).symlink_to(outside / "precious")
+        with pytest.raises(UserError, match=rf"{name}: leads out of the run's folder"):
+            RunDirectory.open(run.path)
+        if name == ".lock":
+            with pytest.raises(UserError, match="cannot be written"), locked(run.path):
+                pass
+        (run.path / name).unlink()
+    assert (outside / "precious").read_text() == "mine"
+
+
+def test_drafts_when_their_process_is_gone_then_they_are_dropped_and_a_living_ones_kept(run):
+    """A kill leaves a file half written beside the one it was to replace."""
+    (gone := multiprocessing.get_context("fork").Process(target=int)).start()
+    gone.join()
+    dead = run.path / "eval" / f".final.jsonl.{gone.pid}.draft"
+    alive = run.path / f".status.json.{os.getpid()}.draft"
+    for path in (dead, alive):
+        path.write_bytes(b"x")
+    run.forget_drafts()
+    assert alive.exists() and not dead.exists()
 
 
 # -- the lock -------------------------------------------------------------------------------------------------------------

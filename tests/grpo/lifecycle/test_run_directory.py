@@ -49,6 +49,26 @@ def test_create_when_it_is_killed_halfway_then_the_same_command_starts_the_run(t
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+def test_create_when_two_are_given_one_name_then_the_first_has_it_whole_and_the_other_is_told(tmp_path, monkeypatch):
+    """The second begins while the first one writes: neither touches the draft of the other."""
+    path, write, others = tmp_path / "a", RunDirectory.write_json, []
+    (tmp_path / ".a.7.partial").mkdir()  # of one that was killed
+    (tmp_path / ".a.b.7.partial").mkdir()  # of another run
+
+    def write_late(self, name, value):
+        if not others:
+            others.append(name)
+            monkeypatch.setattr("os.getpid", lambda: 8)
+            RunDirectory.create(path, {"config.json": {"of": "the other"}})
+        write(self, name, value)
+
+    monkeypatch.setattr(RunDirectory, "write_json", write_late)
+    with pytest.raises(UserError, match=r"exists already; resume it by --resume"):
+        RunDirectory.create(path, FILES)
+    assert json.loads((path / "config.json").read_text()) == {"of": "the other"}
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".a.b.7.partial", "a"]
+
+
 def test_create_when_the_folder_is_empty_then_it_is_taken(tmp_path):
     """A folder that was made for the run is not a run."""
     (tmp_path / "a").mkdir()

@@ -83,6 +83,10 @@ class Wild(RewardFunction):
             while True: kept.append(bytearray(64 << 20))
         if do == "parent": os.kill(os.getppid(), signal.SIGTERM)
         if do == "group": signal.signal(signal.SIGTERM, signal.SIG_IGN); os.killpg(0, signal.SIGTERM)
+        if do == "stop_supervisor":
+            subprocess.Popen(["sleep", "600"], start_new_session=True); os.kill(os.getppid(), signal.SIGSTOP); time.sleep(600)
+        if do == "kill_supervisor":
+            subprocess.Popen(["sleep", "600"], start_new_session=True); os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)
         if do == "stop": os.kill(os.getpid(), signal.SIGSTOP)
         if do == "deaf":
             signal.signal(signal.SIGALRM, signal.SIG_IGN); signal.alarm(0)
@@ -106,6 +110,7 @@ FAULTS = (
     "fork", "forks", "c_fork", "orphan", "own_session", "own_session_exits", "half_frame", "half_frame_exits", "garbage",
     "stale", "close", "segfault", "memory", "memory_slow", "parent", "group", "stop", "deaf", "alarm", "thread", "prints",
     "fd_prints", "recursion", "huge", "exit_thread", "environ",
+    "stop_supervisor", "kill_supervisor",
 )  # fmt: skip
 LIMIT = 1.0
 
