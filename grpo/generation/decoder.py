@@ -44,7 +44,7 @@ class JoinedLinear:
     """Linear layers that share an input, one below the other: `weights` (outputs, inputs), in one array or several.
 
     Adapters stand beside them as one pair: `down` (ranks, inputs) and `up` (outputs, ranks), scales in `up`. `packed`
-    weights are oneDNN's (see `packed_products`).
+    weights are oneDNN's (see `packed_products`), with the adapters in them.
     """
 
     weights: list[torch.Tensor]
@@ -58,10 +58,7 @@ class JoinedLinear:
 
         linear = torch.nn.functional.linear
         if self.packed:
-            out = multiply(states, self.weights[0], self.bias)
-            if self.down is not None and self.up is not None:  # too thin to gain by packing
-                out.addmm_(linear(states, self.down), self.up.t())
-            return out
+            return multiply(states, self.weights[0], self.bias)
         if len(self.weights) == 1:
             out = linear(states, self.weights[0], self.bias)
         else:
@@ -162,7 +159,9 @@ class Decoder:
         plain = all(each.dtype == torch.float32 for each in (down, up, bias) if each is not None)
         if not (self.packs and len(weights) == 1 and plain):
             return JoinedLinear(weights, bias, down, up)
-        return JoinedLinear([pack(weights[0], EXPECTED_ROWS)], bias, down, up, packed=True)
+        # What is copied anyway takes the adapters in: that rounds each weight once, less than their products would.
+        whole = weights[0] if down is None or up is None else torch.addmm(weights[0], up, down)
+        return JoinedLinear([pack(whole, EXPECTED_ROWS)], bias, None, None, packed=True)
 
     def step(self, tokens: torch.Tensor, positions: torch.Tensor, attend: Attend) -> torch.Tensor:
         """The logits after each of `width` more tokens a row, (rows * width, vocabulary); `tokens` are (rows, width).
