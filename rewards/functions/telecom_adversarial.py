@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from rewards.functions.telecom_layer import ADVERSARIAL, Gold, LayerReward
+from rewards.functions.telecom_layer import ADVERSARIAL, LayerReward
 from rewards.hookspecs import hookimpl
 from rewards.telecom.figures import find_statements
 from rewards.telecom.paths import Path, ValuePlaces
+from rewards.telecom.reference import Gold
 from rewards.types import RewardFunction
 
 _LONGEST_CODE = 40

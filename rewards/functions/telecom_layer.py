@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from rewards.answers import count_leaves, read_answer
-from rewards.documents.leaves import Comparison, Flat, LeafRules, compare, flatten
+from rewards.documents.leaves import Comparison, Flat, compare, flatten
 from rewards.errors import UserError
 from rewards.extraction.strict import read_strict
 from rewards.functions.field_f1 import FieldF1
 from rewards.functions.json_valid import reference_problems
 from rewards.functions.kpi_values import KpiValues
 from rewards.functions.schema_valid import resolve_schema
-from rewards.schemas import Judgement, Schema
 from rewards.schemas.rules import depth_within
 from rewards.schemas.values import comparable
 from rewards.telecom.contents import (
@@ -33,7 +32,7 @@ from rewards.telecom.contents import (
 )
 from rewards.telecom.derivation import is_telemetry, layer_of, read_prompt
 from rewards.telecom.enumerations import normalise_values
-from rewards.telecom.expressions import expand
+from rewards.telecom.expressions import GRAPHS, expand, expand_to_graphs, find_notation
 from rewards.telecom.figures import states_right
 from rewards.telecom.paths import (
     Path,
@@ -44,6 +43,7 @@ from rewards.telecom.paths import (
     share_equal,
     share_present,
 )
+from rewards.telecom.reference import Compared, Gold
 from rewards.telecom.schema_share import say_null, share_of_rules, without_positions
 from rewards.types import PATH_OR_TEXT, Completion, Example, RewardFunction, Score
 
@@ -176,6 +176,8 @@ class LayerReward(RewardFunction):
         answer = read_answer(completion)
         value = answer.value
         gold = self._read_gold(example)
+        if gold.notation and find_notation(value) not in ("", gold.notation):
+            gold = self._read_gold(example, graphs=True)
         if isinstance(value, list) and len(value) == 1 and not isinstance(gold.value, list):
             value = value[0]
         if not isinstance(value, type(gold.value)) or not value or not depth_within(value, MAX_DEPTH):
@@ -190,11 +192,13 @@ class LayerReward(RewardFunction):
 
     def _judge(self, example: Example, gold: Gold, written: Any, factor: float) -> Score:
         value = self._normalise(written)
-        expanded = expand(value)
+        graphs = gold.notation == GRAPHS
+        expanded = expand_to_graphs(value) if graphs else expand(value)
         parts: dict[str, float] = {}
         weighted: list[tuple[float, float]] = []
         given = ValuePlaces(
-            find_places(value, gold.places.kinds).kinds, find_places(expanded, gold.places.leaves).leaves
+            find_places(expanded if graphs else value, gold.places.kinds).kinds,
+            find_places(expanded, gold.places.leaves).leaves,
         )
         core = self.judge_core(gold, given, value)
         if core:
@@ -301,35 +305,10 @@ class LayerReward(RewardFunction):
         kept = flatten(answer, gold.rules)
         return Compared(compare(left, kept, gold.rules).field_f1, size, left, kept, plausible)
 
-    def _read_gold(self, example: Example) -> Gold:
+    def _read_gold(self, example: Example, graphs: bool = False) -> Gold:
         masked = self.mask_underivable and is_telemetry(example, self.kpis.telemetry_layers)
         prompt = "\n".join(str(message.get("content", "")) for message in example.prompt) if masked else ""
-        return _read_gold(self, example.reference or "null", prompt, masked)
-
-
-class Compared(NamedTuple):
-    """What comparing gave, and both values made ready to be compared, without what is masked; `reference` None where all is."""
-
-    likeness: float | None
-    size: float
-    reference: Flat | None
-    answer: Flat
-    plausible: float | None
-
-
-class Gold(NamedTuple):
-    """A reference as a layer looks at it; `masked` are the leaves, by place and value, that its prompt lacks."""
-
-    value: Any
-    places: ValuePlaces
-    required: frozenset[Path]
-    enumerated: frozenset[Path]
-    masked: frozenset[tuple[Path, Any]]
-    rules: LeafRules
-    flat: Flat
-    contents: Contents
-    schema: Schema | None
-    judged: Judgement | None
+        return _read_gold(self, example.reference or "null", prompt, masked, graphs)
 
 
 def _join_content(shares: Mapping[str, float]) -> float:
@@ -357,13 +336,13 @@ def _find_kpis(function: LayerReward) -> KpiValues:
 
 
 @lru_cache(maxsize=2048)
-def _read_gold(function: LayerReward, reference: str, prompt: str, telemetry: bool) -> Gold:
+def _read_gold(function: LayerReward, reference: str, prompt: str, telemetry: bool, graphs: bool) -> Gold:
     """A reference, read once for all completions of its group."""
     written = read_strict(reference)
     plain = function._normalise(written)
-    value = expand(plain)
+    value = expand_to_graphs(plain) if graphs else expand(plain)
     # What is required are the keys as they are written, what is enumerated stands in expressions too.
-    places = ValuePlaces(find_places(plain).kinds, find_places(value).leaves)
+    places = ValuePlaces(find_places(value if graphs else plain).kinds, find_places(value).leaves)
     masked: frozenset[tuple[Path, Any]] = frozenset()
     if telemetry:
         known = read_prompt(Example("", "", [{"role": "user", "content": prompt}], None))
@@ -396,4 +375,5 @@ def _read_gold(function: LayerReward, reference: str, prompt: str, telemetry: bo
         function._read_contents(flat),
         schema,
         judged,
+        GRAPHS if graphs else find_notation(plain),
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from rewards.documents.units import name_any_unit
 from rewards.schemas.rules import depth_within
+from rewards.telecom.graphs import build_graph
 from rewards.telecom.turtle import LONGEST, order_key, read_turtle
 
 DEEPEST = 40
@@ -16,6 +19,11 @@ DEEPEST = 40
 _BRACKETS = ("{", "[")
 _LD_KEYS = frozenset(("@context", "@graph", "@value", "@list", "@id"))
 _KEPT_LONG = 5_000
+_LOOKED_AT = 2_000
+_VALUE = "expressionValue"
+TURTLE, JSON_LD, GRAPHS = "Turtle", "JSON-LD", "graphs"
+_NAMING = ("@type", "expressionLanguage")
+_AS_TURTLE = {"JsonLdExpression": "TurtleExpression", JSON_LD: TURTLE}
 _IRI = re.compile(r"[A-Za-z_][\w.-]{0,40}:(?!//)[^\s:]{1,200}", re.ASCII)
 
 
@@ -56,6 +64,51 @@ def expand(value: Any) -> Any:
     return [expand(child) for child in value] if isinstance(value, list) else value
 
 
+def find_notation(value: Any) -> str:
+    """`Turtle` or `JSON-LD` where a document's first expression is written so, else empty."""
+    stack, left = [value], _LOOKED_AT
+    while stack and left:
+        item = stack.pop()
+        left -= 1
+        if isinstance(item, list):
+            stack += item
+        elif isinstance(item, dict):
+            written = item.get(_VALUE)
+            if isinstance(written, str):
+                read = read_expression(written)
+                if read is not None:
+                    return JSON_LD if isinstance(read, list) or not _LD_KEYS.isdisjoint(read) else _name_text(written)
+            if isinstance(written, dict) and not _LD_KEYS.isdisjoint(written):
+                return JSON_LD
+            stack += item.values()
+    return ""
+
+
+def _name_text(written: str) -> str:
+    return "" if written.lstrip()[:1] in _BRACKETS else TURTLE
+
+
+def expand_to_graphs(value: Any) -> Any:
+    """As `expand`, but JSON-LD takes the form that Turtle is read in, so that one graph in either notation is equal.
+
+    What names the notation, where it is the right name, is Turtle's too.
+    """
+    if isinstance(value, list):
+        return [expand_to_graphs(item) for item in value]
+    if not isinstance(value, dict):
+        return expand(value)
+    expanded = {key: expand_to_graphs(child) for key, child in value.items() if key != _VALUE}
+    if _VALUE not in value:
+        return expanded
+    written = value[_VALUE]
+    read = read_expression(written) if isinstance(written, str) else written
+    if isinstance(read, dict) and not _LD_KEYS.isdisjoint(read):
+        graph = build_graph(settle(read))
+        named = {key: _AS_TURTLE.get(str(child), child) for key, child in expanded.items() if key in _NAMING}
+        return {**expanded, **named, _VALUE: graph}
+    return {**expanded, _VALUE: expand(written)}
+
+
 def settle(value: Any) -> Any:
     """JSON-LD in one form: prefixes resolved, `@context` gone, `@value` a plain value; anything else as it is."""
     if not isinstance(value, dict) or "@context" not in value:
@@ -64,8 +117,23 @@ def settle(value: Any) -> Any:
     contexts = value["@context"] if isinstance(value["@context"], list) else [value["@context"]]
     for context in contexts:
         if isinstance(context, dict):
-            prefixes.update({key: iri for key, iri in context.items() if isinstance(iri, str)})
+            prefixes.update(_read_context(context))
     return _settle({key: child for key, child in value.items() if key != "@context"}, prefixes, False)
+
+
+def _read_context(context: Mapping[str, Any]) -> dict[str, str]:
+    """Names by what they stand for; a term may be an object with an @id, and shortened by another term."""
+    named = {
+        key: iri["@id"] if isinstance(iri, dict) else iri
+        for key, iri in context.items()
+        if isinstance(iri, str) or (isinstance(iri, dict) and isinstance(iri.get("@id"), str))
+    }
+    return {
+        key: f"{named[iri.partition(':')[0]]}{iri.partition(':')[2]}"
+        if ":" in iri and not iri.startswith("@") and iri.partition(":")[0] in named and iri.partition(":")[0] != key
+        else iri
+        for key, iri in named.items()
+    }
 
 
 def _settle(value: Any, prefixes: dict[str, str], naming: bool) -> Any:
@@ -87,6 +155,9 @@ def _settle(value: Any, prefixes: dict[str, str], naming: bool) -> Any:
 
 def _read_value(value: dict[str, Any]) -> Any:
     plain, kind = value["@value"], str(value.get("@type", ""))
+    unit = re.split(r"[#/:]", kind)[-1]
+    if isinstance(plain, (str, int, float)) and not isinstance(plain, bool) and name_any_unit(unit) is not None:
+        return f"{plain} {unit}"
     if isinstance(plain, str) and re.search(r"(integer|decimal|double|float|int|long)$", kind):
         try:
             return json.loads(plain)
@@ -101,4 +172,4 @@ def _resolve(name: str, prefixes: dict[str, str]) -> str:
     prefix, colon, rest = name.partition(":")
     if colon:
         return f"{prefixes[prefix]}{rest}" if prefix in prefixes else name
-    return prefixes.get(name, name)
+    return prefixes.get(name, f"{prefixes['@vocab']}{name}" if "@vocab" in prefixes else name)

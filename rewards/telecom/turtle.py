@@ -107,10 +107,10 @@ class _Parser:
                 self._read_statement()
         if not self.subjects and not self.unnamed:
             raise _Broken
-        graph: dict[str, Any] = {name: _close(members) for name, members in self.subjects.items()}
+        graph: dict[str, Any] = {name: close_objects(members) for name, members in self.subjects.items()}
         if self.unnamed:
-            graph["[]"] = _sort(self.unnamed)
-        return _inline(graph)
+            graph["[]"] = sort_objects(self.unnamed)
+        return inline_blanks(graph)
 
     def _peek(self) -> _Token:
         return self.tokens[self.at] if self.at < len(self.tokens) else ("end", "")
@@ -155,7 +155,7 @@ class _Parser:
             else:
                 self._end()
             if node:
-                self.unnamed.append(_close(node))
+                self.unnamed.append(close_objects(node))
             return
         kind, written = self._take()
         if kind not in ("word", "iri") or (kind == "word" and ":" not in written):
@@ -199,7 +199,7 @@ class _Parser:
     def _read_object(self, depth: int) -> Any:
         kind, written = self._take()
         if kind == "mark" and written == "[":
-            return _close(self._read_members("]", depth + 1))
+            return close_objects(self._read_members("]", depth + 1))
         if kind == "mark" and written == "(":
             if depth >= DEEPEST:
                 raise _Broken
@@ -264,22 +264,24 @@ def order_key(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
 
 
-def _sort(items: list[Any]) -> list[Any]:
+def sort_objects(items: list[Any]) -> list[Any]:
+    """Objects of one predicate in one order, each once."""
     if len(items) < 2:
         return items
     keyed = {order_key(item): item for item in items}
     return [keyed[key] for key in sorted(keyed)]
 
 
-def _close(members: Mapping[str, list[Any]]) -> dict[str, Any]:
+def close_objects(members: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """A node's predicates, each with its one object or its list of them."""
     closed = {}
     for predicate, objects in members.items():
-        objects = _sort(objects)
+        objects = sort_objects(objects)
         closed[predicate] = objects[0] if len(objects) == 1 else objects
     return closed
 
 
-def _inline(graph: dict[str, Any]) -> dict[str, Any]:
+def inline_blanks(graph: dict[str, Any]) -> dict[str, Any]:
     """Blank nodes with a label, such as `_:b1`, in the place that names them, if it is the only one; others stay."""
     blanks = {name for name in graph if name.startswith("_:")}
     if not blanks or len(blanks) > _MOST_BLANKS:
@@ -321,4 +323,4 @@ def sort_sets(value: Any) -> Any:
             key: [sort_sets(item) for item in child] if key == "@list" and isinstance(child, list) else sort_sets(child)
             for key, child in value.items()
         }
-    return _sort([sort_sets(item) for item in value]) if isinstance(value, list) else value
+    return sort_objects([sort_sets(item) for item in value]) if isinstance(value, list) else value

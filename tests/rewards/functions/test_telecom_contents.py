@@ -280,3 +280,43 @@ def test_cheats_when_made_from_an_intent_then_keep_the_structure():
         "120 ms" in cheats["figures times ten"] and json.loads(cheats["expression replaced"]).keys() == document.keys()
     )
     assert multiply_figures({"sst": 1, "a": [1, True, "n78"]}, 10) == {"sst": 1, "a": [10, True, "n78"]}
+
+
+IN_TURTLE = (
+    PREFIXES + "@prefix quan: <http://q.org/Q#> . @prefix xsd: <http://www.w3.org/2001/XMLSchema#> .\n"
+    'ex:I a icm:Intent ; icm:has ex:E ; icm:text "slice"@en .\n'
+    'ex:E a icm:Expectation ; icm:params [ met:latency [ icm:atMost "12"^^quan:ms ] ; met:users 200 ] ; icm:of ( ex:a ex:b ) .\n'
+)
+IN_JSON_LD = {
+    "@context": {"icm": "http://x.org/Icm#", "met": "http://m.org/Met#", "ex": "http://e.org/E#", "quan": "http://q.org/Q#",
+                 "users": {"@id": "met:users"}},
+    "@graph": [
+        {"@id": "ex:I", "@type": "icm:Intent", "icm:text": {"@value": "slice", "@language": "en"}, "icm:has": {
+            "@id": "ex:E", "@type": "icm:Expectation", "icm:of": {"@list": [{"@id": "ex:a"}, {"@id": "ex:b"}]},
+            "icm:params": {"met:latency": {"icm:atMost": {"@value": "12", "@type": "quan:ms"}}, "users": 200}}},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [{}, {"latency_ms": 12.0, "max_ues": 200}])
+@pytest.mark.parametrize("as_text", [False, True])
+def test_tmf921_when_one_intent_is_written_in_turtle_and_in_json_ld_then_earns_all(columns, as_text):
+    """Either way round: subjects and nodes by @id, typed values, lists, languages, terms of a context, and what names the notation."""
+    linked = make_intent(json.dumps(IN_JSON_LD) if as_text else IN_JSON_LD, "JSON-LD")
+    linked["expression"]["@type"] = "JsonLdExpression"
+    turtle = make_intent(IN_TURTLE)
+    for reference, answer in ((turtle, linked), (linked, turtle)):
+        assert score(reference, answer, "tmf921", **columns).value == 1.0, (reference, answer)
+
+
+def test_tmf921_when_the_other_notation_says_another_figure_then_earns_at_most_two_fifths():
+    """What is equal is paid, and no more."""
+    wrong = json.loads(json.dumps(IN_JSON_LD).replace('"12"', '"120"').replace("200", "20"))
+    linked = make_intent(wrong, "JSON-LD")
+    assert score(make_intent(IN_TURTLE), linked, "tmf921", latency_ms=12.0, max_ues=200).value <= 0.45
+
+
+def test_tmf921_when_the_notation_is_named_wrongly_then_earns_less_than_all():
+    """JSON-LD that calls itself Turtle."""
+    linked = make_intent(IN_JSON_LD, "Turtle")
+    assert 0.5 < score(make_intent(IN_TURTLE), linked, "tmf921").value < 1.0
