@@ -9,12 +9,19 @@ from rewards.functions.telecom_layer import LayerReward
 from rewards.hookspecs import hookimpl
 from rewards.types import RewardFunction
 
+# TS 28.623 release 18, the generic model: what is measured, watched, traced and told, and to whom.
+_GENERIC = (
+    "performanceMetrics", "thresholdDirection", "jobType", "traceDepth", "notificationTypes", "notificationRecipientAddress",
+    "scopeType", "perceivedSeverity", "alarmType", "ackState", "jobRequestStatus", "cellState", "availabilityStatus",
+    "targetIdType", "targetIdValue", "listOfTraceMetrics", "rootObjectInstances", "objectInstances",
+)  # fmt: skip
+
 
 class O1Nrm(LayerReward):
-    """A ServiceProfile or RRMPolicyRatio of 3GPP TS 28.541: slice identity, enumerations, figures under their names."""
+    """A ServiceProfile or RRMPolicyRatio of 3GPP TS 28.541, or the generic objects of TS 28.623: slice identity, enumerations, figures under their names."""
 
     name: ClassVar[str] = "o1_nrm"
-    version: ClassVar[str] = "5"
+    version: ClassVar[str] = "6"
 
     # 3GPP TS 28.541 release 18: ServiceProfile and RRMPolicyRatio.
     required: ClassVar[frozenset[str]] = frozenset(
@@ -26,9 +33,11 @@ class O1Nrm(LayerReward):
     enumerated: ClassVar[frozenset[str]] = frozenset(
         ("mcc", "mnc", "sst", "sd", "uEMobilityLevel", "networkSliceSharingIndicator", "resourceSharingLevel",
          "resourceType", "objectClass", "className", "operation", "sliceType", "serviceType", "administrativeState",
-         "operationalState")
+         "operationalState", "op", *_GENERIC)
     )  # fmt: skip
-    decisive: ClassVar[frozenset[str]] = frozenset(("resourceType", "operation"))
+    decisive: ClassVar[frozenset[str]] = frozenset(
+        ("resourceType", "operation", "op", "administrativeState", *_GENERIC)
+    )
     own_schema: ClassVar[str | None] = "o1_nrm"
 
 

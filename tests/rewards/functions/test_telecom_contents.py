@@ -320,3 +320,46 @@ def test_tmf921_when_the_notation_is_named_wrongly_then_earns_less_than_all():
     """JSON-LD that calls itself Turtle."""
     linked = make_intent(IN_JSON_LD, "Turtle")
     assert 0.5 < score(make_intent(IN_TURTLE), linked, "tmf921").value < 1.0
+
+
+_MONITOR = {
+    "ThresholdMonitor": {
+        "id": "t1",
+        "attributes": {
+            "administrativeState": "UNLOCKED",
+            "thresholdInfoList": [
+                {"performanceMetrics": ["DRB.UEThpDl"], "thresholdDirection": "DOWN", "thresholdValue": 500},
+                {"performanceMetrics": ["RRU.PrbTotDl"], "thresholdDirection": "UP", "thresholdValue": 80},
+            ],
+            "monitorGranularityPeriod": 900,
+        },
+    }
+}
+_SUBSCRIPTION = {
+    "NtfSubscriptionControl": {
+        "id": "n1",
+        "attributes": {
+            "notificationRecipientAddress": "http://nms.example/notify",
+            "notificationTypes": ["notifyMOICreation", "notifyThresholdCrossing"],
+            "scope": {"scopeType": "BASE_SUBTREE", "scopeLevel": 2},
+        },
+    }
+}
+_PATCH = [
+    {"op": "replace", "path": "/NRCellDU=1/attributes/administrativeState", "value": "LOCKED"},
+    {"op": "add", "path": "/NRCellDU=1/attributes/nRTAC", "value": 4002},
+]
+
+
+def _spoil(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _spoil(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_spoil(child) for child in value]
+    return f"x{value[::-1]}" if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("document", [_MONITOR, _SUBSCRIPTION, _PATCH], ids=["monitor", "subscription", "patch"])
+def test_o1_nrm_when_a_generic_object_has_its_figures_and_every_word_wrong_then_earns_less_than_half(document):
+    """TS 28.623: what is measured, which way a threshold points, who is told what; the numbers beside them are not enough."""
+    assert score(document, _spoil(document), "o1_nrm").value < 0.5
