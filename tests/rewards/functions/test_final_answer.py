@@ -191,3 +191,50 @@ def test_final_answer_when_a_text_is_all_marks_then_is_read_in_time():
 def test_final_answer_when_it_is_said_with_more_words_then_is_what_they_say(reference, text, value):
     """A choice by its letter, a reason behind it, what it is not, spaces in a formula."""
     assert FinalAnswer()(Example("1", "default", [], reference), Completion(text)).value == value
+
+
+@pytest.mark.parametrize(
+    ("reference", "completion", "options", "expected"),
+    [
+        # Signs of both kinds; grouping with either mark, and what `decimal` settles.
+        ("5", "+5", {}, 1.0),
+        ("5", "-5", {}, 0.0),
+        ("1,234,567.5", "1.234.567,5", {}, 1.0),
+        ("1234,5", "1.234,5", {"decimal": "comma"}, 1.0),
+        ("1234.5", "1,234.5", {"decimal": "point"}, 1.0),
+        ("1234567", "1.234.567", {}, 1.0),
+        ("0.125", "0.125", {}, 1.0),
+        ("125", "0.125", {}, 0.0),
+        ("12", "1.2", {}, 0.0),
+        # Ten digits: the ninth tells, the tenth does not.
+        ("0.123456789", "0.1234567891", {}, 1.0),
+        ("0.123456789", "0.123456799", {}, 0.0),
+        # A tolerance is met at its edge and by whole numbers too.
+        ("100", "101", {"relative_tolerance": 0.01}, 1.0),
+        ("100", "102", {"relative_tolerance": 0.01}, 0.0),
+        ("100", "101", {}, 0.0),
+    ],
+)
+def test_final_answer_when_numbers_are_written_otherwise_then_their_value_counts(
+    reference, completion, options, expected
+):
+    """Signs, groups, digits and tolerances, one at a time."""
+    example = Example("1", "default", [], reference, {})
+    assert FinalAnswer(**options)(example, Completion(completion)).value == expected
+
+
+def test_final_answer_when_wrong_or_missing_then_says_what_was_found():
+    """Sixty characters of each, and both parts 0."""
+    example = Example("1", "default", [], "#### 72", {})
+    missing = FinalAnswer()(example, Completion("não sei"))
+    assert (missing.value, missing.reason, missing.parts) == (0.0, "no final answer", {"right": 0.0, "marked": 0.0})
+    wrong = FinalAnswer()(example, Completion("#### 71"))
+    assert (wrong.reason, wrong.parts) == ("found '71', wanted '72'", {"right": 0.0, "marked": 1.0})
+    long = FinalAnswer()(Example("1", "default", [], "a" * 80, {}), Completion("#### " + "b" * 80))
+    assert long.reason == f"found {'b' * 60!r}, wanted {'a' * 60!r}"
+
+
+def test_final_answer_when_a_reference_says_it_at_the_end_of_its_working_then_that_is_the_answer():
+    """Several lines, none of them marked."""
+    example = Example("1", "default", [], "9 * 2 = 18\nThe answer is 18. Done.", {})
+    assert [FinalAnswer()(example, Completion(text)).value for text in ("18", "9", "2")] == [1.0, 0.0, 0.0]

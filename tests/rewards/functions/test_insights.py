@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rewards.functions.insights import Insights
+from rewards.functions.insights import Insights, judge_repetition
 from rewards.testing import check_reward
 from rewards.types import Completion, Example
 
@@ -84,3 +84,101 @@ def test_problems_when_figures_are_missing_then_says_what_to_give():
     """Preflight stops on rows that the reward cannot judge."""
     for figures in (None, "9, 4", [9], ["9"]):
         assert "figures" in Insights().problems(Example("1", "insights", [], REFERENCE, {"figures": figures}))[0]
+
+
+WORDS = [
+    "um",
+    "dois",
+    "tres",
+    "quatro",
+    "cinco",
+    "seis",
+    "sete",
+    "oito",
+    "nove",
+    "dez",
+    "onze",
+    "doze",
+    "treze",
+    "catorze",
+    "quinze",
+    "vinte",
+    "trinta",
+    "quarenta",
+]
+
+
+@pytest.mark.parametrize(("count", "expected"), [(12, 0.8), (15, 1.0), (18, 1.0), (80, 1.0), (100, 0.75), (160, 0.0)])
+def test_insights_when_too_short_or_too_long_then_the_length_says_by_how_much(count, expected):
+    """12 of 15 words; 20 of 80 too many; twice as many earn nothing."""
+    text = " ".join(f"{WORDS[at % 18]}{'abcdefghi'[at // 18]}" for at in range(count))
+    assert score_of(text).parts["length"] == pytest.approx(expected)
+
+
+def test_repetition_when_computed_by_hand_then_is_met():
+    """12 words in threes of 4: 10 runs, 4 of them new, so 0.6 repeated of which 0.1 is free."""
+    assert judge_repetition(["a", "b", "c", "d"] * 3) == pytest.approx(0.4 / 0.9)
+    # 9 of 10 runs are new: just free. Two words have no run, three have one.
+    assert judge_repetition(["a", "b", "c", "d", "e", "f", "g", "h", "i", "a", "b", "c"]) == 1.0
+    assert judge_repetition(["a", "b"]) == judge_repetition(["a", "b", "c"]) == judge_repetition([]) == 1.0
+    assert judge_repetition(["a"] * 4) == pytest.approx(0.5 / 0.9)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "reason"),
+    [
+        ("Diagnóstico: a nota caiu muito. Ações: 1) revisar prazo 2) trocar caixa", 1.0, ""),
+        ("Diagnóstico: a nota caiu. Ações: 1) revisar prazo 2) trocar caixa", 2 / 3, "no Diagnóstico:"),
+        ("Diagnóstico: a nota caiu muito.", 1 / 3, "no Ações:"),
+        ("Diagnóstico: a nota caiu.", 0.0, "no Ações: and no Diagnóstico:"),
+        ("Diagnóstico: a nota caiu muito. Ações: 1) revisar prazo 2) trocar", 2.5 / 3, "1 numbered actions"),
+        ("Diagnóstico: a nota caiu. Ações: 1) revisar prazo", 1.5 / 3, "no Diagnóstico:; 1 numbered actions"),
+        ("Diagnóstico: a nota caiu muito. Ações:" + "".join(f" {n}) trocar caixa" for n in range(1, 6)), 1.0, ""),
+        (
+            "Diagnóstico: a nota caiu muito. Ações:" + "".join(f" {n}) trocar caixa" for n in range(1, 7)),
+            2 / 3,
+            "6 num",
+        ),
+        ("Diagnóstico: a nota caiu muito. Diagnóstico: sim. Ações: 1) revisar prazo 2) trocar caixa", 0.0, "a section"),
+        ("Diagnóstico: a nota caiu muito. Ações: 1) revisar prazo Ações: 2) trocar caixa", 0.0, "a section twice"),
+    ],
+)
+def test_insights_when_the_structure_lacks_a_third_then_earns_two(text, expected, reason):
+    """A diagnosis of four words, the label of the actions, two to five actions of two words: a third each."""
+    score = score_of(text)
+    assert score.parts["structure"] == pytest.approx(expected)
+    assert (score.reason or "").startswith(reason)
+
+
+def test_insights_when_several_parts_fall_short_then_their_costs_are_multiplied():
+    """10 of 15 words; 1 of 2 actions, structure 2.5/3; no figure; 1 of 2 verbs: 2/3 * 0.9 * 0.3 * 0.85."""
+    score = score_of("Diagnóstico: a nota da loja caiu muito ontem cedo. Ações: 1) revisar prazo")
+    assert score.parts == pytest.approx(
+        {"structure": 2.5 / 3, "figures": 0.0, "verbs": 0.5, "length": 2 / 3, "repetition": 1.0}
+    )
+    assert score.value == pytest.approx(2 / 3 * 0.9 * 0.3 * 0.85)
+    assert score.reason == (
+        "1 numbered actions; no figures; actions do not start with distinct verbs; 10 words, allowed 15 to 80"
+    )
+
+
+def test_insights_when_everything_is_right_then_there_is_no_reason():
+    """The reference itself."""
+    score = score_of(REFERENCE)
+    assert (score.value, score.reason) == (1.0, "") and set(score.parts.values()) == {1.0}
+
+
+def test_insights_when_a_minimum_is_its_maximum_then_is_taken_and_above_it_refused():
+    """Two actions, no more and no less, is a wish; three to two is none. So with words."""
+    assert score_of(REFERENCE, minimum_actions=2, maximum_actions=2).parts["structure"] == 1.0
+    assert Insights(minimum_words=20, maximum_words=20).minimum_words == 20
+    for options in ({"minimum_actions": 3, "maximum_actions": 2}, {"minimum_words": 21, "maximum_words": 20}):
+        with pytest.raises(ValueError, match="a minimum is above its maximum"):
+            Insights(**options)
+
+
+def test_insights_when_a_row_has_just_the_figures_asked_then_is_sound():
+    """Two distinct ones where two are asked; one written twice is one."""
+    assert Insights().problems(Example("1", "insights", [], REFERENCE, {"figures": ["9", "4,1"]})) == []
+    problems = Insights().problems(Example("1", "insights", [], REFERENCE, {"figures": ["4,1", "4.1"]}))
+    assert problems == ["figures: 1 distinct; the option minimum_figures asks 2"]

@@ -89,3 +89,95 @@ def test_problems_when_columns_are_missing_then_names_each():
     """Preflight stops on rows that the reward cannot judge."""
     problems = Push().problems(Example("1", "push", [], "", {"offer": " ", "max_characters": 0}))
     assert [line.split(":")[0] for line in problems] == ["reference", "product", "offer", "max_characters"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "reason"),
+    [
+        ("Corre, fone bluetooth com 15% na loja", 0.5, "not lively"),
+        ("Fone bluetooth com 15% na loja!", 0.5, "not lively"),
+        ("Fone bluetooth com 15% na loja 🔥", 0.5, "not lively"),
+        ("Corre, fone bluetooth com 15% na loja, oba", 1.0, ""),
+        ("Corre, fone bluetooth com 15% na loja?", 1.0, ""),
+        ("Fone bluetooth com 15% na loja 🔥!", 1.0, ""),
+        ("Corre! Informamos: fone bluetooth com 15%", 0.5, "formal: informamos"),
+        ("Corre!!! Fone bluetooth com 15%", 1.0, ""),
+        ("Corre!!!! Fone bluetooth com 15%", 0.75, "too many marks, emoji or hashtags"),
+        ("Corre!!? Fone bluetooth com 15% 🔥🔥🔥🔥🔥", 0.5, "too many marks, emoji or hashtags"),
+        ("Corre! Fone bluetooth com 15% #loja", 1.0, ""),
+        ("Corre! Fone bluetooth com 15% #loja #fone #oba", 0.5, "too many marks, emoji or hashtags"),
+    ],
+)
+def test_push_when_its_tone_is_counted_by_hand_then_is_met(text, expected, reason):
+    """Two signs are the whole; a formal phrase costs a half, each mark, emoji or hashtag too many a quarter."""
+    score = score_of(text, minimum_characters=0)
+    assert score.parts["tone"] == pytest.approx(expected) and reason in score.reason
+    assert reason or score.reason == ""
+
+
+def test_push_when_short_or_in_lines_then_the_length_says_so():
+    """17 of 30 characters; two lines are worth 0.7 of one; a limit below the minimum is the minimum."""
+    assert score_of("Fone com 15% OFF!").parts["length"] == pytest.approx(17 / 30)
+    assert score_of(REFERENCE.replace(" Corre", "\nCorre")).parts["length"] == pytest.approx(0.7)
+    tight = Example("1", "push", [], REFERENCE, {**COLUMNS, "max_characters": 17})
+    assert score_of("Fone com 15% OFF!", tight).parts["length"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("compre fone bluetooth xyz xyz2 xyz3 xyz4 xyz5", 1.0),
+        ("compre fone bluetooth xy1 xy2 xy3 xy4 xy5 xy6 xy7", 0.8),
+        ("compre agora the fone bluetooth xy1 xy2 xy3 xy4 xy5 xy6 xy7 xy8 xy9 xy10 xy11", 0.5),
+        ("the and fone bluetooth", 0.0),
+    ],
+)
+def test_push_when_common_words_are_one_in_eight_then_is_portuguese(text, expected):
+    """One of 8, one of 10, two less a foreign one of 16, none."""
+    assert score_of(text).parts["portuguese"] == pytest.approx(expected)
+
+
+def test_push_when_several_parts_fall_short_then_their_costs_are_multiplied():
+    """Half of the product at 0.6, half of the tone at 0.5, the rest whole: 0.7 * 0.75, and two lines 0.7."""
+    score = score_of("Bluetooth e fone com 15% de desconto na loja\ncorre")
+    assert (score.parts["product"], score.parts["tone"], score.parts["length"]) == pytest.approx((0.5, 0.5, 0.7))
+    assert score.value == pytest.approx(0.7 * 0.7 * 0.75)
+    assert score.reason == (
+        "50 characters, allowed 30 to 120 in a line; does not name the product 'fone bluetooth'; not lively"
+    )
+
+
+def test_push_when_everything_is_right_then_there_is_no_reason():
+    """The reference itself."""
+    score = score_of(REFERENCE)
+    assert (score.value, score.reason) == (1.0, "") and set(score.parts.values()) == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("sera serao serei sera agora corre", 1.0),
+        ("loja nova loja feira nova feira perto perto2 agora corre", 0.75),
+        ("hoje loja fone feira hoje loja fone feira", 0.5),
+        ("tudo aqui tudo ali tudo", 0.75),
+        ("vem vem ver", 0.75),
+    ],
+)
+def test_push_when_words_come_again_then_each_beyond_two_costs_a_quarter(text, expected):
+    """One word again, three, four; a third time; a short one twice in a row."""
+    assert score_of(text).parts["repetition"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("limit", "sound"), [(1, True), (0, False), (True, False), ("120", False)])
+def test_push_when_its_limit_is_no_number_of_characters_then_the_row_is_refused(limit, sound):
+    """At least 1."""
+    problems = Push().problems(Example("1", "push", [], REFERENCE, {**COLUMNS, "max_characters": limit}))
+    assert problems == ([] if sound else [f"max_characters: {limit!r}; give a number of characters"])
+
+
+def test_push_when_the_products_own_words_repeat_then_only_the_first_naming_is_free():
+    """The name says 'mini' twice; the second whole naming repeats three words, one of them in a row."""
+    example = Example("1", "push", [], REFERENCE, {**COLUMNS, "product": "mini fone mini"})
+    assert score_of("Corre, mini fone mini por 15%", example).parts["repetition"] == 1.0
+    assert score_of("mini fone mini 15% mini fone mini", example).parts["repetition"] == 1.0
+    assert score_of("mini fone mini 15% fone mini mini", example).parts["repetition"] == 0.75
