@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grpo.config.sections import ModelSection
-from grpo.policy.tokenizer import find_token_counter
+from grpo.policy.tokenizer import TokenCounter, find_token_counter
 from rewards.types import Example
 
 _ROOM = 1.25
@@ -32,12 +32,12 @@ class Lengths:
     source: str
 
 
-def measure_lengths(rows: Sequence[Example], model: ModelSection, taught: Sequence[Example] = ()) -> Lengths:
+def measure_lengths(rows: Sequence[Example], model: ModelSection, counter: TokenCounter | None = None) -> Lengths:
     """Counted with the model's own tokenizer where this machine has it, else estimated by characters.
 
-    `taught` are the rows that an embedded policy's tokenizer is made of.
+    An embedded policy's tokenizer is made of these rows, unless there is a `counter` already.
     """
-    counter = find_token_counter(model, taught or rows)
+    counter = counter or find_token_counter(model, rows)
     prompts = sorted(counter.count_prompts([list(row.prompt) for row in rows]))
     answers = sorted(counter.count_texts([row.reference or "" for row in rows]))
     room = _ROOM if counter.exact else _ROOM_ESTIMATED

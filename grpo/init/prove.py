@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from grpo.config.run_config import RunConfig
 from grpo.data.run_rows import RunRows
 from grpo.init.proposals import Reward
+from grpo.policy.tokenizer import TokenCounter
 from rewards.types import Example
 
 
@@ -66,6 +68,7 @@ def prove_config(config_path: Path) -> Proof:
     from grpo.data.run_rows import load_inputs
     from grpo.machine.device import resolve_profile
     from grpo.plan.make_plan import make_plan
+    from grpo.policy.tokenizer import find_token_counter
     from grpo.preflight import run_preflight
     from rewards.config import build_host
 
@@ -78,22 +81,23 @@ def prove_config(config_path: Path) -> Proof:
         audit = run_preflight(config, inputs, host)
     if profile == "gpu":
         return Proof(audit, profile)
-    overrides = _fit_lengths(config_path, profile, inputs)
+    unfitted = load_config(config_path, profile=profile)
+    counter = find_token_counter(unfitted.model, inputs.taught)
+    overrides = _fit_lengths(unfitted, inputs, counter)
     rehearsal = load_config(config_path, overrides, profile)
-    make_plan(rehearsal, inputs, profile=profile)
+    # Lengths are no part of what a tokenizer is made of: one serves both.
+    make_plan(rehearsal, inputs, counter, profile=profile)
     if rehearsal.rewards != config.rewards:
         with build_host(rehearsal.rewards) as host:
             audit = run_preflight(rehearsal, inputs, host)
     return Proof(audit, profile, overrides)
 
 
-def _fit_lengths(config_path: Path, profile: str, inputs: RunRows) -> list[str]:
+def _fit_lengths(config: RunConfig, inputs: RunRows, counter: TokenCounter) -> list[str]:
     """Settings of lengths that the rehearsal needs for these rows; none where its own will do."""
-    from grpo.config.loading import load_config
     from grpo.init.lengths import measure_lengths
 
-    config = load_config(config_path, profile=profile)
-    lengths = measure_lengths([*inputs.train, *inputs.held_out], config.model, inputs.taught)
+    lengths = measure_lengths([*inputs.train, *inputs.held_out], config.model, counter)
     overrides = []
     completion = max(config.grpo.max_completion_length, lengths.max_completion_length)
     if completion > config.grpo.max_completion_length:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -170,31 +171,34 @@ class _Prompt:
 
 def _read_numbers(text: str, words: Iterable[str]) -> Iterator[float]:
     """Every number of a text in each reading that its notation allows: `1.234` is 1234 in Portuguese and 1.234 in code."""
-    from rewards.extraction import as_number
-
-    for match in _NUMBER.finditer(text):
-        written = match[0].strip()
-        if len(written) > 40:
-            continue
-        if written.isdecimal() and written.isascii() and len(written) <= 15:
-            value = _significant(float(written))
-            yield from (value, -value)
-            continue
-        readings = [as_number(written)]
-        bare = written.strip("-−–r$us€£% ")
-        for plain in (bare, bare.replace(",", "."), bare.replace(".", "").replace(",", ".")):
-            try:
-                readings.append(float(plain))
-            except ValueError:
-                continue
-        # 2018-03-05 and 10.0.0.1 are not numbers, but each of their groups may be asked for.
-        readings.extend(float(group) for group in re.findall(r"\d{1,15}", written))
-        for reading in readings:
-            if isinstance(reading, int | float):
-                yield from (_significant(float(reading)), _significant(-float(reading)))
+    for written in {match[0].strip() for match in _NUMBER.finditer(text)}:
+        yield from _readings(written)
     for word in words:
         if word in _NUMERALS:
             yield float(_NUMERALS[word])
+
+
+@lru_cache(maxsize=65_536)
+def _readings(written: str) -> frozenset[float]:
+    """The readings of one number with both signs; dates and amounts come again in row after row."""
+    from rewards.extraction import as_number
+
+    if len(written) > 40:
+        return frozenset()
+    if written.isdecimal() and written.isascii() and len(written) <= 15:
+        value = _significant(float(written))
+        return frozenset((value, -value))
+    readings = [as_number(written)]
+    bare = written.strip("-−–r$us€£% ")
+    for plain in {bare, bare.replace(",", "."), bare.replace(".", "").replace(",", ".")}:
+        try:
+            readings.append(float(plain))
+        except ValueError:
+            continue
+    # 2018-03-05 and 10.0.0.1 are not numbers, but each of their groups may be asked for.
+    readings.extend(float(group) for group in re.findall(r"\d{1,15}", written))
+    found = {_significant(float(reading)) for reading in readings if isinstance(reading, int | float)}
+    return frozenset(found | {-reading for reading in found})
 
 
 def _significant(value: float) -> float:
