@@ -4,15 +4,7 @@ from functools import cache
 
 import torch
 from transformers import (
-    Gemma3ForCausalLM,
-    Gemma3TextConfig,
-    LlamaConfig,
-    LlamaForCausalLM,
     LogitsProcessorList,
-    MistralConfig,
-    MistralForCausalLM,
-    Qwen3Config,
-    Qwen3ForCausalLM,
     RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
@@ -20,41 +12,14 @@ from transformers import (
 )
 
 from grpo.generation.generate import generate
+from tests.grpo.random_models import build_random, list_families
 
 VOCABULARY, EOS, PAD = 31, 2, 0
-SIZES = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 24,
-    "intermediate_size": 40,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 6,
-    "max_position_embeddings": 128,
-    "pad_token_id": PAD,
-    "eos_token_id": EOS,
-}
-MODELS = {
-    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES, tie_word_embeddings=True)),
-    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES)),
-    "mistral": lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=None)),
-    "mistral-window": lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=5)),
-    "gemma3": lambda: Gemma3ForCausalLM(
-        Gemma3TextConfig(
-            **SIZES, sliding_window=6, layer_types=["sliding_attention", "full_attention"], final_logit_softcapping=20.0
-        )
-    ),
-}
+MODELS = list_families(6, vocab_size=VOCABULARY, pad_token_id=PAD, eos_token_id=EOS)
 
 
 def build(name):
-    torch.manual_seed(0)
-    model = MODELS[name]()
-    with torch.no_grad():
-        for weight in model.parameters():
-            if weight.dim() > 1:
-                weight.mul_(3.0)  # small random weights would let a wrong mask pass
-    return model.eval()
+    return build_random(MODELS[name], 3.0).eval()
 
 
 cached = cache(build)

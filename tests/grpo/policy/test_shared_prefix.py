@@ -7,60 +7,20 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from transformers import (
-    Gemma3ForCausalLM,
-    Gemma3TextConfig,
-    GemmaConfig,
-    GemmaForCausalLM,
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from grpo.policy.attention import ATTENTION
 from grpo.policy.prefix_support import supports
 from grpo.policy.shared_prefix import grouped_logps
 from grpo.policy.token_logprobs import token_logps
+from tests.grpo.random_models import build_random, list_families
 
 VOCABULARY = 61
-SIZES = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 24,
-    "intermediate_size": 40,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 6,
-    "max_position_embeddings": 128,
-    "pad_token_id": 0,
-}
-MODELS = {
-    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES, tie_word_embeddings=True)),
-    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES)),
-    "mistral": lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=None)),
-    "mistral-window": lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=5)),
-    "gemma": lambda: GemmaForCausalLM(GemmaConfig(**SIZES)),
-    "gemma3": lambda: Gemma3ForCausalLM(
-        Gemma3TextConfig(
-            **SIZES, sliding_window=4, layer_types=["sliding_attention", "full_attention"], final_logit_softcapping=20.0
-        )
-    ),
-}
+MODELS = list_families(4, vocab_size=VOCABULARY, pad_token_id=0)
 
 
 def build(name):
-    torch.manual_seed(0)
-    model = MODELS[name]()
-    with torch.no_grad():
-        for weight in model.parameters():
-            if weight.dim() > 1:
-                weight.mul_(4.0)  # small random weights would let a wrong mask pass
-    return model.train()
+    return build_random(MODELS[name], 4.0).train()
 
 
 cached = cache(build)
