@@ -13,7 +13,7 @@ from rewards.extraction.candidates import Candidate
 from rewards.extraction.cut import read_cut
 from rewards.extraction.escaped import ENTITY_START, ESCAPED_START, read_escaped
 from rewards.extraction.parser import ParsedValue, parse
-from rewards.extraction.reasoning import TAG
+from rewards.extraction.reasoning import list_tags
 from rewards.extraction.repairs import Repair, RepairKind
 from rewards.extraction.roots import read_root
 from rewards.extraction.second_look import find_members
@@ -57,9 +57,7 @@ class Scanner:
         self.after_deep = False
         self.loose_fences = self.loose_members = 20
         self.strict_tries = 24
-        tags = "<" in text or "[" in text or "◁" in text
-        # Plain tuples (start, end, closes): a million match objects would keep the garbage collector busy.
-        self.tags = [(tag.start(), tag.end(), tag["close"] is not None) for tag in TAG.finditer(text)] if tags else []
+        self.tags = list_tags(text)
 
     def scan(self) -> list[Candidate]:
         """All candidates in the order of the text; reasoning that closes is skipped, reasoning that does not ends the text."""

@@ -14,6 +14,9 @@ _REMARK = re.compile(
     r"(?P<bounded>\(\*(?:[^*\n]|\*(?!\)))*+\*\)|\{#[^\n#]*+#\}|<%--(?:[^-\n]|-(?!-%>))*+--%>|--\[\[[^\]\n]*+\]\]|\([^()\"\n:]*+\))"
     r"|(?P<semicolon>;)[^\n]*+|(?:%|←|<-|[-=]>|→|REM\b|!!)(?=[^\n]*\w)[^\n]*+"
 )
+_MARKS = re.compile(r"[(;%←→]|\{\#|<%|--\[\[|<-|[-=]>|REM|!!")
+"""What every remark has in it: most texts have none of these, and are not gone through."""
+
 _SEMICOLON_TEXT = re.compile(r";[^\n\"':{}\[\]]*\w[^\n\"':{}\[\]]*\Z")
 _MEMBER_BEHIND = re.compile(rf"{P.QUOTED}{P.COLON}")
 _KEY_AND_VALUE = re.compile(
@@ -43,7 +46,7 @@ def is_clean(reading: Extraction) -> bool:
 
 def mend(text: str) -> tuple[str, Repair] | None:
     """The text with such remarks as blanks or such keys with colons, every offset kept, and the first repair; None where there is none."""
-    remarks = _blank_remarks(text)
+    remarks = _blank_remarks(text) if _MARKS.search(text) else None
     if remarks is not None:
         return remarks
     first = _KEY_AND_VALUE.search(text) if ":" not in text and _ONE_OBJECT.match(text) else None

@@ -1,8 +1,10 @@
 """The cut between reasoning and answer."""
 
+import random
+
 import pytest
 
-from rewards.extraction.reasoning import ReasoningStyle, split_reasoning
+from rewards.extraction.reasoning import TAG, ReasoningStyle, list_tags, split_reasoning
 from rewards.types import Completion
 from tests.timing import at_most
 
@@ -130,3 +132,14 @@ def test_completion_when_stored_and_read_again_then_keeps_how_it_reasons():
     plain = make_record(ScoredCompletion(example, Completion("Olá"), (), None))
     assert "reasoning" not in plain and Completion.from_row(plain).answer == "Olá"
     assert Completion.from_row({"completion": "Olá", "reasoning": "odd"}).answer == "Olá"
+
+
+def test_list_tags_when_compared_with_the_whole_pattern_then_finds_the_same():
+    """Only places where a tag can begin are tried; none is lost, in any case, nor found within another."""
+    draw = random.Random(8)
+    pieces = ("<think>", "</think>", "<|Think|>", "[THINK]", "[/reasoning]", "◁think▷", "◁/think▷", "<ſcratchpad>", "<|channel|>final", "[true, 1]",
+              "<", "[", "think>", '{"a": [1, "<b>"]}', "<|START_THINKING|>", "<reasoning effort=3>", "\n", " x ")  # fmt: skip
+    for _ in range(400):
+        text = "".join(draw.choices(pieces, k=draw.randint(1, 12)))
+        whole = [(tag.start(), tag.end(), tag["close"] is not None) for tag in TAG.finditer(text)]
+        assert list_tags(text) == whole, text
