@@ -79,7 +79,9 @@ def choose(model: str, *, step: int | None = None, part: str | None = None) -> P
     config = _as_trained(config, files)
     folder = _find_folder(path, step, part)
     if (folder / MANIFEST).is_file() and (damage := find_damage(folder)):
-        raise UserError(f"{folder}: not as the run left it: {damage}; export another policy: {_list_kept(path)}")
+        raise UserError(
+            f"{folder}: not as the run left it: {damage}; copy the run again, or export another of its policies: {_list_kept(path, folder)}"
+        )
     source = _named(str(folder))
     source = replace(source, run=path, revision=config.model.revision)
     reached, stage = _find_stage(files, folder, step)
@@ -136,10 +138,10 @@ def _find_checkpoints(run: Path) -> dict[int, Path]:
     }
 
 
-def _list_kept(run: Path) -> str:
-    """The options that name the policies a run keeps."""
-    there = [name for name in ("best", "sft") if (run / name).is_dir()]
-    steps = sorted(_find_checkpoints(run))
+def _list_kept(run: Path, but: Path | None = None) -> str:
+    """The options that name the policies a run keeps, `but` for the one in this folder."""
+    there = [name for name in ("best", "sft") if (run / name).is_dir() and run / name != but]
+    steps = sorted(step for step, folder in _find_checkpoints(run).items() if folder != but)
     return ", ".join([*(f"--{name}" for name in there), *(f"--step {number}" for number in steps)]) or "none"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from dataclasses import dataclass
@@ -113,6 +114,8 @@ def adapter_problems(adapter: Adapter, section: ModelSection) -> list[str]:
     folder = model_folder(adapter.name, adapter.own_revision)
     if folder is not None and not any((folder / name).is_file() for name in WEIGHTS):
         problems.append(f"{where} without weights: no {WEIGHTS[0]} beside its {CONFIG}; save it again")
+    if folder is not None and (folder / WEIGHTS[0]).is_file() and _is_torn(folder / WEIGHTS[0]):
+        problems.append(f"{where} whose {WEIGHTS[0]} is torn; copy it again, or give another checkpoint")
     if adapter.kind != "LORA":
         problems.append(
             f"{where} of PEFT's kind {adapter.kind}; only LoRA is trained on, so merge it into its model first"
@@ -194,6 +197,23 @@ def put_on(model: Any, place: str, **options: Any) -> Any:
     if layers is not None and deepest >= layers:
         raise AdapterUnfit(f"it has weights for layer {deepest}, and the base has {layers} layers")
     return found
+
+
+def _is_torn(file: Path) -> bool:
+    """Whether a safetensors file ends before its header says, read without its library."""
+    size = file.stat().st_size
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        if size < 8 or length > size - 8:
+            return True
+        try:
+            tensors = json.loads(opened.read(length))
+            end = max(
+                (int(each["data_offsets"][1]) for name, each in tensors.items() if name != "__metadata__"), default=0
+            )
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            return True
+    return 8 + length + end > size
 
 
 def _weight_names(place: str) -> list[str]:

@@ -16,8 +16,10 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_size(size: float, digits: int = 1) -> str:
-    """Bytes as `1.5 GiB`, small ones as `38.5 MiB`."""
-    return f"{size / _GIB:.{digits}f} GiB" if size >= 0.1 * _GIB else f"{size / 1024**2:.1f} MiB"
+    """Bytes as `1.5 GiB`, small ones as `38.5 MiB` or `12 KiB`."""
+    if size >= 0.1 * _GIB:
+        return f"{size / _GIB:.{digits}f} GiB"
+    return f"{size / 1024**2:.1f} MiB" if size >= 0.05 * 1024**2 else f"{size / 1024:.0f} KiB"
 
 
 def format_count(number: float) -> str:

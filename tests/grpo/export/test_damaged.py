@@ -87,7 +87,9 @@ def test_export_when_best_is_not_what_its_manifest_says_then_exit_2(write_run, t
     body[-1] ^= 1
     file.write_bytes(body)
     line = refused(run, tmp_path / "out", capsys)
-    assert "not as the run left it: adapter_model.safetensors has another content" in line and "--best" in line
+    assert "not as the run left it: adapter_model.safetensors has another content" in line and line.endswith(
+        "another of its policies: none"
+    )
 
 
 def test_export_when_the_base_of_an_adapter_is_gone_then_the_line_names_the_adapter(write_run, tmp_path, capsys):

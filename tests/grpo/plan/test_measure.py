@@ -84,7 +84,7 @@ def test_total_when_counted_by_hand_then_it_is_steps_and_answers_times_their_sec
 @pytest.mark.parametrize(
     ("measured", "hours", "said"),
     [
-        ({"peak_bytes": 960, "device_bytes": 1000}, None, "memory: 0.0 MiB of 0.0 MiB leave no room; lower grpo"),
+        ({"peak_bytes": 960, "device_bytes": 1000}, None, "memory: 1 KiB of 1 KiB leave no room; lower grpo"),
         ({"free_disk_bytes": 10}, None, "disk: about "),
         ({"total_seconds": 7300.0}, 2.0, "time: about 2 h 01 min, and --max-hours allows 2 h"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,8 @@ def change_config(folder: Path, **values) -> None:
     [
         (lambda f: None, {"lora": None}, "lora: null would leave untrained"),
         (lambda f: (f / "adapter_model.safetensors").unlink(), {"lora": LORA}, "without weights"),
+        (lambda f: os.truncate(f / "adapter_model.safetensors", 1500), {"lora": LORA}, "is torn"),
+        (lambda f: os.truncate(f / "adapter_model.safetensors", 3), {"lora": LORA}, "is torn"),
         (lambda f: change_config(f, base_model_name_or_path=None), {"lora": LORA}, "names no base model"),
         (lambda f: change_config(f, peft_type="IA3"), {"lora": LORA}, "kind IA3"),
         (lambda f: change_config(f, r=3), {"lora": LORA}, "does not fit its base"),
