@@ -68,13 +68,15 @@ def measure(steps: int, *, warm: float = 0.25) -> dict[str, object]:
             if row["stage"] == "train" and "loss_seconds" in row
         ]
         size = sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
-        late = {name: [point for point in points if point[0] > warm * steps] for name, points in
+        # Without what was seen of the process as it wound up.
+        last = max(step for step, _ in memory)
+        late = {name: [point for point in points if warm * steps < point[0] < last] for name, points in
                 (("memory", memory), ("files", files), ("seconds", seconds))}  # fmt: skip
         mean = sum(value for _, value in late["seconds"]) / len(late["seconds"])
         return {
-            "exit_code": process.returncode, "minutes": round((time.monotonic() - started) / 60, 1), "steps": steps, "memory_mib": round(memory[-1][1], 1),
+            "exit_code": process.returncode, "minutes": round((time.monotonic() - started) / 60, 1), "steps": steps, "memory_mib": round(late["memory"][-1][1], 1),
             "memory_mib_per_1000_steps": round(1000 * slope(late["memory"]), 2),
-            "open_files": files[-1][1], "open_files_per_1000_steps": round(1000 * slope(late["files"]), 2),
+            "open_files": late["files"][-1][1], "open_files_per_1000_steps": round(1000 * slope(late["files"]), 2),
             "step_seconds": round(mean, 4), "step_percent_per_1000_steps": round(100_000 * slope(late["seconds"]) / mean, 1),
             "run_mib": round(size / 2**20, 2),
         }  # fmt: skip

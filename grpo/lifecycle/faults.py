@@ -6,6 +6,7 @@ import errno
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from rewards.errors import RecompensaError
 from rewards.screen.amounts import format_size
 from rewards.screen.command_line import INTERRUPTED
 
@@ -39,6 +40,8 @@ def guard(work: Callable[[], int], directory: RunDirectory, plan: Plan, progress
     """The exit code of the work; what ends it from outside is told in two lines, and the run stays resumable."""
     try:
         return work()
+    except SystemExit as end:  # of a library or a model's own code: whatever its code, the run is not done
+        raise RecompensaError(f"something the run called ended it ({end.code or 'no reason given'})") from end
     except Exception as error:
         line = explain(error, directory, plan)
         if line is None:

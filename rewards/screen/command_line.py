@@ -80,6 +80,12 @@ def run_command(
     except KeyboardInterrupt:
         print_problem("stopped")
         return FAILED
+    except SystemExit as end:
+        # Of a library, with a message that Python would print as it is.
+        if not isinstance(end.code, str):
+            raise
+        complain(f"{mark}{end.code}")
+        return FAILED
     except BrokenPipeError:
         # The reader has seen enough; nothing may be written to the pipe any more, not even when Python winds up.
         silence_output()

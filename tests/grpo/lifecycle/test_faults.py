@@ -22,7 +22,7 @@ from grpo.lifecycle.faults import explain, guard
 from grpo.lifecycle.run_directory import RunDirectory
 from grpo.plan.disk_estimate import estimate_disk
 from grpo.plan.memory_estimate import MemoryEstimate, find_shape
-from rewards.errors import UserError
+from rewards.errors import RecompensaError, UserError
 from rewards.writing.manifests import write_manifest
 
 PLAN = SimpleNamespace(
@@ -101,6 +101,13 @@ def test_guard_when_the_disk_is_full_then_the_run_ends_resumable_with_its_last_w
     tmp_path.mkdir()
     with pytest.raises(KeyError):
         guard(lambda: {}["bug"], directory, PLAN, progress)
+
+
+@pytest.mark.parametrize("code", [0, None, "bad key"])
+def test_guard_when_a_library_ends_the_process_then_the_run_is_not_called_done(tmp_path, code):
+    """`sys.exit(0)` of somebody else in the middle of a run is no success."""
+    with pytest.raises(RecompensaError, match="something the run called ended it"):
+        guard(lambda: sys.exit(code), RunDirectory(tmp_path), PLAN, None)
 
 
 def test_disk_when_counted_by_hand_then_is_the_weights_of_all_that_is_kept():

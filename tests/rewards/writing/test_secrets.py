@@ -136,7 +136,8 @@ def test_secrets_when_planted_and_a_fault_is_raised_then_nobody_writes_them(rais
         def fail(error):
             raise error
 
-        for error in (UserError(f"{url}: no answer with {text}"), RecompensaError(text), OSError(5, text, url)):
+        ended = SystemExit(f"{url} {text}")  # of a library
+        for error in (UserError(f"{url}: no answer with {text}"), RecompensaError(text), OSError(5, text, url), ended):
             with redirect_stderr(shown := io.StringIO()):
                 run_command(lambda error=error: fail(error))
             out.append(shown.getvalue())
