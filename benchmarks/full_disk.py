@@ -69,7 +69,7 @@ def main() -> None:
         code, errors = run_command(
             *start_words(run), until=once(lambda: reached(run, 2), lambda: shutil.rmtree(run, ignore_errors=True))
         )
-        print(f"folder deleted: exit {code}: {'; '.join(errors.splitlines())[:200]}")
+        print(f"folder deleted: exit {code}: {'; '.join(errors.splitlines())[-400:]}")
 
 
 if __name__ == "__main__":

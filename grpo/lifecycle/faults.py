@@ -47,7 +47,7 @@ def guard(work: Callable[[], int], directory: RunDirectory, plan: Plan, progress
         if line is None:
             raise
         progress.say(f"error: {line}", always=True)
-        if directory.path.is_dir():
+        if not _is_emptied(directory):
             progress.say(
                 f"{describe_last(directory)}; then resume with: python -m grpo.run --resume {directory.path}",
                 always=True,
@@ -57,8 +57,9 @@ def guard(work: Callable[[], int], directory: RunDirectory, plan: Plan, progress
 
 def explain(error: BaseException, directory: RunDirectory, plan: Plan) -> str | None:
     """One line about a fault of the disk or the memory; None for any other."""
+    gone = f"{directory.path}: the folder of the run is gone; what it held is lost"
     if not directory.path.is_dir():
-        return f"{directory.path}: the folder of the run is gone; what it held is lost"
+        return gone
     for each in _chain(error):
         if _is_memory(each):
             return f"out of memory: {_advise(plan)}"
@@ -68,7 +69,13 @@ def explain(error: BaseException, directory: RunDirectory, plan: Plan) -> str | 
             reason = "is gone; somebody has deleted files of this run while it went on"
         if reason is not None:
             return f"{where}: {reason}"
-    return None
+    # Libraries make folders again that they want to write into, and fail in ways of their own.
+    return gone if _is_emptied(directory) else None
+
+
+def _is_emptied(directory: RunDirectory) -> bool:
+    """Whether nothing is left that a run could be resumed from: both files of its settings are gone."""
+    return not any((directory.path / name).is_file() for name in ("config.json", "identity.json"))
 
 
 def describe_last(directory: RunDirectory) -> str:

@@ -33,6 +33,8 @@ def make_follower(
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
             logs = logs or {}
+            # The Trainer keeps all rows of a run in memory, and again in each checkpoint; metrics.jsonl has them.
+            del state.log_history[:-1]
             on_log(state.global_step, logs)
             shown = "reward" if "reward" in logs else "loss"
             if shown in logs:

@@ -64,6 +64,7 @@ def test_explain_when_disk_or_memory_give_out_then_says_which_in_one_line(tmp_pa
     for each in (error, outer):
         line = explain(each, RunDirectory(tmp_path), PLAN)
         assert said in line and "\n" not in line
+    (tmp_path / "config.json").write_text("{}")
     assert explain(ValueError("a bug"), RunDirectory(tmp_path), PLAN) is None
     gone = FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "metrics.jsonl"))
     assert "deleted files of this run" in explain(gone, RunDirectory(tmp_path), PLAN)
@@ -80,6 +81,7 @@ def test_explain_when_memory_gives_out_then_names_the_micro_batch_that_fits():
 def test_guard_when_the_disk_is_full_then_the_run_ends_resumable_with_its_last_whole_state(tmp_path):
     """Exit code 75, and no traceback."""
     directory = RunDirectory(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
     checkpoint = directory.checkpoints / "checkpoint-8"
     checkpoint.mkdir(parents=True)
     (checkpoint / "trainer_state.json").write_text("{}")
@@ -98,7 +100,12 @@ def test_guard_when_the_disk_is_full_then_the_run_ends_resumable_with_its_last_w
     assert guard(fail, directory, PLAN, progress) == 75 and said == [
         f"error: {tmp_path}: the folder of the run is gone; what it held is lost"
     ]
-    tmp_path.mkdir()
+    # Deleted while a checkpoint was written, whose folder was made again.
+    (tmp_path / "checkpoints").mkdir(parents=True)
+    said.clear()
+    assert guard(lambda: {}["Parent directory does not exist"], directory, PLAN, progress) == 75 and len(said) == 1
+    assert "is gone" in said[0]
+    (tmp_path / "config.json").write_text("{}")
     with pytest.raises(KeyError):
         guard(lambda: {}["bug"], directory, PLAN, progress)
 
