@@ -19,6 +19,7 @@ import argparse
 import ast
 import copy
 import gc
+import importlib
 import json
 import os
 import random
@@ -151,8 +152,10 @@ class ForkedMutants:
             return True
         items, limit = self.time_tests(session.items)
         self.end = time.perf_counter() + self.seconds
+        # Some are imported when they are first needed: a child's import would bring the functions as they are written.
+        importlib.import_module(".".join(self.module.path.with_suffix("").parts))
         if not self.module.functions:
-            sys.exit(f"{self.module.path}: none of these tests imports it")
+            sys.exit(f"{self.module.path}: no function to mutate")
         gc.freeze()  # a child that collects garbage would copy every page
         later = []
         for place in self.places:

@@ -182,3 +182,22 @@ def test_insights_when_a_row_has_just_the_figures_asked_then_is_sound():
     assert Insights().problems(Example("1", "insights", [], REFERENCE, {"figures": ["9", "4,1"]})) == []
     problems = Insights().problems(Example("1", "insights", [], REFERENCE, {"figures": ["4,1", "4.1"]}))
     assert problems == ["figures: 1 distinct; the option minimum_figures asks 2"]
+
+
+def test_insights_when_words_come_again_then_the_whole_is_worth_that_share():
+    """12 of 15 words, 0.4 / 0.9 of them new in threes, nothing of structure, figures and verbs: 0.4 * 0.3 * 0.7 is left."""
+    score = score_of("um dois tres nada " * 3)
+    assert score.value == pytest.approx(0.8 * 0.4 / 0.9 * 0.4 * 0.3 * 0.7) and "repeats itself" in score.reason
+
+
+def test_insights_when_no_figure_is_asked_then_none_costs_nothing():
+    """One that is invented still does."""
+    assert score_of("a nota caiu", minimum_figures=0).parts["figures"] == 1.0
+    assert score_of("a nota caiu 35,0", minimum_figures=0).parts["figures"] == 0.0
+
+
+def test_insights_when_the_prompt_is_handed_back_then_says_so():
+    """The data is no analysis, however it is laid out."""
+    example = Example("1", "insights", [{"role": "user", "content": REFERENCE}], REFERENCE, {"figures": FIGURES})
+    score = Insights()(example, Completion(REFERENCE))
+    assert score.value == score.parts["repetition"] < 1.0 and score.reason == "repeats the prompt"

@@ -181,3 +181,18 @@ def test_push_when_the_products_own_words_repeat_then_only_the_first_naming_is_f
     assert score_of("Corre, mini fone mini por 15%", example).parts["repetition"] == 1.0
     assert score_of("mini fone mini 15% mini fone mini", example).parts["repetition"] == 1.0
     assert score_of("mini fone mini 15% fone mini mini", example).parts["repetition"] == 0.75
+
+
+def test_push_when_words_come_again_then_the_whole_is_worth_that_share():
+    """All else is right: a word twice in a row costs a quarter, of the value too."""
+    score = score_of("Vem vem ver! Fone bluetooth com 15% OFF hoje")
+    assert (score.value, score.reason) == (pytest.approx(0.75), "repeats itself")
+
+
+def test_push_when_the_prompt_is_handed_back_then_says_so():
+    """The request is no notification, however lively it is."""
+    said = "Escreva uma notificação viva sobre o fone bluetooth com 15% de desconto, corre, vem ver hoje!"
+    example = Example("1", "push", [{"role": "user", "content": said}], REFERENCE, COLUMNS)
+    score = Push()(example, Completion(said))
+    assert score.value == pytest.approx(score.parts["repetition"]) and score.value < 1.0
+    assert score.reason == "repeats the prompt"
