@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from grpo.policy.chunk_sizes import CHUNK_LOGITS, CHUNK_LOGITS_CPU, LEAST_LOGITS
+from grpo.policy.packed_products import has_onednn, multiply
 from grpo.policy.token_logprobs import tempered
 
 if TYPE_CHECKING:
     import torch
 
-# Of a block of a frozen head: words at least, tokens at most.
-LEAST_WORDS, MOST_ROWS = 1024, 8192
+# Of a block of a frozen head: logits (8 MiB, so that caches hold them), words at least, tokens at most.
+BLOCK_LOGITS, LEAST_WORDS, MOST_ROWS = 1 << 21, 1024, 8192
 PROBED: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()  # whether a model's logits are its head's, of hidden states
 
 
@@ -232,7 +233,7 @@ def read_vocabulary(states, weight, bias, ids, temperature: float, compute_entro
     """Log-probability of each of `ids`, entropy and the gradient of the former by its state; the last two where asked for."""
     import torch
 
-    tokens, step = len(ids), max(LEAST_WORDS, CHUNK_LOGITS_CPU // len(ids))
+    tokens, step = len(ids), max(LEAST_WORDS, BLOCK_LOGITS // len(ids))
     rooms = [states.new_empty(tokens, min(step, len(weight))) for _ in range(1 + compute_entropy)]
     highest = states.new_full((tokens,), -1e30)
     total, moment, chosen = states.new_zeros(3, tokens).unbind()
@@ -256,7 +257,9 @@ def read_vocabulary(states, weight, bias, ids, temperature: float, compute_entro
             moment = shrunk * (moment + down * total) + torch.linalg.vecdot(shares, logits.clamp_(min=-1e4))
         total = shrunk * total + shares.sum(-1)
         if pull is not None:
-            pull.mul_(shrunk[:, None]).addmm_(shares, words)
+            pull.mul_(shrunk[:, None])
+            # A gradient bears oneDNN's rounding, as the blocks' do (see `merged_blocks`).
+            pull = pull.add_(multiply(shares, words.t())) if has_onednn() else pull.addmm_(shares, words)
     log_total = total.log()
     logps = chosen - highest - log_total
     entropies = log_total - moment / total if compute_entropy else None

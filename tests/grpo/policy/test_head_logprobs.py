@@ -18,6 +18,7 @@ TOKENS, SIZE, VOCABULARY = 50, 24, 61
 def small_chunks(monkeypatch):
     """Seven tokens or words at once, so that the last chunk is a short one."""
     monkeypatch.setattr(head_logprobs, "CHUNK_LOGITS_CPU", 7 * VOCABULARY)
+    monkeypatch.setattr(head_logprobs, "BLOCK_LOGITS", 7 * 20)
     monkeypatch.setattr(head_logprobs, "LEAST_WORDS", 7)
     monkeypatch.setattr(head_logprobs, "MOST_ROWS", 20)
 
