@@ -118,7 +118,7 @@ def clean_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of numbers: `stage` a string and `step` a whole number, all else finite numbers; what is neither is left out."""
     step = row.get("step")
     return {
-        # A mean that is null is no number, but says that its n, std and interval are not tasks of their own.
+        # A mean of null is not a number, but says that its n, std and interval are not tasks of their own.
         **{
             str(key): value for key, value in row.items() if is_number(value) or (value is None and "eval/" in str(key))
         },

@@ -68,12 +68,7 @@ def read_element(state: State, frame: Frame) -> None:
         close(state, c)
         return
     if c in ",;，、；|":
-        if frame.comma:
-            state.note(K.EXTRA_COMMA, i)
-        elif c != ",":
-            state.note(K.SEPARATOR, i)
-        frame.comma = True
-        state.i = P.COMMAS.match(text, i + 1, end).end()  # type: ignore[union-attr]
+        state.separate(frame, i)
         return
     if c in "`~'" and at_fence(state, i):
         state.finish(cut=False)

@@ -159,6 +159,15 @@ class State:
                 return at
         return key.end() if key is not None else stop
 
+    def separate(self, frame: Frame, i: int) -> None:
+        """Takes the comma at `i`, or what stands for one, and those right behind it."""
+        if frame.comma:
+            self.note(K.EXTRA_COMMA, i)
+        elif self.text[i] != ",":
+            self.note(K.SEPARATOR, i)
+        frame.comma = True
+        self.i = P.COMMAS.match(self.text, i + 1, self.end).end()  # type: ignore[union-attr]
+
     def store(self, frame: Frame, key: Any, value: Any) -> None:
         if value is MISSING:
             return
