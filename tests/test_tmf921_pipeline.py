@@ -138,6 +138,7 @@ def test_tables_when_made_of_the_stages_then_each_split_and_layer_is_in_them(pip
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_pipeline_when_run_as_the_profile_says_then_each_stage_learns(tmp_path):
     """Stage 1 from nothing, stage 2 and GRPO beyond stage 1: each gain is clear of zero, paired by example."""
     environment = {

@@ -116,6 +116,7 @@ def check(first, following, scenario):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_v4_1_when_followed_then_its_decision_starts_the_recipe_that_it_names(home, scenario):
     """One command: V4.1 to its decision, then V4.2-A, -B or -C to its own."""
@@ -134,6 +135,7 @@ def test_v4_1_when_followed_then_its_decision_starts_the_recipe_that_it_names(ho
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_v4_1_when_queued_with_a_follower_then_the_queue_starts_what_each_decision_names(home, monkeypatch):
     """Three V4.1 runs in one queue, behind each the run that its decision will name."""
     pytest.importorskip("huey")

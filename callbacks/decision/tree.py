@@ -189,7 +189,8 @@ class _Walk:
             "task": task,
             "weakest": weakest,
             "gain": _say_gain(improving),
-            "weak": f"{task} is below its floor" if task else "no task is below its floor",
+            "stuck": self._say_stuck(),
+            "weak": self._say_weak(task),
             "further": f"{said} more" if (said := say_further((further, most))) else "more",
             "missing": (section.target or 0.0) - last.mean,
             **tell_way(self._recorded),
@@ -214,6 +215,24 @@ class _Walk:
             if routed and conclusion["scenario"] == "C"
             else {},
         )
+
+    def _say_stuck(self) -> str:
+        """Why it is not scenario B, or that nobody looked: a history may have recorded means alone."""
+        nodes = [
+            node for name in ("plateau", "plateau mean", "plateau extraction") for node in self._asked.get(name, ())
+        ]
+        if any(node.outcome == "not judged" for node in nodes) and all(node.outcome != "no" for node in nodes):
+            return "whether it is stuck without valid JSON was not judged (B)"
+        return "it is not stuck without valid JSON (no B)"
+
+    def _say_weak(self, task: str | None) -> str:
+        """Why it is not scenario C, or that no floor was judged."""
+        judged = {node.outcome != "not judged" for node in self._asked.get("floor", ())}
+        if task:
+            return f"{task} is below its floor (no C)"
+        if True not in judged:
+            return "no floor of a task was judged (C)"
+        return f"no task {'that was judged ' if False in judged else ''}is below its floor (no C)"
 
     def _find_task(self, scenario: str) -> tuple[str | None, float | None]:
         """The task a conclusion is about, the weakest below its floor or the one that lost most, with its value."""

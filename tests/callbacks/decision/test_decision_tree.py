@@ -300,3 +300,18 @@ def test_rehearsal_that_lost_is_b():
 def test_rehearsal_without_a_warm_up_cannot_compare():
     """One evaluation alone gives nothing to measure against."""
     assert decide_here([row(150, 0.6, stage="final")], rehearsal=True).scenario == "undecided"
+
+
+def test_reason_when_a_history_has_means_alone_then_it_claims_nothing_that_was_not_judged():
+    """No floor and no extraction were recorded; on a plateau the curve is not called open."""
+    standing = [{"step": step, "eval/mean_reward": mean} for step, mean in ((50, 0.47), (100, 0.476), (200, 0.4761))]
+    decision = decide_here(standing)
+    assert (
+        "whether it is stuck without valid JSON was not judged (B), and no floor of a task was judged (C)"
+        in decision.reason
+    )
+    assert "the curve has been flat since its last best" in decision.action
+    climbing = [{"step": step, "eval/mean_reward": 0.3 + step / 2000} for step in range(0, 401, 50)]
+    assert decide_here(climbing).action.startswith("Train on from the best checkpoint: the curve is still open")
+    some = decide_here(climb(0.3, 0.5, extraction=(0.4, 0.5), sql_qa=(0.4, 0.5)))
+    assert some.reason.endswith("and no task that was judged is below its floor (no C).")
