@@ -11,14 +11,21 @@ from pathlib import Path
 
 import pytest
 
+from grpo.config.loading import list_configs, load_config
+
 pytest.importorskip("trl")
 
+ROOT = Path(__file__).resolve().parents[1]
 spec = importlib.util.spec_from_file_location(
     "recipe_families", Path(__file__).parent / "grpo" / "policy" / "families.py"
 )
 families = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(families)
 
+# The recipes on Base models, which have no chat template: they are given one (configs/templates/turns.jinja).
+BASE = [
+    name for name in list_configs() if name != "base" and load_config(name, [], "gpu").model.chat_template is not None
+]
 # Nothing but numbers of rows, steps and tokens; type, quantisation, adapters, checkpointing and batches stay the recipe's.
 SMALL = (
     "data.shop.train_rows=20", "data.shop.held_out_rows=8", "data.shop.warmup_rows=8", "data.shop.instructions=short",
@@ -37,11 +44,36 @@ def test_recipe_when_run_with_a_tiny_stand_in_then_goes_to_its_report(name, tmp_
     if name == "qwen3_8b":
         pytest.importorskip("bitsandbytes")
     families.write_model("qwen3", tmp_path / "model", whole=True)
-    settings = [
-        *SMALL,
-        f"model.name={tmp_path / 'model'}",
-        *(["sft_warmup.max_steps=2", "sft_warmup.epochs=null"] if name == "v4_2_b" else []),
-    ]
+    run_whole(name, tmp_path, *(["sft_warmup.max_steps=2", "sft_warmup.epochs=null"] if name == "v4_2_b" else []))
+    effective = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert str(effective).count("'gradient_checkpointing': True") == (1 if name == "qwen3_8b" else 0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", ["tools_hermes", *BASE])
+def test_recipe_when_its_stand_in_is_a_base_model_then_the_template_given_by_hand_trains_it(name, tmp_path):
+    """SFT and GRPO, with a Llama tokenizer that has no chat template; the policy that comes of it carries the one it was given."""
+    families.write_model("llama3", tmp_path / "model")
+    for file in ("chat_template.jinja", "chat_template.json"):
+        (tmp_path / "model" / file).unlink(missing_ok=True)
+    written = json.loads((tmp_path / "model" / "tokenizer_config.json").read_text())
+    written.pop("chat_template", None)
+    (tmp_path / "model" / "tokenizer_config.json").write_text(json.dumps(written))
+    run_whole(
+        name, tmp_path, "sft_warmup.max_steps=2", "sft_warmup.epochs=null", "model.dtype=float32",
+        f"model.chat_template={ROOT / 'configs' / 'templates' / 'turns.jinja'}", "data.tool_calls.train_rows=40",
+        "data.tool_calls.held_out_rows=12", "data.personas.train_rows=40", "data.personas.held_out_rows=12",
+    )  # fmt: skip
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert {"warmup", "train", "final"} <= {row["stage"] for row in rows}
+    saved = (tmp_path / "run" / "best" / "chat_template.jinja").read_text()
+    assert "### " in saved
+
+
+def run_whole(name, tmp_path, *settings):
+    """The recipe under profile gpu with the model in `model`, from the plan to the report."""
+    settings = [*SMALL, f"model.name={tmp_path / 'model'}", *settings]
     command = [
         sys.executable,
         "-m",
@@ -63,5 +95,3 @@ def test_recipe_when_run_with_a_tiny_stand_in_then_goes_to_its_report(name, tmp_
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-3000:]
     assert json.loads((tmp_path / "run" / "status.json").read_text())["stage"] == "done"
-    effective = json.loads((tmp_path / "run" / "environment.json").read_text())
-    assert str(effective).count("'gradient_checkpointing': True") == (1 if name == "qwen3_8b" else 0)

@@ -18,6 +18,7 @@ shipped. A model is what python -m grpo.evaluate takes: a run, a folder, an adap
 
 examples:
   python -m grpo.harness check starter                              the suite's own answers, scored
+  python -m grpo.harness check suite.yaml --training train.jsonl    and which of its prompts training covers
   python -m grpo.harness run starter --model BASE --model runs/mine
   python -m grpo.harness run suite.yaml --model runs/mine --endpoint http://127.0.0.1:8000/v1 --endpoint-model qwen
   python -m grpo.harness run suite.yaml --resume harness/20260101-120000-suite
@@ -56,6 +57,10 @@ def make_parser() -> CommandParser:
     asked.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     check = commands.add_parser("check", help="read a suite and score its own answers")
     check.add_argument("suite", metavar="SUITE", help="a YAML or JSON Lines file, or starter")
+    check.add_argument(
+        "--training", action="append", default=[], metavar="SOURCE",
+        help="count the training rows that cover each prompt (repeatable)",
+    )  # fmt: skip
     check.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     page = commands.add_parser("report", help="write the page of a session anew")
     page.add_argument("session", type=Path, metavar="SESSION", help="the folder of a session")
@@ -112,6 +117,7 @@ def ask(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """Score each `answer` of a suite by its own expectations: all must earn everything."""
+    from grpo.harness.coverage import measure_coverage
     from grpo.harness.suite import read_suite
     from rewards.functions.expectations import Expectations
     from rewards.types import Completion, Example
@@ -127,6 +133,7 @@ def check(options: argparse.Namespace) -> int:
         score = function(example, Completion(row["reference"]))
         if (score.value or 0.0) < 1.0 - 1e-9:
             wrong.append({"id": row["id"], "value": score.value, "reason": score.reason})
+    covered = measure_coverage(suite, options.training) if options.training else None
     if options.json:
         print_json(
             {
@@ -135,6 +142,7 @@ def check(options: argparse.Namespace) -> int:
                 "categories": suite.categories,
                 "answers": answered,
                 "wrong": wrong,
+                "coverage": covered,
             }
         )
         return FAILED if wrong else DONE
@@ -144,7 +152,21 @@ def check(options: argparse.Namespace) -> int:
     )
     for each in wrong:
         print(f"  {make_label(each['id'])}: {each['value']:.3f}: {make_label(each['reason'], 300)}")
+    if covered:
+        show_coverage(covered)
     return FAILED if wrong else DONE
+
+
+def show_coverage(covered: dict[str, Any]) -> None:
+    """A line a prompt: training rows that have what it wants, and what none of them has."""
+    left = f", {covered['unreadable']:,} unreadable left out" if covered["unreadable"] else ""
+    print(f"covered by {covered['rows']:,} training rows{left}:")
+    for each in covered["prompts"]:
+        said = "nothing that rows can be searched for" if each["rows"] is None else f"{each['rows']:,} rows"
+        if each["missing"]:
+            said = f"NOT COVERED: no row has {', '.join(each['missing'])}"
+        asked = f"; {each['asked']:,} rows ask this very prompt" if each["asked"] else ""
+        print(make_label(f"  {each['category']}  {each['id']}  {said}{asked}", 300))
 
 
 def report(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from callbacks.evaluation.best import find_fallen_tasks
 from callbacks.evaluation.judged import JUDGED, find_judged
 from callbacks.evaluation.pairs import read_rewards
 from callbacks.evaluation.task_scores import summarise
+from grpo.decide.history import read_history
 from grpo.seeds.group import RunGroup, open_group
 from rewards.errors import UserError
 from rewards.statistics.estimates import ALL, Estimate, paired_differences
@@ -50,6 +51,23 @@ def read_result(run: Path) -> dict[str, Any] | None:
         "interval": _intervals(summarise(_scored(after))), "start_interval": _intervals(summarise(_scored(before))),
         "gain_interval": _intervals(changes),
         "fallen": list(find_fallen_tasks(summarise(_scored(before)), summarise(_scored(after)), changes)),
+        "held_out_loss": find_held_out_loss(run),
+    }  # fmt: skip
+
+
+def find_held_out_loss(run: Path) -> dict[str, Any] | None:
+    """The least held-out loss of a run's SFT (nats a token), its step and interval, and the last; None where none was measured."""
+    try:
+        rows = [row for row in read_history(run) if row.get("sft/held_out_loss") is not None]
+    except UserError:
+        return None
+    if not rows:
+        return None
+    best = min(rows, key=lambda row: row["sft/held_out_loss"])
+    loss = "sft/held_out_loss"
+    return {
+        "least": best[loss], "step": best["sft/step"], "n": best.get(f"{loss}_n"), "low": best.get(f"{loss}_low"),
+        "high": best.get(f"{loss}_high"), "last": rows[-1][loss],
     }  # fmt: skip
 
 
@@ -93,6 +111,9 @@ def summarise_setting(group: RunGroup, setting: tuple[str, ...]) -> dict[str, An
         "values": [row["mean"][ALL] for row in done],
         "scores": scores,
     }
+    losses = [row["held_out_loss"]["least"] for row in done if row.get("held_out_loss")]
+    if losses:
+        found["held_out_loss"] = _estimate(losses)
     if len(done) > 1 and scores:
         for name, statistic in (("mean_over_tasks", mean_of_scores), ("interquartile_mean", iqm_of_scores)):
             low, high = bootstrap(statistic, scores)
@@ -128,6 +149,8 @@ def show_summary(summary: Mapping[str, Any]) -> None:
                 print(f"  {row['seed']:>6}  {row['state']}")
         for task, estimate in entry["mean"].items():
             print(f"  {task:<12} mean {_say(estimate)}; gain {_say(entry['gain'][task], signed=True)}")
+        if "held_out_loss" in entry:
+            print(f"  {'held-out loss':<12} least {_say(entry['held_out_loss'])}")
         for key, said in (("mean_over_tasks", "mean over tasks"), ("interquartile_mean", "interquartile mean")):
             if key in entry:
                 found = entry[key]
@@ -136,6 +159,12 @@ def show_summary(summary: Mapping[str, Any]) -> None:
                 )
         if "note" in entry:
             print(f"  note: {entry['note']}")
+    losses = [
+        (entry["held_out_loss"]["mean"], entry["setting"]) for entry in summary["settings"] if "held_out_loss" in entry
+    ]
+    if len(losses) > 1:
+        least, setting = min(losses)
+        print(f"\nleast held-out loss: {' '.join(setting)}, {least:.3f}")
     winner = summary.get("winner")
     if winner:
         print(

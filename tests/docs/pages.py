@@ -22,7 +22,8 @@ SMALL = (
 def list_commands(page: str) -> list[str]:
     """The `recompensa` lines of the fenced blocks, continued lines joined, comments cut."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    blocks = "\n".join(re.findall(r"```\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ")
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    blocks = "\n".join(block for language, block in fenced if not language).replace("\\\n", " ")
     return [line.partition("  #")[0].strip() for line in blocks.splitlines() if line.startswith("recompensa ")]
 
 
@@ -36,7 +37,7 @@ def run_page(page: str, folder: Path, *, rows: tuple[str, ...], expected: dict[s
     printed = {}
     for line in list_commands(page):
         words = shlex.split(line)[1:]
-        if words[0] == "run":
+        if words[0] in ("run", "plan"):
             words += [part for each in (*SMALL, *rows) for part in ("--set", each)]
         done = subprocess.run(
             [sys.executable, "-m", "grpo", *words], cwd=folder, env=environment, capture_output=True, text=True

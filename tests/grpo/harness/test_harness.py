@@ -165,3 +165,30 @@ def test_endpoint_when_it_answers_with_no_completion_then_one_line(server):
         with pytest.raises(RecompensaError, match="no chat completion"):
             read_answer_of(content, "http://x")
     assert find_endpoint("http://x:1/v1/chat/completions#a/b") == ("http://x:1/v1", "a/b")
+
+
+def test_check_when_given_training_rows_then_it_counts_those_that_cover_each_prompt(tmp_path, capsys):
+    """By functions that are called and keywords that are said; a prompt that was trained on is named."""
+    (tmp_path / "small.yaml").write_text(SUITE)
+    call = {"type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Rome"}'}}
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"{city}?"},
+                {"role": "assistant", "content": None, "tool_calls": [call]},
+            ]
+        }
+        for city in ("Rome", "Lima")
+    ] + [{"prompt": "say  HELLO.", "completion": "Hello you."}, {"x": 1}]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["check", str(tmp_path / "small.yaml"), "--training", str(tmp_path / "train.jsonl")]
+    assert main([*words, "--json"]) == 0
+    covered = json.loads(capsys.readouterr().out)["coverage"]
+    assert (covered["rows"], covered["unreadable"]) == (3, 1)
+    assert [(each["id"], each["rows"], each["asked"]) for each in covered["prompts"]] == [
+        ("a", 2, 0),
+        ("b", 1, 1),
+        ("c", 0, 0),
+    ]
+    assert covered["prompts"][2]["missing"] == ["goodbye"]
+    assert main(words) == 0 and "NOT COVERED: no row has goodbye" in capsys.readouterr().out

