@@ -53,7 +53,7 @@ def test_recipe_when_run_with_a_tiny_stand_in_then_goes_to_its_report(name, tmp_
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", ["tools_hermes", *BASE])
 def test_recipe_when_its_stand_in_is_a_base_model_then_the_template_given_by_hand_trains_it(name, tmp_path):
-    """SFT and GRPO, with a Llama tokenizer that has no chat template; the policy that comes of it carries the one it was given."""
+    """SFT and GRPO, with a Llama tokenizer that has no chat template; the run remembers the one it was given."""
     families.write_model("llama3", tmp_path / "model")
     for file in ("chat_template.jinja", "chat_template.json"):
         (tmp_path / "model" / file).unlink(missing_ok=True)
@@ -67,8 +67,11 @@ def test_recipe_when_its_stand_in_is_a_base_model_then_the_template_given_by_han
     )  # fmt: skip
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert {"warmup", "train", "final"} <= {row["stage"] for row in rows}
-    saved = (tmp_path / "run" / "best" / "chat_template.jinja").read_text()
-    assert "### " in saved
+    config = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
+    assert (
+        Path(config["model"]["chat_template"]).read_text()
+        == (ROOT / "configs" / "templates" / "turns.jinja").read_text()
+    )
 
 
 def run_whole(name, tmp_path, *settings):
