@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -66,16 +67,20 @@ def run_recipe(name: str, folder: Path, *, whole: bool, threads: int) -> dict[st
         "--run-dir",
         str(folder / name),
     ]
-    begun = time.perf_counter()
+    begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [*words, "--quiet", *(part for each in settings for part in ("--set", each))],
         env={**os.environ, "RECOMPENSA_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": str(threads)},
         capture_output=True, text=True,
     )  # fmt: skip
-    seconds = time.perf_counter() - begun
+    seconds, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     if done.returncode not in (0, 3):
         raise SystemExit(f"{name}: exit code {done.returncode}\n{done.stderr[-2000:]}")
-    return {"recipe": name, "seconds": round(seconds, 1), "exit": done.returncode, **read_gain(folder / name)}
+    return {
+        "recipe": name, "seconds": round(seconds, 1), "processor_seconds": round(processor, 1), "exit": done.returncode,
+        **read_gain(folder / name),
+    }  # fmt: skip
 
 
 def read_gain(run: Path) -> dict[str, Any]:
@@ -107,7 +112,7 @@ def say(found: dict[str, Any]) -> str:
         gain = f"{found['gain']:+.3f} ({found['low']:.3f} to {found['high']:.3f})"
         start = f"{found['start']:.3f}"
     names = ", ".join(f"`{name}`" for name in found["recipes"])
-    return f"| {names} | {start} | {found['end']:.3f} | {gain} | {found['seconds']:.0f} s | {verdict} |"
+    return f"| {names} | {start} | {found['end']:.3f} | {gain} | {found['seconds']:.0f} s | {found['processor_seconds']:.0f} s | {verdict} |"
 
 
 def main() -> int:
@@ -123,7 +128,8 @@ def main() -> int:
         folder = (options.folder or Path(temporary)).resolve()
         if not options.json:
             print(
-                "| recipe | after warm-up | end | gain (95 % interval) | run | |\n|---|---|---|---|---|---|", flush=True
+                "| recipe | after warm-up | end | gain (95 % interval) | run | processor | |\n|---|---|---|---|---|---|---|",
+                flush=True,
             )
         for names in group_recipes(list_recipes(options.only)):
             result = run_recipe(names[0], folder, whole=options.whole, threads=options.threads)
@@ -135,7 +141,8 @@ def main() -> int:
         print(json.dumps({"recipes": found, "seconds": seconds}, indent=2))
     else:
         print(
-            f"\n{sum(len(each['recipes']) for each in found)} recipes in {seconds / 60:.1f} minutes ({MINUTES} allowed)"
+            f"\n{sum(len(each['recipes']) for each in found)} recipes in {seconds / 60:.1f} minutes ({MINUTES} allowed), "
+            f"{sum(each['processor_seconds'] for each in found) / 60:.1f} of processor time"
         )
     return 0 if seconds <= MINUTES * 60 or options.whole else 1
 
