@@ -31,7 +31,8 @@ def continue_layer(files: Sequence[YamlLayer], written: Sequence[YamlLayer] = ()
     layer = YamlLayer(f"{_KEY}: {run}", folder=run)
     layer.data = {"model": _find_policy(run, saved, named.name)}
     # Its policy was fine-tuned already: SFT would teach it the same again.
-    if _read(layers, "stages") == ["sft", "grpo"] and _read(written, "stages") is None:
+    asked_for = _read(written, "stages") is not None or _read(written, "sft_warmup", "enabled") is True
+    if _read(layers, "stages") in (None, ["sft", "grpo"]) and not asked_for:
         layer.data["stages"] = ["grpo"]
     count = _read(layers, "data", "tmf921", "weak_count")
     chosen = _read(written, "data", "tmf921", "weak") is not None

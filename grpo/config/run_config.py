@@ -39,7 +39,7 @@ class RunConfig(BaseModel):
     continue_from: Path | None = Field(
         None,
         description="A finished run whose policy this one trains on: model.name, model.adapter and the weak layers of "
-        "data.tmf921 follow from it, and stages [sft, grpo] becomes [grpo].",
+        "data.tmf921 follow from it, and SFT before GRPO is left out.",
     )
     model: ModelSection = Field(default_factory=ModelSection, description="The policy.")
     data: DataSection = Field(default_factory=DataSection, description="Where the rows come from.")

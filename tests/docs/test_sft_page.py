@@ -26,7 +26,7 @@ def test_page_when_its_commands_are_run_then_each_does_what_it_says(tmp_path):
     status = json.loads((tmp_path / "runs" / "sft" / "status.json").read_text())
     assert status["finished"] and "no GRPO" in first and (tmp_path / "runs" / "sft" / "best").is_dir()
     assert "sft_warmup.learning_rate=5e-4" in grid and "sft_warmup.learning_rate=1e-3" in grid
-    assert "one step     2 prompts x 2 generations" in planned and "SFT warm-up" not in planned
+    assert "2 prompts x 2 generations" in planned and "SFT warm-up" not in planned
 
 
 def test_page_when_it_lists_watch_rules_then_they_are_those_of_the_recipe():

@@ -110,3 +110,13 @@ def test_profiles_of_a_file_when_a_profile_is_unknown_then_the_line_says_which_t
     said = str(caught.value)
     assert "profiles.gpu: gpu is the file itself; write embedded or small" in said
     assert "profiles.tiny: no such profile" in said and "profiles.small: no sections" in said
+
+
+def test_warm_up_when_a_run_is_continued_then_it_is_left_out_unless_the_command_line_asks_for_it(tmp_path):
+    """Also where a profile turns it on and no stages are written: the policy was fine-tuned already."""
+    run = write_run(tmp_path / "one", {"name": "Qwen/Qwen3-8B", "lora": None, "embedded": {"layers": 2}})
+    assert load_config("v4_1", [], "embedded").sft_warmup.enabled
+    assert not load_config("v4_1", [f"continue_from={run}"], "embedded").sft_warmup.enabled
+    assert load_config("v4_1", [f"continue_from={run}", "sft_warmup.enabled=true"], "embedded").sft_warmup.enabled
+    alone = load_config("v4_1", [f"continue_from={run}", "stages=[sft]"], "embedded")
+    assert alone.sft_warmup.enabled and not alone.trains_grpo
