@@ -20,17 +20,17 @@ class Spent:
 def stopwatch(clock: Callable[[], float] = time.thread_time) -> Iterator[Spent]:
     """Time of a block in seconds: this thread's processor time, or what another clock says.
 
-    What thousands of tests before left in the process is hidden from the garbage collector meanwhile: walking through
-    it costs a second or more, and is not the block's.
+    The garbage collector pauses meanwhile: walking through what thousands of tests before left in the process costs a
+    second or more, and is not the block's.
     """
     spent = Spent()
-    gc.freeze()
+    gc.disable()
     started = clock()
     try:
         yield spent
     finally:
         spent.seconds = clock() - started
-        gc.unfreeze()
+        gc.enable()
 
 
 @contextmanager

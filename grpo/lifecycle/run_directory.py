@@ -183,13 +183,18 @@ def _is_alive(process: int) -> bool:
 
 
 def _find_links_out(run: Path) -> list[str]:
-    """Up to three symbolic links in the folder that lead out of it, by their place there."""
+    """Up to three symbolic links in the folder that lead out of it, by their place there.
+
+    Those inside `wandb/` are W&B's own: it links its logs to the user's cache, and nothing of ours writes there.
+    """
     home, found = run.resolve(), []
     for folder, folders, files in os.walk(home):
         for name in (*folders, *files):
             path = Path(folder, name)
             if path.is_symlink() and not path.resolve().is_relative_to(home):
                 found.append(path.relative_to(home).as_posix())
+        if Path(folder) == home and "wandb" in folders:
+            folders.remove("wandb")
     return sorted(found)[:3]
 
 

@@ -301,6 +301,9 @@ def test_open_when_a_link_leads_out_of_the_folder_then_it_is_refused_and_nothing
     around = outside / "link"
     around.symlink_to(run.path)
     (run.path / "inside").symlink_to(run.path / "eval")
+    logs = run.path / "wandb" / "offline-run-1" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "debug-core.log").symlink_to(outside / "precious")  # as W&B does, to the user's cache
     assert RunDirectory.open(around).path == around
     for name in ("not_finite", "completions/step-000009.jsonl", ".lock"):
         (run.path / name).symlink_to(outside / "precious")
