@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import fsum, inf, sqrt
+from math import fsum, inf, log, sqrt
 from statistics import NormalDist, fmean
 
 from rewards.statistics.changes import Cell, Change, paired_change, stratified_change, unpaired_change
@@ -66,7 +66,7 @@ def stratify(estimates: Mapping[str, Estimate], confidence: float = CONFIDENCE) 
     total = min(sum(parts), whole.mean * (1.0 - whole.mean) / (whole.n - 1))
     freedom = 1 / sum((part / sum(parts)) ** 2 / (n - 1) for part, (n, _) in zip(parts, known, strict=True))
     quantile = t_quantile(max(1, int(freedom)), 1.0 - (1.0 - confidence) / 2)
-    low, high = score_ends(whole.mean, whole.n, total * whole.n, quantile)
+    low, high = score_ends(whole.mean, whole.n, total * whole.n, quantile, confidence=confidence)
     return replace(whole, std=sqrt(total * whole.n), low=low, high=high)
 
 
@@ -156,12 +156,18 @@ def interval_of(
         low, high = _wilson((mean - lowest) / (highest - lowest), quantile**2 / n)
         low, high = lowest + low * (highest - lowest), lowest + high * (highest - lowest)
     else:
-        low, high = score_ends(mean, n, std**2, t_quantile(n - 1, 1.0 - tail), lowest, highest)
+        low, high = score_ends(mean, n, std**2, t_quantile(n - 1, 1.0 - tail), lowest, highest, confidence)
     return Estimate(mean, n, std, min(low, mean), max(high, mean))
 
 
 def score_ends(
-    mean: float, n: int, variance: float, quantile: float, lowest: float = 0.0, highest: float = 1.0
+    mean: float,
+    n: int,
+    variance: float,
+    quantile: float,
+    lowest: float = 0.0,
+    highest: float = 1.0,
+    confidence: float = CONFIDENCE,
 ) -> tuple[float, float]:
     """The values that the mean of n graded values with this sample variance does not contradict.
 
@@ -170,7 +176,9 @@ def score_ends(
     is. e = 2 / (1 + p), where p is the variance as a share of the largest that this mean allows: the skewness is then that
     of a beta distribution, 1 for values of 0 and 1 (Wilson's interval), 2 for values that lie close together.
     An end is never nearer than a share of values at that bound that n draws would have missed in UNSEEN of the cases:
-    what fails outright now and then need not have failed yet. Without finite bounds it is Student's.
+    what fails outright now and then need not have failed yet. Nor is it farther than Hoeffding's bound (1963, theorem 1)
+    for any values between the bounds: where one value of 32 is not 0, the spread says next to nothing. Without finite
+    bounds it is Student's.
     """
     if not -inf < lowest < highest < inf:
         half = quantile * sqrt(variance / n)
@@ -184,20 +192,36 @@ def score_ends(
     reach = quantile * sqrt(part * most / n)
     exponent = 1.0 / (1.0 + min(1.0, part * (n - 1) / n))
 
-    def solve(bound: float) -> float:
-        # How far the mean lies from m, less what noise reaches there, is convex in m: one crossing on each side.
-        inside, outside = share, bound
-        for _ in range(50):
-            middle = (inside + outside) / 2.0
-            if abs(share - middle) > reach * (middle * (1.0 - middle) / most) ** exponent:
-                outside = middle
-            else:
-                inside = middle
-        return inside
+    allowed = -log((1.0 - confidence) / 2.0) / n
 
+    def noise_reaches(middle: float) -> bool:
+        return abs(share - middle) <= reach * (middle * (1.0 - middle) / most) ** exponent
+
+    def bound_reaches(middle: float) -> bool:
+        if not 0.0 < middle < 1.0:
+            return False
+        return share * log(share / middle) + (1.0 - share) * log((1.0 - share) / (1.0 - middle)) <= allowed
+
+    # How far the mean lies from m, less what noise reaches there, is convex in m: one crossing on each side.
     unseen = 1.0 - UNSEEN ** (1.0 / n)
-    low, high = min(solve(0.0), share * (1.0 - unseen)), max(solve(1.0), share + unseen * (1.0 - share))
+    low = min(_last_inside(share, 0.0, noise_reaches), share * (1.0 - unseen))
+    high = max(_last_inside(share, 1.0, noise_reaches), share + unseen * (1.0 - share))
+    if not bound_reaches(low):
+        low = _last_inside(share, low, bound_reaches)
+    if not bound_reaches(high):
+        high = _last_inside(share, high, bound_reaches)
     return lowest + low * width, lowest + high * width
+
+
+def _last_inside(inside: float, outside: float, reaches: Callable[[float], bool]) -> float:
+    """The end, on the way from `inside` to `outside`, of what a condition reaches, by bisection."""
+    for _ in range(50):
+        middle = (inside + outside) / 2.0
+        if reaches(middle):
+            inside = middle
+        else:
+            outside = middle
+    return inside
 
 
 def _wilson(share: float, weight: float) -> tuple[float, float]:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from rewards.statistics.changes import Cell, adjust, largest_std, paired_change, unpaired_change
-from rewards.statistics.estimates import NOTHING, Estimate, examples_to_decide, say_further, stratify
+from rewards.statistics.estimates import (
+    NOTHING,
+    Estimate,
+    estimate_mean,
+    examples_to_decide,
+    say_further,
+    stratify,
+)
 
 ASKEW = [0.9, 0.1, 0.05, -0.1, 0.2, 0.15, 0.0, 0.3, -0.05, 0.6]
 
@@ -116,3 +123,14 @@ def test_further_examples_when_told_then_in_two_figures():
     """What rests on an estimate is not told to the last example."""
     assert say_further((344, 698)) == "about 340 (an even chance) to 700 (80 %)"
     assert say_further((344, None)) == "about 340 (an even chance)" and say_further((None, 5)) == ""
+
+
+def test_mean_when_one_of_many_values_is_not_at_the_bound_then_the_interval_ends_at_hoeffdings():
+    """x ln(x / m) + (1 - x) ln((1 - x) / (1 - m)) = ln 40 / 32 at x = 0.0015 has the root 0.116166 (by scipy's brentq).
+
+    The spread of such a sample says next to nothing: by it alone the end was 0.389.
+    """
+    found = estimate_mean([0.0] * 31 + [0.048])
+    assert found.high == pytest.approx(0.1161659, abs=1e-6) and 0.0 < found.low < 0.0015
+    mirrored = estimate_mean([1.0] * 31 + [0.952])
+    assert mirrored.low == pytest.approx(1.0 - found.high, abs=1e-9)
