@@ -47,7 +47,7 @@ def guard(work: Callable[[], int], directory: RunDirectory, plan: Plan, progress
         if line is None:
             raise
         progress.say(f"error: {line}", always=True)
-        if not _is_emptied(directory):
+        if directory.has_settings:
             progress.say(
                 f"{describe_last(directory)}; then resume with: python -m grpo.run --resume {directory.path}",
                 always=True,
@@ -70,12 +70,7 @@ def explain(error: BaseException, directory: RunDirectory, plan: Plan) -> str | 
         if reason is not None:
             return f"{where}: {reason}"
     # Libraries make folders again that they want to write into, and fail in ways of their own.
-    return gone if _is_emptied(directory) else None
-
-
-def _is_emptied(directory: RunDirectory) -> bool:
-    """Whether nothing is left that a run could be resumed from: both files of its settings are gone."""
-    return not any((directory.path / name).is_file() for name in ("config.json", "identity.json"))
+    return None if directory.has_settings else gone
 
 
 def describe_last(directory: RunDirectory) -> str:

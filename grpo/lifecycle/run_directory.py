@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from rewards.errors import UserError
-from rewards.writing.files import read_object, write_json
+from rewards.writing.files import is_alive, read_object, write_json
 from rewards.writing.manifests import MANIFEST
 
 STAGES = ("sft", "grpo", "final", "decision", "done")
@@ -61,7 +61,8 @@ class RunDirectory:
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
         """An existing run; `UserError` when it is none."""
-        if not any((path / name).is_file() for name in ("config.json", "identity.json")):
+        directory = cls(path)
+        if not directory.has_settings:
             raise UserError(f"--resume {path}: no run there (config.json is missing); give the folder of a run")
         links = _find_links_out(path)
         if links:
@@ -69,7 +70,12 @@ class RunDirectory:
                 f"--resume {path}: {', '.join(links)}: leads out of the run's folder, and a run writes and deletes only inside "
                 "it; put what it leads to in its place (the whole folder may be such a link)"
             )
-        return cls(path)
+        return directory
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether what a run begins with and is resumed from is there: its config, or at least its identity."""
+        return any((self.path / name).is_file() for name in ("config.json", "identity.json"))
 
     def latest_checkpoint(self) -> Path | None:
         """The newest checkpoint of GRPO that was finished, by step; None where there is none."""
@@ -121,7 +127,7 @@ class RunDirectory:
         """Drop what processes that were killed left of files they were writing; for whoever holds the run's lock."""
         for path in self.path.rglob(".*.draft"):
             number = path.name.rsplit(".", 2)[1]
-            if number.isdecimal() and not _is_alive(int(number)):
+            if number.isdecimal() and not is_alive(int(number)):
                 path.unlink(missing_ok=True)
 
     def reach(self, stage: str, step: int = 0, **more: Any) -> None:
@@ -170,16 +176,6 @@ def name_policy(note: dict[str, Any]) -> str:
 def read_step(checkpoint: Path) -> int:
     """The step a checkpoint was saved after, which its name ends with."""
     return int(checkpoint.name.rsplit("-", 1)[1])
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        pass
-    return True
 
 
 def _find_links_out(run: Path) -> list[str]:

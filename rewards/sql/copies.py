@@ -15,6 +15,7 @@ from pathlib import Path
 from rewards import limits
 from rewards.sql.altered import open_altered
 from rewards.sql.planted import Planting, open_planted
+from rewards.writing.files import is_alive
 
 _PREFIX = "recompensa-sql-"
 _OWNED = re.compile(rf"{_PREFIX}(\d+)-\w+\Z")
@@ -74,18 +75,8 @@ def _sweep(root: Path) -> None:
     for path in root.glob(f"{_PREFIX}*"):
         owner = _OWNED.match(path.name)
         with suppress(OSError):
-            if owner and path.stat().st_uid == os.getuid() and not _is_alive(int(owner[1])):
+            if owner and path.stat().st_uid == os.getuid() and not is_alive(int(owner[1])):
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _forget() -> None:

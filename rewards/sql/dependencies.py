@@ -69,7 +69,7 @@ def find_gapped(
 
 def _tells_gaps(connection: sqlite3.Connection, name: Name, other: Name, seen: dict[Name, ColumnSample]) -> bool:
     """Whether a label tells where another column of its row has no value, as a status does of the day of delivery."""
-    if other.table != name.table or other == name or seen[other].filled in (0, seen[name].filled):
+    if seen[other].filled in (0, seen[name].filled):
         return False
     a, b = quote_name(name.column), quote_name(other.column)
     pairs = (

@@ -49,3 +49,14 @@ def read_object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of this number is there: drafts and folders in use carry that of the one that makes them."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass
+    return True

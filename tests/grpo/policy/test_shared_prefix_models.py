@@ -9,16 +9,11 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 from grpo.generation.generate import generate
 from grpo.policy.prefix_support import supports
 from grpo.policy.shared_prefix import band_mask, grouped_logps
+from tests.grpo import random_models
 
 VOCABULARY, EOS, OTHER_EOS, PAD = 61, 2, 3, 0
-SIZES = {
+SIZES = random_models.SIZES | {
     "vocab_size": VOCABULARY,
-    "hidden_size": 24,
-    "intermediate_size": 40,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 6,
     "max_position_embeddings": 64,
     "pad_token_id": PAD,
     "bos_token_id": 1,
