@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 from grpo.service.access import AccessTokens, Gate
 from grpo.service.queue import RunQueue
 from grpo.service.submission import Allowed, Preflight, run_preflight_apart
+from rewards.screen.harmless_text import make_label
 from rewards.screen.invalid import explain, show_path
 
 _THREADS = 4
@@ -91,6 +93,13 @@ def make_application(
     @app.exception_handler(RequestValidationError)
     def refuse_body(request: Request, error: RequestValidationError) -> Response:
         return answer(request, explain(error, None, show_path, key="field", most=20), 422)
+
+    def lack_room(request: Request, error: Exception) -> Response:
+        said = getattr(error, "strerror", None) or str(error)
+        return answer(request, [f"the service's folder cannot be used: {make_label(said, 200)}"], 507)
+
+    for fault in (sqlite3.Error, OSError):
+        app.add_exception_handler(fault, lack_room)
 
     @app.exception_handler(HTTPException)
     def refuse(request: Request, error: HTTPException) -> Response:

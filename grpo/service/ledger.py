@@ -13,6 +13,9 @@ from typing import Any
 
 import orjson
 
+from rewards.errors import UserError
+from rewards.screen.harmless_text import make_label
+
 STATES = ("queued", "waiting", "running", "cancelling", "done", "failed", "stopped", "cancelled", "skipped")
 ACTIVE = ("running", "cancelling")
 ENDED = ("done", "failed", "stopped", "cancelled", "skipped")
@@ -54,15 +57,25 @@ _NAMES = {each.name for each in fields(QueuedRun)}
 
 
 class Ledger:
-    """The rows of a SQLite file. Each change is one transaction; threads share one connection in turn."""
+    """The rows of a SQLite file; UserError where it is damaged. Each change is one transaction; threads take turns."""
 
     def __init__(self, path: Path):
         self._lock = threading.RLock()
-        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, state TEXT NOT NULL, document BLOB NOT NULL)"
-        )
+        try:
+            self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, state TEXT NOT NULL, document BLOB NOT NULL)"
+            )
+            (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+            self._connection.execute("SELECT id, state, document FROM runs LIMIT 1").fetchall()
+        except sqlite3.Error as error:
+            found = str(error)
+        if found != "ok":
+            raise UserError(
+                f"{path}: cannot be read ({make_label(found, 200)}); restore it, or move it and its -wal and -shm away to "
+                "begin with an empty queue: the folders of the runs are whole without it, and can be resumed"
+            )
 
     def close(self) -> None:
         with self._lock:
@@ -78,8 +91,8 @@ class Ledger:
 
     def find(self, id: str) -> QueuedRun | None:
         with self._lock:
-            row = self._connection.execute("SELECT document FROM runs WHERE id = ?", (id,)).fetchone()
-        return None if row is None else _read(row[0])
+            row = self._connection.execute("SELECT id, document FROM runs WHERE id = ?", (id,)).fetchone()
+        return None if row is None else _read(*row)
 
     def list(self, *states: str) -> list[QueuedRun]:
         """The runs in one of these states, or all, in the order they were submitted."""
@@ -87,9 +100,9 @@ class Ledger:
         marks = ", ".join("?" * len(wanted))
         with self._lock:
             rows = self._connection.execute(
-                f"SELECT document FROM runs WHERE state IN ({marks}) ORDER BY rowid", wanted
+                f"SELECT id, document FROM runs WHERE state IN ({marks}) ORDER BY rowid", wanted
             ).fetchall()
-        return [_read(row[0]) for row in rows]
+        return [_read(*row) for row in rows]
 
     def change(self, id: str, *expected: str, **values: Any) -> QueuedRun | None:
         """The run with these values, when it is in one of the expected states (none given: in any); else None."""
@@ -123,6 +136,10 @@ class Ledger:
         )
 
 
-def _read(document: bytes) -> QueuedRun:
-    values = {key: value for key, value in orjson.loads(document).items() if key in _NAMES}
-    return QueuedRun(**{**values, "overrides": tuple(values.get("overrides") or ())})
+def _read(id: str, document: bytes) -> QueuedRun:
+    """A row; one whose document is damaged as a run that failed, so that it stands in nobody's way and is seen."""
+    try:
+        values = {key: value for key, value in orjson.loads(document).items() if key in _NAMES}
+        return QueuedRun(**{**values, "id": id, "overrides": tuple(values.get("overrides") or ())})
+    except (ValueError, TypeError, AttributeError):
+        return QueuedRun(id, "", "failed", reason="what was asked of it cannot be read any more; submit it again")

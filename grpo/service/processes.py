@@ -51,7 +51,7 @@ class RunProcess:
         try:
             if not self._lock(lock):
                 return False
-            for name in ("pid", "exit"):
+            for name in ("pid", "exit", "asked"):
                 (self.folder / name).unlink(missing_ok=True)
             with self.log.open("ab") as log:
                 self._child = subprocess.Popen(
@@ -101,8 +101,20 @@ class RunProcess:
             return None
 
     def ask_to_stop(self) -> bool:
-        """SIGTERM to the run: it finishes its step, saves a checkpoint and ends. False where there is nobody to get it."""
-        return self.is_alive() and self._send(signal.SIGTERM)
+        """SIGTERM to the run: it finishes its step, saves a checkpoint and ends. False where there is nobody to get it.
+
+        Once for each start, however often it is asked: a second signal would end the run without its checkpoint.
+        """
+        asked = self.folder / "asked"
+        if not self.is_alive():
+            return False
+        if asked.exists():
+            return True
+        if not self._send(signal.SIGTERM):
+            return False
+        with suppress(OSError):
+            asked.touch()
+        return True
 
     def kill(self) -> bool:
         """SIGKILL to the run and all it started; the shell around it, the last of them, notes nothing then."""
@@ -125,10 +137,11 @@ class RunProcess:
         return read_end(self.log, limit)[-most:]
 
     def note(self, line: str) -> None:
-        """A line of the service's own in the log."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            log.write(f"service: {line}\n".encode())
+        """A line of the service's own in the log, where there is room for it."""
+        with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self.log.open("ab") as log:
+                log.write(f"service: {line}\n".encode())
 
 
 def read_end(path: Path, limit: int) -> list[str]:

@@ -1,23 +1,24 @@
 """The queue: a slot a GPU, priorities, chains, and every submitted run brought to its end whatever is killed on the way.
 
-huey's SQLite queue orders what is ready, delays what is tried again and has a worker thread a slot. What it takes from the queue
-it forgets when it is killed; so the ledger says what is left to do, and huey's queue is filled from it again at each start.
+huey's SQLite queue orders what is ready and has a worker thread a slot (`turns.py`). What it takes from the queue it forgets
+when it is killed; so the ledger says what is left to do, and the queue is filled from it again at each start.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from grpo.lifecycle.run_directory import RunDirectory, read_step
 from grpo.service.ledger import ACTIVE, DECISION, ENDED, Ledger, QueuedRun
 from grpo.service.processes import RunProcess
+from grpo.service.turns import Turns
 from rewards.errors import RecompensaError, UserError
 from rewards.screen.command_line import BAD_INPUT, DONE, FAILED, STOPPED
 from rewards.siblings import command_words
@@ -30,6 +31,7 @@ MOST_TRIES = 10
 SECONDS_TO_CHECKPOINT = 600.0
 _LONGEST_WAIT = 60.0
 _LOOK_EVERY = 0.5
+_PAUSE = 2.0
 _NEVER_AGAIN = (FAILED, BAD_INPUT)
 _URGENT = 1_000_000.0
 _OWN_VARIABLES = (
@@ -58,8 +60,6 @@ class RunQueue:
         start_words: Callable[[QueuedRun, Path], list[str]] | None = None,
         directory: Path | None = None,
     ):
-        from huey import SqliteHuey
-
         self.root = root.resolve()
         self.kept = self.root / KEPT
         self.kept.mkdir(parents=True, exist_ok=True)
@@ -73,9 +73,7 @@ class RunQueue:
         self._slots_lock = threading.Lock()
         self._processes: dict[str, RunProcess] = {}
         self._stopping = threading.Event()
-        self._huey = SqliteHuey("runs", filename=str(self.kept / "queue.db"), results=False)
-        self._carry = self._huey.task(name="carry")(self._carry_run)
-        self._consumer: Any = None
+        self._turns = Turns(self.kept / "queue.db", self._carry_run)
 
     def listen(self, listener: Listener) -> None:
         """Call it with every run whose state has changed, from the thread that changed it."""
@@ -83,21 +81,17 @@ class RunQueue:
 
     def __enter__(self) -> RunQueue:
         self.recover()
-        self._consumer = _make_consumer(self._huey, self.slots)
-        self._consumer.start()
+        self._turns.start(self.slots)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
-        if self._consumer is not None:
-            self._consumer.stop(graceful=True)
-        self._huey.storage.close()
+        self._turns.stop()
         self.ledger.close()
 
     def recover(self) -> None:
         """Fill huey's queue from the ledger: living runs first, to be watched over; then dead and waiting ones."""
-        self._huey.storage.flush_queue()
-        self._huey.storage.flush_schedule()
+        self._turns.clear()
         for run in self.ledger.list(*ACTIVE):
             self._offer(run, _URGENT)
         for run in self.ledger.list("queued"):
@@ -175,12 +169,20 @@ class RunQueue:
             listener(run)
 
     def _offer(self, run: QueuedRun, priority: float | None = None) -> None:
-        """Hand a run to huey, at once or when its time has come."""
-        priority = run.priority if priority is None else priority
-        self._carry.schedule((run.id,), delay=_seconds_until(run.not_before), priority=priority)
+        """Hand a run to the workers, at once or when its time has come."""
+        self._turns.offer(run.id, run.priority if priority is None else priority, _seconds_until(run.not_before))
 
     def _carry_run(self, id: str) -> None:
-        """What a worker thread does with a run: claim it, start it or find it alive, wait for its end, settle it."""
+        """What a worker thread does with a run; where the disk is full, again from what is written down, until it is not."""
+        while not self._stopping.is_set():
+            try:
+                self._carry_on(id)
+                return
+            except (sqlite3.Error, OSError):
+                self._stopping.wait(_PAUSE)
+
+    def _carry_on(self, id: str) -> None:
+        """Claim a run, start it or find it alive, wait for its end, settle it."""
         run = self.ledger.find(id)
         if run is None:
             return
@@ -190,17 +192,21 @@ class RunQueue:
             run = self._claim(run)
             if run is None:
                 return
-            self._start(run, process)
+            problem = self._start(run, process)
+            if problem:
+                self._try_again(run, None, problem)
+                self._release()
+                return
         asked: float | None = None
         while process.is_alive():
             if self._stopping.wait(_LOOK_EVERY):
                 return
             run = self.ledger.find(id) or run
             if run.state == "cancelling":
-                if asked is None:
-                    asked = time.monotonic()
-                    process.ask_to_stop()
-                elif time.monotonic() - asked > self._seconds_to_checkpoint:
+                asked = asked or time.monotonic()
+                # One that has only just been started may have had nobody to hear it.
+                process.ask_to_stop()
+                if time.monotonic() - asked > self._seconds_to_checkpoint:
                     process.note("no checkpoint in time; killed")
                     process.kill()
         if not self._stopping.is_set():
@@ -208,22 +214,22 @@ class RunQueue:
 
     def _claim(self, run: QueuedRun) -> QueuedRun | None:
         """The run as running on a free slot; None where it is no longer queued, or too early."""
-        if _seconds_until(run.not_before) > 0:
-            self._offer(run)
+        if self._turns.is_early(run.id):
             return None
         with self._slots_lock:
             taken = {other.slot for other in self.ledger.list(*ACTIVE)}
             slot = next((number for number in range(self.slots) if number not in taken), None)
             if slot is None:
                 # Adopted runs may hold more slots than there are by now.
-                self._offer(replace(run, not_before=time.time() + 2))
+                self._turns.offer(run.id, run.priority, 2.0)
                 return None
             return self._change(
                 run.id, "queued", state="running", slot=slot, tries=run.tries + 1, started=run.started or time.time(),
                 exit_code=None, reason="", not_before=0.0,
             )  # fmt: skip
 
-    def _start(self, run: QueuedRun, process: RunProcess) -> None:
+    def _start(self, run: QueuedRun, process: RunProcess) -> str:
+        """Start the process of a run; why that cannot be, else empty."""
         environment = {key: value for key, value in os.environ.items() if key not in _OWN_VARIABLES}
         if self.devices and run.slot is not None:
             environment["CUDA_VISIBLE_DEVICES"] = self.devices[run.slot % len(self.devices)]
@@ -232,7 +238,8 @@ class RunQueue:
             if not process.start(words, environment, self._directory):
                 process.note("it is alive already")
         except OSError as error:
-            process.note(f"cannot be started: {error}")
+            return f"could not be started ({error.strerror or error})"
+        return ""
 
     def _settle(self, id: str, code: int | None) -> None:
         """What the end of a process means for its run; None is an end that nobody saw, as when the machine went down."""
@@ -254,17 +261,17 @@ class RunQueue:
             self._try_again(run, code)
         self._release()
 
-    def _try_again(self, run: QueuedRun, code: int | None) -> None:
+    def _try_again(self, run: QueuedRun, code: int | None, problem: str = "") -> None:
         """Queue a run again, to be resumed; not without end where it does not come further."""
         place = find_place(self.folder(run.id))
         tries = 0 if place != run.place else run.tries
-        how = describe_end(code)
+        how = problem or describe_end(code)
         if tries >= self.tries:
             reason = f"{how}; given up after {tries} tries that came no further"
             self._change(run.id, *ACTIVE, state="failed", reason=reason, ended=time.time(), exit_code=code, slot=None)
             return
         # What went down with the service or the machine is no fault of the run's.
-        wait = 0.0 if code is None or tries <= 1 else min(_LONGEST_WAIT, 2.0 ** (tries - 2))
+        wait = min(_LONGEST_WAIT, 2.0 ** (tries - 2)) if tries > 1 and (problem or code is not None) else 0.0
         self.process(run.id).note(f"{how}; queued again" + (f" in {wait:.0f} s" if wait else ""))
         changed = self._change(
             run.id, *ACTIVE, state="queued", reason=f"{how}; queued again", exit_code=code, slot=None, tries=tries,
@@ -364,21 +371,3 @@ def describe_end(code: int | None) -> str:
     number = -code if code < 0 else code - 128
     names = {each.value: each.name for each in signal.Signals}
     return f"killed by {names[number]}" if number in names else f"ended with exit code {code}"
-
-
-def _make_consumer(huey: Any, workers: int) -> Any:
-    import logging
-
-    from huey.consumer import Consumer
-
-    class QuietConsumer(Consumer):
-        """One that leaves the signals to the service it is part of."""
-
-        def _set_signal_handlers(self) -> None:
-            pass
-
-    logging.getLogger("huey").setLevel(logging.ERROR)
-    return QuietConsumer(
-        huey, workers=workers, worker_type="thread", initial_delay=0.1, max_delay=1.0, periodic=False,
-        check_worker_health=False, shutdown_timeout=5.0,
-    )  # fmt: skip

@@ -11,6 +11,10 @@ from pathlib import Path
 _NUMBERS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT {0}) "
 _TEXT = "replace(printf('%{0}d', 1), ' ', 'ab')"
 _THREE = "orders a, orders b, orders c"
+_DOUBLED = ", ".join(
+    f"c{n} AS {{0}} (SELECT * FROM {below} UNION ALL SELECT * FROM {below})"
+    for n, below in enumerate(["orders", *(f"c{n}" for n in range(29))])
+)
 
 REFUSED: dict[str, tuple[str, ...]] = {
     "writes": (
@@ -144,6 +148,49 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "SELECT '" + "x" * 30_000 + "' FROM orders",
         "SELECT /* " + "x" * 20_000 + " */ 1 FROM orders",
     ),
+    "behind a SELECT": (
+        "WITH t AS MATERIALIZED (SELECT load_extension('x')) SELECT * FROM t",
+        "VALUES (load_extension('x'))",
+        "VALUES ((SELECT sql FROM sqlite_master))",
+        "SELECT (SELECT name FROM sqlite_master LIMIT 1) FROM orders",
+        "SELECT id FROM orders WHERE id IN (SELECT rootpage FROM sqlite_schema)",
+        "SELECT * FROM orders JOIN sqlite_master ON 1",
+        "SELECT COUNT(*) FILTER (WHERE EXISTS (SELECT 1 FROM pragma_table_list)) FROM orders",
+        "SELECT * FROM orders o, pragma_table_xinfo(o.note)",
+        "SELECT * FROM main.pragma_table_info('orders')",
+        "SELECT * FROM temp.sqlite_temp_schema",
+        "SELECT * FROM sqlite_parameters",
+        "SELECT * FROM generate_series(1, 1000000000)",
+        "SELECT 'a' REGEXP '(a+)+$' FROM orders",
+        "SELECT note MATCH 'x' FROM orders",
+        "SELECT length(zeroblob(199999)) FROM orders",
+        "SELECT id FROM orders ORDER BY random() LIMIT 1",
+        "WITH RECURSIVE n(x) AS (SELECT randomblob(9) UNION ALL SELECT randomblob(9) FROM n) SELECT x FROM n LIMIT 3",
+        "SELECT MAX(CURRENT_TIME) OVER () FROM orders",
+        "SELECT strftime('%J') FROM orders",
+        "SELECT datetime() FROM orders",
+        "SELECT date(printf('%s', 'now'))",
+        "SELECT timediff('now', '2020-01-01')",
+        "SELECT 1;;PRAGMA query_only = 0",
+        ";SELECT 1;DELETE FROM orders",
+        "/* SELECT */ PRAGMA query_only = 0",
+        "-- SELECT\nDELETE FROM orders",
+        "WITH a AS (SELECT 1) REPLACE INTO orders SELECT 1, 1, 1, 1, 1",
+        "PRAGMA journal_mode = DELETE; SELECT 1",
+        "PRAGMA wal_checkpoint(TRUNCATE)",
+        "PRAGMA user_version = 7",
+        "pragma case_sensitive_like = 1",
+        "VACUUM main INTO 'file:x?mode=rwc'",
+        "ATTACH '' AS t; SELECT 1",
+        "ATTACH DATABASE 'file::memory:?cache=shared' AS x",
+        "CREATE TEMP TRIGGER t AFTER UPDATE ON orders BEGIN SELECT 1; END",
+        "CREATE TEMP TABLE t (x DEFAULT (load_extension('a')))",
+        "EXPLAIN WITH x AS (SELECT 1) SELECT * FROM x",
+        "SELECT fts5(1), highlight(1, 2, 3, 4), bm25(1)",
+        "SELECT sqlite_rename_table(0, 0, 0, 0, 0, 0, 0)",
+        "SELECT sqlite_attach('x', 'y', 'z')",
+        "SELECT rtreecheck('a')",
+    ),
 }
 """Must end in an error."""
 
@@ -242,6 +289,69 @@ BOUNDED: dict[str, tuple[str, ...]] = {
         "SELECT char(55296, 0, 27, 1114111, -1) || note FROM orders",
         "SELECT CAST(x'eda080' AS TEXT), x'00ff' FROM orders",
         "SELECT x'1b5d35323b63' FROM orders",
+    ),
+    "growth": (
+        _NUMBERS.format(-1) + "SELECT COUNT(*) FROM n LIMIT -1",
+        "SELECT * FROM orders LIMIT -1 OFFSET -1",
+        "WITH RECURSIVE a(x) AS (SELECT 1 UNION ALL SELECT a.x + b.id FROM a, orders b) SELECT COUNT(*) FROM a",
+        "WITH RECURSIVE a(t) AS (SELECT json_array(1) UNION ALL SELECT json_array(t, t) FROM a) SELECT MAX(length(t)) FROM a",
+        "WITH RECURSIVE a(t) AS (SELECT 'x' UNION ALL SELECT format('%s%s%s', t, t, t) FROM a) SELECT MAX(length(t)) FROM a",
+        "WITH RECURSIVE a(t) AS (SELECT x'00' UNION ALL SELECT CAST(hex(t) AS BLOB) FROM a) SELECT length(t) FROM a",
+        "WITH " + _DOUBLED.format("") + " SELECT COUNT(*) FROM c29",
+        "WITH " + _DOUBLED.format("MATERIALIZED") + " SELECT COUNT(*) FROM c29",
+        "WITH c0 AS (SELECT id AS x FROM orders), "
+        + ", ".join(f"c{n} AS (SELECT a.x FROM c{n - 1} a, c{n - 1} b)" for n in range(1, 20))
+        + " SELECT COUNT(*) FROM c19",
+        "SELECT COUNT(*) FROM orders WHERE id IN (" + ",".join(map(str, range(3_900))) + ")",
+        "SELECT COUNT(*) FROM orders WHERE " + " OR ".join(f"id={n}" for n in range(1_500)),
+        "SELECT COUNT(*) FROM orders WHERE " + "NOT " * 4_000 + "id",
+        "SELECT " + "CASE WHEN 1 THEN " * 900 + "1" + " END" * 900,
+        "SELECT " + "coalesce(" * 1_500 + "1" + ",1)" * 1_500,
+        "SELECT COUNT(*) FROM " + "(SELECT * FROM " * 1_000 + "orders" + ")" * 1_000,
+        "SELECT " + "EXISTS(SELECT " * 150 + "1" + ")" * 150,
+        "SELECT 1" + " COLLATE NOCASE" * 1_200,
+        "SELECT COUNT(*) FROM " + " NATURAL JOIN ".join(["orders"] * 62),
+        "SELECT COUNT(*) FROM " + " LEFT JOIN ".join(f"orders o{n}" for n in range(60)) + " ON 1",
+        "SELECT COUNT(*) FROM "
+        + ", ".join(f"orders o{n}" for n in range(20))
+        + " WHERE "
+        + " AND ".join(f"o{n}.price < o{n + 1}.price" for n in range(19)),
+        "SELECT COUNT(*) FROM " + ", ".join(f"sales s{n}" for n in range(30)),
+        "SELECT * FROM orders a FULL JOIN orders b ON a.note = b.note || 'x' FULL JOIN orders c ON c.note = a.note || b.note",
+        "SELECT COUNT(*) FROM orders GROUP BY " + ", ".join(f"id + {n}" for n in range(60)),
+        "SELECT DISTINCT " + ", ".join(f"a.note || {n}" for n in range(190)) + " FROM orders a, orders b",
+        f"SELECT COUNT(*) FROM (SELECT a.note || b.note || c.note AS t FROM {_THREE}) GROUP BY t HAVING COUNT(*) > 1",
+        "SELECT json_pretty('[' || replace(printf('%9000d', 0), ' ', '1,') || '1]', printf('%900d', 1)) FROM orders",
+        "SELECT jsonb(replace(printf('%90000d', 0), ' ', '[')) FROM orders a, orders b",
+        "SELECT concat_ws(printf('%9000d', 1), " + ", ".join(["note"] * 100) + ") FROM orders",
+        "SELECT printf('" + "%s" * 5_000 + "') FROM orders",
+        "SELECT printf('%*d', 2147483647, 1), printf('%-*d', -2147483648, 1), printf('%n', 1), printf('%.*f', 2147483647, 1.0)",
+    ),
+    "windows and patterns": (
+        f"SELECT row_number() OVER (ORDER BY a.price, b.price, c.price) FROM {_THREE}",
+        f"SELECT SUM(a.id) OVER (ORDER BY a.price RANGE BETWEEN 100000 PRECEDING AND 100000 FOLLOWING) FROM {_THREE}",
+        "SELECT group_concat(b.note) OVER (ORDER BY a.id ROWS BETWEEN 9999 PRECEDING AND 9999 FOLLOWING EXCLUDE TIES) FROM orders a, orders b",
+        "SELECT json_group_array(a.note) OVER (ORDER BY a.id GROUPS UNBOUNDED PRECEDING) FROM orders a, orders b",
+        "SELECT ntile(9223372036854775807) OVER (ORDER BY id), lag(id, 9223372036854775807) OVER (ORDER BY id) FROM orders",
+        f"SELECT SUM({_TEXT.format(90_000)} LIKE '%' || replace(printf('%60d', 1), ' ', '_%') || 'z') FROM orders",
+        f"SELECT SUM({_TEXT.format(90_000)} GLOB '" + "[a-b]*" * 30 + "c') FROM orders",
+        f"SELECT SUM({_TEXT.format(90_000)} GLOB '*" + "[^c]" * 45 + "*c') FROM orders",
+        f"SELECT SUM(glob('*a*b*a*b*c', {_TEXT.format(90_000)})) FROM orders a, orders b",
+        "SELECT COUNT(*) FROM json_tree((SELECT json_group_array(note) FROM orders)) a, json_tree((SELECT json_group_array(note) FROM orders)) b",
+        "SELECT json_remove((SELECT json_group_array(id) FROM orders), "
+        + ", ".join(["'$[0]'"] * 90)
+        + ") FROM orders a, orders b",
+        "SELECT json_replace('{\"a\":1}', '$" + ".a" * 8_000 + "', 1) FROM orders",
+        "SELECT COUNT(*) FROM orders a WHERE a.price = (SELECT MAX(b.price) FROM orders b WHERE b.id < a.id AND b.price = "
+        "(SELECT MIN(c.price) FROM orders c WHERE c.id < b.id))",
+        "SELECT a.id FROM orders a ORDER BY (SELECT group_concat(b.note) FROM orders b, orders c WHERE b.id <> a.id)",
+        "SELECT strftime(replace(printf('%10000d', 1), ' ', '%J'), a.price) FROM orders a, orders b",
+        "SELECT date('2020-01-01', " + ", ".join(["'+1 month'"] * 95) + ") FROM orders a, orders b",
+        "SELECT date(-9e99), datetime(1e18, 'unixepoch'), date('9999-12-31', '+999999999 years')",
+        "SELECT CAST('1e' || replace(printf('%90000d', 9), ' ', '9') AS REAL) FROM orders a, orders b",
+        "SELECT 1 << 9223372036854775807, 1 >> -9223372036854775808, -9223372036854775808 / -1, -9223372036854775808 % -1",
+        "SELECT 0x" + "f" * 9_000,
+        "SELECT ." + "0" * 15_000 + "1e15000",
     ),
 }
 """May give a result; must end within the limits, whatever it is."""
