@@ -243,6 +243,7 @@ def prepare(config: Any, profile: str, progress: Any) -> tuple[Any, Any, Any, di
     from grpo.data.run_rows import load_inputs
     from grpo.plan.make_plan import make_plan
     from grpo.preflight import run_preflight
+    from rewards.audit.audit import SHOWN, say_gold
     from rewards.config import build_host
 
     inputs = load_inputs(config)
@@ -250,8 +251,11 @@ def prepare(config: Any, profile: str, progress: Any) -> tuple[Any, Any, Any, di
     plan = make_plan(config, inputs, profile=profile)
     plan.show(progress)
     audit = run_preflight(config, inputs, host)
-    versions = ", ".join(f"{name} {version}" for name, version in audit["reward_versions"].items())
-    progress.say(f"preflight: all {audit['references']:,} reference answers earn full reward ({versions})")
+    progress.say(f"preflight: {say_gold(audit)}")
+    for line in audit["warnings"][:SHOWN]:
+        progress.warn(line)
+    if (more := len(audit["warnings"]) - SHOWN) > 0:
+        progress.warn(f"{more} more of the preflight: python -m grpo.preflight shows all")
     return inputs, host, plan, audit
 
 

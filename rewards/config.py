@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rewards import limits
 from rewards.discovery.contract import check_instance, describe_error
@@ -29,7 +30,12 @@ class FunctionSpec(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(description="A name that `python -m rewards list` shows.")
-    weight: float = Field(1.0, gt=0, allow_inf_nan=False, description="Share in an example's weighted mean, above 0.")
+    weight: float = Field(
+        1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Share in an example's weighted mean, above 0; of a `trl:` function with a range that range's width, as TRL adds it.",
+    )
     tasks: list[str] | None = Field(
         None,
         description="Tasks it applies to, instead of the function's own; null keeps the function's own, [] is all.",
@@ -37,6 +43,16 @@ class FunctionSpec(BaseModel):
     options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the function, checked before the run."
     )
+
+    @model_validator(mode="after")
+    def _weigh_as_trl(self) -> FunctionSpec:
+        """TRL adds the numbers of its functions: where all are made 0..1, one of 0..2 weighs two of those of 0..1."""
+        ends = self.options.get("range")
+        if "weight" not in self.model_fields_set and self.name.startswith("trl:") and isinstance(ends, list | tuple):
+            numbers = [end for end in ends if isinstance(end, int | float) and math.isfinite(end)]
+            if len(ends) == len(numbers) == 2 and numbers[0] < numbers[1]:
+                self.weight = float(numbers[1] - numbers[0])
+        return self
 
 
 class RewardsSection(BaseModel):

@@ -77,7 +77,7 @@ PLUGIN_MEMORY_GIB = 4.0
 PLUGIN_END_SECONDS = 3.0
 """For a plugin's processes to end once they are killed."""
 
-PLUGIN_OUTPUT_BYTES = 20_000
+PLUGIN_OUTPUT_BYTES = 2_000
 """Of what a plugin prints in one process; the rest is dropped, and a line says so."""
 
 PLUGIN_FAULTS = 3

@@ -37,6 +37,9 @@ def anchor_written_paths(merged: dict[str, Any], folder_of: FindFolder) -> None:
                 plugins[index] = _anchor_plugin(named, folder_of(("rewards", "plugins", index)))
     functions = rewards.get("functions")
     if isinstance(functions, list):
+        for index, entry in enumerate(functions):
+            if isinstance(entry, dict) and isinstance(entry.get("name"), str):
+                entry["name"] = _anchor_function(entry["name"], folder_of(("rewards", "functions", index, "name")))
         _anchor_options(functions, plugins if isinstance(plugins, list) else [], folder_of)
 
 
@@ -59,6 +62,15 @@ def _anchor_plugin(named: str, folder: Path | None) -> str:
         return str((folder / Path(named).expanduser()).resolve())
     files = (place / f"{named}.py" for place in (folder, Path.cwd()))
     return next((str(file.resolve()) for file in files if file.is_file()), named)
+
+
+def _anchor_function(name: str, folder: Path | None) -> str:
+    """`trl:rewards.py:function`, and `trl:rewards.function` where that file lies beside the config, or here."""
+    if folder is None or ":" not in name:
+        return name
+    from rewards.discovery.existing import anchor_name
+
+    return anchor_name(name, folder, Path.cwd())
 
 
 def _anchor_options(functions: list[Any], plugins: list[Any], folder_of: FindFolder) -> None:

@@ -165,7 +165,8 @@ def _say_ends(estimate: Estimate, say: Callable[..., str], number: Callable[...,
 def _say_trust(run: RunFiles, say: Callable[..., str], words: Catalogue) -> str:
     parts = []
     references = run.audit.get("references")
-    if is_number(references) and not as_list(run.audit.get("gold_failures")):
+    judged = run.audit.get("judging") != []
+    if is_number(references) and judged and not as_list(run.audit.get("gold_failures")):
         parts.append(say("all {count} reference answers earn full reward", count=words.number(f"{references:,.0f}")))
     faults = sum(row["errors"] for row in tables.make_function_rows(run))
     parts.append(

@@ -68,6 +68,18 @@ def audit_rows(host: RewardHost, train: Sequence[Example], held_out: Sequence[Ex
     return Audit(found.facts, found.errors, found.warnings)
 
 
+def say_gold(facts: Mapping[str, Any]) -> str:
+    """What the references of an audit that passed have shown, and of which functions."""
+    versions = facts["reward_versions"]
+    judging = {name: version for name, version in versions.items() if name in facts["judging"]}
+    others = [f"{name} {version}" for name, version in versions.items() if name not in judging]
+    shown = ", ".join(f"{name} {version}" for name, version in judging.items())
+    if not judging:
+        return f"{facts['references']:,} rows; no function is held to its reference answers ({', '.join(others)})"
+    line = f"all {facts['references']:,} reference answers earn full reward ({shown})"
+    return f"{line}; not held to them: {', '.join(others)}" if others else line
+
+
 def _check_references(host: RewardHost, rows: Sequence[Example], found: _Findings) -> None:
     """Of rows without a single reference nothing can be said: no answer is known that must earn the maximum."""
     judging = [entry.function.name for entry in host.functions if entry.function.judges_content]
@@ -109,6 +121,7 @@ def _check_gold(host: RewardHost, rows: Sequence[Example], found: _Findings) -> 
         {"id": f.example_id, "function": f.function, "value": f.value, "reason": f.reason} for f in failures
     ]
     found.facts["reward_versions"] = host.versions()
+    found.facts["judging"] = [entry.function.name for entry in host.functions if entry.function.judges_content]
     return {failure.example_id for failure in failures if failure.value is None}
 
 

@@ -131,7 +131,7 @@ def find_alarms(host: RewardHost, probes: Iterable[Probe]) -> tuple[list[str], l
                     "give what it fails at more weight"
                 )
     errors_of, warnings_of = _judge_functions(host, probes)
-    return errors + errors_of, warnings + warnings_of
+    return errors_of + errors, warnings_of + warnings
 
 
 def is_overpaid(kind: str, mean: float, gold: float) -> bool:
@@ -167,14 +167,25 @@ def _judge_functions(host: RewardHost, probes: Sequence[Probe]) -> tuple[list[st
                 for task, found in by_task.items()
                 if _is_constant(found)
             ]
-        faults = Counter(error for probe in probes for at, error in _named(probe.errors) if at == name)
-        if faults:
-            error, _ = faults.most_common(1)[0]
+        right, wrong = _count_faults(probes, name, gold=True), _count_faults(probes, name, gold=False)
+        if right and not entry.function.judges_content:  # the gold self-test has told of the others
+            error, _ = right.most_common(1)[0]
+            line = f"reward '{name}' failed on {right.total()} right answers ({error})"
+            # A server that does not answer is no fault of the function.
+            (warnings if error.startswith("network:") else errors).append(line)
+        if wrong and not (right and wrong.keys() <= right.keys()):
+            error, _ = wrong.most_common(1)[0]
             warnings.append(
-                f"reward '{name}' failed on {faults.total()} of the audit's wrong answers ({error}); "
+                f"reward '{name}' failed on {wrong.total()} of the audit's wrong answers ({error}); "
                 "a completion must never raise: return a Score of 0.0 with a reason"
             )
     return errors, warnings
+
+
+def _count_faults(probes: Sequence[Probe], name: str, *, gold: bool) -> Counter[str]:
+    return Counter(
+        error for probe in probes if (probe.kind == GOLD) == gold for at, error in _named(probe.errors) if at == name
+    )
 
 
 def _is_constant(values: Sequence[float]) -> bool:

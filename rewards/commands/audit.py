@@ -185,8 +185,14 @@ def show_audit(audit: Audit) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     failing = len({failure["id"] for failure in facts["gold_failures"]})
     scored = facts["references"] - facts["without_reference"]
-    versions = ", ".join(f"{name} {version}" for name, version in facts["reward_versions"].items())
-    table.add_row("gold self-test", _mark(not failing), f"{scored - failing} of {scored} references pass ({versions})")
+    versions = ", ".join(
+        f"{name} {version}" for name, version in facts["reward_versions"].items() if name in facts["judging"]
+    )
+    held = f"{scored - failing} of {scored} references pass ({versions})" if versions else "no function judges content"
+    table.add_row("gold self-test", _mark(bool(versions) and not failing, warn=not failing), held)
+    others = [name for name in facts["reward_versions"] if name not in facts["judging"]]
+    if others:
+        table.add_row("not held to it", "", ", ".join(others))
     for task, kinds in facts["strictness"].items():
         said = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
         table.add_row(f"strictness, {task}", _mark(set(said.split()[1::2]) <= {"strict"}, warn=True), said)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rewards.discovery.existing import PREFIXES
+from rewards.discovery.existing import PREFIXES, split_options
 from rewards.errors import UserError
 from rewards.screen.command_line import print_problem
 
@@ -26,9 +26,7 @@ def parse_reward(text: str) -> tuple[str, dict[str, Any]]:
     """
     kind, _, after = text.partition(":")
     if kind in PREFIXES:
-        # Of `trl:module.function:option=value` the first colon belongs to the name.
-        target, _, rest = after.partition(":")
-        name = f"{kind}:{target}"
+        name, rest = split_options(text)
     else:
         name, rest = kind, after
     options: dict[str, Any] = {}

@@ -20,7 +20,7 @@ _ROUNDING = 1e-9
 """A weighted mean of parts may miss 0 or 1 by this much."""
 
 _ROOM = Path(__file__).resolve().parents[1]
-_OURS = (str(_ROOM / "host"), str(_ROOM / "decorator.py"))
+_OURS = (str(_ROOM / "host"), str(_ROOM / "decorator.py"), str(_ROOM / "discovery" / "existing.py"))
 _TRACE_FRAMES = 12
 _NO_PARTS: Mapping[str, float] = {}
 

@@ -88,3 +88,31 @@ def test_preflight_command_when_the_config_is_not_there_then_one_line_and_exit_2
     """No traceback."""
     assert main(["--config", "nowhere.yaml"]) == 2
     assert capsys.readouterr().err.startswith("error: nowhere.yaml: no such file")
+
+
+def test_run_when_the_preflight_warns_then_the_terminal_says_so(tmp_path, capsys):
+    """What a run was warned of must not wait for the audit's own command."""
+    from grpo.run import main as run
+
+    row = {"task": "t"}
+    for name, count in (("train", 8), ("held", 8)):
+        rows = [
+            json.dumps(
+                {
+                    **row,
+                    "id": f"{name}{n}",
+                    "prompt": [{"role": "user", "content": f"{name}: say {n}."}],
+                    "reference": f"{n}",
+                }
+            )
+            for n in range(count)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(rows) + "\n")
+    (tmp_path / "few.yaml").write_text(
+        "data: {source: files, train: train.jsonl, held_out: held.jsonl}\n"
+        "rewards: {functions: [{name: text_overlap, options: {measure: exact}}]}\n"
+    )
+    assert run(["--config", str(tmp_path / "few.yaml"), "--profile", "embedded", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "preflight: all 16 reference answers earn full reward (text_overlap " in said
+    assert "warning: 8 held-out rows: differences of less than 0.1 will be noise" in said

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from rewards.__main__ import main
-from rewards.audit.audit import audit_rows, classify_reference
+from rewards.audit.audit import audit_rows, classify_reference, say_gold
 from rewards.audit.probes import make_answers
 from rewards.functions.field_f1 import FieldF1
 from rewards.functions.json_valid import JsonValid
@@ -284,3 +284,46 @@ def test_audit_when_no_row_has_a_reference_then_fails():
     with RewardHost([WeightedFunction(JsonValid())]) as host:
         found = audit_rows(host, rows)
     assert not found.passed and any("no row has a reference" in line for line in found.errors)
+
+
+class Unruly(Style):
+    """One written for another trainer: its right answers are out of its range."""
+
+    name: ClassVar[str] = "unruly"
+    said: str = "returned 2"
+
+    def __call__(self, example: Example, completion: Completion) -> Score:
+        if completion.text == example.reference:
+            raise ValueError(self.said)
+        return Score(0.0 if completion.text else 0.1)
+
+
+def test_function_that_judges_no_content_when_it_fails_on_right_answers_then_the_run_is_stopped():
+    """Its best completions would have no value at all; a server that is not there is told of and stops nothing."""
+    rows = [row(n) for n in range(8)]
+    with RewardHost([Unruly()]) as host:
+        found = audit_rows(host, rows)
+    assert found.errors[0] == "reward 'unruly' failed on 8 right answers (ValueError: returned 2)"
+
+    class Away(Unruly):
+        name: ClassVar[str] = "away"
+
+        def __call__(self, example: Example, completion: Completion) -> Score:
+            error = OSError("no route")
+            error.kind = "network"  # type: ignore[attr-defined]
+            raise error
+
+    with RewardHost([Exact(), Away()]) as host:
+        found = audit_rows(host, rows)
+    assert not found.errors
+    assert "reward 'away' failed on 4 right answers (network: no route)" in found.warnings
+
+
+def test_gold_self_test_when_a_function_judges_no_content_then_nobody_says_that_it_passed():
+    """Only those that were held to the references are named beside them."""
+    rows = [row(n) for n in range(8)]
+    with RewardHost([FieldF1(), Style()]) as host:
+        said = say_gold(audit_rows(host, rows).facts)
+    assert said == f"all 8 reference answers earn full reward (field_f1 {FieldF1.version}); not held to them: style 1"
+    with RewardHost([Style()]) as host:
+        assert "no function is held to its reference answers (style 1)" in say_gold(audit_rows(host, rows).facts)

@@ -25,6 +25,23 @@ def needs_ids(completions, completion_ids, **kwargs):
 def exact(completion, answer):
     return float(completion[0]["content"] == answer)
 
+def make_reward(size):
+    return format_reward
+
+def compute_score(data_source, solution_str, ground_truth, extra_info=None):
+    if solution_str == "bare":
+        return data_source == "t"
+    return {"score": 2.0 * (ground_truth in solution_str), "found": 1.0, "level": extra_info["level"]}
+
+def plain(completions, **kwargs):
+    return [float(c.startswith("<a>")) for c in completions]
+
+def lengths(completions, **kwargs):
+    return [len(c[0]["content"]) - 4 for c in completions]
+
+def needs_level(completions, level, answer):
+    return [0.0 for _ in completions]
+
 async def polite(completion, info):
     return info["level"] / 10
 
@@ -85,7 +102,11 @@ def test_existing_function_when_it_cannot_be_used_then_one_line_says_why(module)
     for name, said in {
         "trl:theirs.needs_ids": "completion_ids",
         "trl:theirs.nothing": "has no nothing",
-        "trl:nowhere.f": "cannot be imported",
+        "trl:nowhere.f": "there is no module nowhere; a function in a file of yours is trl:path/to/file.py:f",
+        "trl:nothing.py:f": "there is no file .*nothing.py",
+        "trl:rewards.of_mine": "rewards has no of_mine; a function in a file of yours",
+        "trl:theirs.make_reward": r"takes \(size\), not completions; if it makes a reward function, call it",
+        "trl:theirs.compute_score": "is one of verl: write verl",
         "verifiers:theirs.exact": "",
     }.items():
         with pytest.raises(UserError, match=said):
@@ -101,3 +122,88 @@ def test_trl_functions_when_they_are_its_own_then_score(tmp_path):
     with build_host(section) as host:
         scored = host.score([(ROW, Completion(text)) for text in ("<think>\na\n</think>\nb", "b")])
     assert [row.reward for row in scored] == [1.0, 0.0]
+
+
+def score(name: str, *texts: str, row: Example = ROW, **options) -> list:
+    """The outcomes of one function for several texts, with what it was given."""
+    section = RewardsSection.model_validate({"functions": [{"name": name, "options": options}]})
+    with build_host(section) as host:
+        return [scored.outcomes[0] for scored in host.score([(row, Completion(text)) for text in texts])]
+
+
+def test_verl_function_when_named_then_is_called_as_verl_calls_it(module):
+    """A number or the `score` of a dict, by source, text, truth and the row's columns."""
+    right, wrong, bare = score("verl:theirs.compute_score", "so <a>x", "y", "bare", range=[0, 2])
+    assert (right.value, wrong.value, bare.value) == (1.0, 0.0, 0.5)
+    assert dict(right.parts) == {"found": 1.0}
+    row = Example("1", "t", ROW.prompt, "x", {"level": 1, "reward_model": {"style": "rule", "ground_truth": "zz"}})
+    assert score("verl:theirs.compute_score", "zz", row=row, range=[0, 2])[0].value == 1.0
+
+
+def test_function_in_a_file_when_it_is_called_as_a_package_of_ours_is_then_the_file_is_meant(tmp_path, monkeypatch):
+    """Most projects call it rewards.py; by its path, and by its name where it lies in the working folder."""
+    (tmp_path / "rewards.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "trl:rewards.py:format_reward",
+        f"trl:{tmp_path}/rewards.py:format_reward",
+        "trl:rewards.format_reward",
+    ):
+        assert [each.value for each in score(name, "<a>", "b")] == [1.0, 0.0]
+
+
+def test_function_without_bounds_when_clipped_then_counts_as_the_nearer_end(module):
+    """Else it is a fault that says so; a number that is none is a fault either way."""
+    low, middle, high = score("trl:theirs.lengths", "", "123456", "1234567890", range=[-1, 3], clip=True)
+    assert (low.value, middle.value, high.value) == (0.0, 0.75, 1.0)
+    assert "clip: true" in score("trl:theirs.lengths", "", range=[-1, 3])[0].reason
+    with pytest.raises(UserError, match="the lower one first"):
+        score("trl:theirs.lengths", "", range=[1, 1])
+
+
+def test_function_of_texts_when_given_messages_then_the_fault_names_the_option(module):
+    """TRL gives texts where the prompt was a text; a stranger cannot know."""
+    (outcome,) = score("trl:theirs.plain", "<a>")
+    assert outcome.status == "error" and "conversational: false" in outcome.reason
+    assert outcome.trace.count("File") == 1 or "existing.py" not in outcome.trace
+    assert score("trl:theirs.plain", "<a>", conversational=False)[0].value == 1.0
+
+
+def test_row_when_it_lacks_a_column_then_the_preflight_says_which(module):
+    """Before anything is scored; the reference stands for the names that are usual for it."""
+    section = RewardsSection.model_validate({"functions": [{"name": "trl:theirs.needs_level"}]})
+    with build_host(section) as host:
+        (entry,) = host.functions
+        assert host.problems(entry, ROW) == []
+        (line,) = host.problems(entry, Example("2", "t", ROW.prompt, "x", {}))
+        assert line.startswith("no column 'level', which ")
+
+
+def test_weight_when_a_trl_function_has_a_range_then_is_its_width(module):
+    """As TRL adds them up; a weight that is written stands."""
+    wide = {"name": "trl:theirs.lengths", "options": {"range": [-1, 3]}}
+    section = RewardsSection.model_validate(
+        {"functions": [wide, {**wide, "weight": 1}, {"name": "trl:theirs.format_reward"}]}
+    )
+    assert [each.weight for each in section.functions] == [4.0, 1.0, 1.0]
+    again = RewardsSection.model_validate(section.model_dump())
+    assert [each.weight for each in again.functions] == [4.0, 1.0, 1.0]
+
+
+def test_identity_when_a_helper_of_the_function_changes_then_is_another(tmp_path, monkeypatch):
+    """The function's own text is the same: what it calls is what scores."""
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for folder, count in (("one", 1), ("two", 2), ("three", 1)):
+        (tmp_path / folder).mkdir()
+        file = tmp_path / folder / "mine.py"
+        file.write_text(
+            f"import functools\ndef count(text):\n    return {count}\n"
+            "def base(completions, **kwargs):\n    return [count(c) / 2 for c in completions]\n"
+            "mine = functools.partial(base)\n"
+        )
+        section = RewardsSection.model_validate({"functions": [{"name": f"trl:{file}:mine"}]})
+        with build_host(section) as host:
+            found.append(host.identities()["mine"])
+    assert found[0].version == found[1].version == found[2].version
+    assert found[0].fingerprint == found[2].fingerprint != found[1].fingerprint
