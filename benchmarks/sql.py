@@ -13,6 +13,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+from benchmarks.sql_pairs import PAIRS
 from rewards.functions.sql_qa import SqlQa
 from rewards.rescore import list_stored, read_stored
 from rewards.sql.results import same_rows
@@ -90,6 +91,22 @@ def measure_chinook(path: str) -> dict[str, int]:
     return found
 
 
+def measure_pairs(path: str) -> dict[str, int]:
+    """How many statements that ask the same earn 1, and how many of those that ask something else do."""
+    function = SqlQa()
+    found = {"same": 0, "same_paid_in_full": 0, "other": 0, "other_paid_in_full": 0}
+    for reference, same, other in PAIRS:
+        example = Example("1", "sql_qa", [], reference, {"database": path})
+        for kind, texts in (("same", same), ("other", other)):
+            for text in texts:
+                paid = function(example, Completion(text)).value == 1.0
+                found[kind] += 1
+                found[f"{kind}_paid_in_full"] += paid
+                if paid != (kind == "same"):
+                    print(f"{kind}: {reference}\n   {text}")
+    return found
+
+
 def measure_run(run: Path) -> dict[str, float]:
     """Stored completions of sql_qa scored again: means, how many changed either way, microseconds each."""
     function = SqlQa()
@@ -123,6 +140,7 @@ def main() -> None:
     measured: dict[str, object] = {}
     if options.chinook:
         measured["chinook"] = measure_chinook(options.chinook)
+        measured["pairs"] = measure_pairs(options.chinook)
     if options.run:
         measured["run"] = measure_run(Path(options.run))
     print(json.dumps(measured, indent=2))

@@ -36,7 +36,7 @@ _CALENDAR = 28
 
 @dataclass(frozen=True, slots=True)
 class Alteration:
-    """`kept` is the share of rows that stay, of root tables or `everywhere`; the rest are steps by which values move on.
+    """`kept` is the share of rows that stay, of root tables, of those that have parts (`wholes`) or `everywhere`; the rest are steps by which values move on.
 
     `scale` multiplies measures, `merge` replaces a column's least (-1) or greatest (1) value by its neighbour, `deal` gives
     rows the references of the rows so many places on, `split` halves the members of groups.
@@ -44,6 +44,7 @@ class Alteration:
 
     kept: float = 1.0
     everywhere: bool = False
+    wholes: bool = False
     labels: int = 0
     texts: int = 0
     levels: int = 0
@@ -89,6 +90,10 @@ BOUND: Mapping[int, Alteration] = MappingProxyType(
 )
 """By number, copies in which rows are missing everywhere and yet every key keeps its name; asked of `genre_id = 1`."""
 
+WHOLE: Mapping[int, Alteration] = MappingProxyType(
+    {17: Alteration(kept=0.7, wholes=True), 18: Alteration(kept=0.55, wholes=True, scale=2)}
+)
+"""By number, copies in which wholes are missing with their parts, though others may be left without any."""
 
 SCALES = tuple(
     sorted(
@@ -114,12 +119,14 @@ def telling_copies(path: str) -> tuple[int, ...]:
 
 def open_altered(path: str, copy: int) -> sqlite3.Connection:
     """The copy of that number; the same number always gives the same copy."""
-    alteration = {**GENTLE, **HARSH, **BOUND}[copy]
+    alteration = {**GENTLE, **HARSH, **BOUND, **WHOLE}[copy]
     connection = copy_to_memory(path)
     relations = relations_of(path, connection)
     # A column that refuses a change, by a check or a trigger, stays as it is.
     for table in relations.tables:
-        if alteration.kept < 1 and (alteration.everywhere or table in relations.roots):
+        wholes = _list_wholes(relations) if alteration.wholes else relations.roots
+        thinned = alteration.everywhere or table in wholes
+        if alteration.kept < 1 and thinned:
             with suppress(sqlite3.Error):
                 _thin_out(connection, table, relations, alteration.kept, copy)
         for link in relations.links:
@@ -230,6 +237,20 @@ def _follow(connection: sqlite3.Connection, link: Link) -> None:
         connection.execute(f"DELETE FROM {table} WHERE {column} IS NOT NULL AND {column} NOT IN {there}")
 
 
+def _list_wholes(relations: Relations) -> frozenset[str]:
+    owners = {link.parent.table for link in relations.links if link.owner}
+    return frozenset(owners - {link.child.table for link in relations.links if link.owner})
+
+
+def follow_parents(connection: sqlite3.Connection, relations: Relations) -> None:
+    """Take all rows away whose parents are gone."""
+    for table in relations.tables:
+        for link in relations.links:
+            if link.child.table == table:
+                with suppress(sqlite3.Error):
+                    _follow(connection, link)
+
+
 def _move_values(connection: sqlite3.Connection, relations: Relations, alteration: Alteration) -> None:
     harsh = bool(alteration.levels or alteration.texts or alteration.merge)
     for groups, step in ((relations.labels, alteration.labels), (relations.texts, alteration.texts)):
@@ -284,7 +305,7 @@ def _rotate(connection: sqlite3.Connection, group: tuple[Name, ...], step: int, 
         # A step that is not a multiple of their number leaves no value where it was.
         step = step % len(values) or 1 if len(values) > 1 else 0
         if step:
-            _replace(connection, group, dict(zip(values, values[step:] + values[:step], strict=True)))
+            replace_values(connection, group, dict(zip(values, values[step:] + values[:step], strict=True)))
 
 
 def _merge(connection: sqlite3.Connection, group: tuple[Name, ...], end: int) -> None:
@@ -292,10 +313,11 @@ def _merge(connection: sqlite3.Connection, group: tuple[Name, ...], end: int) ->
         values = _list_values(connection, group)
         if len(values) > 1:
             gone, there = (values[0], values[1]) if end < 0 else (values[-1], values[-2])
-            _replace(connection, group, {gone: there})
+            replace_values(connection, group, {gone: there})
 
 
-def _replace(connection: sqlite3.Connection, group: tuple[Name, ...], moves: Mapping[Any, Any]) -> None:
+def replace_values(connection: sqlite3.Connection, group: tuple[Name, ...], moves: Mapping[Any, Any]) -> None:
+    """Put new values in the place of old ones, in all columns of a group that take them."""
     kinds = {str: "TEXT", float: "REAL"}
     kind = kinds.get(type(next(iter(moves))), "INTEGER")
     connection.execute("CREATE TEMP TABLE recompensa_moves (old PRIMARY KEY, new)")

@@ -6,6 +6,7 @@ import atexit
 import os
 import re
 import shutil
+import sqlite3
 import tempfile
 import threading
 from collections import OrderedDict
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from rewards import limits
 from rewards.sql.altered import open_altered
+from rewards.sql.borders import Border, open_bordered
 from rewards.sql.planted import Planting, open_planted
 from rewards.writing.files import is_alive
 
@@ -27,7 +29,11 @@ _made = 0
 _folder: Path | None = None
 
 
-def find_copy(path: str, stamp: tuple, altered: int | Planting) -> str:
+Copy = int | Planting | Border
+"""A numbered copy, one with literals planted in it, or one altered at the literals of two statements."""
+
+
+def find_copy(path: str, stamp: tuple, altered: Copy) -> str:
     """The file of a copy of the database at `path`, of which `stamp` tells the version.
 
     Raises OSError or sqlite3.Error where the database cannot be read or the copy not be written.
@@ -38,7 +44,7 @@ def find_copy(path: str, stamp: tuple, altered: int | Planting) -> str:
         if key in _files:
             _files.move_to_end(key)
             return str(_files[key])
-        made = open_planted(path, altered) if isinstance(altered, Planting) else open_altered(path, altered)
+        made = _open_copy(path, altered)
         try:
             content = made.serialize()
         finally:
@@ -54,6 +60,12 @@ def find_copy(path: str, stamp: tuple, altered: int | Planting) -> str:
             # Whoever has it open reads on.
             oldest.unlink(missing_ok=True)
         return str(file)
+
+
+def _open_copy(path: str, altered: Copy) -> sqlite3.Connection:
+    if isinstance(altered, Planting):
+        return open_planted(path, altered)
+    return open_bordered(path, altered) if isinstance(altered, Border) else open_altered(path, altered)
 
 
 def _open_folder() -> Path:

@@ -16,9 +16,15 @@ _MOST_COLUMNS = 30
 """Columns of a table whose gaps a label may tell."""
 
 
-def find_factors(connection: sqlite3.Connection, names: Sequence[Name], seen: dict[Name, ColumnSample]) -> set[Name]:
-    """Whole numbers that another column of their row is a multiple of, as a total of its quantity."""
-    factors = set()
+def find_factors(
+    connection: sqlite3.Connection, names: Sequence[Name], seen: dict[Name, ColumnSample]
+) -> tuple[set[Name], set[Name]]:
+    """Whole numbers that another column of their row is a multiple of, as a total of its quantity; and all columns so tied.
+
+    Columns are tied too where one is the sum of two others.
+    """
+    factors: set[Name] = set()
+    tied: set[Name] = set()
     for table in {name.table for name in names}:
         numbers = [name for name in names if name.table == table][:_MOST_NUMBERS]
         for one, other in combinations(numbers, 2):
@@ -30,7 +36,11 @@ def find_factors(connection: sqlite3.Connection, names: Sequence[Name], seen: di
                 some = f"SELECT 1 FROM {quote_name(table)} WHERE {a} > 1 AND {b} > 1 AND {c} > 1 LIMIT 1"
                 if connection.execute(some).fetchone() and not connection.execute(wrong).fetchone():
                     factors.add(one if seen[one].reals <= seen[other].reals else other)
-    return factors
+                    tied |= {one, other, product}
+                unequal = f"SELECT 1 FROM {quote_name(table)} WHERE ABS({a} + {b} - {c}) > 0.006 LIMIT 1"
+                if connection.execute(some).fetchone() and not connection.execute(unequal).fetchone():
+                    tied |= {one, other, product}
+    return factors, tied
 
 
 def find_dependent(

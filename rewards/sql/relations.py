@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,6 +30,12 @@ class Relations:
     """Parents before their children."""
 
     links: list[Link] = field(default_factory=list)
+    keys: frozenset[Name] = frozenset()
+    """Columns of primary keys, and those that refer to another table or are referred to."""
+
+    single_keys: frozenset[Name] = frozenset()
+    """Columns that alone identify the rows of their table by being its key, or what others refer to."""
+
     roots: frozenset[str] = frozenset()
     """Tables whose rows may go, with all that refers to them, and leave every total over parts right."""
 
@@ -48,6 +55,9 @@ class Relations:
     texts: list[tuple[Name, ...]] = field(default_factory=list)
     levels: list[tuple[Name, ...]] = field(default_factory=list)
     measures: tuple[Name, ...] = ()
+    tied: frozenset[Name] = frozenset()
+    """Numbers of which others are made, or that are made of others."""
+
     dates: tuple[Name, ...] = ()
     years: tuple[Name, ...] = ()
 
@@ -94,6 +104,10 @@ def read_relations(connection: sqlite3.Connection) -> Relations:
                     keys.setdefault(table, []).append(column)
     found = Relations()
     found.links = _find_links(connection, tables, seen, keys)
+    parents = {link.parent for link in found.links}
+    primary = {Name(table, column) for table, columns in keys.items() for column in columns}
+    found.keys = frozenset(primary | parents | {link.child for link in found.links})
+    found.single_keys = frozenset(name for name in primary if len(keys[name.table]) == 1) | parents
     found.tables = _order(tables, found.links)
     found.roots = _find_roots(tables, found.links)
     _sort_columns(connection, found, seen, keys)
@@ -260,8 +274,14 @@ def _sort_columns(
     found.levels = [(name,) for name in levels] + _group(connection, few)
     found.unique = frozenset(name for name, values in seen.items() if values.unique)
     found.dates, found.years = tuple(dates), tuple(years)
-    factors = find_factors(connection, [*measures, *levels], seen)
+    factors, tied = find_factors(connection, [*measures, *levels], seen)
     found.measures = tuple(name for name in measures if name not in factors)
+    # Parts and their whole have figures in common, and so have columns of one name.
+    owned = {table for link in found.links if link.owner for table in (link.child.table, link.parent.table)}
+    spelled = Counter(name.column.lower() for name in seen)
+    found.tied = frozenset(
+        name for name in (*measures, *levels) if name in tied or name.table in owned or spelled[name.column.lower()] > 1
+    )
     found.dependent = frozenset(find_dependent(connection, labels, seen, dates))
     found.gapped = find_gapped(connection, labels, seen)
 

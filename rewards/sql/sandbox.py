@@ -9,14 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rewards import limits as bounds
-from rewards.sql.copies import find_copy
-from rewards.sql.planted import Planting
+from rewards.sql.copies import Copy, find_copy
 from rewards.sql.processes import SqlQuestion, find_pool
 from rewards.sql.session import Limits, Result
 
-__all__ = ["Limits", "Result", "run_queries", "run_query", "spending"]
-
-Copy = int | Planting
+__all__ = ["Copy", "Limits", "Result", "run_queries", "run_query", "spending"]
 
 _results: OrderedDict[tuple, Result] = OrderedDict()
 _results_bytes = 0

@@ -1,0 +1,306 @@
+"""Comparing a statement with a reference: the same result here, on altered copies of the database, and at their literals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from rewards.sql.altered import (
+    BOUND,
+    GENTLE,
+    HARSH,
+    LARGEST_BYTES,
+    SCALES,
+    WHOLE,
+    can_alter,
+    know_relations,
+    telling_copies,
+)
+from rewards.sql.borders import Border, Reading, plan_borders
+from rewards.sql.conditions import list_conditions
+from rewards.sql.database import quote_name
+from rewards.sql.extremes import compare_choices, find_extreme
+from rewards.sql.naming import Naming, compare_naming
+from rewards.sql.outlines import named_columns
+from rewards.sql.planted import Planting
+from rewards.sql.results import finds_something, is_part, same_rows
+from rewards.sql.sandbox import Copy, Limits, Result, run_queries, run_query
+from rewards.sql.statements import SqlStatement
+from rewards.sql.ties import probe_ties
+
+_WITNESSES, _MOVED = 3, 2
+"""Copies on which both statements must agree, and those of them on which the answer must have become another one."""
+
+_TOP_WITNESSES = 5
+"""The same for the first of a list or an extreme, which many another order or condition leaves in its place."""
+
+_ONE_ROW_TELLS = frozenset({"limit", "max", "min"})
+
+_MOST_CHOICES, _CHOICES_BYTES = 20_000, 2_000_000
+"""Rows, and their bytes, that an extreme may be chosen from, to be looked at."""
+
+_SCALED = 5
+_PLANTINGS = 2
+_ALIKE = 0.7
+_BY_CHANCE = "right by chance: another result than the reference's on an altered copy of the database"
+_MAY_BE_LOOSE = frozenset({"limit", "row_number", "first_value", "last_value", "nth_value", "group_concat"})
+
+
+Side = tuple[SqlStatement, Result]
+
+
+class SqlComparison(NamedTuple):
+    right: bool
+    constant: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparer:
+    """One database, and what counts as the same result; `check_altered` asks copies too."""
+
+    database: str
+    limits: Limits
+    tolerance: float
+    ordered: bool
+    any_columns: bool
+    check_altered: bool
+
+    def run(self, statement: SqlStatement, altered: Copy = 0, backwards: bool = False) -> Result:
+        return run_query(self.database, statement.sql or "", self.limits, altered, backwards)
+
+    def _run_ahead(self, statements: Sequence[SqlStatement], copies: Sequence[Copy]) -> None:
+        """Have the results at hand that are asked for one by one next."""
+        run_queries(self.database, [(each.sql or "", copy) for each in statements for copy in copies], self.limits)
+
+    def _same(self, reference: SqlStatement, expected: Result, result: Result) -> bool:
+        ordered = self.ordered and "order" in reference.tokens
+        return result.status == "ok" and same_rows(
+            expected.rows, result.rows, self.tolerance, ordered, self.any_columns
+        )
+
+    def compare(self, right_side: Side, given_side: Side, structure: float) -> SqlComparison:
+        """Whether a statement asks what the reference asks, wherever that can be told."""
+        (reference, expected), (statement, result) = right_side, given_side
+        found = self._compare_copies(right_side, given_side, structure)
+        if (
+            not found.right
+            or statement.tokens == reference.tokens
+            or not self.check_altered
+            or not can_alter(self.database)
+        ):
+            return found
+        naming = compare_naming(self.database, reference.tokens, statement.tokens)
+        if naming is not None and not naming.alike:
+            return SqlComparison(False, reason=_BY_CHANCE)
+        borders = plan_borders(
+            self.database, Reading(reference.tokens, expected.columns), Reading(statement.tokens, result.columns)
+        )
+        self._run_ahead((reference, statement), borders)
+        for border in borders:
+            if not self._agree(reference, statement, border):
+                return self._blame(statement, result)
+        return found
+
+    def _agree(self, reference: SqlStatement, statement: SqlStatement, copy: Copy) -> bool:
+        """Whether both give the same on a copy, or it tells nothing there."""
+        right, given = (self.run(side, copy) for side in (reference, statement))
+        if right.status != "ok" or self._same(reference, right, given):
+            return True
+        if given.status == "ok" and not finds_something(right.rows) and not finds_something(given.rows):
+            return True
+        if self.is_loose(reference, copy):
+            return True
+        return self._cuts_a_tie(statement, copy) and is_part(given.rows, right.rows, self.tolerance)
+
+    def _compare_copies(self, right_side: Side, given_side: Side, structure: float) -> SqlComparison:
+        """Whether a statement gives what the reference gives: here, and where the database is another one.
+
+        A copy where the reference finds nothing, or where a LIMIT cuts through a tie, tells nothing. Where no copy tells
+        anything, the clauses must be alike. The reference's own words are right without being asked.
+        """
+        (reference, expected), (statement, result) = right_side, given_side
+        equal = self._same(reference, expected, result)
+        if statement.tokens == reference.tokens and equal:
+            return SqlComparison(True)
+        if not equal and (result.status != "ok" or not self.is_loose(reference, 0)):
+            return SqlComparison(False, reason="another result than the reference's")
+        if not self.check_altered or not can_alter(self.database):
+            unchecked = f"not checked on copies: the database is larger than {LARGEST_BYTES >> 20} MiB"
+            other = "" if equal else "another result than the reference's"
+            return SqlComparison(equal, reason=other or (unchecked if self.check_altered else ""))
+        choice = self._compare_choices(reference, statement)
+        if choice == "other":
+            return self._blame(statement, result)
+        empty = not finds_something(expected.rows)
+        planted = self._compare_planted(reference, statement, equal) if empty else None
+        if planted is not None and not planted.right:
+            # Where nothing is there, dates of another century let any later day find what the reference finds.
+            return planted
+        # Other tables may hold the same values, such as lines those of their invoices; the same number of rows is chance.
+        related = bool(expected.sources & result.sources) or know_relations(self.database).share_values(
+            expected.columns, result.columns
+        )
+        one_row = choice != "same" and not _ONE_ROW_TELLS.isdisjoint(reference.tokens)
+        enough = _TOP_WITNESSES if one_row else _WITNESSES
+        told, moved, scaled = 0, 0, False
+        self._run_ahead((reference, statement), tuple(GENTLE)[:_WITNESSES])
+        for copy in (*GENTLE, *HARSH, *BOUND):
+            if copy not in GENTLE and (moved >= _MOVED or (moved and told >= enough)):
+                break
+            if copy in BOUND and moved:
+                break
+            right = self.run(reference, copy)
+            if right.status != "ok" or not finds_something(right.rows) or self.is_loose(reference, copy):
+                continue
+            given = self.run(statement, copy)
+            if not self._same(reference, right, given) and not (
+                # Where its own LIMIT cuts through a tie, it may have one of several rows that the reference gives.
+                self._cuts_a_tie(statement, copy) and is_part(given.rows, right.rows, self.tolerance)
+            ):
+                if copy in HARSH and scaled and self._agree_on_wholes(reference, statement, expected):
+                    return SqlComparison(True)
+                return self._blame(statement, result, reference)
+            told += 1
+            if not same_rows(expected.rows, right.rows, self.tolerance):
+                # One factor for all figures, or another century, tells nothing of which rows were chosen.
+                only_scaled = copy == _SCALED or _is_multiple(expected, right, self.tolerance)
+                moved += not only_scaled
+                scaled = scaled or only_scaled
+            if told >= enough and moved >= _MOVED and related:
+                break
+        if scaled or (moved and related):
+            return SqlComparison(True)
+        if not told:
+            planted = planted if empty else self._compare_planted(reference, statement, equal)
+            if planted is not None:
+                return planted
+            why = "it finds nothing" if empty else "its LIMIT cuts through a tie"
+            return SqlComparison(
+                equal and structure >= _ALIKE,
+                reason=f"could not be checked: of the reference, {why}, here and on altered copies of the database",
+            )
+        alike = equal and structure >= _ALIKE and related
+        return SqlComparison(alike, reason="could not be checked: no altered copy of the database changes the answer")
+
+    def _agree_on_wholes(self, reference: SqlStatement, statement: SqlStatement, expected: Result) -> bool:
+        """Whether two statements of the same conditions agree where wholes go with their parts: a total, and its lines."""
+        if set(list_conditions(reference.tokens)) != set(list_conditions(statement.tokens)):
+            return False
+        moved = 0
+        for copy in WHOLE:
+            right = self.run(reference, copy)
+            if right.status != "ok" or not self._same(reference, right, self.run(statement, copy)):
+                return False
+            moved += finds_something(right.rows) and right.rows != expected.rows
+        return moved > 0
+
+    def _compare_choices(self, reference: SqlStatement, statement: SqlStatement) -> Literal["same", "other", "unknown"]:
+        """Whether two extremes, or firsts of a list, are of the same rows; unknown where they order by different words."""
+        right, given = find_extreme(reference.tokens), find_extreme(statement.tokens)
+        if right is None or given is None or right[1:] != given[1:]:
+            return "unknown"
+        limits = Limits(self.limits.steps, _MOST_CHOICES, _CHOICES_BYTES)
+        results = run_queries(self.database, [(right.sql, 0), (given.sql, 0)], limits)
+        if any(each.status != "ok" for each in results):
+            return "unknown"
+        return compare_choices(results[0].rows, results[1].rows, right.greatest)
+
+    def _blame(self, statement: SqlStatement, result: Result, reference: SqlStatement | None = None) -> SqlComparison:
+        """Of a statement that is right here only: chance, or a constant in disguise, whose result no copy changes."""
+        naming = compare_naming(self.database, reference.tokens, statement.tokens) if reference is not None else None
+        if reference is not None and naming and naming.rows:
+            alike = naming.alike and self._agree_by_names(reference, statement, naming)
+            if alike:
+                return SqlComparison(True)
+        others = (self.run(statement, copy) for copy in telling_copies(self.database))
+        if all(other.status == "ok" and other.rows == result.rows for other in others):
+            return SqlComparison(False, True)
+        if reference is not None and self._agree_by_keys(reference, statement, result):
+            return SqlComparison(True)
+        return SqlComparison(False, reason=_BY_CHANCE)
+
+    def _agree_by_names(self, reference: SqlStatement, statement: SqlStatement, naming: Naming) -> bool:
+        """Whether both tell the same rows, one by key and one by name: they find them, and nothing where these are gone."""
+        said = {condition.value for condition in list_conditions(statement.tokens)}
+        said -= {condition.value for condition in list_conditions(reference.tokens)}
+        if any(cell in said for row in self.run(statement).rows for cell in row if isinstance(cell, str)):
+            return False  # the answer itself, put where a name belongs
+        gone = []
+        for name, keys in naming.rows:
+            marks = ", ".join("?" * len(keys))
+            gone.append(("keep", (name,), (f"{quote_name(name.column)} NOT IN ({marks})", keys)))
+        missing = Border(tuple(gone))
+        copies: tuple[Copy, ...] = (*BOUND, missing)
+        if not all(self._agree(reference, statement, copy) for copy in copies):
+            return False
+        found = self.run(statement, missing)
+        return found.status == "ok" and found.rows != self.run(statement).rows
+
+    def _agree_by_keys(self, reference: SqlStatement, statement: SqlStatement, result: Result) -> bool:
+        """Whether one side names rows by their key and the other by their name, and copies that keep the two together agree."""
+        right, given = named_columns(reference.tokens), named_columns(statement.tokens)
+        relations = know_relations(self.database)
+        if not relations.are_linked(right, given) and not relations.are_linked(given, right):
+            return False
+        moved = 0
+        for copy in BOUND:
+            wanted = self.run(reference, copy)
+            if wanted.status != "ok" or not finds_something(wanted.rows):
+                continue
+            if not self._same(reference, wanted, self.run(statement, copy)):
+                return False
+            moved += not _is_multiple(result, wanted, self.tolerance) and wanted.rows != result.rows
+        return moved > 0
+
+    def _compare_planted(self, reference: SqlStatement, statement: SqlStatement, equal: bool) -> SqlComparison | None:
+        """The same on a copy into which the reference's own literals were put; None where that tells nothing."""
+        columns, agreed = self.run(reference).columns, False
+        for turn in range(_PLANTINGS):
+            planting = Planting(reference.tokens, columns, turn)
+            right = self.run(reference, planting)
+            if right.status != "ok" or not finds_something(right.rows) or self.is_loose(reference, planting):
+                continue
+            given = self.run(statement, planting)
+            if not self._same(reference, right, given):
+                constant = given.rows == self.run(statement).rows and "where" not in statement.tokens
+                return SqlComparison(
+                    False, constant, "finds nothing as the reference does, but not for the same reason"
+                )
+            agreed = True
+        return SqlComparison(equal) if agreed else None
+
+    def is_loose(self, statement: SqlStatement, copy: Copy) -> bool:
+        """Whether the result hangs on the order in which rows are stored: a tie that a LIMIT cuts through, or the like."""
+        if self._cuts_a_tie(statement, copy):
+            return True
+        probed = probe_ties(statement.tokens) is not None
+        if not self.ordered and (probed or not _MAY_BE_LOOSE.intersection(statement.tokens)):
+            return False
+        forwards, backwards = (self.run(statement, copy, turn) for turn in (False, True))
+        return forwards.status == backwards.status == "ok" and not self._same(statement, forwards, backwards)
+
+    def _cuts_a_tie(self, statement: SqlStatement, copy: Copy) -> bool:
+        """Whether the last row that a LIMIT keeps is as good as the first that it drops."""
+        probe = probe_ties(statement.tokens)
+        if probe is None:
+            return False
+        sql, kept = probe
+        result = run_query(self.database, sql, self.limits, copy)
+        return result.status == "ok" and len(result.rows) > kept > 0 and result.rows[kept - 1] == result.rows[kept]
+
+
+def _is_multiple(expected: Result, right: Result, tolerance: float) -> bool:
+    """Whether a result is another one with all its numbers multiplied by one factor."""
+    return any(
+        same_rows(
+            [
+                tuple(value * factor if isinstance(value, (int, float)) else value for value in row)
+                for row in expected.rows
+            ],
+            right.rows,
+            tolerance,
+        )
+        for factor in SCALES
+    )
