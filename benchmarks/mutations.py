@@ -3,8 +3,8 @@
     python -m benchmarks.mutations rewards/statistics/changes.py tests/grpo/compare/test_compare_intervals.py
 
 Comparisons, signs, numbers, `and`/`or` and `not` are changed; docstrings and annotations are left alone. Tests are
-collected once; each mutant of a function runs in a forked process of its own, in memory, the quickest tests first, to
-the first failure. What is read when a module is imported (constants, defaults) runs in a copy of the tree, which takes
+collected once; each mutant of a function runs in a forked process of its own, in memory, folder by folder and the
+quickest tests first, to the first failure. What is read when a module is imported (constants, defaults) runs in a copy of the tree, which takes
 seconds a mutant, and comes last. So do commands that a test starts as a process: they see the module as it is.
 
 Give only the tests that are meant to hold the module. `--seconds` ends early, with what was tried until then (places are
@@ -123,6 +123,7 @@ class Module:
     @cached_property
     def functions(self) -> list[FunctionType]:
         """The module's functions, wherever they were imported to; those within functions come with the outer one's code."""
+        gc.unfreeze()  # the tests' own settings hide what was imported from the collector
         found = [each for each in gc.get_objects() if isinstance(each, FunctionType)]
         return [each for each in found if each.__code__.co_filename == str(self.path.resolve())]
 
@@ -187,9 +188,11 @@ class ForkedMutants:
         """The tests that are quick enough, the quickest first, and the seconds that a mutant's may take."""
         with tempfile.NamedTemporaryFile("r") as file:
             if run_forked(lambda: write_times(items, file.name), 3600):
-                sys.exit("the tests fail before anything is changed")
+                sys.exit(f"this test fails before anything is changed: {file.read() or '(the process ended)'}")
             times = json.load(file)
-        order = sorted(range(len(items)), key=times.__getitem__)
+        # A folder at a time, as they were named: the tests' own settings collect garbage wherever the folder changes.
+        folders = list(dict.fromkeys(item.path.parent for item in items))
+        order = sorted(range(len(items)), key=lambda place: (folders.index(items[place].path.parent), times[place]))
         quick = [place for place in order if times[place] <= self.longest]
         # Of all of them: what a slow one had read for the others, a quick one now reads itself.
         return [items[place] for place in quick], 5 + int(SLOWER * sum(times))
@@ -252,11 +255,12 @@ def run_tests(items: list[pytest.Item]) -> int:
 
 
 def write_times(items: list[pytest.Item], path: str) -> int:
-    """The seconds of each test, as a JSON list in the file; 1 where one fails."""
+    """The seconds of each test, as a JSON list in the file; 1 where one fails, whose name the file then has."""
     times = []
     for item, after in zip(items, [*items[1:], None], strict=True):
         started = time.perf_counter()
         if any(report.failed for report in runtestprotocol(item, log=False, nextitem=after)):
+            Path(path).write_text(item.nodeid, encoding="utf-8")
             return 1
         times.append(time.perf_counter() - started)
     Path(path).write_text(json.dumps(times), encoding="utf-8")
