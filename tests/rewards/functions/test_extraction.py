@@ -68,6 +68,16 @@ def test_extraction_when_checked_by_the_kit_then_keeps_the_contract():
         ({"would_buy_again": "não"}, 1 - PROMISED / 2 - 0.005),
         ({"would_buy_again": None}, 1 - PROMISED),
         ({"would_buy_again": 0}, 1 - PROMISED - 0.005),
+        ({"would_buy_again": True}, 1 - PROMISED),
+        ({"delivery_days": 12.5}, 1 - PROMISED - 0.005),
+        ({"sentiment_score": 5}, 1 - PROMISED),
+        ({"sentiment_score": 5.5}, 1 - PROMISED - 0.005),
+        ({"sentiment_score": 0}, 1 - PROMISED),
+        ({"sentiment_score": -0.5}, 1 - PROMISED - 0.005),
+        ({"price": 0}, 1 - PROMISED),
+        ({"price": 1089.905}, 1.0),
+        ({"price": 1089.9055}, 1 - PROMISED),
+        ({"price": 10**400}, 1 - PROMISED),
     ],
 )
 def test_extraction_when_one_field_is_wrong_then_costs_what_it_is_worth(changes, expected):
@@ -107,6 +117,41 @@ def test_extraction_when_the_record_is_wrapped_then_is_read_and_costs_a_little()
     assert value_of(json.dumps({"resposta": REFERENCE})) == pytest.approx(0.05 + 0.95 * 10 / 11)
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ([REFERENCE], 0.05 + 0.95 * 10 / 11),
+        ([REFERENCE, 5], 0.05 + 0.95 * 10 / 21),
+        ([REFERENCE, {**REFERENCE, "price": 1}], (0.05 + 0.95 * 10 / 21) / 4),
+        ({"a": {"b": REFERENCE}}, 0.05 + 0.95 * 10 / 12),
+        ({"a": {"b": {"c": REFERENCE}}}, 0.0),
+    ],
+)
+def test_extraction_when_records_are_listed_or_wrapped_then_the_first_counts_and_the_rest_costs(answer, expected):
+    """A list is one unknown key, each further item ten, a second record three quarters of all; two wrappers are looked into."""
+    assert value_of(json.dumps(answer)) == pytest.approx(expected)
+
+
+def test_extraction_when_nothing_of_the_record_is_there_then_says_what_was_missing():
+    """No JSON and JSON without a field are two reasons; a right record has none, and every part of nothing is 0."""
+    scores = [FieldExtraction()(EXAMPLE, Completion(text)) for text in ("não sei", '{"a": 1}', write())]
+    assert [score.reason for score in scores] == ["no JSON found", "no field of the record found", ""]
+    assert scores[0].value == scores[1].value == 0.0 and set(scores[1].parts.values()) == {0.0}
+    assert FieldExtraction()(EXAMPLE, Completion(write(sentiment="neutro"))).reason == "wrong: sentiment"
+
+
+def test_extraction_when_yes_and_null_are_right_then_their_words_and_null_earn_their_credit():
+    """`"sim"` is half of true, `"não"` none of it; null is all of null."""
+    reference = {**REFERENCE, "would_buy_again": True, "customer": None}
+    example = Example("1", "extraction", [], json.dumps(reference))
+    parts = [
+        FieldExtraction()(example, Completion(json.dumps({**reference, "would_buy_again": said}))).parts
+        for said in ("sim", "não", False)
+    ]
+    assert [each["field/would_buy_again"] for each in parts] == [0.5, 0.0, 0.0]
+    assert parts[0]["field/customer"] == 1.0
+
+
 def test_extraction_when_prose_stands_around_then_is_below_strict_and_above_a_wrong_field():
     """Form costs less than content."""
     strict, wrapped = value_of(write()), value_of(f"Aqui está: {write()}")
@@ -125,6 +170,8 @@ def test_extraction_when_the_product_is_near_then_credit_grows_with_likeness():
         for product in ("fone bluetooth", "fone bluetooth jbl", "fone", "geladeira")
     ]
     assert parts[0] == 1.0 and parts[0] > parts[1] > parts[2] >= parts[3] == 0.0
+    # 13 pairs of letters against 17, 13 shared: 2 * 13 / 30, twice that less 1, times 0.8.
+    assert parts[1] == pytest.approx(0.8 * (2 * 26 / 30 - 1))
 
 
 def test_extraction_when_parts_are_logged_then_are_the_same_whatever_was_written():
@@ -149,6 +196,9 @@ def test_extraction_when_fields_and_synonyms_are_options_then_another_domain_wor
     example = Example("1", "any", [], '{"mood": "good", "score": -0.6}')
     assert function.problems(example) == []
     assert function(example, Completion('{"mood": "fine", "score": -0.6}')).value == pytest.approx(0.975)
+    assert function(example, Completion('{"mood": "good", "score": -0.4}')).parts["field/score"] == pytest.approx(0.6)
+    free = FieldExtraction(fields={"count": {"kind": "number"}})
+    assert free(Example("3", "any", [], '{"count": -7}'), Completion('{"count": -7}')).value == pytest.approx(1.0)
     assert function.problems(Example("2", "any", [], '{"mood": "ugly", "score": 4.5}')) == [
         "reference.mood: 'ugly' breaks its rule; allowed: good, bad",
         "reference.score: 4.5 breaks its rule; allowed: number from -1 to 1",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rewards.extraction import Extraction as Reading
-from rewards.extraction import Repair
+from rewards.extraction import Repair, RepairKind
 from rewards.functions.json_valid import JsonValid
 from rewards.testing import check_reward
 from rewards.types import Completion, Example
@@ -31,14 +31,16 @@ def test_json_valid_when_checked_by_the_kit_then_keeps_the_contract():
 def test_json_valid_when_repairs_grow_then_falls_to_the_floor():
     """0.8 for one repair, 0.05 less for each further one, never below 0.3; cut text gets 0.3."""
 
-    def judge(count: int, truncated: bool = False) -> float:
+    def judge(count: int, truncated: bool = False, kind: RepairKind = RepairKind.TRAILING_COMMA) -> float:
         completion = Completion("x" * 9)
-        repairs = tuple(Repair("trailing_comma", at) for at in range(count))
+        repairs = tuple(Repair(kind, at) for at in range(count))
         completion.__dict__["extraction"] = Reading({"a": 1}, repairs, truncated, (0, 9), 1, 0.5)
         return JsonValid()(EXAMPLE, completion).value
 
     assert [judge(0), judge(1), judge(3), judge(90)] == pytest.approx([1.0, 0.8, 0.7, 0.3])
     assert judge(1, truncated=True) == 0.3
+    # Two guesses at the structure: 0.8, less 0.05 for the second repair and 0.1 for each guess.
+    assert judge(2, kind=RepairKind.MISSING_QUOTE) == pytest.approx(0.55)
 
 
 def test_json_valid_when_a_repair_guessed_then_is_below_one_that_did_not():
@@ -55,6 +57,8 @@ def test_json_valid_when_a_repair_guessed_then_is_below_one_that_did_not():
         ('[{"a": 1}]', '{"a": 1}', 0.5),
         ('{"a": 1}', '[{"a": 1}]', 0.5),
         ("{}", "{ }", 1.0),
+        ("{}", "{}", 1.0),
+        ("[]", "{}", 0.5),
         ("[]", "[]", 1.0),
         ("{}", None, 1.0),
     ],
@@ -67,6 +71,8 @@ def test_json_valid_when_the_json_cannot_be_an_answer_then_pays_little(text, ref
 def test_json_valid_when_a_key_is_written_twice_then_is_no_clean_json():
     """With two values it is; the same value twice is only clumsy."""
     assert value_of('{"a": 1, "a": 2}') == pytest.approx(0.7)
+    assert value_of('{"a": 1, "a": 2, "b": 1, "b": 2}') == pytest.approx(0.6)
+    assert value_of('{"a": 1, "a": 2,}') == pytest.approx(0.7)
     assert value_of('{"a": 1, "a": 1}') == 1.0
 
 
