@@ -22,6 +22,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from damage_kinds import DECISION, WARM_UP, list_damages, list_odd
+
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = (
     "data.shop.train_rows=40", "data.shop.held_out_rows=8", "data.shop.warmup_rows=40", "sft_warmup.max_steps=6",
@@ -31,9 +35,7 @@ SETTINGS = (
     "grpo.learning_rate=0.02", "evaluation.max_completion_length=12", "evaluation.every_steps=1", "tracking.wandb=off",
     "threads=1",
 )  # fmt: skip
-WARM_UP = "warm-up: "
 COMPARED = ("metrics.jsonl", "decision.json", "watch.jsonl")
-Damage = Callable[[Path], None]
 
 
 def run_command(
@@ -128,169 +130,6 @@ def reached(run: Path, step: int) -> bool:
         return False
 
 
-# -- kinds of damage ------------------------------------------------------------------------------------------------------
-
-
-def delete(name: str) -> Damage:
-    def damage(run: Path) -> None:
-        path = run / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-    return damage
-
-
-def rewrite(name: str, change: Callable[[bytes], bytes]) -> Damage:
-    def damage(run: Path) -> None:
-        path = run / name
-        path.write_bytes(change(path.read_bytes()))
-
-    return damage
-
-
-def empty(name: str) -> Damage:
-    return rewrite(name, lambda _: b"")
-
-
-def zero(name: str) -> Damage:
-    return rewrite(name, lambda content: bytes(len(content)))
-
-
-def cut(name: str) -> Damage:
-    return rewrite(name, lambda content: content[: len(content) // 2])
-
-
-def flip(name: str, at: float = 0.7) -> Damage:
-    def change(content: bytes) -> bytes:
-        place = int(len(content) * at)
-        return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
-
-    return rewrite(name, change)
-
-
-def edit(name: str, *path: str | int, value: object) -> Damage:
-    def damage(run: Path) -> None:
-        document = json.loads((run / name).read_bytes())
-        at = document
-        for key in path[:-1]:
-            at = at[key]
-        at[path[-1]] = value
-        (run / name).write_text(json.dumps(document))
-
-    return damage
-
-
-def rename(before: str, after: str) -> Damage:
-    def damage(run: Path) -> None:
-        shutil.rmtree(run / after, ignore_errors=True)
-        (run / before).rename(run / after)
-
-    return damage
-
-
-def several(*damages: Damage) -> Damage:
-    def damage(run: Path) -> None:
-        for each in damages:
-            each(run)
-
-    return damage
-
-
-def append(name: str, content: bytes) -> Damage:
-    return rewrite(name, lambda before: before + content)
-
-
-def list_damages(other: Path) -> dict[str, Damage]:
-    """By name; `other` is a finished run with another seed."""
-    last = "checkpoints/checkpoint-4"
-    damages: dict[str, Damage] = {}
-    for name in ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"):
-        for kind in (delete, zero, cut, flip):
-            damages[f"{kind.__name__} {last}/{name}"] = kind(f"{last}/{name}")
-    for name in ("config.json", "tokenizer.json", "training_args.bin", "manifest.json"):
-        damages[f"delete {last}/{name}"] = delete(f"{last}/{name}")
-        damages[f"cut {last}/{name}"] = cut(f"{last}/{name}")
-
-    def take_from_other(run: Path) -> None:
-        shutil.rmtree(run / last)
-        shutil.copytree(other / "checkpoints" / "checkpoint-4", run / last)
-
-    def take_later(run: Path) -> None:
-        shutil.copytree(other / "checkpoints" / "checkpoint-6", run / "checkpoints" / "checkpoint-6")
-
-    damages |= {
-        "a checkpoint of another run": take_from_other,
-        "a later checkpoint of another run": take_later,
-        "checkpoint-4 called checkpoint-5": rename(last, "checkpoints/checkpoint-5"),
-        "checkpoint-2 called checkpoint-4": rename("checkpoints/checkpoint-2", last),
-        "delete both checkpoints": delete("checkpoints"),
-        "flip both checkpoints": several(flip(f"{last}/optimizer.pt"), flip("checkpoints/checkpoint-2/optimizer.pt")),
-        "delete sft": delete("sft"),
-        "flip sft": flip("sft/model.safetensors"),
-        "delete sft and checkpoints": several(delete("sft"), delete("checkpoints")),
-        "flip sft, delete checkpoints": several(flip("sft/model.safetensors"), delete("checkpoints")),
-        "delete start.json and checkpoints": several(delete("start.json"), delete("checkpoints")),
-        "status.json empty": empty("status.json"),
-        "status.json cut": cut("status.json"),
-        "status.json deleted": delete("status.json"),
-        "status.json says another stage": edit("status.json", "stage", value="final"),
-        "status.json says no stage": edit("status.json", "stage", value="lunch"),
-        "environment.json empty": empty("environment.json"),
-        "environment.json deleted": delete("environment.json"),
-        "audit.json empty": empty("audit.json"),
-        "plan.json cut": cut("plan.json"),
-        "config.json empty": empty("config.json"),
-        "config.json deleted": delete("config.json"),
-        "config.json cut": cut("config.json"),
-        "config.json and identity.json empty": several(empty("config.json"), empty("identity.json")),
-        "identity.json empty": empty("identity.json"),
-        "identity.json edited": edit("identity.json", "settings", "config", "seed", value=99),
-        "metrics.jsonl torn": append("metrics.jsonl", b'{"stage": "train", "st'),
-        "metrics.jsonl garbage at the end": append("metrics.jsonl", b"\x00\xff\x00\n"),
-        "metrics.jsonl flipped": flip("metrics.jsonl", 0.2),
-        "metrics.jsonl deleted": delete("metrics.jsonl"),
-        "metrics.jsonl without its first row": rewrite("metrics.jsonl", lambda rows: rows.partition(b"\n")[2]),
-        "eval/warmup.jsonl flipped": flip("eval/warmup.jsonl"),
-        "eval/step-000003.jsonl deleted": delete("eval/step-000003.jsonl"),
-        "completions flipped": flip("completions/step-000001.jsonl"),
-        "watch.jsonl garbage": lambda run: (run / "watch.jsonl").write_bytes(b"\x00{"),
-        "timings.jsonl torn": append("timings.jsonl", b'{"stage'),
-        "leftovers of a kill": lambda run: [
-            (run / name).mkdir() for name in ("best.partial", "sft.partial", "best.old")
-        ],
-        "a stale lock": lambda run: (run / ".lock").write_text("process 1 on nowhere\n"),
-    }
-    # These of a run that was killed in its warm-up.
-    first, newest = "sft-checkpoints/checkpoint-2", "sft-checkpoints/checkpoint-4"
-    for kind, name in (
-        (flip, "model.safetensors"),
-        (cut, "optimizer.pt"),
-        (zero, "rng_state.pth"),
-        (delete, "sums-0.json"),
-    ):
-        damages[f"{WARM_UP}{kind.__name__} {newest}/{name}"] = kind(f"{newest}/{name}")
-    damages |= {
-        f"{WARM_UP}nothing": lambda run: None,
-        f"{WARM_UP}delete {newest}/manifest.json": delete(f"{newest}/manifest.json"),
-        f"{WARM_UP}checkpoint-2 called checkpoint-4": rename(first, newest),
-        f"{WARM_UP}flip both checkpoints": several(flip(f"{newest}/scheduler.pt"), flip(f"{first}/scheduler.pt")),
-        f"{WARM_UP}delete the checkpoints": delete("sft-checkpoints"),
-        f"{WARM_UP}status.json deleted": delete("status.json"),
-        f"{WARM_UP}eval/before.jsonl flipped": flip("eval/before.jsonl"),
-        f"{WARM_UP}metrics.jsonl cut": cut("metrics.jsonl"),
-        f"{WARM_UP}answers of another evaluation": lambda run: (run / "eval" / "answered.partial").write_bytes(
-            b"{}\n\x00"
-        ),
-    }
-    for name, *path, value in (
-        ("steps", "grpo", "max_steps", 8), ("rate", "grpo", "learning_rate", 0.5), ("seed", "seed", 7),
-        ("group", "grpo", "num_generations", 2), ("rows", "data", "shop", "train_rows", 32),
-        ("held-out rows", "data", "shop", "held_out_rows", 6), ("unknown key", "grpo", "no_such_key", 1),
-        ("bad value", "grpo", "max_steps", "many"), ("a section that is a list", "grpo", []),
-    ):  # fmt: skip
-        damages[f"config.json: {name}"] = edit("config.json", "config", *path, value=value)
-    return damages
-
-
 def judge(run: Path, whole: Path, code: int, errors: str) -> tuple[str, str]:
     """`identical` or `refused`, else what is wrong; and the line that was said."""
     lines = [line for line in errors.splitlines() if line.strip()]
@@ -335,13 +174,19 @@ def measure(folder: Path, only: str = "") -> dict[str, tuple[str, str]]:
         *start_words(warming, settings), until=(warming / "sft-checkpoints" / "checkpoint-4" / "manifest.json").is_file
     )
     assert code == -signal.SIGKILL and (warming / "sft-checkpoints").is_dir(), f"{code} {errors}"
+    decided = folder / "decided"
+    code, errors = run_command(
+        *start_words(decided), until=lambda: b'"decision"' in (read(decided / "status.json") or b"")
+    )
+    assert code == -signal.SIGKILL, f"{code} {errors}"
     results = {}
-    for name, damage in {"nothing": lambda run: None, **list_damages(other)}.items():
+    for name, damage in {"nothing": lambda run: None, **list_damages(other), **list_odd()}.items():
         if only and only not in name and name != "nothing":
             continue
         run = folder / "work"
         shutil.rmtree(run, ignore_errors=True)
-        shutil.copytree(warming if name.startswith(WARM_UP) else killed, run)
+        begun = name.partition(": ")[0] + ": "
+        shutil.copytree({WARM_UP: warming, DECISION: decided}.get(begun, killed), run)
         try:
             damage(run)
         except FileNotFoundError as missing:

@@ -315,6 +315,7 @@ def train(
                 record.resume(checkpoint)
                 stages.restore_policy(checkpoint if stage == "final" else None)
             record.replay()
+            stages.renew_best()
             if stage == "grpo":
                 stages.train(resume_from=checkpoint)
                 directory.reach(stage := "final", config.grpo.max_steps)

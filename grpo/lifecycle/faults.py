@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,16 @@ _STORAGE_WORDS = (
     "I/O error",
     "os error 28",
 )
+_DELETED = "is gone; somebody has deleted files of this run while it went on"
+_MISSING_WORDS = (
+    "No such file",
+    "does not exist",
+    "Parent directory",
+    "os error 2",
+    "not a directory",
+    "Not a directory",
+)
+_SECONDS_TO_DELETE = 3.0
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")
 
 
@@ -60,17 +72,25 @@ def explain(error: BaseException, directory: RunDirectory, plan: Plan) -> str | 
     gone = f"{directory.path}: the folder of the run is gone; what it held is lost"
     if not directory.path.is_dir():
         return gone
+    home = str(directory.path.absolute())
     for each in _chain(error):
         if _is_memory(each):
             return f"out of memory: {_advise(plan)}"
         where = getattr(each, "filename", None) or directory.path
         reason = _name_storage(each)
-        if reason is None and isinstance(each, FileNotFoundError) and str(where).startswith(str(directory.path)):
-            reason = "is gone; somebody has deleted files of this run while it went on"
+        if reason is None and isinstance(each, FileNotFoundError) and os.path.abspath(str(where)).startswith(home):
+            reason = _DELETED
         if reason is not None:
             return f"{where}: {reason}"
-    # Libraries make folders again that they want to write into, and fail in ways of their own.
-    return None if directory.has_settings else gone
+    # Libraries make folders again that they want to write into, and fail in ways of their own. Whoever deletes a folder
+    # takes a while: what fails first may fail before the settings are gone.
+    missing = any(_misses_file(each, home) for each in _chain(error))
+    deadline = time.monotonic() + _SECONDS_TO_DELETE
+    while missing and directory.is_whole and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if not directory.path.is_dir() or not directory.has_settings:
+        return gone
+    return f"{directory.path}: {_DELETED}" if missing and not directory.is_whole else None
 
 
 def describe_last(directory: RunDirectory) -> str:
@@ -95,6 +115,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(current))
         yield current
         current = current.__cause__ or current.__context__
+
+
+def _misses_file(error: BaseException, home: str) -> bool:
+    """Whether an error may come of a file or folder of the run that is not where it was."""
+    where = getattr(error, "filename", None)
+    if where is not None and not os.path.abspath(str(where)).startswith(home):
+        return False
+    return isinstance(error, OSError) or any(word in str(error) for word in _MISSING_WORDS)
 
 
 def _is_memory(error: BaseException) -> bool:

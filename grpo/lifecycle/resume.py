@@ -96,13 +96,14 @@ def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool
     stage = directory.stage()
     notes = [] if noted else ["status.json cannot be read; what was reached follows from the other files"]
     if stage == "decision" and not from_warmup:
-        damage = find_changes(directory.path, _reliance_of(noted))
+        damage = find_changes(directory.path, _reliance_of(noted)) or _find_best_damage(directory, config)
         if not damage:
             return ResumePoint(stage, notes=tuple(notes))
         notes.append(f"{damage}: it is made again")
     if stage == "sft":
         return _find_warmup_point(directory, config, notes)
     where = f"--resume {directory.path}"
+    _refuse_without_warmup(directory, config, noted, notes)
     rows = _read_rows(directory.path / "metrics.jsonl")
     lost = False
     for checkpoint in [] if from_warmup else _list_checkpoints(directory.checkpoints):
@@ -112,14 +113,6 @@ def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool
             or _miss_best(directory, checkpoint, rows, config)
         )
         if not fault:
-            # Where no step was better, what the warm-up left is what is judged in the end.
-            if config.sft_warmup.enabled and (damage := find_damage(directory.sft)):
-                raise UserError(
-                    [
-                        *notes,
-                        f"{where}: sft/, the end of the warm-up: {damage}; restore it from a copy, or start a new run",
-                    ]
-                )
             reached = read_step(checkpoint) >= config.grpo.max_steps
             return ResumePoint("final" if reached else "grpo", checkpoint, tuple(notes))
         notes.append(f"checkpoints/{checkpoint.name}: {fault}; the one before it is taken")
@@ -140,6 +133,18 @@ def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool
     if from_warmup:
         notes.append("the checkpoints are passed over: GRPO begins again at the end of the warm-up")
     return ResumePoint("grpo" if config.trains_grpo else "final", None, tuple(notes))
+
+
+def _refuse_without_warmup(directory: RunDirectory, config: Any, noted: dict[str, Any], notes: Sequence[str]) -> None:
+    """UserError where the end of the warm-up is lost: where no step was better, it is what is judged in the end."""
+    over = noted.get("stage") in ("grpo", "final", "decision") or any(directory.checkpoints.glob("checkpoint-*"))
+    if config.sft_warmup.enabled and over and (damage := find_damage(directory.sft)):
+        raise UserError(
+            [
+                *notes,
+                f"--resume {directory.path}: sft/, the end of the warm-up: {damage}; restore it from a copy, or start a new run",
+            ]
+        )
 
 
 def _find_warmup_point(directory: RunDirectory, config: Any, notes: Sequence[str]) -> ResumePoint:
@@ -180,17 +185,33 @@ def _reliance_of(noted: dict[str, Any]) -> dict[str, Any]:
 
 
 def _miss_best(directory: RunDirectory, checkpoint: Path, rows: Sequence[dict[str, Any]], config: Any) -> str:
-    """Where `best/` is damaged, a checkpoint after the step it was saved at would never make it again."""
+    """Where `best/` is damaged, a checkpoint after the step it was saved at would never make it again.
+
+    What it holds of step 0 is copied again from `sft/`, where there was a warm-up.
+    """
     step = read_step(checkpoint)
-    looks = count_looks(config.grpo.max_steps, config.evaluation.every_steps)
-    best = BestCheckpoint(config.evaluation.task_floor_margin, looks).replay(
-        (row for row in rows if row.get("stage") != "train" or int(row["step"]) <= step),
-        reader_of_rewards(directory.evaluations),
+    best = _replay_best(
+        directory, [row for row in rows if row.get("stage") != "train" or int(row["step"]) <= step], config
     )
-    if not best.step or best.step > step:
+    if best is None or best > step or (best == 0 and config.sft_warmup.enabled):
         return ""
     damage = find_damage(directory.best)
-    return f"best/, saved at step {best.step}: {damage}" if damage else ""
+    return f"best/, saved at step {best}: {damage}" if damage else ""
+
+
+def _find_best_damage(directory: RunDirectory, config: Any) -> str:
+    """What is wrong with `best/` once all evaluations are made; empty where it is whole, or nothing was to be kept there."""
+    if _replay_best(directory, _read_rows(directory.path / "metrics.jsonl"), config) is None:
+        return ""
+    damage = find_damage(directory.best)
+    return f"best/: {damage}" if damage else ""
+
+
+def _replay_best(directory: RunDirectory, rows: Sequence[dict[str, Any]], config: Any) -> int | None:
+    """The step whose policy `best/` holds after these rows; None before the first evaluation."""
+    looks = count_looks(config.grpo.max_steps, config.evaluation.every_steps)
+    best = BestCheckpoint(config.evaluation.task_floor_margin, looks)
+    return best.replay(rows, reader_of_rewards(directory.evaluations)).step
 
 
 def _find_faulty_start(directory: RunDirectory, config: Any) -> str:

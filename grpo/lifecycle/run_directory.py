@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from rewards.writing.manifests import MANIFEST
 STAGES = ("sft", "grpo", "final", "decision", "done")
 ANSWERED = "answered.partial"
 """In `eval/`: the answers so far of the evaluation that is under way."""
+_FOLDERS = ("sft", "checkpoints", "sft-checkpoints", "best", "eval", "completions", "not_finite", "tracked")
+_FILES_END = (".json", ".jsonl", ".html", ".md", ".safetensors", ".pt", ".pth", ".bin", ".lock")
 POLICY_NOTE = "policy.json"
 """In `best/`: what the folder holds."""
 
@@ -70,12 +73,22 @@ class RunDirectory:
                 f"--resume {path}: {', '.join(links)}: leads out of the run's folder, and a run writes and deletes only inside "
                 "it; put what it leads to in its place (the whole folder may be such a link)"
             )
+        odd = _find_odd_entries(path)
+        if odd:
+            raise UserError([f"--resume {path}: {line}; remove it, or restore what was there" for line in odd])
         return directory
 
     @property
     def has_settings(self) -> bool:
         """Whether what a run begins with and is resumed from is there: its config, or at least its identity."""
         return any((self.path / name).is_file() for name in ("config.json", "identity.json"))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every file that a run has from its beginning to its end is there."""
+        return all(
+            (self.path / name).is_file() for name in ("config.json", "plan.json", "identity.json", "status.json")
+        )
 
     def latest_checkpoint(self) -> Path | None:
         """The newest checkpoint of GRPO that was finished, by step; None where there is none."""
@@ -191,6 +204,25 @@ def _find_links_out(run: Path) -> list[str]:
                 found.append(path.relative_to(home).as_posix())
         if Path(folder) == home and "wandb" in folders:
             folders.remove("wandb")
+    return sorted(found)[:3]
+
+
+def _find_odd_entries(run: Path) -> list[str]:
+    """Up to three entries of the folder that a run never makes: reading a pipe or a device would never come to an end."""
+    home, found = run.resolve(), []
+    for folder, folders, files in os.walk(home):
+        if Path(folder) == home and "wandb" in folders:
+            folders.remove("wandb")
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            with suppress(OSError):
+                mode = path.stat().st_mode
+                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                    found.append(f"{path.relative_to(home).as_posix()}: is neither a file nor a folder")
+                elif stat.S_ISDIR(mode) and name.endswith(_FILES_END):
+                    found.append(f"{path.relative_to(home).as_posix()}: is a folder, where a run has a file")
+                elif stat.S_ISREG(mode) and Path(folder) == home and name in _FOLDERS:
+                    found.append(f"{name}: is a file, where a run has a folder")
     return sorted(found)[:3]
 
 

@@ -46,6 +46,7 @@ from rewards.errors import UserError
 from rewards.host.scoring import RewardHost
 from rewards.statistics.estimates import Estimate
 from rewards.types import Example
+from rewards.writing.manifests import find_damage
 
 
 @dataclass
@@ -349,6 +350,11 @@ class Stages:
         """Leave the present policy in `best/` with a note of what it is; the warm-up's is there already, in `sft/`."""
         note = describe_policy(self.config.model, step, self.config.last_step(len(self.inputs.warmup)))
         self.save(self.directory.best, note=note, copied=self.directory.sft if step == 0 else None)
+
+    def renew_best(self) -> None:
+        """Where `best/` should hold what GRPO began with and is damaged: that again, from `sft/` or as it is loaded now."""
+        if self.record.best.step == 0 and collectives.on_main(lambda: find_damage(self.directory.best)):
+            self._keep_best(0)
 
     def save(
         self, directory: Path, trainer: Any = None, note: dict[str, Any] | None = None, copied: Path | None = None,

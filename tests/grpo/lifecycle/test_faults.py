@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -70,6 +71,35 @@ def test_explain_when_disk_or_memory_give_out_then_says_which_in_one_line(tmp_pa
     assert "deleted files of this run" in explain(gone, RunDirectory(tmp_path), PLAN)
     gone.filename = "/elsewhere"
     assert explain(gone, RunDirectory(tmp_path), PLAN) is None
+
+
+@pytest.mark.parametrize("left", [(), ("config.json", "identity.json", "plan.json")])
+def test_explain_when_the_folder_is_being_deleted_then_waits_until_that_is_plain(tmp_path, left):
+    """torch and safetensors name no file, and fail while the settings are still there."""
+    for name in ("config.json", "identity.json", "plan.json", "status.json"):
+        (tmp_path / name).write_text("{}")
+
+    def delete():
+        time.sleep(0.3)
+        for path in tmp_path.iterdir():
+            if path.name not in left:
+                path.unlink()
+
+    deleting = threading.Thread(target=delete)
+    deleting.start()
+    line = explain(RuntimeError("Parent directory checkpoint-2 does not exist."), RunDirectory(tmp_path), PLAN)
+    deleting.join()
+    assert "is gone" in line and "\n" not in line
+    assert explain(ValueError("a bug"), RunDirectory(tmp_path), PLAN) is None or not left
+
+
+def test_explain_when_a_run_was_named_by_a_relative_path_then_its_files_are_known(tmp_path, monkeypatch):
+    """Libraries say the whole path of what they miss."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    missing = FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "run" / "checkpoints" / "x"))
+    assert "deleted files of this run" in explain(missing, RunDirectory(Path("run")), PLAN)
 
 
 def test_explain_when_memory_gives_out_then_names_the_micro_batch_that_fits():

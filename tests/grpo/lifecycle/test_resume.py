@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
+import shutil
 from types import SimpleNamespace
 
 import orjson
@@ -102,11 +104,23 @@ def test_resume_point_when_the_newest_is_damaged_then_is_the_one_before_and_says
     assert line.startswith("checkpoints/checkpoint-4: ") and said in line
 
 
-def test_resume_point_when_the_end_of_the_warm_up_is_damaged_then_refused_though_a_checkpoint_is_whole(run):
-    """It is what is judged in the end where no step was better: other weights there would be other numbers."""
-    flip(run.sft / "model.safetensors")
-    with pytest.raises(UserError, match=r"sft/, the end of the warm-up: model\.safetensors has another content"):
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda sft: flip(sft / "model.safetensors"), "model.safetensors has another content"),
+        (lambda sft: (sft / "manifest.json").unlink(), "was not finished"),
+        (lambda sft: (sft / "manifest.json").write_text("[]"), "its manifest.json cannot be read"),
+        (shutil.rmtree, "is missing"),
+    ],
+)
+def test_resume_point_when_the_end_of_the_warm_up_is_damaged_then_refused_though_a_checkpoint_is_whole(
+    run, damage, said
+):
+    """It is what is judged in the end where no step was better; the line names it, not the checkpoints that rely on it."""
+    damage(run.sft)
+    with pytest.raises(UserError, match=f"sft/, the end of the warm-up: {re.escape(said)}") as refused:
         find_resume_point(run, CONFIG)
+    assert len(refused.value.problems) == 1
 
 
 @pytest.fixture
@@ -162,6 +176,30 @@ def test_resume_point_when_best_is_damaged_then_goes_back_before_it_was_made(run
     assert point.step == 2 and "best/, saved at step 3" in point.notes[0]
 
 
+def test_resume_point_when_best_holds_the_start_and_is_damaged_then_it_needs_a_warm_up_to_be_made_again(run):
+    """With `sft/` it is copied from there; without one only a policy that has not been trained can be."""
+    rows = [row for row in (run.path / "metrics.jsonl").read_bytes().splitlines() if b"0.3" not in row]
+    (run.path / "metrics.jsonl").write_bytes(b"\n".join(rows) + b"\n")
+    for step in (2, 4):
+        seal_checkpoint(run.checkpoints / f"checkpoint-{step}", run.path)
+    flip(run.best / "model.safetensors")
+    assert find_resume_point(run, CONFIG).step == 4
+    cold = SimpleNamespace(**{**vars(CONFIG), "sft_warmup": SimpleNamespace(enabled=False)})
+    with pytest.raises(UserError, match=r"--from-warmup"):
+        find_resume_point(run, cold)
+
+
+def test_resume_point_when_only_the_decision_is_left_then_best_is_looked_at_too(run):
+    """What a run hands over is checked to the very end: damaged, the step that made it is done again."""
+    run.reach("decision", 6, relies_on=list_reliance(run.path))
+    assert find_resume_point(run, CONFIG).stage == "decision"
+    flip(run.best / "model.safetensors")
+    point = find_resume_point(run, CONFIG)
+    assert (point.stage, point.step) == ("grpo", 2) and point.notes[0].startswith(
+        "best/: model.safetensors has another"
+    )
+
+
 def test_resume_point_when_no_checkpoint_is_whole_then_offers_the_end_of_the_warm_up(run):
     """Going back that far is for the user to say; where the warm-up is damaged too, there is nothing to continue from."""
     for step in (2, 4):
@@ -173,7 +211,7 @@ def test_resume_point_when_no_checkpoint_is_whole_then_offers_the_end_of_the_war
     assert (point.stage, point.checkpoint) == ("grpo", None) and point.notes
     flip(run.sft / "model.safetensors")
     for from_warmup in (False, True):
-        with pytest.raises(UserError, match="nor is the end of the warm-up"):
+        with pytest.raises(UserError, match=r"sft/, the end of the warm-up: model\.safetensors has another content"):
             find_resume_point(run, CONFIG, from_warmup=from_warmup)
 
 
@@ -289,6 +327,23 @@ def test_reliance_when_files_are_changed_on_purpose_then_checkpoints_still_rely_
         (run.path / "metrics.jsonl").write_bytes(rows)
     point = find_resume_point(run, CONFIG)
     assert point.step == 2 and "optimizer.pt" in point.notes[0]
+
+
+@pytest.mark.parametrize("name", ["status.json", "metrics.jsonl", "best/manifest.json", ".lock", "not_finite"])
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_open_when_a_file_of_the_run_is_something_else_then_it_is_refused_in_a_line(run, name, kind):
+    """Reading a pipe never comes to an end; where a file belongs no folder can be replaced."""
+    (run.path / "config.json").write_text("{}")
+    (run.path / name).unlink(missing_ok=True)
+    if name == "not_finite" and kind == "folder":
+        (run.path / name).write_text("a file")
+    elif kind == "folder":
+        (run.path / name).mkdir()
+    else:
+        os.mkfifo(run.path / name)
+    with pytest.raises(UserError, match=re.escape(name)) as refused:
+        RunDirectory.open(run.path)
+    assert len(refused.value.problems) == 1
 
 
 def test_open_when_a_link_leads_out_of_the_folder_then_it_is_refused_and_nothing_outside_is_touched(
