@@ -329,23 +329,6 @@ def test_reliance_when_files_are_changed_on_purpose_then_checkpoints_still_rely_
     assert point.step == 2 and "optimizer.pt" in point.notes[0]
 
 
-@pytest.mark.parametrize("name", ["status.json", "metrics.jsonl", "best/manifest.json", ".lock", "not_finite"])
-@pytest.mark.parametrize("kind", ["pipe", "folder"])
-def test_open_when_a_file_of_the_run_is_something_else_then_it_is_refused_in_a_line(run, name, kind):
-    """Reading a pipe never comes to an end; where a file belongs no folder can be replaced."""
-    (run.path / "config.json").write_text("{}")
-    (run.path / name).unlink(missing_ok=True)
-    if name == "not_finite" and kind == "folder":
-        (run.path / name).write_text("a file")
-    elif kind == "folder":
-        (run.path / name).mkdir()
-    else:
-        os.mkfifo(run.path / name)
-    with pytest.raises(UserError, match=re.escape(name)) as refused:
-        RunDirectory.open(run.path)
-    assert len(refused.value.problems) == 1
-
-
 def test_open_when_a_link_leads_out_of_the_folder_then_it_is_refused_and_nothing_outside_is_touched(
     run, tmp_path_factory
 ):
