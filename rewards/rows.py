@@ -93,7 +93,7 @@ def parse_file(path: Path | str, *, unnamed: str = "", needed: Sequence[str] = R
         example, problems = make_strict_example(row, where, f"{unnamed}{number}", needed)
         problems += find_unwritable(row, raw, where)
         named_by_line = "id" not in row and any(form in unify_form(row) for form in FORMS)
-        row_id = f"{unnamed}{number}" if named_by_line else row.get("id")
+        row_id = f"{unnamed}{number}" if named_by_line else unify_form(row).get("id")
         if isinstance(row_id, str) and row_id:
             first = first_line_of.setdefault(row_id, number)
             if first != number:

@@ -74,7 +74,7 @@ def _check_rules(run: Path) -> Iterator[Check]:
         events += [event] if isinstance(event, dict) else []
     stops = [event for event in events if event.get("action") == "stop"]
     named = ", ".join(dict.fromkeys(str(event.get("rule")) for event in (stops or events)))
-    said = f"{len(events)} events of watch rules while it trained{f' ({named})' if named else ''}"
+    said = f"{len(events)} watch {'event' if len(events) == 1 else 'events'} while it trained{f' ({named})' if named else ''}"
     yield Check("watch_rules", FAILED if stops else WARNING if events else PASSED, said, float(len(events)))
     alone = any(event.get("rule") == _FALLING_LOSS for event in events)
     said = "the loss fell while a task stayed at 0" if alone else "no task stayed at 0 while the loss fell"

@@ -44,6 +44,7 @@ TOOLS = {
     "dedup": ("arrange", "make_dedup_parser", "run_dedup", "the same row once"),
     "upsample": ("arrange", "make_upsample_parser", "run_upsample", "repeat rare rows, marked"),
     "mix": ("arrange", "make_mix_parser", "run_mix", "draw from several sources by shares, as a replay mix"),
+    "audit": ("audit", "make_parser", "run", "references scored, near duplicates, derivability, of any source"),
     "tmf921": ("generate", "make_tmf921_parser", "run_tmf921", "a seeded TMF921 data set with its splits"),
     "tool_calls": ("generate", "make_call_parser", "run_calls", "seeded rows of function calling in three forms"),
     "personas": ("generate", "make_persona_parser", "run_personas", "seeded rows of several voices, with contrasts"),
@@ -57,8 +58,6 @@ TOOLS = {
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line asks for; 0, or 2 where the user made a mistake."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given and given[0] == "audit":
-        return int(import_module("rewards.__main__").main(given))
     if given and given[0] in TOOLS:
         module, parse, work, _ = TOOLS[given[0]]
         tool = import_module(f"grpo.data_tools.{module}")

@@ -42,7 +42,7 @@ def _read_records(name: str, unnamed: str) -> list[Example]:
         if record.values is None:
             problems.append(f"{record.where}: {record.problem}")
             continue
-        row, own_id = _drop_nothing(record.values), f"{unnamed}{number}"
+        row, own_id = drop_nothing(record.values), f"{unnamed}{number}"
         found = find_row_problems(row, record.line(), record.where, own_id)
         example, _ = make_strict_example(row, record.where, own_id) if not found else (None, [])
         if example is None:
@@ -61,7 +61,7 @@ def _read_records(name: str, unnamed: str) -> list[Example]:
     return examples
 
 
-def _drop_nothing(values: dict[str, Any]) -> dict[str, Any]:
+def drop_nothing(values: dict[str, Any]) -> dict[str, Any]:
     """Tables give every row every column: those that are empty are left out, and numbers may be ids."""
     row = {key: value for key, value in values.items() if value is not None or key == "reference"}
     row = unify_form(row)

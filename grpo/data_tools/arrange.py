@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections import Counter, defaultdict
+import tempfile
+from array import array
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from typing import Any
 import orjson
 
 from grpo.data.records import DataRecord, read_records
-from grpo.data_tools.conversation import fingerprint, read_column, read_dialogue, share_of
+from grpo.data_tools.conversation import fingerprint, read_column, read_dialogue, share_of, spell
 from grpo.data_tools.filter import report
 from grpo.data_tools.options import add_json, add_out, add_seed, add_sources, make_tool_parser, read_shares, writing
 from rewards.errors import UserError
@@ -196,7 +199,7 @@ def _choose_split(
 ) -> str:
     """The split of a row follows from its values alone, so that no row needs another."""
     for column, share, wanted in held:
-        value = str(read_column(values, column))
+        value = spell(read_column(values, column))
         if value == wanted if share is None else share_of(seed, f"{column}\x00{value}") < share:
             return f"test_{column.strip('@')}_ood"
     key = str(read_column(values, group)) if group else str(fingerprint(read_dialogue(values).asked))
@@ -231,7 +234,7 @@ def run_upsample(options: argparse.Namespace) -> int:
         raise UserError("upsample: give either --value or --except, to say which rows are repeated")
 
     def is_rare(values: dict[str, Any]) -> bool:
-        value = str(read_column(values, options.column))
+        value = spell(read_column(values, options.column))
         return value in options.value if options.value else value not in options.but
 
     rare = rows = 0
@@ -284,33 +287,50 @@ def run_mix(options: argparse.Namespace) -> int:
     total = sum(share for _, share in parts)
     sizes = [sum(1 for _ in read_records([source])) for source, _ in parts]
     rows = options.rows or int(min(size * total / share for size, (_, share) in zip(sizes, parts, strict=True)))
-    rng, made, seen = random.Random(options.seed), [], set[str]()
-    for (source, share), size in zip(parts, sizes, strict=True):
-        wanted = round(rows * share / total)
-        if wanted > size:
+    wanted = [round(rows * share / total) for _, share in parts]
+    for (source, _), size, count in zip(parts, sizes, wanted, strict=True):
+        if count > size:
             raise UserError(
-                f"--part {source}: {wanted:,} rows are asked for and it has {size:,}; lower --rows, or upsample it"
+                f"--part {source}: {count:,} rows are asked for and it has {size:,}; lower --rows, or upsample it"
             )
-        chosen = set(rng.sample(range(size), wanted))
-        for place, record in enumerate(read_records([source])):
-            if place in chosen:
-                values = _good(record)
-                row_id = str(values.get("id", record.number))
-                row_id = row_id if row_id not in seen else f"{Path(source).stem}-{record.number}-{row_id}"
-                seen.add(row_id)
-                made.append(_as_line({**values, "id": row_id, "mixed_from": source}))
-    rng.shuffle(made)
-    with writing(options.out) as write:
-        for line in made:
-            write(line)
-    found = {source: round(rows * share / total) for source, share in parts}
+    rng = random.Random(options.seed)
+    with writing(options.out) as write, tempfile.TemporaryFile(dir=options.out.parent) as drawn:
+        # Where each drawn row begins and ends: of the rows themselves one at a time is in memory.
+        ends = array("Q", [0])
+        for line in _draw(parts, sizes, wanted, rng):
+            drawn.write(line)
+            ends.append(ends[-1] + len(line))
+        order = array("Q", range(len(ends) - 1))
+        rng.shuffle(order)
+        for place in order:
+            drawn.seek(ends[place])
+            write(drawn.read(ends[place + 1] - ends[place]))
+    found = {source: count for (source, _), count in zip(parts, wanted, strict=True)}
     if options.json:
-        print_json({"rows": len(made), "parts": found})
+        print_json({"rows": sum(wanted), "parts": found})
     else:
         print(
-            f"{options.out}: {len(made):,} rows, " + ", ".join(f"{count:,} of {name}" for name, count in found.items())
+            f"{options.out}: {sum(wanted):,} rows, "
+            + ", ".join(f"{count:,} of {name}" for name, count in found.items())
         )
     return DONE
+
+
+def _draw(parts: list[tuple[str, float]], sizes: list[int], wanted: list[int], rng: random.Random) -> Iterator[bytes]:
+    """So many rows of each part, every choice of them equally likely, marked and with ids that no other has."""
+    seen: set[int] = set()
+    for (source, _), size, count in zip(parts, sizes, wanted, strict=True):
+        for place, record in enumerate(read_records([source])):
+            # Knuth's selection sampling: a row is taken with the chance of those still needed among those still to come.
+            if rng.random() * (size - place) >= count:
+                continue
+            count -= 1
+            values = _good(record)
+            row_id = str(values.get("id", record.number))
+            if hash(row_id) in seen:
+                row_id = f"{Path(source).stem}-{record.number}-{row_id}"
+            seen.add(hash(row_id))
+            yield _as_line({**values, "id": row_id, "mixed_from": source})
 
 
 def make_wrap_parser() -> Any:
@@ -330,23 +350,24 @@ def make_wrap_parser() -> Any:
 def run_wrap(options: argparse.Namespace) -> int:
     if options.turns < 2 or options.rows < 1:
         raise UserError("wrap: --turns of 2 or more and --rows of 1 or more are allowed")
-    rng = random.Random(options.seed)
-    pools: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for record in read_records(options.sources):
-        values = unify_form(_good(record))
-        if "messages" not in values and isinstance(values.get("prompt"), list):
-            answer = {"role": "assistant", "content": values.get("reference") or ""}
-            values = {key: value for key, value in values.items() if key not in ("prompt", "reference")} | {
-                "messages": [*values["prompt"], answer]
-            }
-        if isinstance(values.get("messages"), list) and len(values["messages"]) >= 2:
-            pools[str(read_column(values, options.group)) if options.group else ""].append(values)
-    usable = [pool for pool in pools.values() if len(pool) >= options.turns]
+    sizes: Counter[str] = Counter(group for group, _ in _read_wrappable(options.sources, options.group))
+    usable = [group for group, size in sizes.items() if size >= options.turns]
     if not usable:
         raise UserError(f"wrap: no group has {options.turns} rows of messages; give more rows, or leave --group out")
+    rng, weights = random.Random(options.seed), [sizes[group] for group in usable]
+    drawn = []
+    for _ in range(options.rows):
+        group = rng.choices(usable, weights=weights)[0]
+        drawn.append([(group, place) for place in rng.sample(range(sizes[group]), options.turns)])
+    # A second reading keeps the rows that were drawn, and no others.
+    needed, kept, met = {key for keys in drawn for key in keys}, {}, Counter[str]()
+    for group, values in _read_wrappable(options.sources, options.group):
+        if (key := (group, met[group])) in needed:
+            kept[key] = values
+        met[group] += 1
     with writing(options.out) as write:
-        for number in range(1, options.rows + 1):
-            chosen = rng.sample(rng.choices(usable, weights=[len(pool) for pool in usable])[0], options.turns)
+        for number, keys in enumerate(drawn, 1):
+            chosen = [kept[key] for key in keys]
             first, last = chosen[0]["messages"], chosen[-1]
             turns = [turn for turn in first if turn.get("role") == "system"]
             for row in chosen:
@@ -358,3 +379,16 @@ def run_wrap(options: argparse.Namespace) -> int:
     else:
         print(f"{options.out}: {options.rows:,} rows of {options.turns} questions each, marked wrapped_from")
     return DONE
+
+
+def _read_wrappable(sources: list[str], group: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows that have messages, whatever form they came in, each with the value of its group."""
+    for record in read_records(sources):
+        values = unify_form(_good(record))
+        if "messages" not in values and isinstance(values.get("prompt"), list):
+            answer = {"role": "assistant", "content": values.get("reference") or ""}
+            values = {key: value for key, value in values.items() if key not in ("prompt", "reference")} | {
+                "messages": [*values["prompt"], answer]
+            }
+        if isinstance(values.get("messages"), list) and len(values["messages"]) >= 2:
+            yield str(read_column(values, group)) if group else "", values

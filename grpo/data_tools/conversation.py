@@ -39,7 +39,7 @@ class Dialogue(NamedTuple):
 
 def read_dialogue(values: Mapping[str, Any]) -> Dialogue:
     """The turns of a record; content that is not text counts as empty, tool calls as their JSON."""
-    if "messages" not in values and "conversations" not in values:
+    if "chosen" in values or ("messages" not in values and "conversations" not in values):
         values = unify_form(dict(values))
     turns = values.get("messages") or values.get("conversations")
     if turns is None and isinstance(values.get("prompt"), list):
@@ -70,6 +70,14 @@ def read_column(values: Mapping[str, Any], column: str) -> Any:
         return values[column]
     below = values.get("columns")
     return below.get(column) if isinstance(below, dict) else None
+
+
+def spell(value: Any) -> str:
+    """A column's value as a command line names it: JSON's true, false and null, else its text."""
+    return _SPELT[value] if value is None or isinstance(value, bool) else str(value)
+
+
+_SPELT = {None: "null", True: "true", False: "false"}
 
 
 def template_of(text: str) -> str:

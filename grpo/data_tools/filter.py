@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from grpo.data.records import DataRecord, read_records
-from grpo.data_tools.conversation import Dialogue, read_column, read_dialogue
+from grpo.data_tools.conversation import Dialogue, read_column, read_dialogue, spell
 from grpo.data_tools.options import (
     add_json,
     add_out,
@@ -44,6 +44,8 @@ _PYTHON_2 = re.compile(
 _SURE = re.compile(r"\braw_input\(|\bxrange\(|\.has_key\(|\.iteritems\(|\burllib2\b|\bunicode\(")
 _REFUSAL = re.compile(r"\bas an ai (?:language )?model\b|\bcomo (?:um )?modelo de linguagem\b", re.IGNORECASE)
 _WORDS, _REPEATED = 4, 0.5
+_TELLING = 12
+"""Letters from which a language is told: a shorter question with a shorter answer is kept, whatever it is."""
 Check = Callable[[DataRecord, Dialogue], str | None]
 
 
@@ -154,7 +156,7 @@ def make_checks(options: argparse.Namespace) -> list[Check]:
 
 def _make_where(column: str, values: set[str]) -> Check:
     return lambda record, dialogue: (
-        None if str(read_column(record.values or {}, column)) in values else f"{column} is another value"
+        None if spell(read_column(record.values or {}, column)) in values else f"{column} is another value"
     )
 
 
@@ -178,12 +180,20 @@ def _make_language(languages: Sequence[str]) -> Check:
 
     def check(record: DataRecord, dialogue: Dialogue) -> str | None:
         text = _FENCE.sub(" ", dialogue.answer)
-        # JSON and code have no language: what was asked has one.
-        text = dialogue.asked if text.lstrip()[:1] in ("{", "[", "") else text
+        # JSON, code and a bare "42" have no language: what was asked has one.
+        if text.lstrip()[:1] in ("{", "[", "") or _count_letters(text) < _TELLING:
+            text = dialogue.asked
+        if _count_letters(text) < _TELLING:
+            return None
         found = identifier.classify(text[:2000])[0]
         return None if found in languages else f"language {found}"
 
     return check
+
+
+def _count_letters(text: str) -> int:
+    """Letters of a text's beginning; one that is a syllable or a word of its own (Chinese, Japanese, Korean) counts for four."""
+    return sum(4 if char > "\u2e80" else 1 for char in text[:200] if char.isalpha())
 
 
 def is_python_2(text: str) -> bool:

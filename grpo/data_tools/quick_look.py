@@ -8,7 +8,7 @@ import orjson
 
 from rewards.row_forms.bounds import DEEPEST
 from rewards.row_forms.columns import unify_form
-from rewards.row_forms.conversations import ROLES, SHAREGPT_ROLES
+from rewards.row_forms.conversations import MEDIA, ROLES, SHAREGPT_ROLES
 
 _LARGEST = 1e18
 """A number beyond this may be a whole one that the fast reader made a float of, or one that no float holds."""
@@ -21,7 +21,9 @@ def is_plain(values: dict[str, Any], raw: bytes) -> bool:
     """Whether the strict reader would find nothing in a row; False says only that it has to look. `raw` is the row's JSON."""
     if raw.count(b"{") + raw.count(b"[") > DEEPEST or _has_large_number(values):
         return False
-    row = values if "messages" in values or "reference" in values else unify_form(values)
+    row = values if "reference" in values else unify_form(values)
+    if any(row.get(name) for name in MEDIA):
+        return False
     if "functions" in row or not _are_plain_tools(row.get("tools")):
         return False
     task, row_id, database = row.get("task", "default"), row.get("id", "1"), row.get("database", "1")

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grpo.data.records import read_records
-from grpo.data_tools.conversation import read_column, read_dialogue, structure_of
+from grpo.data_tools.conversation import read_column, read_dialogue, spell, structure_of
 from grpo.data_tools.options import add_json, add_sources, add_tokenizer, make_counter, make_tool_parser
 from rewards.row_forms.columns import name_form
-from rewards.screen.command_line import DONE, print_json
+from rewards.screen.command_line import DONE, print_json, show_commands
 from rewards.screen.harmless_text import make_harmless
 
 EXAMPLES = """examples:
@@ -86,7 +86,7 @@ def collect(sources: list[str], *, by: list[str], structures: bool, counter: Any
         dialogue = read_dialogue(values)
         roles[dialogue.roles] += 1
         for column in by:
-            counted, name = stats.columns[column], str(read_column(values, column))
+            counted, name = stats.columns[column], spell(read_column(values, column))
             counted[name if name in counted or len(counted) < _VALUES else OTHER] += 1
         answer = dialogue.answer
         if structures:
@@ -179,6 +179,11 @@ def _show(summary: dict[str, Any]) -> None:
     print(f"{summary['rows']:,} rows{unreadable}")
     for name in ("forms", "roles"):
         print(f"{name}: " + ", ".join(f"{count:,} {key}" for key, count in summary[name].items()))
+    if unknown := summary["forms"].get("unknown"):
+        print(
+            f"{unknown:,} rows have no prompt and answer that a run reads, and count as empty here: "
+            f"{show_commands('python -m grpo.init FILE')} makes rows of other columns"
+        )
     print(f"tokens, by {summary['tokens_counted_by']}")
     print("             mean      p50    p95    p99    max")
     for name, row in (("messages", summary["messages"]), *summary["tokens"].items()):

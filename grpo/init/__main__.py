@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     from callbacks.progress import Progress
     from grpo.config.sections import ModelSection
     from grpo.data.sources import read_source
-    from grpo.init.columns import choose_columns, make_rows, name_task
+    from grpo.init.columns import choose_columns, make_rows, name_task, unify_records
     from grpo.init.config_text import write_config
     from grpo.init.lengths import measure_lengths
     from grpo.init.proposals import instruct, propose_rewards, sort_by_kind, speaks_portuguese
@@ -83,12 +83,14 @@ def run(options: argparse.Namespace) -> int:
     folder = options.out or Path(name if name != "default" else "my_data")
     config_path = folder / f"{name if name != 'default' else 'my_data'}.yaml"
     _check_free(folder, config_path, force=options.force)
-    found = read_source(options.data, split=options.split, subset=options.subset)
+    found = unify_records(read_source(options.data, split=options.split, subset=options.subset))
     if not found.records:
         raise UserError(found.problems or [f"{options.data}: no rows"])
     progress = Progress(stream=sys.stderr, quiet=len(found.records) <= _MANY, line_seconds=5)
     choice = choose_columns(found, options.prompt, options.reference)
     rows = make_rows(found, choice, task=options.task or name)
+    if not rows.examples:
+        raise UserError([*_shorten(found.problems + rows.problems), f"{options.data}: no row can be used"])
     examples, kinds = sort_by_kind(rows.examples)
     proposal = propose_rewards(examples, kinds)
     with progress.stage("answers scored", len(examples), "rows") as bar:

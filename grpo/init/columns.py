@@ -7,11 +7,12 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from grpo.data.sources import FoundRecords, SourceRecord, iterate_columns
 from rewards.errors import UserError
+from rewards.row_forms.columns import name_form, unify_form
 from rewards.row_forms.conversations import FORMS, cut_conversation, kind_of, read_turns, tell_tools
 from rewards.rows import make_strict_example
 from rewards.types import Example
@@ -37,6 +38,7 @@ PAIRS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("mensagem",), "rotulo"), (("mensagem",), "resposta"), (("chamado",), "categoria"), (("chamado",), "rotulo"),
     (("descricao",), "categoria"), (("descricao",), "rotulo"), (("avaliacao",), "sentimento"), (("avaliacao",), "rotulo"),
 )  # fmt: skip
+_QUERIES = ("sql", "query")
 _OPTIONAL = ("input", "context", "entrada", "schema")
 _SYSTEM = ("system", "system_prompt", "sistema")
 _NOT_COLUMNS = frozenset({"id", "task", "prompt", "reference", "completion", "truncated", "scores", *FORMS})
@@ -92,11 +94,41 @@ def choose_columns(found: FoundRecords, prompt: Sequence[str] = (), reference: S
             continue
         if (prompt and there != tuple(prompt)) or (reference and set(there) & set(reference)):
             continue
+        if not reference and answer in _QUERIES and not _are_texts(found, by_name[answer]):
+            continue  # Spider's `sql` is the parsed query, its `query` the text
         return ColumnChoice(None, tuple(prompt) or there, tuple(reference) or (by_name[answer],))
     raise UserError(
         f"{found.name}: which column is asked, and which is the answer? There are {', '.join(columns) or 'none'}; "
         "say so with --prompt COLUMN --reference COLUMN (several with commas)"
     )
+
+
+def _are_texts(found: FoundRecords, column: str) -> bool:
+    first = next((record.values[column] for record in found.records if record.values.get(column) is not None), None)
+    return isinstance(first, str)
+
+
+def unify_records(found: FoundRecords) -> FoundRecords:
+    """Preferences and xLAM's calls as conversations, with a note of it; a pair of texts is told by its columns' names."""
+    records, calls, chosen = [], 0, 0
+    for record in found.records:
+        values = dict(record.values)
+        texts = isinstance(values.get("prompt"), str) and isinstance(values.get("chosen"), str)
+        foreign = name_form(values) in ("preference", "xlam") and not texts
+        made = unify_form(values) if foreign else values
+        chosen += "messages" in made and "rejected" in made and foreign
+        calls += "messages" in made and "query" in values and foreign
+        records.append(SourceRecord(record.where, made))
+    notes = [*found.notes]
+    if chosen:
+        notes.append(f"{chosen} rows are preferences: what was chosen is the answer, `rejected` stays a column")
+    if calls:
+        notes.append(f"{calls} rows have xLAM's form: `query` is asked, the calls under `answers` are the answer")
+    if unwanted := sum(record.values.get("label") is False and "messages" in record.values for record in records):
+        notes.append(
+            f"{unwanted} rows have `label` false, as KTO marks answers that are not wanted: leave them out first"
+        )
+    return replace(found, records=records, notes=notes)
 
 
 def make_rows(found: FoundRecords, choice: ColumnChoice, *, task: str | None = None) -> MadeRows:

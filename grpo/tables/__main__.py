@@ -19,7 +19,7 @@ examples:
   python -m grpo.tables runs/stage1 runs/stage2                       by split, by layer, split x layer, and what changed
   python -m grpo.tables runs/stage1@before runs/stage1 --by split     zero-shot beside stage 1
   python -m grpo.tables runs/grpo --metric field_f1 --metric kpi
-  python -m grpo.tables runs/stage1 runs/stage2 --out paper           tables.md, tables.json, and a .csv and .tex each
+  python -m grpo.tables runs/stage1 runs/stage2 --out paper           tables.md, tables.json, reproduce.md, a .csv and .tex each
 """
 FORMATS = ("md", "csv", "latex", "json")
 
@@ -43,7 +43,9 @@ def make_parser() -> CommandParser:
     )
     parser.add_argument("--by", action="append", default=[], choices=tuple(BY), help="only these rows (repeatable)")
     parser.add_argument("--format", choices=FORMATS, default="md", help="what is printed (default: md)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write them as files of all formats")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write them as files of all formats, with what makes the runs again"
+    )
     parser.add_argument("--json", action="store_true", help="the same as --format json")
     return parser
 
@@ -53,10 +55,13 @@ def run(options: argparse.Namespace) -> int:
     from grpo.tables.tables import make_tables
     from grpo.tables.writers import to_csv, to_latex, to_markdown
 
-    tables = make_tables(read_measured(options.runs, options.stage), options.metric, options.by)
+    measured = read_measured(options.runs, options.stage)
+    tables = make_tables(measured, options.metric, options.by)
     if options.out is not None:
-        _write(options.out, tables)
-        print(f"{options.out}: {len(tables)} tables; read {options.out / 'tables.md'}")
+        _write(options.out, tables, [(run.name, run.place) for run in measured])
+        print(
+            f"{options.out}: {len(tables)} tables; read {options.out / 'tables.md'} and {options.out / 'reproduce.md'}"
+        )
         return DONE
     if options.json or options.format == "json":
         print_json([table.to_json() for table in tables])
@@ -66,9 +71,10 @@ def run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _write(folder: Path, tables: list[Any]) -> None:
+def _write(folder: Path, tables: list[Any], places: list[tuple[str, str]]) -> None:
     import orjson
 
+    from grpo.tables import reproduce
     from grpo.tables.writers import to_csv, to_latex, to_markdown
     from rewards.writing.files import write_whole
 
@@ -77,6 +83,7 @@ def _write(folder: Path, tables: list[Any]) -> None:
         write_whole(folder / "tables.md", "\n".join(map(to_markdown, tables)).encode())
         content = orjson.dumps([table.to_json() for table in tables], option=orjson.OPT_INDENT_2)
         write_whole(folder / "tables.json", content + b"\n")
+        write_whole(folder / "reproduce.md", reproduce.to_markdown(reproduce.describe_runs(places)).encode())
         for table in tables:
             name = re.sub(r"[^\w.-]+", "_", table.name)
             write_whole(folder / f"{name}.csv", to_csv(table).encode())

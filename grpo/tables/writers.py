@@ -14,10 +14,14 @@ _MARKS = {"better": " +", "worse": " -"}
 
 def to_markdown(table: PaperTable) -> str:
     """A heading, the table, and each cell as `mean (low to high, n)`."""
-    lines = [f"## {_plain(table.title)}", "", f"| {' | '.join(map(_plain, (*table.heads, *table.columns)))} |"]
+    lines = [
+        f"## {escape_markdown(table.title)}",
+        "",
+        f"| {' | '.join(map(escape_markdown, (*table.heads, *table.columns)))} |",
+    ]
     lines.append("|" + "---|" * (len(table.heads) + len(table.columns)))
     for labels, figures in table.rows:
-        lines.append(f"| {' | '.join((*map(_plain, labels), *map(say, figures)))} |")
+        lines.append(f"| {' | '.join((*map(escape_markdown, labels), *map(say, figures)))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -67,8 +71,9 @@ def say(figure: TableCell | None) -> str:
     return f"{value} ({ends}{f', {counted}' if counted else ''}){_MARKS.get(figure.verdict, '')}"
 
 
-def _plain(text: str) -> str:
-    cleaned = make_harmless(text, 120)
+def escape_markdown(text: str, longest: int = 120) -> str:
+    """A foreign text as a line of Markdown shows it: cut, without control characters or markup."""
+    cleaned = make_harmless(text, longest)
     return "".join(f"\\{char}" if char in "\\`*[]<>|#" else char for char in cleaned)
 
 

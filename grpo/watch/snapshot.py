@@ -122,7 +122,9 @@ class LiveRun:
         rows = [row for row in self._metrics.read() if isinstance(row.get("step"), int)]
         evaluations = _read_evaluations(rows)
         train = [row for row in rows if row.get("stage", "train") == "train"]
-        steps = (settings.get("grpo") or {}).get("max_steps") or plan.get("max_steps")
+        steps = (settings.get("grpo") or {}).get("max_steps")
+        if steps is None or settings.get("stages") == ["sft"]:
+            steps = plan.get("max_steps")  # all of it is SFT: what the plan counts
         step = max((row["step"] for row in train), default=0)
         finished = bool(status.get("finished"))
         stage = "done" if finished else str(status.get("stage") or ("grpo" if train else "sft"))

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace, read: Callable[[str], list[Example]] | None = None) -> int:
+    """Audit what the options name; `read` takes the place of the reader of JSON Lines where other forms are known."""
     with_data = {
         "--held-out": options.held_out, "--reward": options.reward, "--plugin": options.plugin, "--drop": options.drop,
         "--clean": options.clean,
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     if misplaced:
         home = "--data; a configuration names its own" if options.config else "--config"
         raise UserError(f"{', '.join(misplaced)}: goes with {home}")
-    return _audit_config(options) if options.config else _audit_files(options)
+    return _audit_config(options) if options.config else _audit_files(options, read)
 
 
 def _audit_config(options: argparse.Namespace) -> int:
@@ -77,7 +78,7 @@ def _audit_config(options: argparse.Namespace) -> int:
     return subprocess.run(command_words("preflight", *words), env=environment, check=False).returncode
 
 
-def _audit_files(options: argparse.Namespace) -> int:
+def _audit_files(options: argparse.Namespace, read: Callable[[str], list[Example]] | None) -> int:
     from rewards.audit.audit import audit_rows
     from rewards.commands.selection import make_host
     from rewards.plugins import load_rewards
@@ -90,7 +91,7 @@ def _audit_files(options: argparse.Namespace) -> int:
     problems, rows = [], []
     for path in filter(None, (options.data, options.held_out)):
         try:
-            rows.append(read_rows(path))
+            rows.append((read or read_rows)(path))
         except UserError as error:
             problems += error.problems
     if problems:

@@ -1,7 +1,8 @@
-"""Rows of other trainers brought into the one form that is read: prompt/completion pairs and Alpaca's three columns."""
+"""Rows of other trainers brought into the one form that is read: pairs, Alpaca's columns, preferences, xLAM's calls."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,13 +12,26 @@ _OWN = ("prompt", "reference")
 
 
 def unify_form(row: dict[str, Any]) -> dict[str, Any]:
-    """The same row with its conversation under `messages`, where it came as a pair or as Alpaca has it; else as it is.
+    """The same row with its conversation under `messages`, where it came in another trainer's columns; else as it is.
 
     A pair is `prompt` and `completion` without a `reference`, each a text or a list of messages. Alpaca's columns are
-    `instruction`, `output` and, where it is not empty, `input`. All other columns are kept.
+    `instruction`, `output` and, where it is not empty, `input`. Of a preference (`chosen` and `rejected`, with a `prompt`, a
+    conversation that ends with the question, or both whole conversations; OpenAI's `preferred_output`) what was chosen is
+    the answer. xLAM's `query`, `answers` and `tools` are a question and its calls. All other columns are kept, and an `id`
+    that is a whole number becomes a text.
     """
-    if any(form in row for form in FORMS) or "reference" in row:
+    if "reference" in row:
         return row
+    if "chosen" in row and "rejected" in row:
+        return _unify_preference(row)
+    if any(form in row for form in FORMS):
+        return row
+    if "preferred_output" in row and isinstance(row.get("input"), dict):
+        given = row["input"]
+        asked, answered = given.get("messages"), row["preferred_output"]
+        if isinstance(asked, list) and isinstance(answered, list) and asked and answered:
+            tools = {"tools": given["tools"]} if given.get("tools") else {}
+            return {**_without(row, "input", "preferred_output"), **tools, "messages": [*asked, *answered]}
     if "prompt" in row and "completion" in row:
         asked, answered = _as_turns(row["prompt"], "user"), _as_turns(row["completion"], "assistant")
         if asked is None or answered is None:
@@ -32,11 +46,15 @@ def unify_form(row: dict[str, Any]) -> dict[str, Any]:
         turns = [{"role": "system", "content": system}] if isinstance(system, str) and system.strip() else []
         turns += [{"role": "user", "content": asked_for}, {"role": "assistant", "content": row["output"]}]
         return {**_without(row, "instruction", "input", "output", "system"), "messages": turns}
+    if isinstance(row.get("query"), str) and "answers" in row and "tools" in row:
+        return _unify_calls(row)
     return row
 
 
 def name_form(row: Mapping[str, Any]) -> str:
-    """What a row's form is called: rows, messages, sharegpt, pair, alpaca, or unknown."""
+    """What a row's form is called: rows, messages, sharegpt, preference, pair, alpaca, xlam, or unknown."""
+    if ("chosen" in row and "rejected" in row) or "preferred_output" in row:
+        return "preference" if row is not unify_form(dict(row)) and "messages" in unify_form(dict(row)) else "unknown"
     if "messages" in row:
         return "messages"
     if "conversations" in row:
@@ -45,7 +63,42 @@ def name_form(row: Mapping[str, Any]) -> str:
         return "rows"
     if "prompt" in row and "completion" in row:
         return "pair"
-    return "alpaca" if "instruction" in row and "output" in row else "unknown"
+    if "instruction" in row and "output" in row:
+        return "alpaca"
+    return "xlam" if "query" in row and "answers" in row and "tools" in row else "unknown"
+
+
+def _unify_preference(row: dict[str, Any]) -> dict[str, Any]:
+    """What was chosen as the answer; the row as it is where nothing says what was asked, or a conversation is whole already."""
+    form = next((name for name in (*FORMS, "prompt") if name in row), None)
+    asked = _as_turns(row[form], "user") if form else []
+    chosen = row["chosen"]
+    answered = [chosen] if isinstance(chosen, dict) else _as_turns(chosen, "assistant")
+    if asked is None or answered is None or (not asked and len(answered) < 2):
+        return row
+    if form in FORMS and (not isinstance(row[form], list) or _speaker(asked[-1]) in ("assistant", "gpt")):
+        return row
+    # Both whole conversations, prompt and all, stand in many sets beside the prompt.
+    turns = answered if answered[: len(asked)] == asked else [*asked, *answered]
+    return {**_without(row, *filter(None, (form, "chosen"))), "messages": turns}
+
+
+def _unify_calls(row: dict[str, Any]) -> dict[str, Any]:
+    calls = row["answers"]
+    if isinstance(calls, str):
+        try:
+            calls = json.loads(calls)
+        except (ValueError, RecursionError):
+            return row
+    if not isinstance(calls, list) or not all(isinstance(call, dict) and "name" in call for call in calls):
+        return row
+    answer = {"content": None, "tool_calls": calls} if calls else {"content": "[]"}
+    turns = [{"role": "user", "content": row["query"]}, {"role": "assistant", **answer}]
+    return {**_without(row, "query", "answers"), "messages": turns}
+
+
+def _speaker(turn: Any) -> Any:
+    return (turn.get("role") or turn.get("from")) if isinstance(turn, dict) else None
 
 
 def _as_turns(value: Any, role: str) -> list[Any] | None:
@@ -55,4 +108,8 @@ def _as_turns(value: Any, role: str) -> list[Any] | None:
 
 
 def _without(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key not in names}
+    """The other columns; a number as an id is its digits, as the sets of others number their rows."""
+    kept = {key: value for key, value in row.items() if key not in names}
+    if type(kept.get("id")) is int:
+        kept["id"] = str(kept["id"])
+    return kept

@@ -7,6 +7,7 @@ A call becomes text in the dialect `hermes` of rewards.tool_calls, which the rew
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,10 @@ from rewards.tool_calls import render_calls
 ROLES = ("system", "user", "assistant", "tool")
 FORMS = ("messages", "conversations")
 """The columns that hold a whole conversation."""
+
+MEDIA = ("images", "image", "videos", "video", "audios", "audio")
+"""Columns of files that turns show by a mark such as <image>."""
+_PICTURE = re.compile(r"<(?:image|video|audio)>")
 
 TOOL_COLUMNS = ("tools", "functions")
 _ALSO = {"developer": "system", "function": "tool"}
@@ -63,6 +68,9 @@ def cut_conversation(
         and turns[0]["role"] != "system"
     ):
         turns = [{"role": "system", "content": system}, *turns]
+    shown = next((name for name in MEDIA if row.get(name)), None)
+    if shown is not None and any(_PICTURE.search(turn["content"]) for turn in turns):
+        found.append(f"{where}: {shown}: the turns show what is no text, and only text is read; leave such rows out")
     prompt = tell_tools(turns[:-1], row, where, found)
     problems += found
     return None if found else (prompt, turns[-1]["content"])
@@ -160,7 +168,11 @@ def _read_content(content: Any, where: str, problems: list[str], *, answers: boo
         return ""
     texts = []
     for index, part in enumerate(content):
-        text = part.get("text") if isinstance(part, dict) and part.get("type", "text") in _TEXT_PARTS else part
+        text = (
+            part.get("text", part.get("value"))
+            if isinstance(part, dict) and part.get("type", "text") in _TEXT_PARTS
+            else part
+        )
         if isinstance(text, str):
             texts.append(text)
             continue

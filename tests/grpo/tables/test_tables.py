@@ -118,3 +118,26 @@ def test_tables_when_a_metric_is_unknown_then_one_line_names_those_there_are(sta
     """Exit code 2, no traceback."""
     assert main([str(stages[0]), "--metric", "bleurt"]) == 2
     assert "--metric: bleurt: no run has it; there are: " in capsys.readouterr().err
+
+
+def test_reproduce_when_a_run_recorded_everything_then_each_item_is_ticked_and_a_bare_one_is_open(tmp_path):
+    """Means that somebody wrote down say nothing of how they came about."""
+    from grpo.tables.reproduce import WANTED, describe_runs, to_markdown
+
+    run = tmp_path / "run"
+    (run / "eval").mkdir(parents=True)
+    identity = {
+        "settings": {"profile": "gpu", "source": "tmf921_stage1", "overrides": ["seed=7", "name=a b"], "config": {"seed": 7}},
+        "rows": {"training rows": "0123456789abcdef"},
+        "rewards": [{"name": "telecom", "version": "6", "fingerprint": "aa64"}],
+    }  # fmt: skip
+    environment = {"python": "3.11", "packages": {"torch": "2.13"}, "commit": "e6fc", "device": "cuda", "name": "L4"}
+    (run / "identity.json").write_text(json.dumps(identity))
+    (run / "environment.json").write_text(json.dumps(environment))
+    (tmp_path / "means.json").write_text("{}")
+    known, bare = describe_runs([("run", str(run / "eval" / "final.jsonl")), ("theirs", str(tmp_path / "means.json"))])
+    assert known["command"].endswith("--config tmf921_stage1 --profile gpu --set seed=7 --set 'name=a b'")
+    assert (known["seed"], known["rows"], known["device"]) == (7, {"training rows": "0123456789ab"}, "cuda L4")
+    assert [bare[item] for item in WANTED] == [None] * len(WANTED)
+    text = to_markdown([known, bare])
+    assert text.count("- [x]") == text.count("- [ ]") == len(WANTED)

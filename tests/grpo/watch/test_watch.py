@@ -120,6 +120,13 @@ def test_warm_up_when_it_runs_then_its_step_loss_and_time_left_are_shown(tmp_pat
     assert "warm-up 200/1200 steps, loss 0.500, about 4 min 10 s left" in capsys.readouterr().out
 
 
+def test_steps_when_all_is_sft_then_they_are_those_of_the_plan(tmp_path):
+    """What GRPO would take has no part in it."""
+    (tmp_path / "config.json").write_bytes(orjson.dumps({"config": {**SETTINGS, "stages": ["sft"]}}))
+    (tmp_path / "plan.json").write_bytes(orjson.dumps({"max_steps": 120}))
+    assert LiveRun(tmp_path).read().max_steps == 120
+
+
 def test_time_left_before_the_first_step_when_asked_then_it_is_not_known():
     """No pace, no promise."""
     assert estimate_seconds_left([], 0, 600, SETTINGS) is None
