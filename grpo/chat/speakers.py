@@ -55,7 +55,7 @@ class PolicySpeaker:
         self.name = choice.describe()
 
     def answer(self, messages: Sequence[Mapping[str, Any]], limit: int) -> Completion:
-        from grpo.export.proof import answer_greedily
+        from grpo.export.greedy import answer_greedily
 
         example = Example("chat", "chat", [dict(message) for message in messages], None, {})
         return answer_greedily(self.policy, [example], limit=limit, batch=1)[0]

@@ -109,7 +109,8 @@ def run(options: argparse.Namespace) -> int:
         # No run has judged the sum: it is held against itself, unmerged.
         choice = replace(choice, step=None, stage=None)
     progress = Progress(quiet=options.quiet or options.json, stream=sys.stderr if options.json else None)
-    request = replace(_make_request(options, choice, formats), added=added, vllm=options.vllm)
+    request = _make_request(options, choice, formats)
+    request = replace(request, added=added, vllm=options.vllm, repository=options.push)
     # What libraries print must not stand in the JSON.
     with terminable(), redirect_stdout(sys.stderr) if options.json else nullcontext():
         result = export(request, progress)

@@ -13,8 +13,9 @@ from typing import Any
 import orjson
 
 from grpo.config.sections import ModelSection
-from grpo.export.choice import PolicyToExport, identify_base
+from grpo.export.choice import PolicyToExport
 from grpo.export.proof import show
+from grpo.export.published import hide_folders
 from grpo.export.serving import transformers_lines
 from grpo.policy.gguf_file import find_gguf, read_gguf
 from grpo.policy.local_files import model_folder
@@ -82,7 +83,7 @@ def write_card(choice: PolicyToExport, record: Mapping[str, Any], inputs: Any = 
     """The card in Markdown with the Hub's front matter; `record` is what export.json holds, `inputs` the run's rows."""
     languages = guess_languages([*inputs.train, *inputs.held_out]) if inputs is not None else []
     licence = find_licence(choice.config.model)
-    base = identify_base(choice)
+    base = as_mapping(record["base"])
     parts = [
         _front_matter(base["name"], licence, languages),
         f"# {choice.name}",
@@ -254,7 +255,7 @@ def _reproduce(choice: PolicyToExport) -> str:
     source = Path(files.source).name if files.source else "config.yaml"
     words = ["python", "-m", "grpo.run", "--config", source]
     words += ["--profile", files.profile] if files.profile else []
-    for item in files.overrides:
+    for item in hide_folders(files.overrides):
         words += ["--set", item]
     packages = as_mapping(files.environment.get("packages"))
     versions = ", ".join(

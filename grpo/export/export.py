@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,15 +15,18 @@ from grpo.export.card import write_card
 from grpo.export.choice import PolicyToExport, identify_base
 from grpo.export.folder import drafting, list_files
 from grpo.export.gguf_vocabulary import read_vocabulary
+from grpo.export.greedy import answer_or_confirm
 from grpo.export.held_rows import Held, Request, answer_limit, hold_rows, own_answers, token_rows
 from grpo.export.llama_cpp import is_installed
 from grpo.export.merging import merge, round_weights
 from grpo.export.ollama import find_shape, write_modelfile
 from grpo.export.plain_template import export_template
 from grpo.export.policy import open_policy
-from grpo.export.proof import ExportProof, Judged, ProofFailed, answer_greedily, compare, judge, prove_gguf
+from grpo.export.proof import ExportProof, Judged, ProofFailed, compare, judge, prove_gguf
+from grpo.export.published import hide_base, public_name
 from grpo.export.serving import serving_lines
 from grpo.export.vllm_proof import prove_vllm, require_vllm
+from grpo.machine.freed_memory import give_back_memory
 from rewards.errors import UserError
 from rewards.writing.files import read_object, write_json
 
@@ -73,10 +75,13 @@ def _export(
     adapter = draft / "adapter" if any(each != "adapter" for each in formats) else draft
     if "adapter" in formats:
         _copy_adapter(choice, adapter)
+        if request.repository is not None and (left := hide_base(adapter)) is not None:
+            notes.append(left)
     checks: dict[str, Any] = {}
     proofs: list[ExportProof] = []
     if formats != ["adapter"]:
         policy = open_policy(choice, request.device)
+        give_back_memory()
         if request.added:
             policy.model = add(policy.model, list(request.added))
         obstacle = gguf_writer.find_obstacle(policy.model.config)
@@ -84,13 +89,15 @@ def _export(
             formats = _without_gguf(request, formats, obstacle, notes)
         formats = _check_vocabulary(request, policy, formats, notes)
         own = own_answers(request, policy, held, progress)
+        give_back_memory()
         _merge(request, policy, held, checks, progress)
+        give_back_memory()
         proofs = _write_and_prove(request, policy, held, own, formats, draft, progress, notes)
     elif held.examples and request.rows:
         notes.append("an adapter is copied as it is: nothing was merged, so nothing had to be proved")
     record = _describe(request, held, formats, checks, proofs, notes, draft)
     (draft / "README.md").write_text(
-        write_card(choice, record, held.inputs, str(request.destination)), encoding="utf-8"
+        write_card(choice, record, held.inputs, request.repository or str(request.destination)), encoding="utf-8"
     )
     # Libraries write weights for their owner alone; who may read the card may read them.
     for path in draft.rglob("*"):
@@ -143,10 +150,11 @@ def _write_and_prove(
     prompts, limit = policy.prompts, answer_limit(request)
     # What was loaded is not needed any more; the proof loads what was written.
     policy.model = None
-    gc.collect()
+    give_back_memory()
     proofs = []
     if "safetensors" in formats and own is not None:
         proofs.append(_prove_safetensors(request, prompts, held, own, draft, progress))
+        give_back_memory()
         if request.vllm:
             proofs.append(prove_vllm(request, held, own, draft, progress))
     for file in files:
@@ -223,7 +231,8 @@ def _prove_safetensors(
     policy = Policy(model, tokenizer)
     limit, batch = answer_limit(request), min(64, request.choice.config.evaluation.batch_size)
     with progress.stage("proof of the safetensors", len(held.examples), unit="rows") as bar:
-        answers = answer_greedily(policy, held.examples, limit=limit, batch=batch, advance=bar.advance)
+        known, advance = own.completions, bar.advance
+        answers = answer_or_confirm(policy, held.examples, known, limit=limit, batch=batch, advance=advance)
     return compare(proof, held.examples, judge(proof.runtime or "", held.examples, answers, held.host), own)
 
 
@@ -282,7 +291,7 @@ def _without_gguf(request: Request, formats: list[str], obstacle: str, notes: li
     kinds = [each.removeprefix("gguf-") for each in formats if each.startswith("gguf-")]
     if not kinds:
         return formats
-    line = gguf_writer.conversion_line(request.destination, kinds[0])
+    line = gguf_writer.conversion_line(Path(request.repository or request.destination), kinds[0])
     if request.formats is not None:
         raise UserError(f"--format gguf-{kinds[0]}: {obstacle}; export it with --format safetensors, then: {line}")
     notes.append(f"no GGUF: {obstacle}; llama.cpp converts the safetensors: {line}")
@@ -326,8 +335,11 @@ def _describe(
     choice = request.choice
     files = list_files(draft)
     base = identify_base(choice)
+    shown = str if request.repository is None else public_name
+    base = {key: shown(value) if key in ("name", "gguf") and value else value for key, value in base.items()}
+    place = request.destination if request.repository is None else Path(request.repository)
     adapter = read_object(choice.folder / "adapter_config.json") if "adapter" in formats else None
-    served = serving_lines(request.destination, choice.name, list(files), adapter=adapter or None, base=base["name"])
+    served = serving_lines(place, choice.name, list(files), adapter=adapter or None, base=base["name"])
     limits = [note for note in notes if note.startswith("no GGUF")]
     if choice.config.model.chat_template_kwargs:
         limits.append("the template is rendered with the run's settings unless others are given")
@@ -336,10 +348,10 @@ def _describe(
         "name": choice.name,
         "made_by": f"recompensa {version('recompensa')}",
         "source": {
-            "run": choice.run.resolve().name if choice.run else None, "folder": choice.source.location, "kind": choice.source.kind,
+            "run": choice.run.resolve().name if choice.run else None, "folder": shown(choice.source.location), "kind": choice.source.kind,
             "step": choice.step, "stage": choice.stage,
         },
-        "added": [{"run": each.choice.name, "folder": each.choice.source.location, "weight": each.weight} for each in request.added],
+        "added": [{"run": each.choice.name, "folder": shown(each.choice.source.location), "weight": each.weight} for each in request.added],
         "base": base,
         "formats": list(formats),
         "checks": checks,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from grpo.evaluate.row_stream import read_stored
 from grpo.export.adding import Added
 from grpo.export.choice import PolicyToExport
-from grpo.export.proof import Judged, answer_greedily, judge
+from grpo.export.greedy import answer_greedily
+from grpo.export.proof import Judged, judge
 from rewards.errors import UserError
 from rewards.types import Completion, Example
 
@@ -31,7 +32,8 @@ _QUESTIONS = (
 class Request:
     """What is asked for. `formats` None: what this policy has a use for; `rows` is how many answers prove it, 0 none.
 
-    `vllm`: the merged model is proved in vLLM too.
+    `vllm`: the merged model is proved in vLLM too. `repository`: where it goes on the Hub, and then it names no folder of
+    this machine.
     """
 
     choice: PolicyToExport
@@ -43,6 +45,7 @@ class Request:
     threads: int | None = None
     added: Sequence[Added] = ()
     vllm: bool = False
+    repository: str | None = None
 
 
 @dataclass
@@ -62,8 +65,9 @@ def hold_rows(request: Request, progress: Progress, notes: list[str]) -> Held:
 
     choice = request.choice
     if choice.run is None:
+        asked = _QUESTIONS[: request.rows or None]
         return Held(
-            [Example(str(n), "default", [{"role": "user", "content": q}], None, {}) for n, q in enumerate(_QUESTIONS)]
+            [Example(str(n), "default", [{"role": "user", "content": q}], None, {}) for n, q in enumerate(asked)]
         )
     inputs, stored = None, choice.recorded_answers()
     try:

@@ -16,11 +16,11 @@ from rewards.statistics.estimates import ALL, NOTHING, Estimate
 from rewards.types import Completion, Example
 
 if TYPE_CHECKING:
-    from grpo.policy.loading import Policy
     from grpo.policy.prompts import PromptBuilder
     from rewards.host.scoring import RewardHost
 
 Advance = Callable[[int], None]
+_SLOTS = 8  # answers that llama.cpp writes at once: its weights are read once for all of them
 
 
 class ProofFailed(RecompensaError):
@@ -113,22 +113,6 @@ def judge(
     return Judged(source, list(completions), summarise([(item.example.task, item.reward) for item in scored]))
 
 
-def answer_greedily(
-    policy: Policy, examples: Sequence[Example], *, limit: int, batch: int, advance: Advance = lambda _: None
-) -> list[Completion]:
-    """Greedy answers of a policy in this process."""
-    from grpo.generation.answers import Settings, answer_batch, plan_batches
-
-    settings = Settings(0.0, 1.0, 0, 1.0, limit, 1, 0)
-    prompts = [policy.prompts.prompt_ids(example.prompt) for example in examples]
-    answers: dict[int, Completion] = {}
-    for places in plan_batches([len(ids) for ids in prompts], batch_size=batch, samples=1):
-        rows = answer_batch(policy, [examples[i] for i in places], [prompts[i] for i in places], settings)
-        answers |= {place: row[0].completion for place, row in zip(places, rows, strict=True)}
-        advance(len(places))
-    return [answers[place] for place in range(len(examples))]
-
-
 def compare(proof: ExportProof, rows: Sequence[Example], found: Judged, own: Judged) -> ExportProof:
     """The proof with the answers held against the run's own; a problem where the run's interval is left."""
     equal = [one.text == other.text for one, other in zip(found.completions, own.completions, strict=True)]
@@ -166,7 +150,7 @@ def prove_gguf(
     proof = ExportProof(path.name, name_runtime())
     ids = [prompts.prompt_ids(example.prompt) for example in examples]
     context = max(map(len, ids), default=64) + limit + 8
-    with LlamaCpp(path, context=max(512, context), threads=threads, exact=True) as runtime:
+    with LlamaCpp(path, context=max(512, context), slots=_SLOTS, threads=threads, exact=True) as runtime:
         _compare_tokens(proof, runtime, prompts, examples)
         _compare_template(proof, runtime, prompts, examples, adds_start)
         if proof.problems or own is None:

@@ -164,3 +164,33 @@ def test_name_when_it_cannot_work_then_said_before_anything_is_exported(name, to
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
     with pytest.raises(UserError, match=said):
         check_name(name)
+
+
+def test_push_when_the_base_is_a_folder_here_then_nothing_that_is_sent_names_it(hub, write_run, tmp_path, capsys):
+    """Neither the adapter, nor the card, nor the record: a machine's folders are nobody's business, and of no use to others."""
+    pytest.importorskip("torch")
+    from grpo.export.__main__ import main
+
+    words = [str(write_run()), "--to", str(tmp_path / "out"), "--format", "adapter", "--push", "me/model"]
+    assert main(words) == 0
+    assert "write its Hub id into base_model_name_or_path of out" not in capsys.readouterr().err
+    assert set(hub["files"]) >= {"README.md", "export.json", "adapter_config.json"}
+    told = {name: content for name, content in hub["files"].items() if isinstance(content, bytes)}
+    assert [name for name, content in told.items() if str(tmp_path).encode() in content] == []
+    assert json.loads(told["adapter_config.json"])["base_model_name_or_path"] == "chatml"
+    assert "me/model" in told["README.md"].decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B"),
+        ("/home/me/models--Qwen--Qwen3-0.6B/snapshots/c1899de2", "Qwen/Qwen3-0.6B"),
+        ("~/models/mine", "mine"),
+    ],
+)
+def test_name_when_it_is_told_to_others_then_a_hub_id_or_the_last_part_of_a_folder(name, said):
+    """What lies in the Hub's cache has a name that everybody can use."""
+    from grpo.export.published import public_name
+
+    assert public_name(name) == said
