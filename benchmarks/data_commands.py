@@ -26,7 +26,7 @@ from grpo.data.tmf921.build import build_tmf921
 WANTED = {"validate": 50_000, "stats": 50_000, "stats --by --structures": 50_000}
 """Rows a second of processor time that a command must reach."""
 MEMORY_MIB = 512
-"""Peak memory that no command of a million rows may pass (`dedup --near` and `mix` hold their rows and are not judged)."""
+"""Peak memory that no command of a million rows may pass (`dedup --near` holds its rows and is not judged)."""
 
 
 def write_rows(folder: Path, rows: int) -> Path:
@@ -45,7 +45,7 @@ def write_rows(folder: Path, rows: int) -> Path:
     return path
 
 
-def list_commands(path: Path, folder: Path) -> dict[str, list[str]]:
+def list_commands(path: Path, folder: Path, rows: int) -> dict[str, list[str]]:
     source, out = str(path), str(folder / "out.jsonl")
     return {
         "validate": ["validate", source],
@@ -54,6 +54,9 @@ def list_commands(path: Path, folder: Path) -> dict[str, list[str]]:
         "filter": ["filter", source, "--out", out, "--max-characters", "20000", "--where", "target_layer=o1_nrm"],
         "dedup": ["dedup", source, "--out", out],
         "split": ["split", source, "--out", str(folder / "splits"), "--shares", "train=0.9,test=0.1"],
+        "merge": ["merge", source, "--out", out],
+        "mix": ["mix", "--part", f"{source}=1", "--rows", str(rows // 2), "--out", out],
+        "wrap": ["wrap", source, "--rows", "10000", "--out", out],
         "upsample": ["upsample", source, "--out", out, "--column", "lifecycle_operation", "--except", "create",
                      "--share", "0.16"],
     }  # fmt: skip
@@ -88,7 +91,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         path = write_rows(folder, options.rows)
-        for name, words in list_commands(path, folder).items():
+        for name, words in list_commands(path, folder, options.rows).items():
             found[name] = measure(words, options.rows)
         fewer = folder / "fewer.jsonl"
         with path.open("rb") as file:

@@ -74,6 +74,8 @@ def read_column(values: Mapping[str, Any], column: str) -> Any:
 
 def spell(value: Any) -> str:
     """A column's value as a command line names it: JSON's true, false and null, else its text."""
+    if type(value) is str:
+        return value
     return _SPELT[value] if value is None or isinstance(value, bool) else str(value)
 
 
