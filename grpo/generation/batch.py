@@ -7,6 +7,7 @@ vocabulary, `_B` rows of the present forward, chunks times slots.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from grpo.generation.cuda_graphs import StepGraph
@@ -22,10 +23,15 @@ PACK_TOKENS, PACK_TOKENS_CPU = 32768, 2048
 class Batch:
     """Completions that are written together, `chunks` of `slots` that share a prompt (see `arrange`).
 
-    `rows_P` are the numbers of the completions of each prompt; `uniform` has a row for each number.
+    `rows_P` are the numbers of the completions of each prompt; `uniform` has a row for each number. `recording` is told what
+    is computed, where the model is written without its modules; `is_recorded` says whether it was.
     """
 
-    def __init__(self, model: Any, prompt_ids_P, rows_P, sampling: Sampling, uniform, entropies: bool = False):
+    is_recorded = False
+
+    def __init__(
+        self, model: Any, prompt_ids_P, rows_P, sampling: Sampling, uniform, entropies: bool = False, recording=None
+    ):
         import torch
 
         self.model, self.sampling, self.uniform, self.entropies = model, sampling, uniform, entropies
@@ -36,9 +42,11 @@ class Batch:
             stems = found if are_worth_it(found, sum(map(len, prompt_ids_P))) else stems
         # Prompts with the same stem stand side by side.
         order = [number for _, members in stems for number in members]
+        self.recording = recording
         self.prompts = [list(prompt_ids_P[number]) for number in order]
         self.rows = [row for number in order for row in rows_P[number]]
         self.counts_P = [len(rows_P[number]) for number in order]
+        self.firsts = [rows_P[number][0] for number in order]
         self.lengths = torch.tensor([len(ids) for ids in self.prompts], device=device)
         self.pieces = cut_prompts(self.prompts, [(shared, len(members)) for shared, members in stems])
         self.tails = [piece for piece in self.pieces if piece.prompt is not None]
@@ -49,6 +57,11 @@ class Batch:
         import torch
 
         model, device, count = self.model, self.device, len(self.rows)
+        decoder = find_decoder(model, int(self.lengths.max()) + steps)
+        if decoder is None:
+            self.recording = None
+        recording, head = self.recording, None if self.recording is None else self.recording.head
+        self.is_recorded = recording is not None
         memory = KVCache(self.width, self.tails, device, static=wants_static_shapes(model))
         fixed = {"use_cache": False, "attention_mask": memory.no_mask, "router": memory}
         logits_PV = self.read_prompts(memory, fixed)
@@ -66,12 +79,22 @@ class Batch:
         prompt_B = torch.tensor(chunk_prompts, device=device).repeat_interleave(len(picked[0]))
         logits_BV, positions, done_B = logits_PV[prompt_B], self.lengths[prompt_B, None], at_B == count
         seen_BV = self.seen_tokens(logits_PV.shape[-1], prompt_B)
-        decode = StepGraph(model, memory, fixed, find_decoder(model, int(self.lengths.max()) + steps))
+        decode = StepGraph(model, memory, fixed, decoder, recording)
+        # Rows by number; what fills a chunk up is recorded behind them all.
+        number_N = torch.tensor([*self.rows, count], device=device)
+        for each in (recording, head):
+            if each is not None:
+                each.follow(number_N[at_B])
         check_every = 1 if device.type == "cpu" else 8  # looking at `done` makes an accelerator wait
         for step in range(steps):
             # By the number of the completion, not by its place: rows move when others leave, their numbers do not.
             uniform_B = None if self.uniform is None else self.uniform[rows_N[at_B].to(self.uniform.device), step]
-            tokens_B, scores_B, spreads_B = draw(logits_BV.float(), self.sampling, seen_BV, uniform_B, self.entropies)
+            room = None if head is None else head.room()
+            tokens_B, scores_B, spreads_B = draw(
+                logits_BV.float(), self.sampling, seen_BV, uniform_B, self.entropies, room
+            )
+            if head is not None:
+                head.note(step, tokens_B, scores_B, spreads_B)
             tokens_NT[at_B, step] = tokens_B
             if scores_B is not None:
                 scores_NT[at_B, step] = scores_B
@@ -95,9 +118,16 @@ class Batch:
                     at_B, tokens_B, positions, done_B = at_B[pick], tokens_B[pick], positions[pick], filler
                     at_B[filler] = count
                     seen_BV = None if seen_BV is None else seen_BV[pick]
+                    for each in (recording, head):
+                        if each is not None:
+                            each.follow(number_N[at_B])
             memory.advance()
+            if recording is not None:
+                recording.begin_step(step)
             logits_BV = decode(tokens_B[:, None], positions)
             positions = positions + 1
+        if head is not None:
+            head.end()
         arrays = (written_N, tokens_NT, scores_NT, spreads_NT)
         for row, length, *values in zip(self.rows, *(each[:count].tolist() for each in arrays), strict=True):
             yield row, *(each[:length] for each in values)
@@ -132,7 +162,9 @@ class Batch:
         memory.reading = pieces
         memory.reached.clear()
         ids, positions = (torch.tensor([values], device=self.device) for values in (ids, positions))
-        return self.model(input_ids=ids, position_ids=positions, logits_to_keep=ends, **fixed).logits[0]
+        noted = nullcontext() if self.recording is None else self.recording.reading(self.model, pieces, self.firsts)
+        with noted:
+            return self.model(input_ids=ids, position_ids=positions, logits_to_keep=ends, **fixed).logits[0]
 
     def seen_tokens(self, vocabulary: int, prompt_B):
         """Which tokens stand in the prompt of each row, (B, vocabulary); None without a penalty."""

@@ -17,8 +17,10 @@ class StepGraph:
     recorded (one that waits for the device, such as for the sizes of its experts' batches) is warned of and runs on.
     """
 
-    def __init__(self, model: Any, memory: KVCache, fixed: dict[str, Any], decoder: Decoder | None = None):
-        self.model, self.memory, self.fixed, self.decoder = model, memory, fixed, decoder
+    def __init__(
+        self, model: Any, memory: KVCache, fixed: dict[str, Any], decoder: Decoder | None = None, recording=None
+    ):
+        self.model, self.memory, self.fixed, self.decoder, self.recording = model, memory, fixed, decoder, recording
         self.version, self.graph, self.recordable = -1, None, memory.static and memory.place.device.type == "cuda"
         self.tokens: Any = None
         self.positions: Any = None
@@ -44,7 +46,7 @@ class StepGraph:
 
     def forward(self, tokens, positions):
         if self.decoder is not None:
-            return self.decoder.step(tokens, positions, self.memory.attend_next)
+            return self.decoder.step(tokens, positions, self.memory.attend_next, self.recording)
         logits = self.model(input_ids=tokens, position_ids=positions, logits_to_keep=1, **self.fixed).logits
         return logits[:, -1]
 

@@ -17,6 +17,8 @@ from grpo.policy.plain_blocks import FAMILIES, Unusual, check_modules, read_line
 if TYPE_CHECKING:
     import torch
 
+    from grpo.policy.recording import Recording
+
 # Weights are copied side by side up to so many bytes; larger models keep theirs where they are.
 MOST_COPIED, MOST_COPIED_CPU = 4 << 30, 1 << 30
 EXPECTED_ROWS = 16  # of the products that packed weights are made for; others are right as well
@@ -163,10 +165,13 @@ class Decoder:
         whole = weights[0] if down is None or up is None else torch.addmm(weights[0], up, down)
         return JoinedLinear([pack(whole, EXPECTED_ROWS)], bias, None, None, packed=True)
 
-    def step(self, tokens: torch.Tensor, positions: torch.Tensor, attend: Attend) -> torch.Tensor:
+    def step(
+        self, tokens: torch.Tensor, positions: torch.Tensor, attend: Attend, recording: Recording | None = None
+    ) -> torch.Tensor:
         """The logits after each of `width` more tokens a row, (rows * width, vocabulary); `tokens` are (rows, width).
 
         `attend(layer, query, key, value, scaling)` gets rotated states, (rows, heads, width, size), and gives the same.
+        `recording` is told what each block computes.
         """
         import torch
 
@@ -179,8 +184,8 @@ class Decoder:
             return each.view(rows, width, -1, size).transpose(1, 2)
 
         for number, block in enumerate(self.blocks):
-            projected = block.queries_keys_values(self.normed(states, block.before_attention))
-            projected = projected.view(-1, heads + 2 * kv_heads, size)
+            entered, joined = states, block.queries_keys_values(self.normed(states, block.before_attention))
+            projected = joined.view(-1, heads + 2 * kv_heads, size)
             turning = projected[:, : heads + kv_heads]
             if block.head_norms is not None:
                 turning = self.normed(turning, block.head_norms)
@@ -189,8 +194,13 @@ class Decoder:
             queries, keys, values = turning[:, :heads], turning[:, heads:], projected[:, heads + kv_heads :]
             out = attend(number, by_row(queries), by_row(keys), by_row(values), self.scaling)
             states = states + block.out(out.transpose(1, 2).reshape(rows * width, -1))
-            gate, up = block.gate_up(self.normed(states, block.before_feed_forward)).chunk(2, -1)
+            gate_up = block.gate_up(self.normed(states, block.before_feed_forward))
+            if recording is not None:
+                recording.note(number, entered, joined, states, gate_up)
+            gate, up = gate_up.chunk(2, -1)
             states = states + block.down(self.activation(gate) * up)
+        if recording is not None:
+            recording.note_last(states)
         return self.head(self.normed(states, self.last_norm))
 
     def normed(self, states: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

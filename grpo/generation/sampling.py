@@ -47,11 +47,12 @@ def exact_device(device: Any) -> Any:
     return "cpu" if device.type == "mps" else device
 
 
-def draw(logits, sampling: Sampling, seen=None, uniform=None, entropies: bool = False):
+def draw(logits, sampling: Sampling, seen=None, uniform=None, entropies: bool = False, room=None):
     """The next token of each row of float32 `logits`, its log-probability and, where asked for, the entropy.
 
     `seen` marks the tokens that the repetition penalty counts; `uniform` holds one number in [0, 1) a row: without it
     the choice is greedy and the rest None. The entropy is that of the logits at the temperature, before any filter.
+    The probabilities of all tokens are written to `room` where it is given.
     """
     import torch
 
@@ -75,7 +76,7 @@ def draw(logits, sampling: Sampling, seen=None, uniform=None, entropies: bool = 
         shares = logits.softmax(-1)
         logits = logits.masked_fill(shares < sampling.min_p * shares.amax(-1, keepdim=True), -torch.inf)
     scores = logits.log_softmax(-1)
-    chances = scores.exp()
+    chances = torch.exp(scores, out=room)
     spreads = None
     if entropies and sampling.keeps_distribution:
         # A token of probability 0 has no part in it, however low its logit is.

@@ -120,11 +120,18 @@ class MergedBlock:
 def merged_blocks(model: Any, tokens: int) -> Iterator[bool]:
     """Inside, blocks of `model` run so where that is exact and worth it for so many tokens in a pass; yields whether."""
     blocks = find_blocks(model) if is_worth_it(model, tokens) else []
-    layers = model.model.layers if blocks else []
-    for layer, block in zip(layers, blocks, strict=True):
-        layer.forward = make_forward(block)
-    try:
+    with replaced_layers(model, [make_forward(block) for block in blocks]):
         yield bool(blocks)
+
+
+@contextmanager
+def replaced_layers(model: Any, forwards: Sequence[Callable[..., torch.Tensor]]) -> Iterator[None]:
+    """Inside, the layers of `model` run these forwards; their own where there are none."""
+    layers = model.model.layers if forwards else []
+    for layer, forward in zip(layers, forwards, strict=True):
+        layer.forward = forward
+    try:
+        yield
     finally:
         for layer in layers:
             del layer.forward
@@ -203,7 +210,7 @@ def make_forward(block: MergedBlock) -> Callable[..., torch.Tensor]:
         queries, keys, values = (each.view(1, len(states), -1, size).transpose(1, 2) for each in turned)
         scaling = block.attention.scaling
         out, _ = attend(block.attention, queries, keys, values, attention_mask, scaling=scaling, router=router)
-        trained = [each for part in (block.out, block.gate_up, block.down) for each in part.trained]
+        trained = [each for part in parts_of(block)[1:] for each in part.trained]
         return _rest().apply(states, out.reshape(len(states), -1), block, *trained)[None]
 
     return forward
@@ -244,6 +251,78 @@ def pull_back(gradient: torch.Tensor, part: Joined) -> torch.Tensor:
     return multiply(gradient, weight.t()) if has_onednn() else gradient @ weight
 
 
+def project(block: MergedBlock, states: torch.Tensor) -> torch.Tensor:
+    """Queries, keys and values (tokens, outputs) of the states that enter a block, neither normalised nor rotated."""
+    return linear(block.before_attention(states), block.queries_keys_values)
+
+
+def by_head(block: MergedBlock, projected: torch.Tensor) -> list[torch.Tensor]:
+    """What `project` gives as queries, keys and values, (tokens, heads, size) each."""
+    sizes = [len(weight) for weight in block.queries_keys_values.weights]
+    return [each.view(len(projected), -1, block.attention.head_dim) for each in projected.split(sizes, 1)]
+
+
+def rotate(block: MergedBlock, raw: Sequence[torch.Tensor], cos: torch.Tensor, sin: torch.Tensor) -> list[torch.Tensor]:
+    """Queries, keys and values as attention wants them, of those `by_head`."""
+    turning = raw[:2]
+    if block.head_norms is not None:
+        turning = [norm(each) for norm, each in zip(block.head_norms, turning, strict=True)]
+    return [turn(turning[0], cos, sin), turn(turning[1], cos, sin), raw[2].contiguous()]
+
+
+def pull_projections(
+    block: MergedBlock, states: torch.Tensor, cos, sin, raw: Sequence[torch.Tensor], gradients, wanted: bool
+) -> tuple[torch.Tensor | None, list[torch.Tensor]]:
+    """The gradients of `states` (where `wanted`) and of the adapters, of those of what `rotate` gives.
+
+    `raw` are queries and keys before their norms; nothing where they have none.
+    """
+    part = block.queries_keys_values
+    sizes = [len(weight) for weight in part.weights]
+    whole = states.new_empty(len(states), sum(sizes))
+    pieces = [each.view(gradient.shape) for each, gradient in zip(whole.split(sizes, 1), gradients, strict=True)]
+    for piece, gradient in zip(pieces[:2], gradients[:2], strict=True):
+        turn_back(gradient, cos, sin, piece)
+    pieces[2].copy_(gradients[2])
+    if block.head_norms is not None:
+        for norm, before, piece in zip(block.head_norms, raw, pieces[:2], strict=True):
+            norm.pull(before, piece)
+    pulled = part.pull(block.before_attention(states), whole)
+    return (block.before_attention.pull(states, pull_back(whole, part)) if wanted else None), pulled
+
+
+def leave(block: MergedBlock, states: torch.Tensor, attended: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """What leaves a block, and what its backward needs: the states after attention, gate and up side by side."""
+    import torch
+
+    middle = linear(attended, block.out).add_(states)
+    gate_up = linear(block.before_feed_forward(middle), block.gate_up)
+    gate, up = gate_up.chunk(2, 1)
+    return linear(torch.nn.functional.silu(gate).mul_(up), block.down).add_(middle), middle, gate_up
+
+
+def pull_leave(
+    block: MergedBlock, attended: torch.Tensor, middle: torch.Tensor, gate_up: torch.Tensor, gradient: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+    """The gradients of `states`, of `attended` and of the adapters of out, gate, up and down, of that of what leaves."""
+    import torch
+
+    silu, silu_backward = torch.nn.functional.silu, torch.ops.aten.silu_backward
+    gate, up = gate_up.chunk(2, 1)
+    active = silu(gate)
+    of_down = block.down.pull(active * up, gradient)
+    pull = pull_back(gradient, block.down)
+    whole = torch.empty_like(gate_up)
+    of_gate, of_up = whole.chunk(2, 1)
+    torch.mul(pull, active, out=of_up)
+    silu_backward.grad_input(pull.mul_(up), gate, grad_input=of_gate)
+    del pull, active
+    of_gate_up = block.gate_up.pull(block.before_feed_forward(middle), whole)
+    found = block.before_feed_forward.pull(middle, pull_back(whole, block.gate_up)).add_(gradient)
+    of_out = block.out.pull(attended, found)
+    return found, pull_back(found, block.out), [*of_out, *of_gate_up, *of_down]
+
+
 @cache
 def _projections():
     import torch
@@ -253,36 +332,15 @@ def _projections():
 
         @staticmethod
         def forward(ctx, states, block, cos, sin, *trained):
-            size = block.attention.head_dim
-            projected = linear(block.before_attention(states), block.queries_keys_values)
-            sizes = [len(weight) for weight in block.queries_keys_values.weights]
-            raw = [each.view(len(states), -1, size) for each in projected.split(sizes, 1)]
+            raw = by_head(block, project(block, states))
             ctx.block = block
-            if block.head_norms is None:
-                ctx.save_for_backward(states, cos, sin)
-                turning = raw[:2]
-            else:
-                ctx.save_for_backward(states, cos, sin, *raw[:2])
-                turning = [norm(each) for norm, each in zip(block.head_norms, raw[:2], strict=True)]
-            return turn(turning[0], cos, sin), turn(turning[1], cos, sin), raw[2].contiguous()
+            ctx.save_for_backward(states, cos, sin, *(() if block.head_norms is None else raw[:2]))
+            return tuple(rotate(block, raw, cos, sin))
 
         @staticmethod
         def backward(ctx, *gradients):
             states, cos, sin, *raw = ctx.saved_tensors
-            block, part = ctx.block, ctx.block.queries_keys_values
-            sizes = [len(weight) for weight in part.weights]
-            whole = states.new_empty(len(states), sum(sizes))
-            pieces = [
-                each.view(gradient.shape) for each, gradient in zip(whole.split(sizes, 1), gradients, strict=True)
-            ]
-            for piece, gradient in zip(pieces[:2], gradients[:2], strict=True):
-                turn_back(gradient, cos, sin, piece)
-            pieces[2].copy_(gradients[2])
-            if raw:
-                for norm, before, piece in zip(block.head_norms, raw, pieces[:2], strict=True):
-                    norm.pull(before, piece)
-            pulled = part.pull(block.before_attention(states), whole)
-            found = block.before_attention.pull(states, pull_back(whole, part)) if ctx.needs_input_grad[0] else None
+            found, pulled = pull_projections(ctx.block, states, cos, sin, raw, gradients, ctx.needs_input_grad[0])
             return found, None, None, None, *pulled
 
     return Projections
@@ -292,36 +350,19 @@ def _projections():
 def _rest():
     import torch
 
-    silu, silu_backward = torch.nn.functional.silu, torch.ops.aten.silu_backward
-
     class Rest(torch.autograd.Function):
         """What leaves a block, (tokens, size), of the states that entered it and what its attention found."""
 
         @staticmethod
         def forward(ctx, states, attended, block, *trained):
-            middle = linear(attended, block.out).add_(states)
-            gate_up = linear(block.before_feed_forward(middle), block.gate_up)
-            gate, up = gate_up.chunk(2, 1)
+            leaving, middle, gate_up = leave(block, states, attended)
             ctx.block = block
             ctx.save_for_backward(attended, middle, gate_up)
-            return linear(silu(gate).mul_(up), block.down).add_(middle)
+            return leaving
 
         @staticmethod
         def backward(ctx, gradient):
-            attended, middle, gate_up = ctx.saved_tensors
-            block = ctx.block
-            gate, up = gate_up.chunk(2, 1)
-            active = silu(gate)
-            of_down = block.down.pull(active * up, gradient)
-            pull = pull_back(gradient, block.down)
-            whole = torch.empty_like(gate_up)
-            of_gate, of_up = whole.chunk(2, 1)
-            torch.mul(pull, active, out=of_up)
-            silu_backward.grad_input(pull.mul_(up), gate, grad_input=of_gate)
-            del pull, active
-            of_gate_up = block.gate_up.pull(block.before_feed_forward(middle), whole)
-            found = block.before_feed_forward.pull(middle, pull_back(whole, block.gate_up)).add_(gradient)
-            of_out = block.out.pull(attended, found)
-            return found, pull_back(found, block.out), None, *of_out, *of_gate_up, *of_down
+            of_states, of_attended, pulled = pull_leave(ctx.block, *ctx.saved_tensors, gradient)
+            return of_states, of_attended, None, *pulled
 
     return Rest

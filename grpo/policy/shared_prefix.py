@@ -24,6 +24,8 @@ from grpo.policy.token_logprobs import token_logps
 if TYPE_CHECKING:
     import torch
 
+    from grpo.policy.recording import Recording
+
 BAND_QUERIES = 1024  # queries of a window that share one mask
 
 
@@ -39,6 +41,8 @@ def grouped_logps(
     differentiable_entropy: bool = False,
     micro_groups: int | None = None,
     keeps_logits: bool | None = None,
+    recording: Recording | None = None,
+    numbers: Sequence[int] = (),
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Log-probability and entropy (nats) of each completion token, (B, T) in float32; 0 where masked.
 
@@ -46,20 +50,23 @@ def grouped_logps(
     stand. A row whose completion is masked throughout costs nothing. `micro_groups` is the number of groups in one
     forward (None: all): fewer bound the memory of a pass without gradients. `keeps_logits` says whether the logits are
     held until the backward (None: as long as they are few, see `head_logprobs`). Entropies have a gradient where they are
-    `differentiable_entropy`. Ask `prefix_support.supports` first.
+    `differentiable_entropy`. Ask `prefix_support.supports` first. Where all of it is in a `recording`, under `numbers` for the
+    rows, nothing is computed twice; the values are then those that decoding rounded to.
     """
     import torch
 
     prompts, completions = real_tokens(prompt_ids, prompt_mask, "left"), real_lengths(completion_mask)
     if not any(completions):
         # A step waits for every process's gradients, and its optimiser for zeros: one token goes through the model.
-        completions[0], prompts[0] = 1, prompts[0][-1:]
+        completions[0], prompts[0], recording = 1, prompts[0][-1:], None
     groups = [[i for i in rows if completions[i]] for rows in find_groups(prompts)]
     groups = [rows for rows in groups if rows]
     size = micro_groups or len(groups)
     places, logps, entropies = [], [], []
     for start in range(0, len(groups), size):
         packed = Packed(groups[start : start + size], prompts, completion_ids, completions)
+        if recording is not None:
+            packed.find_recorded(recording, numbers)
         values = packed.score(model, temperature, compute_entropy, differentiable_entropy, keeps_logits)
         places.append(packed.places)
         logps.append(values[0])
@@ -158,12 +165,31 @@ class Packed:
         self.sizes = [size for span in self.spans for size in (span.end - span.start, span.total)]
         self.reached: set[int] | None = None
         self.masks: dict = {}
+        self.groups, self.lengths = groups, lengths
+        self.recording: Recording | None = None
+        self.recorded: list[int] = []  # where in it the tokens of the row lie, and the tokens to score
+        self.recorded_targets: list[int] = []
+
+    def find_recorded(self, recording: Recording, numbers: Sequence[int]) -> None:
+        """Take from `recording` what it has, if it has every token; the rows of the batch are `numbers` there."""
+        tokens, targets = [], []
+        for rows in self.groups:
+            tokens += recording.prompt_places(numbers[rows[0]])
+            for row in rows:
+                tokens += recording.completion_places(numbers[row], self.lengths[row] - 1)
+                targets += recording.drawn_places(numbers[row], self.lengths[row])
+        self.recording, self.recorded, self.recorded_targets = recording, tokens, targets
 
     def score(self, model: Any, temperature: float, compute_entropy: bool, differentiable: bool, keeps: bool | None):
         """Log-probabilities of `targets` and their entropies, None where not asked for, (tokens,) each."""
         inner = unwrap(model)
         if keeps is None:
             keeps = not is_worth_it(len(self.targets), inner.config.vocab_size) or not has_plain_head(inner)
+        drawn = self.recording.head if self.recording is not None else None
+        if drawn is not None:
+            with without_head(inner):
+                states = self.forward(model)
+            return drawn.score(states, self.recorded_targets)
         if keeps:
             return token_logps(self.forward(model), self.targets, temperature, compute_entropy, differentiable)
         with without_head(inner) as head:
@@ -179,7 +205,11 @@ class Packed:
         # transformers builds no mask of its own when it is handed one with four axes.
         no_mask = torch.zeros(1, 1, 1, 1, device=self.input_ids.device)
         self.reached = set()
-        with routed_attention(inner, keep=replays), leaner_blocks(inner, self.input_ids.numel()):
+        if self.recording is not None:
+            blocks = self.recording.replaying(inner, self.recorded)
+        else:
+            blocks = leaner_blocks(inner, self.input_ids.numel())
+        with routed_attention(inner, keep=replays), blocks:
             logits = model(
                 input_ids=self.input_ids,
                 position_ids=self.position_ids,

@@ -13,6 +13,8 @@ from rewards.host.verdicts import ScoredCompletion
 if TYPE_CHECKING:
     import torch
 
+    from grpo.policy.recording import Recording
+
 
 @dataclass
 class Step:
@@ -27,6 +29,7 @@ class Step:
     is_drawn: bool = False  # whether they were written and scored before TRL asks for them
     defers_logps: bool = False  # whether log-probabilities wait until the advantages are known
     micro_batch: dict[str, Any] = field(default_factory=dict)  # that of the present loss, else empty
+    recording: Recording | None = None  # what generation computed of the loss, until that is done
     watched: torch.Tensor | None = None  # entropies of a pass that TRL asks no entropies of
     loss_start: float = 0.0
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))

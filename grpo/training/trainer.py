@@ -31,6 +31,7 @@ from grpo.training import zero3
 from grpo.training.ahead import BatchAhead
 from grpo.training.dynamic_sampling import Rollouts, draw_until_rewards_differ, find_flat_groups, read_rewards
 from grpo.training.random_numbers import make_generator
+from grpo.training.recorded_loss import begin_for_loss, find_recorded
 from grpo.training.reward_columns import make_column, shares_of_weights
 from grpo.training.step import Step
 from grpo.training.trl_arguments import StepArguments
@@ -136,6 +137,8 @@ class SharedPrefixTrainer(GRPOTrainer):
 
     def training_step(self, model, inputs, num_items_in_batch):
         loss = super().training_step(model, inputs, num_items_in_batch)
+        if self._step % self.args.steps_per_generation == 0:
+            self.now.recording = None
         self.seconds["loss"] += time.perf_counter() - self.now.loss_start
         return loss
 
@@ -161,6 +164,7 @@ class SharedPrefixTrainer(GRPOTrainer):
             if deferred and "old_per_token_logps" in output:
                 output["old_per_token_logps"] = self._logps_of_busy_rows(output)
             self._count_idle(output)
+            output["numbers"] = torch.arange(len(inputs))
         groups = [index // self.num_generations for index in range(len(step.scored))]
         self._record(self.state.global_step + 1, step.scored, groups, output["advantages"].tolist())
         return output
@@ -252,6 +256,7 @@ class SharedPrefixTrainer(GRPOTrainer):
             model = self.accelerator.unwrap_model(self.model_wrapped)
             # TRL repeats each prompt for its group; a process may hold less than a whole one.
             samples = gcd(len(prompt_ids), num_generations)
+            recording = self.now.recording = begin_for_loss(self, prompt_ids[::samples], samples)
             generated = generate(
                 model,
                 prompt_ids[::samples],
@@ -270,6 +275,7 @@ class SharedPrefixTrainer(GRPOTrainer):
                 entropies=self._skips,
                 ahead=self.args.speculation,
                 earlier=self._earlier.texts,
+                recording=recording,
             )
             if self.args.speculation:
                 self._earlier.keep(prompt_ids, generated.completion_ids)
@@ -345,6 +351,7 @@ class SharedPrefixTrainer(GRPOTrainer):
             model, input_ids[:, :width], attention_mask[:, :width], ids, mask, idle,
             compute_entropy=compute_entropy or watches, batch_size=batch_size,
             differentiable_entropy=self._entropy_bonus_enabled and torch.is_grad_enabled(),
+            **find_recorded(self.now.recording if torch.is_grad_enabled() else None, present, ids, mask),
         )  # fmt: skip
         if watches and not compute_entropy:
             self.now.watched, entropies = entropies, None
@@ -367,20 +374,15 @@ class SharedPrefixTrainer(GRPOTrainer):
 
     def _run(
         self, model, prompt_ids, prompt_mask, ids, mask, idle, *, batch_size: int | None, compute_entropy=False,
-        differentiable_entropy=False,
+        differentiable_entropy=False, **recorded,
     ):  # fmt: skip
+        mask = mask if idle is None else mask.masked_fill(idle[:, None], 0)
         return grouped_logps(
-            model,
-            prompt_ids,
-            prompt_mask,
-            ids,
-            mask if idle is None else mask.masked_fill(idle[:, None], 0),
-            temperature=self.temperature,
-            compute_entropy=compute_entropy,
-            differentiable_entropy=differentiable_entropy,
+            model, prompt_ids, prompt_mask, ids, mask, temperature=self.temperature,
+            compute_entropy=compute_entropy, differentiable_entropy=differentiable_entropy,
             # TRL bounds the completions of a pass without gradients.
-            micro_groups=batch_size and max(1, batch_size // self.num_generations),
-        )
+            micro_groups=batch_size and max(1, batch_size // self.num_generations), **recorded,
+        )  # fmt: skip
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Nothing: TRL's looks the model up on the Hub, and a checkpoint must not need a network."""

@@ -1,0 +1,339 @@
+"""What blocks computed while a batch was written, kept for the loss over it: with the same weights its forward is done already.
+
+A completion's token passes through the policy once when it is written and once more for the loss. As long as no step of the
+optimiser lies between, both compute the same; what a backward needs of it is kept while it is there: of each block the
+states that enter it, queries, keys and values, the states after attention, and gate and up. Of the head it is the log-probability
+and its gradient by the last state (see `head_logprobs`). Attention's own backward wants its forward again, and gets it.
+
+For float32 models on a processor whose blocks run merged (see `merged_blocks`). Decoding rounds a little more than the
+loss's own forward, so this is for a loss that does not depend on the values of its log-probabilities, as one step a batch
+without a reference: there each ratio is 1 whatever they are, and gradients bear it.
+
+Axes end a name: `_N` tokens of the recording, first those of the prompts, then `width` places for each completion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from grpo.policy.attention import attend
+from grpo.policy.head_logprobs import has_plain_head, is_frozen_matrix, is_worth_it
+from grpo.policy.lean_activations import is_worth_it as is_large
+from grpo.policy.merged_blocks import (
+    MergedBlock,
+    by_head,
+    find_blocks,
+    leave,
+    parts_of,
+    project,
+    pull_leave,
+    pull_projections,
+    replaced_layers,
+    rotate,
+)
+from grpo.policy.packed_products import has_onednn, multiply, pack
+
+if TYPE_CHECKING:
+    import torch
+
+    from grpo.generation.kv_cache import Piece
+
+# Rows of probabilities that are multiplied by the head at once: oneDNN is at its best from here on.
+SHARES_ROWS = 80
+
+
+class Recording:
+    """The arrays of a batch, and where in them what lies: `prompts` tokens of prompts, `rows` completions of at most `most`.
+
+    `samples` completions continue a prompt; they are numbered through, as `generate` does. Memory is touched only
+    where something is written.
+    """
+
+    def __init__(self, blocks: Sequence[MergedBlock], prompts: int, rows: int, samples: int, most: int):
+        self.blocks, self.first, self.rows, self.width = blocks, prompts, rows, most - 1
+        self.samples = samples
+        # One row more than there are completions: there goes what fills a batch up.
+        size = prompts + (rows + 1) * self.width
+        like = blocks[0].before_attention.weight
+        self.layers = [[like.new_empty(size, width) for width in widths_of(block)] for block in blocks]
+        self.last = like.new_empty(size, len(like))  # the states that leave the last block
+        self.scratch: dict[tuple[int, int], torch.Tensor] = {}
+        self.head: HeadRecording | None = None
+        self.read_tokens = 0
+        self.stems: dict[int | None, range] = {}
+        self.tails: dict[int, tuple[int | None, range]] = {}  # of each prompt its stem and where the rest of it lies
+        self.places: Any = None
+        self.starts: Any = None
+        self.written: dict[int, list[int]] = {}
+
+    # -- while the batch is written --------------------------------------------------------------------------------
+
+    def reading(self, model: Any, pieces: Sequence[Piece], firsts: Sequence[int]) -> AbstractContextManager[None]:
+        """Inside, a forward of `model` over these pieces is recorded; `firsts` are the first completions of all prompts."""
+        import torch
+
+        start = self.read_tokens
+        for piece in pieces:
+            where = range(self.read_tokens, self.read_tokens + piece.length)
+            if piece.prompt is None:
+                self.stems[piece.stem] = where
+            else:
+                self.tails[firsts[piece.prompt] // self.samples] = piece.stem, where
+            self.read_tokens = where.stop
+        self.places = torch.arange(start, self.read_tokens)
+        return replaced_layers(model, [self.make_forward(number) for number in range(len(self.blocks))])
+
+    def make_forward(self, number: int) -> Callable[..., torch.Tensor]:
+        block = self.blocks[number]
+
+        def forward(hidden_states, attention_mask=None, position_embeddings=None, router=None, **_):
+            states = hidden_states[0]
+            cos, sin = (each[0][:, None] for each in position_embeddings)
+            projected = project(block, states)
+            turned = [each.transpose(0, 1)[None] for each in rotate(block, by_head(block, projected), cos, sin)]
+            out, _ = attend(block.attention, *turned, attention_mask, scaling=block.attention.scaling, router=router)
+            leaving, middle, gate_up = leave(block, states, out.reshape(len(states), -1))
+            self.note(number, states, projected, middle, gate_up)
+            if number + 1 == len(self.blocks):
+                self.note_last(leaving)
+            return leaving[None]
+
+        return forward
+
+    def follow(self, numbers: torch.Tensor) -> None:
+        """From here on the rows of a step are those of these completions; `rows` for one that nobody reads."""
+        self.starts = self.first + numbers * self.width
+
+    def begin_step(self, step: int) -> None:
+        """What is noted next is of the completions' tokens number `step`."""
+        self.places = self.starts + step
+
+    def note(self, number: int, *arrays: torch.Tensor) -> None:
+        """The states that enter block `number`, queries with keys and values, the states after attention, gate with up."""
+        for room, array in zip(self.layers[number], arrays, strict=True):
+            room.index_copy_(0, self.places, array)
+
+    def note_last(self, states: torch.Tensor) -> None:
+        self.last.index_copy_(0, self.places, states)
+
+    # -- in the loss -----------------------------------------------------------------------------------------------
+
+    def prompt_places(self, number: int) -> list[int]:
+        """Where the tokens of the prompt of completion `number` lie, in their order."""
+        stem, tail = self.tails[number // self.samples]
+        return [*(() if stem is None else self.stems[stem]), *tail]
+
+    def completion_places(self, number: int, count: int) -> range:
+        """Where the first `count` tokens of completion `number` lie; its last one was never read."""
+        return range(self.first + number * self.width, self.first + number * self.width + count)
+
+    def drawn_places(self, number: int, count: int) -> range:
+        """Where `head` has the first `count` tokens of completion `number`."""
+        return range(number * (self.width + 1), number * (self.width + 1) + count)
+
+    def has(self, ids: Sequence[Sequence[int]], numbers: Sequence[int]) -> bool:
+        """Whether it holds completions that begin with these `ids`, by their numbers."""
+        return all(self.written.get(n, [])[: len(row)] == list(row) for n, row in zip(numbers, ids, strict=True))
+
+    def replaying(self, model: Any, places: Sequence[int]) -> AbstractContextManager[None]:
+        """Inside, a forward of `model` over the tokens at these places computes nothing; its backward is the loss's."""
+        import torch
+
+        run = contiguous(places)
+        chosen = run if run is not None else torch.tensor(places)
+        blocks = find_blocks(model)  # its adapters as they are now: the same numbers, in training mode
+        return replaced_layers(model, [self.make_replay(number, block, chosen) for number, block in enumerate(blocks)])
+
+    def make_replay(self, number: int, block: MergedBlock, places: Any) -> Callable[..., torch.Tensor]:
+        def forward(hidden_states, position_embeddings=None, router=None, **_):
+            if router.reached is not None:
+                router.reached.add(number)
+            cos, sin = (each[0][:, None] for each in position_embeddings)
+            replay = self, number, block, places, cos, sin, router
+            trained = [each for part in parts_of(block) for each in part.trained]
+            return _replayed().apply(hidden_states[0], replay, *trained)[None]
+
+        return forward
+
+    def take(self, number: int, places: Any) -> list[torch.Tensor]:
+        """The arrays of block `number` at these places; good until the next ones are taken."""
+        return [self.chosen(each, places, kind) for kind, each in enumerate(self.layers[number])]
+
+    def chosen(self, array: torch.Tensor, places: Any, kind: int) -> torch.Tensor:
+        import torch
+
+        if isinstance(places, slice):
+            return array[places]
+        if (kind, len(places)) not in self.scratch:
+            self.scratch[kind, len(places)] = array.new_empty(len(places), array.shape[1])
+        return torch.index_select(array, 0, places, out=self.scratch[kind, len(places)])
+
+
+class HeadRecording:
+    """Of every token that was drawn its log-probability, the entropy, and the pull on the state that it was drawn from.
+
+    `weight` (vocabulary, size) is the frozen head's. The pull, (weight[token] - probabilities @ weight) / temperature, is made
+    for several steps at once. Places are number * `most` + step.
+    """
+
+    def __init__(self, weight: torch.Tensor, rows: int, most: int, temperature: float):
+        self.weight, self.most, self.temperature = weight.detach(), most, temperature
+        size = (rows + 1) * most
+        self.pulls = weight.new_empty(size, weight.shape[1])
+        self.logps, self.entropies = weight.new_zeros(2, size).unbind()
+        self.shares: Any = None
+        self.waiting: list[tuple[torch.Tensor, torch.Tensor]] = []  # places and tokens of what `shares` holds
+        self.filled = 0
+        self.packed: Any = None
+        self.starts: Any = None
+
+    def follow(self, numbers: torch.Tensor) -> None:
+        self.starts = numbers * self.most
+
+    def room(self) -> torch.Tensor:
+        """Where the probabilities of this step's rows are to be written, (rows, vocabulary)."""
+        rows = len(self.starts)
+        if self.shares is None:
+            # In a normal mode: what is made in inference mode cannot be read by a backward.
+            self.shares = self.weight.new_empty(max(SHARES_ROWS, rows), len(self.weight))
+        if self.filled + rows > len(self.shares):
+            self.flush()
+        return self.shares[self.filled : self.filled + rows]
+
+    def note(self, step: int, tokens: torch.Tensor, logps: torch.Tensor, entropies: torch.Tensor | None) -> None:
+        """What was drawn with the probabilities that were written to `room`."""
+        places = self.starts + step
+        self.logps.index_copy_(0, places, logps)
+        if entropies is not None:
+            self.entropies.index_copy_(0, places, entropies)
+        self.waiting.append((places, tokens))
+        self.filled += len(tokens)
+
+    def flush(self) -> None:
+        """Turn the probabilities that have gathered into pulls."""
+        import torch
+
+        if not self.waiting:
+            return
+        places, tokens = (torch.cat(each) for each in zip(*self.waiting, strict=True))
+        shares = self.shares[: self.filled]
+        if has_onednn():
+            if self.packed is None:
+                self.packed = pack(self.weight.t().contiguous(), len(self.shares))
+            pull = multiply(shares, self.packed)
+        else:
+            pull = shares @ self.weight
+        pull = self.weight[tokens].sub_(pull)
+        self.pulls.index_copy_(0, places, pull if self.temperature == 1.0 else pull.div_(self.temperature))
+        self.waiting, self.filled = [], 0
+
+    def end(self) -> None:
+        """Nothing more is drawn: what served for drawing goes."""
+        self.flush()
+        self.shares = self.packed = None
+
+    def score(self, states: torch.Tensor, places: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities, with their gradient by `states` (tokens, size), and entropies."""
+        import torch
+
+        index = torch.tensor(places)
+        return _noted_logps().apply(states, self.pulls[index], self.logps[index]), self.entropies[index]
+
+
+def begin_recording(
+    model: Any, prompt_ids: Sequence[Sequence[int]], samples: int, most: int, temperature: float, measures: bool,
+    most_bytes: int | None,
+) -> Recording | None:  # fmt: skip
+    """An empty recording for these completions; None where blocks do not run merged, or it would take too much.
+
+    The model is in training mode. `measures`: drawing leaves the distribution as it is and measures its entropy.
+    """
+    rows, prompts = len(prompt_ids) * samples, sum(map(len, prompt_ids))
+    if most < 2 or not is_large(model, prompts + rows * (most - 1)):
+        return None
+    blocks = find_blocks(model)
+    if not blocks:
+        return None
+    head = model.get_output_embeddings()
+    size = prompts + (rows + 1) * (most - 1)
+    needed = 4 * size * sum(sum(widths_of(block)) for block in blocks)
+    if most_bytes is not None and needed > most_bytes:
+        return None
+    recording = Recording(blocks, prompts, rows, samples, most)
+    frozen = not any(weight.requires_grad for weight in head.parameters())
+    large = measures and frozen and is_worth_it(rows * most, model.config.vocab_size)
+    if large and has_plain_head(model) and is_frozen_matrix(head, recording.last):
+        recording.head = HeadRecording(head.weight, rows, most, temperature)
+    return recording
+
+
+def widths_of(block: MergedBlock) -> tuple[int, int, int, int]:
+    """Of the arrays that `Recording.note` is given of a block."""
+    size = len(block.before_attention.weight)
+    projected, gate_up = (
+        sum(len(weight) for weight in part.weights) for part in (block.queries_keys_values, block.gate_up)
+    )
+    return size, projected, size, gate_up
+
+
+def contiguous(places: Sequence[int]) -> slice | None:
+    """The places as one slice, where they follow each other."""
+    first = places[0]
+    return slice(first, first + len(places)) if list(places) == list(range(first, first + len(places))) else None
+
+
+@cache
+def _replayed():
+    import torch
+
+    class Replayed(torch.autograd.Function):
+        """A block whose forward is recorded: nothing is computed before its backward, which runs attention once more."""
+
+        @staticmethod
+        def forward(ctx, states, replay, *trained):
+            recording, number, _, places, *_ = ctx.replay = replay
+            if number + 1 < len(recording.blocks):
+                return states.new_zeros(1, 1).expand(states.shape)  # nobody reads it
+            return recording.chosen(recording.last, places, -1).clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            recording, number, block, places, cos, sin, router = ctx.replay
+            states, projected, middle, gate_up = recording.take(number, places)
+            raw = by_head(block, projected)
+            scaling, tokens = block.attention.scaling, len(states)
+            with torch.enable_grad():
+                turned = [each.transpose(0, 1)[None].requires_grad_() for each in rotate(block, raw, cos, sin)]
+                out = router.attend(number, *turned, scaling, 0.0, None)
+            attended = out.detach()[0].transpose(0, 1).reshape(tokens, -1)
+            found, of_attended, pulled = pull_leave(block, attended, middle, gate_up, gradient)
+            of_out = of_attended.view(tokens, -1, block.attention.head_dim).transpose(0, 1)[None]
+            gradients = [each[0].transpose(0, 1) for each in torch.autograd.grad(out, turned, of_out)]
+            wanted = ctx.needs_input_grad[0]
+            before, of_projections = pull_projections(block, states, cos, sin, raw[:2], gradients, wanted)
+            return found.add_(before) if before is not None else None, None, *of_projections, *pulled
+
+    return Replayed
+
+
+@cache
+def _noted_logps():
+    import torch
+
+    class NotedLogps(torch.autograd.Function):
+        """Log-probabilities of which the gradient by the states is known."""
+
+        @staticmethod
+        def forward(ctx, states, pulls, logps):
+            ctx.save_for_backward(pulls)
+            return logps.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            (pulls,) = ctx.saved_tensors
+            return pulls * gradient[:, None], None, None
+
+    return NotedLogps
