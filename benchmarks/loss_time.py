@@ -2,6 +2,7 @@
 
     python benchmarks/loss_time.py --threads 1                     SmolLM2 with LoRA, prompt 300, G 16, completions of 100
     python benchmarks/loss_time.py --threads 2 --times 3           `main`: what the pass would take on a quiet machine
+    python benchmarks/loss_time.py --step --threads 1              whole steps: generation and the loss over what it wrote
     python benchmarks/loss_time.py --parts --threads 1             a layer's operations one by one, beside a layer's share
 
 Seconds are of the processor, so a busy machine shows in them less than in a clock. `main` is the calling thread's own: it does
@@ -32,6 +33,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     if options.parts:
         say_parts(options)
+    elif options.step:
+        say_steps(options)
     else:
         say_passes(options)
 
@@ -44,6 +47,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--completion", type=int, default=100)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--times", type=int, default=2, help="passes (default: 2)")
+    parser.add_argument("--step", action="store_true", help="whole steps, whose loss may take what generation computed")
     parser.add_argument("--parts", action="store_true", help="the operations of one of SmolLM2's layers, one by one")
     parser.add_argument("--root", default=str(Path(__file__).resolve().parents[1]), help="the checkout that is timed")
     return parser.parse_args()
@@ -75,6 +79,30 @@ def say_passes(options: argparse.Namespace) -> None:
         line = {"turn": turn, "forward": middle - start, "backward": time.process_time() - middle}
         line |= {"main": time.thread_time() - thread, "system": after.ru_stime - before.ru_stime}
         say(line | {"page_faults": after.ru_minflt - before.ru_minflt})
+
+
+def say_steps(options: argparse.Namespace) -> None:
+    """Processor seconds of generation with scoring and of the loss, the first step included."""
+    import tempfile
+
+    from benchmarks.step_trainers import build_trainer, quieten
+
+    quieten()
+    setting = {"model": options.model, "ends": 0.0, "prompts": 1}
+    setting |= {"prompt": options.prompt, "group": options.group, "completion": options.completion}
+    with tempfile.TemporaryDirectory() as directory:
+        trainer = build_trainer("ours", setting, directory, options.times)
+        marks = [(time.process_time(), time.thread_time())]
+
+        def mark(*_: Any) -> None:
+            marks.append((time.process_time(), time.thread_time()))
+            if len(marks) % 2:
+                (began, _), (wrote, wrote_main), (ended, ended_main) = marks[-3:]
+                line = {"turn": len(marks) // 2 - 1, "generation": wrote - began, "loss": ended - wrote}
+                say(line | {"loss_main": ended_main - wrote_main, "step": ended - began})
+
+        trainer.before_loss, trainer.after_loss = mark, mark
+        trainer.train()
 
 
 def say(line: dict[str, Any]) -> None:
