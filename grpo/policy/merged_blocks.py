@@ -362,7 +362,8 @@ def _rest():
 
         @staticmethod
         def backward(ctx, gradient):
-            of_states, of_attended, pulled = pull_leave(ctx.block, *ctx.saved_tensors, gradient)
+            attended, middle, gate_up = ctx.saved_tensors
+            of_states, of_attended, pulled = pull_leave(ctx.block, attended, middle, gate_up, gradient)
             return of_states, of_attended, None, *pulled
 
     return Rest

@@ -93,8 +93,10 @@ class Recording:
             states = hidden_states[0]
             cos, sin = (each[0][:, None] for each in position_embeddings)
             projected = project(block, states)
-            turned = [each.transpose(0, 1)[None] for each in rotate(block, by_head(block, projected), cos, sin)]
-            out, _ = attend(block.attention, *turned, attention_mask, scaling=block.attention.scaling, router=router)
+            turned = rotate(block, by_head(block, projected), cos, sin)
+            queries, keys, values = (each.transpose(0, 1)[None] for each in turned)
+            scaling = block.attention.scaling
+            out, _ = attend(block.attention, queries, keys, values, attention_mask, scaling=scaling, router=router)
             leaving, middle, gate_up = leave(block, states, out.reshape(len(states), -1))
             self.note(number, states, projected, middle, gate_up)
             if number + 1 == len(self.blocks):

@@ -172,7 +172,8 @@ class Packed:
 
     def find_recorded(self, recording: Recording, numbers: Sequence[int]) -> None:
         """Take from `recording` what it has, if it has every token; the rows of the batch are `numbers` there."""
-        tokens, targets = [], []
+        tokens: list[int] = []
+        targets: list[int] = []
         for rows in self.groups:
             tokens += recording.prompt_places(numbers[rows[0]])
             for row in rows:
