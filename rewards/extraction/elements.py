@@ -37,11 +37,11 @@ def read_elements(state: State, frame: Frame) -> None:
         if string is not None:
             elements.append(string)
             if frame.quote != '"':
-                state.note(K.QUOTE_STYLE, match.start())
+                state.note(K.QUOTE_STYLE, match.start(1) - 1)
         else:
             elements.append(other)
             if frame.quote == '"':
-                state.note(K.QUOTE_STYLE, match.start())
+                state.note(K.QUOTE_STYLE, match.start(2) - 1)
         i = match.end()
         frame.comma = text[i - 1] == ","
         if not frame.comma and frame.kind == "[":

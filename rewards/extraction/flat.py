@@ -64,7 +64,7 @@ def read_flat(state: State, content: str, place: int) -> list[Any]:
         if run.startswith(("...", "…")) or run.endswith(("...", "…")):
             state.note(K.ELLIPSIS, at)
             run = run.strip(".… \t\r\n")
-        where, at = at, at + len(part) + 1
+        where, at = at + part.find(run[:1]), at + len(part) + 1
         if separator == ";" and run[-1:] == ",":
             state.note(K.EXTRA_COMMA, where)
             run = run.rstrip(", \t\r\n")

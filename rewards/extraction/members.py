@@ -45,7 +45,7 @@ def read_members(state: State, frame: Frame) -> None:
             state.note(K.MISSING_COMMA, match.start())
         frame.comma = False
         if frame.quote != '"':
-            state.note(K.QUOTE_STYLE, match.start(1))
+            state.note(K.QUOTE_STYLE, match.start(1) - 1)
         if frame.members < 0:
             frame.members = match.start(1) - 1
         if opener is not None:
@@ -58,7 +58,7 @@ def read_members(state: State, frame: Frame) -> None:
         elif other is not None:
             value = other
             if frame.quote == '"':
-                state.note(K.QUOTE_STYLE, match.start(3))
+                state.note(K.QUOTE_STYLE, match.start(3) - 1)
         elif number is not None:
             value = state.number(number, match.start(4))
         elif decimal is not None:

@@ -140,9 +140,10 @@ WEAK_ELEMENT = re.compile(
 # A second quoted text that belongs to the first, as in C and Python.
 CONCATENATED = re.compile(rf"[ \t]++({QUOTED}){W}(?:[,}}\])]|\Z)")
 AFTER_CLOSER = re.compile(rf"{W}(?:[,;}}\])，；]|\Z|[{QUOTES}<\\]|{_DASHES}|(?<=\n)|//|/\*|\#)")
-# Where a bare value inside an object ends at a comma.
-COMMA_ENDS_MEMBER = re.compile(rf"{W}(?:>{W})?(?:{_after_member(BARE_KEY)}|[{{\[])")
-COMMA_ENDS_NUMBERED = re.compile(rf"{W}(?:{_after_member(_LENIENT_BARE)}|[{{\[])")
+# Where a bare value inside an object ends at a comma; a key may have a bullet.
+_BULLETED_KEY = rf"[-*•][ \t]+{QUOTED}{COLON}"
+COMMA_ENDS_MEMBER = re.compile(rf"{W}(?:>{W})?(?:{_after_member(BARE_KEY)}|[{{\[]|{_BULLETED_KEY})")
+COMMA_ENDS_NUMBERED = re.compile(rf"{W}(?:{_after_member(_LENIENT_BARE)}|[{{\[]|{_BULLETED_KEY})")
 BARE_EVENT = re.compile(r"[,;，、；{}\[\]\n\r()]|[\"“”'’`»」』＂]|//|/\*|\s\#|\s--(?=\s)|<!--|\.\.\.")
 _FLAT_RUN = rf"((?:[^\[\]{{}}(){QUOTES}#/<\-]|-(?!-))*+)"
 FLAT = re.compile(rf"\[{_FLAT_RUN}\]")
