@@ -18,7 +18,8 @@ from rewards.functions.field_f1 import FieldF1
 from rewards.functions.json_valid import JsonValid
 from rewards.functions.kpi_values import KpiValues
 from rewards.functions.schema_valid import SchemaValid
-from rewards.host.scoring import RewardHost, WeightedFunction
+from rewards.host.scoring import RewardHost
+from rewards.host.weighted import WeightedFunction
 from rewards.types import Completion, Example, RewardFunction, Score
 
 SCHEMA = {

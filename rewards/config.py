@@ -92,7 +92,8 @@ def build_host(section: RewardsSection, registry: Registry | None = None, *, in_
 
     Raises UserError with every unknown name and every wrong option, one line each.
     """
-    from rewards.host.scoring import RewardHost, WeightedFunction
+    from rewards.host.scoring import RewardHost
+    from rewards.host.weighted import WeightedFunction
 
     registry = load_rewards(section.plugins) if registry is None else registry
     problems: list[str] = []

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rewards.errors import UserError
 
 if TYPE_CHECKING:
-    from rewards.host.scoring import WeightedFunction
+    from rewards.host.weighted import WeightedFunction
     from rewards.types import RewardFunction
 
 _OWN = __name__.partition(".")[0]

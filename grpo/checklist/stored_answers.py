@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from grpo.checklist.checks import FAILED, NOT_CHECKED, PASSED, WARNING, Check, judge_share
+from grpo.checklist.checks import FAILED, PASSED, WARNING, Check, judge_share
 from grpo.compare.reading import find_stage
 from grpo.evaluate.metrics import kind_of
 from grpo.leaderboard.voices import list_blended
@@ -186,8 +186,3 @@ def _fits(call: Call, schema: Any) -> bool:
         return jsonschema_rs.validator_for(schema).is_valid(dict(call.arguments))
     except (ValueError, TypeError):
         return True
-
-
-def note_unchecked(name: str, said: str) -> Check:
-    """A check that could not be made."""
-    return Check(name, NOT_CHECKED, said)

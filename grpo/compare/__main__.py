@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from grpo.compare.comparability import ALLOWABLE
 from rewards.errors import UserError
 from rewards.identity import ALLOW
 from rewards.screen.command_line import CommandParser, print_json, run_command
 
 PROMOTED, NOT_PROMOTED = 0, 1
-_ALLOWABLE = ("versions", "ids", "settings")
 
 EXAMPLES = """\
 RUN is the folder of a run (its judged checkpoint, or another stage by RUN@warmup), a folder that python -m grpo.evaluate
@@ -47,7 +47,7 @@ def make_parser() -> CommandParser:
     parser.add_argument("--metric", help="the metric that must gain, instead of the rules' one")
     parser.add_argument(
         "--allow-different", action="append", default=[], metavar="WHAT",
-        help=f"compare all the same though these differ: {', '.join(_ALLOWABLE)} (repeatable, or with commas)",
+        help=f"compare all the same though these differ: {', '.join(ALLOWABLE)} (repeatable, or with commas)",
     )  # fmt: skip
     parser.add_argument(ALLOW, action="store_true", help="the same as --allow-different versions")
     parser.add_argument("--details", action="store_true", help="every difference, also of more than three runs")
@@ -88,9 +88,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _read_allowed(given: Sequence[str]) -> set[str]:
     names = {name.strip() for text in given for name in text.split(",") if name.strip()}
-    unknown = sorted(names - set(_ALLOWABLE))
+    unknown = sorted(names - set(ALLOWABLE))
     if unknown:
-        raise UserError(f"--allow-different: {', '.join(unknown)}; allowed: {', '.join(_ALLOWABLE)}")
+        raise UserError(f"--allow-different: {', '.join(unknown)}; allowed: {', '.join(ALLOWABLE)}")
     return names
 
 

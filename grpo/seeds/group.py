@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from rewards.errors import UserError
 from rewards.writing.files import read_object, write_json
@@ -113,9 +112,3 @@ def choose_seeds(options: argparse.Namespace, configured: int) -> list[int]:
 def _place(folder: Path, setting: Sequence[str], seed: int) -> Path:
     name = "_".join("".join(c if c.isalnum() or c in "=.-+" else "-" for c in part) for part in setting)
     return (folder / name if name else folder) / f"seed-{seed}"
-
-
-def describe_state(group: RunGroup) -> Mapping[str, Any]:
-    """How many of the runs are done, begun, waiting."""
-    states = [member.state for member in group.members]
-    return {state: states.count(state) for state in ("done", "begun", "waiting")}

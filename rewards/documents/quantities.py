@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from rewards.documents.units import FACTORS, KINDS, name_any_unit
-
-UNITS: Mapping[str, Mapping[str, float]] = FACTORS
-"""Factor of each unit's short name, by kind."""
 
 _LONGEST = 40
 _QUANTITY = re.compile(r"\s*(-?[0-9][0-9.,]*(?:[eE][+-]?[0-9]{1,3})?)\s*([^\W\d][^\d]{0,24}|%)\s*\Z", re.ASCII)

@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rewards import limits
@@ -14,10 +14,11 @@ from rewards.decorator import as_function
 from rewards.errors import RewardBudgetExceeded, UserError
 from rewards.host import calls
 from rewards.host.batch import PairBatch
-from rewards.host.calls import CallFault, is_async
+from rewards.host.calls import CallFault
 from rewards.host.records import make_record
 from rewards.host.tally import Tally, describe_tally
 from rewards.host.verdicts import Outcome, ScoredCompletion, describe_fault, make_unscored
+from rewards.host.weighted import WeightedFunction
 from rewards.types import Completion, Example, RewardFunction
 
 if TYPE_CHECKING:
@@ -30,28 +31,6 @@ MAX_IN_FLIGHT = 16
 """Completions of an asynchronous function that are under way together."""
 
 Pair = tuple[Example, Completion]
-
-
-@dataclass(frozen=True, slots=True)
-class WeightedFunction:
-    """A function as a run uses it; `isolated` ones are called in a process of their own that can be killed."""
-
-    function: RewardFunction
-    weight: float = 1.0
-    tasks: tuple[str, ...] | None = None
-    isolated: bool = False
-    plugin: str = ""
-    distribution: str = ""
-    path: str | None = None
-
-    @property
-    def beside(self) -> bool:
-        """Whether it is called beside the functions of this process rather than row by row with them."""
-        return self.isolated or bool(self.function.together) or is_async(self.function)
-
-    def applies_to(self, task: str) -> bool:
-        tasks = self.function.tasks if self.tasks is None else self.tasks
-        return not tasks or task in tasks
 
 
 class RewardHost:

@@ -12,7 +12,7 @@ from rewards.host.verdicts import Outcome
 from rewards.types import Example
 
 if TYPE_CHECKING:
-    from rewards.host.scoring import WeightedFunction
+    from rewards.host.weighted import WeightedFunction
     from rewards.host.worker import Worker
 
 _NETWORK = "network:"

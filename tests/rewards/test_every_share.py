@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from rewards import plugins
 from rewards.host.calls import ask_problems
-from rewards.host.scoring import RewardHost, WeightedFunction
+from rewards.host.scoring import RewardHost
+from rewards.host.weighted import WeightedFunction
 from rewards.sample_rows import find_options, open_samples
 from rewards.types import Completion, Example
 

@@ -10,7 +10,8 @@ import pytest
 from rewards.errors import UserError
 from rewards.functions.extraction import FieldExtraction
 from rewards.functions.push import Push
-from rewards.host.scoring import RewardHost, WeightedFunction
+from rewards.host.scoring import RewardHost
+from rewards.host.weighted import WeightedFunction
 from rewards.identity import find_differences, fingerprint_function, read_identities, refuse_differences
 
 PLUGIN = '''"""A reward."""

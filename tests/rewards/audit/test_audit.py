@@ -12,7 +12,8 @@ from rewards.audit.audit import audit_rows, classify_reference, say_gold
 from rewards.audit.probes import make_answers
 from rewards.functions.field_f1 import FieldF1
 from rewards.functions.json_valid import JsonValid
-from rewards.host.scoring import RewardHost, WeightedFunction
+from rewards.host.scoring import RewardHost
+from rewards.host.weighted import WeightedFunction
 from rewards.types import Completion, Example, RewardFunction, Score
 
 CITIES = ("Belém", "Natal", "Recife", "Manaus", "Cuiabá", "Vitória", "Palmas", "Macapá")

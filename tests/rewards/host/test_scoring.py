@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from rewards.audit.references import gold_self_test
 from rewards.errors import RewardBudgetExceeded, UserError
 from rewards.functions.json_valid import JsonValid
-from rewards.host.scoring import RewardHost, WeightedFunction
+from rewards.host.scoring import RewardHost
+from rewards.host.weighted import WeightedFunction
 from rewards.types import Completion, Example, RewardFunction, Score
 from tests.timing import at_most
 

@@ -11,7 +11,8 @@ import pytest
 
 from rewards.audit.audit import audit_rows
 from rewards.functions.sql_qa import SqlQa
-from rewards.host.scoring import RewardHost, WeightedFunction
+from rewards.host.scoring import RewardHost
+from rewards.host.weighted import WeightedFunction
 from rewards.sql.altered import GENTLE, HARSH, know_relations, open_altered
 from rewards.sql.results import same_rows
 from rewards.sql.sandbox import Limits, run_query
