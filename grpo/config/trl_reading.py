@@ -13,6 +13,17 @@ from typing import Any
 
 from rewards.errors import UserError
 
+# Settings of TRL that are mappings themselves, by how they end.
+_MAPPINGS = (
+    "_kwargs",
+    "_config_file",
+    "fsdp",
+    "fsdp_config",
+    "deepspeed",
+    "accelerator_config",
+    "dataset_mixture",
+    "_map",
+)
 _ADAPTER_CALLS = ("LoraConfig", "get_peft_model")
 # What a script's trainer is given that makes its completions something else than an answer to a prompt.
 _OTHER_ROLLOUTS = ("tools", "environment_factory", "rollout_func")
@@ -53,16 +64,17 @@ def read_trl_file(path: Path) -> FoundSettings:
         found = read_yaml(text, path)
     else:
         found = read_command_line(text)
-    if not found.settings and not found.refusals:
+    if not found.settings and not found.unknown and not found.refusals:
         raise UserError(
             f"{path}: has no setting of TRL's GRPO; give a YAML file of `trl grpo`, a script that calls GRPOConfig, or a "
             "shell script with options such as --num_generations 8"
         )
+    found.refusals = list(dict.fromkeys(found.refusals))
     return found
 
 
 def read_yaml(text: str, path: Path) -> FoundSettings:
-    """A flat mapping, as `trl grpo --config` and open-r1 read it."""
+    """A mapping, as `trl grpo --config` and open-r1 read it, or one whose settings stand in sections."""
     import yaml
 
     try:
@@ -72,7 +84,26 @@ def read_yaml(text: str, path: Path) -> FoundSettings:
         raise UserError(f"{path}: is not YAML ({reason})") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: does not hold a mapping of settings to values")
-    return FoundSettings({str(key): as_number(value) for key, value in values.items()})
+    return FoundSettings(_flatten(values))
+
+
+def _flatten(values: dict[Any, Any], section: str = "") -> dict[str, Any]:
+    """Settings by name: those of a section by the names that they have there; what stands above it wins."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = str(key)
+        if "lora" in section or "peft" in section:
+            name = _ADAPTER_NAMES.get(name, {"alpha": "lora_alpha", "dropout": "lora_dropout"}.get(name, name))
+        elif section == "model" and name in ("name", "name_or_path", "path"):
+            name = "model_name_or_path"
+        if isinstance(value, dict) and not name.endswith(_MAPPINGS):
+            inner = _flatten(value, name.lower())
+            if ("lora" in name or "peft" in name) and "lora_r" in inner:
+                inner.setdefault("use_peft", True)
+            found = inner | found
+        elif not name.startswith("_"):  # such as Hydra's _target_
+            found[name] = as_number(value)
+    return found
 
 
 def read_command_line(text: str) -> FoundSettings:
@@ -124,6 +155,14 @@ def read_script(text: str, path: Path) -> FoundSettings:
         tree = ast.Module(_cut_calls(text), [])
         if not tree.body:
             raise UserError(f"{path}: is not Python that can be read (line {fault.lineno}: {fault.msg})") from None
+    own = any(
+        isinstance(node, ast.ClassDef) and node.name == "GRPOConfig" and not node.bases for node in ast.walk(tree)
+    )
+    if own:
+        reason = (
+            "its GRPOConfig is a class of its own, not TRL's, whose settings mean what its own trainer makes of them"
+        )
+        return FoundSettings(refusals=[reason])
     constants = _find_constants(tree)
     found, called = FoundSettings(), False
     for node in ast.walk(tree):

@@ -96,9 +96,44 @@ def test_command_line_when_translated_then_options_are_read(tmp_path, capsys):
     assert found["config"]["grpo"]["beta"] == 0.0 and "learning_rate ($LR)" in found["notes"][0]
 
 
+def test_yaml_when_settings_stand_in_sections_then_they_are_found(tmp_path, capsys):
+    """A section for the training, one for the adapter, one for the model, and Hydra's; a mapping of TRL stays one."""
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "model: {name: some/model}\nlora_config: {r: 8, alpha: 16, dropout: 0}\nmax_steps: 7\n"
+        "args:\n  _target_: trl.GRPOConfig\n  learning_rate: 5e-6\n  num_generations: 4\n  per_device_train_batch_size: 8\n"
+        "  max_steps: 9\n  gradient_checkpointing_kwargs: {use_reentrant: false}\n",
+        encoding="utf-8",
+    )
+    code, found = run(capsys, str(path))
+    assert code == 0
+    grpo, model = found["config"]["grpo"], found["config"]["model"]
+    assert (grpo["learning_rate"], grpo["num_generations"], grpo["prompts_per_step"], grpo["max_steps"]) == (
+        5e-6,
+        4,
+        2,
+        7,
+    )
+    assert model["name"] == "some/model"
+    assert (model["lora"]["r"], model["lora"]["alpha"]) == (8, 16)
+    assert not any("use_reentrant:" in note or "_target_" in note for note in found["notes"])
+
+
+def test_script_when_no_value_is_told_then_every_setting_is_named(tmp_path, capsys):
+    """A script that takes all of them from elsewhere is one of TRL's all the same."""
+    path = tmp_path / "train.py"
+    path.write_text(
+        "from trl import GRPOConfig\nc = GRPOConfig(learning_rate=options.rate, beta=options.beta)\n", "utf-8"
+    )
+    code, found = run(capsys, str(path))
+    assert code == 0
+    assert "learning_rate (options.rate), beta (options.beta)" in found["notes"][0]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
+        ("a.py", "class GRPOConfig:\n    kl_coef = 1\n\nc = GRPOConfig(max_steps=3)", "a class of its own, not TRL's"),
         ("a.py", "t = GRPOTrainer(model='m', args=GRPOConfig(max_steps=3), tools=[search])", "is given tools"),
         ("a.py", "m = FastVisionModel.from_pretrained('m')\nc = GRPOConfig(max_steps=3)", "reads images"),
         ("a.py", "print('hello')", "has no setting of TRL's GRPO"),
