@@ -13,7 +13,15 @@ from grpo.config.loading import configs_folder, list_configs, load_config
 from grpo.config.run_config import json_schema
 from grpo.config.yaml_layer import write_yaml
 from rewards.errors import UserError
-from rewards.screen.command_line import BAD_INPUT, DONE, CommandParser, add_overrides, print_json, run_command
+from rewards.screen.command_line import (
+    BAD_INPUT,
+    DONE,
+    CommandParser,
+    add_overrides,
+    print_json,
+    run_command,
+    show_commands,
+)
 
 EXAMPLES = """\
 examples:
@@ -98,7 +106,8 @@ def write_translation(options: argparse.Namespace) -> int:
         print(written, end="")
     else:
         options.output.write_text(written, encoding="utf-8")
-        print(f"{options.output}: written; next: python -m grpo.plan --config {options.output}", file=sys.stderr)
+        line = f"{options.output}: written; next: python -m grpo.plan --config {options.output}"
+        print(show_commands(line), file=sys.stderr)
     return DONE
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from grpo.data.sources import FoundRecords, SourceRecord, iterate_columns
 from rewards.errors import UserError
-from rewards.row_forms.columns import name_form, unify_form
+from rewards.row_forms.columns import name_form, read_ground_truth, unify_form
 from rewards.row_forms.conversations import FORMS, cut_conversation, kind_of, read_turns, tell_tools
 from rewards.rows import make_strict_example
 from rewards.types import Example
@@ -29,7 +29,7 @@ PAIRS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("source",), "target"), (("document",), "summary"), (("article",), "summary"), (("article",), "highlights"),
     (("text",), "summary"), (("text",), "label"), (("text",), "labels"), (("text",), "category"), (("text",), "intent"),
     (("text",), "class"), (("text",), "json"), (("text",), "output"), (("text",), "target"), (("text",), "answer"),
-    (("utterance",), "intent"), (("sentence",), "label"), (("review",), "label"), (("review",), "sentiment"),
+    (("prompt",), "reward_model"), (("prompt",), "ground_truth"), (("prompt",), "solution"), (("utterance",), "intent"), (("sentence",), "label"), (("review",), "label"), (("review",), "sentiment"),
     (("message",), "label"), (("message",), "category"), (("ticket",), "label"), (("ticket",), "category"),
     (("description",), "category"), (("description",), "label"), (("content",), "label"), (("content",), "category"),
     (("pergunta",), "resposta"), (("pergunta",), "sql"), (("instrucao", "entrada"), "saida"), (("instrucao",), "resposta"),
@@ -233,6 +233,7 @@ def _read_reference(
         return None if found else turns[-1]["content"]
     if isinstance(value, dict) and isinstance(value.get("text"), list) and {"answer_start"} & value.keys():
         value = next(iter(value["text"]), None)  # as SQuAD has its answers
+    value = truth if (truth := read_ground_truth(value)) is not None else value
     if isinstance(value, str):
         value = value if value.strip() else None
     if value is None:
@@ -273,7 +274,9 @@ def _as_strict_json(text: str) -> str | None:
 
 
 def _other_columns(values: Mapping[str, Any], choice: ColumnChoice) -> dict[str, Any]:
-    used = {*choice.prompt, *choice.reference, choice.form}
+    # An answer of several columns, or one that is no text, is a text in the reference: a reward may need it as it was.
+    told = [name for name in choice.reference if len(choice.reference) == 1 and isinstance(values.get(name), str)]
+    used = {*choice.prompt, *told, choice.form}
     return {
         key: value
         for key, value in values.items()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from rewards.discovery.existing import PREFIXES
 from rewards.statistics.estimates import estimate_mean
 from rewards.types import Completion, Example
 
@@ -108,10 +109,15 @@ def find_alarms(host: RewardHost, probes: Iterable[Probe]) -> tuple[list[str], l
             continue
         gold = fmean(rows.kinds[GOLD]) if rows.kinds[GOLD] else None
         if max(values) - min(values) < _SAME:
-            errors.append(
-                f"task {task}: the reward is {values[0]:.4f} for right answers, for wrong ones and for none: there is "
-                "nothing to learn from it; add a function that judges content"
-            )
+            said = f"task {task}: the reward is {values[0]:.4f} for right answers, for wrong ones and for none"
+            if not all(entry.distribution in PREFIXES for entry in host.functions_for(task)):
+                errors.append(f"{said}: there is nothing to learn from it; add a function that judges content")
+            else:
+                # Written for other trainers, where the reference is a label that no policy should write as it stands.
+                warnings.append(
+                    f"{said}; where the references are labels and not answers in the form that the rewards read, nothing is "
+                    "proven: score a right answer of yours (python -m rewards score), and set sft_warmup.enabled: false"
+                )
             continue
         if gold is None:
             continue

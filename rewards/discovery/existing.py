@@ -28,6 +28,7 @@ _OF_TRAINER = frozenset(
     {"prompts", "completions", "id", "task", "trainer_state", "log_extra", "log_metric", "prompt", "completion"}
 )
 _REFERENCE_NAMES = ("reference", "answer", "solution", "ground_truth", "label", "target", "expected_answer")
+_PROMPT_NAMES = ("question", "query", "problem", "instruction")
 Pair = tuple[Example, Completion]
 
 
@@ -41,6 +42,7 @@ class ExistingReward(RewardFunction):
     given: ClassVar[frozenset[str]] = _OF_TRAINER
 
     range: tuple[float, float] = Field((0.0, 1.0), description="Lowest and highest number it returns, made 0..1.")
+    skip_nan: bool = Field(False, description="NaN means that it does not apply, as TRL reads it; else it is a fault.")
     clip: bool = Field(False, description="Numbers outside the range count as its nearer end; else they are faults.")
 
     @field_validator("range")
@@ -63,6 +65,10 @@ class ExistingReward(RewardFunction):
         if value is None:
             return None
         number, (low, high) = float(value), self.range
+        if math.isnan(number):
+            if self.skip_nan:
+                return None
+            raise ValueError("returned NaN; where it does not apply return None, or set the option skip_nan: true")
         if not low - 1e-9 <= number <= high + 1e-9 and not (self.clip and math.isfinite(number)):
             raise ValueError(
                 f"returned {number:g}, outside {low:g}..{high:g}; set the option range: [low, high]"
@@ -77,7 +83,7 @@ class ExistingReward(RewardFunction):
             for each in _parameters(type(self).called)
             if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
             and each.default is each.empty
-            and each.name not in {*example.columns, *self.given}
+            and each.name not in {*example.columns, *self.given, *_PROMPT_NAMES}
             and not (each.name in _REFERENCE_NAMES and example.reference is not None)
         ]
         return [f"no column '{name}', which {self.target} reads" for name in lacking]
@@ -107,6 +113,7 @@ class TrlReward(ExistingReward):
         prompts = [[dict(turn) for turn in example.prompt] for example in examples]
         texts = [completion.text for _, completion in pairs]
         given: dict[str, Any] = {name: [example.reference for example in examples] for name in _REFERENCE_NAMES}
+        given |= {name: [_asked(example) for example in examples] for name in _PROMPT_NAMES}
         names = {name for example in examples for name in example.columns}
         given |= {name: [example.columns.get(name) for example in examples] for name in names}
         given |= {
@@ -296,6 +303,11 @@ def _import(prefix: str, target: str) -> Any:
 
 def _rebuild(prefix: str, target: str, options: Mapping[str, Any]) -> RewardFunction:
     return _make(prefix, target).model_validate(dict(options))
+
+
+def _asked(example: Example) -> str:
+    """What the user asked last: what most data sets have under one of the usual names."""
+    return next((turn["content"] for turn in reversed(example.prompt) if turn["role"] == "user"), "")
 
 
 def _innermost(function: Any) -> Any:

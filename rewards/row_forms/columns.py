@@ -1,4 +1,4 @@
-"""Rows of other trainers brought into the one form that is read: pairs, Alpaca's columns, preferences, xLAM's calls."""
+"""Rows of other trainers brought into the one form that is read: pairs, Alpaca's columns, preferences, xLAM's calls, verl's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def unify_form(row: dict[str, Any]) -> dict[str, Any]:
     A pair is `prompt` and `completion` without a `reference`, each a text or a list of messages. Alpaca's columns are
     `instruction`, `output` and, where it is not empty, `input`. Of a preference (`chosen` and `rejected`, with a `prompt`, a
     conversation that ends with the question, or both whole conversations; OpenAI's `preferred_output`) what was chosen is
-    the answer. xLAM's `query`, `answers` and `tools` are a question and its calls. All other columns are kept, and an `id`
+    the answer. xLAM's `query`, `answers` and `tools` are a question and its calls, verl's `prompt` and
+    `reward_model` a question and its `ground_truth`. All other columns are kept, and an `id`
     that is a whole number becomes a text.
     """
     if "reference" in row:
@@ -32,6 +33,11 @@ def unify_form(row: dict[str, Any]) -> dict[str, Any]:
         if isinstance(asked, list) and isinstance(answered, list) and asked and answered:
             tools = {"tools": given["tools"]} if given.get("tools") else {}
             return {**_without(row, "input", "preferred_output"), **tools, "messages": [*asked, *answered]}
+    truth = read_ground_truth(row.get("reward_model"))
+    asked = _as_turns(row.get("prompt"), "user")
+    if asked is not None and truth is not None and "completion" not in row:
+        answer = truth if isinstance(truth, str) else json.dumps(truth, ensure_ascii=False)
+        return {**_without(row, "prompt"), "messages": [*asked, {"role": "assistant", "content": answer}]}
     if "prompt" in row and "completion" in row:
         asked, answered = _as_turns(row["prompt"], "user"), _as_turns(row["completion"], "assistant")
         if asked is None or answered is None:
@@ -51,8 +57,13 @@ def unify_form(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+def read_ground_truth(value: Any) -> Any:
+    """What verl keeps under `reward_model`: `{"style": "rule", "ground_truth": ...}`; None for anything else."""
+    return value.get("ground_truth") if isinstance(value, Mapping) and "ground_truth" in value else None
+
+
 def name_form(row: Mapping[str, Any]) -> str:
-    """What a row's form is called: rows, messages, sharegpt, preference, pair, alpaca, xlam, or unknown."""
+    """What a row's form is called: rows, messages, sharegpt, preference, pair, verl, alpaca, xlam, or unknown."""
     if ("chosen" in row and "rejected" in row) or "preferred_output" in row:
         return "preference" if row is not unify_form(dict(row)) and "messages" in unify_form(dict(row)) else "unknown"
     if "messages" in row:
@@ -63,6 +74,8 @@ def name_form(row: Mapping[str, Any]) -> str:
         return "rows"
     if "prompt" in row and "completion" in row:
         return "pair"
+    if "prompt" in row and read_ground_truth(row.get("reward_model")) is not None:
+        return "verl"
     if "instruction" in row and "output" in row:
         return "alpaca"
     return "xlam" if "query" in row and "answers" in row and "tools" in row else "unknown"

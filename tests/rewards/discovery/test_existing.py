@@ -7,6 +7,7 @@ import json
 import pytest
 
 from rewards.__main__ import main
+from rewards.audit.audit import audit_rows
 from rewards.config import RewardsSection, build_host
 from rewards.errors import UserError
 from rewards.types import Completion, Example
@@ -207,3 +208,35 @@ def test_identity_when_a_helper_of_the_function_changes_then_is_another(tmp_path
             found.append(host.identities()["mine"])
     assert found[0].version == found[1].version == found[2].version
     assert found[0].fingerprint == found[2].fingerprint != found[1].fingerprint
+
+
+def test_nan_when_it_means_that_a_function_does_not_apply_then_an_option_says_so(tmp_path, monkeypatch):
+    """TRL leaves it out of the sum; here it is a fault unless that is meant."""
+    (tmp_path / "mine.py").write_text("def f(completions, **kwargs):\n    return [float('nan')] * len(completions)\n")
+    monkeypatch.chdir(tmp_path)
+    assert "skip_nan: true" in score("trl:mine.py:f", "a")[0].reason
+    assert score("trl:mine.py:f", "a", skip_nan=True)[0].status == "unscored"
+
+
+def test_function_when_it_reads_the_question_then_gets_what_the_user_asked(tmp_path, monkeypatch):
+    """Data sets call it so, and it is the prompt here; a column of that name comes first."""
+    (tmp_path / "mine.py").write_text(
+        "def f(completions, question, answer):\n"
+        "    return [float(q == 'Q' and a == {'n': 1}) for q, a in zip(question, answer)]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    row = Example("1", "t", [{"role": "system", "content": "S"}, *ROW.prompt], '{"n": 1}', {"answer": {"n": 1}})
+    assert score("trl:mine.py:f", "a", row=row)[0].value == 1.0
+
+
+def test_audit_when_only_functions_of_other_trainers_score_labels_then_warns_and_goes_on(module, tmp_path):
+    """verl's ground truth is no answer that its scorer would pay for as it stands."""
+    (tmp_path / "gsm.py").write_text(
+        "def compute_score(solution_str, ground_truth):\n    return float(f'#### {ground_truth}' in solution_str)\n"
+    )
+    rows = [Example(str(n), "t", [{"role": "user", "content": f"Q {n}"}], str(n)) for n in range(8)]
+    section = RewardsSection.model_validate({"functions": [{"name": f"verl:{tmp_path}/gsm.py:compute_score"}]})
+    with build_host(section) as host:
+        found = audit_rows(host, rows)
+    assert not found.errors
+    assert any("the references are labels" in line for line in found.warnings)
