@@ -20,6 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from more_bad_inputs import BESIDE, list_more_configs, list_more_files
 
 SECONDS = 10.0
 _ROW = {"id": "1", "task": "t", "prompt": [{"role": "user", "content": "a"}], "reference": '{"a": 1}'}
@@ -150,6 +153,8 @@ def run_case(folder: Path, name: str, content: bytes) -> tuple[str, str, float]:
         )
         text = "extends: base.yaml\ndata: {source: files, train: train.jsonl, held_out: held.jsonl}\nrewards: {functions: [{name: json_valid}]}\n"
         (folder / "bad.yaml").write_text(text)
+        # One row is enough to train on: what is wrong with it must not hide behind their number.
+        words = ["--set", "grpo.prompts_per_step=1", *words]
     else:
         (folder / "bad.yaml").write_bytes(content)
     words.append(str(folder / "bad.yaml"))
@@ -213,7 +218,9 @@ def main() -> None:
 
     results = {}
     with tempfile.TemporaryDirectory(prefix="recompensa-bad-") as folder:
-        for name, content in (*list_configs(), *list_files()):
+        for name, content in BESIDE.items():
+            Path(folder, name).write_bytes(content)
+        for name, content in (*list_configs(), *list_more_configs(), *list_files(), *list_more_files()):
             if options.only in name:
                 results[name] = run_case(Path(folder), name, content)
                 if results[name][0] not in ("refused", "accepted"):

@@ -62,6 +62,7 @@ class RewardsSection(BaseModel):
 
     plugins: list[str] = Field(
         default_factory=list,
+        max_length=limits.CONFIG_PLUGINS,
         description="Modules or paths of .py files with more reward functions; installed ones are found.",
     )
     functions: list[FunctionSpec] = Field(

@@ -108,6 +108,9 @@ CODE_WALL_SECONDS = 30
 CODE_BYTES = 512 * MIB
 """Memory of that process."""
 
+CONFIG_PLUGINS = 200
+"""Plugins that one config names: each is imported in a process of its own first."""
+
 CONFIG_CHAIN = 20
 """Files that extend one another."""
 

@@ -25,6 +25,7 @@ from rewards.discovery.contract import check_class, describe_error
 from rewards.discovery.on_demand import ON_DEMAND, find_on_demand
 from rewards.discovery.plugin_files import find_files, import_file, is_path, is_project, module_name_of, root_of
 from rewards.discovery.probe import find_fault, quiet
+from rewards.discovery.side_effects import undone
 from rewards.errors import PluginError
 from rewards.types import RewardFunction
 
@@ -234,9 +235,11 @@ class _Source:
             if fault := find_fault(self._identify(), self._try, self._tell()):
                 problems.append(f"{self}: {fault}")
                 return None
-            with quiet(f"plugin {self.name}"):
+            with quiet(f"plugin {self.name}"), undone():
                 return self._import()
-        except (Exception, SystemExit) as error:  # a plugin may fail in any way; none may end the command
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may fail in any way; none may end the command
             problems.append(f"{self}: cannot be imported: {describe_error(error)}")
             return None
 
@@ -331,9 +334,11 @@ def _ask(manager: pluggy.PluginManager, plugin: Any, source: _Source, problems: 
     registered: list[Any] = []
     others = [other for other in manager.get_plugins() if other is not plugin]
     try:
-        with quiet(f"plugin {source.name}"):
+        with quiet(f"plugin {source.name}"), undone():
             manager.subset_hook_caller(HOOK, remove_plugins=others)(register=registered.append)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         problems.append(f"{source}: {HOOK} raised {describe_error(error)}")
         return []
     registered = [as_class(function) for function in registered]

@@ -101,7 +101,7 @@ def parse_file(path: Path | str, *, unnamed: str = "", needed: Sequence[str] = R
         named = example.columns.get("database") if example is not None else None
         if example is not None and named is not None:
             if named not in databases:
-                databases[named] = str((folder / named).resolve())
+                databases[named] = _place_database(folder, named)
                 if not Path(databases[named]).is_file():
                     problems.append(
                         f"{where}: database: no such file: {databases[named]}; "
@@ -214,7 +214,7 @@ def make_example(row: dict[str, Any], where: str, number: int, folder: Path | No
         columns |= row["columns"]
     database = columns.get("database")
     if folder is not None and isinstance(database, str) and database and not os.path.isabs(database):
-        columns = {**columns, "database": str((folder / database).resolve())}
+        columns = {**columns, "database": _place_database(folder, database)}
     return Example(str(row.get("id", number)), str(row.get("task", "default")), prompt, reference, columns)
 
 
@@ -322,12 +322,22 @@ def _open(path: Path | str) -> IO[bytes]:
     """The file, never one whose reading might not end; raises OSError and UserError."""
     if path == "-":
         return open(0, "rb", closefd=False)
-    mode = os.stat(path).st_mode
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError:  # a NUL in its name
+        raise UserError(f"{str(path)!r}: no such file; no name of a file holds such a character") from None
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(21, "Is a directory")
     if not stat.S_ISREG(mode):
         raise UserError(f"{path}: not a regular file (a pipe or a device); write its rows into a file and give that")
     return open(path, "rb")
+
+
+def _place_database(folder: Path, named: str) -> str:
+    try:
+        return str((folder / named).resolve())
+    except (ValueError, OSError):  # a NUL, a circle of links: whoever looks for it finds no file
+        return str(folder / named)
 
 
 def _skip_line(file: IO[bytes]) -> int:
@@ -352,7 +362,7 @@ def _parse_json(raw: bytes, where: str) -> tuple[dict[str, Any] | None, str]:
         column = getattr(error, "colno", 1)
         return None, f"{where}: not JSON ({reason}, column {column}); one JSON object a line is allowed"
     if not isinstance(row, dict):
-        return None, f"{where}: a JSON {kind_of(row)}; each line must be a JSON object"
+        return None, f"{where}: a JSON {kind_of(row).removeprefix('an ')}; each line must be a JSON object"
     return row, ""
 
 

@@ -35,7 +35,7 @@ def test_damages_when_all_are_tried_then_each_is_recovered_or_refused_in_one_lin
     """Checkpoints, run files, settings: none resumes silently to other numbers, none ends in a traceback."""
     found = run_script("damages", "--json")
     bad = {name: result for name, (result, _) in found["results"].items() if result not in ("identical", "refused")}
-    assert bad == {} and found["damages"] >= 60
+    assert bad == {} and found["damages"] >= 200
 
 
 @pytest.mark.slow
@@ -62,4 +62,4 @@ def test_long_haul_when_2000_steps_are_taken_then_memory_files_and_step_time_are
 def test_bad_inputs_when_all_are_tried_then_none_hangs_or_crashes():
     """Configs and files: one line a fault, or carried safely."""
     found = run_script("bad_inputs", "--json")
-    assert found["cases"] >= 200 and not {"hang", "crash", "ill-said"} & set(found["counted"])
+    assert found["cases"] >= 400 and not {"hang", "crash", "ill-said"} & set(found["counted"])

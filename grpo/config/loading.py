@@ -8,6 +8,7 @@ import json
 import re
 import types
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Union, get_args, get_origin
 
@@ -22,6 +23,7 @@ from grpo.config.yaml_layer import KeyPath, YamlLayer, parse_value, read_source,
 from grpo.machine.device import Device, resolve_profile
 from rewards import limits
 from rewards.errors import UserError
+from rewards.screen.harmless_text import make_label
 
 
 class Origin(NamedTuple):
@@ -114,16 +116,19 @@ def find_config(reference: str | Path, folder: Path | None = None) -> Path:
     text = str(reference)
     path = Path(text).expanduser()
     path = path if folder is None else folder / path
-    if path.is_file():
-        return path
     wanted = re.sub(r"\.ya?ml$", "", re.sub(r"^(\./)?configs/", "", text))
     shipped = configs_folder() / f"{wanted}.yaml"
-    if wanted and "/" not in wanted and shipped.is_file():
-        return shipped
+    with suppress(OSError):  # a name longer than any file has
+        if path.is_file():
+            return path
+        if wanted and "/" not in wanted and shipped.is_file():
+            return shipped
     names = list_configs()
     near = difflib.get_close_matches(Path(wanted).name, names, n=1)
     guess = f"; did you mean {near[0]}?" if near else ""
-    raise UserError(f"{text}: no such file, and no shipped config of that name; shipped: {', '.join(names)}{guess}")
+    raise UserError(
+        f"{make_label(text, 200)}: no such file, and no shipped config of that name; shipped: {', '.join(names)}{guess}"
+    )
 
 
 def _compose(layers: Sequence[YamlLayer], path: Path, *, alone: bool = False) -> tuple[RunConfig | None, list[str]]:

@@ -21,6 +21,7 @@ from rewards.discovery import working_copies
 from rewards.writing.writable import clean_message
 
 _DONE = b"done"
+_MOST_SAID = 500
 _MOST_SHOWN_LINES = 10
 _proven: set[tuple] = set()
 
@@ -48,7 +49,7 @@ def find_fault(key: tuple, load: Callable[[], Any], words: dict[str, str | None]
     if status is None:
         _proven.add(key)
         return ""
-    return f"does not come to an end: after {seconds:g} s it was ended" if status == "" else f"its process {status}"
+    return f"does not come to an end: after {seconds:g} s it was ended" if status == "" else status
 
 
 @contextlib.contextmanager
@@ -77,10 +78,34 @@ def quiet(label: str) -> Iterator[None]:
 def main() -> NoReturn:
     """In a process of its own: import what the argument tells, and say that this came to an end."""
     words = json.loads(sys.argv[1])
-    with contextlib.suppress(BaseException):
-        _load(words)
-    os.write(words["answer"], _DONE)
+    os.write(words["answer"], _try(lambda: _load(words), words["memory_gib"]))
     os._exit(0)
+
+
+def _try(load: Callable[[], Any], memory_gib: float) -> bytes:
+    """`done` however it ended, but for what would be worse if it happened again: without an end of memory, or of a thread."""
+    before = set(threading.enumerate())
+    _bound_memory(memory_gib)
+    try:
+        load()
+    except MemoryError:
+        return f"takes more than {memory_gib:g} GiB of memory while it is imported".encode()
+    except BaseException:
+        return _DONE
+    if any(not thread.daemon for thread in set(threading.enumerate()) - before):
+        return b"leaves a thread behind that keeps the process from its end; give it daemon=True, or start it with the first score"
+    return _DONE
+
+
+def _bound_memory(memory_gib: float) -> None:
+    try:
+        import resource
+
+        pages = int(open("/proc/self/statm", encoding="ascii").read().split()[5])  # noqa: SIM115
+        most = pages * resource.getpagesize() + int(memory_gib * 2**30)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    except (ImportError, OSError, ValueError, IndexError):  # not on every system
+        pass
 
 
 def _load(words: dict[str, Any]) -> None:
@@ -113,8 +138,7 @@ def _try_in_fork(load: Callable[[], Any]) -> tuple[str | None, float]:
             # Python's own streams may be other ones, as under a test.
             sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
             faulthandler.disable()
-            load()
-        os.write(end, _DONE)
+            os.write(end, _try(load, limits.PLUGIN_MEMORY_GIB))
         os._exit(0)
     os.close(end)
     return _wait(ended, child, lambda: os.waitpid(child, 0)[1])
@@ -123,7 +147,9 @@ def _try_in_fork(load: Callable[[], Any]) -> tuple[str | None, float]:
 def _try_apart(words: dict[str, str | None]) -> tuple[str | None, float]:
     ended, end = os.pipe()
     arguments = [
-        json.dumps({**words, "copies": working_copies.to_state(), "answer": end}),
+        json.dumps(
+            {**words, "copies": working_copies.to_state(), "answer": end, "memory_gib": limits.PLUGIN_MEMORY_GIB}
+        ),
         json.dumps(sys.path),
         siblings.__file__,
     ]
@@ -154,9 +180,9 @@ def _wait(ended: int, child: int, wait: Callable[[], int]) -> tuple[str | None, 
     poll.register(ended, select.POLLIN)
     late = not poll.poll(limits.PLUGIN_START_SECONDS * 1000)
     if not late:
-        said = os.read(ended, len(_DONE))
+        said = os.read(ended, _MOST_SAID)
     os.close(ended)
-    if late or said == _DONE:
+    if late or said:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -168,6 +194,8 @@ def _wait(ended: int, child: int, wait: Callable[[], int]) -> tuple[str | None, 
         os.killpg(child, signal.SIGKILL)
     if late:
         return "", round(time.monotonic() - started)
+    if said:
+        return clean_message(said.decode("utf-8", "replace"), _MOST_SAID), 0.0
     if os.WIFSIGNALED(status):
-        return f"was ended by signal {os.WTERMSIG(status)} while it was imported", 0.0
-    return f"ended while it was imported (exit code {os.WEXITSTATUS(status)})", 0.0
+        return f"its process was ended by signal {os.WTERMSIG(status)} while it was imported", 0.0
+    return f"its process ended while it was imported (exit code {os.WEXITSTATUS(status)})", 0.0

@@ -80,7 +80,8 @@ def show_path(path: KeyPath) -> str:
     shown = ""
     for part in path:
         shown += f"[{part}]" if isinstance(part, int) else f".{part}" if shown else str(part)
-    return shown or "the file"
+    # One problem is one line, whatever the key holds.
+    return shown.replace("\n", "\\n").replace("\r", "\\r") or "the file"
 
 
 def _schema_of(model: type[BaseModel] | None) -> Schema | None:
