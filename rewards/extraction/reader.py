@@ -48,17 +48,20 @@ def extract_json(text: str, *, strict: bool = False, expect_keys: Sequence[str] 
 
 
 def _look_again(text: str, reading: Extraction, strict: bool, expect_keys: Sequence[str]) -> Extraction:
-    """Reads the text again where the first reading leaves doubts that remarks in other marks, or keys without colons, explain."""
+    """Reads the text again where the first reading leaves doubts that remarks in other marks, keys without colons, or mixed quotes explain."""
+    from rewards.extraction.mixed_quotes import has_swallowed, straighten
     from rewards.extraction.second_look import is_clean, is_unsure, mend
 
-    mended = mend(text) if is_unsure(reading) else None
-    if mended is None:
+    if not is_unsure(reading) and reading.value and not has_swallowed(text, reading.value):
         return reading
-    plain, repair = mended
-    again = _read_single(plain) or _read_closely(plain, strict, expect_keys)
-    if not is_clean(again) or (strict and repair.kind.structural):
-        return reading
-    return again._replace(repairs=(repair, *again.repairs), confidence=min(again.confidence, 0.8))
+    for mended in (mend(text), straighten(text)):
+        if mended is None:
+            continue
+        plain, repair = mended
+        again = _read_single(plain) or _read_closely(plain, strict, expect_keys)
+        if is_clean(again) and again.value and not (strict and repair.kind.structural):
+            return again._replace(repairs=(repair, *again.repairs), confidence=min(again.confidence, 0.8))
+    return reading
 
 
 def _read_closely(text: str, strict: bool, expect_keys: Sequence[str]) -> Extraction:
