@@ -24,12 +24,20 @@ from rewards.extraction.words import (
     PLACEHOLDER,
     REFUSED,
     REMARKS,
+    REPLACED,
     SAID_AFTER,
     SAID_BEFORE,
     SIDE_BY_SIDE,
     TURN,
+    TURNED_INTO,
     WEAK_FINAL,
 )
+
+_BETWEEN = 160
+"""Characters between two values up to which all that is said there speaks of the first."""
+
+# Behind the fence of a value, a sentence that goes on with a small letter is still about it.
+_FENCE_END = re.compile(r"\s*(?:```|~~~)[\"'”»)\s]*(?=[^\W\d_A-ZÀ-Ý])")
 
 
 class ChosenAnswer(NamedTuple):
@@ -314,18 +322,24 @@ def _announced(text: str, candidate: Candidate) -> bool:
 
 
 def _mark(text: str, candidate: Candidate) -> int:
-    """1 where the text says that this is the answer, -1 where it says that it is not, 0 where it says neither."""
+    """1 where the text says that this is the answer, -1 where it says that it is not, -2 what another replaces, else 0."""
     after = text[candidate.end : candidate.end + 60]
+    if candidate.fence is not None and (goes_on := _FENCE_END.match(after)) is not None:
+        after = after[goes_on.end() :]
     line = after.split("\n", 1)[0]
     if DENIED_AFTER.match(line):
         return -1
     before = _before(text, candidate)
-    if candidate.previous > candidate.floor and CORRECTS.search(before):
-        return 1
+    if candidate.previous > candidate.floor:
+        between = text[candidate.previous : candidate.start]
+        if CORRECTS.search(before if len(between) > _BETWEEN else between) or TURNED_INTO.fullmatch(between):
+            return 1
+    if REPLACED.search(before):
+        return -2
     final = max((match.end() for match in FINAL.finditer(before)), default=-1)
     denial = REFUSED if PARAGRAPH_ENDS.search(text, max(0, candidate.start - 40), candidate.start) else NOT_FINAL
     denied = max((match.end() for match in denial.finditer(before)), default=-1)
-    if final > denied or (CONFIRMED_AFTER.match(line) and denied < 0):
+    if final >= max(denied, 0) or (CONFIRMED_AFTER.match(line) and denied < 0):
         return 1
     return -1 if denied >= 0 else 0
 

@@ -6,7 +6,8 @@ import re
 
 FINAL = re.compile(
     r"\b(?:final|finais|definitiv\w*|corrig\w+|corre[çc]\w+|corret[oa]\w*|correct\w*|certo|revisad\w+|revised|atualizad\w+|updated|"
-    r"na verdade|actually|melhor\w*|proposta|propost[oa]|portanto|conclu\w+|veredito|verdict|avalia[çc]\w+|fixed|instead)\b",
+    r"na verdade|actually|melhor\w*|proposta|propost[oa]|portanto|conclu\w+|veredito|verdict|avalia[çc]\w+|fixed|instead"
+    r"|(?:resposta|vers[ãa]o|answer|version) (?:atual|current)|current (?:answer|version))\b|[✅✔✓]",
     re.IGNORECASE,
 )
 WEAK_FINAL = re.compile(
@@ -20,7 +21,18 @@ NOT_FINAL = re.compile(
     r"observa[çc]\w+|dica|coment[áa]rio|contexto|context|em vez de|instead of|ao inv[ée]s|not|confian[çc]a|confidence|"
     r"tokens?|do alun[oa]|do usu[áa]rio|do cliente|do modelo|responda|retorne|respond|return|use|siga|deve ser|seria|"
     r"estrutura|campos|logs?|debug|metadata|metadados|ignore|desconsidere|descart\w+|inv[áa]lid\w+|invalid|atual|current|escreveu|disse|citou)\b"
-    r"|\bn[ãa]o(?: é| e| use| vale| seria| usar)?\b|^\W*(?:user|usu[áa]rio)\s*:",
+    r"|\bn[ãa]o(?: é| e| use| vale| seria| usar)?\b|^\W*(?:user|usu[áa]rio)\s*:|\bhist[óo]rico\b|\bhistory\b|[❌✗✘]",
+    re.IGNORECASE,
+)
+# What stands right before the value that another one is put in the place of.
+REPLACED = re.compile(
+    r"(?:\b(?:em vez de|ao inv[ée]s de|em lugar de|no lugar de|instead of|rather than|onde se l[êe]|e n[ãa]o|and not|seria|would(?: have)? be(?:en)?)"
+    r"|\b(?:apesar d[aeo]s?|despite|contra|against)\b[^.;:\n]{0,30}|[❌✗✘~]~?)[\s`*:\"'“«]{0,8}\Z",
+    re.IGNORECASE,
+)
+# What joins a value with the one that it was turned into.
+TURNED_INTO = re.compile(
+    r"[\s`*~\"'”»]{0,8}(?:para|por|to|with|by|→|->|=>|⇒|vira|virou|becomes?|became)[\s`*:]{0,8}(?:```\w*\s*)?\Z",
     re.IGNORECASE,
 )
 # Words that speak of the value below them even where their sentence and paragraph have ended.
@@ -32,8 +44,9 @@ REFUSED = re.compile(
 # A sentence between two values that calls the first one wrong.
 CORRECTS = re.compile(
     r"\b(?:that|this|it|isso|isto|esse|essa|eso|esto|acima|above|previous|anterior)\b[^.\n]{0,24}\b(?:wrong|incorrect|errad\w+|incorret\w+|equivocad\w+)"
-    r"|\A\W*(?:est[áa]|is|was|era|estava)\s+(?:wrong|incorrect|errad\w+|incorret\w+)"
-    r"|\b(?:errei|me enganei|enganei-me|me equivoqu[eé]|i made a mistake|my mistake|oops)\b",
+    r"|\A\W*(?:n[ãa]o est[áa] certo|is not right|isn't right|is not correct)|\A\W*(?:est[áa]|is|was|era|estava)\s+(?:wrong|incorrect|errad\w+|incorret\w+)"
+    r"|\A[\s`*\"'”»]{0,8}\?\s*(?:n[ãa]o|no|nope)\b"
+    r"|\b(?:ops|opa|errei|me enganei|enganei-me|me equivoqu[eé]|i made a mistake|my mistake|oops)\b",
     re.IGNORECASE,
 )
 PARAGRAPH_ENDS = re.compile(r"[.!][ \t\r]*\n[ \t\r]*\n\s*(?:(?:```|~~~)\w*\s*)?\Z")
@@ -48,11 +61,12 @@ DENIED_AFTER = re.compile(
     r"[\s`*_)\]\"',;:—–-]{0,8}(?:\.\s+(?=isso |este |esse |that |this ))?(?:\(|←|<-+|//|#)?\s*"
     r"(?:isso |este |esse |that |this |which |que )?(?:n[ãa]o (?:vale|é|serve|est[áa]|use|conta)|"
     r"est[áa] (?:errad|incorret)|era (?:o|um) rascunho|é (?:s[óo] |apenas )?(?:um |o )?(?:exemplo|rascunho|formato|modelo)|errad|"
+    r"n[ãa]o\s*(?:[.,;!]|\Z)|foi (?:rejeitad|descartad|recusad|a sa[ií]da d|o exemplo|s[óo]\b|apenas)|was (?:rejected|only|just|the (?:draft|example))|"
     r"incorret|wrong|draft|rascunho|exemplo|example|inv[áa]lid|is wrong|is not|is just|descart|ignore|seria\b|would be)",
     re.IGNORECASE,
 )
 CONFIRMED_AFTER = re.compile(
-    r"[\s`*_)\]\"'.,;:—–-]{0,8}(?:\(|←|<-+|//|#)?\s*(?:é a resposta|final|correto|certo|is the (?:final )?answer)",
+    r"[\s`*_)\]\"'.,;:—–-]{0,8}(?:\(|←|<-+|//|#)?\s*(?:sim\s*(?:[.,;!]|\Z)|é a resposta|final|correto|certo|is the (?:final )?answer)",
     re.IGNORECASE,
 )
 ANSWER_WORD = r"(?:resposta|resultado|lista|valores|sa[ií]da|solu[çc][ãa]o|answer|result|list|values|output|solution|respuesta|salida|soluci[óo]n)"

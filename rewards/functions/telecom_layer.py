@@ -25,10 +25,10 @@ from rewards.telecom.contents import (
     Figure,
     FigurePlace,
     read_contents,
-    share_found,
     share_of_counts,
     share_of_figures,
     share_plausible,
+    share_stated,
 )
 from rewards.telecom.derivation import is_telemetry, layer_of, read_prompt
 from rewards.telecom.enumerations import normalise_values
@@ -54,6 +54,7 @@ ADVERSARIAL = "adversarial"
 MAX_DEPTH = 40
 MOST_WITHOUT_CONTENT = 0.4
 """What structure alone may earn."""
+_OF_CONTENT = ("kpi", "values", "expression")
 _SLACK = 4
 _LENGTHENED = 20
 _ENDLESS, _ENDLESS_SLACK = 50, 2_000
@@ -76,7 +77,7 @@ class LayerReward(RewardFunction):
 
     `core`: required keys hold values of the right kind, enumerated and identifying ones say the right thing.
     `content`: the least of `kpi` (the row's figures stand where the reference states them), `values` (its other
-    figures) and `expression` (what else it says), halved where `decisions` (keys that turn the meaning) are wrong. `likeness`: field F1 against the reference. `schema`: share
+    figures), `expression` (what else it says) and `stated` (figures, codes, states and names together), halved where `decisions` (keys that turn the meaning) are wrong. `likeness`: field F1 against the reference. `schema`: share
     of the rules of the layer's schema kept. An answer whose content is all wrong earns at most `MOST_WITHOUT_CONTENT`,
     whatever its structure. `overall` is the value itself.
     """
@@ -235,8 +236,8 @@ class LayerReward(RewardFunction):
         parts["overall"] = min(1.0, mean * size * factor)
         notes = [
             f"{name} {parts[name]:.2f}"
-            for name in ("core", "kpi", "values", "expression", "decisions", "likeness", "schema", "size")
-            if parts.get(name, 1) < 1
+            for name in ("core", "kpi", "values", "expression", "stated", "decisions", "likeness", "schema", "size")
+            if parts.get(name, 1) < (1 if name != "stated" else min(1, *(parts.get(other, 1) for other in _OF_CONTENT)))
         ]
         notes += ["another answer beside it contradicts it"] if factor < 1 else []
         return Score(parts["overall"], ", ".join(notes), parts)
@@ -277,9 +278,8 @@ class LayerReward(RewardFunction):
             covers = _Covered(_find_kpis(self), columns)
             shares["values"] = share_of_figures(expected, given, self.value_tolerance, covers)
             shares["expression"] = share_of_counts(expected.words, given.words)
-            if all(share is None for share in shares.values()):
-                # Nothing but codes and states.
-                shares["values"] = share_found(expected.texts, given.texts)
+            found = [share for share in (shares.get("kpi"), shares["values"]) if share is not None]
+            shares["stated"] = share_stated(expected, given, min(found, default=None))
             decisive = [path for path in gold.enumerated if path[-1] in self.decisive]
             shares["decisions"] = share_equal(decisive, gold.places, places)
         return {name: share for name, share in shares.items() if share is not None}

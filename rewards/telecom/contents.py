@@ -53,7 +53,7 @@ class Contents(NamedTuple):
     figures: Mapping[FigurePlace, list[Figure]]
     words: Counter
     texts: Counter
-    """Where there is neither: short texts by path, such as codes and states."""
+    """Short texts by path, such as codes, states and names, and the numbers that tell which thing is meant."""
 
 
 def read_contents(
@@ -88,7 +88,9 @@ def read_contents(
         elif isinstance(item, list):
             stack += [(each, (*path, *_title_of(each)), keys, unit, inside) for each in item]
         else:
-            if not (keys and keys[-1] in identities and isinstance(item, (int, float, str)) and not inside):
+            if keys and keys[-1] in identities and isinstance(item, (int, float, str)) and not inside:
+                found.texts[(path, item if isinstance(item, str) else repr(item))] += 1
+            else:
                 _read_leaf(item, FigurePlace(path, keys), unit, inside, found, constant)
     return found
 
@@ -189,6 +191,18 @@ def share_of_counts(expected: Counter, given: Counter) -> float | None:
 def share_found(expected: Counter, given: Counter) -> float | None:
     """The share of a bag that another has; None where none is expected."""
     return (expected & given).total() / expected.total() if expected else None
+
+
+def share_stated(expected: Contents, given: Contents, figures: float | None) -> float | None:
+    """The share of all that is stated, where `figures` is that of the figures; None where no text stands beside them.
+
+    Right figures for another slice, cell or state are right only in part.
+    """
+    texts = share_found(expected.texts, given.texts)
+    if texts is None or figures is None:
+        return texts
+    many, few = len(expected.figures), expected.texts.total()
+    return (figures * many + texts * few) / (many + few)
 
 
 def share_plausible(masked: Collection[tuple[Path, Any]], given: ValuePlaces, factor: float) -> float | None:
