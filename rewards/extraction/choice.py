@@ -15,7 +15,9 @@ from rewards.extraction.words import (
     CONFIRMED_AFTER,
     CORRECTS,
     DENIED_AFTER,
+    FENCE_AHEAD,
     FINAL,
+    GOES_ON_BEHIND_FENCE,
     JSON_FENCES,
     NEXT_TURN,
     NOT_FINAL,
@@ -27,6 +29,7 @@ from rewards.extraction.words import (
     REPLACED,
     SAID_AFTER,
     SAID_BEFORE,
+    SENTENCE_END,
     SIDE_BY_SIDE,
     TURN,
     TURNED_INTO,
@@ -35,9 +38,6 @@ from rewards.extraction.words import (
 
 _BETWEEN = 160
 """Characters between two values up to which all that is said there speaks of the first."""
-
-# Behind the fence of a value, a sentence that goes on with a small letter is still about it.
-_FENCE_END = re.compile(r"\s*(?:```|~~~)[\"'”»)\s]*(?=[^\W\d_A-ZÀ-Ý])")
 
 
 class ChosenAnswer(NamedTuple):
@@ -311,9 +311,11 @@ def _before(text: str, candidate: Candidate) -> str:
     # Not across the value before it, whose words are its own, and no more than a line or two: a denial further up
     # speaks of something else.
     window = text[max(candidate.previous, candidate.start - 160) : candidate.start]
-    window = re.sub(r"(?:```|~~~|''')[ \t]*\w*\s*\Z", "", window).rstrip()
+    if "`" in window or "~" in window or "'" in window:
+        window = FENCE_AHEAD.sub("", window)
+    window = window.rstrip()
     line = window.rpartition("\n")[2]
-    return re.split(r"[.!?;]\s+", line.rstrip(" .;"))[-1]
+    return SENTENCE_END.split(line.rstrip(" .;"))[-1]
 
 
 def _announced(text: str, candidate: Candidate) -> bool:
@@ -324,7 +326,7 @@ def _announced(text: str, candidate: Candidate) -> bool:
 def _mark(text: str, candidate: Candidate) -> int:
     """1 where the text says that this is the answer, -1 where it says that it is not, -2 what another replaces, else 0."""
     after = text[candidate.end : candidate.end + 60]
-    if candidate.fence is not None and (goes_on := _FENCE_END.match(after)) is not None:
+    if candidate.fence is not None and (goes_on := GOES_ON_BEHIND_FENCE.match(after)) is not None:
         after = after[goes_on.end() :]
     line = after.split("\n", 1)[0]
     if DENIED_AFTER.match(line):
@@ -355,6 +357,10 @@ def _holds_objects(value: Any) -> bool:
 
 
 def _leaves(value: Any, limit: int = 200) -> list[Any]:
+    if isinstance(value, dict) and len(value) <= limit:
+        members = list(value.values())
+        if not any(isinstance(item, dict | list) for item in members):
+            return members
     leaves: list[Any] = []
     queue = [value]
     while queue and len(leaves) < limit:
@@ -372,6 +378,8 @@ def _placeholder_share(value: Any) -> float:
     """The share of leaves that stand for a value; words that answers use too count beside sure ones, or where all are such."""
     leaves = _leaves(value)
     texts = [leaf[:200] for leaf in leaves if isinstance(leaf, str)]
+    if not texts:
+        return 0.0
     sure = sum(bool(PLACEHOLDER.match(leaf)) for leaf in texts)
     perhaps = [leaf for leaf in texts if PERHAPS_PLACEHOLDER.match(leaf)]
     words = sum(not leaf[:1].isdigit() for leaf in perhaps)

@@ -95,3 +95,7 @@ PERHAPS_PLACEHOLDER = re.compile(
 )
 REMARKS = re.compile(r"(?:\s++|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)|//[^\n]*+|\#[^\n]*+|<!--(?:[^-]|-(?!->))*+-->)*+")
 JSON_FENCES = {"json", "json5", "jsonc", "", "jsonl", "ndjson", "javascript", "js", "text", "txt", "plaintext"}
+FENCE_AHEAD = re.compile(r"(?:```|~~~|''')[ \t]*\w*\s*\Z")
+SENTENCE_END = re.compile(r"[.!?;]\s+")
+# Behind the fence of a value, a sentence that goes on with a small letter is still about it.
+GOES_ON_BEHIND_FENCE = re.compile(r"\s*(?:```|~~~)[\"'”»)\s]*(?=[^\W\d_A-ZÀ-Ý])")
