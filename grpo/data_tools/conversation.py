@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from rewards.row_forms.columns import unify_form
+from rewards.row_forms.conversations import TOOL_COLUMNS, tell_tools
 
 _ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant"}
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -60,6 +61,15 @@ def read_dialogue(values: Mapping[str, Any]) -> Dialogue:
         roles.append(_ROLES.get(role, role) if isinstance(role, str) else "")
         texts.append(content)
     return Dialogue(tuple(roles), tuple(texts))
+
+
+def told_tools(values: Mapping[str, Any], dialogue: Dialogue) -> str:
+    """What a run adds to the system turn for the functions that a row lists; an empty text where it adds nothing."""
+    if not any(values.get(name) for name in TOOL_COLUMNS):
+        return ""
+    system = dialogue.texts[0] if dialogue.roles[:1] == ("system",) else ""
+    turns = tell_tools([{"role": "system", "content": system}] if system else [], values, "", [])
+    return turns[0]["content"][len(system) :] if turns else ""
 
 
 def read_column(values: Mapping[str, Any], column: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from grpo.data.records import DataRecord, read_records
-from grpo.data_tools.conversation import Dialogue, read_column, read_dialogue, spell
+from grpo.data_tools.conversation import Dialogue, read_column, read_dialogue, spell, told_tools
 from grpo.data_tools.options import (
     add_json,
     add_out,
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
         waiting: list[tuple[DataRecord, Dialogue]] = []
 
         def settle() -> int:
-            lengths = count(["\n".join(dialogue.texts) for _, dialogue in waiting]) if options.max_tokens else []
+            lengths = count([_whole(*each) for each in waiting]) if options.max_tokens else []
             good = 0
             for place, (record, _) in enumerate(waiting):
                 if options.max_tokens and lengths[place] > options.max_tokens:
@@ -109,6 +109,10 @@ def run(options: argparse.Namespace) -> int:
         kept += settle()
     report(kept, reasons, options.out, as_json=options.json)
     return DONE
+
+
+def _whole(record: DataRecord, dialogue: Dialogue) -> str:
+    return "\n".join(dialogue.texts) + told_tools(record.values or {}, dialogue)
 
 
 def report(kept: int, reasons: Counter[str], out: Path, *, as_json: bool) -> None:

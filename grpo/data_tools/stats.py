@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grpo.data.records import read_records
-from grpo.data_tools.conversation import read_column, read_dialogue, spell, structure_of
+from grpo.data_tools.conversation import read_column, read_dialogue, spell, structure_of, told_tools
 from grpo.data_tools.options import add_json, add_sources, add_tokenizer, make_counter, make_tool_parser
 from rewards.row_forms.columns import name_form
 from rewards.screen.command_line import DONE, print_json, show_commands
@@ -93,7 +93,7 @@ def collect(sources: list[str], *, by: list[str], structures: bool, counter: Any
             shape = structure_of(answer) or "(no JSON)"
             known = shape in stats.structures or len(stats.structures) < _VALUES
             stats.structures[shape if known else OTHER] += 1
-        asked = "\n".join(dialogue.texts[:-1] if answer else dialogue.texts)
+        asked = "\n".join(dialogue.texts[:-1] if answer else dialogue.texts) + told_tools(values, dialogue)
         waiting.append((asked, answer))
         if len(waiting) >= _BATCH:
             _count(stats, waiting, counter)

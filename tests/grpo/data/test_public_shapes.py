@@ -129,6 +129,19 @@ def test_filter_when_an_answer_is_too_short_to_tell_its_language_then_the_questi
     assert found["kept"] == 2 and found["reasons"] == {"language en": 1}
 
 
+def test_tokens_when_a_row_lists_functions_then_they_count_as_a_run_tells_them(tmp_path, capsys):
+    """In a system turn of their own, unless the row's names them all."""
+    row = {"messages": [QUESTION, GOOD], "tools": [TOOL]}
+    path = write(tmp_path / "rows.jsonl", [row])
+    (example,) = read_any_rows(path)
+    told = -(-len("\n".join(["Why?", example.prompt[0]["content"]])) // 4)
+    assert abs(ask(capsys, "stats", path)[1]["tokens"]["prompt"]["max"] - told) <= 1
+    _, found = ask(capsys, "filter", path, "--out", str(tmp_path / "k.jsonl"), "--max-tokens", "20")
+    assert found["removed"] == 1
+    named = {"messages": [{"role": "system", "content": "You have count."}, QUESTION, GOOD], "tools": [TOOL]}
+    assert ask(capsys, "stats", write(tmp_path / "named.jsonl", [named]))[1]["tokens"]["prompt"]["max"] == 5
+
+
 def read_made(folder: Path, rows: list[dict[str, Any]]) -> Any:
     found = unify_records(read_source(str(write(folder / "rows.jsonl", rows))))
     return make_rows(found, choose_columns(found))
