@@ -95,13 +95,13 @@ def make_parser() -> CommandParser:
     )
     parser.add_argument(
         ALLOW, action="store_true",
-        help="with --resume, though code, options or files of a reward changed: score the evaluations so far anew; with "
+        help="with --resume, though code, options or files of a reward changed: score the evaluations so far again; with "
         "--follow: start the next run all the same",
     )  # fmt: skip
     parser.add_argument(
         "--from-warmup",
         action="store_true",
-        help="with --resume: pass over the checkpoints, train from the warm-up's end",
+        help="with --resume: ignore the checkpoints, train again from the end of the warm-up",
     )
     parser.add_argument("--dry-run", action="store_true", help="plan and preflight only; writes nothing")
     parser.add_argument(

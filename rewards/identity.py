@@ -95,7 +95,7 @@ def refuse_differences(
     differences = find_differences(before, after) if before and after else []
     if differences and not allowed:
         raise UserError(
-            f"{what}: the rewards are not those of before: {'; '.join(differences)}; numbers of two scorers have no common "
+            f"{what}: the rewards have changed: {'; '.join(differences)}; numbers of two scorers have no common "
             f"mean: install what it was, or continue with {ALLOW}"
         )
     return differences

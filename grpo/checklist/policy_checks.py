@@ -29,7 +29,7 @@ def check_template(prompts: PromptBuilder, rows: Sequence[Example]) -> Iterator[
         yield Check("template_markers", FAILED, f"{source} cannot render {rows[0].id!r} ({str(fault)[:120]})")
         return
     listed = ", ".join(f"{marker} ({count} tokens)" for marker, count in split.items())
-    said = f"markers of {source} that are no single tokens of the vocabulary: {listed or 'none'}"
+    said = f"markers of {source} that are not single tokens of the vocabulary: {listed or 'none'}"
     yield Check("template_markers", FAILED if split else PASSED, said, float(len(split)), limit=0)
     end = prompts.find_end_token()
     if end is None:

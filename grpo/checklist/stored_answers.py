@@ -63,7 +63,7 @@ def read_stored_answers(run: Path) -> list[StoredAnswer]:
             f"{path}: cannot be read ({error.strerror}); a checklist is of a run that has its final evaluation"
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{path}: a line is no stored completion; evaluate the run again") from None
+        raise UserError(f"{path}: a line is not a stored completion; evaluate the run again") from None
     if not found:
         raise UserError(f"{path}: no answers; a checklist is of a run that has its final evaluation")
     return found

@@ -52,12 +52,16 @@ def make_parser() -> CommandParser:
     add_overrides(show)
     show.add_argument("--profile", default="auto", help="auto, gpu, small or embedded")
     show.add_argument("--json", action="store_true", help="JSON in place of YAML")
-    trl = commands.add_parser("from-trl", help="a config of ours from a GRPO training with TRL")
+    trl = commands.add_parser(
+        "from-trl",
+        help="translate a GRPO training with TRL into a config",
+        description="Translate a GRPO training with TRL into a config; what has no counterpart is noted or refused.",
+    )
     trl.add_argument(
         "file", type=Path, help="YAML of `trl grpo`, a Python script that calls GRPOConfig, or a shell script"
     )
     trl.add_argument("--processes", type=int, default=1, help="processes that it was started with (default 1)")
-    trl.add_argument("--output", type=Path, help="where the config goes; by default to the terminal")
+    trl.add_argument("--output", type=Path, help="where to write the config (default: standard output)")
     trl.add_argument("--json", action="store_true", help="config, notes and refusals as one JSON object")
     return parser
 

@@ -89,7 +89,7 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder to write (new, empty, or a shop)"
     )
-    parser.add_argument("--seed", type=int, help="everything generated follows from it (default 7)")
+    parser.add_argument("--seed", type=int, help="the seed of everything that is generated (default 7)")
     parser.add_argument("--olist", type=Path, metavar="DIR", help="folder of the nine Olist CSV files")
     parser.add_argument("--size", choices=("full", "small"), help="how many words it draws from (default full)")
     parser.add_argument("--instructions", choices=("full", "short"), help="length of the system prompts (default full)")

@@ -143,7 +143,7 @@ def _read_csv(source: str, delimiter: str | None) -> Iterator[DataRecord]:
         except UnicodeDecodeError as error:
             raise UserError(f"{source}: not UTF-8 (byte {error.start}); save the file as UTF-8") from None
         except csv.Error as error:
-            raise UserError(f"{source}: no CSV ({error})") from None
+            raise UserError(f"{source}: not CSV ({error})") from None
 
 
 def _read_parquet(source: str) -> Iterator[DataRecord]:
@@ -161,7 +161,7 @@ def _read_parquet(source: str) -> Iterator[DataRecord]:
                     number += 1
                     yield DataRecord(source, number, clean_value(row))
     except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(f"{source}: no Parquet that can be read ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{source}: cannot be read as Parquet ({str(error).splitlines()[0]})") from None
 
 
 def _read_whole(source: str) -> Iterator[DataRecord]:

@@ -233,7 +233,7 @@ def _read_csv(text: str, name: str) -> FoundRecords:
                 )
             )
     except csv.Error as error:
-        found.problems.append(f"{name}:{begins}: no CSV ({error})")
+        found.problems.append(f"{name}:{begins}: not CSV ({error})")
     return found
 
 
@@ -249,7 +249,7 @@ def _read_parquet(path: Path, name: str) -> FoundRecords:
                 for row in batch.to_pylist():
                     found.records.append(SourceRecord(f"{name}: row {len(found.records) + 1}", clean_value(row)))
     except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(f"{name}: no Parquet that can be read ({_first_line(error)})") from None
+        raise UserError(f"{name}: cannot be read as Parquet ({_first_line(error)})") from None
     return found
 
 

@@ -100,7 +100,7 @@ def make_dedup_parser() -> Any:
     parser.add_argument("--by", choices=("row", "prompt"), default="row", help="prompt and answer, or the prompt alone")
     parser.add_argument(
         "--near", type=float, metavar="SHARE",
-        help="also rows that are as similar as that, 0.9 to 1 (Jaccard similarity of runs of characters), also by way of others",
+        help="also rows at least this similar, 0.9 to 1 (Jaccard similarity of runs of characters), directly or through others",
     )  # fmt: skip
     parser.add_argument(
         "--removed", type=Path, metavar="FILE", help="the other rows, with duplicate_of and removed_from"

@@ -37,7 +37,7 @@ def add_out(parser: argparse.ArgumentParser, name: str = "--out") -> None:
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, default=7, help="everything drawn follows from it (default: 7)")
+    parser.add_argument("--seed", type=int, default=7, help="the seed of everything that is drawn (default: 7)")
 
 
 def add_tokenizer(parser: argparse.ArgumentParser) -> None:

@@ -57,7 +57,7 @@ def make_parser() -> CommandParser:
         help="embedded: judge it as a rehearsal (default: the run's own)",
     )
     parser.add_argument(
-        ALLOW, action="store_true", help="decide though start and end of the run were scored by different rewards"
+        ALLOW, action="store_true", help="decide even if start and end of the run were scored by different rewards"
     )
     parser.add_argument(
         "--with-evaluation", type=Path, metavar="PATH",

@@ -81,6 +81,6 @@ def _check_policy(what: str, path: Path, meant: set[Path], model: Path) -> None:
     location = (read_object(path.parent / "evaluation.json").get("model") or {}).get("location")
     if isinstance(location, str) and Path(location).resolve() not in {each.resolve() for each in meant}:
         raise UserError(
-            f"{what}: is of {location}, not of {model}; evaluate that: "
+            f"{what}: evaluates {location}, not {model}; evaluate the latter: "
             f"python -m grpo.evaluate --model {model} --data more.jsonl"
         )

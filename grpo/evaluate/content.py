@@ -56,7 +56,7 @@ class JournalContents:
             if size is None and path.stat().st_size:
                 raise UserError(
                     f"--resume: {self._folder / FILE}: is missing or damaged, so that nobody knows whether {name} is as it was "
-                    "written; begin again with another --out"
+                    "written; start again with another --out"
                 )
             if path.stat().st_size > (size or 0):
                 with path.open("r+b") as file:
@@ -69,7 +69,7 @@ class JournalContents:
             self.measure(name)
             if noted and self.hash_of(name) != (noted.get(name) or {}).get("sha256"):
                 raise UserError(
-                    f"--resume: {self._folder / name}: has another content than was written; begin again with another --out"
+                    f"--resume: {self._folder / name}: its content has changed since it was written; start again with another --out"
                 )
 
     def measure(self, name: str) -> None:

@@ -91,7 +91,7 @@ class Journal:
                 if next(expected, None) != key:
                     raise UserError(
                         f"--resume: {self.folder / ROWS}:{number}: not the row that belongs there; it was changed, or "
-                        "written by another version: begin again with another --out"
+                        "written by another version: start again with another --out"
                     )
                 self.waiting.pop(key, None)
                 self.done = number
@@ -101,7 +101,7 @@ class Journal:
             self._contents.check()
             if finished is not None and finished != self._contents.hash_of(ROWS):
                 raise UserError(
-                    f"--resume: {self.folder / ROWS}: has another content than was written; begin again with another --out"
+                    f"--resume: {self.folder / ROWS}: its content has changed since it was written; start again with another --out"
                 )
         except OSError as error:
             raise UserError(
@@ -162,7 +162,7 @@ class Journal:
                     key_of(row)
                 except (ValueError, KeyError, TypeError):
                     raise UserError(
-                        f"{self.folder / ROWS}:{number}: no row of an evaluation; begin again with another --out"
+                        f"{self.folder / ROWS}:{number}: not a row of an evaluation; start again with another --out"
                     ) from None
                 yield row
 

@@ -53,7 +53,7 @@ class CheckedRows:
             if _state_of(self.source.path) != self.state:
                 raise UserError(
                     f"--data {self.source.path}: was changed while it was read; resume with --resume when it is as it was, "
-                    "or begin again with another --out"
+                    "or start again with another --out"
                 )
             yield window
 

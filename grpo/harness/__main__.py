@@ -25,7 +25,7 @@ examples:
   python -m grpo.harness table                                      every session, with dates and status
   python -m grpo.harness journal harness runs > JOURNAL.md           sessions and training runs, the newest first
 
-exit codes: 0 done · 1 a model failed, or an answer of the suite is wrong · 2 bad input · 75 interrupted, go on with --resume
+exit codes: 0 done · 1 a model failed, or an answer of the suite is wrong · 2 bad input · 75 interrupted, resume with --resume
 """
 
 
@@ -50,10 +50,10 @@ def make_parser() -> CommandParser:
     asked.add_argument("--max-tokens", type=int, default=512, metavar="N", help="most tokens of an answer (512)")
     asked.add_argument("--temperature", type=float, default=0.0, metavar="T", help="of all models alike (0)")
     asked.add_argument(
-        "--config", metavar="CONFIG", help="how models that are no runs are loaded (a config's model section)"
+        "--config", metavar="CONFIG", help="how models that are not runs are loaded (a config's model section)"
     )
     asked.add_argument("--home", type=Path, default=HOME, metavar="DIR", help="where sessions are kept (harness)")
-    asked.add_argument("--resume", type=Path, metavar="SESSION", help="go on with a session that was interrupted")
+    asked.add_argument("--resume", type=Path, metavar="SESSION", help="resume an interrupted session")
     asked.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     check = commands.add_parser("check", help="read a suite and score its own answers")
     check.add_argument("suite", metavar="SUITE", help="a YAML or JSON Lines file, or starter")
@@ -99,7 +99,9 @@ def ask(options: argparse.Namespace) -> int:
     if options.resume:
         session = read_session(options.resume)
         if session.fingerprint != suite.fingerprint:
-            raise UserError(f"--resume {options.resume}: asked another suite than {options.suite}; begin a new session")
+            raise UserError(
+                f"--resume {options.resume}: this session asks another suite, not {options.suite}; start a new session"
+            )
     else:
         session = open_session(options.home, suite, list_models(options), list_options(options))
     with terminable():
@@ -271,7 +273,7 @@ def list_models(options: argparse.Namespace) -> list[str]:
     served = [f"{url}#{name}" for url, name in zip(options.endpoint, options.endpoint_model, strict=True)]
     if not options.model and not served:
         raise UserError(
-            "--model: not given; name whom to ask by --model, or a server by --endpoint and --endpoint-model"
+            "--model: not given; name a model with --model, or a server with --endpoint and --endpoint-model"
         )
     return [*options.model, *served]
 

@@ -31,7 +31,7 @@ examples:
   python -m grpo.init calls.parquet --model Qwen/Qwen3-0.6B --out calls
   python -m grpo.init owner/name --split train                               a data set of the Hub
 
-Read are JSON Lines, a JSON array, CSV and Parquet; rows with messages, conversations, prompt and completion, input and
+It reads JSON Lines, a JSON array, CSV and Parquet; rows with messages, conversations, prompt and completion, input and
 output, instruction and response, question and answer, text and label, and their like. Nothing is written unless every
 reference earns full reward and a dry run passes.
 """
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def make_parser() -> CommandParser:
     parser = CommandParser(
         "python -m grpo.init",
-        "Make one's own data ready for a run: rows, a held-out split, a schema, rewards with reasons, a config.",
+        "Turn your own data into everything a run needs: rows, a held-out split, a schema, rewards with reasons, a config.",
         EXAMPLES,
     )
     parser.add_argument("data", help="a file of rows, or a Hub data set as owner/name")
@@ -62,7 +62,7 @@ def make_parser() -> CommandParser:
     parser.add_argument("--seed", type=int, default=42, help="of the split and of the run (default: 42)")
     parser.add_argument("--split", default="train", help="of a Hub data set (default: train)")
     parser.add_argument("--subset", help="of a Hub data set")
-    parser.add_argument("--drop", action="store_true", help="leave rows of no use out; they go into left_out.jsonl")
+    parser.add_argument("--drop", action="store_true", help="leave unusable rows out; they go into left_out.jsonl")
     parser.add_argument("--force", action="store_true", help="replace files that are there")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     return parser
@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
     if problems and not options.drop:
         count = f"{len(problems)} row{'s' if len(problems) > 1 else ''}"
         raise UserError(
-            [*_shorten(problems), f"{options.data}: {count} cannot be used; mend, or leave out with --drop"]
+            [*_shorten(problems), f"{options.data}: {count} cannot be used; fix them, or leave them out with --drop"]
         )
     examples = [row for row in examples if row.id not in unfit]
     kinds = {task: kind for task, kind in kinds.items() if any(row.task == task for row in examples)}

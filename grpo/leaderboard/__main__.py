@@ -36,14 +36,14 @@ def make_parser() -> CommandParser:
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="one run or more; the first is the baseline")
     parser.add_argument("--metric", help="what is ranked by (reward), such as rouge1, rougeL or bleu")
-    parser.add_argument("--target", type=float, metavar="VALUE", help="say what share of this mean each run reached")
+    parser.add_argument("--target", type=float, metavar="VALUE", help="print what share of this mean each run reached")
     parser.add_argument(
         "--blending", type=float, default=LIMIT, metavar="SHARE",
         help=f"the share of blended answers that is an alarm beyond the noise ({LIMIT:g})",
     )  # fmt: skip
     parser.add_argument(
         "--allow-different", action="append", default=[], metavar="WHAT",
-        choices=("versions", "ids", "settings"), help="compare all the same though these differ: versions, ids, settings",
+        choices=("versions", "ids", "settings"), help="compare even if these differ: versions, ids, settings",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     return parser

@@ -131,7 +131,7 @@ def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool
             [*notes, f"{where}: no checkpoint is whole; to train again from the end of the warm-up, add --from-warmup"]
         )
     if from_warmup:
-        notes.append("the checkpoints are passed over: GRPO begins again at the end of the warm-up")
+        notes.append("the checkpoints are ignored: GRPO starts again from the end of the warm-up")
     return ResumePoint("grpo" if config.trains_grpo else "final", None, tuple(notes))
 
 

@@ -34,9 +34,11 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--keep", metavar="WHAT", help="delete all weights but these: best, sft, last (checkpoint), by commas"
     )
-    parser.add_argument("--dry-run", action="store_true", help="with --keep: say what would go, delete nothing")
     parser.add_argument(
-        "--force", action="store_true", help="also in a run that is not finished; it cannot be resumed then"
+        "--dry-run", action="store_true", help="with --keep: print what would be deleted, delete nothing"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="also in an unfinished run, which can then no longer be resumed"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
     return parser

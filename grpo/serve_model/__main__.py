@@ -44,7 +44,7 @@ def make_parser() -> CommandParser:
     parser.add_argument("--log", type=Path, metavar="FILE", help="append every answer to this JSON Lines file")
     parser.add_argument("--slots", type=int, default=2, metavar="N", help="answers at once, llama.cpp (2)")
     parser.add_argument(
-        "--context", type=int, default=4096, metavar="N", help="most tokens a conversation, llama.cpp (4096)"
+        "--context", type=int, default=4096, metavar="N", help="longest conversation in tokens, for llama.cpp (4096)"
     )
     parser.add_argument("--vllm", action="store_true", help="vLLM also where there is a GGUF file")
     return parser

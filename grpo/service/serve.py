@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 def make_parser() -> CommandParser:
     parser = CommandParser("python -m grpo.service.serve", "Queue training runs and watch them in a browser.", EXAMPLES)
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="the folder of runs (runs)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine alone)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
     parser.add_argument("--port", type=int, default=8420, help="port to listen on; 0 takes a free one (8420)")
     parser.add_argument(
         "--slots", type=_read_count, metavar="N", help="runs at a time (one a CUDA device; one on a processor)"
@@ -46,7 +46,7 @@ def make_parser() -> CommandParser:
     )
     parser.add_argument(
         "--webhook", metavar="URL",
-        help="tell this address of changed states, watch events and decisions (RECOMPENSA_WEBHOOK)",
+        help="notify this address of state changes, watch events and decisions (RECOMPENSA_WEBHOOK)",
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="print nothing but problems")
     return parser

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reward", action="append", default=[], metavar="NAME[:k=v,...]", help="with --data: a function (repeatable)"
     )
     parser.add_argument(
-        "--drop", metavar="FILE", help="with --data: leave rows of no use out, and write them there with the reasons"
+        "--drop", metavar="FILE", help="with --data: leave unusable rows out, and write them there with the reasons"
     )
     parser.add_argument(
         "--clean", metavar="FILE", help="with --drop: where the other rows go (default: DATA.clean.jsonl)"

@@ -46,10 +46,10 @@ def run(options: argparse.Namespace) -> int:
                 raise
             time.sleep(0.5)
     if not isinstance(health, dict) or "status" not in health:
-        raise UserError(f"{options.url}: something answers there ({status}), but it is no `rewards serve`")
+        raise UserError(f"{options.url}: something answers there ({status}), but it is not `rewards serve`")
     status, listed = client.get("/v1/rewards")
     if status == 401:
-        raise UserError(f"{options.url}: wants a token; set RECOMPENSA_TOKEN")
+        raise UserError(f"{options.url}: requires a token; set RECOMPENSA_TOKEN")
     if status != 200:
         raise UserError(f"{options.url}: /v1/rewards answers {status}")
     seconds = []

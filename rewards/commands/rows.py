@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("--for", dest="trainer", choices=sorted(LAYOUTS), metavar="TRAINER", help=", ".join(LAYOUTS))
     parser.add_argument("--input", metavar="FILE", help="rows as JSON Lines, as a run reads them")
-    parser.add_argument("--output", metavar="FILE", help="where they go; standard output without it")
+    parser.add_argument("--output", metavar="FILE", help="where to write them (default: standard output)")
     parser.add_argument(
         "--plugin-path", choices=("ms-swift", "swift"), help="print the file that the trainer loads as its plugin"
     )

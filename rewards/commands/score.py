@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--input", required=True, metavar="FILE", help="rows as JSON Lines; - is standard input")
     parser.add_argument(
-        "--output", metavar="FILE", help="where the scores go as JSON Lines; standard output without it"
+        "--output", metavar="FILE", help="where to write the scores as JSON Lines (default: standard output)"
     )
     parser.add_argument(
         "--timeout-seconds", type=float, default=2.0, metavar="S", help="time limit of a plugin for one completion (2)"

@@ -80,7 +80,7 @@ def read_section(path: Path, plugins: Sequence[str] = ()) -> RewardsSection:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: no YAML ({' '.join(str(error).split())[:200]})") from None
+        raise UserError(f"{path}: not YAML ({' '.join(str(error).split())[:200]})") from None
     fields = list(RewardsSection.model_fields)
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: holds no settings; write rewards: with functions: below it")

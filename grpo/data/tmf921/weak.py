@@ -49,7 +49,7 @@ def read_estimates(path: Path) -> dict[str, Estimate]:
             f"{path}: cannot be read ({error.strerror}); give a run that has its final evaluation"
         ) from None
     except (ValueError, AttributeError):
-        raise UserError(f"{path}: a line is no stored completion; give the folder of a run") from None
+        raise UserError(f"{path}: a line is not a stored completion; give the folder of a run") from None
     if not values:
         raise UserError(f"{path}: no rewards; give a run that has its final evaluation")
     return {name: estimate_mean(found) for name, found in sorted(values.items())}

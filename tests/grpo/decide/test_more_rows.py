@@ -105,7 +105,7 @@ def test_decide_with_an_evaluation_of_the_start_as_that_of_the_end_then_it_is_re
     write_rows(tmp_path / "more" / "rows.jsonl", [0.6, 0.7] * 200)
     (tmp_path / "more" / "evaluation.json").write_text(json.dumps({"model": {"location": str(run / "sft")}}))
     assert main([str(run), "--with-evaluation", str(tmp_path / "more")]) == 2
-    assert f"is of {run / 'sft'}, not of {run}" in capsys.readouterr().err
+    assert f"evaluates {run / 'sft'}, not {run};" in capsys.readouterr().err
     (tmp_path / "more" / "evaluation.json").write_text(json.dumps({"model": {"location": str(run / "best")}}))
     assert main([str(run), "--with-evaluation", str(tmp_path / "more")]) == 0
     assert main([str(run), "--with-start", str(tmp_path / "more")]) == 2

@@ -79,7 +79,7 @@ def test_evaluate_when_one_letter_of_its_rows_changed_then_resuming_is_refused(
     path.write_bytes(changed)
     assert main([*arguments[:-1], str(out), "--resume"]) == 2
     said = capsys.readouterr().err
-    assert f"{path}: " in said and "begin again with another --out" in said and len(said.splitlines()) == 1
+    assert f"{path}: " in said and "start again with another --out" in said and len(said.splitlines()) == 1
 
 
 def test_evaluate_when_stopped_by_hand_then_75_and_resumable(whole, arguments, tmp_path, monkeypatch, capsys, read):

@@ -105,7 +105,7 @@ def test_session_when_resumed_then_only_the_unfinished_are_asked(home, server, c
     other = home / "other.yaml"
     other.write_text(SUITE.replace("hello", "hi"))
     assert main(["run", str(other), "--resume", str(session.folder)]) == 2
-    assert "asked another suite" in capsys.readouterr().err
+    assert "this session asks another suite" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
