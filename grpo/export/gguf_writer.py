@@ -37,13 +37,21 @@ class TurnTokens:
 
 def find_obstacle(config: Any) -> str | None:
     """Why this model cannot be written as GGUF here; None where it can. `config` is transformers' of the model."""
-    config = config.get_text_config()
+    whole, config = config, config.get_text_config()
     kind = config.model_type
+    if kind in FAMILIES and whole.model_type != kind:
+        return f"its texts are a part of {whole.model_type}, which is not written here"
     if kind not in FAMILIES:
         return f"model_type {kind} is not written here (written are {', '.join(FAMILIES)})"
     rope = _rope(config)
     if rope.get("rope_type", "default") not in ("default", "linear", "llama3"):
         return f"its rotary positions are scaled by {rope.get('rope_type')}, which is not written here"
+    if rope.get("rope_type") == "llama3" and FAMILIES[kind] != "llama":
+        return f"its rotary positions are scaled as Llama 3's, which llama.cpp does not do for {kind}"
+    if (rope.get("partial_rotary_factor") or 1.0) != 1.0:
+        return "only a part of each head is turned by its position, which is not written here"
+    if FAMILIES[kind] in ("qwen3", "gemma3") and getattr(config, "attention_bias", False):
+        return f"its attention has biases, which llama.cpp's {kind} has not"
     if kind == "gemma3_text":
         return _find_gemma_obstacle(config)
     if kind.startswith("qwen") and getattr(config, "use_sliding_window", False):
@@ -256,6 +264,12 @@ def _find_gemma_obstacle(config: Any) -> str | None:
         return "its global layers are not every sixth, as llama.cpp takes them to be"
     if config.query_pre_attn_scalar != _head_dim(config):
         return f"it scales attention by {config.query_pre_attn_scalar}, and llama.cpp by the width of a head"
+    if _rope(config, "sliding_attention").get("rope_type", "default") != "default":
+        return "the positions of its sliding layers are scaled, which llama.cpp does for the global ones alone"
+    if config.hidden_activation != "gelu_pytorch_tanh":
+        return f"its activation is {config.hidden_activation}, and llama.cpp's is gelu_pytorch_tanh"
+    if getattr(config, "use_bidirectional_attention", False):
+        return "it attends in both directions"
     for key in ("final_logit_softcapping", "attn_logit_softcapping"):
         if getattr(config, key, None):
             return f"it has {key}, which llama.cpp's Gemma 3 has not"

@@ -93,6 +93,95 @@ def test_gguf_when_llama_3_stretches_its_positions_then_so_does_the_file(tmp_pat
     assert found == greedy(model, PROMPTS[2], 12, tokenizer.eos_token_id)
 
 
+LINEAR = {"rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}
+LLAMA3 = {
+    "rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}  # fmt: skip
+GEMMA = {"num_hidden_layers": 7, "sliding_window": 8, "query_pre_attn_scalar": 16}
+UNEVEN = {
+    "full_attention": {**LINEAR, "rope_theta": 1e6},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+}
+SHAPES = {
+    "positions of Qwen2 scaled": ("qwen2", {"rope_parameters": LINEAR}),
+    "heads of Qwen2 apart, vocabulary padded": ("qwen2", {"tie_word_embeddings": False, "vocab_size": 13}),
+    "heads of Qwen2 tied": ("qwen2", {"tie_word_embeddings": True}),
+    "heads of Qwen3 wider, positions scaled": ("qwen3", {"rope_parameters": LINEAR, "head_dim": 64}),
+    "biases of Llama": ("llama", {"attention_bias": True, "mlp_bias": True}),
+    "positions of Llama scaled": ("llama", {"rope_parameters": LINEAR}),
+    "heads of Llama wider": ("llama", {"head_dim": 64}),
+    "heads of Mistral wider": ("mistral", {"head_dim": 64, "sliding_window": None}),
+    "positions of Mistral scaled as Llama 3's": ("mistral", {"rope_parameters": LLAMA3, "sliding_window": None}),
+    "global positions of Gemma 3 scaled": ("gemma3_text", {**GEMMA, "rope_parameters": UNEVEN}),
+    "heads of Gemma 3 apart": ("gemma3_text", {**GEMMA, "tie_word_embeddings": False}),
+}
+
+
+def make_model(kind: str, changes: dict, tokenizer):
+    """A random model of that shape, sharp enough that position, bias and norm decide what it writes."""
+    from transformers import CONFIG_MAPPING
+
+    extra = changes.pop("vocab_size", 0)
+    ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    config = CONFIG_MAPPING[kind](**{**families.COMMON, "vocab_size": len(tokenizer) + extra, **ends, **changes})
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith("bias"):
+                weight.normal_(std=0.5)
+            elif "q_proj" in name or "k_proj" in name or name == "lm_head.weight":
+                weight.mul_(8.0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def plain_tokenizer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chatml")
+    families.write_model("chatml", folder)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_gguf_when_a_family_has_another_shape_then_llama_cpp_writes_what_transformers_does(
+    name, plain_tokenizer, tmp_path
+):
+    """Tied and untied ends, biases, wide heads, scaled positions, a padded vocabulary: each is said in the file."""
+    kind, changes = SHAPES[name]
+    model = make_model(kind, dict(changes), plain_tokenizer)
+    assert find_obstacle(model.config) is None
+    path = write(model, plain_tokenizer, tmp_path / "tiny.gguf")
+    with LlamaCpp(path, context=512, slots=1, threads=1, exact=True) as runtime:
+        found = [answer.tokens for answer in runtime.answer(PROMPTS[1:], 12)]
+    assert found == [greedy(model, prompt, 12, plain_tokenizer.eos_token_id) for prompt in PROMPTS[1:]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "said"),
+    [
+        ("qwen2", {"rope_parameters": LLAMA3}, "does not do for qwen2"),
+        ("qwen2", {"rope_parameters": {**LINEAR, "rope_type": "yarn"}}, "scaled by yarn"),
+        ("llama", {"rope_parameters": {**LINEAR, "rope_type": "dynamic"}}, "scaled by dynamic"),
+        ("llama", {"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}, "part of each head"),
+        ("qwen3", {"attention_bias": True}, "attention has biases"),
+        ("qwen3", {"use_sliding_window": True, "sliding_window": 8}, "sliding window"),
+        ("gemma3_text", {**GEMMA, "attention_bias": True}, "attention has biases"),
+        ("gemma3_text", {**GEMMA, "hidden_activation": "relu"}, "its activation is relu"),
+        ("gemma3_text", {**GEMMA, "rope_parameters": {"full_attention": LINEAR, "sliding_attention": LINEAR}}, "sliding layers are scaled"),
+        ("gemma3_text", {**GEMMA, "query_pre_attn_scalar": 99}, "scales attention by 99"),
+        ("gemma3", {}, "a part of gemma3"),
+    ],
+)  # fmt: skip
+def test_obstacle_when_llama_cpp_would_compute_something_else_then_one_line_says_what(kind, changes, said):
+    """A file that loads and answers otherwise is worse than none."""
+    from transformers import CONFIG_MAPPING
+
+    shape = families.COMMON if kind != "gemma3" else {}
+    found = find_obstacle(CONFIG_MAPPING[kind](**{**shape, **changes}))
+    assert found is not None and said in found and "\n" not in found
+
+
 @pytest.mark.parametrize("kind", ("f16", "bf16", "q8_0"))
 def test_gguf_when_it_has_fewer_bits_then_llama_cpp_loads_it(kind, tmp_path):
     """The sizes fall, and the file speaks."""
