@@ -76,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
     ):
         log = ServedLog(options.log, desk) if options.log else None
         try:
-            server = Endpoint((options.host, options.port), backend, name, token=token, log=log)
+            most = {"most": options.slots} if gguf is not None and not options.vllm else {}
+            server = Endpoint((options.host, options.port), backend, name, token=token, log=log, **most)
         except OSError as fault:
             raise UserError(
                 f"--port {options.port}: cannot listen there ({fault.strerror}); give another --port"

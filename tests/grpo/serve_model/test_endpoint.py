@@ -37,7 +37,9 @@ class Model(BaseHTTPRequestHandler):
             kind = "text/event-stream"
         else:
             message = {"role": "assistant", "content": '{"price": 1}'}
-            body = json.dumps({"model": "x", "choices": [{"message": message, "finish_reason": "stop"}]})
+            choices = [{"index": n, "message": message, "finish_reason": "stop"} for n in range(request.get("n") or 1)]
+            usage = {"prompt_tokens": 7, "completion_tokens": 3 * len(choices), "total_tokens": 7 + 3 * len(choices)}
+            body = json.dumps({"model": "x", "choices": choices, "usage": usage})
             kind = "application/json"
         self.send_response(200)
         self.send_header("Content-Type", kind)
@@ -57,7 +59,7 @@ def served(tmp_path):
         host = build_host(RewardsSection(functions=[{"name": "field_f1"}]))
         log = ServedLog(tmp_path / "served.jsonl", RowDesk([ROW], host))
         address = f"http://127.0.0.1:{model.server_address[1]}"
-        endpoint = Endpoint(("127.0.0.1", 0), address, "mine", token=token, log=log)
+        endpoint = Endpoint(("127.0.0.1", 0), address, "mine", token=token, log=log, most=2)
         for server in (model, endpoint):
             threading.Thread(target=server.serve_forever, daemon=True).start()
             servers.append(server)
@@ -70,7 +72,7 @@ def served(tmp_path):
 
 
 def ask(url: str, body=None, **headers):
-    data = None if body is None else json.dumps(body).encode()
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(urllib.request.Request(url, data, headers), timeout=30) as answer:
         return answer.read().decode()
@@ -119,14 +121,66 @@ def test_endpoint_when_nothing_is_known_of_the_row_then_logged_without_a_reward(
 
 @pytest.mark.parametrize(
     ("path", "body", "code"),
-    [("/v1/chat/completions", [1], 400), ("/v2", {}, 404), ("/v1/models/x", None, 404)],
+    [
+        ("/v1/chat/completions", [1], 400),
+        ("/v1/chat/completions", {"messages": []}, 400),
+        ("/v1/chat/completions", {"messages": [{}], "n": 0}, 400),
+        ("/v1/chat/completions", {"messages": [{}], "n": 3, "stream": True}, 400),
+        ("/v1/chat/completions", {"messages": [{}], "temperature": float("nan")}, 400),
+        ("/v1/chat/completions", b"[" * 100_000, 400),
+        ("/v1/chat/completions", b"\xff", 400),
+        ("/v1/chat/completions", None, 405),
+        ("/v2", {}, 404),
+        ("/v1/models/x", None, 404),
+    ],
 )
 def test_endpoint_when_the_request_is_wrong_then_openais_shape_of_error(path, body, code, served):
-    """Clients read error.message."""
-    url, _, _ = served()
+    """Clients read error.message, error.type, error.param and error.code; the model is not asked."""
+    url, _, seen = served()
     with pytest.raises(urllib.error.HTTPError) as refusal:
         ask(url + path, body)
-    assert refusal.value.code == code and json.loads(refusal.value.read())["error"]["message"]
+    error = json.loads(refusal.value.read())["error"]
+    assert refusal.value.code == code and error["message"] and error["type"] == "invalid_request_error"
+    assert {"param", "code"} <= error.keys() and seen == []
+
+
+@pytest.mark.parametrize("method", ("DELETE", "OPTIONS", "PUT"))
+def test_endpoint_when_the_method_is_another_then_405_in_the_same_shape(method, served):
+    """The library's own page of HTML is nothing a client can read."""
+    url, _, _ = served()
+    request = urllib.request.Request(url + "/v1/models", method=method)
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30)
+    assert refusal.value.code == 405 and json.loads(refusal.value.read())["error"]["message"]
+
+
+def test_endpoint_when_more_answers_are_wanted_than_written_at_once_then_asked_for_in_parts(served):
+    """`n` is the caller's, slots are the server's: all come, numbered through, their tokens added, each in the log."""
+    url, log, seen = served()
+    body = {"messages": [{"role": "user", "content": "Quanto?"}], "n": 5, "seed": 10}
+    answer = json.loads(ask(url + "/v1/chat/completions?x=1", body))
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2, 3, 4]
+    assert answer["usage"] == {"prompt_tokens": 7, "completion_tokens": 15, "total_tokens": 22}
+    assert [(part["n"], part["seed"]) for part in seen] == [(2, 10), (2, 12), (1, 14)]
+    assert len(read_log(log)) == 5
+
+
+def test_endpoint_when_one_model_is_asked_for_then_it_is_described(served):
+    """openai's models.retrieve, with which clients find out whether a name is there."""
+    url, _, _ = served()
+    assert json.loads(ask(url + "/v1/models/mine"))["id"] == "mine"
+
+
+def test_endpoint_when_a_caller_leaves_in_the_middle_of_a_request_then_nothing_is_printed(served, capfd):
+    """Half a body, then silence: no traceback, and the next caller is served."""
+    import socket
+
+    url, _, seen = served()
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port))) as caller:
+        caller.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    assert json.loads(ask(url + "/health"))["status"] == "ok" and seen == []
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_endpoint_when_a_token_is_set_then_nobody_passes_without(served):
