@@ -73,8 +73,8 @@ def _choose_among(
     void = [may_take_back(after := text[it.end : it.end + 240]) and takes_back(after) for it in eligible]
     if any(void):
         standing = [candidate for candidate, is_void in zip(eligible, void, strict=True) if not is_void]
-    if not standing:
-        return None
+        if not standing:
+            return None
     if len(eligible) == 1:
         return eligible[0], 1.0, []
     turn = NEXT_TURN.search(text, standing[0].end)
@@ -89,11 +89,10 @@ def _choose_among(
     best = max(range(len(merged)), key=lambda index: (ranks[index], index))
     best = _prefer_announced(text, merged, ranks, best)
     picked = _picked(text, merged)
-    if picked is not None:
-        best = picked
+    best = best if picked is None else picked
     if len(merged) == 1:
         return merged[0], 0.95, []
-    others = [*merged[:best], *merged[best + 1 :]]
+    others = merged[:best] + merged[best + 1 :]
     runner_up = max(rank for index, rank in enumerate(ranks) if index != best)
     rivals = [merged[index] for index, rank in enumerate(ranks) if index != best and rank == ranks[best]]
     if any(rival.value != merged[best].value for rival in rivals):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from rewards.extraction.repairs import Extraction, Repair
@@ -38,7 +39,7 @@ def extract_json(text: str, *, strict: bool = False, expect_keys: Sequence[str] 
             return Extraction(value, (), False, (0, len(text)), 1, 1.0)
         if not isinstance(value, str):
             return Extraction(None)
-    quick = _read_single(text)
+    quick = _read_single(text, refused=text[:1] in _JSON_STARTS)
     if quick is not None:
         return quick
     if text[-8:].rstrip()[-1:] == ">" and (mark := _END_MARKS.search(text, max(0, len(text) - 100))) is not None:
@@ -49,12 +50,11 @@ def extract_json(text: str, *, strict: bool = False, expect_keys: Sequence[str] 
 
 def _look_again(text: str, reading: Extraction, strict: bool, expect_keys: Sequence[str]) -> Extraction:
     """Reads the text again where the first reading leaves doubts that remarks in other marks, keys without colons, or mixed quotes explain."""
-    from rewards.extraction.mixed_quotes import has_swallowed, straighten
-    from rewards.extraction.second_look import is_clean, is_unsure, mend
-
+    has_swallowed, straighten, is_clean, is_unsure, mend = _load_second_look()
     if not is_unsure(reading) and reading.value and not has_swallowed(text, reading.value):
         return reading
-    for mended in (mend(text), straighten(text)):
+    for mending in (mend, straighten):
+        mended = mending(text)
         if mended is None:
             continue
         plain, repair = mended
@@ -64,13 +64,27 @@ def _look_again(text: str, reading: Extraction, strict: bool, expect_keys: Seque
     return reading
 
 
-def _read_closely(text: str, strict: bool, expect_keys: Sequence[str]) -> Extraction:
-    # Imported when the first text needs them: their regular expressions take 50 ms to compile.
+@cache
+def _load_second_look() -> tuple[Any, ...]:
+    from rewards.extraction.mixed_quotes import has_swallowed, straighten
+    from rewards.extraction.second_look import is_clean, is_unsure, mend
+
+    return has_swallowed, straighten, is_clean, is_unsure, mend
+
+
+@cache
+def _load_scanner() -> tuple[Any, ...]:
+    """Loaded when the first text needs them: their regular expressions take 50 ms to compile."""
     from rewards.extraction.budget import Budget
     from rewards.extraction.choice import ChosenAnswer, choose
     from rewards.extraction.roots import narrow
     from rewards.extraction.scanner import Scanner
 
+    return Budget, ChosenAnswer, choose, narrow, Scanner
+
+
+def _read_closely(text: str, strict: bool, expect_keys: Sequence[str]) -> Extraction:
+    Budget, ChosenAnswer, choose, narrow, Scanner = _load_scanner()
     budget = Budget(min(MAX_STEPS, BASE_STEPS + len(text)))
     scanner = Scanner(text, budget)
     candidates = scanner.scan()
@@ -105,8 +119,11 @@ def _read_closely(text: str, strict: bool, expect_keys: Sequence[str]) -> Extrac
     return Extraction(answer.value, answer.repairs, answer.cut, span, count, confidence, "", answer.duplicates, rivals)
 
 
-def _read_single(text: str) -> Extraction | None:
-    """Reads the common case, one object between the first and the last bracket; None where a closer look is needed."""
+def _read_single(text: str, refused: bool = False) -> Extraction | None:
+    """Reads the common case, one object between the first and the last bracket; None where a closer look is needed.
+
+    `refused` says that the text as a whole is known to be no strict JSON.
+    """
     start, end = _outermost(text)
     if start < 0 or end <= start:
         return None
@@ -123,6 +140,8 @@ def _read_single(text: str) -> Extraction | None:
     if '"' in before or "|" in before or ("=" in before and "(" in before) or "\n>" in text:
         return None
     try:
+        if refused and not start and end == len(text):
+            raise ValueError
         value = read_strict(text[start:end])
         repairs: tuple[Repair, ...] = ()
         source = ""
