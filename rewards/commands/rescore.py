@@ -56,11 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="rows that bring missing columns and references, by id; read as a run reads them",
     )
     parser.add_argument(
-        "--threshold",
-        type=float,
-        default=0.5,
-        metavar="R",
-        help="an answer passes if its reward is at least this (0.5)",
+        "--threshold", type=float, default=0.5, metavar="R", help="least reward with which an answer passes (0.5)"
     )
     parser.add_argument(
         "--timeout-seconds", type=float, default=2.0, metavar="S", help="time limit of a plugin for one completion (2)"

@@ -283,8 +283,7 @@ def _rank(text: str, candidate: Candidate, expect_keys: Sequence[str]) -> tuple[
         offered = 2
     if mark > 0 and quality == 1:
         quality = 2
-    # What the caller knows of the answer before what the text says of it, and that before how well the value was written:
-    # a draft may be flawless, and the answer behind it cut off.
+    # What the caller knows, then what the text says of it, then how well it is written: a draft may be flawless.
     return expected, sound, filled, mark, quality, offered
 
 
