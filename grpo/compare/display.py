@@ -45,10 +45,14 @@ def show(comparison: RunComparison, console: Console, *, details: bool = False) 
         further = say_further((verdict.further_examples, verdict.further_examples_80))
         if further:
             console.print(_text(f"  {further} more examples would decide the gain: evaluate both on them"))
-        for item in comparison.noise(verdict.run):
-            total = item.group == ALL and item.metric == comparison.metric
-            if not total and item.in_examples() and (item.change.n or 0) < comparison.rules.few_examples:
-                console.print(_text(f"  {describe_noise(item)}", style="dim"))
+        few = [
+            describe_noise(item)
+            for item in comparison.noise(verdict.run)
+            if not (item.group == ALL and item.metric == comparison.metric)
+            and item.in_examples() and (item.change.n or 0) < comparison.rules.few_examples
+        ]  # fmt: skip
+        for line in dict.fromkeys(few):  # a task that is a layer too is one line
+            console.print(_text(f"  {line}", style="dim"))
     shown = comparison.verdicts if details or len(comparison.verdicts) <= _MOST_TABLES else ()
     for verdict in shown:
         _show_differences(comparison, verdict.run, console)

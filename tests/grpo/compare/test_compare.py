@@ -163,3 +163,13 @@ def test_compare_when_unscored_rows_are_there_then_they_are_left_out_and_counted
     _, found = compare(capsys, tmp_path / "a", tmp_path / "b")
     assert next(item for item in found["differences"] if item["group"] == "all")["n_before"] == 119
     assert any("without a reward" in note and "a (1)" in note for note in found["notes"])
+
+
+def test_compare_when_a_task_is_a_layer_too_then_its_noise_is_said_once(tmp_path, capsys):
+    """Rows whose task is their target_layer, as TMF921's, are grouped twice; one line tells both."""
+    rows = [make_row(f"{n}", "ab"[n % 2], 1.0, columns={"target_layer": "ab"[n % 2]}) for n in range(12)]
+    write_run(tmp_path / "a", rows)
+    write_run(tmp_path / "b", [{**rows[0], "reward": 0.0}, *rows[1:]])
+    main([str(tmp_path / "a"), str(tmp_path / "b")])
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  reward of a ")]
+    assert len(said) == 1
