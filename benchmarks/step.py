@@ -209,7 +209,7 @@ def time_steps(trainer) -> list[float]:
 
 
 def useful_flops(setting: dict, tokens: list[dict]) -> float:
-    """Matrix products that nobody can leave out: each token once forward to be written, forward and backward to learn.
+    """Matrix products of a step as it is defined, whoever makes it: each token once forward to be written, forward and backward to learn.
 
     Each prompt counts once a group; attention and the head's first prompts are left out of the count.
     """

@@ -1,7 +1,7 @@
 """Where the time of one of our steps goes, part by part and kind of operation by kind: `benchmarks/step.py --profile`.
 
-Parts are timed by clocks around them (the first of two steps is not counted), with the products that nobody can leave out
-beside them; kinds of operations by torch's profiler in a step of its own, which it slows. What the products alone would
+Parts are timed by clocks around them (the first of two steps is not counted), with the products that they
+make beside them; kinds of operations by torch's profiler in a step of its own, which it slows. What the products alone would
 take at the machine's peak bounds how many times as fast as plain TRL a step can be: that bound is printed where the
 plain step's seconds are given (`--plain-seconds STEP GENERATION LOSS`). Where a pass keeps its few logits, the head runs in the layers' forward.
 """
@@ -76,6 +76,9 @@ def time_parts(setting: dict) -> tuple[dict[str, float], dict[str, int]]:
     def count(inputs):
         counts["prompts"] = int(inputs["prompt_mask"].sum(1)[:: setting["group"]].sum())
         counts["completions"] = int(inputs["completion_mask"].sum())
+        recording = trainer.now.recording
+        counts["recorded"] = recording is not None
+        counts["recorded_head"] = recording is not None and recording.head is not None
 
     with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
         trainer = build_trainer("ours", setting, directory, 2)
@@ -140,18 +143,22 @@ def make_ends(on_step: Callable[[bool], None]) -> Any:
 
 
 def count_parts(setting: dict, counts: dict[str, int]) -> dict[str, float]:
-    """Products of each part that nobody can leave out; adapters and attention are left out of the count."""
+    """Products that each part makes; those of adapters and attention are left out of the count.
+
+    A recorded forward (see `grpo.policy.recording`) makes none, and the pull on the states is then part of decoding.
+    """
     shape = setting | {"device": "meta", "dtype": "float32"}
     policy = make_embedded(shape) if setting["model"] == "embedded5m" else make_random(setting["model"], shape)
     layers, head, frozen = count_matrices(policy.model)
     prompts, completions = counts["prompts"], counts["completions"]
     backward = (1 if frozen else 2) * 2
+    drawn = counts["recorded_head"]
     flops = {
         "prompts": prompts * 2 * layers,
-        "decoding": completions * 2 * (layers + head),
-        "loss: layers, forward": (prompts + completions) * 2 * layers,
+        "decoding": completions * 2 * (layers + head * (2 if drawn else 1)),
+        "loss: layers, forward": 0 if counts["recorded"] else (prompts + completions) * 2 * layers,
         # A frozen head's gradient by the states is made in its forward.
-        "loss: head": completions * 2 * head * (2 if frozen else 1),
+        "loss: head": 0 if drawn else completions * 2 * head * (2 if frozen else 1),
         "loss: backward": (prompts + completions) * backward * layers
         + (0 if frozen else completions * backward * head),
     }

@@ -198,8 +198,9 @@ def measure_elsewhere(setting: dict, options: argparse.Namespace) -> dict:
 
 
 def count_flops(setting: dict, run: dict, sizes: dict) -> float:
-    """Products that nobody can leave out: each token once forward to be written, forward and backward to learn.
+    """Products of a step as it is defined: each token once forward to be written, forward and backward to learn.
 
+    They are counted for every trainer alike, also where a forward that generation has done is not made again.
     A prompt counts once a group and needs no head; frozen layers need no gradient of their own. Attention's products
     are left out.
     """
