@@ -209,8 +209,9 @@ def time_steps(trainer) -> list[float]:
 
 
 def useful_flops(setting: dict, tokens: list[dict]) -> float:
-    """Matrix products of a step as it is defined, whoever makes it: each token once forward to be written, forward and backward to learn.
+    """Matrix products of a step as it is defined: each token once forward to be written, forward and backward to learn.
 
+    They are counted for every trainer alike, also where a forward that generation has done is not made again.
     Each prompt counts once a group; attention and the head's first prompts are left out of the count.
     """
     passed = statistics.mean(count["prompts"] + count["completions"] for count in tokens)

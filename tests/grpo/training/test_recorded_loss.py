@@ -39,8 +39,10 @@ def replays(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("micro", [None, 4])
-@pytest.mark.parametrize("options", [{"loss_type": "dapo"}, {"loss_type": "grpo", "top_k": 20, "temperature": 0.8}])
+@pytest.mark.parametrize(
+    ("micro", "options"),
+    [(None, {"loss_type": "dapo"}), (4, {"loss_type": "grpo"}), (None, {"top_k": 20, "temperature": 0.8})],
+)
 def test_weights_when_the_forward_was_recorded_then_go_where_trls_go(options, micro, adapted, rows, tmp_path, replays):
     """Two steps, whole and in micro-batches, one group idle; with a filter the head runs again, the blocks do not."""
     steps = {"max_steps": 2, "num_iterations": 1, "micro_batch_size": micro, "learning_rate": 1e-3}

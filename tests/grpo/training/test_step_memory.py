@@ -22,7 +22,9 @@ def test_step_when_smollm2_reads_a_group_of_sixteen_then_it_needs_at_most_two_gi
 
     found = run_alone("memory", SETTING, threads=1)
     assert found["step_mib"] <= 2048, json.dumps(found)
-    assert found["loss_mib"] > 200  # 16 x 100 tokens of thirty layers cannot be free: else nothing was measured
+    # 16 x 100 tokens of thirty layers cannot be free: else nothing was measured. Generation keeps them, so the loss adds little.
+    assert found["step_mib"] > 1000
+    assert found["loss_mib"] < 400
 
 
 def test_benchmark_when_asked_for_help_then_the_profile_and_its_rows_are_there():
