@@ -184,7 +184,8 @@ def _add(found: FoundRecords, where: str, value: Any, problem: str) -> None:
     if problem:
         found.problems.append(problem)
     elif not isinstance(value, dict):
-        found.problems.append(f"{where}: a JSON {kind_of(value).removeprefix("an empty ")}; each row must be a JSON object")
+        kind = kind_of(value).removeprefix("an empty ")
+        found.problems.append(f"{where}: a JSON {kind}; each row must be a JSON object")
     else:
         found.records.append(SourceRecord(where, value))
 
