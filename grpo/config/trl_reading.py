@@ -24,6 +24,10 @@ _MAPPINGS = (
     "dataset_mixture",
     "_map",
 )
+# Sections of a file that tell of something else than the training, whatever their settings are called.
+_OTHER_SECTIONS = re.compile(
+    r"eval|test|data|sft|warm|infer|log|wandb|reward|judge|teacher|experiment|hydra", re.IGNORECASE
+)
 _ADAPTER_CALLS = ("LoraConfig", "get_peft_model")
 # What a script's trainer is given that makes its completions something else than an answer to a prompt.
 _OTHER_ROLLOUTS = ("tools", "environment_factory", "rollout_func")
@@ -96,7 +100,7 @@ def _flatten(values: dict[Any, Any], section: str = "") -> dict[str, Any]:
             name = _ADAPTER_NAMES.get(name, {"alpha": "lora_alpha", "dropout": "lora_dropout"}.get(name, name))
         elif section == "model" and name in ("name", "name_or_path", "path"):
             name = "model_name_or_path"
-        if isinstance(value, dict) and not name.endswith(_MAPPINGS):
+        if isinstance(value, dict) and not name.endswith(_MAPPINGS) and not _OTHER_SECTIONS.search(name):
             inner = _flatten(value, name.lower())
             if ("lora" in name or "peft" in name) and "lora_r" in inner:
                 inner.setdefault("use_peft", True)

@@ -101,6 +101,7 @@ def test_yaml_when_settings_stand_in_sections_then_they_are_found(tmp_path, caps
     path = tmp_path / "config.yaml"
     path.write_text(
         "model: {name: some/model}\nlora_config: {r: 8, alpha: 16, dropout: 0}\nmax_steps: 7\n"
+        "evaluation: {temperature: 0.0}\n"
         "args:\n  _target_: trl.GRPOConfig\n  learning_rate: 5e-6\n  num_generations: 4\n  per_device_train_batch_size: 8\n"
         "  max_steps: 9\n  gradient_checkpointing_kwargs: {use_reentrant: false}\n",
         encoding="utf-8",
@@ -114,6 +115,7 @@ def test_yaml_when_settings_stand_in_sections_then_they_are_found(tmp_path, caps
         2,
         7,
     )
+    assert grpo["temperature"] == 1.0  # an evaluation's own is not the training's
     assert model["name"] == "some/model"
     assert (model["lora"]["r"], model["lora"]["alpha"]) == (8, 16)
     assert not any("use_reentrant:" in note or "_target_" in note for note in found["notes"])
