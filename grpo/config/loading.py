@@ -42,6 +42,12 @@ ALTERNATIVES = (
 )
 
 
+_OTHERS = {
+    "TRL": ({"model_name_or_path", "per_device_train_batch_size", "reward_funcs", "dataset_name", "output_dir"}, "trl"),
+    "verl": ({"actor_rollout_ref", "algorithm", "trainer", "custom_reward_function", "critic"}, ""),
+    "axolotl": ({"base_model", "datasets", "micro_batch_size", "rl", "sequence_len"}, ""),
+}
+"""Top keys by which the config of another trainer is known; two of them are enough."""
 _ROW_FILES = (".jsonl", ".csv", ".tsv", ".parquet", ".arrow")
 
 
@@ -62,11 +68,16 @@ def load_config(
         raise UserError(
             f"--config {reference}: holds rows, not a config; write one for them: python -m grpo.init {reference}"
         )
+    if path.suffix.lower() == ".py":
+        raise UserError(
+            f"--config {reference}: a Python script, not a config; of one that trains with TRL: python -m grpo.config from-trl {reference}"
+        )
     resolved = resolve_profile(profile, device)[0] if profile is not None else None
     chain, written = _read_chain(path), [_read_override(text) for text in overrides]
+    problems = [line for source in chain for line in _name_other(source)]
     overlay: list[YamlLayer] = []
     own = {name: [part for source in chain if (part := take_profile(source, name))] for name in OVERLAID}
-    problems = [problem for source in chain for problem in drop_profiles(source)]
+    problems += [problem for source in chain for problem in drop_profiles(source)]
     if resolved in OVERLAID:
         file = configs_folder() / "profiles" / f"{resolved}.yaml"
         overlay += [read_source(file, _display(file)), *own[resolved]]
@@ -88,6 +99,19 @@ def load_config(
     config._sources = tuple(dict.fromkeys(layer.name for layer in layers))
     config._profile = resolved
     return config
+
+
+def _name_other(source: YamlLayer) -> list[str]:
+    """A first line for the config of another trainer, whose every key would else be told of alone."""
+    for trainer, (keys, reader) in _OTHERS.items():
+        if len(keys & set(source.data)) > 1:
+            way = (
+                f"python -m grpo.config from-trl {source.name} translates it"
+                if reader
+                else "write one of ours for its rows: python -m grpo.init DATA"
+            )
+            return [f"{source.name}: this is a config of {trainer}; {way}"]
+    return []
 
 
 def read_config(resolved: Mapping[str, Any], where: str) -> RunConfig:

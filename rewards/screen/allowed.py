@@ -31,6 +31,10 @@ def _describe_one(schema: Schema, root: Schema) -> str:
     if kind in ("integer", "number"):
         return ("a whole number" if kind == "integer" else "a number") + _describe_range(schema)
     if kind == "array":
+        places = schema.get("prefixItems")
+        if places and schema.get("maxItems") == len(places):
+            kinds = list(dict.fromkeys(describe(place, root) for place in places))
+            return f"a list of {len(places)} entries, {kinds[0] + ' each' if len(kinds) == 1 else ', '.join(kinds)}"
         items = schema.get("items", {})
         return f"a list {_describe_count(schema, 'Items', 'entries')}whose entries are {describe(items, root)}"
     if kind == "object":
@@ -49,6 +53,8 @@ def _describe_count(schema: Schema, what: str, unit: str) -> str:
     low, high = schema.get(f"min{what}"), schema.get(f"max{what}")
     if high is None:
         return "" if not low else "that is not empty " if low == 1 else f"of at least {low} {unit} "
+    if low == high:
+        return f"of {low} {unit} "
     return f"of {low} to {high} {unit} " if low else f"of at most {high} {unit} "
 
 

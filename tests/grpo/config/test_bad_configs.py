@@ -62,3 +62,23 @@ def test_config_when_files_extend_one_another_without_end_then_the_chain_is_cut(
         (tmp_path / f"c{number}.yaml").write_text(f"extends: c{number + 1}.yaml\n")
     (tmp_path / "c100.yaml").write_text("seed: 1\n")
     assert any("20 files extend one another" in line for line in problems_of(tmp_path / "c0.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        (
+            "grpo.yaml",
+            "model_name_or_path: a/b\nreward_funcs: [accuracy]\n",
+            "a config of TRL; python -m grpo.config from-trl",
+        ),
+        ("ppo.yaml", "actor_rollout_ref: {}\ntrainer: {}\n", "a config of verl; write one of ours"),
+        ("train.py", "print(1)\n", "a Python script, not a config"),
+    ],
+)
+def test_config_when_it_is_another_trainer_s_then_the_first_line_says_so(tmp_path, name, text, said):
+    """Before a line for each of its keys."""
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_config(tmp_path / name, profile=None)
+    assert said in caught.value.problems[0]
