@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from grpo.compare.comparability import shared_keys
 from grpo.compare.recorded import ALL, REWARD, RecordedRun
+from rewards.discovery.existing import PREFIXES, name_function
 
 _FEWEST_RUNS = 3
 """Recorded means that agree by chance are no wonder in two runs."""
@@ -46,6 +48,7 @@ def _find_in_rows(runs: Sequence[RecordedRun], judged: Collection[str], keys: Co
     if keys and not differing:
         text = f"all runs wrote the same {len(keys)} texts: is it one and the same model?"
         return [Constant("", ALL, None, False, text)]
+    foreign = {name for run in runs for name in _name_foreign(run.rewards)}
     found: list[Constant] = []
     for metric in _shared_metrics(runs):
         if "." in metric:
@@ -61,13 +64,20 @@ def _find_in_rows(runs: Sequence[RecordedRun], judged: Collection[str], keys: Co
             if any(abs(column[key] - columns[0][key]) > _SAME for column in columns for key in answered):
                 continue
             value = sum(columns[0][key] for key in members) / len(members)
-            # A single reward of the run's is judged as part of it.
-            matters = metric in judged or metric.startswith(f"{REWARD}/")
+            # A single reward of the run's is judged as part of it; a format that no policy keeps yet is no broken scorer.
+            single = metric.startswith(f"{REWARD}/") and metric.removeprefix(f"{REWARD}/") not in foreign
+            matters = metric in judged or single
             small = group != ALL and len(members) < few
             found.append(
                 _describe(metric, group, value, len(runs), len(answered), alarm=matters and not small, small=small)
             )
     return found
+
+
+def _name_foreign(rewards: Any) -> list[str]:
+    """The functions of a run that were written for another trainer: many of those pay for a form alone."""
+    named = rewards if isinstance(rewards, Mapping) else ()
+    return [name_function(name) for name in named if name.partition(":")[0] in PREFIXES]
 
 
 def _find_in_means(runs: Sequence[RecordedRun], few: int) -> list[Constant]:

@@ -202,10 +202,16 @@ def _read_config(run: Path) -> tuple[dict[str, Any] | None, Any]:
 def describe_rewards(section: Mapping[str, Any]) -> dict[str, Any]:
     """What of a rewards section can change a reward: weight, tasks and options of each function."""
     return {
-        str(entry.get("name")): {key: entry.get(key) for key in ("weight", "tasks", "options")}
+        _without_folder(str(entry.get("name"))): {key: entry.get(key) for key in ("weight", "tasks", "options")}
         for entry in section.get("functions") or []
         if isinstance(entry, Mapping)
     }
+
+
+def _without_folder(name: str) -> str:
+    """`trl:/anywhere/rewards.py:f` as `trl:rewards.py:f`: its code is compared by fingerprint, not by where it lies."""
+    prefix, colon, target = name.partition(":")
+    return f"{prefix}:{Path(target).name}" if colon else name
 
 
 def _values_of(row: Mapping[str, Any], versions: dict[str, set[str]]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from rewards.writing.files import read_object
 
 KEEPABLE = ("best", "sft", "last")
 # Weights, and leftovers of a process that was killed: no report reads them.
+_TRACKED = ("tracked", "wandb", "tensorboard", "mlruns")
 _LEFTOVERS = ("*.partial", "*.old", "sft-checkpoints", ".*.draft")
 
 
@@ -46,7 +47,8 @@ def weigh(run: Path) -> list[Part]:
     named = {part.path for part in parts} | {run / "checkpoints"}
     for path in sorted(run.iterdir()):
         if path not in named:
-            parts.append(Part(path.name, path, _count(path, seen), "the report and compare read it"))
+            use = "what trackers were or are to be sent" if path.name in _TRACKED else "the report and compare read it"
+            parts.append(Part(path.name, path, _count(path, seen), use))
     return sorted(parts, key=lambda part: -part.bytes)
 
 

@@ -232,6 +232,12 @@ def anchor_name(name: str, *folders: Path) -> str:
     return f"{prefix}:{next((each for each in anchored if each != target), target)}"
 
 
+def name_function(named: str) -> str:
+    """What the function of `trl:module.function` or `trl:file.py:function` is called in scores and metrics."""
+    plain = re.sub(r"[^a-z0-9_]+", "_", re.split(r"[.:]", named)[-1].lower()).strip("_") or "function"
+    return plain if plain[:1].isalpha() else f"{named.partition(':')[0]}_{plain}"
+
+
 def split_options(text: str) -> tuple[str, str]:
     """Name and options of `trl:module.function:option=value` or `trl:file.py:function:option=value`."""
     prefix, _, after = text.partition(":")
@@ -263,8 +269,7 @@ def _refuse_shape(where: str, prefix: str, found: Any) -> None:
 def _make(prefix: str, target: str) -> type[RewardFunction]:
     found = _import(prefix, target)
     base: Any = {"trl": TrlReward, "verl": VerlReward, "verifiers": RubricReward}[prefix]
-    plain = re.sub(r"[^a-z0-9_]+", "_", re.split(r"[.:]", target)[-1].lower()).strip("_") or prefix
-    name = plain if plain[:1].isalpha() else f"{prefix}_{plain}"
+    name = name_function(f"{prefix}:{target}")
     sources = list(getattr(found, "funcs", None) or found.get_reward_funcs()) if prefix == "verifiers" else [found]
     version = hashlib.sha256("".join(map(_source_of, sources)).encode()).hexdigest()[:12]
     values = {"name": name, "version": version, "called": found if prefix == "verifiers" else staticmethod(found)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from grpo.compare.__main__ import main
@@ -173,3 +175,21 @@ def test_compare_when_a_task_is_a_layer_too_then_its_noise_is_said_once(tmp_path
     main([str(tmp_path / "a"), str(tmp_path / "b")])
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  reward of a ")]
     assert len(said) == 1
+
+
+def test_compare_when_a_function_of_trl_pays_no_answer_yet_then_it_is_noted_and_no_alarm(tmp_path, capsys):
+    """A format that no policy keeps yet is no broken scorer; where its file lies does not matter."""
+    for folder, gain in (("a", 0.0), ("b", 0.1)):
+        rows = draw_rows(1, gain)
+        for number, row in enumerate(rows):
+            row["completion"] = f"{folder} {number}"
+            row["scores"] = {"form": {**row["scores"]["f"], "value": 0.0}, "f": row["scores"]["f"]}
+        write_run(tmp_path / folder, rows)
+        config = json.loads((tmp_path / folder / "config.json").read_text())
+        config["config"]["rewards"]["functions"].append(
+            {"name": f"trl:/home/{folder}/rewards.py:form", "weight": 1.0, "tasks": None, "options": {}}
+        )
+        (tmp_path / folder / "config.json").write_text(json.dumps(config))
+    assert main([str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    said = capsys.readouterr().out
+    assert "ALARM" not in said and "reward/form is 0.000 for both runs" in said
