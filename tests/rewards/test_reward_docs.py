@@ -54,8 +54,12 @@ def test_first_reward_when_its_code_is_loaded_then_scores_as_the_page_says(tmp_p
 
 
 @pytest.mark.parametrize("page", ["first_reward", "trainers"])
-def test_page_when_it_shows_yaml_then_it_makes_a_host(page):
-    """Judges too, which need no server to be made."""
+def test_page_when_it_shows_yaml_then_it_makes_a_host(page, tmp_path, monkeypatch):
+    """Judges too, which need no server to be made; the notebook's functions stand in a file beside."""
+    names = ("correctness_reward_func", "int_reward_func", "xmlcount_reward_func")
+    code = "".join(f"def {name}(completions, **kwargs):\n    return [0.0 for _ in completions]\n" for name in names)
+    (tmp_path / "rewards.py").write_text(code, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
     for text in blocks(page, "yaml"):
         with build_host(RewardsSection.model_validate(yaml.safe_load(text)["rewards"])) as host:
             assert isinstance(host, RewardHost)
