@@ -52,7 +52,8 @@ _CONTROL = re.compile(r"[\x00-\x1f]")
 _FENCE_END = re.compile(
     r"\n[ \t]*(?:```|~~~|'''|</\w+>\s*\Z)|```[ \t\r\n]*\Z|(?<=[}\]])[ \t\r]*\n[ \t\r]*\n[^\"{}\[\]]*\Z"
 )
-_NEW_DOCUMENT = re.compile(r"\n\s*(?:[^\n{\[]{0,200}\n\s*)?[{\[]\s*[\"'{\[]")
+# It begins where a line ends, so that a long run of blank lines is gone through once.
+_NEW_DOCUMENT = re.compile(r"(?<=\S)[ \t\r]*+\n\s*+(?:[^\n{\[]{0,200}+\n\s*+)?+[{\[]\s*+[\"'{\[]")
 _ESCAPED_CLOSE = re.compile(r"\\[\"']")
 # The quote that was found opens the next text: this one was closed by a typographic quote.
 _MISTYPED_CLOSE = re.compile(r"[”’»][ \t]*,\s*\Z")

@@ -363,3 +363,19 @@ def _spoil(value: Any) -> Any:
 def test_o1_nrm_when_a_generic_object_has_its_figures_and_every_word_wrong_then_earns_less_than_half(document):
     """TS 28.623: what is measured, which way a threshold points, who is told what; the numbers beside them are not enough."""
     assert score(document, _spoil(document), "o1_nrm").value < 0.5
+
+
+_QOS = {
+    "scope": {"ueId": "ue12", "groupId": "gold", "sliceId": {"sst": 1, "sd": "000001", "plmnId": {"mcc": "724", "mnc": "05"}}, "qosId": {"5qI": 7}},
+    "qosObjectives": {"gfbr": 100, "mfbr": 200, "priorityLevel": 3, "pdb": 50},
+}  # fmt: skip
+
+
+def test_a1_policy_when_the_figures_are_right_and_every_text_is_wrong_then_loses_a_third():
+    """Five texts and numbers of slice and flow stand beside four figures: who is meant counts as much as what is asked."""
+    assert score(_QOS, _QOS, "a1_policy").value == 1.0
+    assert 0.5 < score(_QOS, _spoil(_QOS), "a1_policy").value < 0.67
+    one = {**_QOS, "scope": {**_QOS["scope"], "groupId": "silver"}}
+    judged = score(_QOS, one, "a1_policy")
+    assert 0.9 < judged.value < 0.96
+    assert judged.parts["stated"] == pytest.approx(9 / 10 + 1 / 110, abs=0.02)
