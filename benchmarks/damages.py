@@ -43,15 +43,16 @@ def run_command(
     until: Callable[[], bool] | None = None,
     timeout: float = 600,
     entry: Sequence[str] = (),
+    first: Callable[[], None] | None = None,
     **more: str,
 ) -> tuple[int, str]:
     """Exit code and standard error of `grpo.run`, killed as soon as `until` holds.
 
     A fork of this process, which has imported torch already, so that a run takes seconds; with `entry`, a script in place of
-    `-m grpo.run`, a process from scratch, `more` in its environment.
+    `-m grpo.run`, a process from scratch, `more` in its environment. The fork calls `first` before anything else.
     """
     with tempfile.TemporaryFile() as errors:
-        pid = start_script(entry, words, errors, more) if entry else start_fork(words, errors)
+        pid = start_script(entry, words, errors, more) if entry else start_fork(words, errors, first)
         started = time.monotonic()
         while (code := find_code(pid)) is None:
             if until is not None and until():
@@ -73,7 +74,7 @@ def start_script(entry: Sequence[str], words: Sequence[str], errors: Any, more: 
     ).pid
 
 
-def start_fork(words: Sequence[str], errors: Any) -> int:
+def start_fork(words: Sequence[str], errors: Any, first: Callable[[], None] | None = None) -> int:
     """The number of a process that runs `grpo.run` with these words and ends with its exit code."""
     main = preload()
     pid = os.fork()
@@ -84,6 +85,8 @@ def start_fork(words: Sequence[str], errors: Any) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         os.dup2(errors.fileno(), 2)
         os.chdir(ROOT)
+        if first is not None:
+            first()
         code = main(list(words))
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1

@@ -221,8 +221,11 @@ def _find_odd_entries(run: Path) -> list[str]:
                     found.append(f"{path.relative_to(home).as_posix()}: is neither a file nor a folder")
                 elif stat.S_ISDIR(mode) and name.endswith(_FILES_END):
                     found.append(f"{path.relative_to(home).as_posix()}: is a folder, where a run has a file")
-                elif stat.S_ISREG(mode) and Path(folder) == home and name in _FOLDERS:
-                    found.append(f"{name}: is a file, where a run has a folder")
+                elif stat.S_ISREG(mode) and (
+                    (Path(folder) == home and name in _FOLDERS)
+                    or (Path(folder).parent == home and re.fullmatch(r"checkpoint-[0-9]+", name))
+                ):
+                    found.append(f"{path.relative_to(home).as_posix()}: is a file, where a run has a folder")
     return sorted(found)[:3]
 
 

@@ -119,13 +119,15 @@ def test_latest_checkpoint_when_steps_have_different_lengths_then_the_highest_nu
     assert directory.latest_checkpoint().name == "checkpoint-10"
 
 
-@pytest.mark.parametrize("name", ["status.json", "metrics.jsonl", "best/manifest.json", ".lock", "not_finite"])
+@pytest.mark.parametrize(
+    "name", ["status.json", "metrics.jsonl", "best/manifest.json", ".lock", "not_finite", "best/checkpoint-4"]
+)
 @pytest.mark.parametrize("kind", ["pipe", "folder"])
 def test_open_when_a_file_of_the_run_is_something_else_then_it_is_refused_in_a_line(tmp_path, name, kind):
     """Reading a pipe never comes to an end; where a file belongs no folder can be replaced."""
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "best").mkdir()
-    if name == "not_finite" and kind == "folder":
+    if name in ("not_finite", "best/checkpoint-4") and kind == "folder":
         (tmp_path / name).write_text("a file")
     elif kind == "folder":
         (tmp_path / name).mkdir()
