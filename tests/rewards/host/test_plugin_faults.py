@@ -99,6 +99,18 @@ class Wild(RewardFunction):
         if do == "text": return Score(0.5, "\\ud800\\x1b[2J", {"\\x1b]0;title\\x07": 0.5})
         if do == "huge": return Score(0.5, "x" * 50_000_000)
         if do == "exit_thread": threading.Thread(target=lambda: os._exit(5)).start(); time.sleep(600)
+        if do == "becomes_another": os.execv("/bin/sleep", ["sleep", "600"])
+        if do == "becomes_another_that_ends": os.execv("/bin/true", ["true"])
+        if do == "exits": sys.exit("bye")
+        if do == "interrupts": raise KeyboardInterrupt
+        if do == "words_hang": raise type("Slow", (Exception,), {"__str__": lambda error: time.sleep(600)})()
+        if do == "other_json": json.dumps = json.loads = lambda *_, **__: "owned"
+        if do == "other_os": os.write = os.read = lambda *_: 0
+        if do == "closes_all": os.closerange(0, 1000)
+        if do == "traces": sys.settrace(lambda *_: 1 / 0)
+        if do == "modules": sys.modules.clear()
+        if do == "deaf_to_all": signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64)); time.sleep(600)
+        if do == "writes_on": threading.Thread(target=lambda: [os.write(1, b"x" * 99) for _ in iter(int, 1)], daemon=True).start()
         if do == "environ": os.environ.clear(); sys.path.clear(); sys.modules.pop("rewards", None)
         return Score(float(value))
 
@@ -111,6 +123,8 @@ FAULTS = (
     "stale", "close", "segfault", "memory", "memory_slow", "parent", "group", "stop", "deaf", "alarm", "thread", "prints",
     "fd_prints", "recursion", "huge", "exit_thread", "environ",
     "stop_supervisor", "kill_supervisor",
+    "becomes_another", "becomes_another_that_ends", "exits", "interrupts", "words_hang", "other_json", "other_os", "closes_all",
+    "traces", "modules", "deaf_to_all", "writes_on",
 )  # fmt: skip
 LIMIT = 1.0
 
