@@ -178,9 +178,7 @@ def measure(folder: Path, only: str = "") -> dict[str, tuple[str, str]]:
     )
     assert code == -signal.SIGKILL and (warming / "sft-checkpoints").is_dir(), f"{code} {errors}"
     decided = folder / "decided"
-    code, errors = run_command(
-        *start_words(decided), until=lambda: b'"decision"' in (read(decided / "status.json") or b"")
-    )
+    code, errors = run_command(*start_words(decided), until=(decided / "decision.json").is_file)
     assert code == -signal.SIGKILL, f"{code} {errors}"
     results = {}
     for name, damage in {"nothing": lambda run: None, **list_damages(other), **list_odd()}.items():

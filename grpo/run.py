@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -193,7 +194,8 @@ def run(options: argparse.Namespace) -> int:
                     )  # fmt: skip
             if code in (DONE, STOPPED):
                 took, last = time.perf_counter() - started, config.last_step(len(inputs.warmup))
-                finish(directory, config, last, profile, progress, took, finished=code == DONE)
+                ending = partial(finish, directory, config, last, profile, progress, took, code)
+                code = guard(ending, directory, plan, progress)
         except KeyboardInterrupt:
             progress.say(f"stopped at once; resume with: python -m grpo.run --resume {directory.path}", always=True)
             return INTERRUPTED
@@ -355,11 +357,11 @@ def train(
 
 
 def finish(
-    directory: Any, config: Any, last_step: int, profile: str, progress: Any, seconds: float, *, finished: bool = True
-) -> None:
-    """Decide, write the report, and say in one line where everything is; a run that was stopped stays resumable."""
+    directory: Any, config: Any, last_step: int, profile: str, progress: Any, seconds: float, code: int = DONE
+) -> int:
+    """Decide, write the report, say in one line where everything is; `code` comes back: what was stopped stays resumable."""
     if not directory.writes:
-        return
+        return code
     from callbacks.tracking.tracking import publish_files
     from grpo.decide.advice import list_commands
     from grpo.decide.decide_run import decide_run
@@ -373,22 +375,22 @@ def finish(
     ended |= {"policy": {"folder": "best", **kept}} if kept else {}
     peak = read_peak_memory(directory.path)
     ended |= {"peak_memory_bytes": peak} if peak is not None else {}
-    if finished:
+    if code == DONE:
         # The report says so; but a run is done, and cannot be resumed, once its report is there.
         directory.write_json("status.json", {"stage": "decision", **ended})
     pages = write_report(directory.path)
     publish_files(directory.path, config.tracking, pages, run_name=directory.path.name, notify=progress.say)
-    if finished:
+    if code == DONE:
         directory.write_json("status.json", {"stage": "done", **ended})
     progress.say(f"decision: {decision.scenario}: {decision.action}", always=True)
     for command in list_commands(decision, directory.path):
         progress.say(f"  {command}", always=True)
-    path = directory.path
-    holds = f"; best/ holds the {name_policy(kept)}: python -m grpo.export {path} --to DIR" if kept else ""
+    holds = f"; best/ holds the {name_policy(kept)}: python -m grpo.export {directory.path} --to DIR" if kept else ""
     used = f", {format_size(peak)} at its peak" if peak is not None else ""
     progress.say(
-        f"everything is in {path} ({format_seconds(seconds)}{used}); read {path / 'report.html'}{holds}", always=True
+        f"everything is in {directory.path} ({format_seconds(seconds)}{used}); read {pages[0]}{holds}", always=True
     )
+    return code
 
 
 if __name__ == "__main__":

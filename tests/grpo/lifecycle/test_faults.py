@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -193,3 +194,19 @@ def test_interruption_when_winding_up_hangs_after_a_second_signal_then_the_proce
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=20) == 75
+
+
+def test_run_when_the_disk_is_full_in_its_decision_then_it_is_told_and_resumable(tmp_path, monkeypatch):
+    """What comes after training is guarded as training is: two lines and 75, not an error of its own."""
+    from grpo import run
+
+    def decide(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "decision.json"))
+
+    monkeypatch.setattr("grpo.decide.decide_run.decide_run", decide)
+    (tmp_path / "config.json").write_text("{}")
+    directory, said = RunDirectory(tmp_path), []
+    progress = SimpleNamespace(say=lambda line, always=False: said.append(line))
+    work = partial(run.finish, directory, None, 4, "embedded", progress, 1.0, 0)
+    assert guard(work, directory, PLAN, progress) == 75
+    assert "the disk is full" in said[0] and "--resume" in said[1] and len(said) == 2
