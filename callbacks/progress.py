@@ -82,12 +82,13 @@ class Progress:
         *,
         since_previous: Mapping[str, Estimate] | None = None,
         since_baseline: Mapping[str, Estimate] | None = None,
+        functions: Mapping[str, Estimate] | None = None,
     ) -> None:
         """Show mean, interval and n for all and for each task, with the change to the previous evaluation and to the
         baseline (the warm-up) and its interval; an arrow stands only where that leaves out 0.
 
         `since_...` are the changes paired by example, as the decision has them; without them both ends count as
-        independent.
+        independent. `functions` are means of single reward functions, below the tasks and without changes.
         """
         if self.quiet:
             return
@@ -97,6 +98,9 @@ class Progress:
         if baseline is not None:
             heads.append("vs warm-up")
         rows = []
+        if len(estimates) == 2 and len({(each.mean, each.n) for each in estimates.values()}) == 1:
+            # One task is all there is.
+            estimates = {name: each for name, each in estimates.items() if name != ALL}
         for name, estimate in estimates.items():
             cells = [name, _format(estimate.mean), _format_interval(estimate), str(estimate.n or 0)]
             cells += [
@@ -105,6 +109,9 @@ class Progress:
                 if other is not None
             ]
             rows.append(cells)
+        for name, estimate in (functions or {}).items():
+            cells = [f"  {name}", _format(estimate.mean), _format_interval(estimate), str(estimate.n or 0)]
+            rows.append([*cells, *[""] * (len(heads) - len(cells))])
         if self._console is not None:
             self._print_table(title, heads, rows, note)
             return

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from callbacks.config import EvaluationSection
 from callbacks.evaluation.best import BestCheckpoint
 from callbacks.evaluation.pairs import name_evaluation_file
-from callbacks.evaluation.task_scores import evaluation_metrics, summarise
+from callbacks.evaluation.task_scores import evaluation_metrics, function_metrics, summarise, summarise_functions
 from callbacks.interrupt import Interrupted
 from rewards.host.verdicts import ScoredCompletion
 from rewards.statistics.estimates import Estimate
@@ -35,7 +35,7 @@ class HeldOutEvaluation:
     """Scores the policy on held-out rows and keeps every row it scored.
 
     `generate` answers each example once at the section's settings; `on_metrics(stage, step, metrics)` receives the
-    numbers; `on_best(step)` is called when this step is the best so far, by the held-out mean with a floor a task.
+    numbers, `on_estimates` those of the tasks and of the functions; `on_best(step)` is called when this step is the best so far, by the held-out mean with a floor a task.
     Without a `directory` no row is kept.
     """
 
@@ -45,7 +45,7 @@ class HeldOutEvaluation:
     section: EvaluationSection
     directory: Path | None
     on_metrics: Callable[[str, int, dict[str, Any]], None]
-    on_estimates: Callable[[str, int, dict[str, Estimate]], None]
+    on_estimates: Callable[[str, int, dict[str, Estimate], dict[str, Estimate]], None]
     on_best: Callable[[int], None]
     best: BestCheckpoint
 
@@ -58,14 +58,15 @@ class HeldOutEvaluation:
         scored = self.host.score(list(zip(self.examples, completions, strict=True)))
         self._write(stage, step, scored)
         estimates = summarise([(s.example.task, s.reward) for s in scored])
-        metrics = evaluation_metrics(estimates)
+        functions = summarise_functions(scored)
+        metrics = {**evaluation_metrics(estimates), **function_metrics(functions)}
         metrics["eval/truncated_ratio"] = sum(c.truncated for c in completions) / max(1, len(completions))
         metrics["eval/unscored"] = sum(s.reward is None for s in scored)
         rewards = {(s.example.task, s.example.id): s.reward for s in scored}
         if stage in ("train", "final") and (noise := self.best.measure_noise(rewards)) is not None:
             metrics["eval/noise"] = noise
         self.on_metrics(stage, step, metrics)
-        self.on_estimates(stage, step, estimates)
+        self.on_estimates(stage, step, estimates, functions)
         if stage == "warmup":
             self.best.start(estimates, rewards)
         elif stage in ("train", "final") and self.best.consider(step, estimates, rewards).is_best:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from math import isfinite
+from typing import TYPE_CHECKING
 
 from rewards.statistics.estimates import ALL, Estimate, estimate_mean, interval_of, stratify
+
+if TYPE_CHECKING:
+    from rewards.host.verdicts import ScoredCompletion
 
 _MEAN_KEY = "mean_reward"
 
@@ -38,6 +42,30 @@ def summarise(values: Iterable[tuple[str, float | None]]) -> dict[str, Estimate]
         every.append(float(reward))
     estimates = {ALL: estimate_mean(every), **{task: estimate_mean(by_task[task]) for task in sorted(by_task)}}
     return {**estimates, ALL: stratify(estimates)}
+
+
+def summarise_functions(scored: Iterable[ScoredCompletion]) -> dict[str, Estimate]:
+    """Estimates of each reward function over the completions that it gave a value, in the order of the functions.
+
+    Empty where no completion was scored by more than one: then a function's mean is that of its tasks.
+    """
+    values: dict[str, list[float]] = defaultdict(list)
+    several = False
+    for each in scored:
+        given = {outcome.function: outcome.value for outcome in each.outcomes if outcome.value is not None}
+        several = several or len(given) > 1
+        for name, value in given.items():
+            values[name].append(value)
+    return {name: estimate_mean(each) for name, each in values.items()} if several else {}
+
+
+def function_metrics(estimates: Mapping[str, Estimate]) -> dict[str, float | int | None]:
+    """The metric keys of the functions in an evaluation row: `eval_by_function/<function>`, each with _n, _low, _high."""
+    return {
+        f"eval_by_function/{name}{end}": value
+        for name, each in estimates.items()
+        for end, value in (("", each.mean), ("_n", each.n), ("_low", each.low), ("_high", each.high))
+    }
 
 
 def as_number(value: object) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Measured the same way at every stage: before training, after the warm-up, while GRPO goes on and at the end.
-_HELD_OUT = ("eval/", "decision/")
+_HELD_OUT = ("eval/", "eval_by_function/", "decision/")
 
 
 def name_curve(key: str, stage: str) -> str:

@@ -211,14 +211,15 @@ def _summarise(inputs: Inputs, journal: Journal, folder: Path) -> dict[str, Any]
 
 def _show(summary: dict[str, Any], folder: Path, progress: Any, *, as_json: bool) -> None:
     from grpo.evaluate.markdown import describe_counts
-    from grpo.evaluate.summary import estimates_by_task
+    from grpo.evaluate.summary import estimates_by_function, estimates_by_task
 
     if as_json:
         print_json(summary)
         return
     estimates = estimates_by_task(summary["results"])
     if estimates:
-        progress.show_evaluation(f"reward of {summary['name']}", estimates)
+        functions = estimates_by_function(summary["results"])
+        progress.show_evaluation(f"reward of {summary['name']}", estimates, functions=functions)
     for name, cell in summary["results"].get("all", {}).items():
         if name != "reward" and "/" not in name and "." not in name:
             ends = "" if cell["low"] is None else f"  {cell['low']:.4f} to {cell['high']:.4f}"

@@ -65,6 +65,17 @@ def estimates_by_task(results: Mapping[str, Any]) -> dict[str, Estimate]:
     return found
 
 
+def estimates_by_function(results: Mapping[str, Any]) -> dict[str, Estimate]:
+    """Each function over the rows it gave a value; empty where no row was scored by more than one."""
+    metrics = results.get(ALL, {})
+    cells = {name.removeprefix("reward/"): cell for name, cell in metrics.items() if name.startswith("reward/")}
+    if sum(cell["n"] for cell in cells.values()) <= metrics.get("reward", {"n": 0})["n"]:
+        return {}
+    return {
+        name: Estimate(*(cell[key] for key in ("value", "n", "std", "low", "high"))) for name, cell in cells.items()
+    }
+
+
 class _Mean:
     """Mean and spread of values in 0..1 that come one by one.
 

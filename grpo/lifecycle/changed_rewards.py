@@ -9,7 +9,7 @@ import orjson
 
 from callbacks.evaluation.eval import write_records
 from callbacks.evaluation.pairs import name_evaluation_file
-from callbacks.evaluation.task_scores import evaluation_metrics, summarise
+from callbacks.evaluation.task_scores import evaluation_metrics, function_metrics, summarise, summarise_functions
 from grpo.lifecycle.resume import kept_reliance
 from grpo.lifecycle.run_directory import RunDirectory
 from grpo.lifecycle.run_identity import begun_rewards
@@ -21,6 +21,7 @@ from rewards.writing.files import read_object, replacing
 from rewards.writing.writable import to_line
 
 KEPT = ("eval/truncated_ratio",)
+_SCORED = ("eval/", "eval_by_function/")
 
 
 def refuse_changed(directory: RunDirectory, host: RewardHost, *, allowed: bool) -> list[str]:
@@ -82,7 +83,11 @@ def score_anew(directory: RunDirectory, host: RewardHost) -> int:
         scored = rescore(host, name, rows)
         write_records(directory.evaluations / f"{name}.jsonl", scored.records())
         estimates = summarise([(each.example.task, each.reward) for each in scored.scored])
-        numbers[name] = {**evaluation_metrics(estimates), "eval/unscored": sum(s.reward is None for s in scored.scored)}
+        numbers[name] = {
+            **evaluation_metrics(estimates),
+            **function_metrics(summarise_functions(scored.scored)),
+            "eval/unscored": sum(each.reward is None for each in scored.scored),
+        }
     path = directory.path / "metrics.jsonl"
     lines = path.read_bytes().splitlines() if path.is_file() else []
     rows_out = []
@@ -90,7 +95,7 @@ def score_anew(directory: RunDirectory, host: RewardHost) -> int:
         row = orjson.loads(line)
         file = name_evaluation_file(str(row.get("stage")), int(row.get("step") or 0)).removesuffix(".jsonl")
         if "eval/mean_reward" in row and file in numbers:
-            others = {key: value for key, value in row.items() if not key.startswith("eval/") or key in KEPT}
+            others = {key: value for key, value in row.items() if not key.startswith(_SCORED) or key in KEPT}
             row = {**others, **numbers[file]}
         rows_out.append(to_line(row, orjson.OPT_SORT_KEYS))
     with replacing(path) as out:

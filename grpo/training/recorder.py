@@ -204,8 +204,10 @@ class RunRecord:
         if stage != "before" and self.rank.is_main:
             self.tracker.log_margins(self._ask_tree(), stage=stage, step=step)
 
-    def show_estimates(self, stage: str, step: int, estimates: dict[str, Estimate]) -> None:
-        """The table of an evaluation on the screen, beside the one before it and the warm-up's."""
+    def show_estimates(
+        self, stage: str, step: int, estimates: dict[str, Estimate], functions: dict[str, Estimate]
+    ) -> None:
+        """The table of an evaluation on the screen, beside the one before it and the warm-up's; functions below the tasks."""
         name = name_evaluation_file(stage, step)
         kept = stage == "judged" and (self.directory.evaluations / "start.jsonl").is_file()
         start = "start.jsonl" if kept else "warmup.jsonl"
@@ -224,6 +226,7 @@ class RunRecord:
             baseline=self.best.baseline if stage in ("train", "final", "judged") else None,
             since_previous=self._pair(self._previous[0], name) if self._previous else {},
             since_baseline=self._pair(start, name),
+            functions=functions,
         )
         if stage != "start":
             self._previous = name, estimates

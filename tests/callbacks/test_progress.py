@@ -87,6 +87,23 @@ def test_evaluation_table_in_a_log_has_changes_with_arrows_beyond_the_interval()
     assert text.splitlines()[3].endswith("-0.100 (-0.189 to -0.011) ↓")
 
 
+def test_evaluation_table_when_there_is_one_task_then_it_is_told_once():
+    """The mean over all tasks would be the same line again."""
+    stream = io.StringIO()
+    Progress(stream=stream).show_evaluation("step 100", measure(all=0.50, push=0.50))
+    assert [line.split()[0] for line in stream.getvalue().splitlines()] == ["step", "task", "push"]
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["log", "terminal"])
+def test_evaluation_table_when_functions_are_told_then_they_stand_below_the_tasks(stream):
+    """Each with mean, interval and n; changes are those of tasks."""
+    Progress(stream=stream).show_evaluation(
+        "step 100", measure(all=0.50, push=0.30), previous=measure(all=0.48), functions=measure(form=0.91)
+    )
+    line = next(line for line in stream.getvalue().splitlines() if "form" in line)
+    assert line.split() == ["form", "0.910", "0.860", "to", "0.960", "40"]
+
+
 @pytest.mark.parametrize(
     ("low", "high", "arrow"), [(-0.01, 0.21, ""), (0.01, 0.19, " ↑"), (-0.19, -0.01, " ↓"), (None, None, "")]
 )

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callbacks.evaluation.task_scores import evaluation_metrics, read_estimates, summarise
+from callbacks.evaluation.task_scores import (
+    evaluation_metrics,
+    function_metrics,
+    read_estimates,
+    summarise,
+    summarise_functions,
+)
+from rewards.host.verdicts import Outcome, ScoredCompletion
 from rewards.statistics.estimates import (
     Estimate,
     examples_to_decide,
@@ -16,6 +23,7 @@ from rewards.statistics.estimates import (
     unpaired_difference,
 )
 from rewards.statistics.student import t_quantile
+from rewards.types import Completion, Example
 
 rewards = st.floats(0, 1, allow_nan=False)
 tasks = st.sampled_from(["extraction", "sql_qa", "push"])
@@ -210,3 +218,30 @@ def test_examples_to_decide_when_added_clear_the_margin(std, n, margin):
 def test_examples_to_decide_without_a_margin_cannot_say():
     """On the threshold itself no number of examples decides."""
     assert examples_to_decide(interval_of(0.5, 100, 0.2), 0.0) is None
+
+
+def score_by(task, **values):
+    """A completion of a task with these values of functions; None is one that did not apply."""
+    outcomes = tuple(
+        Outcome(name, "1", "unscored" if value is None else "value", value) for name, value in values.items()
+    )
+    return ScoredCompletion(Example("1", task, (), None), Completion("x"), outcomes, 0.5)
+
+
+def test_functions_when_a_completion_is_scored_by_several_then_each_has_its_own_mean_and_n():
+    """The form is kept in all, the answer right in one of the two that were asked for it."""
+    scored = [
+        score_by("a", form=1.0, answer=0.0),
+        score_by("a", form=1.0, answer=1.0),
+        score_by("a", form=1.0, answer=None),
+    ]
+    found = summarise_functions(scored)
+    assert {name: (each.mean, each.n) for name, each in found.items()} == {"form": (1.0, 3), "answer": (0.5, 2)}
+    row = function_metrics(found)
+    assert row["eval_by_function/answer"] == 0.5 and row["eval_by_function/answer_n"] == 2
+    assert read_estimates(row) == {}
+
+
+def test_functions_when_each_task_has_one_then_they_are_not_told_again():
+    """Their means are those of the tasks."""
+    assert summarise_functions([score_by("a", form=1.0), score_by("b", answer=0.0)]) == {}
