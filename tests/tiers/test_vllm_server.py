@@ -81,14 +81,15 @@ def test_run_when_the_server_is_vllms_own_then_it_is_started_asked_and_stopped(s
     assert alive(place) == []
 
 
-def test_weights_when_sent_from_a_processor_then_trl_refuses():
+def test_weights_when_sent_from_a_processor_then_trl_refuses(tmp_path):
     """Why no run here sends any, and why the engine refuses server mode without a CUDA device."""
     from trl.generation.vllm_client import VLLMClient
 
     from grpo.engines.vllm_server import VllmServer
 
     port = free_port()
-    command = [sys.executable, str(Path(__file__).with_name("stand_in_server.py")), str(port), "none", "0"]
+    # No model is asked for: nothing but TRL's client and its handshake is.
+    command = [sys.executable, str(Path(__file__).with_name("stand_in_server.py")), str(port), "none", "0", str(tmp_path)]
     server = VllmServer(command, f"http://127.0.0.1:{port}", Path(os.devnull))
     server.start(30)
     try:
