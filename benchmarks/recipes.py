@@ -126,7 +126,7 @@ def time_command(words: list[str], environment: dict[str, str]) -> tuple[int, fl
 def read_gain(run: Path) -> dict[str, Any]:
     """The start, the end and the paired gain between them, of the checkpoint that the run is judged by."""
     from grpo.decide.decide_run import find_outcome, read_paired
-    from rewards.statistics.estimates import ALL, stratify
+    from rewards.statistics.estimates import ALL
 
     config = json.loads((run / "config.json").read_text())["config"]
     seed = {"seed": config["seed"]}
@@ -139,10 +139,9 @@ def read_gain(run: Path) -> dict[str, Any]:
             "low": None,
             "high": None,
         }
-    paired = read_paired(run)["paired"]
-    gain = stratify(paired, lowest=-1.0)
+    gain = read_paired(run)["paired"][ALL]
     end = read_mean(find_outcome(run))
-    assert gain.mean is not None and paired[ALL].n
+    assert gain.mean is not None
     return {
         **seed, "start": end - gain.mean, "end": end, "gain": gain.mean, "low": gain.low, "high": gain.high, "n": gain.n
     }  # fmt: skip
