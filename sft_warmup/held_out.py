@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 TOKENS_AT_ONCE = 8192
+# Of a large vocabulary fewer tokens: their logits, 128 MiB in float32, stand in memory some four times.
+LOGITS_AT_ONCE = 1 << 25
 
 
 def measure_loss(model: PreTrainedModel, rows: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
@@ -30,10 +32,11 @@ def measure_loss(model: PreTrainedModel, rows: Sequence[Mapping[str, Any]]) -> d
     losses, accuracies = [0.0] * len(rows), [0.0] * len(rows)
     device = next(model.parameters()).device
     training = model.training
+    at_once = min(TOKENS_AT_ONCE, LOGITS_AT_ONCE // model.config.get_text_config().vocab_size)
     model.eval()
     try:
         with torch.no_grad():
-            for start, end in pairwise(_cut([len(rows[index]["input_ids"]) for index in order])):
+            for start, end in pairwise(_cut([len(rows[index]["input_ids"]) for index in order], at_once)):
                 batch = order[start:end]
                 ids, labels, mask = _pad([rows[index] for index in batch])
                 logits = model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False).logits
@@ -80,11 +83,11 @@ def make_callback(
     return MeasureHeldOutLoss()
 
 
-def _cut(lengths: Sequence[int]) -> list[int]:
-    """Where batches of rows in order of length begin and end, each of at most TOKENS_AT_ONCE tokens with its padding."""
+def _cut(lengths: Sequence[int], at_once: int) -> list[int]:
+    """Where batches of rows in order of length begin and end, each of at most `at_once` tokens with its padding, or one row."""
     cuts, start = [0], 0
     for index, length in enumerate(lengths):
-        if index > start and (index + 1 - start) * length > TOKENS_AT_ONCE:
+        if index > start and (index + 1 - start) * length > at_once:
             cuts.append(index)
             start = index
     return [*cuts, len(lengths)]

@@ -40,4 +40,8 @@ def make_follower(
             if shown in logs:
                 self.bar.advance(state.global_step - self.bar.done, **{shown: logs[shown]})
 
+        def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            # Steps since the last row that was logged.
+            self.bar.advance(state.global_step - self.bar.done)
+
     return Follow()

@@ -52,18 +52,31 @@ def test_measured_loss_when_rows_are_batched_then_each_is_what_it_is_alone(model
     assert 0 <= found["token_accuracy"].mean <= 1
 
 
+class Oracle(torch.nn.Module):
+    """Knows the next token, and how many it was asked for at once; its vocabulary is as large as it says."""
+
+    def __init__(self, vocabulary=64):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(vocab_size=vocabulary))
+        self.asked = []
+
+    def forward(self, input_ids, **_):
+        self.asked.append(tuple(input_ids.shape))
+        following = torch.roll(input_ids, -1, dims=1)
+        return SimpleNamespace(logits=20 * torch.nn.functional.one_hot(following, 64).float())
+
+
+def test_measured_loss_when_the_vocabulary_is_large_then_few_tokens_are_read_at_once(rows):
+    """Their logits would fill the memory: all rows of SmolLM2's held-out loss took 4 GiB."""
+    small, large = Oracle(), Oracle(1 << 24)
+    assert measure_loss(small, rows) == measure_loss(large, rows)
+    assert len(small.asked) < len(large.asked) == len(rows)
+    assert {count for count, _ in large.asked} == {1}
+
+
 def test_measured_accuracy_when_the_model_is_always_right_then_one(rows):
     """The likeliest token is compared with the label one place to the right."""
-
-    class Oracle(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.zeros(1))
-
-        def forward(self, input_ids, **_):
-            following = torch.roll(input_ids, -1, dims=1)
-            return SimpleNamespace(logits=20 * torch.nn.functional.one_hot(following, 64).float())
-
     found = measure_loss(Oracle(), rows)
     assert found["token_accuracy"].mean == 1.0
     assert found["loss"].mean < 1e-3

@@ -89,7 +89,14 @@ def test_weights_when_sent_from_a_processor_then_trl_refuses(tmp_path):
 
     port = free_port()
     # No model is asked for: nothing but TRL's client and its handshake is.
-    command = [sys.executable, str(Path(__file__).with_name("stand_in_server.py")), str(port), "none", "0", str(tmp_path)]
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("stand_in_server.py")),
+        str(port),
+        "none",
+        "0",
+        str(tmp_path),
+    ]
     server = VllmServer(command, f"http://127.0.0.1:{port}", Path(os.devnull))
     server.start(30)
     try:
