@@ -60,8 +60,7 @@ def estimates_by_task(results: Mapping[str, Any]) -> dict[str, Estimate]:
     found = {}
     for group, metrics in results.items():
         if "reward" in metrics and kind_of(group) in (ALL, "task"):
-            cell = metrics["reward"]
-            found[group.removeprefix("task:")] = Estimate(*(cell[key] for key in ("value", "n", "std", "low", "high")))
+            found[group.removeprefix("task:")] = _as_estimate(metrics["reward"])
     return found
 
 
@@ -71,9 +70,11 @@ def estimates_by_function(results: Mapping[str, Any]) -> dict[str, Estimate]:
     cells = {name.removeprefix("reward/"): cell for name, cell in metrics.items() if name.startswith("reward/")}
     if sum(cell["n"] for cell in cells.values()) <= metrics.get("reward", {"n": 0})["n"]:
         return {}
-    return {
-        name: Estimate(*(cell[key] for key in ("value", "n", "std", "low", "high"))) for name, cell in cells.items()
-    }
+    return {name: _as_estimate(cell) for name, cell in cells.items()}
+
+
+def _as_estimate(cell: Mapping[str, Any]) -> Estimate:
+    return Estimate(*(cell[key] for key in ("value", "n", "std", "low", "high")))
 
 
 class _Mean:
