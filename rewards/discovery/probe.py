@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from rewards import limits, siblings
 from rewards.discovery import working_copies
+from rewards.discovery.side_effects import in_one_process
 from rewards.writing.writable import clean_message
 
 _DONE = b"done"
@@ -84,15 +85,11 @@ def main() -> NoReturn:
 
 def _try(load: Callable[[], Any], memory_gib: float) -> bytes:
     """`done` however it ended, but for what would be worse if it happened again: without an end of memory, or of a thread."""
-    before, own = set(threading.enumerate()), os.getpid()
+    before = set(threading.enumerate())
     _bound_memory(memory_gib)
     try:
-        try:
+        with in_one_process():
             load()
-        finally:
-            if os.getpid() != own:
-                # A fork that the plugin made: the answer is the other one's to give, once.
-                os._exit(0)
     except MemoryError:
         return f"takes more than {memory_gib:g} GiB of memory while it is imported".encode()
     except BaseException:

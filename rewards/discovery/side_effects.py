@@ -24,6 +24,17 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
+def in_one_process() -> Iterator[None]:
+    """After the block there is the process that came to it: a fork that was made inside ends without a word."""
+    process = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() != process:
+            os._exit(0)
+
+
+@contextmanager
 def undone() -> Iterator[None]:
     """After the block folder, locale and signals are what they were; UserError where a function of Python's was replaced.
 
@@ -34,12 +45,10 @@ def undone() -> Iterator[None]:
     main = threading.current_thread() is threading.main_thread()
     handlers = {number: signal.getsignal(number) for number in _SIGNALS} if main else {}
     replaced: list[str] = []
-    process = os.getpid()
     try:
-        yield
+        with in_one_process():
+            yield
     finally:
-        if os.getpid() != process:  # it forked, and there would be two of whatever this is
-            os._exit(0)
         for module, names in before.items():
             now = vars(module)
             for name, value in names.items():
