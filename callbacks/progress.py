@@ -102,7 +102,7 @@ class Progress:
             # One task is all there is.
             estimates = {name: each for name, each in estimates.items() if name != ALL}
         for name, estimate in estimates.items():
-            cells = [name, _format(estimate.mean), _format_interval(estimate), str(estimate.n or 0)]
+            cells = _describe(name, estimate)
             cells += [
                 format_change(other.get(name), estimate, (paired or {}).get(name))
                 for other, paired in ((previous, since_previous), (baseline, since_baseline))
@@ -110,7 +110,7 @@ class Progress:
             ]
             rows.append(cells)
         for name, estimate in (functions or {}).items():
-            cells = [f"  {name}", _format(estimate.mean), _format_interval(estimate), str(estimate.n or 0)]
+            cells = _describe(f"  {name}", estimate)
             rows.append([*cells, *[""] * (len(heads) - len(cells))])
         if self._console is not None:
             self._print_table(title, heads, rows, note)
@@ -244,3 +244,7 @@ def _start_bars(console):
     )
     bars.start()
     return bars
+
+
+def _describe(name: str, estimate: Estimate) -> list[str]:
+    return [name, _format(estimate.mean), _format_interval(estimate), str(estimate.n or 0)]

@@ -35,8 +35,8 @@ class HeldOutEvaluation:
     """Scores the policy on held-out rows and keeps every row it scored.
 
     `generate` answers each example once at the section's settings; `on_metrics(stage, step, metrics)` receives the
-    numbers, `on_estimates` those of the tasks and of the functions; `on_best(step)` is called when this step is the best so far, by the held-out mean with a floor a task.
-    Without a `directory` no row is kept.
+    numbers, `on_estimates` those of the tasks and of the functions; `on_best(step)` is called when this step is the best so
+    far, by the held-out mean with a floor a task. Without a `directory` no row is kept.
     """
 
     examples: Sequence[Example]
