@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import starter
+
 pytest.importorskip("torch")
 
 SMALL = (
@@ -39,22 +41,23 @@ def environment(tmp_path_factory):
     return {**kept, "RECOMPENSA_CACHE": str(home / "cache"), "HOME": str(home), "OMP_NUM_THREADS": "1", **PLANTED}
 
 
-def command(*arguments: str, settings=SMALL) -> list[str]:
-    return [sys.executable, "-m", "grpo.run", *arguments, *(part for each in settings for part in ("--set", each))]
+def words(directory: Path, *arguments: str, settings=SMALL) -> list[str]:
+    """What stands behind `python -m grpo.run` for a run in a folder."""
+    embedded = ["--config", "v4_1.yaml", "--profile", "embedded", "--run-dir", str(directory)]
+    return [*embedded, *arguments, *(part for each in settings for part in ("--set", each))]
 
 
-def start(environment, directory: Path, *arguments: str, settings=SMALL) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command("--config", "v4_1.yaml", "--profile", "embedded", "--run-dir", str(directory), *arguments, settings=settings),
-        env=environment, capture_output=True, text=True, cwd=environment["HOME"],
-    )  # fmt: skip
+def run(environment, *arguments: str) -> subprocess.CompletedProcess:
+    """`python -m grpo.run`, forked from a process that has torch already."""
+    return starter.run("grpo.run", arguments, environment["HOME"], environment)
 
 
 @pytest.fixture(scope="module")
 def finished(environment, tmp_path_factory):
-    """A run from start to report."""
+    """A run from start to report, started as a user does: with a hash seed that those forked for other tests do not have."""
     directory = tmp_path_factory.mktemp("runs") / "whole"
-    done = start(environment, directory)
+    command = [sys.executable, "-m", "grpo.run", *words(directory)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=environment["HOME"])
     assert done.returncode == 0, done.stderr[-3000:]
     return directory, done.stdout
 
@@ -134,7 +137,7 @@ def test_run_when_settings_are_recorded_then_they_are_those_in_force(finished):
 def test_run_when_started_twice_with_one_seed_then_metrics_are_the_same_bytes(finished, environment, tmp_path):
     """Same seed, same machine, same result."""
     directory, _ = finished
-    again = start(environment, tmp_path / "again")
+    again = run(environment, *words(tmp_path / "again"))
     assert again.returncode == 0, again.stderr[-3000:]
     assert (tmp_path / "again" / "metrics.jsonl").read_bytes() == (directory / "metrics.jsonl").read_bytes()
 
@@ -143,23 +146,19 @@ def test_run_when_interrupted_and_resumed_then_it_ends_as_if_it_had_not_been(fin
     """Ctrl-C leaves a checkpoint, says how to go on and exits with 75; the resumed run has the same metrics."""
     whole, _ = finished
     directory = tmp_path / "interrupted"
-    arguments = ("--config", "v4_1.yaml", "--profile", "embedded", "--run-dir", str(directory))
-    process = subprocess.Popen(
-        command(*arguments), env=environment, cwd=environment["HOME"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )  # fmt: skip
+    process = starter.Started("grpo.run", words(directory), environment["HOME"], environment)
     metrics = directory / "metrics.jsonl"
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline and not (metrics.is_file() and b'"reward":' in metrics.read_bytes()):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    shown, _ = process.communicate(timeout=240)
-    if process.returncode == 0:
+    interrupted = process.wait()
+    if interrupted.returncode == 0:
         pytest.skip("the run was over before the signal came")
-    assert process.returncode == 75, shown[-3000:]
+    shown = interrupted.stdout + interrupted.stderr
+    assert interrupted.returncode == 75, shown[-3000:]
     assert f"--resume {directory}" in shown
-    resumed = subprocess.run(
-        command("--resume", str(directory), settings=()), env=environment, capture_output=True, text=True
-    )
+    resumed = run(environment, "--resume", str(directory))
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     assert metrics.read_bytes() == (whole / "metrics.jsonl").read_bytes()
     assert (directory / "eval" / "final.jsonl").read_bytes() == (whole / "eval" / "final.jsonl").read_bytes()
@@ -196,8 +195,7 @@ def test_run_when_killed_after_its_last_step_then_a_resumed_one_makes_the_rest(f
     shutil.copytree(whole, directory)
     (directory / "status.json").write_text(json.dumps({"stage": stage, "step": 0, "finished": False}))
     (directory / "report.html").unlink()
-    resume = command("--resume", str(directory), settings=())
-    resumed = subprocess.run(resume, env=environment, capture_output=True, text=True)
+    resumed = run(environment, "--resume", str(directory))
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     assert (directory / "report.html").is_file()
     assert json.loads((directory / "status.json").read_text())["stage"] == "done"
@@ -205,19 +203,15 @@ def test_run_when_killed_after_its_last_step_then_a_resumed_one_makes_the_rest(f
         assert (directory / name).read_bytes() == (whole / name).read_bytes(), name
     assert read_decision(directory) == read_decision(whole)
     assert read_environment(directory) == read_environment(whole)
-    again = subprocess.run(resume, env=environment, capture_output=True, text=True)
+    again = run(environment, "--resume", str(directory))
     assert again.returncode == 2 and "this run is finished" in again.stderr
 
 
 def test_run_when_sigterm_comes_twice_then_it_stops_at_once_and_says_how_to_go_on(environment, tmp_path):
     """The second signal does not wait for the step; the run is kept, without a traceback."""
     directory = tmp_path / "run"
-    arguments = ("--config", "v4_1.yaml", "--profile", "embedded", "--run-dir", str(directory))
     settings = (*SMALL, "sft_warmup.max_steps=100000")
-    process = subprocess.Popen(
-        command(*arguments, settings=settings), env=environment, cwd=environment["HOME"], stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+    process = starter.Started("grpo.run", words(directory, settings=settings), environment["HOME"], environment)
     deadline = time.monotonic() + 120
     metrics = directory / "metrics.jsonl"
     while time.monotonic() < deadline and not (metrics.is_file() and b"sft/loss" in metrics.read_bytes()):
@@ -225,8 +219,9 @@ def test_run_when_sigterm_comes_twice_then_it_stops_at_once_and_says_how_to_go_o
     process.send_signal(signal.SIGTERM)
     time.sleep(0.003)
     process.send_signal(signal.SIGTERM)
-    shown, _ = process.communicate(timeout=60)
-    assert process.returncode == 75, shown[-3000:]
+    done = process.wait()
+    shown = done.stdout + done.stderr
+    assert done.returncode == 75, shown[-3000:]
     assert f"--resume {directory}" in shown and "Traceback" not in shown
 
 
@@ -234,7 +229,7 @@ def test_run_when_the_directory_exists_then_one_line_and_exit_2(finished, enviro
     """A run is never written over another."""
     directory, _ = finished
     before = sorted(directory.rglob("*"))
-    refused = start(environment, directory)
+    refused = run(environment, *words(directory))
     assert refused.returncode == 2
     assert "exists already" in refused.stderr and "Traceback" not in refused.stderr
     assert sorted(directory.rglob("*")) == before
@@ -257,7 +252,7 @@ def test_run_when_the_directory_exists_then_one_line_and_exit_2(finished, enviro
 )
 def test_run_when_input_is_bad_then_one_line_exit_2_and_nothing_written(environment, tmp_path, settings, said):
     """A user's mistake costs a line and no GPU time."""
-    refused = start(environment, tmp_path / "run", settings=(*SMALL, *settings))
+    refused = run(environment, *words(tmp_path / "run", settings=(*SMALL, *settings)))
     assert refused.returncode == 2, refused.stdout[-2000:] + refused.stderr[-2000:]
     assert said in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -265,8 +260,8 @@ def test_run_when_input_is_bad_then_one_line_exit_2_and_nothing_written(environm
 
 
 def test_dry_run_when_asked_then_plan_and_preflight_and_nothing_written(environment, tmp_path):
-    """--dry-run passes, writes nothing and imports no torch."""
-    shown = start(environment, tmp_path / "run", "--dry-run")
+    """--dry-run passes and writes nothing."""
+    shown = run(environment, *words(tmp_path / "run", "--dry-run"))
     assert shown.returncode == 0, shown.stderr
     assert "dry run" in shown.stdout
     assert not (tmp_path / "run").exists()
@@ -275,7 +270,7 @@ def test_dry_run_when_asked_then_plan_and_preflight_and_nothing_written(environm
 def test_dry_run_when_traced_then_torch_is_not_imported(environment, tmp_path):
     """The plan starts on a laptop without torch."""
     code = "import sys; from grpo.run import main; code = main(sys.argv[1:]); assert 'torch' not in sys.modules; sys.exit(code)"
-    arguments = command("--config", "v4_1.yaml", "--profile", "embedded", "--dry-run")[3:]
+    arguments = words(tmp_path / "run", "--dry-run")
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, cwd=tmp_path
     )
@@ -287,10 +282,7 @@ def test_gpu_profile_when_there_is_no_gpu_then_one_line_and_exit_2(environment, 
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
-    refused = subprocess.run(
-        command("--config", "v4_1.yaml", "--profile", "gpu", "--run-dir", str(tmp_path / "run"), settings=()),
-        env=environment, capture_output=True, text=True, cwd=tmp_path,
-    )  # fmt: skip
+    refused = run(environment, "--config", "v4_1.yaml", "--profile", "gpu", "--run-dir", str(tmp_path / "run"))
     assert refused.returncode == 2, refused.stdout + refused.stderr
     assert "no CUDA device" in refused.stderr and "Traceback" not in refused.stderr
     assert not (tmp_path / "run").exists()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
 from grpo.config.loading import load_config
 from grpo.run import main
 from rewards.errors import UserError
+from tests import starter
 
 SMALL = (
     "data.shop.train_rows=60", "data.shop.held_out_rows=12", "data.shop.warmup_rows=80",
@@ -31,11 +30,9 @@ def run(tmp_path_factory):
         **{key: value for key, value in os.environ.items() if not key.startswith("WANDB")},
         "RECOMPENSA_CACHE": str(home / "cache"), "HOME": str(home), "OMP_NUM_THREADS": "1",
     }  # fmt: skip
-    words = [sys.executable, "-m", "grpo.run", "--config", "v4_1.yaml", "--profile", "embedded", "--run-dir", "run"]
-    done = subprocess.run(
-        [*words, *(part for each in ("stages=[sft]", *SMALL) for part in ("--set", each))],
-        env=environment, capture_output=True, text=True, cwd=home,
-    )  # fmt: skip
+    words = ["--config", "v4_1.yaml", "--profile", "embedded", "--run-dir", "run"]
+    settings = [part for each in ("stages=[sft]", *SMALL) for part in ("--set", each)]
+    done = starter.run("grpo.run", [*words, *settings], home, environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return home / "run", done.stdout
 

@@ -15,6 +15,7 @@ import pytest
 
 from grpo.config.loading import configs_folder
 from grpo.distributed import collectives
+from tests import starter
 
 pytest.importorskip("torch")
 
@@ -171,7 +172,7 @@ def torchrun(home: Path, *arguments: str, **variables: str) -> subprocess.Comple
 
 def run_arguments(directory: Path, *settings: str) -> list[str]:
     sets = [part for each in (*SETTINGS, *settings) for part in ("--set", each)]
-    return ["-m", "grpo.run", "--config", "v4_1.yaml", "--profile", "embedded", "--run-dir", str(directory), *sets]
+    return ["--config", "v4_1.yaml", "--profile", "embedded", "--run-dir", str(directory), *sets]
 
 
 @pytest.fixture(scope="module")
@@ -194,13 +195,11 @@ def probes(home):
 
 @pytest.fixture(scope="module")
 def runs(home):
-    """One run twice: in one process and in two."""
+    """One run twice: in one process and in two, as torchrun starts them."""
     one, two = home / "one", home / "two"
-    done = subprocess.run(
-        [sys.executable, *run_arguments(one)], env=environment(home), cwd=home, capture_output=True, text=True
-    )
+    done = starter.run("grpo.run", run_arguments(one), home, environment(home))
     assert done.returncode == 0, done.stderr[-3000:]
-    done = torchrun(home, *run_arguments(two))
+    done = torchrun(home, "-m", "grpo.run", *run_arguments(two))
     assert done.returncode == 0, done.stderr[-3000:]
     return one, two, done.stdout
 
@@ -313,8 +312,8 @@ def test_two_processes_when_resumed_from_a_checkpoint_then_they_end_as_if_they_h
     shutil.copytree(two, directory)
     shutil.rmtree(directory / "checkpoints" / "checkpoint-3")
     (directory / "status.json").write_text('{"stage": "grpo", "step": 0, "finished": false}')
-    done = torchrun(home, "-m", "grpo.run", "--resume", str(directory))
-    assert done.returncode == 0, done.stderr[-3000:]
+    ended = starter.run_ranks(2, "grpo.run", ["--resume", str(directory)], home, environment(home))
+    assert [rank.returncode for rank in ended] == [0, 0], ended[0].stderr[-3000:]
     assert (directory / "metrics.jsonl").read_bytes() == (two / "metrics.jsonl").read_bytes()
     assert (directory / "eval" / "final.jsonl").read_bytes() == (two / "eval" / "final.jsonl").read_bytes()
 
@@ -331,7 +330,7 @@ def test_two_processes_when_weights_are_spread_then_the_run_is_that_of_one(runs,
     given = launch_command_parser().parse_args(["--config_file", str(path), "--num_processes", "2", str(script)])
     made = prepare_multi_gpu_env(_validate_launch_command(given)[0])
     variables = {key: value for key, value in made.items() if key.startswith(("FSDP_", "ACCELERATE_"))}
-    done = torchrun(home, str(script), *run_arguments(directory)[2:], **variables)
+    done = torchrun(home, str(script), *run_arguments(directory), **variables)
     assert done.returncode == 0, done.stderr[-3000:]
     checkpoint = directory / "checkpoints" / "checkpoint-2"
     assert (checkpoint / "pytorch_model_fsdp.bin").is_file(), "nothing was spread, so nothing was compared"
@@ -349,8 +348,10 @@ def test_two_processes_when_weights_are_spread_then_the_run_is_that_of_one(runs,
 
 def test_two_processes_when_the_config_is_bad_then_one_complaint_and_no_run(home):
     """A mistake is told once, not once a process."""
-    done = torchrun(home, *run_arguments(home / "bad", "grpo.prompts_per_step=1", "grpo.num_generations=3"))
-    assert done.returncode != 0
-    assert done.stderr.count("cannot be shared equally between 2 processes") == 1
-    assert "grpo/run.py" not in done.stderr
+    words = run_arguments(home / "bad", "grpo.prompts_per_step=1", "grpo.num_generations=3")
+    ended = starter.run_ranks(2, "grpo.run", words, home, environment(home))
+    said = "".join(rank.stderr for rank in ended)
+    assert all(rank.returncode for rank in ended)
+    assert said.count("cannot be shared equally between 2 processes") == 1
+    assert "grpo/run.py" not in said
     assert not (home / "bad").exists()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
-import subprocess
-import sys
 
 import pytest
 
 from grpo.evaluate.__main__ import main
 from grpo.evaluate.content import JournalContents
+from tests import starter
 
 pytest.importorskip("torch")
 
@@ -124,17 +122,11 @@ def test_evaluate_when_two_processes_resume_then_the_bytes_are_those_of_one(whol
     """Rows are shared out, and only the first process writes: also where one process had begun."""
     out = tmp_path / "whole"
     interrupt(whole, out, 3, (5, 20), b'{"id"')
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(port), "-m",
-         "grpo.evaluate", *arguments[:-1], str(out), "--resume"],
-        capture_output=True, text=True, timeout=200, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    words = [*arguments[:-1], str(out), "--resume"]
+    ended = starter.run_ranks(2, "grpo.evaluate", words, tmp_path, {**os.environ, "OMP_NUM_THREADS": "1"})
+    assert [rank.returncode for rank in ended] == [0, 0], ended[0].stderr[-3000:]
     assert is_whole(out, whole)
-    assert done.stdout.count("everything is in") == 1
+    assert sum(rank.stdout.count("everything is in") for rank in ended) == 1
     assert read(out / "timings.jsonl")[-1]["processes"] == 2
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import importlib.util
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ pytest.importorskip("xllamacpp")
 from grpo.export import __main__ as command  # noqa: E402
 from grpo.export import export as exporting  # noqa: E402
 from grpo.export import proof as proofs  # noqa: E402
+from tests import starter  # noqa: E402
 
 ROOT = Path(__file__).parents[3]
 
@@ -137,7 +137,7 @@ def test_export_when_it_is_killed_then_the_next_one_clears_what_was_left(write_r
         "export.write_card = lambda *a: os.kill(os.getpid(), signal.SIGKILL); "
         f"command.main([{str(folder)!r}, '--to', {str(out)!r}, '--format', 'safetensors', '--proof-rows', '0'])"
     )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == -9
+    assert starter.run("-c", [code], ROOT, os.environ).returncode == -9
     assert not out.exists() and (tmp_path / ".out.partial").is_dir()
     assert run(folder, "--to", out, "--format", "safetensors", "--proof-rows", 0) == 0
     assert out.is_dir() and not (tmp_path / ".out.partial").exists()

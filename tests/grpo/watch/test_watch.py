@@ -23,6 +23,7 @@ from grpo.watch.display import render
 from grpo.watch.snapshot import LiveRun, estimate_seconds_left
 from rewards.errors import UserError
 from rewards.screen.harmless_text import make_harmless
+from tests import starter
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202eabc\u200b\x00 [bold red]x[/] ação\nline"
 SETTINGS = {
@@ -356,12 +357,6 @@ SMALL = (
 )  # fmt: skip
 
 
-def start(environment, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "grpo.run", *arguments], env=environment, capture_output=True, text=True, timeout=240
-    )
-
-
 def test_run_when_a_rule_stops_it_then_checkpoint_report_and_exit_3_and_it_can_go_on(tmp_path):
     """A stop at step 3 leaves all a user needs to judge it, and a resume goes on to the end without a second stop."""
     pytest.importorskip("torch")
@@ -369,9 +364,8 @@ def test_run_when_a_rule_stops_it_then_checkpoint_report_and_exit_3_and_it_can_g
     kept = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
     environment = {**kept, "RECOMPENSA_CACHE": str(tmp_path / "cache"), "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
     settings = [part for each in SMALL for part in ("--set", each)]
-    stopped = start(
-        environment, "--config", "v4_1.yaml", "--profile", "embedded", "--run-dir", str(directory), *settings
-    )  # fmt: skip
+    words = ["--config", "v4_1.yaml", "--profile", "embedded", "--run-dir", str(directory), *settings]
+    stopped = starter.run("grpo.run", words, tmp_path, environment)
     assert stopped.returncode == 3, stopped.stdout[-2000:] + stopped.stderr[-2000:]
     assert stopped.stdout.count("mine: grad_norm") == 1
     for name in ("checkpoints/checkpoint-3/trainer_state.json", "report.html", "report.md", "decision.json"):
@@ -382,7 +376,7 @@ def test_run_when_a_rule_stops_it_then_checkpoint_report_and_exit_3_and_it_can_g
     assert [row["step"] for row in rows if "watch/mine" in row] == [3]
     assert LiveRun(directory).read().stopped_by == "mine"
 
-    resumed = start(environment, "--resume", str(directory))
+    resumed = starter.run("grpo.run", ["--resume", str(directory)], tmp_path, environment)
     assert resumed.returncode == 0, resumed.stdout[-2000:] + resumed.stderr[-2000:]
     assert json.loads(Path(directory / "status.json").read_text())["finished"] is True
     assert len((directory / "watch.jsonl").read_text().splitlines()) == 1
