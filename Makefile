@@ -15,8 +15,12 @@ run: $(READY)
 run-small: $(READY) $(SMALL)
 	$(BIN)/python -m grpo.run --config v4_1.yaml --profile small $(ARGS)
 
+# With PROCESSES=2 two processes share the test files, each with one thread of its own.
+PROCESSES ?= 1
+SHARED := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
+
 test: $(READY) $(SMALL)
-	$(BIN)/python -m pytest $(ARGS)
+	$(if $(filter 1,$(PROCESSES)),,OMP_NUM_THREADS=1 )$(BIN)/python -m pytest $(if $(filter 1,$(PROCESSES)),,$(SHARED)) $(ARGS)
 
 # A tiny random model of every family whose template TRL ships, through the whole line.
 test-families: $(READY)

@@ -110,7 +110,7 @@ examples:
   recompensa COMMAND --help
   source <(recompensa completion bash)
 
-Each stands beside `python -m grpo.COMMAND`, and works wherever a folder called grpo or rewards lies too."""
+Each is also `python -m grpo.COMMAND`; this form works even where a folder is called grpo or rewards."""
 
 
 def start() -> None:

@@ -78,7 +78,7 @@ def _run_together(arguments: list[str] | None) -> int:
 def make_parser() -> CommandParser:
     parser = CommandParser(
         "python -m grpo.run",
-        "Train a small language model with GRPO on the rewards of a config, and say what it was worth.",
+        "Train a small language model with GRPO on the rewards of a config, and report what it achieved.",
         EXAMPLES,
     )
     what = parser.add_mutually_exclusive_group(required=True)
@@ -119,11 +119,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     check_group_options(parser, options)
     if options.allow_changed_rewards and not (options.resume or options.follow):
-        parser.error(f"{ALLOW} goes with --resume or --follow")
+        parser.error(f"{ALLOW} requires --resume or --follow")
     if options.from_warmup and not options.resume:
-        parser.error("--from-warmup goes with --resume")
+        parser.error("--from-warmup requires --resume")
     if options.resume and (options.run_dir or options.profile != "auto"):
-        parser.error("--resume takes the run's own config: --profile and --run-dir do not go with it")
+        parser.error("--resume takes the run's own config: --profile and --run-dir cannot be combined with it")
     return options
 
 
@@ -386,7 +386,7 @@ def finish(
     for command in list_commands(decision, directory.path):
         progress.say(f"  {command}", always=True)
     holds = f"; best/ holds the {name_policy(kept)}: python -m grpo.export {directory.path} --to DIR" if kept else ""
-    used = f", {format_size(peak)} at its peak" if peak is not None else ""
+    used = f", peak memory {format_size(peak)}" if peak is not None else ""
     progress.say(
         f"everything is in {directory.path} ({format_seconds(seconds)}{used}); read {pages[0]}{holds}", always=True
     )

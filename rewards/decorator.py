@@ -101,7 +101,7 @@ class DecoratedReward(RewardFunction):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if "<locals>" in self.plain.__qualname__:
-            raise pickle.PicklingError(f"'{self.name}' stands inside a function; move it to the top of its module")
+            raise pickle.PicklingError(f"'{self.name}' is defined inside a function; move it to the top of its module")
         return _rebuild, (self.plain.__module__, self.plain.__qualname__)
 
 

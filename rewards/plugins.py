@@ -153,7 +153,7 @@ class Registry:
         if name in self.contested:
             return self.contested[name]
         if is_project(Path.cwd()):
-            return f"no reward function '{name}'; this folder is a plugin's project: name it by --plugin ."
+            return f"no reward function '{name}'; this folder is a plugin's project: name it with --plugin ."
         more = f" ({len(self.broken)} installed plugins are broken: {self.broken[0]})" if self.broken else ""
         return f"no reward function '{name}'{nearest(name, [*self._entries, *ON_DEMAND])}{more}"
 

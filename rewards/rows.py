@@ -356,7 +356,7 @@ def _parse_json(raw: bytes, where: str) -> tuple[dict[str, Any] | None, str]:
         return None, f"{where}: nested too deep; at most {DEEPEST} levels are read"
     except ValueError as error:
         if not raw.endswith(b"\n"):
-            said = "half-written last line (no JSON, no line end); write the file again or delete the line"
+            said = "half-written last line (not JSON, no line end); write the file again or delete the line"
             return None, f"{where}: {said}"
         reason = getattr(error, "msg", None) or str(error)
         column = getattr(error, "colno", 1)

@@ -104,7 +104,7 @@ def score_within(
                 continue
             real = isinstance(number, (int, float)) and not isinstance(number, bool)
             assert real and math.isfinite(number or 0.0) and 0 <= (number or 0.0) <= 1 + 1e-9, (
-                f"{function.name} {where}: {name} is {number!r}, no number in 0..1"
+                f"{function.name} {where}: {name} is {number!r}, not a number in 0..1"
             )
         assert isinstance(score.reason, str), f"{function.name} {where}: the reason is {score.reason!r}, no text"
     return score

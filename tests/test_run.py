@@ -42,7 +42,7 @@ def environment(tmp_path_factory):
 
 
 def words(directory: Path, *arguments: str, settings=SMALL) -> list[str]:
-    """What stands behind `python -m grpo.run` for a run in a folder."""
+    """The arguments of `python -m grpo.run` for a run in a folder."""
     embedded = ["--config", "v4_1.yaml", "--profile", "embedded", "--run-dir", str(directory)]
     return [*embedded, *arguments, *(part for each in settings for part in ("--set", each))]
 
@@ -77,7 +77,7 @@ def test_run_when_it_ends_then_every_file_is_there(finished):
     peaks = [
         json.loads(line).get("peak_memory_bytes", 0) for line in (directory / "timings.jsonl").read_text().splitlines()
     ]
-    assert status["peak_memory_bytes"] == max(peaks) > 1 << 26 and "at its peak" in shown.splitlines()[-1]
+    assert status["peak_memory_bytes"] == max(peaks) > 1 << 26 and "peak memory" in shown.splitlines()[-1]
     assert str(directory / "report.html") in shown.splitlines()[-1]
 
 

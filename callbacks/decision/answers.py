@@ -89,8 +89,8 @@ QUESTIONS: Mapping[str, tuple[str, Callable[[Recorded], Answer | None]]] = {
     "improved_past_step": ("Did it improve past step {step}?", _answer_past_step),
     "lowest_task": ("Which task is lowest at the end?", _answer_lowest),
     "final_mean": ("What is the mean reward at the end?", _answer_mean),
-    "gained_over_zero_shot": ("Did all of the training together add to the zero-shot mean?", _answer_zero_shot_gain),
-    "gained_over_start": ("Did GRPO add to {start}?", _answer_gain),
+    "gained_over_zero_shot": ("Did the training as a whole improve on zero-shot?", _answer_zero_shot_gain),
+    "gained_over_start": ("Did GRPO improve on {start}?", _answer_gain),
 }
 
 

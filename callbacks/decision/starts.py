@@ -142,7 +142,7 @@ def find_gaps(recorded: Recorded, stages: Sequence[str]) -> tuple[str, ...]:
     """What the history was too poor to judge; `stages` are those that an evaluation to start from should be of."""
     start, lines = find_start(recorded), []
     if start is not None and start.stage not in (*stages, "start"):
-        lines.append(f"no warm-up was recorded: step {start.step} stands for it")
+        lines.append(f"no warm-up was recorded: step {start.step} is used in its place")
     if start is not None and find_change(recorded, ALL).low is None:
         lines.append("the noise: n or std was not recorded, so the means alone decided")
     return tuple(lines)

@@ -191,7 +191,7 @@ class _Walk:
             "gain": _say_gain(improving),
             "stuck": self._say_stuck(),
             "weak": self._say_weak(task),
-            "further": f"{said} more" if (said := say_further((further, most))) else "more",
+            "further": say_further((further, most), "held-out examples") or "more held-out examples",
             "missing": (section.target or 0.0) - last.mean,
             **tell_way(self._recorded),
         }
@@ -246,17 +246,17 @@ class _Walk:
     def _leave_open(self, blamed: Sequence[DecisionNode], between: str) -> Decision:
         nodes = [node for node in blamed if node.outcome == "within noise"]
         further = _count_further(nodes)
-        said = say_further(further)
         tasks = sorted({node.task for node in nodes if node.task})
         of_task = f" of {' and of '.join(tasks)}" if tasks else ""
+        said = say_further(further, f"held-out examples{of_task}")
         names = ", ".join(node.name.replace(": ", " of ") for node in nodes)
         return self._make(
             scenario="undecided",
             title="Undecided: within the noise",
-            action=f"Evaluate the judged checkpoint on {said} more held-out examples{of_task} and decide again."
+            action=f"Evaluate the judged checkpoint on {said} and decide again."
             if said
-            else "Evaluate on more held-out examples; how many would do cannot be said from these numbers.",
-            reason=f"The margin of {names} lies within the noise of the evaluation: {between} cannot be told apart.",
+            else "Evaluate on more held-out examples; these numbers do not say how many are needed.",
+            reason=f"The margin of {names} is within the noise of the evaluation, which cannot distinguish {between}.",
             further_examples=further[0],
             further_examples_80=further[1],
         )
@@ -335,7 +335,11 @@ def _read_threshold(threshold: Any, section: DecisionSection) -> float:
 
 
 def _say_gain(improving: Outcome | None) -> str:
-    said = {"yes": "The run improved", "no": "The run did not improve", "within noise": "No improvement can be told"}
+    said = {
+        "yes": "The run improved",
+        "no": "The run did not improve",
+        "within noise": "Any improvement is within the noise",
+    }
     return said.get(improving or "", "Whether it improved cannot be judged")
 
 

@@ -36,7 +36,7 @@ class JudgedCheckpoint:
     @property
     def name(self) -> str:
         """As it is called wherever it is shown."""
-        return f"step {self.step}" if self.step else "step 0 (what GRPO began with)"
+        return f"step {self.step}" if self.step else "step 0 (before GRPO)"
 
     def to_json(self) -> dict[str, Any]:
         return {"step": self.step, "stage": self.stage, "name": self.name, "estimated_anew": self.anew}

@@ -83,7 +83,7 @@ def open_speaker(model: str, *, device: str = "auto") -> Speaker:
     if file is not None and is_installed():
         return GgufSpeaker(file)
     if file is not None and not (file.parent / "config.json").is_file():
-        raise UserError(f"{file}: a GGUF file is answered by llama.cpp; pip install 'xllamacpp>=2026.10'")
+        raise UserError(f"{file}: answering with a GGUF file needs llama.cpp; pip install 'xllamacpp>=2026.10'")
     from grpo.engines.packages import quieten_libraries
     from grpo.machine.device import choose_device
     from grpo.machine.environment import prepare_threads, require_torch_device

@@ -31,7 +31,7 @@ def check_likeness(runs: Sequence[RecordedRun], allowed: Collection[str] = ()) -
                 if kind in allowed:
                     notes.append(f"{line} (allowed)")
                 else:
-                    problems.append(f"{line}; {advice}, or compare all the same with --allow-different {kind}")
+                    problems.append(f"{line}; {advice}, or compare anyway with --allow-different {kind}")
     problems += _find_mixed_versions(runs) if "versions" not in allowed else []
     if problems:
         raise UserError(problems)
@@ -94,7 +94,7 @@ def _compare_examples(first: RecordedRun, other: RecordedRun) -> list[str]:
         if first.rows[key].question != other.rows[key].question
     )  # fmt: skip
     lines = []
-    for keys, said in ((missing, "are only in one of the two"), (changed, "have another prompt or reference")):
+    for keys, said in ((missing, "are only in one of the two"), (changed, "have a different prompt or reference")):
         if keys:
             shown = ", ".join(name for _, name in keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")
             lines.append(f"examples differ: {len(keys)} of {first.name} and {other.name} {said} ({shown})")

@@ -46,7 +46,7 @@ def find_constants(runs: Sequence[RecordedRun], judged: Collection[str], few: in
 def _find_in_rows(runs: Sequence[RecordedRun], judged: Collection[str], keys: Collection, few: int) -> list[Constant]:
     differing = {key for key in keys if len({run.rows[key].answer for run in runs}) > 1}
     if keys and not differing:
-        text = f"all runs wrote the same {len(keys)} texts: is it one and the same model?"
+        text = f"all runs wrote the same {len(keys)} texts: is it the same model?"
         return [Constant("", ALL, None, False, text)]
     foreign = {name for run in runs for name in _name_foreign(run.rewards)}
     found: list[Constant] = []

@@ -35,7 +35,7 @@ def show(comparison: RunComparison, console: Console, *, details: bool = False) 
         for verdict in comparison.verdicts:
             console.print(_text(f"  {verdict.run}: {comparison.answer(verdict.run)}"))
         if comparison.alarms:
-            console.print(_text("  none of this can be believed before the alarm is explained", style="bold red"))
+            console.print(_text("  do not trust any of this until the alarm is explained", style="bold red"))
         console.print()
     for verdict in comparison.verdicts:
         said = "promoted" if verdict.promoted else "not promoted"
@@ -44,7 +44,7 @@ def show(comparison: RunComparison, console: Console, *, details: bool = False) 
             console.print(_text(f"  {reason}"))
         further = say_further((verdict.further_examples, verdict.further_examples_80))
         if further:
-            console.print(_text(f"  {further} more examples would decide the gain: evaluate both on them"))
+            console.print(_text(f"  to decide the gain, evaluate both on {further}"))
         few = [
             describe_noise(item)
             for item in comparison.noise(verdict.run)

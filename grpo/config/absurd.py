@@ -18,7 +18,7 @@ def find_absurd(config: RunConfig) -> list[str]:
         for name in key.split("."):
             value = getattr(value, name, None)
         if isinstance(value, (int, float)) and value > most:
-            problems.append(f"{key}: {_show(value)} is more than any run takes; at most {most:,.10g} is allowed")
+            problems.append(f"{key}: {_show(value)} is more than any run needs; at most {most:,.10g} is allowed")
     for index, spec in enumerate(config.rewards.functions):
         if spec.weight > limits.REWARD_WEIGHT:
             problems.append(

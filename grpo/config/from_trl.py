@@ -80,7 +80,7 @@ def translate(found: FoundSettings, processes: int = 1) -> Translation:
         if name in BATCH or name in SAME_VALUE or name in HANDED or name in MODEL
     ]
     if untold:
-        out.notes.append(f"the file does not tell these values, write them yourself: {', '.join(untold)}")
+        out.notes.append(f"the file does not say these values; write them yourself: {', '.join(untold)}")
     if given.get("max_steps", -1) in (None, -1, 0):
         given.pop("max_steps", None)
     settings = {**{name: value for name, value in DEFAULTS.items() if name not in found.unknown}, **given}
@@ -210,7 +210,7 @@ def translate_batch(settings: dict[str, Any], out: Translation, processes: int) 
     processes = settings.get("num_processes") or processes
     if not all(isinstance(value, int) and value > 0 for value in (group, each, accumulation, processes)):
         out.notes.append(
-            "batch sizes: the file does not tell them all; write grpo.prompts_per_step and micro_batch_size"
+            "batch sizes: the file does not give them all; write grpo.prompts_per_step and micro_batch_size"
         )
         return
     step = each * accumulation * processes

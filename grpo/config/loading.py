@@ -214,7 +214,7 @@ def _read_chain(path: Path) -> list[YamlLayer]:
             break
         if current.resolve() in seen:
             loop = " -> ".join([*(known.name for known in seen[seen.index(current.resolve()) :]), current.name])
-            source.problems.append(f"{source.name}: extends: goes round in a circle ({loop}); remove one of them")
+            source.problems.append(f"{source.name}: extends: is circular ({loop}); remove one of them")
             break
         if len(chain) >= limits.CONFIG_CHAIN:
             source.problems.append(
@@ -233,7 +233,7 @@ def _read_override(text: str) -> YamlLayer:
     for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", key):
         parts.append(int(index) if index else name)
     if not equals or not parts or isinstance(parts[0], int) or show_path(tuple(parts)) != key:
-        source.problems.append(f"--set: {text!r} is not readable; write section.key=value, as grpo.max_steps=100")
+        source.problems.append(f"--set: {text!r} cannot be parsed; write section.key=value, such as grpo.max_steps=100")
         return source
     if "extends" in parts[:1]:
         source.problems.append("--set: extends: cannot be set here; name the other file with --config")

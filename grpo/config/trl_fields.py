@@ -113,7 +113,7 @@ OTHER_WAY: dict[str, str] = {
     "fsdp_config": "launch with accelerate and configs/accelerate/fsdp2.yaml",
     "deepspeed": "launch with accelerate and configs/accelerate/zero3.yaml",
     "accelerator_config": "launch with accelerate and a file such as configs/accelerate/ddp.yaml",
-    "parallelism_config": "launch with accelerate; sequences are not cut over devices",
+    "parallelism_config": "launch with accelerate; sequences are not split across devices",
     "local_rank": "leave it out: torchrun and accelerate set it",
     "vllm_server_host": "write model.vllm.server_base_url",
     "hub_model_id": "leave it out: a run uploads nothing; its best/ can be uploaded afterwards",

@@ -110,7 +110,7 @@ def _decode(path: Path, name: str) -> tuple[str, list[str]]:
         line = raw.count(b"\n", 0, error.start) + 1
         if path.suffix.lower() in (".csv", ".tsv", ".tab", ".txt"):
             # What spreadsheets on Windows write where nobody asked for UTF-8.
-            note = f"line {line} is not UTF-8: the file is read as Windows-1252; look whether accents came out right"
+            note = f"line {line} is not UTF-8: the file is read as Windows-1252; check that accents came out right"
             return raw.decode("cp1252", "replace"), [note]
         raise UserError(f"{name}:{line}: not UTF-8; save the file as UTF-8") from None
 
@@ -204,12 +204,12 @@ def _read_csv(text: str, name: str) -> FoundRecords:
     found = FoundRecords(name, f"CSV with {_DELIMITERS[delimiter]}")
     if first.count(delimiter) == 0:
         raise UserError(
-            f"{name}:1: no table: {first.strip()[:60]!r} has one column; a row needs what is asked and the answer"
+            f"{name}:1: no table: {first.strip()[:60]!r} has one column; a row needs a question and an answer"
         )
     csv.field_size_limit(16 * 1024 * 1024)
     if "\x00" in text:
         line = text.count("\n", 0, text.index("\x00")) + 1
-        raise UserError(f"{name}:{line}: a character of code 0; this is not text, or a broken one")
+        raise UserError(f"{name}:{line}: a NUL character; this is not text, or it is damaged")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     begins = 1
     try:

@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
                 write(record.line())
         if not counts["with_contrast"]:
             raise UserError(
-                f"{' '.join(options.sources)}: no two personas answer the same question; name what is asked by --question COLUMN"
+                f"{' '.join(options.sources)}: no two personas answer the same question; name the question's column with --question COLUMN"
             )
     _show(options, counts, personas)
     return DONE

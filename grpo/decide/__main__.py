@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
 def make_parser() -> CommandParser:
     parser = CommandParser(
         "python -m grpo.decide",
-        "Say what a recorded history calls for: A scale up, B restart from Base, C fix a task, or undecided.",
+        "Say what to do next, given a recorded history: A scale up, B restart from Base, C fix a task, or undecided.",
         EXAMPLES,
     )
     parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="the folder of a run")
@@ -160,7 +160,7 @@ def _describe_node(node: DecisionNode) -> str:
         cells.append(f"n {node.n}")
     further = say_further((node.further_examples, node.further_examples_80))
     if further:
-        cells.append(f"{further} more examples would tell")
+        cells.append(f"needs {further}")
     if node.note:
         cells.append(node.note)
     return f"{node.question} {node.outcome} ({'; '.join(cells)})"

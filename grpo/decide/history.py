@@ -59,7 +59,7 @@ def _rename(row: Any) -> Any:
 
 def _find_problems(row: Any) -> list[str]:
     if not isinstance(row, dict):
-        return ['no object; each line is one object such as {"step": 10, ...}']
+        return ['not an object; each line is one object such as {"step": 10, ...}']
     evaluation = {key: value for key, value in row.items() if key.startswith("eval/")}
     if not evaluation:
         return []

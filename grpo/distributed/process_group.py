@@ -71,7 +71,7 @@ def process_group() -> Iterator[None]:
         # The launcher has noticed as well and ends all: this process ends by itself, once it has said why.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise ProcessLost(
-            f"another process of this run is gone ({loss}): its own lines or the launcher's say why; the run is kept, "
+            f"another process of this run has died ({loss}): its own output or the launcher's says why; the run is kept, "
             "resume with: python -m grpo.run --resume RUN, launched as before"
         ) from fault
 

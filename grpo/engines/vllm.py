@@ -298,7 +298,7 @@ class VllmEngine:
             return
         line = (
             f"error: the vLLM server at {self.url} did not take the weights in {self.settings.server_timeout:.0f} s; the run "
-            "is kept, go on from its last checkpoint with python -m grpo.run --resume"
+            "is kept, continue from its last checkpoint with python -m grpo.run --resume"
         )
         # A minute after the requests that go with them have given up in their own, better words.
         with end_when_late(self.settings.server_timeout + 60, line, self.server):

@@ -59,7 +59,7 @@ def _run_together(arguments: list[str] | None) -> int:
             return run(options)
     except ProcessLost:
         complain(
-            "error: another process is gone, its own lines say why; the rows so far are kept, resume with --resume"
+            "error: another process has died, its own output says why; the rows so far are kept, resume with --resume"
         )
         return INTERRUPTED
     except (WritingFailed, EngineFailed) as error:

@@ -95,7 +95,7 @@ def read_answer_of(content: bytes, url: str) -> WrittenAnswer:
         message = choice["message"]
         text = message.get("content") or ""
         if not isinstance(text, str):
-            raise ValueError("content is no text")
+            raise ValueError("content is not text")
         if calls := message.get("tool_calls"):
             text = "\n".join(filter(None, (text.rstrip(), render_calls(calls))))
         tokens = int((answer.get("usage") or {}).get("completion_tokens") or -(-len(text) // _CHARACTERS))

@@ -85,7 +85,7 @@ class VllmWriter:
             )
         except (RuntimeError, ValueError, OSError) as fault:
             raise RecompensaError(
-                f"vLLM cannot load {self._location} ({_first_line(fault)}); what it said stands above, or --set "
+                f"vLLM cannot load {self._location} ({_first_line(fault)}); its own output is above, or --set "
                 "model.engine=transformers"
             ) from None
 
@@ -115,7 +115,7 @@ class VllmWriter:
             outputs = self._llm.generate(requests, sampling_params=sampling, use_tqdm=False)
         except Exception as fault:  # whatever ended its engine
             raise EngineFailed(
-                f"vLLM stopped ({_first_line(fault)}); what it said stands above; the rows so far are kept, continue with "
+                f"vLLM stopped ({_first_line(fault)}); its own output is above; the rows so far are kept, continue with "
                 "--resume"
             ) from fault
         for written in outputs:

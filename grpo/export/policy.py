@@ -36,7 +36,7 @@ def open_policy(choice: PolicyToExport, device: str) -> Policy:
         if choice.run is not None or choice.source.base is None:
             raise
         lines = [line.removeprefix("model.name: ") for line in fault.problems]
-        where = f"{source.location}: the base that its adapter_config.json names cannot be had"
+        where = f"{source.location}: the base that its adapter_config.json names is not available"
         raise UserError([f"{where}: {line}" for line in lines]) from None
     folder = Path(source.location)
     try:

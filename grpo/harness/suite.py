@@ -57,7 +57,7 @@ def read_suite(path: Path) -> Suite:
         if row is None:
             continue
         if row["id"] in seen:
-            problems.append(f"{where}: id {row['id']!r} is there twice; ids tell answers apart")
+            problems.append(f"{where}: id {row['id']!r} appears twice; ids tell answers apart")
         seen.add(row["id"])
         rows.append(row)
     if not rows and not problems:

@@ -163,7 +163,7 @@ def _propose_json(rows: list[Example], tasks: list[str] | None, proposal: Propos
         Reward(
             "schema_valid",
             1.0,
-            f"the right keys, types and choices of {schema_name}, in shares: partial credit on the way",
+            f"the right keys, types and choices of {schema_name}, as shares: partial credit along the way",
             {"schema": schema_name},
             tasks,
         ),
@@ -216,9 +216,7 @@ def _find_unfit_fields(
     ignored = [name.replace("[]", "").strip(".") for name in (*made_up, *prose)]
     left = [name for name in counts if name not in made_up and name not in prose]
     if ignored and any(not any(name in left for name, _ in _leaves(value)) for value in values):
-        proposal.notes.append(
-            "of some answers nothing else would be left to compare, so all fields are compared after all"
-        )
+        proposal.notes.append("some answers would have nothing left to compare, so all fields are compared")
         ignored = []
     return [name for name in ignored if name], any(words.get(name) for name in left)
 
@@ -287,7 +285,7 @@ def _propose_labels(rows: list[Example], tasks: list[str] | None, proposal: Prop
         proposal.notes.append(
             f"{most:.0%} of the answers are one label: a policy that always says it earns that much; look at each label in the report"
         )
-    reason = "the very label and nothing else, 1 or 0: what is near is wrong too"
+    reason = "exactly the label, 1 or 0: a near miss is wrong too"
     _add_overlap(Reward("text_overlap", 1.0, reason, {"measure": "exact"}, tasks), proposal)
 
 
@@ -301,7 +299,7 @@ def _propose_text(rows: list[Example], tasks: list[str] | None, proposal: Propos
     proposal.about[TEXT] = f"texts of {span} words"
     wordless = any(measure_overlap(row.reference or "", row.reference or "", "unicode")["rougeL"] < 1.0 for row in rows)
     if max(lengths) <= _SHORT_WORDS or wordless:
-        reason = "short answers: the very text and nothing else, 1 or 0"
+        reason = "short answers: exactly the text, 1 or 0"
         _add_overlap(Reward("text_overlap", 1.0, reason, {"measure": "exact"}, tasks), proposal)
         return
     proposal.notes.append(

@@ -35,7 +35,7 @@ _STORAGE_WORDS = (
     "I/O error",
     "os error 28",
 )
-_DELETED = "is gone; somebody has deleted files of this run while it went on"
+_DELETED = "is gone: files of this run were deleted while it was running"
 _MISSING_WORDS = (
     "No such file",
     "does not exist",
@@ -53,7 +53,7 @@ def guard(work: Callable[[], int], directory: RunDirectory, plan: Plan, progress
     try:
         return work()
     except SystemExit as end:  # of a library or a model's own code: whatever its code, the run is not done
-        raise RecompensaError(f"something the run called ended it ({end.code or 'no reason given'})") from end
+        raise RecompensaError(f"a library or plugin ended the process ({end.code or 'no reason given'})") from end
     except Exception as error:
         line = explain(error, directory, plan)
         if line is None:
@@ -97,14 +97,12 @@ def describe_last(directory: RunDirectory) -> str:
     """The last state that is whole."""
     checkpoint = directory.latest_checkpoint()
     if checkpoint is not None:
-        return f"the last whole state is checkpoints/{checkpoint.name}; mend what is wrong"
+        return f"the last intact state is checkpoints/{checkpoint.name}; fix the cause"
     if (checkpoint := directory.latest_warmup_checkpoint()) is not None:
         folder = directory.warmup_checkpoints.name
-        return f"the last whole state is {folder}/{checkpoint.name}; mend what is wrong"
+        return f"the last intact state is {folder}/{checkpoint.name}; fix the cause"
     return (
-        "the last whole state is the end of the warm-up; mend what is wrong"
-        if directory.sft.is_dir()
-        else "mend what is wrong"
+        "the last intact state is the end of the warm-up; fix the cause" if directory.sft.is_dir() else "fix the cause"
     )
 
 

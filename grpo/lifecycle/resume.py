@@ -122,13 +122,13 @@ def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool
     fault = _find_faulty_start(directory, config)
     if fault and noted.get("stage") in ("grpo", "final", "decision"):
         raise UserError(
-            [*notes, f"{where}: no checkpoint is whole, nor is the end of the warm-up ({fault}); start a new run"]
+            [*notes, f"{where}: no checkpoint is intact, nor is the end of the warm-up ({fault}); start a new run"]
         )
     if fault:  # nobody noted that the warm-up came to its end
         return _find_warmup_point(directory, config, notes)
     if lost and not from_warmup:
         raise UserError(
-            [*notes, f"{where}: no checkpoint is whole; to train again from the end of the warm-up, add --from-warmup"]
+            [*notes, f"{where}: no checkpoint is intact; to train again from the end of the warm-up, add --from-warmup"]
         )
     if from_warmup:
         notes.append("the checkpoints are ignored: GRPO starts again from the end of the warm-up")
@@ -163,7 +163,7 @@ def _find_warmup_point(directory: RunDirectory, config: Any, notes: Sequence[str
             return ResumePoint("sft", checkpoint, tuple(notes))
         notes = [*notes, f"{directory.warmup_checkpoints.name}/{checkpoint.name}: {fault}; the one before it is taken"]
     if notes and directory.warmup_checkpoints.is_dir():
-        notes = [*notes, "no checkpoint of the warm-up is whole: it starts over"]
+        notes = [*notes, "no checkpoint of the warm-up is intact: it starts over"]
     return ResumePoint("sft", notes=tuple(notes))
 
 

@@ -181,7 +181,7 @@ def read_peak_memory(run: Path) -> int | None:
 def name_policy(note: dict[str, Any]) -> str:
     """A note in words: `LoRA adapter of step 16 on NAME`, `whole model after the warm-up`."""
     form = "LoRA adapter" if note.get("kind") == "adapter" else "whole model"
-    when = "of step 0, what GRPO began with" if note.get("step") == 0 else f"of step {note.get('step')}"
+    when = "of step 0, before GRPO" if note.get("step") == 0 else f"of step {note.get('step')}"
     on = f" on {note['base']}" if note.get("base") else ""
     return f"{form} {when}{on}"
 

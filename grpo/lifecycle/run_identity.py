@@ -49,9 +49,7 @@ def read_settings(directory: RunDirectory) -> tuple[dict[str, Any], list[str]]:
     noted = _read_noted(directory.path)
     written = read_object(directory.path / "config.json")
     if noted is None:
-        raise UserError(
-            f"{where}: {FILE} is missing or damaged, so that nobody knows what the run was; start a new run"
-        )
+        raise UserError(f"{where}: {FILE} is missing or damaged, so the run cannot be identified; start a new run")
     settings = noted["settings"]
     if not written:
         directory.write_json("config.json", settings)

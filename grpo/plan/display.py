@@ -51,7 +51,7 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
         ),
         (
             "prompts",
-            f"{plan.prompts_seen:,} seen, {plan.unique_prompts:,} different of {plan.train_rows:,} rows "
+            f"{plan.prompts_seen:,} seen, {plan.unique_prompts:,} distinct of {plan.train_rows:,} rows "
             f"({plan.epochs:.2f} epochs)",
         ),
         ("per task", ", ".join(f"{task} {count:g}" for task, count in plan.per_task.items())),

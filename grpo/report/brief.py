@@ -54,7 +54,7 @@ def make_brief(
         )
     total = next((row for row in rows if row["task"] == ALL), None)
     if total is not None and total["final"] is not None:
-        brief.append(("what it brought", _say_change(total, say, number)))
+        brief.append(("what it gained", _say_change(total, say, number)))
         lowest = min(
             (row for row in rows if row["task"] != ALL and row["final"]),
             key=lambda row: row["final"].mean or 0.0,
@@ -83,7 +83,7 @@ def make_brief(
             if device
             else format_seconds(seconds)
         )
-        brief.append(("what it cost", f"{said}: {cost}" if cost else said))
+        brief.append(("cost", f"{said}: {cost}" if cost else said))
     if decision.get("action"):
         brief.append(("next step", words.translate(str(decision["action"]))))
     place = find_model(run)
@@ -176,7 +176,7 @@ def _say_trust(run: RunFiles, say: Callable[..., str], words: Catalogue) -> str:
     parts.append(say("watch events: {count}", count=stops) if stops else say("no watch rule was broken"))
     if run.judged is not None and run.judged.stage == JUDGED:
         parts.append(
-            say("one seed; where it was measured, seeds differed by {sd} (sd)", sd=words.number(f"{MEASURED_SD:g}"))
+            say("one seed; in our own measurement seeds differed by {sd} (sd)", sd=words.number(f"{MEASURED_SD:g}"))
         )
     return "; ".join(parts)
 

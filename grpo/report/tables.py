@@ -205,7 +205,7 @@ def make_plan_rows(run: RunFiles) -> list[dict[str, Any]]:
         ),
         ("time", _say_seconds(_dig(plan, "seconds_estimated", "total")), _say_seconds(run.status.get("seconds")), ""),
         (
-            "memory at its peak",
+            "peak memory",
             _say_bytes(_dig(plan, "memory_bytes", "peak")),
             _say_bytes(peak),
             "" if on_gpu or peak is None else "happened: the whole process, libraries included",

@@ -150,7 +150,7 @@ def _name_end(rules: Mapping[str, Any], way: Any) -> tuple[str, str]:
         scenario, text = next((end for end in ends if end[0] != "?"), ("?", "undecided"))
         return scenario, f"{text}, unless {' and '.join(map(str, way['ask']))} says otherwise"
     if isinstance(way, Mapping):
-        return "?", f"undecided: {way.get('open', 'the answers')} cannot be told apart"
+        return "?", f"undecided: cannot distinguish {way.get('open', 'the answers')}"
     conclusion = (rules.get("conclusions") or {}).get(way)
     conclusion = conclusion if isinstance(conclusion, Mapping) else {}
     scenario = str(conclusion.get("scenario", "?"))

@@ -77,7 +77,7 @@ def _wait(process: subprocess.Popen[bytes], address: str) -> None:
     while time.monotonic() < last:
         if process.poll() is not None:
             raise RuntimeFailed(
-                f"vLLM ended with exit code {process.returncode} before it served; its own lines say why"
+                f"vLLM ended with exit code {process.returncode} before it served; its own output says why"
             )
         try:
             with opener.open(f"{address}/health", timeout=5):

@@ -52,7 +52,7 @@ def make_application(
     app = FastAPI(
         title="recompensa",
         version=version("recompensa"),
-        summary="Hand in training runs, follow them, stop and resume them.",
+        summary="Submit training runs, follow them, stop and resume them.",
         lifespan=bound,
         docs_url=None,
         redoc_url=None,

@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make_parser() -> CommandParser:
-    parser = CommandParser("python -m grpo.service.cancel", "Stop runs, or take them up again.", EXAMPLES)
+    parser = CommandParser("python -m grpo.service.cancel", "Stop runs, or resume them.", EXAMPLES)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="names of runs, as `recompensa ps` shows them")
     parser.add_argument("--resume", action="store_true", help="queue them again instead")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")

@@ -214,7 +214,7 @@ class RunRecord:
         titles = {
             "before": "before training",
             "warmup": "after the SFT warm-up",
-            "start": "what GRPO begins with, on the rows kept for the end",
+            "start": "the start of GRPO, on the rows reserved for the end",
             "final": f"at the end, step {step}",
             "judged": f"judged: step {step}, estimated again",
         }

@@ -321,7 +321,7 @@ def _name_evaluation(evaluation: Evaluation) -> str:
         "before": "before training",
         "warmup": "after the warm-up",
         "final": f"at the end, step {evaluation.step}",
-        "start": "what GRPO begins with, on the rows kept for the end",
+        "start": "the start of GRPO, on the rows reserved for the end",
         "judged": f"judged: step {evaluation.step}, estimated again",
     }
     return names.get(evaluation.stage, f"step {evaluation.step}")

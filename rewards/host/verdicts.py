@@ -69,7 +69,7 @@ def read_score(function: RewardFunction, score: Any, seconds: float = 0.0) -> Ou
             checked = _in_range(part)
             if checked is None:
                 said = clean_message(name, limits.PART_NAME_CHARACTERS)
-                return make_error(function, f"range: part '{said}' is {_quote(part)}, no number in 0..1", seconds)
+                return make_error(function, f"range: part '{said}' is {_quote(part)}, not a number in 0..1", seconds)
             parts[clean_message(name, limits.PART_NAME_CHARACTERS)] = checked
             if len(parts) > limits.PARTS:
                 return make_error(function, f"contract: more than {limits.PARTS} parts", seconds)

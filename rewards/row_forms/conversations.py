@@ -70,7 +70,7 @@ def cut_conversation(
         turns = [{"role": "system", "content": system}, *turns]
     shown = next((name for name in MEDIA if row.get(name)), None)
     if shown is not None and any(_PICTURE.search(turn["content"]) for turn in turns):
-        found.append(f"{where}: {shown}: the turns show what is no text, and only text is read; leave such rows out")
+        found.append(f"{where}: {shown}: the turns contain more than text, and only text is read; leave such rows out")
     prompt = tell_tools(turns[:-1], row, where, found)
     problems += found
     return None if found else (prompt, turns[-1]["content"])

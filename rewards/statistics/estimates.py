@@ -263,12 +263,16 @@ def examples_to_decide(
     return max(0, needed - estimate.n)
 
 
-def say_further(counts: tuple[int | None, int | None]) -> str:
-    """The two numbers of POWERS as a phrase: `about 340 (an even chance) to 700 (80 %)`; empty where none is known.
+def say_further(counts: tuple[int | None, int | None], what: str = "examples") -> str:
+    """The two numbers of POWERS as a phrase; empty where none is known.
+
+    `about 340 to 700 more examples (a 50 to 80 % chance of a clear answer)`.
 
     Two figures: it rests on a standard deviation that is itself an estimate.
     """
     half, most = (None if count is None else int(float(f"{count:.2g}")) for count in counts)
     if not half:
         return ""
-    return f"about {half:,}" + (f" (an even chance) to {most:,} (80 %)" if most else " (an even chance)")
+    if not most:
+        return f"about {half:,} more {what} (a 50 % chance of a clear answer)"
+    return f"about {half:,} to {most:,} more {what} (a 50 to 80 % chance of a clear answer)"

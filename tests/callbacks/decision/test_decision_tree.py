@@ -312,6 +312,8 @@ def test_reason_when_a_history_has_means_alone_then_it_claims_nothing_that_was_n
     )
     assert "the curve has been flat since its last best" in decision.action
     climbing = [{"step": step, "eval/mean_reward": 0.3 + step / 2000} for step in range(0, 401, 50)]
-    assert decide_here(climbing).action.startswith("Train on from the best checkpoint: the curve is still open")
+    assert decide_here(climbing).action.startswith(
+        "Continue training from the best checkpoint: the curve is still rising"
+    )
     some = decide_here(climb(0.3, 0.5, extraction=(0.4, 0.5), sql_qa=(0.4, 0.5)))
     assert some.reason.endswith("and no task that was judged is below its floor (no C).")

@@ -52,7 +52,7 @@ def outcomes(decision):
         (
             {"before": 0.1, "warmup": 0.4, "end": 0.81, "target": 0.8},
             "undecided",
-            "Undecided: at the target within the noise",
+            "Undecided: too close to the target to tell",
         ),
         ({"before": 0.9, "warmup": 0.9, "end": 0.92, "target": 0.8}, "A", "The target is reached"),
         ({"before": 0.1, "warmup": 0.7, "end": 0.4, "target": 0.8}, "B", "It did not learn"),
@@ -93,7 +93,7 @@ def test_own_run_when_it_had_a_warm_up_then_both_gains_stand_in_the_path():
     assert "the warm-up" in decision.path[1].question
     answers = decision.answers
     assert answers["gained_over_zero_shot"]["value"] == pytest.approx(0.6)
-    assert answers["gained_over_start"]["question"] == "Did GRPO add to the warm-up?"
+    assert answers["gained_over_start"]["question"] == "Did GRPO improve on the warm-up?"
 
 
 def test_own_run_when_it_had_no_warm_up_then_zero_shot_is_the_start():
@@ -108,7 +108,7 @@ def test_own_run_when_a_task_lost_then_it_is_named_whatever_the_mean_gained():
     decision = judge(
         {"mean": 0.1, "a": 0.1, "b": 0.1}, {"mean": 0.4, "a": 0.6, "b": 0.2}, {"mean": 0.7, "a": 0.2, "b": 0.9}
     )
-    assert (decision.scenario, decision.task, decision.title) == ("C", "a", "It learnt, but a lost")
+    assert (decision.scenario, decision.task, decision.title) == ("C", "a", "It learnt, but a got worse")
     assert outcomes(decision)["kept: a"] == "no" and outcomes(decision)["kept: b"] == "yes"
 
 

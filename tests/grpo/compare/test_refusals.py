@@ -16,7 +16,7 @@ from tests.grpo.compare.recorded_runs import compare, draw_rows, refuse, write_m
         ("weights", "weights or options of the rewards differ: a and b disagree on f"),
         ("settings", "temperature is 0.1 in a and 1.0 in b"),
         ("ids", "1 of a and b are only in one of the two (sql_qa-59)"),
-        ("prompts", "120 of a and b have another prompt or reference"),
+        ("prompts", "120 of a and b have a different prompt or reference"),
     ],
 )
 def test_compare_when_runs_are_unlike_then_one_line_and_only_allowed_by_name(tmp_path, capsys, kind, said):

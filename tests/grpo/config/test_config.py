@@ -86,7 +86,7 @@ def test_extends_when_it_goes_round_then_says_the_circle(tmp_path):
     first = write(tmp_path / "a.yaml", "extends: b.yaml\n")
     write(tmp_path / "b.yaml", "extends: a.yaml\n")
     (line,) = problems_of(first)
-    assert "b.yaml: extends: goes round in a circle (a.yaml -> b.yaml -> a.yaml)" in line
+    assert "b.yaml: extends: is circular (a.yaml -> b.yaml -> a.yaml)" in line
 
 
 def test_extends_when_the_parent_is_missing_then_the_child_is_blamed(tmp_path):

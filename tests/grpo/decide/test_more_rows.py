@@ -74,7 +74,7 @@ def test_decide_when_within_the_noise_then_both_sample_sizes_and_the_commands_st
     run = make_open_run(tmp_path / "runs" / "mine")
     assert main([str(run)]) == 0
     text = capsys.readouterr().out
-    assert "(an even chance) to" in text and "(80 %)" in text
+    assert "more held-out examples (a 50 to 80 % chance of a clear answer)" in text
     assert "python -m grpo.evaluate --model runs/mine --data more.jsonl --out evaluations/mine-more\n" in text
     assert "python -m grpo.evaluate --model runs/mine/sft --data more.jsonl --out evaluations/mine-more-start\n" in text
     follow = "python -m grpo.decide runs/mine --with-evaluation evaluations/mine-more --with-start evaluations/mine-more-start"

@@ -250,7 +250,7 @@ def test_process_when_another_is_killed_then_one_line_says_so_and_how_to_go_on(h
     script.write_text(DEATH)
     done = torchrun(home, str(script))
     assert done.returncode == 1
-    assert done.stderr.count("error: another process of this run is gone") == 1
+    assert done.stderr.count("error: another process of this run has died") == 1
     assert "resume with: python -m grpo.run --resume" in done.stderr and "gloo" not in done.stderr
 
 

@@ -97,7 +97,7 @@ def test_export_when_the_base_of_an_adapter_is_gone_then_the_line_names_the_adap
     shutil.copytree(write_run() / "best", tmp_path / "adapter")
     rewrite(tmp_path / "adapter" / "adapter_config.json", base_model_name_or_path=str(tmp_path / "gone"))
     line = refused(tmp_path / "adapter", tmp_path / "out", capsys)
-    assert "the base that its adapter_config.json names cannot be had" in line and "model.name" not in line
+    assert "the base that its adapter_config.json names is not available" in line and "model.name" not in line
 
 
 def test_chat_when_the_adapter_is_torn_then_exit_2_and_one_line(write_run, capsys):

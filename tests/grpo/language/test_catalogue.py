@@ -92,7 +92,7 @@ def test_watch_rules_when_they_speak_then_every_message_is_in_the_catalogue(port
         ("3 of 5 leaves right, 4 given; read with repairs", "3 de 5 folhas certas, 4 dadas; lido com reparos"),
         ("core 0.42, likeness 0.5", "núcleo 0,42, semelhança 0,5"),
         (
-            "The mean went from 0.392 to 0.576 (+0.184): at least 33% up, clear of zero, and no task fell.",
+            "The mean went from 0.392 to 0.576 (+0.184): at least 33% up, clear of zero, and no task got worse.",
             "A média foi de 0,392 para 0,576 (+0,184): pelo menos 33% acima, ganho claro, e nenhuma tarefa caiu.",
         ),
         ("Rehearsal: it learnt", "Ensaio: aprendeu"),

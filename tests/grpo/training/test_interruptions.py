@@ -176,7 +176,7 @@ def test_run_when_a_loss_is_no_number_or_memory_runs_out_then_the_last_good_stat
     assert run(folder) == 75
     said = "".join(capfd.readouterr())
     assert "error: out of memory: " in said and "grpo.micro_batch_size=" in said and "Traceback" not in said
-    assert "the last whole state is checkpoints/checkpoint-3" in said
+    assert "the last intact state is checkpoints/checkpoint-3" in said
     monkeypatch.setattr(SharedPrefixTrainer, "training_step", step)
     assert run(folder) == 0
     rows = [orjson.loads(line) for line in (folder / "metrics.jsonl").read_bytes().splitlines()]

@@ -23,7 +23,7 @@ def test_note_when_lora_or_full_then_form_step_and_base_are_named():
     assert name_policy(lora) == "LoRA adapter of step 16 on org/model"
     whole = describe_policy(ModelSection(name="org/model", lora=None), 0, 16)
     assert whole["kind"] == "model" and whole["base"] is None and whole["stage"] == "warmup"
-    assert name_policy(whole) == "whole model of step 0, what GRPO began with"
+    assert name_policy(whole) == "whole model of step 0, before GRPO"
 
 
 def test_folder_when_replaced_then_the_note_and_a_manifest_lie_in_it(tmp_path):

@@ -18,6 +18,7 @@ from rewards.plugins import load_rewards
 from rewards.types import Completion, Example
 from tests.timing import at_most
 
+MARK = "RECOMPENSA_TESTS_OF"
 PLUGIN = """
 import ctypes, json, os, signal, subprocess, sys, threading, time
 from typing import ClassVar
@@ -142,6 +143,12 @@ def section(tmp_path_factory) -> RewardsSection:
     )
 
 
+@pytest.fixture(autouse=True)
+def _mark(monkeypatch):
+    """Processes of these tests carry the number of this one in their environment."""
+    monkeypatch.setenv(MARK, str(os.getpid()))
+
+
 @pytest.fixture
 def host(section):
     with build_host(section, load_rewards(section.plugins)) as host:
@@ -177,11 +184,13 @@ def test_scores_when_a_plugin_misbehaves_then_its_neighbours_keep_their_own(host
 
 
 def _is_ours(process: int) -> bool:
+    """A worker, or what a plugin left running, of these tests and not of others that run beside them."""
     try:
-        said = Path(f"/proc/{process}/cmdline").read_bytes()
+        said, environment = (Path(f"/proc/{process}/{name}").read_bytes() for name in ("cmdline", "environ"))
     except OSError:
         return False
-    return b"worker_loop" in said or said.startswith(b"sleep\x00600")
+    mark = f"{MARK}={os.environ[MARK]}".encode()
+    return (b"worker_loop" in said or said.startswith(b"sleep\x00600")) and mark in environment.split(b"\0")
 
 
 def test_prints_when_a_plugin_is_loud_then_few_of_them_are_shown_with_its_name(host, capfd):

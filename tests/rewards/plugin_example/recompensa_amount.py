@@ -11,7 +11,7 @@ AMOUNT = re.compile(r"R\$ ?([0-9]{1,3}(?:\.[0-9]{3})*|[0-9]{1,12}),([0-9]{2})(?!
 
 
 class Amount(RewardFunction):
-    """1 when the last amount of the text is the reference's, less when it stands there but is not the last one."""
+    """1 when the last amount of the text is the reference's, less when it occurs but is not the last one."""
 
     name: ClassVar[str] = "amount"
     version: ClassVar[str] = "1"

@@ -121,8 +121,11 @@ def test_further_examples_when_computed_by_hand_then_are_met():
 
 def test_further_examples_when_told_then_in_two_figures():
     """What rests on an estimate is not told to the last example."""
-    assert say_further((344, 698)) == "about 340 (an even chance) to 700 (80 %)"
-    assert say_further((344, None)) == "about 340 (an even chance)" and say_further((None, 5)) == ""
+    assert say_further((344, 698)) == "about 340 to 700 more examples (a 50 to 80 % chance of a clear answer)"
+    assert (
+        say_further((344, None), "rows") == "about 340 more rows (a 50 % chance of a clear answer)"
+        and say_further((None, 5)) == ""
+    )
 
 
 def test_mean_when_one_of_many_values_is_not_at_the_bound_then_the_interval_ends_at_hoeffdings():
