@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from callbacks.progress import Progress, format_change, format_seconds
+from callbacks.progress import Progress, _style_of, format_change, format_seconds
 from rewards.statistics.estimates import Estimate
 
 
@@ -15,7 +15,7 @@ class Terminal(io.StringIO):
 
 class Clock:
     def __init__(self):
-        self.now = 0.0
+        self.now = 1000.0
 
     def __call__(self):
         return self.now
@@ -44,9 +44,22 @@ def test_progress_of_a_resumed_stage_counts_its_own_pace():
     """Steps done before the resume do not make the rest look faster."""
     clock = Clock()
     with Progress(stream=io.StringIO(), clock=clock).stage("GRPO", 100, done=80) as stage:
-        clock.now = 20.0
+        assert stage.seconds_left() is None
+        clock.now += 20.0
         stage.advance(10)
         assert stage.seconds_left() == pytest.approx(20.0)
+
+
+def test_progress_when_steps_are_reached_then_it_never_counts_back():
+    """40, then 30 again, then 90 of 100; the line of the last step is that of the end."""
+    stream, clock = io.StringIO(), Clock()
+    with Progress(stream=stream, clock=clock).stage("GRPO", 100) as stage:
+        for step, done in ((40, 40), (30, 40), (90, 90), (100, 100)):
+            clock.now += 20.0
+            stage.reach(step)
+            assert stage.done == done
+    shown = [line.partition(",")[0] for line in stream.getvalue().splitlines()]
+    assert shown == ["GRPO: 100 steps", "GRPO: 40/100 steps", "GRPO: 90/100 steps", "GRPO: done"]
 
 
 def test_progress_when_a_stage_ends_early_then_its_last_line_says_where():
@@ -105,13 +118,23 @@ def test_evaluation_table_when_functions_are_told_then_they_stand_below_the_task
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "arrow"), [(-0.01, 0.21, ""), (0.01, 0.19, " ↑"), (-0.19, -0.01, " ↓"), (None, None, "")]
+    ("low", "high", "arrow"),
+    [(-0.01, 0.21, ""), (0.01, 0.19, " ↑"), (-0.19, -0.01, " ↓"), (None, None, ""), (0.0, 0.2, ""), (-0.2, 0.0, "")],
 )
 def test_change_when_pairs_are_known_then_the_arrow_is_that_of_their_interval(low, high, arrow):
     """A mean beyond the other's interval is not a rise where the paired change is undecided: so says the decision."""
     before, after = Estimate(0.4, 40, 0.2, 0.35, 0.45), Estimate(0.5, 40, 0.2, 0.45, 0.55)
     ends = "" if low is None else f" ({low:+.3f} to {high:+.3f})"
     assert format_change(before, after, Estimate(0.1, 40, 0.3, low, high)) == f"+0.100{ends}{arrow}"
+
+
+def test_evaluation_when_it_has_a_note_then_the_title_says_it():
+    """Beside the title in a log, below the table on a terminal; risen is green there and fallen red."""
+    log, terminal = io.StringIO(), Terminal()
+    for stream in (log, terminal):
+        Progress(stream=stream).show_evaluation("step 1", measure(all=0.5), note="20 rows")
+    assert log.getvalue().splitlines()[0] == "step 1: 20 rows" and "20 rows" in terminal.getvalue()
+    assert [_style_of(cell) for cell in ("+0.100 ↑", "-0.100 ↓", "+0.100", "")] == ["green", "red", "", ""]
 
 
 def test_evaluation_of_a_task_that_is_new_or_unscored_shows_a_dash():
