@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from grpo.config.run_config import RunConfig
     from grpo.machine.device import Device
 
+EXAMPLES = """\
+examples:
+  python -m grpo.ladder
+  python -m grpo.ladder --json"""
 RUNGS = (
     Rung(
         name="0.5B",
@@ -155,6 +159,7 @@ def make_parser() -> CommandParser:
         "python -m grpo.ladder",
         "The ladder of model sizes: each rung's model, recipe, memory with the longest prompts allowed, and what it changes "
         "from the one below.",
+        EXAMPLES,
     )
     parser.add_argument("--json", action="store_true", help="print the rungs as JSON")
     return parser

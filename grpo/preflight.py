@@ -12,6 +12,13 @@ from rewards.errors import UserError
 from rewards.host.scoring import RewardHost
 from rewards.screen.command_line import CommandParser, add_overrides, run_command
 
+EXAMPLES = """\
+examples:
+  python -m grpo.preflight --config v4_1.yaml
+  python -m grpo.preflight --config my.yaml --set data.train=other.jsonl --json
+
+exit codes: 0 passed, 1 failed, 2 bad input, or a run would be wasted"""
+
 
 def run_preflight(config: RunConfig, inputs: RunRows, host: RewardHost) -> dict[str, Any]:
     """Audit the rows; returns the audit for audit.json, raises `UserError` when the run would be wasted.
@@ -35,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make_parser() -> CommandParser:
-    parser = CommandParser("python -m grpo.preflight", __doc__)
+    parser = CommandParser("python -m grpo.preflight", __doc__, EXAMPLES)
     parser.add_argument("--config", required=True, help="a YAML file, or the name of a shipped one (v4_1.yaml)")
     add_overrides(parser)
     parser.add_argument("--profile", choices=("auto", "gpu", "small", "embedded"), default="auto")

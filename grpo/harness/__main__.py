@@ -35,9 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def make_parser() -> CommandParser:
     parser = CommandParser("python -m grpo.harness", "Ask suites of prompts of several models at once.", EXAMPLES)
-    commands = parser.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser
-    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     asked = commands.add_parser("run", help="ask the suite of the models; the first is the baseline")
     asked.add_argument("suite", metavar="SUITE", help="a YAML or JSON Lines file, or starter")
     asked.add_argument("--model", action="append", default=[], metavar="MODEL", help="whom to ask (repeatable)")

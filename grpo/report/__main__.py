@@ -14,6 +14,12 @@ from rewards.errors import UserError
 from rewards.screen.command_line import DONE, CommandParser, run_command
 from rewards.writing.files import write_whole
 
+EXAMPLES = """\
+examples:
+  python -m grpo.report runs/mine
+  python -m grpo.report runs/mine --language pt-BR --csv runs/mine/tables
+  python -m grpo.report runs/mine --send"""
+
 
 def main(arguments: list[str] | None = None) -> int:
     return run_command(lambda: run(make_parser().parse_args(arguments)))
@@ -21,7 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def make_parser() -> CommandParser:
     parser = CommandParser(
-        "python -m grpo.report", "Write report.html and report.md into the folder of a run, from what the folder holds."
+        "python -m grpo.report",
+        "Write report.html and report.md into the folder of a run, from what the folder holds.",
+        EXAMPLES,
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run, such as runs/mine")
     parser.add_argument(

@@ -25,6 +25,7 @@ CONSOLE_VARIABLE = "RECOMPENSA_CONSOLE"
 """1 in the environment of a process that the console command started, 0 where `python -m` did."""
 
 _MODULES = re.compile(r"python -m (?:grpo\.(?:service\.)?([a-z_]+)|(rewards))\b")
+_EXIT_CODES = "exit codes: 0 done, 1 failed, 2 bad input"
 _LONGEST_LINE = 4_000
 
 
@@ -36,11 +37,26 @@ def show_commands(text: str) -> str:
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser whose help names commands the way this one was started, and whose examples keep their lines."""
+    """A parser whose help names commands the way this one was started, and whose examples keep their lines.
+
+    The help ends with the exit codes, the usual ones unless `examples` has others; a subcommand's has those of the examples
+    that are its own.
+    """
 
     def __init__(self, prog: str, description: str | None = None, examples: str = "", **settings: Any):
         settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        super().__init__(prog=show_commands(prog), description=description, epilog=show_commands(examples), **settings)
+        self._examples = show_commands(examples).rstrip()
+        parts = [self._examples, "" if "exit code" in self._examples else _EXIT_CODES]
+        epilog = "\n\n".join(filter(None, parts))
+        super().__init__(prog=show_commands(prog), description=description, epilog=epilog, **settings)
+
+    def add_subparsers(self, **settings: Any) -> Any:
+        """As argparse's, with parsers of this class."""
+        return super().add_subparsers(**{"parser_class": self._make_subparser, **settings})
+
+    def _make_subparser(self, *, prog: str, **settings: Any) -> CommandParser:
+        own = [line for line in self._examples.splitlines() if f"{line.strip()} ".startswith(f"{prog} ")]
+        return CommandParser(prog, examples="\n".join(["examples:", *own]) if own else "", **settings)
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
