@@ -273,6 +273,9 @@ class RunQueue:
         # What went down with the service or the machine is no fault of the run's.
         wait = min(_LONGEST_WAIT, 2.0 ** (tries - 2)) if tries > 1 and (problem or code is not None) else 0.0
         self.process(run.id).note(f"{how}; queued again" + (f" in {wait:.0f} s" if wait else ""))
+        if wait:
+            # Before anybody can see it queued: a turn it was offered earlier must not start it in that instant.
+            self._turns.offer(run.id, run.priority, wait)
         changed = self._change(
             run.id, *ACTIVE, state="queued", reason=f"{how}; queued again", exit_code=code, slot=None, tries=tries,
             place=place, not_before=time.time() + wait if wait else 0.0,

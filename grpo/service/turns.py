@@ -6,7 +6,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +48,12 @@ class Turns:
 
     def offer(self, name: str, priority: float, seconds: float = 0.0) -> None:
         """Its turn comes once a worker is free, in so many seconds at the earliest; the last offer of a name counts."""
+        # huey's own delays go by the time of day: set back by an hour, they would take an hour more.
+        promise = (time.monotonic() + seconds, priority)
         with self._lock:
-            self._due.pop(name, None)
-            if seconds > 0:
-                # huey's own delays go by the time of day: set back by an hour, they would take an hour more.
-                self._due[name] = (time.monotonic() + seconds, priority)
-                return
-        self._carry(name, priority=priority)
+            self._due[name] = promise
+        if seconds <= 0:
+            self._hand_over(name, promise)
 
     def is_early(self, name: str) -> bool:
         """Whether the time for which it was offered last is still to come."""
@@ -66,11 +64,22 @@ class Turns:
         while not self._stopping.wait(_LOOK_EVERY):
             with self._lock:
                 now = time.monotonic()
-                ready = [(name, priority) for name, (due, priority) in self._due.items() if due <= now]
-            for name, priority in ready:
-                # On a full disk it stays where it is, and is offered when there is room.
-                with suppress(sqlite3.Error):
-                    self.offer(name, priority)
+                ready = [(name, promise) for name, promise in self._due.items() if promise[0] <= now]
+            for name, promise in ready:
+                self._hand_over(name, promise)
+
+    def _hand_over(self, name: str, promise: tuple[float, float]) -> None:
+        """To the workers, unless it has been offered anew since: then that offer's time is the one to wait for."""
+        with self._lock:
+            if self._due.get(name) is not promise:
+                return
+            del self._due[name]
+        try:
+            self._carry(name, priority=promise[1])
+        except sqlite3.Error:
+            # A full disk: it is handed over when there is room.
+            with self._lock:
+                self._due.setdefault(name, promise)
 
 
 def _open(path: Path) -> Any:

@@ -76,6 +76,54 @@ def test_turn_when_a_name_is_offered_anew_then_the_last_offer_counts(tmp_path):
     turns.stop()
 
 
+def test_turn_when_it_is_put_off_in_the_instant_that_it_comes_then_it_does_not_come_early(tmp_path, monkeypatch):
+    """The waiter has seen both due, and hands over the first, when the second is offered for an hour from now."""
+    handed: list[str] = []
+    turns = Turns(tmp_path / "queue.db", handed.append)
+
+    def hand(name: str, priority: float) -> None:
+        handed.append(name)
+        if name == "a":
+            turns.offer("b", 0.0, 3600.0)
+
+    monkeypatch.setattr(turns, "_carry", hand)
+    for name in ("a", "b", "c"):
+        turns.offer(name, 0.0, 0.01)
+    turns.start(1)
+    wait_until(lambda: "c" in handed)
+    turns.stop()
+    assert handed == ["a", "c"] and turns.is_early("b")
+
+
+def test_turn_when_the_disk_is_full_as_it_comes_then_it_comes_once_there_is_room(tmp_path, monkeypatch):
+    """At once or put off: a turn that cannot be written down is not forgotten."""
+    handed: list[str] = []
+    turns = Turns(tmp_path / "queue.db", handed.append)
+
+    def hand(name: str, priority: float) -> None:
+        handed.append(name)
+        if handed.count(name) < 3:
+            raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(turns, "_carry", hand)
+    turns.offer("now", 0.0)
+    turns.offer("later", 0.0, 0.01)
+    turns.start(1)
+    wait_until(lambda: handed.count("now") == 3 and handed.count("later") == 3)
+    turns.stop()
+    assert not turns.is_early("now") and not turns.is_early("later")
+
+
+def test_try_again_when_a_stale_turn_is_left_then_the_run_waits_all_the_same(root, monkeypatch):
+    """In the instant that the ledger says queued, nothing may start it before its time."""
+    with make_queue(root, "true") as queue:
+        queue.ledger.add([QueuedRun("a", "c", state="running", tries=4)])
+        monkeypatch.setattr(queue, "_tell", lambda run: early.append(queue._turns.is_early("a")))
+        early: list[bool] = []
+        queue._try_again(queue.ledger.find("a"), 9)
+        assert early == [True] and has_state(queue, "a", "queued")()
+
+
 @pytest.mark.parametrize("content", [b"", b"no database at all" * 100, b"SQLite format 3\0" + bytes(4000)])
 def test_queue_when_its_turns_are_damaged_then_they_are_filled_again_from_the_ledger(root, content):
     """Nothing stands in that file that the ledger does not say."""
