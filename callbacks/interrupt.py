@@ -14,6 +14,9 @@ INTERRUPTED = 75
 LEAVE_SECONDS = 5.0
 """After a second signal, to the end of the process."""
 
+_asked = False
+"""Whether a signal has come inside of `terminable`."""
+
 
 class Interrupted(Exception):
     """A stop was asked for, and what was reached is on disk."""
@@ -28,6 +31,7 @@ class Interruption:
         self._left = threading.Event()
 
     def __enter__(self) -> Interruption:
+        self.requested = _asked
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._handle)
         return self
@@ -51,17 +55,34 @@ class Interruption:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Inside, SIGTERM ends the block as Ctrl-C does: by KeyboardInterrupt. What handles it otherwise by then stays."""
+    """Inside, SIGTERM ends the block as Ctrl-C does: by KeyboardInterrupt. What handles it otherwise by then stays.
+
+    A library that wraps the KeyboardInterrupt into an error of its own, as pydantic does, or drops it, changes nothing: the
+    first such error ends the block, or the next `Interruption` has a stop asked of it.
+    """
+    global _asked
 
     def handle(number: int, frame: FrameType | None) -> None:
+        global _asked
+        _asked = True
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, handle)
+    _asked = False
+    taken = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where a shell has it ignored
+        taken.append(signal.SIGINT)
+    previous = {number: signal.signal(number, handle) for number in taken}
     try:
         yield
+    except Exception:
+        if _asked:
+            raise KeyboardInterrupt from None
+        raise
     finally:
-        if signal.getsignal(signal.SIGTERM) is handle:
-            signal.signal(signal.SIGTERM, previous)
+        _asked = False
+        for number, handler in previous.items():
+            if signal.getsignal(number) is handle:
+                signal.signal(number, handler)
 
 
 def make_callback(interruption: Interruption, *, every: int = 1) -> Any:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -31,6 +32,35 @@ def test_terminable_when_sigterm_comes_then_it_is_a_keyboard_interrupt():
     with pytest.raises(KeyboardInterrupt), terminable():
         os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_terminable_when_a_library_wraps_the_interrupt_into_its_own_error_then_it_is_one_all_the_same(number):
+    """pydantic makes a PydanticSerializationError of whatever a serializer raises: no fault of ours, and no traceback."""
+    pydantic = pytest.importorskip("pydantic")
+
+    class Stopped(pydantic.BaseModel):
+        @pydantic.model_serializer
+        def stop(self) -> dict[str, int]:
+            os.kill(os.getpid(), number)
+            return {}
+
+    with pytest.raises(KeyboardInterrupt), terminable():
+        Stopped().model_dump()
+    with pytest.raises(ZeroDivisionError), terminable():
+        _ = 1 / 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_interruption_when_a_library_dropped_the_interrupt_before_then_a_stop_is_asked_for():
+    """What came while the plan was made is not forgotten when the training begins."""
+    with terminable():
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        with Interruption() as interruption:
+            assert interruption.requested
+    with terminable(), Interruption() as interruption:
+        assert not interruption.requested
 
 
 def test_callback_when_a_stop_is_asked_for_then_it_ends_with_a_checkpoint():
