@@ -147,7 +147,10 @@ def judge(run: Path, whole: Path, code: int, errors: str) -> tuple[str, str]:
         *COMPARED,
         *(f"{f}/{path.name}" for f in ("eval", "completions") for path in sorted((whole / f).glob("*.jsonl"))),
     ]
-    folders = ("best", "sft", *(f"checkpoints/{path.name}" for path in (whole / "checkpoints").iterdir()))
+    kept = sorted((whole / "checkpoints").iterdir(), key=lambda path: int(path.name.partition("-")[2]))
+    # One that a signal left stands in the place of an older one.
+    kept = [path for path in kept if path == kept[-1] or (run / "checkpoints" / path.name).is_dir()]
+    folders = ("best", "sft", *(f"checkpoints/{path.name}" for path in kept))
     names += [f"{folder}/{path.name}" for folder in folders for path in (whole / folder).glob("*.safetensors")]
     differing = [name for name in names if (whole / name).is_file() and read(run / name) != read(whole / name)]
     return (f"silently different: {', '.join(differing[:3])}" if differing else "identical"), said

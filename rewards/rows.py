@@ -15,6 +15,7 @@ from typing import IO, Any, NamedTuple
 
 from rewards.errors import UserError
 from rewards.row_forms.bounds import DEEPEST, find_unwritable, is_deeper
+from rewards.row_forms.coding import find_wide_coding, name_coding
 from rewards.row_forms.columns import unify_form
 from rewards.row_forms.conversations import FORMS, Turn, cut_conversation, kind_of, read_turns, tell_tools
 from rewards.types import Completion, Example
@@ -33,8 +34,6 @@ _OTHER_FILES = {
     b"\x1f\x8b": "compressed; unpack it first: gunzip -k {path}",
     b"PK\x03\x04": "a zip archive or a spreadsheet; save its rows as JSON Lines or CSV",
     b"PAR1": "a Parquet file; make rows of it: python -m grpo.init {path}",
-    b"\xff\xfe": "UTF-16; save the file as UTF-8",
-    b"\xfe\xff": "UTF-16; save the file as UTF-8",
     b"\x28\xb5\x2f\xfd": "compressed; unpack it first: unzstd {path}",
 }
 
@@ -285,6 +284,8 @@ def _read_lines(path: Path | str) -> Iterator[tuple[int, bytes, dict[str, Any] |
                 where = f"{path}:{number}"
                 if number == 1:
                     other = next((said for mark, said in _OTHER_FILES.items() if raw.startswith(mark)), None)
+                    if coding := find_wide_coding(raw):
+                        other = f"{name_coding(coding)}; save the file as UTF-8"
                     if other is not None:
                         yield number, raw, None, f"{where}: {other.format(path=path)}"
                         return
@@ -336,7 +337,7 @@ def _open(path: Path | str) -> IO[bytes]:
 def _place_database(folder: Path, named: str) -> str:
     try:
         return str((folder / named).resolve())
-    except (ValueError, OSError):  # a NUL, a circle of links: whoever looks for it finds no file
+    except (ValueError, OSError, RuntimeError):  # a NUL, a circle of links: whoever looks for it finds no file
         return str(folder / named)
 
 

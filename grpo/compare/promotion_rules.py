@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from grpo.compare.recorded import ALL, KINDS, kind_of
 from rewards.errors import UserError
 from rewards.screen.invalid import explain, show_path
+from rewards.writing.yaml_files import read_yaml
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 _GROUPS = (ALL, *KINDS)
@@ -97,14 +98,7 @@ def load_rules(path: Path | None = None) -> PromotionRules:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"--rules {path}: cannot be read ({error.strerror}); give a YAML file of rules") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"--rules {path}: not YAML ({' '.join(str(error).split())})") from None
+    content = read_yaml(path, f"--rules {path}")
     if content is None:
         return {}
     if not isinstance(content, dict):

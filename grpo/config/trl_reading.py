@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rewards.errors import UserError
+from rewards.writing.yaml_files import parse_yaml, read_text
 
 # Settings of TRL that are mappings themselves, by how they end.
 _MAPPINGS = (
@@ -58,10 +59,7 @@ class _NotWritten(Exception):
 
 def read_trl_file(path: Path) -> FoundSettings:
     """The settings in that file; `UserError` for one that holds none."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise UserError(f"{path}: cannot be read ({getattr(fault, 'strerror', None) or 'not UTF-8 text'})") from None
+    text = read_text(path)
     if path.suffix == ".py":
         found = read_script(text, path)
     elif path.suffix in (".yaml", ".yml", ".json"):
@@ -79,13 +77,7 @@ def read_trl_file(path: Path) -> FoundSettings:
 
 def read_yaml(text: str, path: Path) -> FoundSettings:
     """A mapping, as `trl grpo --config` and open-r1 read it, or one whose settings stand in sections."""
-    import yaml
-
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as fault:
-        reason = " ".join(str(fault).split())[:200]
-        raise UserError(f"{path}: is not YAML ({reason})") from None
+    values = parse_yaml(text, str(path))
     if not isinstance(values, dict):
         raise UserError(f"{path}: does not hold a mapping of settings to values")
     return FoundSettings(_flatten(values))

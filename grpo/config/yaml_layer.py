@@ -16,7 +16,9 @@ from typing import Any
 import yaml
 
 from rewards import limits
+from rewards.errors import UserError
 from rewards.screen.invalid import KeyPath, show_path
+from rewards.writing.yaml_files import decode_text
 
 _INTEGER = re.compile(r"[-+]?[0-9]+\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
@@ -52,9 +54,9 @@ def read_source(path: Path, name: str | None = None) -> YamlLayer:
                 f"{source.name}: a file of {path.stat().st_size >> 20} MiB; a config has at most {limits.CONFIG_BYTES >> 20}"
             )
             return source
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        source.problems.append(f"{source.name}: not UTF-8; save the file as UTF-8")
+        text = decode_text(path.read_bytes(), source.name)
+    except UserError as error:
+        source.problems += error.problems
         return source
     except OSError as error:
         source.problems.append(f"{source.name}: cannot be read ({error.strerror}); give the path of a YAML file")

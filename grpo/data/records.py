@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from rewards.errors import UserError
+from rewards.row_forms.coding import find_wide_coding, name_coding
 from rewards.row_forms.conversations import kind_of
 from rewards.rows import LONGEST_LINE
 
@@ -98,6 +99,9 @@ def _read_lines(source: str) -> Iterator[DataRecord]:
         while raw := file.readline(LONGEST_LINE + 1):
             number += 1
             if number == 1:
+                if coding := find_wide_coding(raw):
+                    yield DataRecord(source, 1, None, f"{name_coding(coding)}; save the file as UTF-8")
+                    return
                 raw = raw.removeprefix(b"\xef\xbb\xbf")
             if len(raw) > LONGEST_LINE and not raw.endswith(b"\n"):
                 while (more := file.readline(LONGEST_LINE)) and not more.endswith(b"\n"):

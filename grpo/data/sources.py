@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rewards.errors import UserError
+from rewards.row_forms.coding import find_wide_coding, name_coding
 from rewards.row_forms.conversations import kind_of
 
 _WHITE = " \t\r\n"
@@ -99,11 +100,15 @@ def _read_text(text: str, path: Path, name: str) -> FoundRecords:
 
 def _decode(path: Path, name: str) -> tuple[str, list[str]]:
     raw = path.read_bytes()
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if coding := find_wide_coding(raw):
+        known = name_coding(coding)
         try:
-            return raw.decode("utf-16"), ["the file is UTF-16; its rows are written as UTF-8"]
+            text = raw.decode(coding).removeprefix("\ufeff")
         except UnicodeDecodeError:
-            raise UserError(f"{name}: begins like UTF-16 but is not; save the file as UTF-8") from None
+            raise UserError(f"{name}: begins like {known} but is not; save the file as UTF-8") from None
+        if not text.strip():
+            raise UserError(f"{name}: the file is empty")
+        return text, [f"the file is {known}; its rows are written as UTF-8"]
     try:
         return raw.decode("utf-8-sig"), []
     except UnicodeDecodeError as error:

@@ -9,6 +9,7 @@ import orjson
 
 from callbacks.watch.rules import rename_metrics
 from rewards.errors import UserError
+from rewards.writing.yaml_files import require_regular
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
@@ -20,6 +21,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     path = Path(path)
     if path.is_dir():
         path = path / "metrics.jsonl"
+    require_regular(path, f"--metrics {path}")
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except OSError as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rewards.discovery.existing import PREFIXES, split_options
 from rewards.errors import UserError
 from rewards.screen.command_line import print_problem
+from rewards.writing.yaml_files import parse_yaml
 
 if TYPE_CHECKING:
     from rewards.host.scoring import RewardHost
@@ -32,18 +33,11 @@ def parse_reward(text: str) -> tuple[str, dict[str, Any]]:
     options: dict[str, Any] = {}
     if not rest:
         return name.strip(), options
-    import yaml
-
     for piece in _split_options(rest):
         key, equals, value = piece.partition("=")
         if not equals or not key.strip():
             raise UserError(f"--reward: '{piece}' is not an option; write NAME:key=value,key=value")
-        try:
-            options[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(
-                f"--reward: {key.strip()}: '{value}' cannot be read ({' '.join(str(error).split())})"
-            ) from None
+        options[key.strip()] = parse_yaml(value, f"--reward: {key.strip()}: '{value[:100]}'")
     return name.strip(), options
 
 

@@ -109,6 +109,13 @@ def run_command(
     except OSError as error:
         complain(f"{mark}{error.filename or 'standard output'}: {error.strerror or error}")
         return FAILED
+    except RuntimeError as error:
+        # pathlib's, up to Python 3.12.
+        path = str(error).removeprefix("Symlink loop from ")
+        if path == str(error):
+            raise
+        complain(f"{mark}{path.strip(chr(39))}: a link that leads to itself; give the file it should lead to")
+        return BAD_INPUT
 
 
 def _open_streams() -> None:

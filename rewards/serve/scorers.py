@@ -15,6 +15,7 @@ from rewards.errors import UserError
 from rewards.identity import identify
 from rewards.plugins import load_rewards, nearest
 from rewards.screen.invalid import explain, show_path
+from rewards.writing.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from rewards.host.scoring import RewardHost
@@ -72,15 +73,9 @@ def read_scorers(
 
 def read_section(path: Path, plugins: Sequence[str] = ()) -> RewardsSection:
     """The `rewards` section of a YAML file, relative paths absolute; UserError where there is none or it is wrong."""
-    import yaml
     from pydantic import ValidationError
 
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not YAML ({' '.join(str(error).split())[:200]})") from None
+    content = read_yaml(path)
     fields = list(RewardsSection.model_fields)
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: holds no settings; write rewards: with functions: below it")

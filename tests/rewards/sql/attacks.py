@@ -8,6 +8,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from tests.rewards.sql import more_attacks
+
 _NUMBERS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT {0}) "
 _TEXT = "replace(printf('%{0}d', 1), ' ', 'ab')"
 _THREE = "orders a, orders b, orders c"
@@ -360,8 +362,13 @@ BOUNDED: dict[str, tuple[str, ...]] = {
 def list_attacks() -> list[tuple[str, str, bool]]:
     """Each with its kind, and whether it must be refused."""
     return [
-        (kind, sql, attacks is REFUSED)
-        for attacks in (REFUSED, BOUNDED)
+        (kind, sql, refused)
+        for attacks, refused in (
+            (REFUSED, True),
+            (BOUNDED, False),
+            (more_attacks.REFUSED, True),
+            (more_attacks.BOUNDED, False),
+        )
         for kind, statements in attacks.items()
         for sql in statements
     ]
