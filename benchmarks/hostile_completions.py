@@ -18,6 +18,9 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from hostile_texts import list_hostile
 
 from rewards.host.records import make_record
 from rewards.host.scoring import RewardHost
@@ -106,7 +109,8 @@ def measure(completions: int, names: list[str], seed: int) -> dict[str, object]:
                 functions.append((entry.function.model_validate(find_options(entry)), rows[0]))
         references = [row.reference for _, row in functions if row.reference]
         texts = [(f"random {at}", text) for at, text in enumerate(draw(seed, completions, references))]
-        for what, text in [*list_large(), *texts]:
+        large = [*list_large(), *list_hostile()]
+        for what, text in [*large, *texts]:
             for function, example in functions:
                 took, scored = score(function, example, text)
                 if took > SECONDS:  # the machine may have been busy with something else
@@ -121,7 +125,7 @@ def measure(completions: int, names: list[str], seed: int) -> dict[str, object]:
                     slow.append(f"{function.name}, {what}: {took:.1f} s")
                 slowest = max(slowest, (took, f"{function.name}, {what}"))
     return {
-        "completions": len(texts) + len(list(list_large())), "rewards": len(functions), "scores": scores, "failed": failed,
+        "completions": len(texts) + len(large), "rewards": len(functions), "scores": scores, "failed": failed,
         "slower_than_2_s": slow, "slowest_seconds": round(slowest[0], 2), "slowest": slowest[1], "made_writable": marked,
     }  # fmt: skip
 

@@ -9,6 +9,7 @@ import orjson
 
 from callbacks.watch.rules import rename_metrics
 from rewards.errors import UserError
+from rewards.rows import shorten
 from rewards.writing.yaml_files import require_regular
 
 
@@ -44,7 +45,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     if not rows and not problems:
         problems.append(f"{path}: holds no rows; give the metrics.jsonl of a run that has begun")
     if problems:
-        raise UserError(problems)
+        raise UserError(shorten(problems, path, " such lines"))
     return rows
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from grpo.compare.promotion_rules import load_rules
 from grpo.config.trl_reading import read_trl_file
+from grpo.console import main
 from grpo.decide.history import read_history
 from rewards.errors import UserError
 from rewards.serve.scorers import read_section
@@ -45,6 +46,33 @@ def test_parse_yaml_when_anchors_are_honest_then_they_are_read():
     """A shared part, a merge, an empty file."""
     assert parse_yaml("a: &a {x: 1}\nb: {<<: *a, y: 2}\n", "x") == {"a": {"x": 1}, "b": {"x": 1, "y": 2}}
     assert parse_yaml("", "x") is None
+
+
+def test_read_history_when_a_whole_file_is_something_else_then_a_few_lines_say_so(tmp_path):
+    """A Parquet file, an archive: not a line for each of thousands."""
+    (tmp_path / "metrics.jsonl").write_bytes(b"PAR1\x00\n" * 5_000)
+    with pytest.raises(UserError) as refused:
+        read_history(tmp_path)
+    assert len(refused.value.problems) == 21 and refused.value.problems[-1].endswith("and 4980 more such lines")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rewards", "score", "--reward", "json_valid", "--input", "{}"),
+        ("rewards", "list", "--plugin", "{}"),
+        ("init", "{}"),
+        ("evaluate", "--model", "{}", "--data", "{}"),
+        ("run", "--dry-run", "--config", "{}"),
+    ],
+)
+def test_commands_when_a_link_leads_to_itself_then_one_line_says_so(words, tmp_path, capsys):
+    """pathlib raises a RuntimeError over it, up to Python 3.12."""
+    path = tmp_path / "odd.py"
+    path.symlink_to("odd.py")
+    assert main([word.replace("{}", str(path)) for word in words]) in (1, 2)
+    said = capsys.readouterr().err.strip().splitlines()
+    assert 1 <= len(said) <= 3 and str(path) in said[0] and "Traceback" not in said[0]
 
 
 @pytest.mark.parametrize("read", [read_yaml, read_section, read_trl_file, load_rules, read_history])
