@@ -120,7 +120,7 @@ def test_session_when_resumed_then_only_the_unfinished_are_asked(home, server, c
         ("prompts: [{prompt: ' ', expect: {json: true}}]", "prompt: a text is needed"),
         (
             "prompts: [{id: a, prompt: x, expect: {json: true}}, {id: a, prompt: y, expect: {json: true}}]",
-            "there twice",
+            "appears twice",
         ),
         ("models: [x]\nprompts: []", "models: no such key"),
         ("prompts: [7]", "each prompt is an object"),

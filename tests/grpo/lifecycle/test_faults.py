@@ -69,7 +69,7 @@ def test_explain_when_disk_or_memory_give_out_then_says_which_in_one_line(tmp_pa
     (tmp_path / "config.json").write_text("{}")
     assert explain(ValueError("a bug"), RunDirectory(tmp_path), PLAN) is None
     gone = FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "metrics.jsonl"))
-    assert "deleted files of this run" in explain(gone, RunDirectory(tmp_path), PLAN)
+    assert "files of this run were deleted" in explain(gone, RunDirectory(tmp_path), PLAN)
     gone.filename = "/elsewhere"
     assert explain(gone, RunDirectory(tmp_path), PLAN) is None
 
@@ -100,7 +100,7 @@ def test_explain_when_a_run_was_named_by_a_relative_path_then_its_files_are_know
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}")
     missing = FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "run" / "checkpoints" / "x"))
-    assert "deleted files of this run" in explain(missing, RunDirectory(Path("run")), PLAN)
+    assert "files of this run were deleted" in explain(missing, RunDirectory(Path("run")), PLAN)
 
 
 def test_explain_when_memory_gives_out_then_names_the_micro_batch_that_fits():
@@ -144,7 +144,7 @@ def test_guard_when_the_disk_is_full_then_the_run_ends_resumable_with_its_last_w
 @pytest.mark.parametrize("code", [0, None, "bad key"])
 def test_guard_when_a_library_ends_the_process_then_the_run_is_not_called_done(tmp_path, code):
     """`sys.exit(0)` of somebody else in the middle of a run is no success."""
-    with pytest.raises(RecompensaError, match="something the run called ended it"):
+    with pytest.raises(RecompensaError, match="a library or plugin ended the process"):
         guard(lambda: sys.exit(code), RunDirectory(tmp_path), PLAN, None)
 
 
