@@ -17,9 +17,12 @@ _WITHDRAWN = re.compile(
 )
 # Which of several values is chosen, said by its number or its name.
 CHOSEN = re.compile(
-    r"\b(?:fi(?:co|que|camos) com|escolh\w+|prefir\w+|vale|keep|choose|pick|use|go with)\s+(?:[ao]|the)?\s*"
+    r"\b(?:fi(?:co|que|camos) com|escolh\w+|prefir\w+|recomend\w+|recommend\w*|sugir\w+|suggest\w*|opt\w+ p(?:or|ela|elo)|vale|keep|choose|pick|use|go (?:with|for))\s+(?:[ao]|the)?\s*"
     r"(?P<noun>op[çc][ãa]o|vers[ãa]o|option|version|bloco|block|resposta|answer|json)?\s*"
-    r"(?:(?P<first>primeir[oa]|first)|(?P<last>[úu]ltim[oa]|last|segund[oa]|second)|(?P<label>[A-Z0-9]\b))(?!\w)",
+    r"(?:(?P<first>primeir[oa]|first)|(?P<last>[úu]ltim[oa]|last|segund[oa]|second)|(?P<label>[A-Z0-9]\b))(?!\w)"
+    r"|\b(?:[ao]|the)\s+(?:(?P<former>primeir[oa]|first)|(?P<latter>[úu]ltim[oa]|last|segund[oa]|second))(?:\s+(?:op[çc][ãa]o|option|one))?"
+    r"\s+(?:é|is)\s+(?:[ao]\s+|the\s+)?(?:mais\s+|more\s+)?(?:melhor|cert[oa]|corret[oa]|adequad[oa]|better|best|right|correct)\b"
+    r"|\b(?:melhor|vencedora?|escolhid[oa]|escolha|best|winner|choice)(?:\s+(?:op[çc][ãa]o|option))?\s*:\s*(?P<winner>[A-Z0-9])(?!\w)",
     re.IGNORECASE,
 )
 

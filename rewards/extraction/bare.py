@@ -90,7 +90,7 @@ def read_bare_text(state: State, frame: Frame, key: Any, i: int) -> None:
         state.note(K.MISSING_VALUE, i)
         state.store(frame, key, None if frame.kind == "{" else MISSING)
         return
-    if frame.kind != "{" and P.SPACED_NUMBERS.fullmatch(run):
+    if frame.kind != "{" and P.SPACED_SCALARS.fullmatch(run):
         state.note(K.MISSING_COMMA, i)
         frame.value.extend(read_bare(piece)[0] for piece in run.split())
         return
@@ -137,15 +137,22 @@ def find_bare_end(state: State, frame: Frame, i: int) -> tuple[int, int, bool]:
         state.budget.spend()
         e = match.start()
         c = text[e]
-        if c in ",;，、；":
+        if c in ",;，、；،":
             if not in_object or frame.colonless or comma_ends.match(text, e + 1, end):
+                return e, e, True
+            if P.LINE_ENDS.match(text, e + 1, end) and P.SOUND_SCALAR.fullmatch(text[i:e].strip()):
                 return e, e, True
         elif c in "\n\r" and in_object and e > i and state.last_closer > e and goes_on(state, i, e):
             pass
         elif (
             c in "\n\r}"
             or (c == ")" and any(open_frame.closer == ")" for open_frame in state.stack[-8:]))
-            or (c == ")" and not in_object and "(" not in text[i:e] and P.SOUND_SCALAR.fullmatch(text[i:e].strip()))
+            or (
+                c == ")"
+                and "(" not in text[i:e]
+                and (not in_object or P.CLOSERS_FOLLOW.match(text, e + 1, end))
+                and P.SOUND_SCALAR.fullmatch(text[i:e].strip())
+            )
         ):
             return e, e, True
         elif c == "]":
@@ -165,7 +172,10 @@ def find_bare_end(state: State, frame: Frame, i: int) -> tuple[int, int, bool]:
             if closes is not None and (closes[1] is None or state.fits(closes.start(1))):
                 return e, e + 1, True
         elif c == "/" or c == "<":
-            if c == "<" or text[e - 1].isspace() or text.startswith("/*", e) or text[e - 1].isdigit():
+            if c == "<" or text[e - 1].isspace() or text[e - 1].isdigit():
+                return e, e, True
+            # A lone /* in a path or a command opens nothing.
+            if text.startswith("/*", e) and text.find("*/", e + 2, min(end, e + 2_000)) >= 0:
                 return e, e, True
         elif c.isspace() or (c == "." and e > i):
             return e, e, True

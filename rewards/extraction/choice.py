@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from rewards.extraction.afterwords import CHOSEN, takes_back
 from rewards.extraction.candidates import Candidate
+from rewards.extraction.decoys import expected_share, has_type_marks, holds_objects, is_decoy, placeholder_share
 from rewards.extraction.repairs import Repair, RepairKind
 from rewards.extraction.taken_back import may_take_back
 from rewards.extraction.words import (
@@ -22,8 +23,6 @@ from rewards.extraction.words import (
     NEXT_TURN,
     NOT_FINAL,
     PARAGRAPH_ENDS,
-    PERHAPS_PLACEHOLDER,
-    PLACEHOLDER,
     REFUSED,
     REMARKS,
     REPLACED,
@@ -61,7 +60,7 @@ def choose(text: str, candidates: Sequence[Candidate], expect_keys: Sequence[str
         return None
     answer, certainty, others = chosen
     rivals = tuple(
-        other.value for other in others if other.closed and _holds_objects(other.value) and not _is_decoy(other)
+        other.value for other in others if other.closed and holds_objects(other.value) and not is_decoy(other)
     )
     return ChosenAnswer(answer, certainty, rivals)
 
@@ -84,12 +83,13 @@ def _choose_among(
     if len(standing) == 1:
         return standing[0], 0.9, []
     eligible = standing
+    picked = _picked(text, eligible)
+    if picked is not None:
+        return eligible[picked], 0.8, eligible[:picked] + eligible[picked + 1 :]
     merged = _merge_records(text, eligible)
     ranks = [_rank(text, candidate, expect_keys) for candidate in merged]
     best = max(range(len(merged)), key=lambda index: (ranks[index], index))
     best = _prefer_announced(text, merged, ranks, best)
-    picked = _picked(text, merged)
-    best = best if picked is None else picked
     if len(merged) == 1:
         return merged[0], 0.95, []
     others = merged[:best] + merged[best + 1 :]
@@ -104,14 +104,16 @@ def _picked(text: str, candidates: list[Candidate]) -> int | None:
     """The value that the words behind all of them choose by its number or by the label before it; None where they do not."""
     after = text[candidates[-1].end : candidates[-1].end + 300]
     match = CHOSEN.search(after)
-    if match is None or len(candidates) > 9:
+    if match is None or not 1 < len(candidates) < 10:
         return None
-    if match["first"] or match["last"]:
-        return 0 if match["first"] else len(candidates) - 1 if match["last"][:1].lower() not in "s" else 1
-    label = re.compile(rf"\b{re.escape(match['label'])}\W{{0,4}}\Z", re.IGNORECASE)
-    named = [
-        index for index, candidate in enumerate(candidates) if match["noun"] and label.search(_before(text, candidate))
-    ]
+    first, last = match["first"] or match["former"], match["last"] or match["latter"]
+    if first or last:
+        return 0 if first else len(candidates) - 1 if last[:1].lower() not in "s" else 1
+    name = match["winner"] or (match["label"] if match["noun"] else None)
+    if name is None:
+        return None
+    label = re.compile(rf"(?<!\w){re.escape(name)}\W{{0,4}}\Z", re.IGNORECASE)
+    named = [index for index, candidate in enumerate(candidates) if label.search(_before(text, candidate))]
     return named[0] if len(named) == 1 else None
 
 
@@ -147,8 +149,8 @@ def _may_answer(text: str, candidate: Candidate, alone: bool) -> bool:
     if isinstance(value, dict):
         if not candidate.closed and not candidate.cut and candidate.guesses > 1 and len(value) < 2:
             return True
-        placeholders = _placeholder_share(value)
-        if placeholders >= 0.999 and _has_type_marks(value):
+        placeholders = placeholder_share(value)
+        if placeholders >= 0.999 and has_type_marks(value):
             return False
     return True
 
@@ -211,7 +213,7 @@ def _merge_records(text: str, candidates: list[Candidate]) -> list[Candidate]:
         group.clear()
 
     for candidate in candidates:
-        if not isinstance(candidate.value, dict) or not candidate.value or _is_decoy(candidate):
+        if not isinstance(candidate.value, dict) or not candidate.value or is_decoy(candidate):
             flush()
             merged.append(candidate)
             continue
@@ -239,7 +241,7 @@ def _is_open_record(text: str, first: Candidate, following: Candidate) -> bool:
         return False
     line = max(first.floor, text.rfind("\n", max(0, first.start - 200), first.start) + 1)
     before = text[line : first.start].rstrip(" \t`*")
-    return not before or before[-1] in ":=[(-•.)" or before.endswith("<tool_call>")
+    return not before or before[-1] in ":=[(-•.)|" or before.endswith("<tool_call>")
 
 
 def _starts_line(text: str, candidate: Candidate) -> bool:
@@ -268,10 +270,10 @@ def _as_list(group: list[Candidate]) -> Candidate:
 
 def _rank(text: str, candidate: Candidate, expect_keys: Sequence[str]) -> tuple[float, ...]:
     value = candidate.value
-    expected = _expected_share(value, expect_keys) if expect_keys else 0.0
-    filled = 2 if _holds_objects(value) else 1 if value else 0
+    expected = expected_share(value, expect_keys) if expect_keys else 0.0
+    filled = 2 if holds_objects(value) else 1 if value else 0
     mark = _mark(text, candidate)
-    sound = 0 if _is_decoy(candidate) and mark < 1 else 1
+    sound = 0 if is_decoy(candidate) and mark < 1 else 1
     quality = 3 if candidate.closed and not candidate.guesses else 2 if candidate.closed else 1 if candidate.cut else 0
     fence = candidate.fence
     offered = 0
@@ -342,58 +344,3 @@ def _mark(text: str, candidate: Candidate) -> int:
     if final >= max(denied, 0) or (CONFIRMED_AFTER.match(line) and denied < 0):
         return 1
     return -1 if denied >= 0 else 0
-
-
-def _expected_share(value: Any, expect_keys: Sequence[str]) -> float:
-    if isinstance(value, list):
-        value = next((item for item in value if isinstance(item, dict)), {})
-    return sum(key in value for key in expect_keys) / len(expect_keys) if isinstance(value, dict) else 0.0
-
-
-def _holds_objects(value: Any) -> bool:
-    return bool(value) and (isinstance(value, dict) or any(isinstance(item, dict) for item in value))
-
-
-def _leaves(value: Any, limit: int = 200) -> list[Any]:
-    if isinstance(value, dict) and len(value) <= limit:
-        members = list(value.values())
-        if not any(isinstance(item, dict | list) for item in members):
-            return members
-    leaves: list[Any] = []
-    queue = [value]
-    while queue and len(leaves) < limit:
-        item = queue.pop()
-        if isinstance(item, dict):
-            queue.extend(item.values())
-        elif isinstance(item, list):
-            queue.extend(item)
-        else:
-            leaves.append(item)
-    return leaves
-
-
-def _placeholder_share(value: Any) -> float:
-    """The share of leaves that stand for a value; words that answers use too count beside sure ones, or where all are such."""
-    leaves = _leaves(value)
-    texts = [leaf[:200] for leaf in leaves if isinstance(leaf, str)]
-    if not texts:
-        return 0.0
-    sure = sum(bool(PLACEHOLDER.match(leaf)) for leaf in texts)
-    perhaps = [leaf for leaf in texts if PERHAPS_PLACEHOLDER.match(leaf)]
-    words = sum(not leaf[:1].isdigit() for leaf in perhaps)
-    if sure or (words > 1 and len(perhaps) == len(leaves)):
-        sure += len(perhaps)
-    return sure / len(leaves) if leaves else 0.0
-
-
-def _has_type_marks(value: Any) -> bool:
-    return any(isinstance(leaf, str) and leaf.startswith("<") for leaf in _leaves(value))
-
-
-def _is_decoy(candidate: Candidate) -> bool:
-    value = candidate.value
-    if isinstance(value, dict) and "properties" in value and ("type" in value or "$schema" in value):
-        return True
-    if any(repair.kind is RepairKind.ELLIPSIS for repair in candidate.repairs):
-        return True
-    return _placeholder_share(value) >= 0.5

@@ -67,7 +67,7 @@ def read_element(state: State, frame: Frame) -> None:
             state.note(K.TRAILING_COMMA, i)
         close(state, c)
         return
-    if c in ",;，、；|":
+    if c in ",;，、；،|":
         state.separate(frame, i)
         return
     if c in "`~'" and at_fence(state, i):

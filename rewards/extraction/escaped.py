@@ -13,7 +13,7 @@ from rewards.extraction.state import State
 from rewards.extraction.strict import read_prefix
 
 ESCAPED_START = re.compile(r"[{\[](?:\\{1,8}[nrt]|[\s{\[]){0,60}+(\\{1,8})\"")
-ENTITY_START = re.compile(r"[{\[](?:[\s{\[]){0,60}+&(?:quot|[a-z]{2,5}quo);")
+ENTITY_START = re.compile(r"[{\[](?:[\s{\[]){0,60}+&(?:quot|apos|[a-z]{2,5}quo|#(?:34|39|[xX]22|[xX]27));")
 _ESCAPE_LAYER = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _NEW_KINDS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 

@@ -79,11 +79,11 @@ def read_flat(state: State, content: str, place: int) -> list[Any]:
             state.note(K.TRAILING_COMMA if index == len(parts) - 1 else K.EXTRA_COMMA, where)
             continue
         value, kind = read_bare(run)
-        if kind is K.BARE_TEXT and P.SPACED_NUMBERS.fullmatch(run):
+        if kind is K.BARE_TEXT and P.SPACED_SCALARS.fullmatch(run):
             state.note(K.MISSING_COMMA, where)
             values.extend(read_bare(piece)[0] for piece in run.split())
             continue
-        if kind is K.NUMBER_FORMAT and P.SPACED_NUMBERS.fullmatch(run):
+        if kind is K.NUMBER_FORMAT and P.SPACED_SCALARS.fullmatch(run):
             state.note(K.MISSING_COMMA, where)
             values.extend(read_bare(piece)[0] for piece in run.split())
             continue

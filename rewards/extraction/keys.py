@@ -104,6 +104,10 @@ def read_odd_key(state: State, frame: Frame, i: int) -> Any:
     if P.STRUCTURE.search(lone[1]):
         state.i = i
         return MISSING
+    if following == ";" and P.SEMICOLON_VALUE.match(text, state.i, end):
+        state.note(K.SEPARATOR, state.i)
+        state.i += 1
+        return decode(lone[1][1:-1], text[i])[0]
     state.note(K.MISSING_COLON, state.i)
     frame.colonless = True
     return decode(lone[1][1:-1], text[i])[0]

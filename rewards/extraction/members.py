@@ -101,7 +101,7 @@ def read_member(state: State, frame: Frame) -> None:
             state.note(K.TRAILING_COMMA, i)
         close(state, c)
         return
-    if c in ",;，、；|":
+    if c in ",;，、；،|":
         state.separate(frame, i)
         return
     if dedent(state, frame, i):
@@ -112,6 +112,12 @@ def read_member(state: State, frame: Frame) -> None:
     if c in "-*•" and text[i + 1 : i + 2] == " ":
         state.note(K.GARBAGE, i)
         i = state.i = i + 1
+        return
+    if c == "*" and text.startswith("**{", i):
+        # A mapping that Python unpacks into this one.
+        state.note(K.LITERAL, i)
+        state.i = i + 2
+        open_container(state, "{", i + 2, MISSING)
         return
     key = read_key(state, frame, i)
     if not state.stack or state.stack[-1] is not frame or key is SKIPPED:

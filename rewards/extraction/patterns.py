@@ -98,7 +98,7 @@ _MISQUOTED = rf"[\"'“‘][^\"'“”‘’\n\\:,{{}}]{{1,80}}[\"'“”‘’]
 
 
 def _after_member(bare: str) -> str:
-    return rf"\Z|[}}\]]|{_PREFIX}?{QUOTED}(?:{COLON}|{W}\Z)|{_HALF_KEY}|{_CUT_QUOTED}\Z|{_MISQUOTED}|{bare}|,|{_COMMENT}|{_MARKUP_END}"
+    return rf"\Z|[}}\])]|{_PREFIX}?{QUOTED}(?:{COLON}|{W}\Z)|{_HALF_KEY}|{_CUT_QUOTED}\Z|{_MISQUOTED}|{bare}|,|{_COMMENT}|{_MARKUP_END}"
 
 
 _STRICT_BARE = rf"(?:{BARE_KEY}|-?\d{{1,20}}{W}:)(?={_STRONG_VALUE})"
@@ -107,7 +107,7 @@ _LENIENT_BARE = rf"{BARE_KEY}|-?\d[\w.\-]{{0,40}}{W}:"
 
 def _follows_member(bare: str) -> re.Pattern[str]:
     return re.compile(
-        rf"{W}(?:\Z|(?!;[ \t]*[}}\])][ \t]*\")[,;，、；]{W}(?:{_after_member(bare)}|\{{{W}{QUOTED}{COLON})|([}}\])])|{QUOTED}{COLON}"
+        rf"{W}(?:\Z|(?!;[ \t]*[}}\])][ \t]*\")[,;，、；،]{W}(?:{_after_member(bare)}|\{{{W}{QUOTED}{COLON})|([}}\])])|(?:\|{W})?{QUOTED}{COLON}"
         rf"|(?<=\s)[^\W\d]\w{{0,60}}[\"'”’]{COLON}"
         rf"|/\*|(?://|(?<=\s)\#|(?<=\s){_DASHES}){_TO_LINE_END}|(?<=\s)(?:\.\.\.|…)|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}{bare}"
     )
@@ -117,7 +117,7 @@ def _follows_member(bare: str) -> re.Pattern[str]:
 FOLLOWS_MEMBER = _follows_member(_STRICT_BARE)
 FOLLOWS_BARE_MEMBER = _follows_member(_LENIENT_BARE)
 FOLLOWS_ELEMENT = re.compile(
-    rf"{W}(?:\Z|[,;，、；]{W}(?:\Z|[\]}})]|[{QUOTES}]|{_PREFIX}|[-+0-9\[{{(]|{_LITERAL_WORD}|[\w\-]{{1,40}}{W}(?:[,\]]|\Z)|[A-Za-z_][\w.]{{0,60}}\(|,|{_COMMENT}|{_MARKUP_END})"
+    rf"{W}(?:\Z|[,;，、；،]{W}(?:\Z|[\]}})]|[{QUOTES}]|{_PREFIX}|[-+0-9\[{{(]|{_LITERAL_WORD}|[\w\-]{{1,40}}{W}(?:[,\]]|\Z)|[A-Za-z_][\w.]{{0,60}}\(|,|{_COMMENT}|{_MARKUP_END})"
     rf"|([}}\])])|(?<=\s){QUOTED}{W}(?:[,\])}}\"'“]|\Z)|/\*|(?://|(?<=\s)\#|(?<=\s){_DASHES}){_TO_LINE_END}|(?<=\s)(?:\.\.\.|…)|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}(?:[\[{{]|{QUOTED}{COLON}|(?:{QUOTED}|-?[0-9][\w.]*+|{_LITERAL_WORD})(?:[ \t\r]*+\n|\Z))|\"(?=\w)[^\"\n]{{1,80}}\"{W}[,\]]"
 )
 # What may follow the close of a text that holds no other quote of its kind, where nothing surer does: a comment that swallows
@@ -139,18 +139,20 @@ WEAK_ELEMENT = re.compile(
 )
 # A second quoted text that belongs to the first, as in C and Python.
 CONCATENATED = re.compile(rf"[ \t]++({QUOTED}){W}(?:[,}}\])]|\Z)")
-AFTER_CLOSER = re.compile(rf"{W}(?:[,;}}\])，；]|\Z|[{QUOTES}<\\]|{_DASHES}|(?<=\n)|//|/\*|\#)")
+AFTER_CLOSER = re.compile(
+    rf"{W}(?:[,;}}\])，；]|\Z|[{QUOTES}<\\]|{_DASHES}|(?<=\n)|//|/\*|\#|\{{{W}(?:{QUOTED}{COLON}|{BARE_KEY}))"
+)
 # Where a bare value inside an object ends at a comma; a key may have a bullet.
 _BULLETED_KEY = rf"[-*•][ \t]+{QUOTED}{COLON}"
-COMMA_ENDS_MEMBER = re.compile(rf"{W}(?:>{W})?(?:{_after_member(BARE_KEY)}|[{{\[]|{_BULLETED_KEY})")
+COMMA_ENDS_MEMBER = re.compile(rf"{W}(?:>{W})?(?:{_after_member(BARE_KEY)}|[{{\[]|\*\*\{{|{_BULLETED_KEY})")
 COMMA_ENDS_NUMBERED = re.compile(rf"{W}(?:{_after_member(_LENIENT_BARE)}|[{{\[]|{_BULLETED_KEY})")
-BARE_EVENT = re.compile(r"[,;，、；{}\[\]\n\r()]|[\"“”'’`»」』＂]|//|/\*|\s\#|\s--(?=\s)|<!--|\.\.\.")
+BARE_EVENT = re.compile(r"[,;，、；،{}\[\]\n\r()]|[\"“”'’`»」』＂]|//|/\*|\s\#|\s--(?=\s)|<!--|\.\.\.")
 _FLAT_RUN = rf"((?:[^\[\]{{}}(){QUOTES}#/<\-]|-(?!-))*+)"
 FLAT = re.compile(rf"\[{_FLAT_RUN}\]")
-FLAT_TUPLE = re.compile(rf"\({_FLAT_RUN}\)(?={W}(?:[,;}}\])]|\Z))")
-TUPLE_START = re.compile(rf"\({W}(?:{_PREFIX}|[\"'\[{{(]|\)|(?:-?\d[\w.]*+|{_LITERAL_WORD}){W},)")
+FLAT_TUPLE = re.compile(rf"\({_FLAT_RUN}\)(?!\s*=>)(?={W}(?:[,;}}\])]|\Z))")
+TUPLE_START = re.compile(rf"\({W}(?!\)\s*=>)(?:{_PREFIX}|[\"'\[{{(]|\)|(?:-?\d[\w.]*+|{_LITERAL_WORD}){W},)")
 CALL = re.compile(
-    rf"(-?[A-Za-z_][\w.]{{0,60}})\({W}(?=[\"'\[{{(\d\-)]|{_PREFIX}|[A-Za-z_]\w{{0,60}}=|(?:None|True|False|nan)\b|<class )"
+    rf"(?:new[ \t]+)?(-?[A-Za-z_][\w.]{{0,60}})\({W}(?=[\"'\[{{(\d\-)]|{_PREFIX}|[A-Za-z_]\w{{0,60}}=|(?:None|True|False|nan)\b|<class )"
 )
 PREFIXED_STRING = re.compile(rf"(?:[rbfuRBFU]{{1,2}}|@)(?=[\"'](?!{W}[,\]}}:]))")
 SPLIT_SCALAR = re.compile(rf"({PLAIN_NUMBER}|{ANY_LITERAL})\s++(?={BARE_KEY})")
@@ -165,7 +167,7 @@ LINE_ENDS_VALUE = re.compile(
 # A number or literal, and what stands between it and the next key: another separator, or stray words.
 SCALAR_AND_JUNCTION = re.compile(
     rf"({PLAIN_NUMBER}|{ANY_LITERAL})"
-    r"(?:(?P<junction>\s*[|&;]|\s+(?:\+|and|e|y))|\s*,\s*[^\W\d][\w ]{0,60})\s*"
+    r"(?:(?P<junction>\s*[|&;/]|\s+(?:\+|and|e|y))|\s*,\s*[^\W\d][\w ]{0,60})\s*"
 )
 CALL_GOES_ON = re.compile(r"[ \t]*[\w=+*/.-]")
 BARE_KEY_BEFORE = re.compile(r",[ \t]*[^\W\d]\w{0,40}[ \t]*:[ \t]*\Z")
@@ -178,12 +180,16 @@ MISMATCHED_CLOSE = re.compile(
     rf"[{CLOSING_QUOTES}]{W}(?:,{W}{QUOTED}{COLON}(?={_STRONG_VALUE})|[}}\]]{W}(?:[,}}\]]|\Z))"
 )
 QUOTE_MARK = re.compile(r">[ \t]?")
+# A semicolon in the place of the colon, and the value behind it.
+SEMICOLON_VALUE = re.compile(rf";{W}(?:{QUOTED}|{PLAIN_NUMBER}|{_LITERAL_WORD}){W}[,}}]|;{W}[\[{{]")
 LONE_KEY = re.compile(rf"({QUOTED}){W}")
 CUT_KEY = re.compile(rf"{_CUT_QUOTED}\Z")
 SET_ITEM = re.compile(rf"(?:-?[0-9][0-9.]*+|None|True|False|null|true|false)\s*+[,}}]|{_PREFIX}|\({W}[\"'\d(]")
 CONCATENATION = re.compile(rf"(?:{W}\+{W}|{W}\\\n{W})(?=[\"'])")
 BRACKETED_TEXT = re.compile(r"\[[^\[\]{}\n]{0,80}\]|\{[^\[\]{}\n]{0,80}\}")
-SPACED_NUMBERS = re.compile(r"-?[0-9][0-9.]*+(?:\s++-?[0-9][0-9.]*+)++")
+SPACED_SCALARS = re.compile(
+    rf"(?:-?[0-9][0-9.]*+|{_LITERAL_WORD})(?:\s++(?:-?[0-9][0-9.]*+(?![^\s])|{_LITERAL_WORD}))++"
+)
 KEY_IN_LIST = re.compile(rf"(?:{QUOTED}{COLON}|{BARE_WORDS}{COLON}(?={_STRONG_VALUE}))")
 LIST_GOES_ON = re.compile(rf"(?:-?[0-9][\w.]*+|{_LITERAL_WORD})(?:{W}(?:[,\]]|\Z)|[ \t\r]*+\n)")
 # A word, or a line of words, that goes on with a list without a comma.
@@ -219,4 +225,7 @@ MISTYPED_CLOSER = re.compile(rf"{W}(?:,{W}{QUOTED}{COLON}|[}}\]]{W}(?:[,}}\]]|\Z
 # A key with a value, behind at least a word of the comment that it stands in.
 KEY_AFTER_WORDS = re.compile(rf"[\w.!?)\]][ \t]+(?={QUOTED}{COLON}{_STRONG_VALUE})")
 CLOSER = re.compile(r"[}\])]")
+# What stands behind a closer of the wrong kind: other closers, or nothing.
+LINE_ENDS = re.compile(r"[ \t\r]*+\n")
+CLOSERS_FOLLOW = re.compile(rf"{W}(?:[,}}\])]|\Z|```)")
 HASH_WORD = re.compile(r"#\w[\w\-/!?]{0,60}[ \t]*+(?:[,;}\]]|\n|\Z)")

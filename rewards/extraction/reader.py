@@ -44,16 +44,31 @@ def extract_json(text: str, *, strict: bool = False, expect_keys: Sequence[str] 
         return quick
     if text[-8:].rstrip()[-1:] == ">" and (mark := _END_MARKS.search(text, max(0, len(text) - 100))) is not None:
         text = text[: mark.start()]
+    undressed = _load_dressing()(text)
+    if undressed is not None:
+        plain, repair = undressed
+        again = _read_single(plain) or _look_again(
+            plain, _read_closely(plain, strict, expect_keys), strict, expect_keys
+        )
+        if again.value is not None:
+            return again._replace(repairs=(repair, *again.repairs), confidence=min(again.confidence, 0.9))
     reading = _read_closely(text, strict, expect_keys)
     return _look_again(text, reading, strict, expect_keys)
 
 
+@cache
+def _load_dressing() -> Any:
+    from rewards.extraction.dressing import undress
+
+    return undress
+
+
 def _look_again(text: str, reading: Extraction, strict: bool, expect_keys: Sequence[str]) -> Extraction:
     """Reads the text again where the first reading leaves doubts that remarks in other marks, keys without colons, or mixed quotes explain."""
-    has_swallowed, straighten, is_clean, is_unsure, mend = _load_second_look()
+    has_swallowed, is_clean, is_unsure, mendings = _load_second_look()
     if not is_unsure(reading) and reading.value and not has_swallowed(text, reading.value):
         return reading
-    for mending in (mend, straighten):
+    for mending in mendings:
         mended = mending(text)
         if mended is None:
             continue
@@ -67,9 +82,15 @@ def _look_again(text: str, reading: Extraction, strict: bool, expect_keys: Seque
 @cache
 def _load_second_look() -> tuple[Any, ...]:
     from rewards.extraction.mixed_quotes import has_swallowed, straighten
+    from rewards.extraction.pieces import bracket_texts, free_keys, join_fences, unescape_inside
     from rewards.extraction.second_look import is_clean, is_unsure, mend
 
-    return has_swallowed, straighten, is_clean, is_unsure, mend
+    return (
+        has_swallowed,
+        is_clean,
+        is_unsure,
+        (mend, straighten, join_fences, bracket_texts, free_keys, unescape_inside),
+    )
 
 
 @cache

@@ -13,6 +13,7 @@ from rewards.extraction.candidates import Candidate
 from rewards.extraction.cut import read_cut
 from rewards.extraction.escaped import ENTITY_START, ESCAPED_START, read_escaped
 from rewards.extraction.parser import ParsedValue, parse
+from rewards.extraction.quotations import next_document, quote_around
 from rewards.extraction.reasoning import list_tags
 from rewards.extraction.repairs import Repair, RepairKind
 from rewards.extraction.roots import read_root
@@ -228,35 +229,15 @@ class Scanner:
         wild = sum(repair.kind in _WILD for repair in reading.repairs)
         doubtful = (not reading.closed and (wild > 0 or not reading.cut)) or (text[start] == "[" and wild > 0)
         doubtful = doubtful or (wild > 0 and any(repair.kind is RepairKind.MISSING_QUOTE for repair in reading.repairs))
-        if not doubtful and not reading.closed and text[start - 1 : start] and text[start - 1] in P.QUOTES:
-            doubtful = True
+        doubtful = doubtful or (not reading.closed and quote_around(text, start, self.floor) != "")
         self.keep(reading)
         if reading.closed and (remark := _REMARK_BEHIND.match(text, reading.end)) is not None:
             return remark.end()
         if doubtful and reading.end - start > 1 and self.retries > 0:
             self.retries -= 1
             self.budget.spend((reading.end - start) // 4)
-            return self.next_document(start, reading.end)
+            return next_document(text, start, reading.end, self.floor)
         return max(reading.end, start + 1)
-
-    def next_document(self, start: int, end: int) -> int:
-        """Where another value may begin inside a doubtful reading: a bracket that opens a line and is no part of a member."""
-        position = start + 1
-        if start > self.floor and self.text[start - 1] in P.QUOTES:
-            # A fragment that was quoted: what follows the end of the quotation and a colon is another value.
-            quoted = re.compile(rf"{re.escape(self.text[start - 1])}[^{{}}\[\]\"]{{0,200}}:\s*(?=[{{\[]\s*[\"'])")
-            match = quoted.search(self.text, position, end)
-            if match is not None and read_prefix(self.text, match.end()) is not None:
-                return match.end()
-        for _ in range(8):
-            match = _INNER_DOCUMENT.search(self.text, position, end)
-            if match is None:
-                break
-            before = self.text[start : match.start()].rstrip()[-3:]
-            if before[-1:] not in (",", "[", "{", "(") and not (before[-1:] == ":" and before[-2:-1] in "\"'”’"):
-                return match.end() - 1
-            position = match.end()
-        return end
 
     def is_content(self, reading: ParsedValue, tag: int) -> bool:
         """True where the tag at `tag` stands inside a text of a value that is strict JSON up to the end."""
@@ -385,7 +366,6 @@ _REMARK_BEHIND = re.compile(r"[ \t]*(?://|#[ \t])[^\n]*+")
 _WILD = frozenset(
     {RepairKind.INNER_QUOTE, RepairKind.MISSING_QUOTE, RepairKind.GARBAGE, RepairKind.SHAPE, RepairKind.MISSING_COLON}
 )
-_INNER_DOCUMENT = re.compile(r"\n[ \t]*(?:[^\n{}\[\]\"]{0,200}:[ \t]*)?[{\[](?=\s*[\"'{\[}\]])")
 _SPACE_ESCAPES = re.compile(r"[{\[]\s{0,20}+\\[nrt](?:\\[nrt]|\s){0,40}+[\"'{\[\w]")
 _STRING_OR_SPACE = re.compile(r"(\"(?:[^\"\\]|\\.)*+\")|\\[nrt]", re.DOTALL)
 _QUOTED_LINES = re.compile(r"(?m)^>[^\n]*\n>[^\n]*\n>")

@@ -11,10 +11,10 @@ _SCALAR = rf"(?:{P.PLAIN_NUMBER}(?:[eE][-+]?[0-9]++)?(?![\w%])|(?:{P.ANY_LITERAL
 _TEXT = r"(?:\"(?:[^\"\\\n]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+')"
 _SOUND = re.compile(rf"(?:(?:[\s}}\[\],:]|\{{(?!\#))++|{_TEXT}|{_SCALAR}|//[^\n]*+|[^\W\d][\w$@.-]*+(?=[ \t]*+:))*+")
 _REMARK = re.compile(
-    r"(?P<bounded>\(\*(?:[^*\n]|\*(?!\)))*+\*\)|\{#[^\n#]*+#\}|<%--(?:[^-\n]|-(?!-%>))*+--%>|--\[\[[^\]\n]*+\]\]|\([^()\"\n:]*+\))"
-    r"|(?P<semicolon>;)[^\n]*+|(?:%|←|<-|[-=]>|→|REM\b|!!)(?=[^\n]*\w)[^\n]*+"
+    r"(?P<mark>\*{1,3}(?=\s*[,}\]:\"])|__(?=\s*[,}\]:\"]))|(?P<bounded>\(\*(?:[^*\n]|\*(?!\)))*+\*\)|\{#[^\n#]*+#\}|<%--(?:[^-\n]|-(?!-%>))*+--%>|--\[\[[^\]\n]*+\]\]|\([^()\"\n:]*+\))"
+    r"|(?P<semicolon>;)[^\n]*+|(?:%|←|<-|[-=]>|→|REM\b|!!|\*[ \t])(?=[^\n]*\w)[^\n]*+"
 )
-_MARKS = re.compile(r"[(;%←→]|\{\#|<%|--\[\[|<-|[-=]>|REM|!!")
+_MARKS = re.compile(r"[(;%←→*]|__|\{\#|<%|--\[\[|<-|[-=]>|REM|!!")
 """What every remark has in it: most texts have none of these, and are not gone through."""
 
 _SEMICOLON_TEXT = re.compile(r";[^\n\"':{}\[\]]*\w[^\n\"':{}\[\]]*\Z")
@@ -29,7 +29,7 @@ _FLAT_MEMBERS = re.compile(
 )
 _MEMBER_LINE = re.compile(rf"\n[ \t]*(?={P.QUOTED}[ \t]*:)")
 _UNSURE = STRUCTURAL | {RepairKind.BARE_TEXT}
-_DOUBTED = _UNSURE | {RepairKind.SEPARATOR, RepairKind.MISSING_COMMA}
+_DOUBTED = _UNSURE | {RepairKind.SEPARATOR, RepairKind.MISSING_COMMA, RepairKind.EXTRA_CLOSER}
 
 
 def is_unsure(reading: Extraction) -> bool:
@@ -85,9 +85,17 @@ def _blank_remarks(text: str) -> tuple[str, Repair] | None:
             break
         remark = _REMARK.match(text, stop)
         before = text[max(opener.start(), stop - 200) : stop].rstrip(" \t")[-1:]
-        if remark is None or before == ":" or (remark["bounded"] is None and text[stop - 1] not in " \t\n,{["):
-            return None
-        if remark["bounded"] is None and _MEMBER_BEHIND.search(remark[0]):
+        if remark is not None and remark["mark"] is not None:
+            # Markdown's emphasis around a text, or the star of a footnote behind it.
+            sure = plain = True
+        elif (
+            remark is None
+            or before == ":"
+            or (
+                remark["bounded"] is None
+                and (text[stop - 1] not in " \t\n,{[" or _MEMBER_BEHIND.search(remark[0]) is not None)
+            )
+        ):
             return None
         apart = remark["semicolon"] is not None and before != ","
         doubtful = doubtful or (apart and not _SEMICOLON_TEXT.match(remark[0]))

@@ -9,9 +9,9 @@ from rewards.extraction import patterns as P
 PLACEHOLDER = re.compile(r"\{[^\S\n]*[\w .|%$@+\-]{0,80}\}|\[[^\S\n]*(?:[A-Za-zÀ-ÿ_.…\- ][^\[\]{}\n\"'“:=]{0,80})?\]")
 OBJECT_START = re.compile(
     rf"\{{{P.W}(?:[{P.QUOTES}]|--[ \t]|[rbfuRBFU]{{1,2}}[\"']|[}}{{]|\Z|//|/\*|\#|<!--|-?\d[\w.\-]{{0,40}}{P.W}[:,}}]|\(|{P.BARE_WORDS}[\"'”’]?{P.COLON}"
-    r"|\\+[\"'nrt]|&[a-z]{2,5}quo;|&quot;|\.\.\.|…|,|\[|-\s|>\s)"
+    r"|\\+[\"'nrt]|&(?:[a-z]{2,5}quo|quot|apos|#(?:34|39|[xX]22|[xX]27));|\.\.\.|…|,|\[|-\s|>\s)"
 )
 LIST_START = re.compile(
-    rf"\[{P.W}(?:[{P.QUOTES}{{\[\]]|--[ \t]|[rbfuRBFU]{{1,2}}[\"']|[-+]?[.,]?\d|R\$|\Z|//|/\*|<!--|\(|,|\\+[\"'nrt]|&[a-z]{{2,5}}quo;|&quot;"
+    rf"\[{P.W}(?:[{P.QUOTES}{{\[\]]|--[ \t]|[rbfuRBFU]{{1,2}}[\"']|[-+]?[.,]?\d|R\$|\Z|//|/\*|<!--|\(|,|\\+[\"'nrt]|&(?:[a-z]{{2,5}}quo|quot|apos|#(?:34|39|[xX]22|[xX]27));"
     r"|(?:true|false|null|True|False|None|NaN|verdadeiro|falso|nulo|sim|não|nao)\b|\#\s)"
 )

@@ -19,14 +19,17 @@ NOT_FINAL = re.compile(
     r"prompt|instru[çc]\w+|pergunta|question|original|antes|anterior\w*|inicia\w*|errad\w+|incorret\w+|incorrect|wrong|"
     r"primeir[ao]|first|tentativa|attempt|talvez|maybe|pensamento|pensei|hip[óo]tese|mapeamento|legenda|tabela|obs|"
     r"observa[çc]\w+|dica|coment[áa]rio|contexto|context|em vez de|instead of|ao inv[ée]s|not|confian[çc]a|confidence|"
-    r"tokens?|do alun[oa]|do usu[áa]rio|do cliente|do modelo|responda|retorne|respond|return|use|siga|deve ser|seria|"
+    r"tokens?|previously|formerly|anteriormente|do alun[oa]|do usu[áa]rio|do cliente|do modelo|responda|retorne|respond|return|use|siga|deve ser|seria|"
     r"estrutura|campos|logs?|debug|metadata|metadados|ignore|desconsidere|descart\w+|inv[áa]lid\w+|invalid|atual|current|escreveu|disse|citou)\b"
-    r"|\bn[ãa]o(?: é| e| use| vale| seria| usar)?\b|^\W*(?:user|usu[áa]rio)\s*:|\bhist[óo]rico\b|\bhistory\b|[❌✗✘]",
+    r"|\bn[ãa]o(?: é| e| use| vale| seria| usar)?\b|^\W*(?:user|usu[áa]rio)\s*:|\bhist[óo]rico\b|\bhistory\b|[❌✗✘]"
+    # A label of its own, which says that the value came from elsewhere.
+    r"|^\W*(?:raw|request|requisi[çc][ãa]o|tool (?:output|result)|source|fonte|racioc[ií]nio|reasoning|observation|evid[êe]ncia|evidence|gabarito)\b[^:]{0,20}:\W*$",
     re.IGNORECASE,
 )
 # What stands right before the value that another one is put in the place of.
 REPLACED = re.compile(
-    r"(?:\b(?:em vez de|ao inv[ée]s de|em lugar de|no lugar de|instead of|rather than|onde se l[êe]|e n[ãa]o|and not|seria|would(?: have)? be(?:en)?)"
+    r"(?:\b(?:em vez de|ao inv[ée]s de|em lugar de|no lugar de|instead of|rather than|onde se l[êe]|e n[ãa]o|and not|seria|would(?: have)? be(?:en)?|replac(?:es|ing|ed)|substitu(?:i|iu|indo)|supersed\w+"
+    r"|n[ãa]o (?:use|usar|retorne|considere)|(?:do not|don't|never) (?:use|return))"
     r"|\b(?:apesar d[aeo]s?|despite|contra|against)\b[^.;:\n]{0,30}|[❌✗✘~]~?)[\s`*:\"'“«]{0,8}\Z",
     re.IGNORECASE,
 )
@@ -66,7 +69,7 @@ DENIED_AFTER = re.compile(
     re.IGNORECASE,
 )
 CONFIRMED_AFTER = re.compile(
-    r"[\s`*_)\]\"'.,;:—–-]{0,8}(?:\(|←|<-+|//|#)?\s*(?:sim\s*(?:[.,;!]|\Z)|é a resposta|final|correto|certo|is the (?:final )?answer)",
+    r"[\s`*_)\]\"'.,;:—–-]{0,8}(?:\(|←|<-+|//|#)?\s*(?:sim\s*(?:[.,;!]|\Z)|(?:é|is) (?:[ao]|the|my|minha|meu) (?:resposta|classifica\w+|resultado|sa[ií]da|veredito|answer|result|classification|verdict)|final|correto|certo|is the (?:final )?answer)",
     re.IGNORECASE,
 )
 ANSWER_WORD = r"(?:resposta|resultado|lista|valores|sa[ií]da|solu[çc][ãa]o|answer|result|list|values|output|solution|respuesta|salida|soluci[óo]n)"
@@ -76,7 +79,14 @@ SAID_BEFORE = re.compile(
 SAID_AFTER = re.compile(
     rf"[*`]*\s*(?:é|são|is|are|es|son)\s+(?:[ao]s?|the|my|la|el|los|las|minha)?\s*{ANSWER_WORD}\b", re.IGNORECASE
 )
-SIDE_BY_SIDE = re.compile(r"\s*</tool_call>\s*<tool_call>\s*|[\s,;]*(?:(?:[-*•]|\(?\d{1,4}[.)\]:]|e|and|&|\+)\s+)?")
+_RECORD_NOUN = r"(?:item|arquivo|registro|cliente|pedido|produto|linha|ficha|nota|p[áa]gina|file|record|customer|order|product|row|entry|document|documento|page|objeto|object)"
+SIDE_BY_SIDE = re.compile(
+    r"\s*</tool_call>\s*<tool_call>\s*|[\s,;]*(?:(?:[-*•]|\(?\d{1,4}[.)\]:]|e|and|&|\+)\s+)?"
+    # Rows of a table, fences joined by a word, and headings that count records.
+    r"|[ \t]*\|[ \t]*\n[ \t]*(?:\|[^|{}\n]{0,60})*\|[ \t]*|\s*```\s*(?:e|and|&|\+)\s*```\w*\s*"
+    rf"|\s*(?:```\s*)?[#*]{{0,4}}[ \t]*{_RECORD_NOUN}\s*(?:#|n[ºo°.]\s*)?\d{{1,4}}\s*[:.)*-]{{0,3}}\s*(?:```\w*\s*)?",
+    re.IGNORECASE,
+)
 ANSWER_TAG = re.compile(
     r"<(?:answer|final|final_answer|output|json|result|response|resposta|resultado|saida|saída|tool_call|function_call|solution"
     r"|\|message\|)[^<>]{0,60}>\s*(?:```\w*\s*)?\Z",
@@ -84,7 +94,8 @@ ANSWER_TAG = re.compile(
 )
 PLACEHOLDER = re.compile(
     r"\s*(?:<[^<>]*>|\[[^\[\]\d]*\]|\.{2,}|…|int|integer|inteiro|str|string|float|bool|boolean|booleano|xxx+|\?+|_+"
-    r"|\w+(?:\s*\|\s*\w+)+)\s*\Z",
+    r"|\w+(?:\s*\|\s*\w+)+"
+    r"|(?:your|sua|seu|insert|insira|enter|digite|preencha|coloque|write|escreva)[ _][^.\n]{0,40}[ _](?:here|aqui))\s*\Z",
     re.IGNORECASE,
 )
 # Words and ranges that stand in formats, and in answers too: alone they prove nothing.

@@ -14,7 +14,7 @@ class TelecomLifecycle(LayerReward):
     """An operation on an intent: which one, on what, to which state; telemetry that the prompt lacks is masked."""
 
     name: ClassVar[str] = "telecom_lifecycle"
-    version: ClassVar[str] = "7"
+    version: ClassVar[str] = "8"
 
     required: ClassVar[frozenset[str]] = frozenset(
         ("@type", "id", "intentId", "intent", "operation", "lifecycleOperation", "lifecycle_operation", "action",

@@ -1,0 +1,82 @@
+"""Marks of other notations around and in a value, taken away in place: LaTeX's, CDATA's, a diff's, Ruby's symbols."""
+
+from __future__ import annotations
+
+import re
+
+from rewards.extraction.repairs import Repair, RepairKind
+
+_STRING = r"\"(?:[^\"\\\n]|\\.)*+\"|(?<=[:,\[{(\s])'(?:[^'\\\n]|\\.)*+'"
+_LATEX = re.compile(rf"{_STRING}|(?P<boxed>\\boxed\{{(?=\s*\\?[{{\[]))|\\(?P<bracket>[{{}}\[\]])")
+_CDATA = re.compile(r"<!\[CDATA\[|\]\]>")
+_DIFF = re.compile(r"```(?:diff|patch)[ \t]*\r?\n(?P<lines>.*?)(?=\n[ \t]*```|\Z)", re.DOTALL)
+_DIFF_LINE = re.compile(r"(?m)^(?P<gone>-[^\n]*|\+\+\+ [^\n]*|@@[^\n]*)|^\+")
+_SYMBOL = re.compile(r"(?<=[{,(\s]):(?=[^\W\d]\w*\s*=>)")
+_TEX_QUOTES = re.compile(r"(?<!`)``([^`\"'\n]*)''")
+
+
+def undress(text: str) -> tuple[str, Repair] | None:
+    """The text with such marks as blanks, every offset kept, and the first repair; None where there are none."""
+    repair: Repair | None = None
+    plain = text
+    if "\\" in text and ("\\{" in text or "\\[" in text or "\\boxed" in text):
+        plain = _take_latex(plain)
+        repair = _first_change(text, plain, RepairKind.ESCAPE)
+    if "<![CDATA[" in text:
+        repair = repair or Repair(RepairKind.WHITESPACE, text.index("<![CDATA["))
+        plain = _CDATA.sub(_blank, plain)
+    if "```diff" in text or "```patch" in text:
+        after = _DIFF.sub(_apply, plain)
+        repair = repair or _first_change(plain, after, RepairKind.COMMENT)
+        plain = after
+    if "=>" in text:
+        symbol = _SYMBOL.search(plain)
+        if symbol is not None:
+            repair = repair or Repair(RepairKind.BARE_KEY, symbol.start())
+            plain = _SYMBOL.sub(" ", plain)
+    if "``" in text and "''" in text:
+        quotes = _TEX_QUOTES.search(plain)
+        if quotes is not None:
+            repair = repair or Repair(RepairKind.QUOTE_STYLE, quotes.start())
+            plain = _TEX_QUOTES.sub(r' "\1" ', plain)
+    return None if repair is None else (plain, repair)
+
+
+def _blank(found: re.Match[str]) -> str:
+    return " " * len(found[0])
+
+
+def _first_change(before: str, after: str, kind: RepairKind) -> Repair | None:
+    if before == after:
+        return None
+    return Repair(kind, next(at for at, (old, new) in enumerate(zip(before, after, strict=True)) if old != new))
+
+
+def _take_latex(text: str) -> str:
+    """Brackets without their backslashes; those of a displayed formula, which open a line, go with them."""
+    is_formula = False
+
+    def take(found: re.Match[str]) -> str:
+        nonlocal is_formula
+        bracket = found["bracket"]
+        if found["boxed"] is not None:
+            return " " * len(found[0])
+        if bracket is None:
+            return found[0]
+        if bracket == "[":
+            line = text[max(0, found.start() - 200) : found.start()].rpartition("\n")[2]
+            is_formula = not line.strip()
+        if bracket in "[]" and is_formula:
+            return "  "
+        return f" {bracket}"
+
+    return _LATEX.sub(take, text)
+
+
+def _apply(found: re.Match[str]) -> str:
+    """The lines of a diff as they are after it; a fence without added lines stays as it is."""
+    lines = found["lines"]
+    if "\n+" not in f"\n{lines}":
+        return found[0]
+    head = found[0][: len(found[0]) - len(lines)]
+    return head + _DIFF_LINE.sub(_blank, lines)
