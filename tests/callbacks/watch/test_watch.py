@@ -1,18 +1,14 @@
-"""The watch rules: what each of them is broken by, how a config changes them, and what a run makes of events."""
+"""The watch: what each rule is broken by, and what a run makes of events."""
 
 from types import SimpleNamespace
 
 import orjson
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from callbacks.watch.rules import (
-    WatchRule,
     WatchSection,
-    merge_rules,
     metric_aliases,
     rename_metric,
     rename_metrics,
@@ -21,6 +17,7 @@ from callbacks.watch.rules import (
 from callbacks.watch.watch import (
     Watch,
     append_events,
+    does_not_climb,
     make_callback,
     measure_repetition,
     read_events,
@@ -259,73 +256,51 @@ def test_watch_when_a_run_is_cut_and_resumed_anywhere_then_its_events_are_those_
     assert before + [event for row in rows[cut:] for event in resumed.observe(row)] == expected
 
 
-# -- the section of the config -----------------------------------------------------------------------------------------
-
-
-def test_rules_when_a_config_changes_one_then_the_rest_of_it_stays():
-    """A new window leaves metric, condition and message; another condition takes the place of the old one."""
-    rules = WatchSection.model_validate({"rules": {"grad_norm": {"above": 3.5}, "clipped": {"below": 0.01}}}).rules
-    assert (rules["grad_norm"].above, rules["grad_norm"].action) == (3.5, "stop")
-    assert (rules["clipped"].below, rules["clipped"].above, rules["clipped"].window) == (0.01, None, 20)
-    assert rules.keys() == shipped_rules().keys()
-
-
-def test_rules_when_switched_off_then_they_say_nothing():
-    """By `off` or `enabled: false`, and all of them by the section."""
-    for change in ("off", {"enabled": False}):
-        assert "grad_norm" not in make_watch({"grad_norm": change}).rules
-    assert Watch(WatchSection(enabled=False)).rules == []
-
-
-def test_rules_when_stored_and_read_again_then_they_are_the_same():
-    """A resumed run is watched by what the first part was watched by."""
-    section = WatchSection.model_validate(
-        {"rules": {"clipped": {"below": 0.01}, "kl": "off", "mine": {"metric": "x", "stalls": 0.1, "window": 9}}}
-    )
-    assert WatchSection.model_validate(orjson.loads(section.model_dump_json())) == section
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ([1.0, 1.1, 1.2, 1.51], [(4, "mine")]),
+        ([1.0, 1.1, 1.2, 1.5], []),  # grown by half, not by more
+        ([1.0, 1.2, 1.1, 2.0], []),  # a quarter below the one before
+        ([0.0, 1.0, 2.0, 3.0], []),  # a share of nothing
+        ([1.0, 1.1, 9.0], []),
+    ],
+)
+def test_rise_when_computed_by_hand_then_every_quarter_is_above_the_one_before(values, found):
+    """A window of four steps: each is a quarter; the last is held against the first."""
+    watch = make_watch({"mine": {"metric": "x", "rises": 0.5, "window": 4}})
+    assert feed(watch, "x", values) == found
+    if found:
+        assert watch.events[0].text == "mine: x +51% has grown by more than 50% over 4 steps at step 4."
 
 
 @pytest.mark.parametrize(
-    ("rules", "said"),
+    ("values", "found"),
     [
-        ({"grad_nrm": "off"}, "did you mean grad_norm"),
-        ({"mine": {"metric": "x"}}, "has no condition"),
-        ({"mine": {"metric": "x", "above": 1, "below": 0}}, "has above and below"),
-        ({"mine": {"above": 1}}, "metric"),
-        ({"mine": {"metric": "x", "above": 1, "until_step": 3, "from_step": 5}}, "no step is judged"),
-        ({"mine": {"metric": "x", "rises": 1, "window": 3}}, "window of 4 or more"),
-        ({"mine": {"metric": "x", "above": 1, "action": "explode"}}, "action"),
-        ({"mine": 3}, "mine"),
-        ([], "rules"),
+        ([1.0, 1.0, 1.0, 1.0, 3.1], [(5, "mine")]),
+        ([1.0, 1.0, 1.0, 1.0, 3.0], []),
+        ([1.0, 1.0, 1.0, 3.1], []),  # of three others no median is told
+        ([0.0, 0.0, 0.0, 0.0, 5.0], []),
+        ([1.0, 9.0, 9.0, 1.0, 1.0, 3.1], [(6, "mine")]),  # the median of five others is 1
     ],
 )
-def test_rules_when_they_make_no_sense_then_they_are_refused_with_the_reason(rules, said):
-    """A rule that can never speak, or always would, is a mistake to be told."""
-    with pytest.raises(ValidationError, match=said):
-        WatchSection.model_validate({"rules": rules})
+def test_spike_when_computed_by_hand_then_it_is_held_against_the_median_of_the_others(values, found):
+    """Three times the median of at least four."""
+    assert feed(make_watch({"mine": {"metric": "x", "spikes": 3.0, "window": 10}}), "x", values) == found
 
 
-def test_rules_when_written_in_yaml_then_the_config_lays_them_over_the_shipped(tmp_path):
-    """A user's file adds, changes and switches off by name, and a misspelt name is told with the right one."""
-    from grpo.config.loading import load_config
-    from rewards.errors import UserError
-
-    path = tmp_path / "mine.yaml"
-    rules = {"kl": "off", "grad_norm": {"above": 4}, "slow": {"metric": "reward", "below": 0.2, "from_step": 50}}
-    path.write_text(yaml.safe_dump({"extends": "v4_1", "decision": {"watch": {"rules": rules}}}))
-    resolved = load_config(path, profile=None).decision.watch.rules
-    assert (resolved["kl"].enabled, resolved["grad_norm"].above, resolved["slow"].from_step) == (False, 4.0, 50)
-    assert resolved["plateau"] == WatchRule.model_validate(shipped_rules()["plateau"])
-    path.write_text(
-        yaml.safe_dump({"extends": "v4_1", "decision": {"watch": {"rules": {"slow": {"metrc": "reward"}}}}})
-    )
-    with pytest.raises(UserError, match="did you mean metric"):
-        load_config(path, profile=None)
+def test_line_when_it_climbs_by_just_what_is_asked_then_it_climbs():
+    """0.01 in 70 steps without noise; flat over three points it does not; over two nothing is said."""
+    climbing, flat = [(0, 0.0), (35, 0.005), (70, 0.01)], [(0, 0.5), (35, 0.5), (70, 0.5)]
+    assert not does_not_climb(climbing, 0.0, 70, 0.01)
+    assert does_not_climb(climbing, 0.0, 70, 0.0101) and does_not_climb(flat, 0.0, 70, 0.01)
+    assert not does_not_climb(flat[1:], 0.0, 35, 0.01) and not does_not_climb(flat, 0.0, 71, 0.01)
 
 
-def test_merge_when_nothing_is_changed_then_the_shipped_rules_come_back():
-    """The default section is the shipped table."""
-    assert merge_rules({}) == WatchSection().rules
+def test_events_when_one_row_breaks_two_rules_then_the_stop_comes_first():
+    """Whoever reads one line reads that one."""
+    watch = make_watch({"soft": {"metric": "x", "above": 1}, "hard": {"metric": "x", "above": 1, "action": "stop"}})
+    assert feed(watch, "x", [2.0]) == [(1, "hard"), (1, "soft")]
 
 
 # -- what a run makes of it --------------------------------------------------------------------------------------------

@@ -27,6 +27,40 @@ def test_parameters_when_counted_by_hand_then_agree():
     assert TINY.lora_parameters(2) == 2 * 2 * (16 + 12 + 12 + 16 + 24 + 24 + 24)
 
 
+def test_parameters_of_experts_when_counted_by_hand_then_agree():
+    """Three layers, one of them dense: attention 192 each; two times four experts of 384 and a router of 32; 3 of 8x24.
+
+    A token passes two of four experts. Adapters see no experts: 16 + 12 + 12 + 16 in each layer.
+    """
+    shape = replace(TINY, layers=3, experts=4, active_experts=2, dense_layers=1, dense_intermediate_size=24)
+    assert shape.linear_parameters == 3 * 192 + 2 * (4 * 384 + 32) + 576
+    assert shape.parameters == 4288 + 3 * 24 + 8 + 256
+    assert shape.active_parameters == shape.parameters - 2 * 2 * 384
+    assert shape.lora_parameters(2) == 3 * 2 * 56
+
+
+def test_parameters_when_a_family_has_other_parts_then_they_count_by_hand():
+    """Two matrices without a gate, biases, four norms, a head of its own."""
+    assert replace(TINY, gated=False).linear_parameters == 2 * (192 + 2 * 128)
+    assert replace(TINY, biased=("q_proj", "up_proj")).parameters - TINY.parameters == 2 * (8 + 16)
+    assert replace(TINY, norms=4).parameters - TINY.parameters == 2 * 2 * 8
+    assert replace(TINY, tied=False).parameters - TINY.parameters == 256
+    assert replace(TINY, head_norms=False).parameters - TINY.parameters == -2 * 2 * 4
+    assert replace(TINY, counted=77).parameters == 77
+
+
+def test_adapters_when_layers_are_named_then_by_their_last_name_or_a_pattern():
+    """q_proj has 8 + 8 ends, up_proj 8 + 16; a name inside another is not it."""
+    assert TINY.lora_parameters(2, ["q_proj", "mlp.up_proj", "roj"]) == 2 * 2 * (16 + 24)
+    assert TINY.lora_parameters(2, r".*\.(q|k)_proj") == 2 * 2 * (16 + 12)
+
+
+def test_what_a_token_costs_when_counted_by_hand_then_agrees():
+    """6 x 8 of norms, 3 x 8 of queries, 4 x 4 of keys and values, 4 x 16 of the feed-forward; keys and values of 2 layers."""
+    assert TINY.activation_elements() == 48 + 24 + 16 + 64
+    assert TINY.cache_bytes_per_token(2) == 2 * 2 * 4 * 2
+
+
 def test_memory_when_all_weights_are_trained_then_adam_keeps_two_copies():
     """float32: 4 bytes a weight, 4 a gradient, 8 for Adam; the cache holds keys and values of every layer."""
     model = ModelSection(lora=None, dtype="float32", gradient_checkpointing=False)
