@@ -30,6 +30,8 @@ examples:
   python -m grpo.config schema > recompensa.schema.json
   python -m grpo.config from-trl grpo.yaml > from_trl.yaml
   python -m grpo.config from-trl train_grpo.py --processes 8 --output from_trl.yaml
+  python -m grpo.config from-trl run_grpo.sh --output from_trl.yaml          with the script and the YAML that it names
+  python -m grpo.config from-trl grpo.ipynb --json
 """
 
 
@@ -58,7 +60,10 @@ def make_parser() -> CommandParser:
         description="Translate a GRPO training with TRL into a config; what has no counterpart is noted or refused.",
     )
     trl.add_argument(
-        "file", type=Path, help="YAML of `trl grpo`, a Python script that calls GRPOConfig, or a shell script"
+        "file",
+        type=Path,
+        help="YAML of `trl grpo` or axolotl, a Python script or notebook that calls GRPOConfig, or the shell script that "
+        "starts it (also of ms-swift)",
     )
     trl.add_argument("--processes", type=int, default=1, help="processes that it was started with (default 1)")
     trl.add_argument("--output", type=Path, help="where to write the config (default: standard output)")
@@ -101,8 +106,8 @@ def write_translation(options: argparse.Namespace) -> int:
     for note in translation.notes:
         print(f"note: {note}", file=sys.stderr)
     head = [
-        f"# Made from {options.file.name} by grpo.config from-trl. Rows and rewards: recompensa init DATA writes a config",
-        "# with both; give it the line extends: and this file's name, or copy these sections into it.",
+        f"# Made from {options.file.name} by grpo.config from-trl. Rows and rewards of your own, with these settings:",
+        f"# recompensa init DATA --extends {options.output or 'THIS_FILE'}",
         *(f"# {note}" for note in translation.notes),
     ]
     written = "\n".join(head) + "\n" + text
@@ -110,7 +115,7 @@ def write_translation(options: argparse.Namespace) -> int:
         print(written, end="")
     else:
         options.output.write_text(written, encoding="utf-8")
-        line = f"{options.output}: written; next: python -m grpo.plan --config {options.output}"
+        line = f"{options.output}: written; next: python -m grpo.init DATA --extends {options.output}"
         print(show_commands(line), file=sys.stderr)
     return DONE
 

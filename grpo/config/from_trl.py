@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from grpo.config.trl_fields import HANDED, OTHER_WAY, REFUSED, SAME_VALUE
+from grpo.config.trl_found import FoundSettings
 from grpo.config.trl_names import OPTIMISERS, find_optimiser_problem
-from grpo.config.trl_reading import FoundSettings
 
 # What TRL 1.14.2 takes where a file says nothing; ours has other defaults, so all of them are written out.
 DEFAULTS: dict[str, Any] = {
@@ -22,9 +23,12 @@ BATCH = ("per_device_train_batch_size", "gradient_accumulation_steps", "generati
 MODEL = (
     "model_name_or_path", "model_revision", "dtype", "torch_dtype", "use_peft", "lora_r", "lora_alpha", "lora_dropout",
     "lora_target_modules", "load_in_4bit", "load_in_8bit", "attn_implementation", "max_seq_length", "lora_task_type",
-    "bnb_4bit_quant_type", "use_bnb_nested_quant", "bnb_4bit_compute_dtype",
+    "bnb_4bit_quant_type", "use_bnb_nested_quant", "bnb_4bit_compute_dtype", "adapter_path", "by_unsloth",
 )  # fmt: skip
-ROWS = ("dataset", "reward", "system_prompt", "prompt_column", "solution", "task", "dataset_mixture")
+ROWS = (
+    "dataset", "reward", "system", "prompt_column", "solution", "task", "dataset_mixture", "columns", "external_plugins",
+    "train_data", "eval_data",
+)  # fmt: skip
 # What every run has in its own way: saying so of each config would hide what matters.
 QUIET = ("output_dir", "run_name", "report_to", "log_completions", "save_strategy", "eval_strategy")
 # Settings that other versions of TRL had.
@@ -41,7 +45,19 @@ GONE = {
     "use_liger_loss": "the loss keeps no logits that are too many",
     "shuffle_generation_inputs": "rows are shuffled by seed",
     "generation_aggregation_steps": "a generation batch is one optimiser step",
+    "wandb_project": "write tracking.project",
+    "wandb_entity": "wandb's own variable WANDB_ENTITY says it",
+    "logging_dir": "write tracking.tensorboard: true",
 }
+# What only files for older versions have, and what those took where a file says nothing.
+OLD = (
+    "max_prompt_length", "vllm_device", "vllm_dtype", "vllm_max_model_len", "vllm_enable_prefix_caching", "torch_dtype",
+    "overwrite_output_dir", "evaluation_strategy", "use_liger_loss", "generation_aggregation_steps",
+)  # fmt: skip
+OLD_DEFAULTS = {
+    "beta": "beta 0.04 until May 2025", "top_k": "top_k 50 until May 2025",
+    "loss_type": "loss_type grpo, then bnpo, until August 2025",
+}  # fmt: skip
 
 
 # What they are called today.
@@ -69,7 +85,7 @@ class Translation:
 
 def translate(found: FoundSettings, processes: int = 1) -> Translation:
     """The same training as a config of ours, on this many processes; every setting is translated, noted or refused."""
-    given = dict(found.settings)
+    given, written = dict(found.settings), dict(found.settings)
     out = Translation(refusals=list(found.refusals))
     for old, new in ALIASES.items():
         if old in given:
@@ -77,10 +93,13 @@ def translate(found: FoundSettings, processes: int = 1) -> Translation:
     untold = [
         f"{name} ({text[:40]})"
         for name, text in found.unknown.items()
-        if name in BATCH or name in SAME_VALUE or name in HANDED or name in MODEL
+        if name in BATCH or name in SAME_VALUE or name in HANDED or name in MODEL or name.startswith("**")
     ]
     if untold:
         out.notes.append(f"the file does not say these values; write them yourself: {', '.join(untold)}")
+    if found.wrapper is not None:
+        out.notes.append(f"read as {found.wrapper}'s, whose defaults are written where TRL's differ")
+    out.notes += found.notes
     if given.get("max_steps", -1) in (None, -1, 0):
         given.pop("max_steps", None)
     settings = {**{name: value for name, value in DEFAULTS.items() if name not in found.unknown}, **given}
@@ -88,11 +107,60 @@ def translate(found: FoundSettings, processes: int = 1) -> Translation:
         settings.pop("num_train_epochs", None)
     translate_model(settings, out)
     translate_batch(settings, out, processes)
+    translate_server(settings, out)
+    translate_schedule(settings, out)
     for name, value in settings.items():
         if name not in BATCH and name not in MODEL and name != "num_processes":
             translate_setting(name, value, out, name in given)
+    if found.wrapper is None:
+        note_age(written, out)
+    out.notes = join_notes(out.notes)
     out.put("name", "from-trl")
     return out
+
+
+def note_age(given: dict[str, Any], out: Translation) -> None:
+    """What an older TRL took for what the file leaves out, where it was written for one."""
+    marks = [name for name in OLD if name in given]
+    left_out = [text for name, text in OLD_DEFAULTS.items() if name not in given]
+    if marks and left_out:
+        out.notes.append(
+            f"written for an older TRL ({marks[0]}): what it leaves out has the value of TRL 1.14.2 here; older versions had "
+            f"{', '.join(left_out)}"
+        )
+
+
+def join_notes(notes: list[str]) -> list[str]:
+    """Notes that say the same of several settings become one, where the first of them stood."""
+    names: dict[str, list[str]] = {}
+    for note in notes:
+        name, colon, said = note.partition(": ")
+        names.setdefault(said if colon else note, []).append(name if colon else "")
+    return [f"{', '.join(each)}: {said}" if any(each) else said for said, each in names.items()]
+
+
+def translate_server(settings: dict[str, Any], out: Translation) -> None:
+    """Host and port of a vLLM server as one address."""
+    host, port = settings.get("vllm_server_host"), settings.get("vllm_server_port")
+    host, port = (each[0] if isinstance(each, list) and each else each for each in (host, port))
+    if isinstance(host, str) and host not in ("0.0.0.0", "") and "$" not in host:
+        settings.pop("vllm_server_host")
+        settings.pop("vllm_server_port", None)
+        out.put("model.vllm.server_base_url", f"http://{host}:{port or 8000}")
+    elif port is not None:
+        settings["vllm_server_port"] = port
+
+
+def translate_schedule(settings: dict[str, Any], out: Translation) -> None:
+    """Shares of all steps as numbers of steps, and settings of a schedule that does not read them."""
+    total = settings.get("max_steps")
+    for name in ("save_steps", "eval_steps"):
+        share = settings.get(name)
+        if isinstance(share, float) and 0 < share < 1 and isinstance(total, int):
+            settings[name] = math.ceil(total * share)  # as the Trainer counts
+    if settings.get("lr_scheduler_type") == "constant_with_warmup" and settings.get("lr_scheduler_kwargs"):
+        del settings["lr_scheduler_kwargs"]
+        out.notes.append("lr_scheduler_kwargs: left out; constant_with_warmup does not read them")
 
 
 def translate_setting(name: str, value: Any, out: Translation, written: bool) -> None:
@@ -108,8 +176,6 @@ def translate_setting(name: str, value: Any, out: Translation, written: bool) ->
     elif name in HANDED:
         if value is not None:
             out.put(f"trl.{name}", value)
-    elif name == "fp16" and not value:
-        pass
     elif name in REFUSED:
         if value not in (None, False, "", {}, 0, 0.0):
             out.notes.append(f"{name}: left out; {REFUSED[name]}")
@@ -137,7 +203,10 @@ def translate_same(name: str, value: Any, out: Translation) -> None:
     if name.startswith("vllm_importance") or name == "chat_template_kwargs":
         pass
     elif name in ("save_steps", "eval_steps") and (not isinstance(value, int) or value < 1):
-        out.notes.append(f"{name}: {value} is not a number of steps; write {path}")
+        share = isinstance(value, float) and 0 < value < 1
+        out.notes.append(
+            f"{name}: {value} is {'a share of all steps' if share else 'not a number of steps'}; write {path}"
+        )
         return
     elif name == "scale_rewards" and isinstance(value, bool):
         value = "group" if value else "none"
@@ -162,14 +231,8 @@ def translate_model(settings: dict[str, Any], out: Translation) -> None:
     options = settings.pop("model_init_kwargs", None)
     if isinstance(options, dict):
         settings["dtype"] = options.get("dtype", options.get("torch_dtype"))
-    dtype = settings.get("dtype") or settings.get("torch_dtype") or ("bfloat16" if settings.get("bf16", True) else None)
-    if settings.get("fp16") or dtype == "float16":
-        out.notes.append(f"fp16: {REFUSED['fp16']}; bfloat16 is written")
-        dtype = "bfloat16"
-    settings.pop("fp16", None)
-    settings.pop("bf16", None)
-    out.put("model.dtype", dtype if dtype in ("float32", "bfloat16") else "auto")
     adapters = settings.get("use_peft") or settings.get("lora_r") is not None
+    out.put("model.dtype", find_type(settings, bool(adapters), out))
     if adapters:
         targets = settings.get("lora_target_modules") or "all-linear"
         if targets == ["all-linear"]:
@@ -185,6 +248,14 @@ def translate_model(settings: dict[str, Any], out: Translation) -> None:
         )
     else:
         out.put("model.lora", None)
+    if "adapter_path" in settings:
+        path = settings["adapter_path"]
+        out.notes.append(
+            "model.adapter: it goes on with an adapter, whose own rank and scale count"
+            + ("" if path else "; the file does not tell which")
+        )
+        if path:
+            out.put("model.adapter", path)
     if settings.get("load_in_4bit"):
         if adapters:
             out.put("model.quantization", "nf4")
@@ -203,6 +274,31 @@ def translate_model(settings: dict[str, Any], out: Translation) -> None:
         out.put("model.max_sequence_length", length)
 
 
+def find_type(settings: dict[str, Any], adapters: bool, out: Translation) -> str:
+    """The type of the weights, which here is that of the products too."""
+    half, brain = settings.pop("fp16", None), settings.pop("bf16", None)
+    given = settings.get("dtype")
+    given = given.removeprefix("torch.") if isinstance(given, str) else None
+    if half or given == "float16":
+        if adapters:
+            return "float16"
+        out.notes.append(
+            "fp16: weights that are trained are float32 here, and products too; float16 is for weights below adapters"
+        )
+        return "float32"
+    if given in ("float32", "bfloat16", "auto"):
+        return given
+    if brain is False:
+        return "float32"
+    if adapters:
+        return "bfloat16"
+    out.notes.append(
+        "dtype: TRL 1.14.2 trains float32 weights with products in bfloat16; here both have one type, and float32 is written. "
+        "model.dtype: bfloat16 halves the memory, and small updates round away"
+    )
+    return "float32"
+
+
 def translate_batch(settings: dict[str, Any], out: Translation, processes: int) -> None:
     """TRL's four batch sizes as prompts a step and completions a pass; one generation batch is one optimiser step."""
     group = settings.get("num_generations", 8)
@@ -213,6 +309,9 @@ def translate_batch(settings: dict[str, Any], out: Translation, processes: int) 
             "batch sizes: the file does not give them all; write grpo.prompts_per_step and micro_batch_size"
         )
         return
+    if settings.get("by_unsloth") and each % group:
+        out.notes.append(f"{BATCH[0]}: unsloth raises {each} to num_generations {group}, and so it is written")
+        each = group
     step = each * accumulation * processes
     generation = settings.get("generation_batch_size") or each * processes * (
         settings.get("steps_per_generation") or accumulation
@@ -224,9 +323,12 @@ def translate_batch(settings: dict[str, Any], out: Translation, processes: int) 
         )
     if step % group:
         prompts = max(1, round(step / group))
+        fits = next((n for n in range(2, 65) if each * accumulation * n % group == 0), None) if processes == 1 else None
+        fitting = f"; --processes {fits} would fit, if it was started with so many" if fits else ""
         out.notes.append(
-            f"a step of {step} completions is not a multiple of num_generations {group}, which TRL refuses and unsloth silently "
-            f"raises; {prompts} prompt(s) a step are written"
+            f"a step of {step} completions on {processes} process{'es' if processes > 1 else ''} is not a multiple of "
+            f"num_generations {group}, which TRL refuses; {prompts} "
+            f"prompt{'s' if prompts > 1 else ''} a step {'are' if prompts > 1 else 'is'} written{fitting}"
         )
         out.put("grpo.prompts_per_step", prompts)
         out.put("grpo.micro_batch_size", "auto")

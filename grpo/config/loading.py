@@ -45,7 +45,7 @@ ALTERNATIVES = (
 _OTHERS = {
     "TRL": ({"model_name_or_path", "per_device_train_batch_size", "reward_funcs", "dataset_name", "output_dir"}, "trl"),
     "verl": ({"actor_rollout_ref", "algorithm", "trainer", "custom_reward_function", "critic"}, ""),
-    "axolotl": ({"base_model", "datasets", "micro_batch_size", "rl", "sequence_len"}, ""),
+    "axolotl": ({"base_model", "datasets", "micro_batch_size", "rl", "sequence_len"}, "trl"),
 }
 """Top keys by which the config of another trainer is known; two of them are enough."""
 _ROW_FILES = (".jsonl", ".csv", ".tsv", ".parquet", ".arrow")
@@ -260,6 +260,10 @@ def _apply(layer: YamlLayer, merged: dict[str, Any], origins: Origins) -> list[s
             for name, other in ((first, second), (second, first)):
                 if written.get(name) is not None and other not in written:
                     known.pop(other, None)
+            # Settings of a schedule belong to it, and not to the one that a later source chooses.
+            schedule = written.get("lr_scheduler_type")
+            if schedule not in (None, known.get("lr_scheduler_type")) and "lr_scheduler_kwargs" not in written:
+                known.pop("lr_scheduler_kwargs", None)
     problems: list[str] = []
     # A section whose keys are all commented out is one that says nothing.
     data = {key: value for key, value in layer.data.items() if value is not None or key not in _SECTIONS}

@@ -81,6 +81,7 @@ OTHER_WAY: dict[str, str] = {
         "grpo.micro_batch_size (completions in one pass)",
     ),
     "bf16": "write model.dtype: bfloat16, which auto is on a CUDA device",
+    "fp16": "write model.dtype: float16, for weights below adapters",
     "use_vllm": "write model.engine: vllm",
     "use_cpu": "write model.device: cpu",
     "output_dir": "give --run-dir, or name the run with the key name",
@@ -137,7 +138,6 @@ OTHER_WAY: dict[str, str] = {
 }  # fmt: skip
 # What cannot be had, and why.
 REFUSED: dict[str, str] = {
-    "fp16": "gradients of a float16 policy overflow at this scale of loss; use bfloat16 or float32",
     **dict.fromkeys(
         ("bf16_full_eval", "fp16_full_eval"), "what is evaluated would not be what is trained"
     ),

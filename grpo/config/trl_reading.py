@@ -1,16 +1,16 @@
-"""The settings of a GRPO training with TRL, read from a YAML file, a Python script or a command line; nothing is run."""
+"""The settings of a GRPO training with TRL, read from a YAML file, a script, a notebook or a command line; nothing is run."""
 
 from __future__ import annotations
 
-import ast
-import operator
+import json
 import re
-import shlex
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from grpo.config.trl_found import FoundSettings, as_number
+from grpo.config.trl_script import ADAPTER_NAMES, read_script
+from grpo.config.trl_shell import find_commands, read_command
+from grpo.config.trl_wrappers import find_wrapper
 from rewards.errors import UserError
 from rewards.writing.yaml_files import parse_yaml, read_text
 
@@ -29,50 +29,57 @@ _MAPPINGS = (
 _OTHER_SECTIONS = re.compile(
     r"eval|test|data|sft|warm|infer|log|wandb|reward|judge|teacher|experiment|hydra", re.IGNORECASE
 )
-_ADAPTER_CALLS = ("LoraConfig", "get_peft_model")
-# What a script's trainer is given that makes its completions something else than an answer to a prompt.
-_OTHER_ROLLOUTS = ("tools", "environment_factory", "rollout_func")
-_ADAPTER_NAMES = {
-    "r": "lora_r", "lora_alpha": "lora_alpha", "lora_dropout": "lora_dropout", "target_modules": "lora_target_modules"
-}  # fmt: skip
-_LOADED_NAMES = {
-    "model_name": "model_name_or_path", "max_seq_length": "max_seq_length", "load_in_4bit": "load_in_4bit",
-}  # fmt: skip
-_OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv,
-    ast.Div: operator.truediv, ast.Pow: operator.pow,
-}  # fmt: skip
-
-
-@dataclass
-class FoundSettings:
-    """Settings by TRL's names; `unknown` are those whose value the file does not tell, with what it says instead."""
-
-    settings: dict[str, Any] = field(default_factory=dict)
-    unknown: dict[str, str] = field(default_factory=dict)
-    refusals: list[str] = field(default_factory=list)
-
-
-class _NotWritten(Exception):
-    """A value that only running the script would tell."""
 
 
 def read_trl_file(path: Path) -> FoundSettings:
     """The settings in that file; `UserError` for one that holds none."""
-    text = read_text(path)
-    if path.suffix == ".py":
-        found = read_script(text, path)
-    elif path.suffix in (".yaml", ".yml", ".json"):
-        found = read_yaml(text, path)
-    else:
-        found = read_command_line(text)
-    if not found.settings and not found.unknown and not found.refusals:
+    found = _read_file(path, FoundSettings())
+    if not found:
         raise UserError(
-            f"{path}: has no setting of TRL's GRPO; give a YAML file of `trl grpo`, a script that calls GRPOConfig, or a "
-            "shell script with options such as --num_generations 8"
+            f"{path}: has no setting of TRL's GRPO; give a YAML file of `trl grpo`, a script or notebook that calls "
+            "GRPOConfig, or a shell script with options such as --num_generations 8"
         )
     found.refusals = list(dict.fromkeys(found.refusals))
     return found
+
+
+def _read_file(path: Path, options: FoundSettings) -> FoundSettings:
+    """The settings in that file under the options that its program is started with; none where it holds none."""
+    text = read_text(path)
+    if path.suffix == ".py":
+        return read_script(text, path, options)
+    if path.suffix == ".ipynb":
+        return read_notebook(text, path)
+    if path.suffix in (".yaml", ".yml", ".json"):
+        return read_yaml(text, path)
+    return read_command_line(text, path)
+
+
+def read_notebook(text: str, path: Path) -> FoundSettings:
+    """A notebook's code, or else what its cells write to files and start in a shell."""
+    try:
+        cells = json.loads(text)["cells"]
+        sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: is not a notebook that can be read") from None
+    # A cell that begins with %% is of another language, or a file that it writes.
+    magic = [each for each in sources if each.lstrip().startswith("%%") and not re.match(r"\s*%%(time|capture)", each)]
+    plain = [re.sub(r"^\s*%%.*", "", each) for each in sources if each not in magic]
+    found = read_script("\n".join(plain), path, FoundSettings())
+    for cell in magic if not found else ():
+        first, _, rest = cell.lstrip().partition("\n")
+        written = re.match(r"%%(?:writefile|file)\s+(?:-a\s+)?(\S+)", first)
+        if written is None or found:
+            continue
+        if written[1].endswith(".py"):
+            found = read_script(rest, path, FoundSettings())
+        elif written[1].endswith((".yaml", ".yml")):
+            found = read_yaml(rest, path)
+    if found:
+        return found
+    shell = [line[1:] for each in plain for line in re.findall(r"^\s*(!.*(?:\\\n.*)*)", each, re.MULTILINE)]
+    shell += [each.partition("\n")[2] for each in magic if re.match(r"\s*%%(bash|sh|script)", each)]
+    return read_command_line("\n".join(shell), path)
 
 
 def read_yaml(text: str, path: Path) -> FoundSettings:
@@ -80,7 +87,9 @@ def read_yaml(text: str, path: Path) -> FoundSettings:
     values = parse_yaml(text, str(path))
     if not isinstance(values, dict):
         raise UserError(f"{path}: does not hold a mapping of settings to values")
-    return FoundSettings(_flatten(values))
+    wrapper = find_wrapper(values)
+    found = FoundSettings(_flatten(values))
+    return wrapper(found) if wrapper is not None else found
 
 
 def _flatten(values: dict[Any, Any], section: str = "") -> dict[str, Any]:
@@ -89,7 +98,7 @@ def _flatten(values: dict[Any, Any], section: str = "") -> dict[str, Any]:
     for key, value in values.items():
         name = str(key)
         if "lora" in section or "peft" in section:
-            name = _ADAPTER_NAMES.get(name, {"alpha": "lora_alpha", "dropout": "lora_dropout"}.get(name, name))
+            name = ADAPTER_NAMES.get(name, {"alpha": "lora_alpha", "dropout": "lora_dropout"}.get(name, name))
         elif section == "model" and name in ("name", "name_or_path", "path"):
             name = "model_name_or_path"
         if isinstance(value, dict) and not name.endswith(_MAPPINGS) and not _OTHER_SECTIONS.search(name):
@@ -102,195 +111,21 @@ def _flatten(values: dict[Any, Any], section: str = "") -> dict[str, Any]:
     return found
 
 
-def read_command_line(text: str) -> FoundSettings:
-    """Options such as `--learning_rate 1e-6` or `--bf16`, in a shell script with its comments and line ends."""
-    found = FoundSettings()
-    lines = "\n".join(line for line in text.replace("\\\n", " ").splitlines() if not line.lstrip().startswith("#"))
-    try:
-        words = shlex.split(lines, comments=True)
-    except ValueError:
-        words = lines.split()
-    for place, word in enumerate(words):
-        if not re.fullmatch(r"--[A-Za-z][A-Za-z0-9_-]*(=.*)?", word, re.DOTALL):
-            continue
-        name, given, value = word[2:].partition("=")
-        following = words[place + 1] if place + 1 < len(words) else "--"
-        if not given:
-            value = following if not following.startswith("--") else "true"
-        name = name.replace("-", "_")
-        if "$" in value:
-            found.unknown[name] = value
-        else:
-            found.settings[name] = as_number(value)
-    return found
-
-
-def as_number(value: Any) -> Any:
-    """What a text means: YAML 1.1 reads 1e-6 as a text, and the shell knows only texts."""
-    if not isinstance(value, str):
-        return value
-    if value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    if value.lower() in ("none", "null"):
-        return None
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value
-
-
-def read_script(text: str, path: Path) -> FoundSettings:
-    """The arguments of GRPOConfig, of the adapters and of the model in a Python script, read and never run."""
-    # Notebooks that were made scripts keep their shell lines.
-    text = re.sub(r"^([ \t]*)[!%].*$", r"\1pass", text, flags=re.MULTILINE)
-    try:
-        tree: ast.Module = ast.parse(text)
-    except SyntaxError as fault:
-        tree = ast.Module(_cut_calls(text), [])
-        if not tree.body:
-            raise UserError(f"{path}: is not Python that can be read (line {fault.lineno}: {fault.msg})") from None
-    own = any(
-        isinstance(node, ast.ClassDef) and node.name == "GRPOConfig" and not node.bases for node in ast.walk(tree)
-    )
-    if own:
-        reason = (
-            "its GRPOConfig is a class of its own, not TRL's, whose settings mean what its own trainer makes of them"
+def read_command_line(text: str, path: Path) -> FoundSettings:
+    """The training that a shell script starts, with the script and the file that it names, where they are at hand."""
+    commands = find_commands(text)
+    trainings = [each for each in commands if each.program] or commands
+    read = [(each, read_command(each, path, _read_file)) for each in trainings]
+    read = [(each, found) for each, found in read if found]
+    # A training with a reason against it counts where there is no other.
+    read = [pair for pair in read if not pair[1].refusals] or read
+    if not read:
+        return FoundSettings()
+    command, found = read[0]
+    wrapper = find_wrapper(found.settings, command.program)
+    found = wrapper(found) if wrapper is not None else found
+    if len(read) > 1:
+        found.notes.append(
+            f"{len(read)} trainings are started; this is the first ({command.program or 'the first command'})"
         )
-        return FoundSettings(refusals=[reason])
-    constants = _find_constants(tree)
-    found, called = FoundSettings(), False
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        called |= name == "GRPOConfig" and bool(node.keywords)
-        owner = getattr(getattr(node.func, "value", None), "id", "")
-        if name == "GRPOConfig":
-            _take(found, node, constants, lambda key: key)
-        elif name in _ADAPTER_CALLS:
-            _take(found, node, constants, _ADAPTER_NAMES.get)
-            found.settings.setdefault("use_peft", True)
-        elif name == "from_pretrained" and owner.startswith("Fast"):
-            _take(found, node, constants, _LOADED_NAMES.get)
-            if owner == "FastVisionModel":
-                found.refusals.append("it trains a model that reads images, and rows here are text")
-        elif name == "GRPOTrainer":
-            _take_trainer(found, node, constants)
-    if called or found.refusals:
-        return found
-    # A script that parses its command line tells in its docstring how it is called.
-    usage = read_command_line(ast.get_docstring(tree) or "") if "GRPO" in text else FoundSettings()
-    if usage.settings and re.search(r"vlm|ImageTextToText", text, re.IGNORECASE):
-        usage.refusals.append("it trains a model that reads images, and rows here are text")
-    return usage
-
-
-def _cut_calls(text: str) -> list[ast.stmt]:
-    """The calls that matter, cut out of a script whose other parts this Python cannot read."""
-    found: list[ast.stmt] = []
-    names = "|".join(("GRPOConfig", "GRPOTrainer", *_ADAPTER_CALLS, r"Fast\w+\.from_pretrained"))
-    for match in re.finditer(rf"\b(?:\w+\.)?(?:{names})\(", text):
-        for end in re.finditer(r"\)", text[match.start() :]):
-            try:
-                found += ast.parse(text[match.start() : match.start() + end.end()]).body
-                break
-            except SyntaxError:
-                continue
     return found
-
-
-def _take_trainer(found: FoundSettings, node: ast.Call, constants: dict[str, ast.expr]) -> None:
-    for keyword in node.keywords:
-        if keyword.arg in _OTHER_ROLLOUTS and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value):
-            found.refusals.append(
-                f"its trainer is given {keyword.arg}: completions of several turns with tools or an environment are not "
-                "written here"
-            )
-        if keyword.arg == "model":
-            try:
-                value = _evaluate(keyword.value, constants)
-            except _NotWritten:
-                continue
-            if isinstance(value, str):
-                found.settings.setdefault("model_name_or_path", value)
-
-
-def _take(
-    found: FoundSettings, node: ast.Call, constants: dict[str, ast.expr], rename: Callable[[str], str | None]
-) -> None:
-    for keyword in node.keywords:
-        name = rename(keyword.arg) if keyword.arg else None
-        if name is None:
-            continue
-        try:
-            found.settings[name] = _evaluate(keyword.value, constants)
-        except _NotWritten:
-            found.unknown[name] = ast.unparse(keyword.value)
-
-
-def _find_constants(tree: ast.AST) -> dict[str, ast.expr]:
-    """What each name is set to, where it is set once."""
-    found: dict[str, ast.expr] = {}
-    repeated: set[str] = set()
-    for node in ast.walk(tree):
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        value = getattr(node, "value", None)
-        for target in targets:
-            if isinstance(target, ast.Name) and value is not None:
-                repeated |= {target.id} & found.keys()
-                found[target.id] = value
-    found = {name: value for name, value in found.items() if name not in repeated}
-    return found | _find_defaults(tree)
-
-
-def _find_defaults(tree: ast.AST) -> dict[str, ast.expr]:
-    """The default of each option of the script's own command line, under `args.NAME`."""
-    found: dict[str, ast.expr] = {}
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or getattr(node.func, "attr", "") != "add_argument" or not node.args:
-            continue
-        options = [each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
-        given = {keyword.arg: keyword.value for keyword in node.keywords}
-        long = next((option for option in options if option.startswith("--")), None)
-        name = given["dest"] if "dest" in given else ast.Constant((long or "").lstrip("-").replace("-", "_"))
-        if "default" in given and isinstance(name, ast.Constant) and name.value:
-            found[f"args.{name.value!s}"] = given["default"]
-    return found
-
-
-def _evaluate(node: ast.expr, constants: dict[str, ast.expr], depth: int = 0) -> Any:
-    """A literal, a name of one, arithmetic on both, or the last part of `torch.bfloat16`."""
-    if depth > 20:
-        raise _NotWritten
-    if isinstance(node, ast.Name) and node.id in constants:
-        return _evaluate(constants[node.id], constants, depth + 1)
-    if (
-        isinstance(node, ast.Attribute)
-        and f"args.{node.attr}" in constants
-        and getattr(node.value, "id", "") != "torch"
-    ):
-        return _evaluate(constants[f"args.{node.attr}"], constants, depth + 1)
-    if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "torch":
-        return node.attr
-    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        left, right = (_evaluate(each, constants, depth + 1) for each in (node.left, node.right))
-        try:
-            return _OPERATORS[type(node.op)](left, right)
-        except (TypeError, ZeroDivisionError, OverflowError):
-            raise _NotWritten from None
-    if isinstance(node, ast.List | ast.Tuple):
-        return [_evaluate(each, constants, depth + 1) for each in node.elts]
-    if isinstance(node, ast.Dict):
-        return {
-            _evaluate(key, constants, depth + 1): _evaluate(value, constants, depth + 1)
-            for key, value in zip(node.keys, node.values, strict=True)
-            if key is not None
-        }
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        raise _NotWritten from None

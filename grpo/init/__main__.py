@@ -10,8 +10,9 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grpo.data.sources import FoundRecords
 from grpo.init.columns import ColumnChoice, MadeRows
@@ -23,6 +24,9 @@ from rewards.errors import UserError
 from rewards.screen.command_line import CommandParser, print_json, run_command, show_commands
 from rewards.screen.harmless_text import make_harmless
 
+if TYPE_CHECKING:
+    from grpo.config.run_config import RunConfig
+
 EXAMPLES = """\
 examples:
   python -m grpo.init invoices.jsonl
@@ -30,6 +34,7 @@ examples:
   python -m grpo.init products.csv --prompt text --reference name,price      an answer of several columns is a JSON object
   python -m grpo.init calls.parquet --model Qwen/Qwen3-0.6B --out calls
   python -m grpo.init owner/name --split train                               a data set of the Hub
+  python -m grpo.init invoices.jsonl --extends from_trl.yaml                 settings of a training with TRL, translated
 
 It reads JSON Lines, a JSON array, CSV and Parquet; rows with messages, conversations, prompt and completion, input and
 output, instruction and response, question and answer, text and label, and their like. Nothing is written unless every
@@ -58,6 +63,12 @@ def make_parser() -> CommandParser:
     parser.add_argument("--system", metavar="TEXT", help="a system turn for every row; '' for none at all")
     parser.add_argument("--task", metavar="NAME", help="the task's name (default: that of the data)")
     parser.add_argument("--model", help=f"the model to be trained (default: {DEFAULT_MODEL}, or one of Portuguese)")
+    parser.add_argument(
+        "--extends",
+        type=Path,
+        metavar="CONFIG",
+        help="a config whose model and settings are taken, such as one of `config from-trl`",
+    )
     parser.add_argument("--held-out-rows", type=int, metavar="N", help="rows to hold out (default: a fifth, 40 to 320)")
     parser.add_argument("--seed", type=int, default=42, help="of the split and of the run (default: 42)")
     parser.add_argument("--split", default="train", help="of a Hub data set (default: train)")
@@ -104,12 +115,17 @@ def run(options: argparse.Namespace) -> int:
     examples = [row for row in examples if row.id not in unfit]
     kinds = {task: kind for task, kind in kinds.items() if any(row.task == task for row in examples)}
     examples, told = _choose_system(options, choice, examples, kinds, proposal, instruct)
-    model = options.model or (PORTUGUESE_MODEL if speaks_portuguese(examples) else DEFAULT_MODEL)
+    extends, extended = _read_extended(options, folder)
+    known = extended.model.name if extended is not None and "name" in extended.model.model_fields_set else None
+    model = options.model or known or (PORTUGUESE_MODEL if speaks_portuguese(examples) else DEFAULT_MODEL)
     with progress.stage("prompts compared", len(examples), "rows") as bar:
         split = split_rows(examples, seed=options.seed, held_out=options.held_out_rows, on_progress=bar.reach)
         bar.reach(len(examples))
     lengths = measure_lengths(examples, ModelSection(name=model))
-    text = write_config(options.data, model, split, lengths, proposal.rewards, options.seed)
+    if extended is not None:
+        lengths = replace(lengths, max_completion_length=extended.grpo.max_completion_length)
+    named = None if known == model else model
+    text = write_config(options.data, named, split, lengths, proposal.rewards, options.seed, extends)
     files: dict[str, Any] = {"train.jsonl": split.train, "held_out.jsonl": split.held_out, config_path.name: text}
     if proposal.schema is not None:
         files["schema.json"] = json.dumps(proposal.schema, ensure_ascii=False, indent=2) + "\n"
@@ -156,8 +172,6 @@ def _choose_system(
     instruct: Any,
 ) -> tuple[list[Any], str | None]:
     """The rows with the system turn that the user gave, or one that says the answer's form where nothing else does."""
-    from dataclasses import replace
-
     if options.system is not None:
         bare = [[turn for turn in row.prompt if turn["role"] != "system"] for row in examples]
         first = [{"role": "system", "content": options.system}] if options.system else []
@@ -165,6 +179,19 @@ def _choose_system(
     if choice.form is not None or len(choice.prompt) > 1 or choice.prompt[0].lower().startswith(("instru", "prompt")):
         return examples, None
     return instruct(examples, kinds, proposal)
+
+
+def _read_extended(options: argparse.Namespace, folder: Path) -> tuple[str | None, RunConfig | None]:
+    """The config to extend, as a config in that folder calls it, and what it says; None without."""
+    if options.extends is None:
+        return None, None
+    from grpo.config.loading import load_config
+
+    if not options.extends.is_file():
+        raise UserError(
+            f"--extends {options.extends}: no such file; `python -m grpo.config from-trl FILE --output` writes one"
+        )
+    return os.path.relpath(options.extends.resolve(), folder.resolve()), load_config(options.extends, [], None)
 
 
 def _check_free(folder: Path, config_path: Path, *, force: bool) -> None:

@@ -11,12 +11,54 @@ from grpo.init.proposals import Reward
 from grpo.init.split import Split
 
 
-def write_config(source: str, model: str, split: Split, lengths: Lengths, rewards: Sequence[Reward], seed: int) -> str:
-    """The YAML; its paths start at its own folder."""
-    counted = f"the longest answer has {'' if lengths.exact else 'about '}{lengths.answer_longest} tokens, and a policy says more"
+def write_config(
+    source: str,
+    model: str | None,
+    split: Split,
+    lengths: Lengths,
+    rewards: Sequence[Reward],
+    seed: int,
+    extends: str | None = None,
+) -> str:
+    """The YAML; its paths start at its own folder. It says nothing of what the config that it `extends` says.
+
+    `model` is None where that config names it.
+    """
+    head = (
+        f"# {_plain(source)}: {len(split.train)} rows to train on, {len(split.held_out)} held out. Every other key has its "
+        f"{'default' if extends is None else 'value of the config that this one extends'}:\n"
+        "# python -m grpo.config show THIS_FILE prints them all."
+    )
+    if extends is None:
+        training = _write_training(str(model), lengths, seed)
+    else:
+        name = source.replace("\\", "/").rpartition("/")[2].partition(".")[0]
+        training = [f"name: {_write(_plain(name))}", f"extends: {_write(extends)}"]
+        training += [] if model is None else [f"model: {{name: {_write(model)}}}"]
+        training += ["data: {source: files, train: train.jsonl, held_out: held_out.jsonl}"]
     lines = [
-        f"# {_plain(source)}: {len(split.train)} rows to train on, {len(split.held_out)} held out. Every other key has its default:",
-        "# python -m grpo.config show THIS_FILE prints them all.",
+        head,
+        *training,
+        "rewards:",
+        "  functions:                       # an answer's reward is their mean by weight",
+    ]
+    for reward in rewards:
+        given: dict[str, Any] = {"name": reward.name, "weight": reward.weight}
+        given |= {"tasks": reward.tasks} if reward.tasks is not None else {}
+        given |= {"options": reward.options} if reward.options else {}
+        lines += [f"    # {reward.reason}", f"    - {_write(given)}"]
+    if extends is None:
+        lines.append("evaluation: {every_steps: 50}")
+    lines.append(
+        "# decision: {target: 0.8}          # the held-out mean that would be good enough; without it the gain is judged"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _write_training(model: str, lengths: Lengths, seed: int) -> list[str]:
+    """The lines of a first training on rows of these lengths."""
+    counted = f"the longest answer has {'' if lengths.exact else 'about '}{lengths.answer_longest} tokens, and a policy says more"
+    return [
         f"seed: {seed}",
         _line("model", f"{{name: {_write(model)}{_longer(lengths)}}}", "any chat model of the Hub, or a folder"),
         "data: {source: files, train: train.jsonl, held_out: held_out.jsonl}",
@@ -31,19 +73,7 @@ def write_config(source: str, model: str, split: Split, lengths: Lengths, reward
         _line("  num_generations", "8", "completions of one prompt, compared with each other"),
         _line("  learning_rate", "1.0e-5", "for LoRA adapters, the default of model.lora"),
         _line("  max_completion_length", str(lengths.max_completion_length), counted),
-        "rewards:",
-        "  functions:                       # an answer's reward is their mean by weight",
     ]
-    for reward in rewards:
-        given: dict[str, Any] = {"name": reward.name, "weight": reward.weight}
-        given |= {"tasks": reward.tasks} if reward.tasks is not None else {}
-        given |= {"options": reward.options} if reward.options else {}
-        lines += [f"    # {reward.reason}", f"    - {_write(given)}"]
-    lines += [
-        "evaluation: {every_steps: 50}",
-        "# decision: {target: 0.8}          # the held-out mean that would be good enough; without it the gain is judged",
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def _longer(lengths: Lengths) -> str:

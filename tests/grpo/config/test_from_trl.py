@@ -162,3 +162,177 @@ def test_output_when_written_then_it_is_a_config(tmp_path, capsys):
     assert "# no_such_setting: not a setting of TRL" in output.read_text(encoding="utf-8")
     assert "note: sync_ref_model" in capsys.readouterr().err
     assert load_config(output, profile=None).grpo.prompts_per_step == 8
+
+
+def write(folder, **files: str):
+    """Files of a project, by name; __ stands for a folder's end and the last _ for the dot."""
+    for name, text in files.items():
+        path = folder / (name.replace("__", "/")[::-1].replace("_", ".", 1)[::-1])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+LAUNCHED = """\
+import argparse
+from dataclasses import dataclass, field
+from trl import GRPOConfig, GRPOTrainer
+@dataclass
+class Own:
+    beta: float = field(default=0.02)
+p = argparse.ArgumentParser()
+p.add_argument("--lr", type=float, default=1e-6)
+p.add_argument("--rows-a-step", dest="acc", type=int, default=4)
+p.add_argument("--small", action="store_true")
+args = p.parse_args()
+options = dict(learning_rate=args.lr, gradient_accumulation_steps=args.acc, unheard=args.nowhere)
+c = GRPOConfig(per_device_train_batch_size=8, beta=own.beta, max_steps=7 if args.small else 9, **options)
+model, other = "some/model", 3
+t = GRPOTrainer(model=model, args=c)
+"""
+
+
+def test_shell_when_it_starts_a_script_then_its_options_go_into_the_script(tmp_path, capsys):
+    """Options stand above the script's defaults; the launcher tells the processes; a server beside it is none of it."""
+    write(
+        tmp_path,
+        train_py=LAUNCHED,
+        run_sh="#!/bin/bash\nLR=3e-6 # a rate\ntrl vllm-serve --model other/model --tensor_parallel_size 4 &\n"
+        'accelerate launch --num_processes 2 train.py --lr ${LR} \\\n  # a comment between\n  --small --rows-a-step "${ACC:-16}"\n',
+    )
+    code, found = run(capsys, str(tmp_path / "run.sh"))
+    grpo = found["config"]["grpo"]
+    assert code == 0 and found["config"]["model"]["name"] == "some/model"
+    assert (grpo["learning_rate"], grpo["prompts_per_step"], grpo["beta"], grpo["max_steps"]) == (3e-6, 32, 0.02, 7)
+    assert "vllm" not in found["config"]["model"]
+
+
+def test_shell_when_it_names_a_yaml_then_that_is_read_below_its_options(tmp_path, capsys):
+    """As TrlParser reads it; a word with a # in it is a word; accelerate's file tells the processes."""
+    write(
+        tmp_path,
+        recipes__grpo_yaml="learning_rate: 2e-5\nbeta: 0.1\nmax_steps: 3\n",
+        acc_yaml="num_processes: 4\n",
+        scripts__run_sh="accelerate launch --config_file acc.yaml src/grpo.py --dataset_name a/b#100 --config "
+        "recipes/grpo.yaml --beta 0.2\n",
+    )
+    code, found = run(capsys, str(tmp_path / "scripts" / "run.sh"))
+    grpo = found["config"]["grpo"]
+    assert code == 0
+    assert (grpo["learning_rate"], grpo["beta"], grpo["max_steps"], grpo["prompts_per_step"]) == (2e-5, 0.2, 3, 4)
+
+
+def make_notebook(*cells: str) -> str:
+    return json.dumps({"cells": [{"cell_type": "code", "source": cell.splitlines(True)} for cell in cells]})
+
+
+def test_notebook_when_translated_then_its_cells_are_read(tmp_path, capsys):
+    """Lines for the shell are none of Python; a model that is loaded by the notebook names it."""
+    text = make_notebook(
+        "%%capture\n!pip install trl",
+        "from trl import GRPOConfig\nmodel_id, out = 'some/model', 'here'\n"
+        "model = AutoModelForCausalLM.from_pretrained(model_id, torch_dtype=torch.bfloat16)",
+        "c = GRPOConfig(\n    num_generations=4, per_device_train_batch_size=4, fp16=True)\nt = GRPOTrainer(model=model, args=c)",
+    )
+    code, found = run(capsys, str(write(tmp_path, grpo_ipynb=text) / "grpo.ipynb"))
+    assert code == 0 and found["config"]["grpo"]["num_generations"] == 4
+    assert found["config"]["model"]["name"] == "some/model"
+    shell = make_notebook("%%writefile a.yaml\nmax_steps: 5\nbeta: 0.3\n", "!trl grpo --config a.yaml")
+    assert run(capsys, str(write(tmp_path, shell_ipynb=shell) / "shell.ipynb"))[1]["config"]["grpo"]["beta"] == 0.3
+
+
+def test_wrappers_when_translated_then_their_own_names_and_defaults_are_written(tmp_path, capsys):
+    """axolotl trains one completion a pass with a cosine; ms-swift adapters at 1e-4, beta 0.04, temperature 0.9."""
+    axolotl = (
+        "base_model: some/model\nrl: gdpo\nadapter: qlora\nlora_r: 8\nmicro_batch_size: 4\nnum_epochs: 2\noptimizer: adamw_8bit\n"
+        "learning_rate: 1e-5\ntrl: {num_generations: 4, beta: 0.01, max_completion_length: 64}\n"
+    )
+    swift = (
+        "NPROC_PER_NODE=2 \\\nswift rlhf --rlhf_type grpo --model some/model --dataset a/b#100 \\\n"
+        "  --num_generations 4 --per_device_train_batch_size 4 --report_to a b --lora_rank 16\n"
+    )
+    write(tmp_path, a_yaml=axolotl, b_sh=swift)
+    found = run(capsys, str(tmp_path / "a.yaml"))[1]["config"]
+    assert (found["model"]["name"], found["model"]["quantization"], found["model"]["lora"]["r"]) == (
+        "some/model",
+        "nf4",
+        8,
+    )
+    grpo = found["grpo"]
+    assert (grpo["micro_batch_size"], grpo["num_train_epochs"], grpo["optim"], grpo["lr_scheduler_type"]) == (
+        4, 2, "adamw_8bit", "cosine",
+    )  # fmt: skip
+    assert (grpo["beta"], grpo["warmup_ratio"], grpo["multi_objective_aggregation"]) == (
+        0.01,
+        0.03,
+        "normalize_then_sum",
+    )
+    found = run(capsys, str(tmp_path / "b.sh"))[1]["config"]
+    grpo = found["grpo"]
+    assert (grpo["learning_rate"], grpo["beta"], grpo["temperature"], grpo["loss_type"]) == (1e-4, 0.04, 0.9, "grpo")
+    assert (grpo["prompts_per_step"], found["model"]["lora"]["r"], found["model"]["lora"]["dropout"]) == (2, 16, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("settings", "dtype"),
+    [("max_steps: 3", "float32"), ("use_peft: true", "bfloat16"), ("torch_dtype: bfloat16", "bfloat16"),
+     ("use_peft: true\nfp16: true", "float16"), ("bf16: false\nuse_peft: true", "float32"), ("fp16: true", "float32")],
+)  # fmt: skip
+def test_dtype_when_the_file_says_more_or_less_then_weights_are_what_trl_has(settings, dtype, tmp_path, capsys):
+    """TRL's weights are float32 unless told; below adapters the type of its products serves as well."""
+    found = run(capsys, str(write(tmp_path, a_yaml=settings + "\nbeta: 0.0\n") / "a.yaml"))[1]
+    assert found["config"]["model"]["dtype"] == dtype
+    assert any("TRL 1.14.2 trains float32" in note for note in found["notes"]) == (settings == "max_steps: 3")
+
+
+def test_settings_when_trl_ignores_counts_or_raises_them_then_so_does_the_translation(tmp_path, capsys):
+    """A share of the steps, a schedule that reads nothing, a batch that needs more processes, unsloth's own batch."""
+    text = (
+        "max_steps: 400\nsave_steps: 0.1\nlr_scheduler_type: constant_with_warmup\nlr_scheduler_kwargs: {min_lr_rate: 0.1}\n"
+        "num_generations: 7\nper_device_train_batch_size: 16\n"
+    )
+    found = run(capsys, str(write(tmp_path, a_yaml=text) / "a.yaml"))[1]
+    notes = "\n".join(found["notes"])
+    assert found["config"]["grpo"]["save_every_steps"] == 40
+    assert "constant_with_warmup does not read them" in notes and "--processes 7 would fit" in notes
+    text = (
+        "m = FastLanguageModel.from_pretrained('a/b')\nc = GRPOConfig(num_generations=6, per_device_train_batch_size=1)"
+    )
+    found = run(capsys, str(write(tmp_path, a_py=text) / "a.py"))[1]
+    assert found["config"]["grpo"]["prompts_per_step"] == 1 and found["config"]["grpo"]["micro_batch_size"] == 6
+    assert any("unsloth raises 1 to num_generations 6" in note for note in found["notes"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.sh", "accelerate launch src/grpo.py --config gone.yaml", "its settings stand in gone.yaml, which is not here"),
+        ("a.sh", "accelerate launch src/gone.py", "its settings stand in src/gone.py, which is not here"),
+        ("a.sh", "megatron rlhf --rlhf_type grpo --model a/b", "it trains with Megatron-SWIFT"),
+        ("a.sh", "swift rlhf --rlhf_type dpo --model a/b", "rlhf_type dpo is not GRPO"),
+        ("a.sh", "swift rlhf --rlhf_type grpo --model a/Qwen2.5-VL-3B", "reads images or sound"),
+        ("a.yaml", "base_model: a/b\nrl: ebft", "rl: ebft is another trainer of axolotl's, not GRPO"),
+        ("a.yaml", "base_model: a/b\nmicro_batch_size: 2", "it has no rl: a supervised training, not GRPO"),
+        ("a.py", "from predibase import GRPOConfig\nc = GRPOConfig(base_model='m')", "is that of predibase"),
+        ("a.py", "t = GRPOTrainer(model='m', args=make(3))", "is given make(3), whose settings the file does not tell"),
+        ("a.ipynb", "{}", "is not a notebook that can be read"),
+    ],
+)  # fmt: skip
+def test_file_when_its_settings_are_elsewhere_or_not_trl_then_one_line_says_so(name, text, said, tmp_path, capsys):
+    """TRL's defaults in the place of settings that were not read would be a wrong config, and nobody would see it."""
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert main(["from-trl", str(tmp_path / name)]) == 2
+    out, err = capsys.readouterr()
+    assert said in err and not out and err.count("\n") == 1
+
+
+def test_script_when_it_goes_on_with_an_adapter_or_calls_twice_then_it_is_said(tmp_path, capsys):
+    """The adapter is named; of two GRPOConfigs the last counts."""
+    text = (
+        "base = AutoModelForCausalLM.from_pretrained('a/b')\nm = PeftModel.from_pretrained(base, 'sft/last')\n"
+        "c = GRPOConfig(max_steps=1)\nc = GRPOConfig(max_steps=2)\nt = GRPOTrainer(model=m, args=c)\n"
+    )
+    found = run(capsys, str(write(tmp_path, a_py=text) / "a.py"))[1]
+    notes = "\n".join(found["notes"])
+    assert found["config"]["model"]["adapter"] == "sft/last" and found["config"]["grpo"]["max_steps"] == 2
+    assert "without is_trainable=True" in notes and "lines 3, 4" in notes

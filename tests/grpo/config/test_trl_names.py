@@ -65,7 +65,7 @@ def test_names_when_held_against_transformers_then_all_are_known():
         ("grpo.use_vllm=true", "write model.engine: vllm"),
         ("grpo.per_device_train_batch_size=8", "grpo.prompts_per_step"),
         ("grpo.top_entropy_quantile=0.2", "write trl.top_entropy_quantile"),
-        ("grpo.fp16=true", "cannot be set: gradients of a float16 policy"),
+        ("grpo.fp16=true", "write model.dtype: float16"),
         ("trl={torch_compile: true}", "torch_compile: cannot be set: a compiled policy cannot share prompts"),
         ("trl={adam_epsilon: 0.1}", "adam_epsilon: write grpo.adam_epsilon"),
         ("trl={sapo_temperature_pos: high}", "sapo_temperature_pos: 'high' is not a number"),

@@ -1,0 +1,369 @@
+"""A GRPO training with TRL as a Python script tells it: the arguments of its calls, followed as far as they are written down."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from grpo.config.trl_found import FoundSettings
+from grpo.config.trl_shell import find_commands, read_command
+from rewards.errors import UserError
+
+_ADAPTER_CALLS = ("LoraConfig", "get_peft_model")
+# What a script's trainer is given that makes its completions something else than an answer to a prompt.
+_OTHER_ROLLOUTS = ("tools", "environment_factory", "rollout_func")
+ADAPTER_NAMES = {
+    "r": "lora_r", "lora_alpha": "lora_alpha", "lora_dropout": "lora_dropout", "target_modules": "lora_target_modules"
+}  # fmt: skip
+_LOADED_NAMES = {
+    "model_name": "model_name_or_path", "max_seq_length": "max_seq_length", "load_in_4bit": "load_in_4bit",
+}  # fmt: skip
+_IMAGES = "it trains a model that reads images, and rows here are text"
+# What has a GRPOConfig of its own.
+_OTHER_LIBRARIES = ("predibase", "verl", "mlx_lm", "mlx_lm_lora", "mlx_grpo", "tunix", "nemo_rl", "openrlhf")
+_LOADED_AS = "pretrained_model_name_or_path"
+_OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv,
+    ast.Div: operator.truediv, ast.Pow: operator.pow,
+}  # fmt: skip
+
+
+class _NotWritten(Exception):
+    """A value that only running the script would tell."""
+
+
+def read_script(text: str, path: Path, options: FoundSettings) -> FoundSettings:
+    """The arguments of GRPOConfig, of the adapters and of the model in a Python script, read and never run.
+
+    `options` are those of the script's own command line, where it is known how it is started.
+    """
+    # Notebooks that were made scripts keep their shell lines.
+    text = re.sub(r"^([ \t]*)[!%].*$", r"\1pass", text, flags=re.MULTILINE)
+    try:
+        tree: ast.Module = ast.parse(text)
+    except SyntaxError as fault:
+        tree = ast.Module(_cut_calls(text), [])
+        if not tree.body:
+            raise UserError(f"{path}: is not Python that can be read (line {fault.lineno}: {fault.msg})") from None
+    own = any(
+        isinstance(node, ast.ClassDef) and node.name == "GRPOConfig" and not node.bases for node in ast.walk(tree)
+    )
+    if own:
+        reason = (
+            "its GRPOConfig is a class of its own, not TRL's, whose settings mean what its own trainer makes of them"
+        )
+        return FoundSettings(refusals=[reason])
+    foreign = _find_foreign(tree)
+    if foreign is not None:
+        return FoundSettings(refusals=[f"its GRPOConfig is that of {foreign}, another trainer than TRL's"])
+    constants = _find_constants(tree, options)
+    found = FoundSettings(notes=list(options.notes))
+    called: list[ast.Call] = []
+    trainers: list[ast.Call] = []
+    makers = {"GRPOConfig", *_find_makers(tree)}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    for node in sorted(calls, key=lambda node: node.lineno):
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        owner = getattr(getattr(node.func, "value", None), "id", "")
+        if name in makers and node.keywords:
+            called.append(node)
+        elif name in _ADAPTER_CALLS:
+            _take(found, node, constants, ADAPTER_NAMES.get)
+            found.settings.setdefault("use_peft", True)
+        elif name == "from_pretrained" and owner.startswith("Fast"):
+            _take(found, node, constants, _LOADED_NAMES.get)
+            found.settings["by_unsloth"] = True
+            if owner == "FastVisionModel":
+                found.refusals.append(_IMAGES)
+        elif name == "from_pretrained" and owner.endswith("ForCausalLM"):
+            _take_loaded(found, node, constants)
+        elif name == "from_pretrained" and owner.endswith(("ForConditionalGeneration", "ImageTextToText")):
+            found.refusals.append(_IMAGES)
+        elif name == "from_pretrained" and owner == "PeftModel" and not trainers:
+            _take_adapter(found, node, constants)
+        elif name == "ModelConfig":
+            _take(found, node, constants, lambda key: key)
+        elif name == "BitsAndBytesConfig":
+            _take(found, node, constants, {"load_in_4bit": "load_in_4bit", "load_in_8bit": "load_in_8bit"}.get)
+        elif name.endswith("GRPOTrainer"):
+            trainers.append(node)
+            _take_trainer(found, node, constants)
+    if called:
+        _take(found, called[-1], constants, lambda key: key)
+        if len(called) > 1:
+            lines = ", ".join(str(node.lineno) for node in called)
+            found.notes.append(f"GRPOConfig is called {len(called)} times (lines {lines}); this is the last")
+    if "num_processes" in options.settings:
+        found.settings.setdefault("num_processes", options.settings["num_processes"])
+    if called or found.refusals:
+        return found
+    if options:  # a script that hands its command line to TRL's parser
+        return options if re.search(r"TrlParser|HfArgumentParser", text) else FoundSettings()
+    # A script that parses its command line tells in its docstring how it is called.
+    usage = read_usage(ast.get_docstring(tree) or "") if "GRPO" in text else FoundSettings()
+    if usage.settings and re.search(r"vlm|ImageTextToText", text, re.IGNORECASE):
+        usage.refusals.append(_IMAGES)
+    given = [keyword for node in trainers for keyword in node.keywords if keyword.arg in ("args", "config")]
+    if not usage and given:
+        usage.refusals.append(
+            f"its trainer is given {ast.unparse(given[0].value)[:40]}, whose settings the file does not tell"
+        )
+    return usage
+
+
+def _find_foreign(tree: ast.AST) -> str | None:
+    """The library that GRPOConfig comes from, where it is not TRL's."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and any(each.name == "GRPOConfig" for each in node.names):
+            root = (node.module or "").partition(".")[0]
+            if root in _OTHER_LIBRARIES:
+                return root
+    return None
+
+
+def _find_makers(tree: ast.AST) -> list[str]:
+    """Functions of the file that make a GRPOConfig of whatever options they are given."""
+    return [
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and node.args.kwarg is not None
+        and not (node.args.args or node.args.kwonlyargs)
+        and getattr(node.returns, "id", getattr(node.returns, "attr", "")) == "GRPOConfig"
+    ]
+
+
+def _take_adapter(found: FoundSettings, node: ast.Call, constants: dict[str, ast.expr]) -> None:
+    """The adapter that the script goes on with."""
+    path = node.args[1] if len(node.args) > 1 else next((k.value for k in node.keywords if k.arg == "model_id"), None)
+    if path is None or "use_peft" in found.settings:
+        return
+    found.settings["use_peft"] = True
+    try:
+        found.settings["adapter_path"] = _evaluate(path, constants)
+    except _NotWritten:
+        found.settings["adapter_path"] = None
+    if not any(k.arg == "is_trainable" for k in node.keywords):
+        found.notes.append(
+            "PeftModel.from_pretrained without is_trainable=True freezes the adapter; here it is trained"
+        )
+
+
+def read_usage(text: str) -> FoundSettings:
+    """The options of the first training in a docstring, whose script is the file that it stands in."""
+    for command in find_commands(text):
+        return read_command(replace(command, program=""), Path(), lambda *_: FoundSettings())
+    return FoundSettings()
+
+
+def _cut_calls(text: str) -> list[ast.stmt]:
+    """The calls that matter, cut out of a script whose other parts this Python cannot read."""
+    found: list[ast.stmt] = []
+    names = "|".join(("GRPOConfig", "GRPOTrainer", *_ADAPTER_CALLS, r"Fast\w+\.from_pretrained"))
+    for match in re.finditer(rf"\b(?:\w+\.)?(?:{names})\(", text):
+        for end in re.finditer(r"\)", text[match.start() :]):
+            try:
+                found += ast.parse(text[match.start() : match.start() + end.end()]).body
+                break
+            except SyntaxError:
+                continue
+    return found
+
+
+def _take_trainer(found: FoundSettings, node: ast.Call, constants: dict[str, ast.expr]) -> None:
+    for keyword in node.keywords:
+        if keyword.arg in _OTHER_ROLLOUTS and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value):
+            found.refusals.append(
+                f"its trainer is given {keyword.arg}: completions of several turns with tools or an environment are not "
+                "written here"
+            )
+        if keyword.arg == "model":
+            try:
+                value = _evaluate(keyword.value, constants)
+            except _NotWritten:
+                continue
+            if isinstance(value, str):
+                found.settings.setdefault("model_name_or_path", value)
+
+
+def _take_loaded(found: FoundSettings, node: ast.Call, constants: dict[str, ast.expr]) -> None:
+    """The model that the script loads itself; of several, such as a reference, the first."""
+    name = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == _LOADED_AS), None)
+    if name is None or "model_name_or_path" in found.settings:
+        return
+    try:
+        value = _evaluate(name, constants)
+    except _NotWritten:
+        return
+    if isinstance(value, str):
+        found.settings["model_name_or_path"] = value
+        _take(found, node, constants, {"dtype": "dtype", "torch_dtype": "dtype"}.get)
+
+
+def _take(
+    found: FoundSettings, node: ast.Call, constants: dict[str, ast.expr], rename: Callable[[str], str | None]
+) -> None:
+    for keyword in node.keywords:
+        if keyword.arg is None:
+            _take_spread(found, keyword.value, constants, rename)
+            continue
+        name = rename(keyword.arg)
+        if name is None:
+            continue
+        try:
+            found.settings[name] = _evaluate(keyword.value, constants)
+        except _NotWritten:
+            found.unknown[name] = ast.unparse(keyword.value)
+
+
+def _take_spread(
+    found: FoundSettings, node: ast.expr, constants: dict[str, ast.expr], rename: Callable[[str], str | None]
+) -> None:
+    """What `**options` holds, where the file tells."""
+    for _ in range(5):
+        if isinstance(node, ast.DictComp) and len(node.generators) == 1:  # those that a version knows
+            source = node.generators[0].iter
+            if isinstance(source, ast.Call) and getattr(source.func, "attr", "") == "items":
+                node = source.func.value  # type: ignore[attr-defined]
+        node = constants.get(node.id, node) if isinstance(node, ast.Name) else node
+    pairs: list[tuple[Any, ast.expr]] = []
+    if isinstance(node, ast.Dict):
+        pairs = [(getattr(key, "value", None), value) for key, value in zip(node.keys, node.values, strict=True)]
+    elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "dict" and not node.args:
+        pairs = [(keyword.arg, keyword.value) for keyword in node.keywords]
+    if not pairs:
+        found.unknown[f"**{ast.unparse(node)}"[:60]] = "options from elsewhere"
+    for key, value in pairs:
+        name = rename(key) if isinstance(key, str) else None
+        if name is None:
+            continue
+        try:
+            found.settings[name] = _evaluate(value, constants)
+        except _NotWritten:
+            found.unknown[name] = ast.unparse(value)
+
+
+def _find_constants(tree: ast.AST, options: FoundSettings) -> dict[str, ast.expr]:
+    """What each name is set to, where it is set once; options of the script's own as `args.NAME`."""
+    found: dict[str, ast.expr] = {}
+    repeated: set[str] = set()
+    for node in ast.walk(tree):
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        value = getattr(node, "value", None)
+        for place, given in [pair for target in targets for pair in _pairs(target, value)]:
+            if place.id in found and ast.dump(found[place.id]) != ast.dump(given):
+                repeated.add(place.id)
+            found[place.id] = given
+    found = {name: value for name, value in found.items() if name not in repeated}
+    places = _find_destinations(tree)
+    for name, value in _find_defaults(tree).items():
+        if name[5:] not in options.unknown:
+            found[name] = value
+    for name, constant in options.settings.items():
+        found[f"args.{places.get(name, name)}"] = ast.Constant(constant)
+    return found
+
+
+def _pairs(target: ast.expr, value: ast.expr | None) -> list[tuple[ast.Name, ast.expr]]:
+    """The names of an assignment, each with what it is set to."""
+    if isinstance(target, ast.Name) and value is not None:
+        return [(target, value)]
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+        return [pair for one, other in zip(target.elts, value.elts, strict=True) for pair in _pairs(one, other)]
+    return []
+
+
+def _find_defaults(tree: ast.AST) -> dict[str, ast.expr]:
+    """The default of each option of the script's own command line, and of each field of its dataclasses, under `args.NAME`."""
+    found: dict[str, ast.expr] = {}
+    repeated: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and any("dataclass" in ast.unparse(each) for each in node.decorator_list):
+            for part in node.body:
+                value = _find_field_default(part)
+                if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name) and value is not None:
+                    name = f"args.{part.target.id}"
+                    repeated |= {name} & found.keys()
+                    found[name] = value
+        if not isinstance(node, ast.Call) or getattr(node.func, "attr", "") != "add_argument" or not node.args:
+            continue
+        options = [each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        given = {keyword.arg: keyword.value for keyword in node.keywords}
+        long = next((option for option in options if option.startswith("--")), None)
+        place = given["dest"] if "dest" in given else ast.Constant((long or "").lstrip("-").replace("-", "_"))
+        if not isinstance(place, ast.Constant) or not place.value:
+            continue
+        action = getattr(given.get("action"), "value", None)
+        default = given.get(
+            "default", ast.Constant(action == "store_false") if str(action).startswith("store_") else None
+        )
+        if default is not None:
+            found[f"args.{place.value!s}"] = default
+    return {name: value for name, value in found.items() if name not in repeated}
+
+
+def _find_destinations(tree: ast.AST) -> dict[str, str]:
+    """Options of the script's command line that its parser calls something else."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "add_argument":
+            place = next(
+                (k.value.value for k in node.keywords if k.arg == "dest" and isinstance(k.value, ast.Constant)), None
+            )
+            for option in node.args if isinstance(place, str) else ():
+                found[str(getattr(option, "value", "")).lstrip("-").replace("-", "_")] = str(place)
+    return found
+
+
+def _find_field_default(node: ast.stmt) -> ast.expr | None:
+    """The default of a dataclass's field, in `= 3` or `= field(default=3)`."""
+    value = getattr(node, "value", None)
+    if isinstance(value, ast.Call) and getattr(value.func, "id", getattr(value.func, "attr", "")) in ("field", "Field"):
+        return next((keyword.value for keyword in value.keywords if keyword.arg == "default"), None)
+    return value
+
+
+def _evaluate(node: ast.expr, constants: dict[str, ast.expr], depth: int = 0) -> Any:
+    """A literal, a name of one, arithmetic on both, or the last part of `torch.bfloat16`."""
+    if depth > 20:
+        raise _NotWritten
+    if isinstance(node, ast.Name) and node.id in constants:
+        return _evaluate(constants[node.id], constants, depth + 1)
+    if (
+        isinstance(node, ast.Attribute)
+        and f"args.{node.attr}" in constants
+        and getattr(node.value, "id", "") != "torch"
+    ):
+        return _evaluate(constants[f"args.{node.attr}"], constants, depth + 1)
+    if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "torch":
+        return node.attr
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        left, right = (_evaluate(each, constants, depth + 1) for each in (node.left, node.right))
+        try:
+            return _OPERATORS[type(node.op)](left, right)
+        except (TypeError, ZeroDivisionError, OverflowError):
+            raise _NotWritten from None
+    if isinstance(node, ast.IfExp):  # the branch that its condition takes
+        return _evaluate(node.body if _evaluate(node.test, constants, depth + 1) else node.orelse, constants, depth + 1)
+    if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
+        values = [_evaluate(each, constants, depth + 1) for each in node.values]
+        return next((value for value in values if value), values[-1])
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_evaluate(each, constants, depth + 1) for each in node.elts]
+    if isinstance(node, ast.Dict):
+        return {
+            _evaluate(key, constants, depth + 1): _evaluate(value, constants, depth + 1)
+            for key, value in zip(node.keys, node.values, strict=True)
+            if key is not None
+        }
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        raise _NotWritten from None
