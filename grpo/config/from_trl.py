@@ -108,6 +108,7 @@ def translate(found: FoundSettings, processes: int = 1) -> Translation:
     translate_model(settings, out)
     translate_batch(settings, out, processes)
     translate_server(settings, out)
+    translate_sampling(settings, out)
     translate_schedule(settings, out)
     for name, value in settings.items():
         if name not in BATCH and name not in MODEL and name != "num_processes":
@@ -151,6 +152,29 @@ def translate_server(settings: dict[str, Any], out: Translation) -> None:
         settings["vllm_server_port"] = port
 
 
+def translate_sampling(settings: dict[str, Any], out: Translation) -> None:
+    """What vLLM cannot be used for here, though TRL does it."""
+    if not settings.get("use_vllm"):
+        return
+    if out.config["model"].get("quantization") == "nf4":
+        del settings["use_vllm"]
+        out.notes.append(
+            "use_vllm: left out; with 4-bit weights TRL merges the adapters into them, rounded, and samples from another policy"
+        )
+        return
+    filters = [
+        name
+        for name, off in (("top_p", 1.0), ("top_k", 0), ("min_p", 0.0))
+        if settings.get(name) not in (None, off, -1)
+    ]
+    if filters and settings.get("vllm_importance_sampling_correction", True):
+        settings["vllm_importance_sampling_correction"] = False
+        out.notes.append(
+            f"vllm_importance_sampling_correction: false is written; with {' and '.join(filters)} it would compare vLLM's "
+            "probabilities after the filter with the policy's before it"
+        )
+
+
 def translate_schedule(settings: dict[str, Any], out: Translation) -> None:
     """Shares of all steps as numbers of steps, and settings of a schedule that does not read them."""
     total = settings.get("max_steps")
@@ -158,6 +182,12 @@ def translate_schedule(settings: dict[str, Any], out: Translation) -> None:
         share = settings.get(name)
         if isinstance(share, float) and 0 < share < 1 and isinstance(total, int):
             settings[name] = math.ceil(total * share)  # as the Trainer counts
+    saved, used = settings.get("save_steps"), settings.get("num_iterations")
+    if isinstance(saved, int) and isinstance(used, int) and used > 0 and saved % used:
+        settings["save_steps"] = math.ceil(saved / used) * used
+        out.notes.append(
+            f"save_steps: {saved} is raised to {settings['save_steps']}, so that no checkpoint lies between two uses of a batch"
+        )
     if settings.get("lr_scheduler_type") == "constant_with_warmup" and settings.get("lr_scheduler_kwargs"):
         del settings["lr_scheduler_kwargs"]
         out.notes.append("lr_scheduler_kwargs: left out; constant_with_warmup does not read them")
@@ -270,6 +300,8 @@ def translate_model(settings: dict[str, Any], out: Translation) -> None:
     prompt = settings.get("max_prompt_length")
     if length is None and all(isinstance(each, int) for each in (completion, prompt)):
         length = completion + prompt
+    if length is None and isinstance(completion, int) and completion > 1024:  # TRL has no such limit
+        length = settings.get("vllm_max_model_length") or completion + 2048
     if isinstance(length, int):
         out.put("model.max_sequence_length", length)
 

@@ -80,7 +80,7 @@ def read_axolotl(found: FoundSettings) -> FoundSettings:
 _SWIFT_DEFAULTS: dict[str, Any] = {
     "per_device_train_batch_size": 1, "per_device_eval_batch_size": 1, "gradient_accumulation_steps": 1,
     "lr_scheduler_type": "cosine", "weight_decay": 0.1, "adam_beta2": 0.95, "beta": 0.04, "temperature": 0.9,
-    "loss_type": "grpo",
+    "loss_type": "grpo", "vllm_importance_sampling_correction": False,
 }  # fmt: skip
 _SWIFT_NAMES = {
     "model": "model_name_or_path", "model_id_or_path": "model_name_or_path", "lora_rank": "lora_r",

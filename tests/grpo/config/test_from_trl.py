@@ -285,6 +285,18 @@ def test_dtype_when_the_file_says_more_or_less_then_weights_are_what_trl_has(set
     assert any("TRL 1.14.2 trains float32" in note for note in found["notes"]) == (settings == "max_steps: 3")
 
 
+def test_settings_when_the_plan_would_refuse_them_then_what_it_takes_is_written(tmp_path, capsys):
+    """A checkpoint between two uses of a batch, room for a prompt, filters beside vLLM's ratio, 4-bit weights in vLLM."""
+    text = "num_iterations: 4\nsave_steps: 25\nmax_completion_length: 8192\nuse_vllm: true\ntop_p: 0.9\n"
+    config = run(capsys, str(write(tmp_path, a_yaml=text) / "a.yaml"))[1]["config"]
+    assert config["grpo"]["save_every_steps"] == 28 and config["model"]["max_sequence_length"] == 10240
+    assert config["model"]["vllm"]["importance_sampling_correction"] is False
+    found = run(capsys, str(write(tmp_path, b_yaml=text + "use_peft: true\nload_in_4bit: true\n") / "b.yaml"))[1]
+    assert "engine" not in found["config"]["model"] and any(
+        note.startswith("use_vllm: left out") for note in found["notes"]
+    )
+
+
 def test_settings_when_trl_ignores_counts_or_raises_them_then_so_does_the_translation(tmp_path, capsys):
     """A share of the steps, a schedule that reads nothing, a batch that needs more processes, unsloth's own batch."""
     text = (
