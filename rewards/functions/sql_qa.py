@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from rewards.hookspecs import hookimpl
 from rewards.sql.comparing import Comparer
 from rewards.sql.outlines import likeness, outline, words_of
+from rewards.sql.quotes import settle_quotes
 from rewards.sql.results import finds_something
 from rewards.sql.sandbox import Limits, spending
 from rewards.sql.statements import SqlStatement, find_answer, find_statement
@@ -88,7 +89,7 @@ class SqlQa(RewardFunction):
         return problems
 
     def warnings(self, example: Example) -> list[str]:
-        reference = find_statement(example.reference or "")
+        reference = _read_reference(example)
         result = self._comparer(example).run(reference)
         found = []
         if not finds_something(result.rows):
@@ -111,7 +112,8 @@ class SqlQa(RewardFunction):
         statement = find_answer(completion)
         if statement.sql is None:
             return _score(0.0, statement.reason)
-        reference = find_statement(example.reference or "")
+        statement = settle_quotes(statement, os.fspath(example.columns["database"]))
+        reference = _read_reference(example)
         comparer = self._comparer(example)
         expected = comparer.run(reference)
         if expected.status != "ok":
@@ -153,6 +155,10 @@ class SqlQa(RewardFunction):
             self.columns == "any",
             self.check_altered,
         )
+
+
+def _read_reference(example: Example) -> SqlStatement:
+    return settle_quotes(find_statement(example.reference or ""), os.fspath(example.columns["database"]))
 
 
 def _share_of_terms(terms: Sequence[str], statement: SqlStatement) -> float:

@@ -282,7 +282,9 @@ def _list_values(connection: sqlite3.Connection, group: tuple[Name, ...]) -> lis
         f"SELECT {quote_name(name.column)} AS v FROM {quote_name(name.table)} WHERE {quote_name(name.column)} IS NOT NULL"
         for name in group
     )
-    return [value for (value,) in connection.execute(f"SELECT v FROM ({listed}) ORDER BY v LIMIT {_MOST_VALUES}")]
+    return [
+        value for (value,) in connection.execute(f"SELECT DISTINCT v FROM ({listed}) ORDER BY v LIMIT {_MOST_VALUES}")
+    ]
 
 
 def _list_classes(connection: sqlite3.Connection, group: tuple[Name, ...], gapped: tuple[Name, ...]) -> list[list[Any]]:

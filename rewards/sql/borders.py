@@ -8,34 +8,30 @@ same days.
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date
 from typing import Any, NamedTuple
 
-from rewards.sql.altered import chance_of, copy_to_memory, follow_parents, know_relations, relations_of, replace_values
+from rewards.sql.altered import know_relations
+from rewards.sql.bordered import DAY, Border
 from rewards.sql.columns import ColumnSample, Name, look_at
-from rewards.sql.conditions import LiteralCondition, list_conditions
+from rewards.sql.conditions import LiteralCondition, read_conditions
 from rewards.sql.database import open_readonly, quote_name
-from rewards.sql.extremes import find_extreme
+from rewards.sql.extremes import Extreme, find_extreme
+from rewards.sql.groupings import list_distinct, list_grouped
 from rewards.sql.relations import Relations
 from rewards.sql.tokens import tokenise
 
 MOST_BORDERS = 10
 _MOST_VALUES = 5_000
 _FEW_LEVELS = 12
-_MOST = 0.75
-"""Of an extreme's own bound, the share of rows that must lie on the other side: `MAX(total)` is that of `total > 5` too."""
-
-_DAY = 10
-"""Characters of a date."""
-
-
-class Border(NamedTuple):
-    """What is done to a copy: each step is a tuple of its kind, a group of columns, and what it needs."""
-
-    steps: tuple[tuple[str, tuple[Name, ...], Any], ...]
+_MOST_GROUPINGS = 2
+_TIED = 3
+_YEAR = 366
+_PATTERNS = frozenset({"like", "glob"})
 
 
 class Reading(NamedTuple):
@@ -47,11 +43,16 @@ class Reading(NamedTuple):
 
 def plan_borders(path: str, right: Reading, given: Reading) -> tuple[Border, ...]:
     """The copies that tell the conditions apart that only one of two statements has; none where both have the same."""
+    mine, theirs = read_conditions(right.tokens), read_conditions(given.tokens)
     differing = sorted(
-        set(list_conditions(right.tokens)) ^ set(list_conditions(given.tokens)),
+        {*(set(mine.columns) ^ set(theirs.columns)), *(mine.counts ^ theirs.counts)},
         key=lambda item: (item.column, str(item.value), item.operator),
     )
-    if not differing:
+    doubled = list_distinct(right.tokens) ^ list_distinct(given.tokens)
+    first, second = find_extreme(right.tokens), find_extreme(given.tokens)
+    # Where both say which of several firsts is meant, and not with the same words.
+    tied = first is not None and second is not None and first.keys != second.keys and first.keys and second.keys
+    if not differing and not doubled and not tied:
         return ()
     connection = open_readonly(path)
     try:
@@ -60,42 +61,15 @@ def plan_borders(path: str, right: Reading, given: Reading) -> tuple[Border, ...
         for condition in differing:
             with suppress(sqlite3.Error):
                 borders.update(dict.fromkeys(plan.list_borders(condition)))
+        for column in sorted(doubled):
+            with suppress(sqlite3.Error):
+                borders.update(dict.fromkeys(plan.double(column)))
+        if first and tied:
+            with suppress(sqlite3.Error):
+                borders.update(dict.fromkeys(plan.tie(first)))
         return tuple(borders)[:MOST_BORDERS]
     finally:
         connection.close()
-
-
-def open_bordered(path: str, border: Border) -> sqlite3.Connection:
-    """The copy in memory that a border describes."""
-    connection = copy_to_memory(path)
-    relations = relations_of(path, connection)
-    for kind, names, what in border.steps:
-        with suppress(sqlite3.Error):
-            if kind == "keep":
-                connection.execute(f"DELETE FROM {quote_name(names[0].table)} WHERE NOT ({what[0]})", what[1])
-                follow_parents(connection, relations)
-            elif kind == "replace":
-                replace_values(connection, names, dict(what))
-            elif kind == "halve":
-                table, column = quote_name(names[0].table), quote_name(names[0].column)
-                connection.execute(f"UPDATE {table} SET {column} = ? WHERE {chance_of(41)} < 500", (what,))
-            else:
-                _move_all(connection, kind, names, what)
-    return connection
-
-
-def _move_all(connection: sqlite3.Connection, kind: str, names: Iterable[Name], by: float) -> None:
-    for name in names:
-        column = quote_name(name.column)
-        moved, told = f"ROUND({column} * ?, 6)", "'integer', 'real'"
-        if isinstance(by, int):
-            moved = f"{column} * ?"
-        if kind == "shift":
-            moved, told = f"date(substr({column}, 1, {_DAY}), ? || ' days') || substr({column}, {_DAY + 1})", "'text'"
-        with suppress(sqlite3.Error):
-            connection.execute(
-                f"UPDATE {quote_name(name.table)} SET {column} = {moved} WHERE typeof({column}) IN ({told})", (by,)
-            )
 
 
 class _Plan:
@@ -103,26 +77,23 @@ class _Plan:
         self.connection, self.relations = connection, relations
         self.right, self.given = right, given
         self.tables = {table for table, _ in right.columns | given.columns}
+        self.read = right.columns | given.columns
         self.aliases = list_aliases(connection)
-        self.literals = [
-            condition.value for tokens in (right.tokens, given.tokens) for condition in list_conditions(tokens)
-        ]
-        self.ends = sorted(
-            {
-                str(condition.value)
-                for tokens in (right.tokens, given.tokens)
-                for condition in list_conditions(tokens)
-                if condition.operator in (">", "<=", "between")
-            }
-        )
-        extremes = (find_extreme(right.tokens), find_extreme(given.tokens))
-        self.chosen = {self.aliases.get(word, word) for each in extremes if each for word in each.measure}
+        sides = [read_conditions(tokens) for tokens in (right.tokens, given.tokens)]
+        self.literals = [condition.value for side in sides for condition in side.columns]
+        self.ends = sorted(sides[0].ends | sides[1].ends)
+        self.patterns = [{each.column for each in side.columns if each.operator in _PATTERNS} for side in sides]
+        self.counting = any("count" in tokens for tokens in (right.tokens, given.tokens))
+        self.grouped = list_grouped(right.tokens) | list_grouped(given.tokens)
         moving = {(name.table.lower(), name.column.lower()) for name in (*relations.measures, *relations.dates)}
         self.free = right.columns & moving == given.columns & moving
 
     def list_borders(self, condition: LiteralCondition) -> Iterator[Border]:
         column = self.aliases.get(condition.column, condition.column)
-        for name in find_columns(self.connection, self.relations, column):
+        found = list(find_columns(self.connection, self.relations, column))
+        if not found and self.counting and isinstance(condition.value, int):
+            yield from self._size_groups(condition.value)
+        for name in found:
             if name.table.lower() not in self.tables or name in self.relations.keys:
                 continue
             sample = look_at(self.connection, name.table, name.column)
@@ -130,6 +101,8 @@ class _Plan:
                 continue
             if condition.value is None:
                 yield from self._cut(name, "{0} IS NULL", "{0} IS NOT NULL", ())
+                if self._may_lack_others(name):
+                    yield Border((("halve", (name,), None),))
             elif isinstance(condition.value, str) and sample.texts == sample.filled:
                 if name in self.relations.dates:
                     yield from self._cross_date(name, sample, condition.value)
@@ -138,38 +111,98 @@ class _Plan:
             elif not isinstance(condition.value, str) and sample.integers + sample.reals == sample.filled:
                 yield from self._cross_number(name, sample, condition)
 
-    def _cut(self, name: Name, one: str, other: str, values: Sequence[Any], least: float = 0.0) -> Iterator[Border]:
+    def _cut(self, name: Name, one: str, other: str, values: Sequence[Any]) -> Iterator[Border]:
         """Copies that keep the rows of one side only, where rows may go without making anything else untrue."""
-        bound = any(
-            link.child.table == name.table
-            and link.parent.table != name.table
-            and link.parent.table.lower() in self.tables
-            and (link.owner or link.full)
-            for link in self.relations.links
-        )
-        if bound:
+        if self._is_bound(name.table):
             return
         table, column = quote_name(name.table), quote_name(name.column)
         total = self.connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
         for form in (one, other):
             kept = form.format(column)
             count = self.connection.execute(f"SELECT COUNT(*) FROM {table} WHERE {kept}", values).fetchone()[0]
-            if total * least < count < total:
+            if 0 < count < total:
                 yield Border((("keep", (name,), (kept, tuple(values))),))
+
+    def _is_bound(self, table: str) -> bool:
+        return any(
+            link.child.table == table
+            and link.parent.table != table
+            and link.parent.table.lower() in self.tables
+            and (link.owner or link.full)
+            for link in self.relations.links
+        )
+
+    def _may_lack_others(self, name: Name) -> bool:
+        """Whether a column lacks values in some rows, and nothing else tells in which."""
+        table, column = quote_name(name.table), quote_name(name.column)
+        counted = f"SELECT COUNT({column}), COUNT(*) FROM {table}"
+        filled, rows = self.connection.execute(counted).fetchone()
+        told = {other for others in self.relations.gapped.values() for other in others}
+        return bool(0 < filled < rows and name not in told)
+
+    def _size_groups(self, count: int) -> Iterator[Border]:
+        """Copies whose groups have nearly as many rows as a number of rows is compared with."""
+        names = [
+            name
+            for column in sorted(self.grouped)
+            for name in find_columns(self.connection, self.relations, self.aliases.get(column, column))
+            if name.table.lower() in self.tables and name not in self.relations.unique
+        ]
+        names += [
+            link.child
+            for link in self.relations.links
+            if {link.child.table.lower(), link.parent.table.lower()} <= self.tables
+            and link.child.table != link.parent.table
+        ]
+        for name in list(dict.fromkeys(names))[:_MOST_GROUPINGS]:
+            if not self.relations.summed or not self._is_bound(name.table):
+                yield Border((("sizes", (name,), count),))
+
+    def double(self, column: str) -> Iterator[Border]:
+        """A copy in which a figure comes often, where only one statement takes each once."""
+        figures = {*self.relations.measures, *(each for group in self.relations.levels for each in group)}
+        for name in find_columns(self.connection, self.relations, self.aliases.get(column, column)):
+            if name.table.lower() in self.tables and name in figures and self._is_free(name):
+                table, quoted = quote_name(name.table), quote_name(name.column)
+                middle = f"SELECT {quoted} FROM {table} WHERE {quoted} IS NOT NULL ORDER BY 1 LIMIT 1 OFFSET (SELECT COUNT({quoted}) / 2 FROM {table})"
+                yield Border((("halve", (name,), self.connection.execute(middle).fetchone()[0]),))
+
+    def tie(self, first: Extreme) -> Iterator[Border]:
+        """A copy in which the greatest and the least of an order's figures come several times."""
+        for word in first.measure:
+            for name in find_columns(self.connection, self.relations, self.aliases.get(word, word)):
+                if name.table.lower() in self.tables and name in self.relations.measures and self._is_free(name):
+                    column = quote_name(name.column)
+                    listed = (
+                        f"SELECT DISTINCT {column} FROM {quote_name(name.table)} WHERE {column} IS NOT NULL ORDER BY 1"
+                    )
+                    values = [value for (value,) in self.connection.execute(listed)]
+                    ends = ((values[:_TIED], values[_TIED - 1 : _TIED]), (values[-_TIED:], values[-_TIED:]))
+                    for several, (one, *_) in ends if len(values) > 2 * _TIED else ():
+                        yield Border((("replace", (name,), tuple((value, one) for value in several)),))
+
+    def _is_free(self, name: Name) -> bool:
+        """Whether a number may change alone: nothing follows from it, or both statements read the same figures."""
+        several = sum(each.table == name.table for each in self.relations.dates) > 1
+        return self.free or not (name in self.relations.tied or several)
 
     def _cross_number(self, name: Name, sample: ColumnSample, condition: LiteralCondition) -> Iterator[Border]:
         value = condition.value
-        yield from self._cut(
-            name, "{0} < ?", "{0} >= ?", (value,), _MOST if name.column.lower() in self.chosen else 0.0
-        )
+        yield from self._cut(name, "{0} < ?", "{0} >= ?", (value,))
         positive = sample.low > 0 or value <= 0
         if (positive and value <= 0) or (sample.low >= 0 and sample.high <= 1):
             return
         step = 1 if sample.integers == sample.filled else 0.01
+        dated = any(each.table == name.table for each in self.relations.dates)
+        if condition.operator in ("=", "in") and step == 1 and self._is_free(name) and not dated:
+            yield from self._exchange(name, value)
+        elif name in self.relations.years and not dated and sample.low < sample.high:
+            yield Border((("replace", (name,), ((sample.low, sample.high), (sample.high, sample.low))),))
         if sample.distinct <= _FEW_LEVELS and step == 1 and value in (sample.low, sample.high):
             return  # the end of a scale, as five stars of five
-        several = sum(each.table == name.table for each in self.relations.dates) > 1
-        if self.free or not (name in self.relations.tied or several):
+        if name in self.relations.measures and condition.operator not in ("=", "!=", "in"):
+            yield from self._centre(name, value)
+        if self._is_free(name):
             near = [value, round(value + step, 6), round(value - step, 6)]
             near = [
                 item for item in near if not (sample.low >= 0 and item <= 0 < sample.low) and item >= min(0, sample.low)
@@ -185,36 +218,41 @@ class _Plan:
     def _cross_date(self, name: Name, sample: ColumnSample, text: str) -> Iterator[Border]:
         yield from self._cut(name, "{0} < ?", "{0} >= ?", (text,))
         day = _read_day(text)
-        days = self._list_days(name) if day else []
+        read = sum((each.table.lower(), each.column.lower()) in self.read for each in self.relations.dates)
+        if day is None and text.isdigit() and read == 1:
+            yield Border((("some", (name,), _YEAR),))  # a month of any year
+        days = self._list_days(name) if day is not None else []
         # Dates of other lengths, such as months, cannot follow a shift by days.
-        whole = all(len(str(look_at(self.connection, *each).low)) >= _DAY for each in self.relations.dates)
+        whole = all(len(str(look_at(self.connection, *each).low)) >= DAY for each in self.relations.dates)
         if day is None or not days or not whole or self.relations.years:
             return
         nearest = min(days, key=lambda item: abs(item - day))
-        timed = len(str(sample.low)) > _DAY
+        timed = len(str(sample.low)) > DAY
         middle = sorted(days)[len(days) // 2]
         shifts = [target - nearest for target in (day, day + 1, day - 1) if target not in days]
         if not min(days) < day <= max(days):
             shifts.insert(0, day - middle)
         for shift in shifts:
             steps: list[tuple[str, tuple[Name, ...], Any]] = [("shift", self.relations.dates, shift)]
-            if timed and len(text) == _DAY:
+            if timed and len(text) == DAY:
                 # `<= '2024-12-31'` leaves out that day's rows where they have a time; that is not what is asked here.
                 column = quote_name(name.column)
-                literals = [item for item in self.ends if len(item) == _DAY]
-                marks = ", ".join("?" * len(literals))
-                steps.append(("keep", (name,), (f"substr({column}, 1, {_DAY}) NOT IN ({marks})", tuple(literals))))
+                if literals := [item for item in self.ends if len(item) == DAY]:
+                    marks = ", ".join("?" * len(literals))
+                    steps.append(("keep", (name,), (f"substr({column}, 1, {DAY}) NOT IN ({marks})", tuple(literals))))
             yield Border(tuple(steps))
 
     def _list_days(self, name: Name) -> list[int]:
         column = quote_name(name.column)
-        listed = f"SELECT DISTINCT substr({column}, 1, {_DAY}) FROM {quote_name(name.table)} LIMIT {_MOST_VALUES}"
+        listed = f"SELECT DISTINCT substr({column}, 1, {DAY}) FROM {quote_name(name.table)} LIMIT {_MOST_VALUES}"
         days = (_read_day(str(text)) for (text,) in self.connection.execute(listed).fetchall())
         return [day for day in days if day is not None]
 
     def _cross_text(self, name: Name, sample: ColumnSample, condition: LiteralCondition) -> Iterator[Border]:
-        operator = condition.operator if condition.operator in ("like", "glob") else "="
+        operator = condition.operator if condition.operator in _PATTERNS else "="
         yield from self._cut(name, f"{{0}} {operator} ?", f"NOT {{0}} {operator} ?", (condition.value,))
+        if operator != "=":
+            yield from self._plant_pattern(name, operator, condition)
         if operator != "=" or name in self.relations.dates:
             return
         table, column = quote_name(name.table), quote_name(name.column)
@@ -229,12 +267,47 @@ class _Plan:
             (group for group in (*self.relations.labels, *self.relations.texts) if name in group),
             (name,),
         )
+        if condition.operator in ("<", "<=", ">", ">=", "between"):
+            yield Border((("halve", (name,), f"{condition.value} 2"),))
+        if condition.value not in values and condition.value.casefold() in (str(value).casefold() for value in values):
+            return  # LOWER(city) = 'austin'
         if condition.value not in values and others:
             yield Border((("replace", group, ((others[0], condition.value),)),))
         elif sample.distinct == 1:
             yield Border((("halve", (name,), f"{values[0]} 2"),))
         elif not others and len(values) > 2:
             yield Border((("replace", group, ((values[0], f"{values[0]} 2"),)),))
+
+    def _plant_pattern(self, name: Name, operator: str, condition: LiteralCondition) -> Iterator[Border]:
+        """A value that a pattern takes, where both statements have patterns, or none or every row has such a value."""
+        table, column = quote_name(name.table), quote_name(name.column)
+        planted = re.sub(r"[%*]", "q", condition.value).translate({ord("_"): "a", ord("?"): "a"})
+        counted = f"SELECT SUM({column} {operator} ?), COUNT({column}) FROM {table}"
+        taken, filled = self.connection.execute(counted, (condition.value,)).fetchone()
+        if taken in (0, filled) and filled:
+            yield Border((("halve", (name,), planted if not taken else f"{condition.value} 2"),))
+        if not all(condition.column in side for side in self.patterns):
+            return
+        common = f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL GROUP BY 1 ORDER BY COUNT(*) DESC, 1 LIMIT 1"
+        yield Border((("replace", (name,), ((self.connection.execute(common).fetchone()[0], planted),)),))
+
+    def _exchange(self, name: Name, value: Any) -> Iterator[Border]:
+        """A number and its neighbour, exchanged: what else is true of the rows of one is true of the other's."""
+        table, column = quote_name(name.table), quote_name(name.column)
+        nearest = f"SELECT {column} FROM {table} WHERE {column} <> ? ORDER BY ABS({column} - ?), 1 LIMIT 1"
+        found = self.connection.execute(nearest, (value, value)).fetchone()
+        if found:
+            yield Border((("replace", (name,), ((value, found[0]), (found[0], value))),))
+
+    def _centre(self, name: Name, value: float) -> Iterator[Border]:
+        """All measures multiplied by what puts half of a column's rows below a bound."""
+        table, column = quote_name(name.table), quote_name(name.column)
+        middle = f"SELECT {column} FROM {table} WHERE {column} > 0 ORDER BY 1 LIMIT 1 OFFSET (SELECT COUNT(*) / 2 FROM {table} WHERE {column} > 0)"
+        found = self.connection.execute(middle).fetchone()
+        whole = any(look_at(self.connection, *each).integers for each in self.relations.measures)
+        # Whole numbers are rounded, and what was the sum of two is no longer.
+        if found and value > 0 and not (whole and self.relations.summed):
+            yield Border((("settle", self.relations.measures, value / found[0]),))
 
     def _move_near(self, name: Name, near: Sequence[Any], value: Any) -> Iterator[Border]:
         """The values nearest to a literal, moved onto it and past it."""
@@ -243,12 +316,12 @@ class _Plan:
         there = [item for (item,) in self.connection.execute(listed, (value,)).fetchall()]
         wanted = [item for item in near if item not in there]
         sources = [item for item in there if item not in near and item not in self.literals]
-        if not sources or not wanted:
-            return
-        yield Border((("replace", (name,), tuple(zip(sources, wanted, strict=False))),))
-        # The few values nearest may all be of rows that another condition leaves out.
+        if sources and wanted:
+            yield Border((("replace", (name,), tuple(zip(sources, wanted, strict=False))),))
+        # The few values nearest, and those that lie there already, may all be of rows that another condition leaves out.
         many = sources[::2]
-        yield Border((("replace", (name,), tuple(zip(many, wanted * len(many), strict=False))),))
+        if many:
+            yield Border((("replace", (name,), tuple(zip(many, list(near) * len(many), strict=False))),))
 
 
 def find_columns(connection: sqlite3.Connection, relations: Relations, column: str) -> Iterator[Name]:
@@ -272,5 +345,5 @@ def list_aliases(connection: sqlite3.Connection) -> dict[str, str]:
 
 def _read_day(text: str) -> int | None:
     with suppress(ValueError):
-        return date.fromisoformat({4: f"{text}-01-01", 7: f"{text}-01"}.get(len(text), text[:_DAY])).toordinal()
+        return date.fromisoformat({4: f"{text}-01-01", 7: f"{text}-01"}.get(len(text), text[:DAY])).toordinal()
     return None

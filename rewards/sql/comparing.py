@@ -17,10 +17,11 @@ from rewards.sql.altered import (
     know_relations,
     telling_copies,
 )
-from rewards.sql.borders import Border, Reading, plan_borders
+from rewards.sql.bordered import Border
+from rewards.sql.borders import Reading, plan_borders
 from rewards.sql.conditions import list_conditions
 from rewards.sql.database import quote_name
-from rewards.sql.extremes import compare_choices, find_extreme
+from rewards.sql.extremes import compare_choices, compare_orders, find_extreme
 from rewards.sql.naming import Naming, compare_naming
 from rewards.sql.outlines import named_columns
 from rewards.sql.planted import Planting
@@ -199,12 +200,16 @@ class Comparer:
     def _compare_choices(self, reference: SqlStatement, statement: SqlStatement) -> Literal["same", "other", "unknown"]:
         """Whether two extremes, or firsts of a list, are of the same rows; unknown where they order by different words."""
         right, given = find_extreme(reference.tokens), find_extreme(statement.tokens)
-        if right is None or given is None or right[1:] != given[1:]:
+        if right is None or given is None:
             return "unknown"
         limits = Limits(self.limits.steps, _MOST_CHOICES, _CHOICES_BYTES)
-        results = run_queries(self.database, [(right.sql, 0), (given.sql, 0)], limits)
-        if any(each.status != "ok" for each in results):
+        alike = (right.measure, right.greatest) == (given.measure, given.greatest)
+        asked = [(side.sql if alike else side.ranked, 0) for side in (right, given)]
+        results = run_queries(self.database, asked, limits) if all(sql for sql, _ in asked) else []
+        if not results or any(each.status != "ok" for each in results):
             return "unknown"
+        if not alike:
+            return compare_orders(results[0].rows, results[1].rows, right.greatest == given.greatest)
         return compare_choices(results[0].rows, results[1].rows, right.greatest)
 
     def _blame(self, statement: SqlStatement, result: Result, reference: SqlStatement | None = None) -> SqlComparison:

@@ -12,6 +12,8 @@ from rewards.sql.tokens import KEYWORDS
 _OPERATORS = frozenset({"=", "!=", "<", "<=", ">", ">=", "like", "glob", "between", "in", "is"})
 _CLAUSES = frozenset({"select", "from", "group", "order", "limit", "offset", "then", "else"})
 _TYPES = frozenset({"integer", "int", "real", "text", "numeric", "float", "double", "date", "varchar"})
+_DEFAULTS = frozenset({"coalesce", "ifnull"})
+_NO_DEFAULT = object()
 _WORD = re.compile(r"[^\W\d]")
 
 
@@ -23,41 +25,81 @@ class LiteralCondition(NamedTuple):
     value: Any
 
 
-@lru_cache(maxsize=4096)
+class LiteralConditions(NamedTuple):
+    """`columns`: every comparison of a column, or of what is made of it, with a text, a number or NULL.
+
+    `counts`: those of a number of rows, or of what a query finds, whose column is empty. `ends`: texts after which a column
+    itself, not its day or its year, ends or begins.
+    """
+
+    columns: tuple[LiteralCondition, ...]
+    counts: frozenset[LiteralCondition]
+    ends: frozenset[str]
+
+
 def list_conditions(tokens: tuple[str, ...]) -> tuple[LiteralCondition, ...]:
     """Every comparison of a column, or of what is made of it, with a text, a number or NULL."""
+    return read_conditions(tokens).columns
+
+
+@lru_cache(maxsize=4096)
+def read_conditions(tokens: tuple[str, ...]) -> LiteralConditions:
+    """All comparisons with literals in a statement."""
     found: list[LiteralCondition] = []
+    counts: set[LiteralCondition] = set()
+    ends: set[str] = set()
     column, operator = "", ""
     opened: list[int] = []
-    counted = False
+    counted = made = False
+    defaults: dict[int, Any] = {}
+    default: Any = _NO_DEFAULT
     for at, token in enumerate(tokens):
         if token == "(":
             opened.append(at)
         elif token == ")" and opened:
             start = opened.pop()
             counted = "select" in tokens[start + 1 : start + 2] or "count" in tokens[max(start - 1, 0) : start]
+            if start and tokens[start - 1] in _DEFAULTS and tokens[at - 2] == "," and _is_literal(tokens[at - 1]):
+                defaults[at] = read_literal(tokens, at - 1)
         following = tokens[at + 1] if at + 1 < len(tokens) else ""
         if token in _OPERATORS:
             operator = token
-            if counted and at and tokens[at - 1] == ")":
+            made = at > 0 and tokens[at - 1] == ")"
+            default = defaults.get(at - 1, _NO_DEFAULT)
+            if counted and made:
                 column = ""  # a number of rows, or what a query finds, is no value of a column
         elif token in _CLAUSES:
             column, operator = "", ""
         elif token in ("and", "or") and operator != "between":
             operator = ""
-        elif token == "null" and operator == "is":
-            found.append(LiteralCondition(column, operator, None))
-        elif token[0] == "'" or (token[0].isdigit() and token.isascii()):
+        elif token in ("isnull", "notnull") or (token == "null" and operator == "is"):
+            found.append(LiteralCondition(column, "is", None))
+        elif _is_literal(token):
             if column and operator:
-                found.append(LiteralCondition(column, operator, read_literal(tokens, at)))
-        elif _is_column(token, following):
+                value = read_literal(tokens, at)
+                # COALESCE(column, '') = '' is a way to write IS NULL.
+                missing = operator in ("=", "!=") and value == default
+                found.append(LiteralCondition(column, *(("is", None) if missing else (operator, value))))
+                if operator in (">", "<=", "between") and not made:
+                    ends.add(str(value))
+            elif operator and made:
+                counts.add(LiteralCondition("", operator, read_literal(tokens, at)))
+        elif _is_column(token, following, tokens[max(at - 1, 0)] == "as"):
             column, operator = token, ""
-    return tuple(found)
+    return LiteralConditions(tuple(found), frozenset(counts), frozenset(ends))
 
 
-def _is_column(token: str, following: str) -> bool:
+def _is_literal(token: str) -> bool:
+    return token[0] == "'" or (token[0].isdigit() and token.isascii())
+
+
+def _is_column(token: str, following: str, cast: bool) -> bool:
     return bool(
-        _WORD.match(token) and token not in KEYWORDS and token not in _TYPES and following != "(" and following != "."
+        _WORD.match(token)
+        and token not in KEYWORDS
+        and not (cast and token in _TYPES)
+        and following != "("
+        and following != "."
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rewards import limits
 from rewards.sql.altered import open_altered
-from rewards.sql.borders import Border, open_bordered
+from rewards.sql.bordered import Border, open_bordered
 from rewards.sql.planted import Planting, open_planted
 from rewards.writing.files import is_alive
 

@@ -6,11 +6,14 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-from rewards.sql.columns import SAMPLE, ColumnSample, Name
+from rewards.sql.columns import SAMPLE, ColumnSample, Link, Name
 from rewards.sql.database import quote_name
 
 _MOST_NUMBERS = 8
 """Numeric columns of a table between which products are looked for."""
+
+_TOTALS, _FEW_TOTALS = 200, 3
+"""Wholes that are looked at for being the totals of their parts, and different totals that they have at least."""
 
 _MOST_COLUMNS = 30
 """Columns of a table whose gaps a label may tell."""
@@ -41,6 +44,48 @@ def find_factors(
                 if connection.execute(some).fetchone() and not connection.execute(unequal).fetchone():
                     tied |= {one, other, product}
     return factors, tied
+
+
+def find_totals(
+    connection: sqlite3.Connection, links: Sequence[Link], seen: dict[Name, ColumnSample]
+) -> Iterable[tuple[Link, set[Name]]]:
+    """Links whose parent says how many children it has, or the sum or mean of their figures; with all figures so tied."""
+    for link in links:
+        if link.child.table == link.parent.table:
+            continue
+        mine, theirs = (
+            [
+                name
+                for name, values in seen.items()
+                if name.table == side.table and name != side and values.integers + values.reals == values.filled > 0
+            ][:_MOST_NUMBERS]
+            for side in (link.parent, link.child)
+        )
+        if mine:
+            yield from _match_totals(connection, link, mine, theirs)
+
+
+def _match_totals(
+    connection: sqlite3.Connection, link: Link, mine: Sequence[Name], theirs: Sequence[Name]
+) -> Iterable[tuple[Link, set[Name]]]:
+    columns = {name: f"c.{quote_name(name.column)}" for name in theirs}
+    made: list[tuple[str, set[Name]]] = [("COUNT(*)", set())]
+    made += [(f"{form}({columns[name]})", {name}) for name in theirs for form in ("SUM", "AVG")]
+    made += [(f"SUM({columns[one]} * {columns[other]})", {one, other}) for one, other in combinations(theirs, 2)]
+    key, reference = quote_name(link.parent.column), quote_name(link.child.column)
+    asked = ", ".join((*(f"p.{quote_name(name.column)}" for name in mine), *(expression for expression, _ in made)))
+    rows = connection.execute(
+        f"SELECT {asked} FROM {quote_name(link.parent.table)} AS p JOIN {quote_name(link.child.table)} AS c "
+        f"ON c.{reference} = p.{key} GROUP BY p.{key} LIMIT {_TOTALS}"
+    ).fetchall()
+    for at, name in enumerate(mine):
+        if len({row[at] for row in rows}) < _FEW_TOTALS:
+            continue
+        for place, (_, parts) in enumerate(made, len(mine)):
+            if all(
+                row[at] is not None and row[place] is not None and abs(row[at] - row[place]) < 0.006 for row in rows
+            ):
+                yield link, {name, *parts}
 
 
 def find_dependent(

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rewards.sql.ties import find_clauses, resolve_key, split_items, without_direction
 
 _EXTREMES = {"max": True, "min": False}
 _NOISE = 1e-6
+_FEW_LABELS = 3
 _DECIMALS = 4
 """To which numbers are rounded before rows are compared: adding up in another order must not make others of them."""
 
 
 class Extreme(NamedTuple):
-    """`sql` selects every label with its measure; `measure` is what is ordered by, `greatest` whether the most wins."""
+    """`sql` selects every label with its measure; `measure` is what is ordered by, `greatest` whether the most wins.
+
+    `ranked` is the same without labels that are counted or added up, `keys` what is ordered by in all.
+    """
 
     sql: str
     measure: tuple[str, ...]
     greatest: bool
+    ranked: str = ""
+    keys: tuple[tuple[str, ...], ...] = ()
 
 
 @lru_cache(maxsize=4096)
@@ -32,14 +38,28 @@ def find_extreme(tokens: tuple[str, ...]) -> Extreme | None:
     items = [_strip(item) for item in split_items(tokens[select + 1 : source])]
     if order is None:
         return _find_aggregate(tokens, select, source, items)
-    if "limit" not in tokens[order:]:
+    if "limit" not in tokens[order:] or "offset" in tokens[order:] or "," in tokens[len(tokens) - 2 :]:
         return None
-    written = split_items(tokens[order + 2 : order + tokens[order:].index("limit")])[0]
-    measure = resolve_key(without_direction(written), items)
+    keys = split_items(tokens[order + 2 : order + tokens[order:].index("limit")])
+    measure = resolve_key(without_direction(keys[0]), items)
     # An extreme of itself, SELECT price ... ORDER BY price, has no other label.
     labels = [(*label, ",") for label in items if label != measure]
-    chosen = (*tokens[:select], "select", "distinct", *(token for label in labels for token in label), *measure)
-    return Extreme(" ".join((*chosen, *tokens[source:order])), _unqualify(measure), "desc" in written)
+    plain = [label for label in labels if "(" not in label]
+    sql, ranked = (
+        " ".join(
+            (
+                *tokens[:select],
+                "select",
+                "distinct",
+                *(token for label in each for token in label),
+                *measure,
+                *tokens[source:order],
+            )
+        )
+        for each in (labels, plain)
+    )
+    rest = tuple(_unqualify(resolve_key(tuple(token for token in key if token != "asc"), items)) for key in keys[1:])
+    return Extreme(sql, _unqualify(measure), "desc" in keys[0], ranked, rest)
 
 
 def _find_aggregate(tokens: tuple[str, ...], select: int, source: int, items: list[tuple[str, ...]]) -> Extreme | None:
@@ -105,6 +125,46 @@ def compare_choices(
     last = (min if greatest else max)(row[-1] for row in both)
     behind = all(row[-1] <= last if greatest else row[-1] >= last for row in single)
     return "unknown" if behind else "other"
+
+
+def compare_orders(right: Iterable[tuple], given: Iterable[tuple], same_direction: bool) -> Literal["other", "unknown"]:
+    """Whether two statements that order by different words put two of the same labels the other way round."""
+    sides = []
+    for rows in (right, given):
+        measures: dict[tuple, Any] = {}
+        for row in rows:
+            if row and row[-1] is not None and measures.setdefault(row[:-1], row[-1]) != row[-1]:
+                return "unknown"  # a label of several rows
+        sides.append(measures)
+    first, second = sides
+    if first.keys() != second.keys() or len(first) < _FEW_LABELS or () in first:
+        return "unknown"
+    if any(len({isinstance(value, str) for value in side.values()}) > 1 for side in sides):
+        return "unknown"
+    ranked = sorted(first, key=lambda label: first[label])
+    others = [second[label] for label in ranked]
+    if not same_direction:
+        ranked, others = ranked[::-1], others[::-1]
+    # What stands before a strictly lesser one must not be the greater on the other side.
+    most = None
+    at = 0
+    while at < len(ranked):
+        end = at
+        while end < len(ranked) and not _is_apart(first[ranked[at]], first[ranked[end]]):
+            end += 1
+        group = others[at:end]
+        if most is not None and min(group) < most and _is_apart(min(group), most):
+            return "other"
+        most = max(group) if most is None else max(most, *group)
+        at = end
+    return "unknown"
+
+
+def _is_apart(one: Any, other: Any) -> bool:
+    """Whether two measures differ by more than adding up in another order may change."""
+    if isinstance(one, str) or isinstance(other, str):
+        return one != other
+    return abs(one - other) > _NOISE * max(abs(one), abs(other))
 
 
 def _are_proportional(pairs: list[tuple]) -> bool:

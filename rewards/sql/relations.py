@@ -7,15 +7,18 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rewards.sql.columns import ColumnSample, Link, Name, look_at
 from rewards.sql.database import quote_name
-from rewards.sql.dependencies import find_dependent, find_factors, find_gapped
+from rewards.sql.dependencies import find_dependent, find_factors, find_gapped, find_totals
 
 MOST_LABELS = 40
 _FEW_LEVELS = 12
+_FEW_VALUES = 4
+"""Different values that a column has at least to be told for a reference by them alone."""
+
 _OVERLAP = 0.5
 _DATE = re.compile(r"(?:19|20)[0-9]{2}(?:-[0-9]{2}(?:-[0-9]{2}(?:[ T].*)?)?)?\Z", re.DOTALL)
 _KEY_NAME = re.compile(r"(?:(?:^|_)(?:id|key|fk|code|cod|uuid)|(?<=[a-z])(?:Id|ID|Key))$")
@@ -31,7 +34,7 @@ class Relations:
 
     links: list[Link] = field(default_factory=list)
     keys: frozenset[Name] = frozenset()
-    """Columns of primary keys, and those that refer to another table or are referred to."""
+    """Columns that name rows: of primary keys, and those that refer to another table or are referred to."""
 
     single_keys: frozenset[Name] = frozenset()
     """Columns that alone identify the rows of their table by being its key, or what others refer to."""
@@ -55,6 +58,9 @@ class Relations:
     texts: list[tuple[Name, ...]] = field(default_factory=list)
     levels: list[tuple[Name, ...]] = field(default_factory=list)
     measures: tuple[Name, ...] = ()
+    summed: bool = False
+    """Whether some number is made of others of its row, or a whole's of its parts."""
+
     tied: frozenset[Name] = frozenset()
     """Numbers of which others are made, or that are made of others."""
 
@@ -104,13 +110,19 @@ def read_relations(connection: sqlite3.Connection) -> Relations:
                     keys.setdefault(table, []).append(column)
     found = Relations()
     found.links = _find_links(connection, tables, seen, keys)
+    totals = list(find_totals(connection, found.links, seen))
+    summing = [link for link, _ in totals]
+    found.links = [replace(link, owner=link.owner or link in summing) for link in found.links]
     parents = {link.parent for link in found.links}
     primary = {Name(table, column) for table, columns in keys.items() for column in columns}
-    found.keys = frozenset(primary | parents | {link.child for link in found.links})
+    linked = parents | {link.child for link in found.links}
+    # A day or a language that is part of a key says something of the row; a number of a line only tells it from others.
+    telling = {name for name in primary - linked if len(keys[name.table]) > 1 and not _KEY_NAME.search(name.column)}
+    found.keys = frozenset(linked | primary - {name for name in telling if seen[name].texts or _are_years(seen[name])})
     found.single_keys = frozenset(name for name in primary if len(keys[name.table]) == 1) | parents
     found.tables = _order(tables, found.links)
     found.roots = _find_roots(tables, found.links)
-    _sort_columns(connection, found, seen, keys)
+    _sort_columns(connection, found, seen, {name for _, names in totals for name in names})
     return found
 
 
@@ -127,9 +139,10 @@ def _find_links(
             if target and column:
                 pairs[_spell(seen, table, row[3])] = _spell(seen, target, column)
     for name, values in seen.items():
-        guessed = _guess_parent(name, seen, keys) if name not in pairs and values.filled else None
-        if guessed:
-            pairs[name] = guessed
+        if name not in pairs and values.filled:
+            guessed = _guess_parent(name, seen, keys) or _guess_by_values(connection, name, seen, keys)
+            if guessed:
+                pairs[name] = guessed
     pairs = {
         child: parent
         for child, parent in pairs.items()
@@ -167,6 +180,28 @@ def _guess_parent(name: Name, seen: dict[Name, ColumnSample], keys: dict[str, li
         if same and not keys.get(parent.table) and _KEY_NAME.search(parent.column) and not seen[name].unique:
             alike = alike or parent
     return alike
+
+
+def _guess_by_values(
+    connection: sqlite3.Connection, name: Name, seen: dict[Name, ColumnSample], keys: dict[str, list[str]]
+) -> Name | None:
+    """The one key in which all values of a column named as one are found, where that is no chance: `prereq_id`, `advisor_id`."""
+    values = seen[name]
+    if not _KEY_NAME.search(name.column) or [name.column] == keys.get(name.table) or values.distinct < _FEW_VALUES:
+        return None
+    found = [
+        parent
+        for parent, others in seen.items()
+        if keys.get(parent.table) == [parent.column]
+        and (others.texts == others.filled) == (values.texts == values.filled)
+        and _is_within(connection, name, parent)
+    ]
+    if len(found) != 1:
+        return None
+    # Numbers from one up are within any key of as many rows.
+    parent = seen[found[0]]
+    counted = parent.integers and parent.high - parent.low < 2 * parent.distinct and parent.low <= 1
+    return None if counted else found[0]
 
 
 def _singular(table: str) -> str:
@@ -241,13 +276,12 @@ def _find_roots(tables: Sequence[str], links: Sequence[Link]) -> frozenset[str]:
 
 
 def _sort_columns(
-    connection: sqlite3.Connection, found: Relations, seen: dict[Name, ColumnSample], keys: dict[str, list[str]]
+    connection: sqlite3.Connection, found: Relations, seen: dict[Name, ColumnSample], totals: set[Name]
 ) -> None:
     """Put every column that is not a key with those that change as it does."""
-    linked = {link.child for link in found.links} | {link.parent for link in found.links}
     labels, texts, levels, measures, dates, years = [], [], [], [], [], []
     for name, values in seen.items():
-        if name in linked or name.column in keys.get(name.table, ()) or not values.filled:
+        if name in found.keys or not values.filled:
             continue
         if values.texts == values.filled:
             if _is_dated(connection, name):
@@ -257,7 +291,7 @@ def _sort_columns(
             elif values.distinct > MOST_LABELS and name not in dates and not _KEY_NAME.search(name.column):
                 texts.append(name)
         elif values.integers == values.filled:
-            if values.low >= 1900 and values.high <= 2100:
+            if _are_years(values):
                 years.append(name)
             elif _KEY_NAME.search(name.column):
                 continue
@@ -276,14 +310,18 @@ def _sort_columns(
     found.dates, found.years = tuple(dates), tuple(years)
     factors, tied = find_factors(connection, [*measures, *levels], seen)
     found.measures = tuple(name for name in measures if name not in factors)
-    # Parts and their whole have figures in common, and so have columns of one name.
-    owned = {table for link in found.links if link.owner for table in (link.child.table, link.parent.table)}
+    # Parts and their whole may have figures in common, and so may columns of one name that share their values.
     spelled = Counter(name.column.lower() for name in seen)
-    found.tied = frozenset(
-        name for name in (*measures, *levels) if name in tied or name.table in owned or spelled[name.column.lower()] > 1
-    )
+    namesakes = [name for name in (*measures, *levels) if spelled[name.column.lower()] > 1]
+    shared = {name for group in _group(connection, namesakes) if len(group) > 1 for name in group}
+    found.summed = bool(tied | totals)
+    found.tied = frozenset(name for name in (*measures, *levels) if name in tied | totals | shared)
     found.dependent = frozenset(find_dependent(connection, labels, seen, dates))
     found.gapped = find_gapped(connection, labels, seen)
+
+
+def _are_years(values: ColumnSample) -> bool:
+    return values.integers == values.filled > 0 and values.low >= 1900 and values.high <= 2100
 
 
 def _join_names(links: Sequence[Link], seen: dict[Name, ColumnSample]) -> list[tuple[Name, ...]]:
