@@ -4,8 +4,8 @@
     python -m benchmarks.sql_outside --json     the counts alone
 
 Which statement says the same is not taken on trust: both run on a dozen databases of other seeds. A statement that is meant
-to say the same and differs on one of them is `mislabelled`, and so is a look-alike that agrees on all; a look-alike that differs on
-the file itself is `plain`, one that agrees there `by chance`, and `nearly` where fewer than a quarter of the others tell it.
+to say the same and differs on one of them is `mislabelled`; a look-alike that differs on the file itself is `plain`, one that
+agrees there `by chance`, `nearly` where fewer than a quarter of the others tell it, and `unproven` where none does.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def measure(folder: Path) -> Iterator[tuple[str, str, str, str, float, str]]:
             for text, meant in [*((text, "same") for text in same), *((text, "other") for text in other)]:
                 given = [connection.execute(text).fetchall() for connection in connections]
                 agree = [same_rows(one, two, function.tolerance) for one, two in zip(right, given, strict=True)]
-                if all(agree) != (meant == "same"):
-                    kind = f"mislabelled {meant}"
-                elif meant == "same":
-                    kind = "same"
+                if meant == "same":
+                    kind = "same" if all(agree) else "mislabelled"
+                elif all(agree):
+                    kind = "unproven"
                 elif not agree[0]:
                     kind = "plain"
                 else:

@@ -29,9 +29,12 @@ MOST_BORDERS = 10
 _MOST_VALUES = 5_000
 _FEW_LEVELS = 12
 _MOST_GROUPINGS = 2
-_TIED = 3
+_TIED = 8
 _YEAR = 366
 _PATTERNS = frozenset({"like", "glob"})
+_BOUNDS = frozenset({"<", "<=", ">", ">=", "between"})
+_BESIDE = 1.000317
+"""By which a figure lies beside a bound and not on it, where adding up in another order would decide."""
 
 
 class Reading(NamedTuple):
@@ -82,6 +85,7 @@ class _Plan:
         sides = [read_conditions(tokens) for tokens in (right.tokens, given.tokens)]
         self.literals = [condition.value for side in sides for condition in side.columns]
         self.ends = sorted(sides[0].ends | sides[1].ends)
+        self.bounded = [{each.column for each in side.columns if each.value is not None} for side in sides]
         self.patterns = [{each.column for each in side.columns if each.operator in _PATTERNS} for side in sides]
         self.counting = any("count" in tokens for tokens in (right.tokens, given.tokens))
         self.grouped = list_grouped(right.tokens) | list_grouped(given.tokens)
@@ -198,10 +202,13 @@ class _Plan:
             yield from self._exchange(name, value)
         elif name in self.relations.years and not dated and sample.low < sample.high:
             yield Border((("replace", (name,), ((sample.low, sample.high), (sample.high, sample.low))),))
-        if sample.distinct <= _FEW_LEVELS and step == 1 and value in (sample.low, sample.high):
+        scale = sample.distinct <= _FEW_LEVELS and step == 1 and name not in self.relations.years
+        if scale and value in (sample.low, sample.high):
             return  # the end of a scale, as five stars of five
-        if name in self.relations.measures and condition.operator not in ("=", "!=", "in"):
-            yield from self._centre(name, value)
+        # Of numbers with two decimals `>= 5.01` is `> 5`, and of all others it is not.
+        bounded = all(condition.column in side for side in self.bounded)
+        if name in self.relations.measures and condition.operator in _BOUNDS and not bounded:
+            yield from self._centre(name, sample, value)
         if self._is_free(name):
             near = [value, round(value + step, 6), round(value - step, 6)]
             near = [
@@ -267,7 +274,7 @@ class _Plan:
             (group for group in (*self.relations.labels, *self.relations.texts) if name in group),
             (name,),
         )
-        if condition.operator in ("<", "<=", ">", ">=", "between"):
+        if condition.operator in _BOUNDS:
             yield Border((("halve", (name,), f"{condition.value} 2"),))
         if condition.value not in values and condition.value.casefold() in (str(value).casefold() for value in values):
             return  # LOWER(city) = 'austin'
@@ -299,15 +306,17 @@ class _Plan:
         if found:
             yield Border((("replace", (name,), ((value, found[0]), (found[0], value))),))
 
-    def _centre(self, name: Name, value: float) -> Iterator[Border]:
-        """All measures multiplied by what puts half of a column's rows below a bound."""
+    def _centre(self, name: Name, sample: ColumnSample, value: float) -> Iterator[Border]:
+        """All measures multiplied by what puts half of a column's rows below a bound; all of them, where none was."""
         table, column = quote_name(name.table), quote_name(name.column)
         middle = f"SELECT {column} FROM {table} WHERE {column} > 0 ORDER BY 1 LIMIT 1 OFFSET (SELECT COUNT(*) / 2 FROM {table} WHERE {column} > 0)"
         found = self.connection.execute(middle).fetchone()
-        whole = any(look_at(self.connection, *each).integers for each in self.relations.measures)
         # Whole numbers are rounded, and what was the sum of two is no longer.
-        if found and value > 0 and not (whole and self.relations.summed):
-            yield Border((("settle", self.relations.measures, value / found[0]),))
+        tied = self.relations.tied.intersection(self.relations.measures)
+        if not found or value <= 0 or any(look_at(self.connection, *each).integers for each in tied):
+            return
+        place = sample.high * 2 if value <= sample.low else sample.low / 2 if value >= sample.high else found[0]
+        yield Border((("settle", self.relations.measures, value / (place or found[0]) / _BESIDE),))
 
     def _move_near(self, name: Name, near: Sequence[Any], value: Any) -> Iterator[Border]:
         """The values nearest to a literal, moved onto it and past it."""

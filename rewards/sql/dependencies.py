@@ -70,7 +70,9 @@ def _match_totals(
 ) -> Iterable[tuple[Link, set[Name]]]:
     columns = {name: f"c.{quote_name(name.column)}" for name in theirs}
     made: list[tuple[str, set[Name]]] = [("COUNT(*)", set())]
-    made += [(f"{form}({columns[name]})", {name}) for name in theirs for form in ("SUM", "AVG")]
+    # The mean of equal figures is a copy of theirs, such as a price, and no total; nor is the sum of a single one.
+    several = ("CASE WHEN COUNT(*) > 1 THEN SUM({0}) END", "CASE WHEN MIN({0}) < MAX({0}) THEN AVG({0}) END")
+    made += [(form.format(columns[name]), {name}) for name in theirs for form in several]
     made += [(f"SUM({columns[one]} * {columns[other]})", {one, other}) for one, other in combinations(theirs, 2)]
     key, reference = quote_name(link.parent.column), quote_name(link.child.column)
     asked = ", ".join((*(f"p.{quote_name(name.column)}" for name in mine), *(expression for expression, _ in made)))
@@ -79,11 +81,10 @@ def _match_totals(
         f"ON c.{reference} = p.{key} GROUP BY p.{key} LIMIT {_TOTALS}"
     ).fetchall()
     for at, name in enumerate(mine):
-        if len({row[at] for row in rows}) < _FEW_TOTALS:
-            continue
         for place, (_, parts) in enumerate(made, len(mine)):
-            if all(
-                row[at] is not None and row[place] is not None and abs(row[at] - row[place]) < 0.006 for row in rows
+            told = [row for row in rows if row[place] is not None]
+            if len({row[at] for row in told}) >= _FEW_TOTALS and all(
+                row[at] is not None and abs(row[at] - row[place]) < 0.006 for row in told
             ):
                 yield link, {name, *parts}
 

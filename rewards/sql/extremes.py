@@ -35,13 +35,14 @@ def find_extreme(tokens: tuple[str, ...]) -> Extreme | None:
     if places is None:
         return None
     select, source, order = places
-    items = [_strip(item) for item in split_items(tokens[select + 1 : source])]
+    written = split_items(tokens[select + 1 : source])
+    items = [_strip(item) for item in written]
     if order is None:
         return _find_aggregate(tokens, select, source, items)
     if "limit" not in tokens[order:] or "offset" in tokens[order:] or "," in tokens[len(tokens) - 2 :]:
         return None
     keys = split_items(tokens[order + 2 : order + tokens[order:].index("limit")])
-    measure = resolve_key(without_direction(keys[0]), items)
+    measure = resolve_key(without_direction(keys[0]), written)
     # An extreme of itself, SELECT price ... ORDER BY price, has no other label.
     labels = [(*label, ",") for label in items if label != measure]
     plain = [label for label in labels if "(" not in label]
@@ -58,7 +59,7 @@ def find_extreme(tokens: tuple[str, ...]) -> Extreme | None:
         )
         for each in (labels, plain)
     )
-    rest = tuple(_unqualify(resolve_key(tuple(token for token in key if token != "asc"), items)) for key in keys[1:])
+    rest = tuple(_unqualify(resolve_key(tuple(token for token in key if token != "asc"), written)) for key in keys[1:])
     return Extreme(sql, _unqualify(measure), "desc" in keys[0], ranked, rest)
 
 
