@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from grpo.data.class_labels import find_label_names, list_label_names, name_labels
 from rewards.errors import UserError
 from rewards.row_forms.coding import find_wide_coding, name_coding
 from rewards.row_forms.conversations import kind_of
@@ -160,10 +161,11 @@ def _read_parquet(source: str) -> Iterator[DataRecord]:
     number = 0
     try:
         with pyarrow.parquet.ParquetFile(source) as file:
+            labels = find_label_names(file.schema_arrow.metadata)
             for batch in file.iter_batches(batch_size=1000):
                 for row in batch.to_pylist():
                     number += 1
-                    yield DataRecord(source, number, clean_value(row))
+                    yield DataRecord(source, number, name_labels(clean_value(row), labels))
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{source}: cannot be read as Parquet ({str(error).splitlines()[0]})") from None
 
@@ -191,8 +193,9 @@ def _read_hub(source: str) -> Iterator[DataRecord]:
         raise UserError(f"{source}: reading a Hub data set needs datasets; pip install -e '.[train]'") from None
     try:
         rows = datasets.load_dataset(name, parts["subset"], split=split, revision=parts["revision"], streaming=True)
+        labels = list_label_names(rows.features.to_dict() if rows.features else {})
         for number, row in enumerate(rows, 1):
-            yield DataRecord(source, number, clean_value(row))
+            yield DataRecord(source, number, name_labels(clean_value(row), labels))
     except Exception as error:  # whatever the libraries and the network raise is one line for the user
         raise UserError(explain_hub(name, split, parts["subset"], error)) from None
 

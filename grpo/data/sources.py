@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from grpo.data.class_labels import find_label_names, list_label_names, name_labels
 from rewards.errors import UserError
 from rewards.row_forms.coding import find_wide_coding, name_coding
 from rewards.row_forms.conversations import kind_of
@@ -164,6 +165,8 @@ def _find_inner_list(text: str) -> Any:
         return None
     if text[end:].strip() or not isinstance(document, dict):
         return None
+    if len(document) > 1 and all(isinstance(value, dict) for value in document.values()):
+        return _read_numbered(document)
     lists = [key for key, value in document.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
     if len(lists) != 1 or lists[0] in ("messages", "conversations", "prompt", "completion", "tools"):
         return None
@@ -172,6 +175,18 @@ def _find_inner_list(text: str) -> Any:
         found = FoundRecords(name, f"the list under {lists[0]!r} of a JSON object")
         for index, value in enumerate(document[lists[0]]):
             _add(found, f"{name}: {lists[0]}[{index}]", value, "")
+        return found
+
+    return read
+
+
+def _read_numbered(document: dict[str, Any]) -> Any:
+    """How to read one object whose every value is a row, such as {"1": {...}, "2": {...}}; the keys are the ids."""
+
+    def read(name: str) -> FoundRecords:
+        found = FoundRecords(name, "a JSON object of rows by id")
+        for key, value in document.items():
+            _add(found, f"{name}: {key}", value if "id" in value else {"id": key, **value}, "")
         return found
 
     return read
@@ -251,9 +266,11 @@ def _read_parquet(path: Path, name: str) -> FoundRecords:
     found = FoundRecords(name, "Parquet")
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
+            labels = find_label_names(file.schema_arrow.metadata)
             for batch in file.iter_batches():
                 for row in batch.to_pylist():
-                    found.records.append(SourceRecord(f"{name}: row {len(found.records) + 1}", clean_value(row)))
+                    values = name_labels(clean_value(row), labels)
+                    found.records.append(SourceRecord(f"{name}: row {len(found.records) + 1}", values))
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{name}: cannot be read as Parquet ({_first_line(error)})") from None
     return found
@@ -280,8 +297,9 @@ def _read_hub(name: str, split: str, subset: str | None) -> FoundRecords:
     except Exception as error:  # whatever the libraries and the network raise is one line for the user
         raise UserError(explain_hub(name, split, subset, error)) from None
     found = FoundRecords(name, f"the Hub data set{f' {subset},' if subset else ''} split {split}")
+    labels = list_label_names(rows.features.to_dict() if rows.features else {})
     for index, row in enumerate(rows):
-        found.records.append(SourceRecord(f"{name}: row {index + 1}", clean_value(row)))
+        found.records.append(SourceRecord(f"{name}: row {index + 1}", name_labels(clean_value(row), labels)))
     return found
 
 

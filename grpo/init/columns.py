@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shlex
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from grpo.data.sources import FoundRecords, SourceRecord, iterate_columns
 from rewards.errors import UserError
 from rewards.row_forms.columns import name_form, read_ground_truth, unify_form
 from rewards.row_forms.conversations import FORMS, cut_conversation, kind_of, read_turns, tell_tools
+from rewards.row_forms.transcripts import unify_tags
 from rewards.rows import make_strict_example
 from rewards.types import Example
 
@@ -21,15 +23,16 @@ from rewards.types import Example
 PAIRS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("prompt",), "reference"), (("prompt",), "completion"), (("prompt",), "chosen"), (("prompt",), "response"),
     (("prompt",), "answer"), (("prompt",), "output"), (("instruction", "input"), "output"), (("instruction", "input"), "response"),
-    (("instruction", "context"), "response"), (("instruction",), "output"), (("instruction",), "response"),
+    (("instruction", "context"), "response"), (("instruction", "context"), "output"), (("instruction",), "output"), (("instruction",), "response"),
     (("instruction",), "completion"), (("context", "question"), "answer"), (("context", "question"), "answers"),
-    (("schema", "question"), "sql"), (("question",), "sql"), (("question",), "query"), (("question",), "answer"),
+    (("schema", "question"), "sql"), (("sql_context", "sql_prompt"), "sql"), (("question",), "sql"), (("question",), "query"), (("question",), "answer"),
     (("question",), "answers"), (("question",), "response"), (("query",), "response"), (("query",), "answer"),
     (("problem",), "solution"), (("problem",), "answer"), (("input",), "output"), (("input",), "target"), (("input",), "label"),
     (("source",), "target"), (("document",), "summary"), (("article",), "summary"), (("article",), "highlights"),
     (("text",), "summary"), (("text",), "label"), (("text",), "labels"), (("text",), "category"), (("text",), "intent"),
-    (("text",), "class"), (("text",), "json"), (("text",), "output"), (("text",), "target"), (("text",), "answer"),
-    (("prompt",), "reward_model"), (("prompt",), "ground_truth"), (("prompt",), "solution"), (("utterance",), "intent"), (("sentence",), "label"), (("review",), "label"), (("review",), "sentiment"),
+    (("text",), "class"), (("text",), "json"), (("text",), "entities"), (("text",), "output"), (("text",), "target"), (("text",), "answer"),
+    (("prompt",), "reward_model"), (("prompt",), "ground_truth"), (("prompt",), "solution"), (("utterance",), "intent"), (("invocation",), "cmd"), (("nl",), "cmd"), (("nl",), "bash"), (("nl",), "sql"),
+    (("ocr",), "ground_truth"), (("sentence",), "label"), (("review",), "label"), (("review",), "sentiment"),
     (("message",), "label"), (("message",), "category"), (("ticket",), "label"), (("ticket",), "category"),
     (("description",), "category"), (("description",), "label"), (("content",), "label"), (("content",), "category"),
     (("pergunta",), "resposta"), (("pergunta",), "sql"), (("instrucao", "entrada"), "saida"), (("instrucao",), "resposta"),
@@ -39,7 +42,9 @@ PAIRS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("descricao",), "categoria"), (("descricao",), "rotulo"), (("avaliacao",), "sentimento"), (("avaliacao",), "rotulo"),
 )  # fmt: skip
 _QUERIES = ("sql", "query")
-_OPTIONAL = ("input", "context", "entrada", "schema")
+_OPTIONAL = ("input", "context", "entrada", "schema", "sql_context")
+_NAMED = ("text", "name", "str", "names")
+_SHOWN_COLUMNS = 20
 _SYSTEM = ("system", "system_prompt", "sistema")
 _NOT_COLUMNS = frozenset({"id", "task", "prompt", "reference", "completion", "truncated", "scores", *FORMS})
 _SHOP_TASKS = frozenset({"extraction", "sql_qa", "insights", "push", "all", "mean_reward"})
@@ -87,20 +92,47 @@ def choose_columns(found: FoundRecords, prompt: Sequence[str] = (), reference: S
         form = next((by_name[name] for name in FORMS if name in by_name), None)
         if form is not None:
             return ColumnChoice(form)
-    for asked, answer in PAIRS:
-        there = tuple(by_name[name] for name in asked if name in by_name)
-        needed = [name for name in asked if name not in _OPTIONAL or len(asked) == 1]
-        if any(name not in by_name for name in needed) or (answer not in by_name and not reference):
-            continue
-        if (prompt and there != tuple(prompt)) or (reference and set(there) & set(reference)):
-            continue
-        if not reference and answer in _QUERIES and not _are_texts(found, by_name[answer]):
-            continue  # Spider's `sql` is the parsed query, its `query` the text
-        return ColumnChoice(None, tuple(prompt) or there, tuple(reference) or (by_name[answer],))
+    for whole in (True, False):  # a pair of which every column is there before one that lacks an optional column
+        for asked, answer in PAIRS:
+            there = tuple(by_name[name] for name in asked if name in by_name)
+            needed = [name for name in asked if whole or name not in _OPTIONAL or len(asked) == 1]
+            if any(name not in by_name for name in needed) or (answer not in by_name and not reference):
+                continue
+            if (prompt and there != tuple(prompt)) or (reference and set(there) & set(reference)):
+                continue
+            if not reference and answer in _QUERIES and not _are_texts(found, by_name[answer]):
+                continue  # Spider's `sql` is the parsed query, its `query` the text
+            answers = tuple(reference) or (_find_named(found, by_name, answer),)
+            return ColumnChoice(None, tuple(prompt) or there, answers)
+    shown = ", ".join(columns[:_SHOWN_COLUMNS]) or "none"
+    more = f" and {len(columns) - _SHOWN_COLUMNS} more" if len(columns) > _SHOWN_COLUMNS else ""
     raise UserError(
-        f"{found.name}: which column is asked, and which is the answer? There are {', '.join(columns) or 'none'}; "
-        "say so with --prompt COLUMN --reference COLUMN (several with commas)"
+        f"{found.name}: which column is asked, and which is the answer? There are {shown}{more}; "
+        f"say so with --prompt COLUMN --reference COLUMN (several with commas){_suggest(found, columns)}"
     )
+
+
+def _find_named(found: FoundRecords, by_name: Mapping[str, str], answer: str) -> str:
+    """The column of the answer, or the one beside it that spells out what its numbers stand for, as `label_text` does."""
+    named = next((by_name[f"{answer}_{end}"] for end in _NAMED if f"{answer}_{end}" in by_name), None)
+    if named is None or _are_texts(found, by_name[answer]) or not _are_texts(found, named):
+        return by_name[answer]
+    return named
+
+
+def _suggest(found: FoundRecords, columns: Sequence[str]) -> str:
+    """The options as they would be if the column of the longest texts is asked; nothing where that is a guess too wild."""
+    lengths = {
+        name: sum(len(str(record.values.get(name) or "")) for record in found.records[:200])
+        for name in columns
+        if _fold(name) not in ("id", "task", *_SYSTEM)
+    }
+    if not 2 <= len(lengths) <= _SHOWN_COLUMNS:
+        return ""
+    # Of two columns the first is asked, as people write tables; of more, the one that holds most of the text.
+    asked = next(iter(lengths)) if len(lengths) == 2 else max(lengths, key=lambda name: lengths[name])
+    answers = ",".join(name for name in lengths if name != asked)
+    return f", for example: {shlex.join(['--prompt', asked, '--reference', answers])}"
 
 
 def _are_texts(found: FoundRecords, column: str) -> bool:
@@ -109,13 +141,17 @@ def _are_texts(found: FoundRecords, column: str) -> bool:
 
 
 def unify_records(found: FoundRecords) -> FoundRecords:
-    """Preferences and xLAM's calls as conversations, with a note of it; a pair of texts is told by its columns' names."""
-    records, calls, chosen = [], 0, 0
+    """Preferences, xLAM's calls and Glaive's texts as conversations, tagged words as a text and its entities, with a note of
+    it; a pair of texts is told by its columns' names."""
+    records, calls, chosen, chats, tagged = [], 0, 0, 0, 0
     for record in found.records:
         values = dict(record.values)
         texts = isinstance(values.get("prompt"), str) and isinstance(values.get("chosen"), str)
-        foreign = name_form(values) in ("preference", "xlam") and not texts
-        made = unify_form(values) if foreign else values
+        form = name_form(values)
+        foreign = form in ("preference", "xlam", "glaive") and not texts
+        made = unify_form(values) if foreign else unify_tags(values)
+        chats += form == "glaive"
+        tagged += "entities" in made and "entities" not in values
         chosen += "messages" in made and "rejected" in made and foreign
         calls += "messages" in made and "query" in values and foreign
         records.append(SourceRecord(record.where, made))
@@ -124,6 +160,12 @@ def unify_records(found: FoundRecords) -> FoundRecords:
         notes.append(f"{chosen} rows are preferences: what was chosen is the answer, `rejected` stays a column")
     if calls:
         notes.append(f"{calls} rows have xLAM's form: `query` is asked, the calls under `answers` are the answer")
+    if chats:
+        notes.append(
+            f"{chats} rows have Glaive's form: `chat` is a conversation in one text; its last answer is the reference"
+        )
+    if tagged:
+        notes.append(f"{tagged} rows are words with a tag each: the text is asked, its entities by kind are the answer")
     if unwanted := sum(record.values.get("label") is False and "messages" in record.values for record in records):
         notes.append(
             f"{unwanted} rows have `label` false, as KTO marks answers that are not wanted: leave them out first"

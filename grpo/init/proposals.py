@@ -25,6 +25,7 @@ _LETTERS = re.compile(r"[ãõ]|ç[ao]s?\b|[aeiou]nh[ao]s?\b|lh[aeo]s?\b|^com$")
 _OTHERS = [
     "the", "and", "of", "is", "to", "el", "los", "las", "con", "una", "y", "der", "und", "die", "le", "les", "des", "et",
 ]  # fmt: skip
+_WRITTEN_CALL = re.compile(r"\[\s*[A-Za-z_][\w.]*\(")
 _FREE_WORDS = 5
 """Words from which a text field is prose: two right answers hardly ever have the same."""
 
@@ -121,7 +122,9 @@ def _is_json(text: str) -> bool:
 
 
 def _is_call(text: str) -> bool:
-    """Whether a JSON text is a call: one object with a name and arguments, or a list of nothing else."""
+    """Whether a text is a call: one JSON object with a name and arguments, a list of nothing else, or `[f(x=1), g()]`."""
+    if _WRITTEN_CALL.match(text) and text.endswith(")]"):
+        return True
     if text[:1] not in ("{", "[") or '"arguments"' not in text:
         return False
     try:
@@ -248,7 +251,7 @@ def _propose_calls(rows: list[Example], tasks: list[str] | None, proposal: Propo
 
     names = Counter(call.name for row in rows for call in read_calls(row.reference or "").calls)
     none = sum(not read_calls(row.reference or "").calls for row in rows)
-    proposal.about[CALLS] = f"{names.total()} calls of {len(names)} functions" + (
+    proposal.about[CALLS] = f"{names.total()} calls of {len(names)} function{'s' if len(names) != 1 else ''}" + (
         f", {none} answers without one" if none else ""
     )
     proposal.rewards.append(

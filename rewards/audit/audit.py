@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -157,6 +158,9 @@ def _check_tasks(host: RewardHost, train: Sequence[Example], held_out: Sequence[
     found.facts["held_out_only_tasks"] = only
 
 
+_WRITTEN_CALL = re.compile(r"\[\s*[A-Za-z_][\w.]*\(")
+
+
 def _check_strictness(rows: Iterable[Example], found: _Findings) -> None:
     """Only of tasks whose references are mostly written as objects or lists; the others are not JSON."""
     texts: dict[str, list[str]] = defaultdict(list)
@@ -165,7 +169,9 @@ def _check_strictness(rows: Iterable[Example], found: _Findings) -> None:
             texts[row.task].append(row.reference.strip())
     strictness = {}
     for task, references in sorted(texts.items()):
-        if 2 * sum(text[:1] in ("{", "[") for text in references) < len(references):
+        # `[f(x=1)]` is a call as programs write it, and no JSON.
+        opened = sum(text[:1] in ("{", "[") and not _WRITTEN_CALL.match(text) for text in references)
+        if 2 * opened < len(references):
             continue
         counts = Counter(map(classify_reference, references))
         kinds = {kind: counts[kind] for kind in ("strict", "repaired", "literal", "unreadable")}

@@ -27,6 +27,7 @@ _MADE_UP = re.compile(
     r"|(?=.{8})(?=(?:\D*\d){3})[\w:.@/#-]*[A-Za-z_:@/#-][\w:.@/#-]*",  # urn:slice:00412, ORD-2291-7, /intents/4411
     re.ASCII,
 )
+_MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d)[t ]00:00(?::00(?:\.0+)?)?(?:z|[+-]\d\d:?\d\d)?", re.ASCII)
 _SCALES = (1.0, 100.0, 0.01, 1e3, 1e-3, 1e6, 1e-6, 1e9, 1e-9)
 """A percentage may be meant as a share, and kbit/s as Gbit/s."""
 _NUMERAL_WORDS = (
@@ -140,7 +141,8 @@ class _Prompt:
             folded = _fold(value)
             if folded in self._text:
                 return True
-            words = _WORD.findall(folded)
+            # The date of a time stamp stands for itself: midnight is what systems add to a day.
+            words = _WORD.findall(_MIDNIGHT.sub(r"\1", folded))
             return bool(words) and all(word in self.words or self._has_digits(word) for word in words)
         return self._has_number(value)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rewards.row_forms.conversations import FORMS
+from rewards.row_forms.transcripts import unify_transcript
 
 _OWN = ("prompt", "reference")
 
@@ -18,7 +19,7 @@ def unify_form(row: dict[str, Any]) -> dict[str, Any]:
     `instruction`, `output` and, where it is not empty, `input`. Of a preference (`chosen` and `rejected`, with a `prompt`, a
     conversation that ends with the question, or both whole conversations; OpenAI's `preferred_output`) what was chosen is
     the answer. xLAM's `query`, `answers` and `tools` are a question and its calls, verl's `prompt` and
-    `reward_model` a question and its `ground_truth`. All other columns are kept, and an `id`
+    `reward_model` a question and its `ground_truth`, Glaive's `chat` a conversation in one text. All other columns are kept, and an `id`
     that is a whole number becomes a text.
     """
     if "reference" in row:
@@ -54,7 +55,7 @@ def unify_form(row: dict[str, Any]) -> dict[str, Any]:
         return {**_without(row, "instruction", "input", "output", "system"), "messages": turns}
     if isinstance(row.get("query"), str) and "answers" in row and "tools" in row:
         return _unify_calls(row)
-    return row
+    return unify_transcript(row)
 
 
 def read_ground_truth(value: Any) -> Any:
@@ -63,7 +64,7 @@ def read_ground_truth(value: Any) -> Any:
 
 
 def name_form(row: Mapping[str, Any]) -> str:
-    """What a row's form is called: rows, messages, sharegpt, preference, pair, verl, alpaca, xlam, or unknown."""
+    """What a row's form is called: rows, messages, sharegpt, preference, pair, verl, alpaca, xlam, glaive, or unknown."""
     if ("chosen" in row and "rejected" in row) or "preferred_output" in row:
         return "preference" if row is not unify_form(dict(row)) and "messages" in unify_form(dict(row)) else "unknown"
     if "messages" in row:
@@ -78,7 +79,9 @@ def name_form(row: Mapping[str, Any]) -> str:
         return "verl"
     if "instruction" in row and "output" in row:
         return "alpaca"
-    return "xlam" if "query" in row and "answers" in row and "tools" in row else "unknown"
+    if "query" in row and "answers" in row and "tools" in row:
+        return "xlam"
+    return "glaive" if "messages" in unify_transcript(dict(row)) else "unknown"
 
 
 def _unify_preference(row: dict[str, Any]) -> dict[str, Any]:

@@ -328,3 +328,11 @@ def test_gold_self_test_when_a_function_judges_no_content_then_nobody_says_that_
     assert said == f"all 8 reference answers earn full reward (field_f1 {FieldF1.version}); not held to them: style 1"
     with RewardHost([Style()]) as host:
         assert "no function is held to its reference answers (style 1)" in say_gold(audit_rows(host, rows).facts)
+
+
+def test_strictness_when_answers_are_calls_as_programs_write_them_then_they_are_not_taken_for_json():
+    """`[weather(city="Porto")]` is no JSON that went wrong, and json.dumps would not mend it."""
+    rows = [Example(str(number), "calls", [], f'[weather(city="Porto", day={number})]') for number in range(40)]
+    with RewardHost([WeightedFunction(Constant(), 1.0)]) as host:
+        found = audit_rows(host, train=rows, held_out=[])
+    assert not any("strict JSON" in line for line in found.warnings) and found.facts["strictness"] == {}
