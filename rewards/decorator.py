@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import pickle
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,7 +12,7 @@ from importlib import import_module
 from numbers import Real
 from typing import Any, ClassVar, NamedTuple, TypeVar, cast, overload
 
-from rewards.errors import UserError
+from rewards.errors import UserError, WrongCount
 from rewards.types import Completion, Example, RewardFunction, Score
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -93,6 +94,8 @@ class DecoratedReward(RewardFunction):
             raise TypeError(f"returned {type(returned).__name__}; return a number, a Score, None or (number, reason)")
         low, high = self.scale
         number = float(value)
+        if math.isnan(number):
+            raise ValueError("returned NaN, which is no score; return None where the function does not apply")
         if not low - 1e-9 <= number <= high + 1e-9:
             raise ValueError(
                 f"returned {number:g}, outside {low:g}..{high:g}; declare it: @reward(..., range=(low, high))"
@@ -134,7 +137,7 @@ class _Together(DecoratedReward):
         values = returned.tolist() if hasattr(returned, "tolist") else returned
         if not isinstance(values, list | tuple) or len(values) != count:
             said = f"{len(values)} values" if isinstance(values, list | tuple) else type(returned).__name__
-            raise TypeError(f"returned {said} for {count} completions; return a list with one for each")
+            raise WrongCount(f"returned {said} for {count} completions; return a list with one for each")
         return [self.read(value) for value in values]
 
 

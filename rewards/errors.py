@@ -25,6 +25,10 @@ class PluginError(UserError):
     """A reward plugin cannot be loaded, is registered twice, or breaks its contract."""
 
 
+class WrongCount(TypeError):
+    """A function of several completions returned more or fewer values than it was given: its fault whatever they say."""
+
+
 class NetworkError(RecompensaError):
     """A server could not be reached, or did not answer in time: nobody's reward function is at fault."""
 

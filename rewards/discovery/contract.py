@@ -9,6 +9,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
+from rewards.errors import RecompensaError
 from rewards.types import RewardFunction
 from rewards.writing.writable import clean_message
 
@@ -79,6 +80,8 @@ def _find_mutable(annotation: Any) -> type | None:
 
 
 def describe_error(error: BaseException) -> str:
-    """An exception as one short line: its type and the first line of its message."""
+    """An exception as one short line: its type and the first line of its message; ours says it all without a type."""
     message = " ".join(clean_message(error, 300).split())
+    if isinstance(error, RecompensaError) and message:
+        return message
     return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 
 from rewards.discovery.plugin_files import import_file
 from rewards.discovery.probe import find_fault, quiet
-from rewards.errors import PluginError
+from rewards.errors import PluginError, WrongCount
 from rewards.types import Completion, Example, RewardFunction, Score
 
 PREFIXES = ("trl", "verl", "verifiers")
@@ -140,7 +140,7 @@ class TrlReward(ExistingReward):
     def _read_all(self, values: Any, count: int) -> list[Score | None]:
         listed = values.tolist() if hasattr(values, "tolist") else list(values)
         if len(listed) != count:
-            raise TypeError(f"returned {len(listed)} values for {count} completions")
+            raise WrongCount(f"returned {len(listed)} values for {count} completions; return a list with one for each")
         return [self.read(value) for value in listed]
 
 

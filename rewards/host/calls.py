@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, cast
 
 from rewards import limits
+from rewards.errors import WrongCount
 from rewards.host.verdicts import Outcome, describe_fault, read_score
 from rewards.types import Completion, Example, RewardFunction
 from rewards.writing.writable import clean_message
@@ -93,10 +94,11 @@ def call_batch(
             scores = _run_apart(asyncio.wait_for(scores, timeout_seconds))
         seconds = (time.perf_counter() - started) / max(1, len(pairs))
         if not isinstance(scores, list | tuple) or len(scores) != len(pairs):
-            raise TypeError(f"score_together() returned no list of {len(pairs)} scores")
+            raise WrongCount(f"score_together() returned no list of {len(pairs)} scores")
         return [read_score(function, score, seconds) for score in scores]
     except (Exception, SystemExit) as error:
-        if function.together == "batch" and len(pairs) > 1:
+        # Of one completion a list that is always too short has the right length: asked again alone it would pass.
+        if function.together == "batch" and len(pairs) > 1 and not isinstance(error, WrongCount):
             return [outcome for pair in pairs for outcome in call_batch(function, [pair], timeout_seconds / len(pairs))]
         seconds = (time.perf_counter() - started) / max(1, len(pairs))
         if isinstance(error, TimeoutError) and not str(error):

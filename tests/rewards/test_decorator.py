@@ -83,6 +83,22 @@ def test_batch_function_when_one_completion_is_outside_its_range_then_only_that_
     assert "outside 0..10" in bad.outcomes[0].reason and "range=" in bad.outcomes[0].reason
 
 
+def test_function_of_many_when_it_returns_too_few_values_then_none_of_them_counts(tmp_path):
+    """Asked again one by one, a list of one value would pass, and a broken scorer would look right; NaN is no range's."""
+    path = tmp_path / "short.py"
+    path.write_text(
+        "from rewards.decorator import reward\n\n@reward(batch=True)\ndef short(texts):\n    return [1.0]\n\n"
+        "@reward\ndef nothing(text):\n    return float('nan')\n",
+        encoding="utf-8",
+    )
+    with make(str(path), "short", "nothing") as host:
+        scored = host.score([(row(text), Completion(text)) for text in "abc"])
+    short, nothing = zip(*(each.outcomes for each in scored), strict=True)
+    assert {outcome.value for outcome in (*short, *nothing)} == {None}
+    assert all("returned 1 values for 3 completions" in outcome.reason for outcome in short)
+    assert all("returned NaN, which is no score; return None" in outcome.reason for outcome in nothing)
+
+
 def test_decorated_function_when_a_column_is_missing_then_the_row_is_refused_beforehand(plugin):
     """Preflight hears of it; a parameter with a default may be missing."""
     with make(plugin, "half") as host:
