@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 TAG_NAMES: Final = (
-    r"think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis|inner_monologue|deliberation|begin_of_thought"
+    r"think|thinking|thought|thoughts|reasoning|reflection|scratchpad|scratch_pad|analysis|inner_monologue|deliberation|begin_of_thought"
     r"|pensamento|pensando|raciocinio|raciocínio|reflexao|reflexão|analise|análise|rascunho|seed:think|antthinking|longcat_think"
 )
 """Names of the tags, as alternatives of a pattern; written <think>, <|think|> or [THINK]."""

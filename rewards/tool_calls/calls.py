@@ -50,7 +50,13 @@ _WRAPPERS = (
     "toolUses",
     "tool_use",
     "actions",
+    "choices",
+    "message",
+    "parts",
+    "command",
 )
+_BESIDE = frozenset(("text", "message", "reasoning", "thinking", "output_text"))
+"""Types of the items that stand beside calls in the answers of APIs."""
 
 
 class NotACallError(Exception):
@@ -90,10 +96,9 @@ def list_calls(value: Any, marked: bool = False) -> tuple[list[Call], int]:
     `marked`: the value stands where only a call can stand, so that a name alone is one.
     """
     value = _unwrap(value)
-    items = value if isinstance(value, list) else [value]
+    items = _flatten(value if isinstance(value, list) else [value])
     calls, others = [], 0
     for item in items[:MAXIMUM_CALLS]:
-        item = _unwrap(item)
         call = read_object(item, marked)
         if call is None:
             call = _read_keyed(item, marked)
@@ -102,6 +107,18 @@ def list_calls(value: Any, marked: bool = False) -> tuple[list[Call], int]:
         else:
             calls.append(call)
     return calls, others + max(0, len(items) - MAXIMUM_CALLS)
+
+
+def _flatten(items: list[Any]) -> list[Any]:
+    """The items without their wrappers, and without the texts and thoughts beside calls."""
+    flat: list[Any] = []
+    for item in items[: MAXIMUM_CALLS + 1]:
+        inner = _unwrap(item)
+        flat += inner if isinstance(inner, list) and inner is not item else [inner]
+    calls = [
+        item for item in flat if not (isinstance(item, dict) and item.get("type") in _BESIDE and not _has_name(item))
+    ]
+    return (calls or flat) + items[MAXIMUM_CALLS + 1 :]
 
 
 def read_object(item: Any, marked: bool = False) -> Call | None:
@@ -158,9 +175,13 @@ def _read_keyed(item: Any, marked: bool) -> Call | None:
 
 def _unwrap(value: Any) -> Any:
     """The list or object of calls inside {"tool_calls": [...]} and its cousins."""
-    for _ in range(2):
+    for _ in range(3):
+        if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) and "message" in value[0]:
+            value = value[0]
         if not isinstance(value, dict) or _has_name(value):
             break
+        if value.get("method") == "tools/call" and isinstance(value.get("params"), dict):
+            return value["params"]
         inner = next((value[key] for key in _WRAPPERS if isinstance(value.get(key), (list, dict))), None)
         if inner is None:
             break

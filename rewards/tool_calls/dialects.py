@@ -6,10 +6,12 @@ import re
 
 from rewards.tool_calls import markup
 from rewards.tool_calls.calls import MAXIMUM_CALLS, Call, CallReading, list_calls
+from rewards.tool_calls.child_tags import read_children, read_element
 from rewards.tool_calls.gemma import read_gemma
 from rewards.tool_calls.marks import (
     AFTER_NAMED,
     ANOTHER,
+    ASSIGNED,
     BETWEEN,
     BLANKS,
     CHANNEL_END,
@@ -28,6 +30,7 @@ from rewards.tool_calls.marks import (
     PAIRS,
     PLACE,
     PLACE_OR_WORD,
+    SHOWN,
     SPACE,
     START,
     TAGGED,
@@ -35,12 +38,12 @@ from rewards.tool_calls.marks import (
     WORDS,
 )
 from rewards.tool_calls.pythonic import read_pythonic, starts_call
-from rewards.tool_calls.values import ValueReader
+from rewards.tool_calls.values import ValueReader, read_json
 
 MAXIMUM_TEXT = 60_000
 """Characters that are read; real calls are far shorter."""
 
-_FAILED_PYTHON = 24
+_FAILED_TRIES = 24
 
 
 def read_calls(text: str) -> CallReading:
@@ -50,6 +53,10 @@ def read_calls(text: str) -> CallReading:
     can be read is a broken call.
     """
     text = text[:MAXIMUM_TEXT]
+    if text.lstrip()[:2] in ('"{', '"[') and text.rstrip().endswith('"'):
+        # The whole answer as one JSON text.
+        inside = read_json(text.strip())
+        text = inside if isinstance(inside, str) else text
     if not any(mark in text for mark in MARKS) and not any(word in text for word in WORDS):
         return CallReading(())
     return _Scan(text).read()
@@ -63,7 +70,7 @@ class _Scan:
         self.reader = ValueReader(text)
         self.calls: list[Call] = []
         self.broken = 0
-        self.python_left = _FAILED_PYTHON
+        self.python_left = self.elements_left = _FAILED_TRIES
         self.kept = 0
         self.unclosed: int | None = None
         self.awaited = False
@@ -179,6 +186,15 @@ class _Scan:
         if named:
             return self._read_named(named["name"], named.end())
         tagged = TAGGED.match(text, place)
+        if tagged and tagged["tag"] is None:
+            self._add([Call(tagged["name"], {})])
+            return tagged.end()
+        if tagged and not text.startswith("{", tagged.end()):
+            inside = read_children(text, tagged.end(), f"</{tagged['tag']}>")
+            if inside is None:
+                return None
+            self._add([Call(tagged["name"], inside[0], typed=not inside[0])])
+            return inside[1]
         if tagged:
             end = self._read_named(tagged["name"], tagged.end())
             return end + len(tagged["tag"]) + 3 if text.startswith(f"</{tagged['tag']}>", end) else end
@@ -271,9 +287,11 @@ class _Scan:
         if (match["language"] or "").lower() not in CODE:
             return match.end()
         place = SPACE.match(self.text, match.end()).end()  # type: ignore[union-attr]
+        assigned = ASSIGNED.match(self.text, place)
+        place = assigned.end() if assigned else place
         if not starts_call(self.text, place):
             return match.end()
-        end = self._read_python(place, fills="```")
+        end = self._read_python(place, fills="```", assigned=assigned is not None)
         if end is None:
             if (match["language"] or "").lower().startswith("tool"):
                 self.broken += 1
@@ -325,9 +343,24 @@ class _Scan:
         """A call in Python counts without a marker only where it fills its lines, and is not a line of a program."""
         if match.start() < self.code_end:
             return match.end()
-        return self._read_python(match.end(), fills="\n") or match.end()
+        return self._read_python(match.end(), fills="\n", assigned=match["assigned"] is not None) or match.end()
 
-    def _read_python(self, place: int, fills: str = "") -> int | None:
+    def labels(self, match: re.Match[str]) -> int:
+        return self._read_named(match["labelled"], match.end())
+
+    def functionary(self, match: re.Match[str]) -> int:
+        return self._read_named(match["sender"] or match["addressee"], match.end())
+
+    def elements(self, match: re.Match[str]) -> int:
+        self.elements_left -= 1
+        found = read_element(self.text, match["element"], match.end()) if self.elements_left >= 0 else None
+        if found is None:
+            return match.end()
+        self.calls.append(found[0])
+        return found[1]
+
+    def _read_python(self, place: int, fills: str = "", assigned: bool = False) -> int | None:
+        """`assigned`: the line is one of a program, so that it is a call only where its function is asked for."""
         if self.python_left <= 0:
             return None
         found = read_pythonic(self.text, place)
@@ -335,9 +368,12 @@ class _Scan:
             calls, end = found
             rest = BLANKS.match(self.text, end).end()  # type: ignore[union-attr]
             if fills == "```":
-                rest = SPACE.match(self.text, end).end()  # type: ignore[union-attr]
+                rest = SHOWN.match(self.text, end).end()  # type: ignore[union-attr]
             if not fills or rest >= len(self.text) or self.text.startswith(fills, rest):
-                self._add(calls)
+                if assigned:
+                    self.calls.extend(call._replace(name_only=True) for call in calls)
+                else:
+                    self._add(calls)
                 return end
         self.python_left -= 1
         return None
@@ -354,7 +390,11 @@ class _Scan:
 _HANDLERS = {
     name: getattr(_Scan, name)
     for name in (
-        "marker", "begin", "harmony", "analysis", "open", "close", "markup", "parameter", "fence", "react", "json", "line",
+        "marker", "begin", "harmony", "analysis", "open", "close", "markup", "parameter", "fence", "react", "json", "line", "labels",
+        "functionary", "elements",
     )
 }  # fmt: skip
-_OUTER = {"recipient": "harmony", "plain": "harmony", "action": "react", "language": "fence"}
+_OUTER = {
+    "recipient": "harmony", "plain": "harmony", "action": "react", "language": "fence", "labelled": "labels",
+    "sender": "functionary", "addressee": "functionary", "element": "elements", "assigned": "line",
+}  # fmt: skip

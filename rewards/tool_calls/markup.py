@@ -7,11 +7,12 @@ from typing import Any
 
 from rewards.answers import CONFLICTING
 from rewards.tool_calls.calls import NAME, Call
+from rewards.tool_calls.child_tags import read_children
 from rewards.tool_calls.values import ValueReader, read_json
 
 _PREFIX = r"(?:[\w-]{1,20}:|｜DSML｜)?"
 OPEN = re.compile(
-    rf"<(?:function(?:\s*=\s*|\s+name\s*=\s*)|tool\s+name\s*=\s*|{_PREFIX}invoke\s+name\s*=\s*)(?P<name>[^<>\n]{{0,200}})>",
+    rf"<(?:function(?:\s*=\s*|\s+name\s*=\s*)|(?:tool|tool_call|function_call)\s+name\s*=\s*|{_PREFIX}invoke\s+name\s*=\s*)(?P<name>[^<>\n]{{0,200}})>",
     re.IGNORECASE,
 )
 """The tag that opens a call."""
@@ -21,15 +22,18 @@ PARAMETER = re.compile(
     r"(?P<more>[^<>\n]{0,80}))>"
 )
 _PARAMETER_END = re.compile(rf"</{_PREFIX}param(?:eter)?(?:=[^<>\n]{{1,200}})?>")
-END = re.compile(rf"</(?:function|tool|{_PREFIX}invoke)>", re.IGNORECASE)
+END = re.compile(rf"</(?:function|tool|(?:tool|function)_call|{_PREFIX}invoke)>", re.IGNORECASE)
+_WRAPPED = re.compile(r"\s*<(?P<tag>parameters|arguments|args|input)>\s*", re.IGNORECASE)
 _STRUCTURE = re.compile(
     rf"\s*(?:<{_PREFIX}param(?:eter)?(?:\s*=|\s+name)|</(?:function|tool|{_PREFIX}invoke)>|</?(?:[\w-]+:)?tool_call"
     r"|</?(?:[\w-]+:|｜DSML｜)?function_calls|\Z)",
     re.IGNORECASE,
 )
-_ARGUMENT = re.compile(r"\s*<arg_key>(.{0,200}?)</arg_key>\s*<arg_value>", re.DOTALL)
-_ARGUMENT_END = re.compile(r"</arg_value>")
-_AFTER_ARGUMENT = re.compile(r"\s*(?:<arg_key>|</tool_call>|<tool_call>|\Z)")
+_ARGUMENT = re.compile(
+    r"\s*<(?:longcat_)?arg_key>(.{0,200}?)</(?:longcat_)?arg_key>\s*<(?:longcat_)?arg_value>", re.DOTALL
+)
+_ARGUMENT_END = re.compile(r"</(?:longcat_)?arg_value>")
+_AFTER_ARGUMENT = re.compile(r"\s*(?:<(?:longcat_)?arg_key>|</?(?:longcat_)?tool_call>|\Z)")
 _LAST_NAME = re.compile(r"(?:<?function=)?([A-Za-z_][\w.-]{0,199})\s*>?\s*\Z")
 _STRING_SAID = re.compile(r"string\s*=\s*\"(true|false)\"")
 _SPACE = re.compile(r"\s*+")
@@ -42,9 +46,14 @@ def read_block(reader: ValueReader, opened: re.Match[str]) -> tuple[Call | None,
     """The call that a tag opens, and where it ends; no call where the name is none."""
     text, place = reader.text, opened.end()
     name = opened["name"].strip().strip("\"'").strip()
-    start = _SPACE.match(text, place).end()  # type: ignore[union-attr]
+    wrapped = _WRAPPED.match(text, place)
+    start = wrapped.end() if wrapped else _SPACE.match(text, place).end()  # type: ignore[union-attr]
     if text[start : start + 1] == "{":
-        return _read_json_block(reader, name, start)
+        return _read_json_block(reader, name, start, f"</{wrapped['tag']}>" if wrapped else "")
+    if text[start : start + 1] == "<" and NAME.match(name):
+        inside = _read_children(text, start, wrapped)
+        if inside is not None:
+            return Call(name, inside[0], typed=not inside[0]), inside[1]
     arguments, typed, clean, place = read_parameters(reader, place)
     if not NAME.match(name):
         return None, place
@@ -58,11 +67,27 @@ def read_nameless(reader: ValueReader, place: int, before: str) -> tuple[Call | 
     return Call(found[1] if found else "", arguments, typed=typed, clean=clean and bool(found)), end
 
 
-def _read_json_block(reader: ValueReader, name: str, place: int) -> tuple[Call | None, int]:
-    """Llama 3.1 writes the arguments as JSON inside the tag."""
+def _read_children(text: str, place: int, wrapped: re.Match[str] | None) -> tuple[dict[str, Any], int] | None:
+    """Arguments as tags of their own, inside `<parameters>` or right inside the tag of the call."""
+    if wrapped is None:
+        closing = END.search(text, place, place + _LONGEST_OPEN)
+        return read_children(text, place, closing[0]) if closing and not PARAMETER.match(text, place) else None
+    found = read_children(text, place, f"</{wrapped['tag']}>")
+    if found is None:
+        return None
+    after = _SPACE.match(text, found[1]).end()  # type: ignore[union-attr]
+    closing = END.match(text, after)
+    return found[0], closing.end() if closing else found[1]
+
+
+def _read_json_block(reader: ValueReader, name: str, place: int, wrapper: str = "") -> tuple[Call | None, int]:
+    """Llama 3.1 writes the arguments as JSON inside the tag; `wrapper` is the tag that closes behind them."""
     closed = reader.find(END, place)
     found = reader.any(place, closed.start() if closed else len(reader.text))
     end = found.end if found else place
+    if wrapper:
+        after = _SPACE.match(reader.text, end).end()  # type: ignore[union-attr]
+        end = after + len(wrapper) if reader.text.startswith(wrapper, after) else end
     after = _SPACE.match(reader.text, end).end()  # type: ignore[union-attr]
     closing = END.match(reader.text, after)
     end = closing.end() if closing else end

@@ -13,7 +13,14 @@ _WORDS = {
 }  # fmt: skip
 _SPACE = re.compile(r"(?:\s|#[^\n]*\n)*+")
 _CALL = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*|[A-Za-z_][\w.-]*)\s*\(")
-_KEY = re.compile(r"([A-Za-z_]\w*)\s*=(?!=)")
+_KEY = re.compile(r"([A-Za-z_]\w*)\s*(?:=(?!=)|:(?![:=]))")
+_BARE_KEY = re.compile(r"([A-Za-z_$][\w$]*)\s*(?=:(?!:))")
+# What may follow a text; a quote of its own kind that anything else follows is one inside it.
+_FOLLOWS = re.compile(
+    r"\s*(?:[)\]}]|,\s*(?:[A-Za-z_]\w*\s*[=:]|[\"'\[{(\d)\]}-]|(?:True|False|None|true|false|null)\b)|:\s|\Z)"
+)
+_ENDS = (",", ")", "]", "}", ":", "")
+_LONGEST_MENDED = 2_000
 _NUMBER = re.compile(r"[-+]?(?:\d[\d_]*\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?)(?![\w.])")
 _WORD = re.compile(r"[A-Za-z]+(?!\w)")
 _TEXT = re.compile(
@@ -84,6 +91,7 @@ def _skip(text: str, place: int) -> int:
 
 
 def _read_call(text: str, place: int) -> tuple[Call, int]:
+    mended: list[int] = []
     match = _CALL.match(text, place)
     if match is None:
         raise NotACallError
@@ -95,9 +103,11 @@ def _read_call(text: str, place: int) -> tuple[Call, int]:
             raise NotACallError
         return call, place + 1
     arguments: dict[str, Any] = {}
+    if text.startswith("**{", place):
+        place += 2
     if text[place : place + 1] == "{":
         # One object of all arguments, as TypeScript would have it.
-        found, place = _read_container(text, place, 0)
+        found, place = _read_container(text, place, 0, mended)
         place = _skip(text, place)
         if not isinstance(found, dict) or text[place : place + 1] != ")":
             raise NotACallError
@@ -106,29 +116,36 @@ def _read_call(text: str, place: int) -> tuple[Call, int]:
         key = _KEY.match(text, place)
         if key is None or key[1] in arguments:
             raise NotACallError
-        arguments[key[1]], place = _read_value(text, _skip(text, key.end()), 0)
+        arguments[key[1]], place = _read_value(text, _skip(text, key.end()), 0, mended)
         place = _skip(text, place)
         if text[place : place + 1] == ",":
             place = _skip(text, place + 1)
         elif text[place : place + 1] != ")":
             raise NotACallError
     # `tool.call(a=1)` is how Llama calls its built-in tools, `default_api.tool(a=1)` how Gemini calls all of them.
-    return Call(name.removeprefix("default_api.").removesuffix(".call"), arguments), place + 1
+    return Call(name.removeprefix("default_api.").removesuffix(".call"), arguments, repaired=bool(mended)), place + 1
 
 
-def _read_value(text: str, place: int, depth: int) -> tuple[Any, int]:
+def _read_value(text: str, place: int, depth: int, mended: list[int]) -> tuple[Any, int]:
     if depth > _DEEPEST:
         raise NotACallError
     mark = text[place : place + 1]
     if mark in ("[", "(", "{"):
-        return _read_container(text, place, depth)
+        return _read_container(text, place, depth, mended)
     quoted = _TEXT.match(text, place)
     if quoted:
         pieces = [_unescape(quoted)]
         while (quoted_next := _TEXT.match(text, _skip(text, quoted.end()))) is not None:
             pieces.append(_unescape(quoted_next))
             quoted = quoted_next
+        if text[(after := _skip(text, quoted.end())) : after + 1] not in _ENDS:
+            closed = _close_text(text, place)
+            if closed is not None:
+                mended.append(place)
+                return text[place + 1 : closed], closed + 1
         return "".join(pieces), quoted.end()
+    if text.startswith("dict(", place):
+        return _read_dict(text, place + 5, depth, mended)
     word = _WORD.match(text, place)
     if word and word[0] in _WORDS:
         return _WORDS[word[0]], word.end()
@@ -136,6 +153,34 @@ def _read_value(text: str, place: int, depth: int) -> tuple[Any, int]:
     if number:
         return _read_number(number[0]), number.end()
     raise NotACallError
+
+
+def _close_text(text: str, place: int) -> int | None:
+    """Where the text that opens at `place` ends if quotes stand inside it unescaped; None where it is not a plain one."""
+    quote = text[place]
+    if quote not in "\"'":
+        return None
+    at = text.find(quote, place + 1, place + _LONGEST_MENDED)
+    while at >= 0 and _FOLLOWS.match(text, at + 1) is None:
+        at = text.find(quote, at + 1, place + _LONGEST_MENDED)
+    return at if at >= 0 else None
+
+
+def _read_dict(text: str, place: int, depth: int, mended: list[int]) -> tuple[dict[str, Any], int]:
+    """The inside of `dict(a=1)`."""
+    pairs: dict[str, Any] = {}
+    place = _skip(text, place)
+    while text[place : place + 1] != ")":
+        key = _KEY.match(text, place)
+        if key is None:
+            raise NotACallError
+        pairs[key[1]], place = _read_value(text, _skip(text, key.end()), depth + 1, mended)
+        place = _skip(text, place)
+        if text[place : place + 1] == ",":
+            place = _skip(text, place + 1)
+        elif text[place : place + 1] != ")":
+            raise NotACallError
+    return pairs, place + 1
 
 
 def _read_number(written: str) -> int | float:
@@ -150,17 +195,18 @@ def _read_number(written: str) -> int | float:
     return number
 
 
-def _read_container(text: str, place: int, depth: int) -> tuple[Any, int]:
+def _read_container(text: str, place: int, depth: int, mended: list[int]) -> tuple[Any, int]:
     opener = text[place]
     closer = {"[": "]", "(": ")", "{": "}"}[opener]
     items: list[Any] = []
     pairs: dict[str, Any] = {}
     place = _skip(text, place + 1)
     while text[place : place + 1] != closer:
-        item, place = _read_value(text, place, depth + 1)
+        bare = _BARE_KEY.match(text, place) if opener == "{" else None
+        item, place = (bare[1], bare.end()) if bare else _read_value(text, place, depth + 1, mended)
         place = _skip(text, place)
         if opener == "{" and text[place : place + 1] == ":":
-            value, place = _read_value(text, _skip(text, place + 1), depth + 1)
+            value, place = _read_value(text, _skip(text, place + 1), depth + 1, mended)
             pairs[item if isinstance(item, str) else str(item)] = value
             place = _skip(text, place)
         else:

@@ -1,0 +1,100 @@
+"""One call in the notations of agents, APIs and parsers beside those of `DIALECTS`: each is worth 1, and spoilt ones are worth less."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rewards.functions.tool_call import ToolCall
+from rewards.tool_calls.dialects import read_calls
+from rewards.types import Completion, Example
+from tests.timing import at_most
+
+_CITY = "Santa Bárbara d'Oeste"
+_ARGUMENTS = {"city": _CITY, "days": 3, "opts": {"unit": "c", "tags": ["a", "b"]}, "ok": True}
+_JSON = json.dumps(_ARGUMENTS, ensure_ascii=False)
+_CALL = f'{{"name": "get_weather", "arguments": {_JSON}}}'
+_OPTS = '{"unit": "c", "tags": ["a", "b"]}'
+_PYTHON = f'city="{_CITY}", days=3, opts={_OPTS}, ok=True'
+_TAGS = f"<city>{_CITY}</city>\n<days>3</days>\n<opts>{_OPTS}</opts>\n<ok>true</ok>\n"
+_KEYS = "".join(
+    f"<longcat_arg_key>{key}</longcat_arg_key>\n<longcat_arg_value>{value}</longcat_arg_value>\n"
+    for key, value in (("city", _CITY), ("days", 3), ("opts", _OPTS), ("ok", "true"))
+)
+_DSML = "".join(
+    f'<｜DSML｜parameter name="{key}" string="{said}">{value}</｜DSML｜parameter>\n'
+    for key, value, said in (("city", _CITY, "true"), ("days", 3, "false"), ("opts", _OPTS, "false"), ("ok", "true", "false"))
+)  # fmt: skip
+
+RIGHT = [
+    f"<invoke>\n<tool_name>get_weather</tool_name>\n<parameters>\n{_TAGS}</parameters>\n</invoke>",
+    f"<function_calls>\n<invoke>\n<tool_name>get_weather</tool_name>\n<parameters>\n{_TAGS}</parameters>\n</invoke>\n</function_calls>",
+    f"<invoke><tool_name>get_weather</tool_name><parameters>{_JSON}</parameters></invoke>",
+    f'<invoke name="get_weather"><parameters>{_JSON}</parameters></invoke>',
+    f"<tool_use>\n<name>get_weather</name>\n<input>{_JSON}</input>\n</tool_use>",
+    f"<tool_call>\n<name>get_weather</name>\n<arguments>\n{_TAGS}</arguments>\n</tool_call>",
+    f'<tool_call name="get_weather">\n{_JSON}\n</tool_call>',
+    f'<tool name="get_weather">\n{_TAGS}</tool>',
+    f"<get_weather>\n{_TAGS}</get_weather>",
+    f"<longcat_tool_call>get_weather\n{_KEYS}</longcat_tool_call>",
+    f'<｜DSML｜tool_calls>\n<｜DSML｜invoke name="get_weather">\n{_DSML}</｜DSML｜invoke>\n</｜DSML｜tool_calls>',
+    f'[get_weather(city="{_CITY}", days=3, opts=dict(unit="c", tags=["a", "b"]), ok=True)]',
+    f'get_weather(city: "{_CITY}", days: 3, opts: {{unit: "c", tags: ["a", "b"]}}, ok: true)',
+    f"get_weather(**{_JSON})",
+    f"result = get_weather({_PYTHON})",
+    f"```py\nresult = get_weather({_PYTHON})\nprint(result)\n```",
+    f"Thought: x\n<code>\nresult = get_weather({_PYTHON})\n</code>",
+    f"Call: get_weather({_PYTHON})<bot_end> \nThought: x",
+    f"await functions.get_weather({_JSON});",
+    f">>>all\nSure.>>>get_weather\n{_JSON}",
+    f"<|recipient|>get_weather\n<|content|>{_JSON}<|stop|>",
+    f"Action: get_weather\nAction Input: ```json\n{_JSON}\n```",
+    f"Tool: get_weather\nArguments: {_JSON}",
+    f'<scratch_pad>\nActions: [get_weather(city="x")]\n</scratch_pad>\n<tool_call>\n{_CALL}\n</tool_call>',
+    json.dumps({"thoughts": {"text": "x"}, "command": {"name": "get_weather", "args": _ARGUMENTS}}),
+    json.dumps({"choices": [{"message": {"tool_calls": [{"type": "function", "function": json.loads(_CALL)}]}}]}),
+    json.dumps([{"type": "message", "content": "ok"}, {"type": "function_call", "name": "get_weather", "arguments": _JSON}]),
+    json.dumps([{"type": "text", "text": "ok"}, {"type": "tool_use", "name": "get_weather", "input": _ARGUMENTS}]),
+    json.dumps({"parts": [{"functionCall": {"name": "get_weather", "args": _ARGUMENTS}}]}),
+    json.dumps({"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "get_weather", "arguments": _ARGUMENTS}}),
+    json.dumps(_CALL),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", RIGHT)
+def test_tool_call_when_written_in_another_notation_then_is_worth_one_and_spoilt_less(text):
+    """A wrong name, key, text or number is seen in every notation."""
+    row = Example("1", "default", [], _CALL)
+    assert ToolCall()(row, Completion(text)).value == 1.0
+    for right, wrong in (("get_weather", "get_wether"), ("days", "dias"), ("Oeste", "Leste"), ("3", "4")):
+        assert ToolCall()(row, Completion(text.replace(right, wrong))).value < 1.0
+
+
+def test_tool_call_when_quotes_stand_unescaped_in_a_python_text_then_is_read_with_repairs():
+    """Each text ends where an argument can follow."""
+    text = "[f(a='Santa Bárbara d'Oeste', b=\"diz \"oi\", e sai\", c=['x'])]"
+    (call,) = read_calls(text).calls
+    assert call.arguments == {"a": _CITY, "b": 'diz "oi", e sai', "c": ["x"]}
+    assert call.repaired
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = f(a=1)", "```python\nx = f(a=1)\nprint(x)\n```", "<minha_lista>\n<item>1</item>\n</minha_lista>",
+        '{"message": "olá", "parts": ["a"]}', "Tool: martelo\nUso: pregos", ">>> 1 + 1",
+    ],
+)  # fmt: skip
+def test_tool_call_when_no_call_is_asked_then_programs_and_records_are_none(text):
+    """An assignment, an element and an object with the keys of APIs call nothing that was not asked for."""
+    assert ToolCall()(Example("1", "default", [], "[]"), Completion(text)).value == 1.0
+
+
+@pytest.mark.parametrize(
+    "unit", ["<a_b><c>", "<invoke><tool_name>f</tool_name><parameters><a>", "[f(a='b'c", ">>>f\n{", "f(a=dict("]
+)
+def test_read_calls_when_a_notation_opens_again_and_again_then_takes_linear_time(unit):
+    """A tag without its end is looked for a few times only."""
+    with at_most(1.0):
+        read_calls(unit * (60_000 // len(unit)))
