@@ -3,6 +3,7 @@
     python benchmarks/loss_time.py --threads 1                     SmolLM2 with LoRA, prompt 300, G 16, completions of 100
     python benchmarks/loss_time.py --threads 2 --times 3           `main`: what the pass would take on a quiet machine
     python benchmarks/loss_time.py --step --threads 1              whole steps: generation and the loss over what it wrote
+    python benchmarks/loss_time.py --step --model embedded5m --prompts 2 --ends 0.75 --threads 1     as benchmarks/step.py has it
     python benchmarks/loss_time.py --parts --threads 1             a layer's operations one by one, beside a layer's share
 
 Seconds are of the processor, so a busy machine shows in them less than in a clock. `main` is the calling thread's own: it does
@@ -45,6 +46,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--prompt", type=int, default=300)
     parser.add_argument("--group", type=int, default=16)
     parser.add_argument("--completion", type=int, default=100)
+    parser.add_argument("--prompts", type=int, default=1, help="of a whole step (default: 1)")
+    parser.add_argument(
+        "--ends", type=float, default=0.0, help="share of a step's completions that end before the limit"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--times", type=int, default=2, help="passes (default: 2)")
     parser.add_argument("--step", action="store_true", help="whole steps, whose loss may take what generation computed")
@@ -88,7 +93,7 @@ def say_steps(options: argparse.Namespace) -> None:
     from benchmarks.step_trainers import build_trainer, quieten
 
     quieten()
-    setting = {"model": options.model, "ends": 0.0, "prompts": 1}
+    setting = {"model": options.model, "ends": options.ends, "prompts": options.prompts}
     setting |= {"prompt": options.prompt, "group": options.group, "completion": options.completion}
     with tempfile.TemporaryDirectory() as directory:
         trainer = build_trainer("ours", setting, directory, options.times)
@@ -129,7 +134,8 @@ def layer_operations(options: argparse.Namespace) -> list[tuple[str, str, Callab
     """Kind, name, call and floating-point operations; SmolLM2's shapes, adapters of rank 16 on every layer."""
     import torch
 
-    from grpo.policy.merged_blocks import Joined, Norm, pull_back, turn
+    from grpo.policy.merged_blocks import pull_back, turn
+    from grpo.policy.merged_weights import Joined, Norm
     from grpo.policy.shared_prefix import Span
 
     rows, own = options.group, options.completion - 1
@@ -163,7 +169,7 @@ def layer_operations(options: argparse.Namespace) -> list[tuple[str, str, Callab
     found.append(("attention", "of the prompt and the completions", lambda: attend(slice(None)), 0.0))
     wide, narrow = torch.randn(tokens, 3072), torch.randn(tokens, 1536)
     gate, up = wide.chunk(2, 1)
-    norm, states, gradient = Norm(torch.ones(576), 1e-5), torch.randn(tokens, 576), torch.randn(tokens, 576)
+    norm, states, gradient = Norm(torch.ones(576), 1e-5, []), torch.randn(tokens, 576), torch.randn(tokens, 576)
     silu = torch.nn.functional.silu
     table = torch.randn(tokens, 1, 64)
     heads = torch.randn(tokens, 12, 64)

@@ -26,15 +26,23 @@ WATCHERS: list[Callable[[Any], Any]] = []
 
 def is_worth_it(model: Any, tokens: int) -> bool:
     """Whether a pass over this many tokens keeps enough, in a model that is built as its family is."""
+    return is_rebuilt(model) and is_large(model, tokens)
+
+
+def is_rebuilt(model: Any) -> bool:
+    """Whether a model is built as its family is, so that what its blocks keep can be made again."""
     config = model.config
     if getattr(config, "model_type", None) not in FAMILIES or getattr(config, "hidden_act", "") != "silu":
         return False
     if getattr(model, "is_gradient_checkpointing", False):
         return False
-    element = model.get_input_embeddings().weight.element_size()
-    if tokens * config.intermediate_size * config.num_hidden_layers * element < LEAST_BYTES:
-        return False
     return not any("forward" in vars(each) for layer in model.model.layers for each in rebuilt(layer))
+
+
+def is_large(model: Any, tokens: int) -> bool:
+    """Whether the gated products of so many tokens are worth making twice."""
+    config, element = model.config, model.get_input_embeddings().weight.element_size()
+    return tokens * config.intermediate_size * config.num_hidden_layers * element >= LEAST_BYTES
 
 
 def rebuilt(layer: Any) -> tuple[Any, Any, Any]:

@@ -1,10 +1,11 @@
-"""Blocks with frozen weights and plain adapters as two operations each, whose backward is written out; float32 on a processor.
+"""Blocks as two operations each, whose backward is written out; float32 on a processor.
 
 Module by module an adapter costs two thin products and three passes over a wide array, forward and backward, beside the
 product it corrects. Here weight + scale * B @ A is made once a block and pass, a product of the rank's size: what is read
 by the tokens is one matrix, whose projections of one input stand below each other. It is made again in the backward, as
 are norms and gated products (see `lean_activations`), and thrown away. Adding an adapter to its weight rounds each weight
-once, which is less than a product rounds. Attention in between is the caller's.
+once, which is less than a product rounds. Where the weights themselves are trained, their gradients are products of the
+same backward. Attention in between is the caller's.
 """
 
 from __future__ import annotations
@@ -16,90 +17,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from grpo.policy.attention import attend
-from grpo.policy.lean_activations import is_worth_it
-from grpo.policy.packed_products import has_onednn, multiply
-from grpo.policy.plain_blocks import Unusual, check_modules, read_linear
+from grpo.policy.lean_activations import is_large, is_rebuilt
+from grpo.policy.merged_weights import Joined, Norm, join, read_norm
+from grpo.policy.packed_products import has_onednn, is_worth_packing, multiply
+from grpo.policy.plain_blocks import Unusual, check_modules
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass(slots=True)
-class Joined:
-    """Linear layers of one input, one below the other: weights (outputs, inputs) with their adapters A, B and scales."""
-
-    weights: list[torch.Tensor]
-    bias: torch.Tensor | None
-    adapters: list[tuple[torch.Tensor, torch.Tensor, float] | None]
-    scratch: dict[tuple[int, ...], torch.Tensor]
-
-    @property
-    def trained(self) -> list[torch.Tensor]:
-        """The adapters' matrices, in the order in which `pull` gives their gradients."""
-        return [matrix for adapter in self.adapters if adapter is not None for matrix in adapter[:2]]
-
-    def merge(self) -> torch.Tensor:
-        """(outputs, inputs); good until another matrix of this shape is merged."""
-        import torch
-
-        if len(self.weights) == 1 and self.adapters[0] is None:
-            return self.weights[0]
-        shape = sum(len(weight) for weight in self.weights), self.weights[0].shape[1]
-        if shape not in self.scratch:
-            self.scratch[shape] = self.weights[0].new_empty(shape)
-        whole = self.scratch[shape]
-        for part, weight, adapter in self.pieces(whole):
-            if adapter is None:
-                part.copy_(weight)
-            else:
-                torch.addmm(weight, adapter[1], adapter[0], alpha=adapter[2], out=part)
-        return whole
-
-    def pieces(self, whole: torch.Tensor, axis: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor, Any]]:
-        """The part of `whole` along `axis` that belongs to each layer, its weight and its adapter."""
-        parts = whole.split([len(weight) for weight in self.weights], axis)
-        return zip(parts, self.weights, self.adapters, strict=True)
-
-    def pull(self, states: torch.Tensor, gradient: torch.Tensor) -> list[torch.Tensor]:
-        """The gradients of `trained`, from what came in (tokens, inputs) and that of what went out (tokens, outputs)."""
-        import torch
-
-        present = [adapter for adapter in self.adapters if adapter is not None]
-        if not present:
-            return []
-        downs = torch.cat([adapter[0] for adapter in present]) if len(present) > 1 else present[0][0]
-        inner = iter((states @ downs.t()).split([len(adapter[0]) for adapter in present], 1))
-        thin, ups = [], []
-        for part, _, adapter in self.pieces(gradient, 1):
-            if adapter is not None:
-                thin.append((part @ adapter[1]).mul_(adapter[2]))
-                ups.append((part.t() @ next(inner)).mul_(adapter[2]))
-        pulled = (torch.cat(thin, 1) if len(thin) > 1 else thin[0]).t() @ states
-        of_downs = pulled.split([len(adapter[0]) for adapter in present])
-        return [each for pair in zip(of_downs, ups, strict=True) for each in pair]
-
-
-@dataclass(slots=True)
-class Norm:
-    """The family's root-mean-square norm over the last axis, in float32."""
-
-    weight: torch.Tensor
-    epsilon: float
-
-    def __call__(self, states: torch.Tensor) -> torch.Tensor:
-        return (states * self.scale(states)).mul_(self.weight)
-
-    def scale(self, states: torch.Tensor) -> torch.Tensor:
-        return states.pow(2).mean(-1, keepdim=True).add_(self.epsilon).rsqrt_()
-
-    def pull(self, states: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-        """The gradient of `states`; writes over `gradient`."""
-        import torch
-
-        scale = self.scale(states)
-        gradient.mul_(self.weight)
-        along = torch.linalg.vecdot(gradient, states)[..., None].mul_(scale.pow(3)).div_(-states.shape[-1])
-        return gradient.mul_(scale).addcmul_(states, along)
 
 
 @dataclass(slots=True)
@@ -115,11 +39,23 @@ class MergedBlock:
     gate_up: Joined
     down: Joined
 
+    @property
+    def trained_before(self) -> list[torch.Tensor]:
+        """What is trained before attention, in the order in which `pull_projections` gives its gradients."""
+        of_heads = [each for norm in self.head_norms or () for each in norm.trained]
+        return [*self.before_attention.trained, *self.queries_keys_values.trained, *of_heads]
+
+    @property
+    def trained_behind(self) -> list[torch.Tensor]:
+        """What is trained behind attention, in the order in which `pull_leave` gives its gradients."""
+        own = self.out, self.before_feed_forward, self.gate_up, self.down
+        return [each for part in own for each in part.trained]
+
 
 @contextmanager
 def merged_blocks(model: Any, tokens: int) -> Iterator[bool]:
     """Inside, blocks of `model` run so where that is exact and worth it for so many tokens in a pass; yields whether."""
-    blocks = find_blocks(model) if is_worth_it(model, tokens) else []
+    blocks = find_blocks(model, tokens)
     with replaced_layers(model, [make_forward(block) for block in blocks]):
         yield bool(blocks)
 
@@ -137,12 +73,16 @@ def replaced_layers(model: Any, forwards: Sequence[Callable[..., torch.Tensor]])
             del layer.forward
 
 
-def find_blocks(model: Any) -> list[MergedBlock]:
-    """The blocks of a model of which nothing but plain adapters is trained; none where it is built in another way."""
+def find_blocks(model: Any, tokens: int) -> list[MergedBlock]:
+    """The blocks of a model for a pass over so many tokens; none where it is built in another way or nothing is gained.
+
+    With adapters a large pass gains, with trained weights any pass of a model that is not small (see `packed_products`): the
+    gradients of small ones are those of every earlier version, bit for bit.
+    """
     import torch
 
     weight = model.get_input_embeddings().weight
-    if weight.device.type != "cpu" or weight.dtype != torch.float32:
+    if weight.device.type != "cpu" or weight.dtype != torch.float32 or not is_rebuilt(model):
         return []
     scratch: dict[tuple[int, ...], torch.Tensor] = {}
     try:
@@ -150,10 +90,15 @@ def find_blocks(model: Any) -> list[MergedBlock]:
         blocks = [read_block(layer, scratch) for layer in model.model.layers]
     except Unusual:
         return []
-    adapters = {id(each) for block in blocks for part in parts_of(block) for each in part.trained}
+    known = {id(each) for block in blocks for each in (*block.trained_before, *block.trained_behind)}
     trained = {id(each) for layer in model.model.layers for each in layer.parameters() if each.requires_grad}
-    # Without adapters nothing is gained, and a weight that is trained itself needs a gradient of its own.
-    return blocks if adapters and trained <= adapters else []
+    if not trained <= known:
+        return []
+    frozen = not any(each.own for block in blocks for each in parts_of(block))
+    if frozen:
+        adapted = any(part.trained for block in blocks for part in parts_of(block))
+        return blocks if adapted and is_large(model, tokens) else []
+    return blocks if is_worth_packing(model) else []
 
 
 def parts_of(block: MergedBlock) -> tuple[Joined, ...]:
@@ -179,26 +124,6 @@ def read_block(layer: Any, scratch: dict[tuple[int, ...], torch.Tensor]) -> Merg
     )
 
 
-def read_norm(norm: Any) -> Norm:
-    return Norm(norm.weight.detach(), norm.variance_epsilon)
-
-
-def join(layers: Sequence[Any], scratch: dict[tuple[int, ...], torch.Tensor]) -> Joined:
-    import torch
-
-    read = [read_linear(layer) for layer in layers]
-    given = [
-        each for weight, bias, adapter in read for each in (weight, bias, *(adapter or ())[:2]) if each is not None
-    ]
-    if any(each.dtype != torch.float32 or each.device.type != "cpu" or hasattr(each, "full_tensor") for each in given):
-        raise Unusual
-    weights = [weight.detach() for weight, _, _ in read]
-    bias = None
-    if any(each is not None for _, each, _ in read):
-        bias = torch.cat([each.detach().new_zeros(len(each)) if own is None else own.detach() for each, own, _ in read])
-    return Joined(weights, bias, [adapter for _, _, adapter in read], scratch)
-
-
 def make_forward(block: MergedBlock) -> Callable[..., torch.Tensor]:
     """The forward of a layer of transformers, whose attention goes to the `router` that it is called with."""
     size = block.attention.head_dim
@@ -206,12 +131,11 @@ def make_forward(block: MergedBlock) -> Callable[..., torch.Tensor]:
     def forward(hidden_states, attention_mask=None, position_embeddings=None, router=None, **_):
         states = hidden_states[0]
         cos, sin = (each[0][:, None] for each in position_embeddings)
-        turned = _projections().apply(states, block, cos, sin, *block.queries_keys_values.trained)
+        turned = _projections().apply(states, block, cos, sin, *block.trained_before)
         queries, keys, values = (each.view(1, len(states), -1, size).transpose(1, 2) for each in turned)
         scaling = block.attention.scaling
         out, _ = attend(block.attention, queries, keys, values, attention_mask, scaling=scaling, router=router)
-        trained = [each for part in parts_of(block)[1:] for each in part.trained]
-        return _rest().apply(states, out.reshape(len(states), -1), block, *trained)[None]
+        return _rest().apply(states, out.reshape(len(states), -1), block, *block.trained_behind)[None]
 
     return forward
 
@@ -273,7 +197,7 @@ def rotate(block: MergedBlock, raw: Sequence[torch.Tensor], cos: torch.Tensor, s
 def pull_projections(
     block: MergedBlock, states: torch.Tensor, cos, sin, raw: Sequence[torch.Tensor], gradients, wanted: bool
 ) -> tuple[torch.Tensor | None, list[torch.Tensor]]:
-    """The gradients of `states` (where `wanted`) and of the adapters, of those of what `rotate` gives.
+    """The gradients of `states` (where `wanted`) and of what is trained, of those of what `rotate` gives.
 
     `raw` are queries and keys before their norms; nothing where they have none.
     """
@@ -284,11 +208,15 @@ def pull_projections(
     for piece, gradient in zip(pieces[:2], gradients[:2], strict=True):
         turn_back(gradient, cos, sin, piece)
     pieces[2].copy_(gradients[2])
+    of_heads: list[torch.Tensor] = []
     if block.head_norms is not None:
         for norm, before, piece in zip(block.head_norms, raw, pieces[:2], strict=True):
-            norm.pull(before, piece)
-    pulled = part.pull(block.before_attention(states), whole)
-    return (block.before_attention.pull(states, pull_back(whole, part)) if wanted else None), pulled
+            of_heads += norm.pull(before, piece)
+    pulled = part.pull(block.before_attention(states), whole) + of_heads
+    if not wanted and not block.before_attention.trained:
+        return None, pulled
+    found = pull_back(whole, part)
+    return found, block.before_attention.pull(states, found) + pulled
 
 
 def leave(block: MergedBlock, states: torch.Tensor, attended: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -304,7 +232,7 @@ def leave(block: MergedBlock, states: torch.Tensor, attended: torch.Tensor) -> t
 def pull_leave(
     block: MergedBlock, attended: torch.Tensor, middle: torch.Tensor, gate_up: torch.Tensor, gradient: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
-    """The gradients of `states`, of `attended` and of the adapters of out, gate, up and down, of that of what leaves."""
+    """The gradients of `states`, of `attended` and of what is trained behind attention, of that of what leaves."""
     import torch
 
     silu, silu_backward = torch.nn.functional.silu, torch.ops.aten.silu_backward
@@ -318,9 +246,10 @@ def pull_leave(
     silu_backward.grad_input(pull.mul_(up), gate, grad_input=of_gate)
     del pull, active
     of_gate_up = block.gate_up.pull(block.before_feed_forward(middle), whole)
-    found = block.before_feed_forward.pull(middle, pull_back(whole, block.gate_up)).add_(gradient)
-    of_out = block.out.pull(attended, found)
-    return found, pull_back(found, block.out), [*of_out, *of_gate_up, *of_down]
+    found = pull_back(whole, block.gate_up)
+    of_norm = block.before_feed_forward.pull(middle, found)
+    of_out = block.out.pull(attended, found.add_(gradient))
+    return found, pull_back(found, block.out), [*of_out, *of_norm, *of_gate_up, *of_down]
 
 
 @cache

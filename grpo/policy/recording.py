@@ -21,13 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from grpo.policy.attention import attend
 from grpo.policy.head_logprobs import has_plain_head, is_frozen_matrix, is_worth_it
-from grpo.policy.lean_activations import is_worth_it as is_large
 from grpo.policy.merged_blocks import (
     MergedBlock,
     by_head,
     find_blocks,
     leave,
-    parts_of,
     project,
     pull_leave,
     pull_projections,
@@ -56,7 +54,7 @@ class Recording:
         self.blocks, self.first, self.rows, self.width = blocks, prompts, rows, most - 1
         self.samples = samples
         # One row more than there are completions: there goes what fills a batch up.
-        size = prompts + (rows + 1) * self.width
+        self.size = size = prompts + (rows + 1) * self.width
         like = blocks[0].before_attention.weight
         self.layers = [[like.new_empty(size, width) for width in widths_of(block)] for block in blocks]
         self.last = like.new_empty(size, len(like))  # the states that leave the last block
@@ -146,7 +144,7 @@ class Recording:
 
         run = contiguous(places)
         chosen = run if run is not None else torch.tensor(places)
-        blocks = find_blocks(model)  # its adapters as they are now: the same numbers, in training mode
+        blocks = find_blocks(model, self.size)  # its weights as they are now: the same numbers, in training mode
         return replaced_layers(model, [self.make_replay(number, block, chosen) for number, block in enumerate(blocks)])
 
     def make_replay(self, number: int, block: MergedBlock, places: Any) -> Callable[..., torch.Tensor]:
@@ -155,8 +153,7 @@ class Recording:
                 router.reached.add(number)
             cos, sin = (each[0][:, None] for each in position_embeddings)
             replay = self, number, block, places, cos, sin, router
-            trained = [each for part in parts_of(block) for each in part.trained]
-            return _replayed().apply(hidden_states[0], replay, *trained)[None]
+            return _replayed().apply(hidden_states[0], replay, *block.trained_before, *block.trained_behind)[None]
 
         return forward
 
@@ -254,9 +251,7 @@ def begin_recording(
     The model is in training mode. `measures`: drawing leaves the distribution as it is and measures its entropy.
     """
     rows, prompts = len(prompt_ids) * samples, sum(map(len, prompt_ids))
-    if most < 2 or not is_large(model, prompts + rows * (most - 1)):
-        return None
-    blocks = find_blocks(model)
+    blocks = [] if most < 2 else find_blocks(model, prompts + rows * (most - 1))
     if not blocks:
         return None
     head = model.get_output_embeddings()

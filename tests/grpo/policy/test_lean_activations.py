@@ -16,7 +16,7 @@ from tests.grpo.policy.test_head_logprobs import make_group  # noqa: E402
 @pytest.fixture
 def modules_only(monkeypatch):
     """No block's adapters are merged: every module runs."""
-    monkeypatch.setattr(merged_blocks, "find_blocks", lambda model: [])
+    monkeypatch.setattr(merged_blocks, "find_blocks", lambda *_: [])
 
 
 def pull(model):

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from grpo.policy import lean_activations, merged_blocks  # noqa: E402
+from grpo.policy import lean_activations, merged_blocks, packed_products  # noqa: E402
 from grpo.policy.shared_prefix import grouped_logps  # noqa: E402
 from grpo.training.micro_batch import count_saved_bytes  # noqa: E402
 from tests.grpo.generation.test_decoder import FAMILIES, adapt, build  # noqa: E402
@@ -50,17 +50,37 @@ def test_gradients_when_adapters_are_merged_for_a_pass_then_they_are_those_of_th
     assert not any("forward" in vars(module) for module in model.modules())
 
 
+@pytest.mark.parametrize("frozen", [(), ("input_layernorm", "v_proj", "down_proj", "embed")], ids=["all", "most"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_when_weights_are_trained_themselves_then_they_are_those_of_the_modules(family, frozen, monkeypatch):
+    """All of them, or all but some: weights, biases, norms."""
+    model = build(family, **FAMILIES[family])
+    for name, weight in model.named_parameters():
+        if name.endswith(("norm.weight", "bias")):
+            torch.nn.init.normal_(weight, mean=1.0, std=0.3)
+        weight.requires_grad_(not any(part in name for part in frozen))
+    wanted, wanted_gradients = pull(model.double().train())
+    monkeypatch.setattr(packed_products, "LEAST_WEIGHTS", 0)
+    assert is_merged(model.float())
+    found, gradients = pull(model)
+    torch.testing.assert_close(found, wanted.float(), atol=1e-5, rtol=0)
+    assert gradients.keys() == wanted_gradients.keys()
+    for name, gradient in gradients.items():
+        theirs = wanted_gradients[name].float()
+        torch.testing.assert_close(gradient, theirs, atol=1e-5 * theirs.abs().max().item(), rtol=1e-4, msg=name)
+
+
 def test_bytes_when_adapters_are_merged_then_no_more_is_kept_than_by_the_lean_modules(monkeypatch):
     """Counted as autograd keeps them."""
     model = adapt(build("llama", hidden_size=64, intermediate_size=192, head_dim=16))
     monkeypatch.setattr(lean_activations, "LEAST_BYTES", 0)
     merged = count_saved_bytes(model, 40, 20, 4)
-    monkeypatch.setattr(merged_blocks, "find_blocks", lambda model: [])
+    monkeypatch.setattr(merged_blocks, "find_blocks", lambda *_: [])
     assert merged <= count_saved_bytes(model, 40, 20, 4)
 
 
 @pytest.mark.parametrize(
-    "reason", ["all weights", "dropout", "a hook", "two adapters", "switched off", "a trained norm"]
+    "reason", ["a small model", "dropout", "a hook", "two adapters", "switched off", "a saved norm"]
 )
 def test_blocks_when_a_model_is_built_otherwise_then_its_modules_run(reason, monkeypatch):
     """What a merged block would leave out is left to the modules."""
@@ -68,9 +88,9 @@ def test_blocks_when_a_model_is_built_otherwise_then_its_modules_run(reason, mon
 
     monkeypatch.setattr(lean_activations, "LEAST_BYTES", 0)
     model = build("llama", **FAMILIES["llama"])
-    model = (model if reason == "all weights" else adapt(model)).train()
+    model = (model if reason == "a small model" else adapt(model)).train()
     inner = unwrap(model)
-    assert is_merged(inner) == (reason != "all weights")
+    assert is_merged(inner) == (reason != "a small model")
     first = inner.model.layers[0]
     if reason == "dropout":
         first.mlp.up_proj.lora_dropout["default"] = torch.nn.Dropout(0.1)
@@ -83,7 +103,9 @@ def test_blocks_when_a_model_is_built_otherwise_then_its_modules_run(reason, mon
         model.base_model.set_adapter(["default", "second"])
     if reason == "switched off":
         model.base_model.disable_adapter_layers()
-    if reason == "a trained norm":
-        first.input_layernorm.weight.requires_grad_()
+    if reason == "a saved norm":
+        from peft.utils.other import ModulesToSaveWrapper
+
+        first.input_layernorm = ModulesToSaveWrapper(first.input_layernorm, "default")
     assert not is_merged(inner)
     grouped_logps(model, *make_group())  # and runs

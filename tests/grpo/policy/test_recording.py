@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from grpo.generation.generate import generate  # noqa: E402
-from grpo.policy import head_logprobs, lean_activations, recording  # noqa: E402
+from grpo.policy import head_logprobs, lean_activations, packed_products, recording  # noqa: E402
 from grpo.policy.recording import begin_recording  # noqa: E402
 from grpo.policy.shared_prefix import grouped_logps, unwrap  # noqa: E402
 from tests.grpo.generation.test_decoder import FAMILIES, adapt, build  # noqa: E402
@@ -23,7 +23,8 @@ SAMPLES, MOST = 4, 12
 
 @pytest.fixture
 def small(monkeypatch):
-    """Passes and vocabularies of any size are large ones, and probabilities wait for a few steps."""
+    """Passes, models and vocabularies of any size are large ones, and probabilities wait for a few steps."""
+    monkeypatch.setattr(packed_products, "LEAST_WEIGHTS", 0)
     monkeypatch.setattr(lean_activations, "LEAST_BYTES", 0)
     monkeypatch.setattr(head_logprobs, "LEAST_LOGITS", 0)
     monkeypatch.setattr(recording, "SHARES_ROWS", 30)
@@ -84,6 +85,20 @@ def test_gradients_when_the_forward_was_recorded_then_are_those_of_reading_again
     assert not any("forward" in vars(module) for module in model.modules())
 
 
+@pytest.mark.parametrize("prompts", ["one", "a stem"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_when_all_weights_are_trained_then_they_come_from_the_recording_too(family, prompts, small):
+    """Weights, biases, norms of blocks and heads, embeddings and a head, tied or not."""
+    model = build(family, **FAMILIES[family])
+    for name, weight in model.named_parameters():
+        if name.endswith(("norm.weight", "bias")):
+            torch.nn.init.normal_(weight, mean=1.0, std=0.3)
+    found, completions = write(model, PROMPTS[prompts], temperature=1.3)
+    assert found.head is None  # a trained head runs again
+    numbers = list(range(len(completions)))
+    assert_same(model, found, make_batch(PROMPTS[prompts], completions, numbers), numbers, 1.3)
+
+
 def test_gradients_when_rows_are_some_of_the_recorded_ones_then_are_those_of_reading_again(small):
     """Micro-batches of any rows in any order, some masked throughout, each from the same recording."""
     model, prompts = adapt(build("llama", **FAMILIES["llama"])), PROMPTS["a stem"]
@@ -115,14 +130,15 @@ def test_gradients_when_few_logits_are_kept_then_the_head_runs_as_ever(small, mo
         assert_same(model, found, make_batch(prompts, completions, numbers), numbers)
 
 
-def test_recording_when_blocks_do_not_run_merged_or_it_is_too_large_then_there_is_none(small):
-    """All weights trained, a dropout, more bytes than allowed, completions of one token."""
+def test_recording_when_blocks_do_not_run_merged_or_it_is_too_large_then_there_is_none(small, monkeypatch):
+    """A small model of which all weights are trained, a dropout, more bytes than allowed, completions of one token."""
     model = adapt(build("llama", **FAMILIES["llama"]))
     assert write(model, PROMPTS["one"])[0] is not None
     assert write(model, PROMPTS["one"], most_bytes=1000)[0] is None
     assert begin_recording(unwrap(model).train(), PROMPTS["one"], 4, 1, 1.0, True, None) is None
     model.base_model.model.model.layers[0].mlp.up_proj.lora_dropout["default"] = torch.nn.Dropout(0.1)
     assert write(model, PROMPTS["one"])[0] is None
+    monkeypatch.setattr(packed_products, "LEAST_WEIGHTS", 1 << 21)
     assert write(build("llama", **FAMILIES["llama"]), PROMPTS["one"])[0] is None
 
 

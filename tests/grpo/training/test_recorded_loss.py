@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from grpo.policy import head_logprobs, lean_activations  # noqa: E402
+from grpo.policy import head_logprobs, lean_activations, packed_products  # noqa: E402
 from grpo.policy.loading import Policy  # noqa: E402
 from grpo.policy.recording import Recording  # noqa: E402
 from rewards.host.verdicts import ScoredCompletion  # noqa: E402
@@ -48,6 +48,17 @@ def test_weights_when_the_forward_was_recorded_then_go_where_trls_go(options, mi
     steps = {"max_steps": 2, "num_iterations": 1, "micro_batch_size": micro, "learning_rate": 1e-3}
     assert_trains_as_trl(adapted, rows, tmp_path, options | steps)
     # The first and the last of three groups are flat: as micro-batches they are one token, which no recording is asked for.
+    assert len(replays) == 2
+
+
+@pytest.mark.parametrize("micro", [None, 4])
+def test_weights_when_all_are_trained_and_the_forward_was_recorded_then_go_where_trls_go(
+    micro, policy, rows, tmp_path, replays, monkeypatch
+):
+    """Two steps of a policy without adapters that is held to be no small one, whole and in micro-batches."""
+    monkeypatch.setattr(packed_products, "LEAST_WEIGHTS", 0)
+    steps = {"max_steps": 2, "num_iterations": 1, "micro_batch_size": micro, "learning_rate": 1e-3}
+    assert_trains_as_trl(policy, rows, tmp_path, {"loss_type": "dapo"} | steps)
     assert len(replays) == 2
 
 
