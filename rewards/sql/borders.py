@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from rewards.sql.altered import know_relations
 from rewards.sql.bordered import DAY, Border
-from rewards.sql.columns import ColumnSample, Name, look_at
+from rewards.sql.columns import ColumnSample, Name
 from rewards.sql.conditions import LiteralCondition, read_conditions
 from rewards.sql.database import open_readonly, quote_name
 from rewards.sql.extremes import Extreme, find_extreme
@@ -94,13 +94,13 @@ class _Plan:
 
     def list_borders(self, condition: LiteralCondition) -> Iterator[Border]:
         column = self.aliases.get(condition.column, condition.column)
-        found = list(find_columns(self.connection, self.relations, column))
+        found = list(self.relations.find_columns(column))
         if not found and self.counting and isinstance(condition.value, int):
             yield from self._size_groups(condition.value)
         for name in found:
             if name.table.lower() not in self.tables or name in self.relations.keys:
                 continue
-            sample = look_at(self.connection, name.table, name.column)
+            sample = self.relations.samples[name]
             if not sample.filled:
                 continue
             if condition.value is None:
@@ -149,7 +149,7 @@ class _Plan:
         names = [
             name
             for column in sorted(self.grouped)
-            for name in find_columns(self.connection, self.relations, self.aliases.get(column, column))
+            for name in self.relations.find_columns(self.aliases.get(column, column))
             if name.table.lower() in self.tables and name not in self.relations.unique
         ]
         names += [
@@ -165,7 +165,7 @@ class _Plan:
     def double(self, column: str) -> Iterator[Border]:
         """A copy in which a figure comes often, where only one statement takes each once."""
         figures = {*self.relations.measures, *(each for group in self.relations.levels for each in group)}
-        for name in find_columns(self.connection, self.relations, self.aliases.get(column, column)):
+        for name in self.relations.find_columns(self.aliases.get(column, column)):
             if name.table.lower() in self.tables and name in figures and self._is_free(name):
                 table, quoted = quote_name(name.table), quote_name(name.column)
                 middle = f"SELECT {quoted} FROM {table} WHERE {quoted} IS NOT NULL ORDER BY 1 LIMIT 1 OFFSET (SELECT COUNT({quoted}) / 2 FROM {table})"
@@ -174,7 +174,7 @@ class _Plan:
     def tie(self, first: Extreme) -> Iterator[Border]:
         """A copy in which the greatest and the least of an order's figures come several times."""
         for word in first.measure:
-            for name in find_columns(self.connection, self.relations, self.aliases.get(word, word)):
+            for name in self.relations.find_columns(self.aliases.get(word, word)):
                 if name.table.lower() in self.tables and name in self.relations.measures and self._is_free(name):
                     column = quote_name(name.column)
                     listed = (
@@ -230,7 +230,7 @@ class _Plan:
             yield Border((("some", (name,), _YEAR),))  # a month of any year
         days = self._list_days(name) if day is not None else []
         # Dates of other lengths, such as months, cannot follow a shift by days.
-        whole = all(len(str(look_at(self.connection, *each).low)) >= DAY for each in self.relations.dates)
+        whole = all(len(str(self.relations.samples[each].low)) >= DAY for each in self.relations.dates)
         if day is None or not days or not whole or self.relations.years:
             return
         nearest = min(days, key=lambda item: abs(item - day))
@@ -313,7 +313,7 @@ class _Plan:
         found = self.connection.execute(middle).fetchone()
         # Whole numbers are rounded, and what was the sum of two is no longer.
         tied = self.relations.tied.intersection(self.relations.measures)
-        if not found or value <= 0 or any(look_at(self.connection, *each).integers for each in tied):
+        if not found or value <= 0 or any(self.relations.samples[each].integers for each in tied):
             return
         place = sample.high * 2 if value <= sample.low else sample.low / 2 if value >= sample.high else found[0]
         yield Border((("settle", self.relations.measures, value / (place or found[0]) / _BESIDE),))
@@ -331,14 +331,6 @@ class _Plan:
         many = sources[::2]
         if many:
             yield Border((("replace", (name,), tuple(zip(many, list(near) * len(many), strict=False))),))
-
-
-def find_columns(connection: sqlite3.Connection, relations: Relations, column: str) -> Iterator[Name]:
-    """The columns of that name, in any case, of the tables of a database."""
-    for table in relations.tables:
-        for row in connection.execute(f"PRAGMA table_info({quote_name(table)})").fetchall():
-            if str(row[1]).lower() == column:
-                yield Name(table, row[1])
 
 
 def list_aliases(connection: sqlite3.Connection) -> dict[str, str]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from rewards.sql.altered import know_relations
-from rewards.sql.borders import find_columns, list_aliases
+from rewards.sql.borders import list_aliases
 from rewards.sql.columns import Name
 from rewards.sql.conditions import LiteralCondition, list_conditions
 from rewards.sql.database import open_readonly, quote_name
@@ -66,7 +66,7 @@ def _list_keys(
     for condition in conditions:
         if condition.value is None or (condition.operator in (">", ">=", "!=") and condition.value in (0, -1)):
             continue
-        for name in find_columns(connection, relations, aliases.get(condition.column, condition.column)):
+        for name in relations.find_columns(aliases.get(condition.column, condition.column)):
             parents = [link.parent for link in relations.links if link.child == name]
             key = parents[0] if parents else name
             if key not in relations.single_keys:
@@ -94,7 +94,7 @@ def _find_named(
     for condition in conditions:
         if not isinstance(condition.value, str) or condition.operator not in _EQUALITIES:
             continue
-        for name in find_columns(connection, relations, aliases.get(condition.column, condition.column)):
+        for name in relations.find_columns(aliases.get(condition.column, condition.column)):
             if name.table == key.table and name != key:
                 operator = "LIKE" if condition.operator == "like" else "="
                 said.setdefault(name, []).append((operator, condition.value))

@@ -32,6 +32,10 @@ class Relations:
     tables: tuple[str, ...] = ()
     """Parents before their children."""
 
+    columns: dict[str, tuple[Name, ...]] = field(default_factory=dict)
+    """By their names in lower case, in the order of `tables`."""
+
+    samples: dict[Name, ColumnSample] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
     keys: frozenset[Name] = frozenset()
     """Columns that name rows: of primary keys, and those that refer to another table or are referred to."""
@@ -66,6 +70,10 @@ class Relations:
 
     dates: tuple[Name, ...] = ()
     years: tuple[Name, ...] = ()
+
+    def find_columns(self, column: str) -> tuple[Name, ...]:
+        """The columns of that name, given in lower case, of all tables."""
+        return self.columns.get(column, ())
 
     @property
     def key_names(self) -> frozenset[Name]:
@@ -121,6 +129,9 @@ def read_relations(connection: sqlite3.Connection) -> Relations:
     found.keys = frozenset(linked | primary - {name for name in telling if seen[name].texts or _are_years(seen[name])})
     found.single_keys = frozenset(name for name in primary if len(keys[name.table]) == 1) | parents
     found.tables = _order(tables, found.links)
+    for name in sorted(seen, key=lambda name: found.tables.index(name.table)):
+        found.columns[name.column.lower()] = (*found.columns.get(name.column.lower(), ()), name)
+    found.samples = seen
     found.roots = _find_roots(tables, found.links)
     _sort_columns(connection, found, seen, {name for _, names in totals for name in names})
     return found

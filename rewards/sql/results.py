@@ -53,6 +53,8 @@ def finds_something(rows: Iterable[tuple]) -> bool:
 def _same_bag(first: Sequence[tuple], second: Sequence[tuple], tolerance: float, ordered: bool) -> bool:
     if ordered:
         return all(_same_row(one, other, tolerance) for one, other in zip(first, second, strict=True))
+    if first == second:
+        return True
     left, right = sorted(first, key=_sort_key), sorted(second, key=_sort_key)
     if all(_same_row(one, other, tolerance) for one, other in zip(left, right, strict=True)):
         return True

@@ -13,7 +13,7 @@ from rewards.sql.copies import Copy, find_copy
 from rewards.sql.processes import SqlQuestion, find_pool
 from rewards.sql.session import Limits, Result
 
-__all__ = ["Copy", "Limits", "Result", "run_queries", "run_query", "spending"]
+__all__ = ["Copy", "Limits", "Result", "has_time_left", "run_queries", "run_query", "spending"]
 
 _results: OrderedDict[tuple, Result] = OrderedDict()
 _results_bytes = 0
@@ -74,6 +74,12 @@ def spending(seconds: float = bounds.SQL_ROW_SECONDS) -> Iterator[None]:
         yield
     finally:
         _spent.left = before
+
+
+def has_time_left() -> bool:
+    """Whether more statements may run inside `spending`."""
+    left = getattr(_spent, "left", None)
+    return left is None or left > 0
 
 
 def _remember(key: tuple, result: Result) -> None:
