@@ -22,10 +22,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from more_bad_inputs import BESIDE, list_more_configs, list_more_files
+from more_bad_inputs import BESIDE, ROW, list_more_configs, list_more_files, write_rows
 
 SECONDS = 10.0
-_ROW = {"id": "1", "task": "t", "prompt": [{"role": "user", "content": "a"}], "reference": '{"a": 1}'}
 _NUMBERS = ("-1", "0", "1e308", "-1e308", "1e999", ".nan", ".inf", "2147483648", "9223372036854775808", "1" + "0" * 400,
             "0x10", "1_000", "'5'", "true", "null", "[]", "{}", "text", "1e-400")  # fmt: skip
 _KEYS = ("grpo.max_steps", "grpo.learning_rate", "grpo.num_generations", "grpo.prompts_per_step", "grpo.temperature",
@@ -95,52 +94,52 @@ def list_files() -> Iterator[tuple[str, bytes]]:
     """Contents of a file of rows."""
 
     def rows(*changed: dict[str, object], count: int = 0) -> bytes:
-        plain = [{**_ROW, "id": str(n), "prompt": [{"role": "user", "content": f"q{n}"}]} for n in range(count)]
-        return b"".join(json.dumps(row).encode() + b"\n" for row in (*plain, *changed))
+        plain = [{**ROW, "id": str(n), "prompt": [{"role": "user", "content": f"q{n}"}]} for n in range(count)]
+        return write_rows(*plain, *changed)
 
     deep: object = 1
     for _ in range(900):
         deep = [deep]
     for where in ("prompt", "id", "task", "reference", "column"):
         content = {"prompt": [{"role": "user", "content": "\ud800"}], "column": "\ud800"}.get(where, "\ud800")
-        yield f"rows: a lone surrogate in {where}", rows({**_ROW, ("x" if where == "column" else where): content})
-    yield "rows: a key that is a lone surrogate", rows({**_ROW, "\ud800": 1})
-    yield "rows: an integer of 5,000 digits", rows(_ROW)[:-2] + b', "n": ' + b"1" * 5_000 + b"}\n"
-    yield "rows: an integer of 65 bits", rows(_ROW)[:-2] + b', "n": 36893488147419103232}\n'
-    yield "rows: 900 levels", rows({**_ROW, "x": deep})
-    yield "rows: a reference of 2,000 levels", rows({**_ROW, "reference": "[" * 2_000 + "]" * 2_000})
+        yield f"rows: a lone surrogate in {where}", rows({**ROW, ("x" if where == "column" else where): content})
+    yield "rows: a key that is a lone surrogate", rows({**ROW, "\ud800": 1})
+    yield "rows: an integer of 5,000 digits", rows(ROW)[:-2] + b', "n": ' + b"1" * 5_000 + b"}\n"
+    yield "rows: an integer of 65 bits", rows(ROW)[:-2] + b', "n": 36893488147419103232}\n'
+    yield "rows: 900 levels", rows({**ROW, "x": deep})
+    yield "rows: a reference of 2,000 levels", rows({**ROW, "reference": "[" * 2_000 + "]" * 2_000})
     yield "rows: 20,000 levels", b'{"x": ' + b"[" * 20_000 + b"]" * 20_000 + b"}\n"
-    yield "rows: NaN", rows(_ROW)[:-2] + b', "n": NaN}\n'
-    yield "rows: 1e999", rows(_ROW)[:-2] + b', "n": 1e999}\n'
-    yield "rows: a line of 100 MB", rows({**_ROW, "x": "y" * (100 << 20)})
-    yield "rows: no line end", rows(_ROW).rstrip()
-    yield "rows: half a line", rows(_ROW)[:40]
-    yield "rows: BOM", b"\xef\xbb\xbf" + rows(_ROW)
-    yield "rows: UTF-16", rows(_ROW).decode().encode("utf-16")
-    yield "rows: gz", gzip.compress(rows(_ROW))
+    yield "rows: NaN", rows(ROW)[:-2] + b', "n": NaN}\n'
+    yield "rows: 1e999", rows(ROW)[:-2] + b', "n": 1e999}\n'
+    yield "rows: a line of 100 MB", rows({**ROW, "x": "y" * (100 << 20)})
+    yield "rows: no line end", rows(ROW).rstrip()
+    yield "rows: half a line", rows(ROW)[:40]
+    yield "rows: BOM", b"\xef\xbb\xbf" + rows(ROW)
+    yield "rows: UTF-16", rows(ROW).decode().encode("utf-16")
+    yield "rows: gz", gzip.compress(rows(ROW))
     yield "rows: zip", b"PK\x03\x04" + bytes(100)
     yield "rows: parquet", b"PAR1" + bytes(100)
     yield "rows: latin-1", '{"id": "é"}\n'.encode("latin-1")
-    yield "rows: one array", json.dumps([_ROW], indent=1).encode()
+    yield "rows: one array", json.dumps([ROW], indent=1).encode()
     yield "rows: CSV", b"id,task\n1,t\n"
     yield "rows: empty", b""
     yield "rows: blank lines", b"\n" * 100_000
     yield "rows: NULs", bytes(10_000)
     yield "rows: one million brackets", b"[" * 1_000_000
-    yield "rows: the same id", rows(_ROW, _ROW)
-    yield "rows: the same prompt in both", rows(_ROW, {**_ROW, "id": "2"})
+    yield "rows: the same id", rows(ROW, ROW)
+    yield "rows: the same prompt in both", rows(ROW, {**ROW, "id": "2"})
     for key, value in (("id", 3), ("id", ""), ("task", None), ("task", "all"), ("prompt", "text"), ("prompt", []), ("prompt", [1]),
                        ("prompt", [{"role": "king", "content": "x"}]), ("prompt", [{"role": "user"}]), ("reference", {"a": 1}),
                        ("database", "/no/such.db"), ("database", 3), ("messages", []), ("messages", [{"role": "user", "content": "x"}])):  # fmt: skip
-        yield f"rows: {key} is {json.dumps(value)[:30]}", rows({**_ROW, key: value})
+        yield f"rows: {key} is {json.dumps(value)[:30]}", rows({**ROW, key: value})
     for key in ("id", "task", "prompt", "reference"):
-        yield f"rows: without {key}", rows({name: value for name, value in _ROW.items() if name != key})
-    yield "rows: an endless prompt", rows({**_ROW, "prompt": [{"role": "user", "content": "x " * 2_000_000}]})
+        yield f"rows: without {key}", rows({name: value for name, value in ROW.items() if name != key})
+    yield "rows: an endless prompt", rows({**ROW, "prompt": [{"role": "user", "content": "x " * 2_000_000}]})
     yield (
         "rows: a prompt of escapes",
-        rows({**_ROW, "prompt": [{"role": "user", "content": "\x1b]52;c;aGk=\x07" * 100}]}),
+        rows({**ROW, "prompt": [{"role": "user", "content": "\x1b]52;c;aGk=\x07" * 100}]}),
     )
-    yield "rows: 40 columns with odd names", rows({**_ROW, **{f"__{n}__\n": n for n in range(40)}})
+    yield "rows: 40 columns with odd names", rows({**ROW, **{f"__{n}__\n": n for n in range(40)}})
 
 
 def run_case(folder: Path, name: str, content: bytes) -> tuple[str, str, float]:
@@ -149,7 +148,7 @@ def run_case(folder: Path, name: str, content: bytes) -> tuple[str, str, float]:
     if name.startswith("rows"):
         (folder / "train.jsonl").write_bytes(content)
         (folder / "held.jsonl").write_bytes(
-            json.dumps({**_ROW, "id": "h", "prompt": [{"role": "user", "content": "z"}]}).encode() + b"\n"
+            json.dumps({**ROW, "id": "h", "prompt": [{"role": "user", "content": "z"}]}).encode() + b"\n"
         )
         text = "extends: base.yaml\ndata: {source: files, train: train.jsonl, held_out: held.jsonl}\nrewards: {functions: [{name: json_valid}]}\n"
         (folder / "bad.yaml").write_text(text)
