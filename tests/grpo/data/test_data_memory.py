@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-# Each command over a file of few rows, then over 50,000; the most memory that the process ever had after both.
+# Each command over a file of few rows, then over 20,000; the most memory that the process ever had after both.
 MEASURE = """
 import contextlib, io, json, resource, sys
 from grpo.data.__main__ import main
@@ -31,9 +31,9 @@ print(json.dumps([run(few, out), run(many, out)]))
 """
 
 
-def test_commands_when_there_are_50000_rows_then_memory_is_that_of_few(tmp_path):
-    """Rows of 2 KB: held, 50,000 of them would be 100 MiB as bytes alone; ids and places in a file are 16 to 100 bytes each."""
-    rows = 50_000
+def test_commands_when_there_are_20000_rows_then_memory_is_that_of_few(tmp_path):
+    """Rows of 2 KB: held, 20,000 of them would be 40 MiB as bytes alone; ids and places in a file are 16 to 100 bytes each."""
+    rows = 20_000
     sizes = {"few": 200, "many": rows}
     for name, count in sizes.items():
         with (tmp_path / f"{name}.jsonl").open("w", encoding="utf-8") as file:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from grpo.config.loading import load_config
 from grpo.data.run_rows import load_inputs
 from grpo.machine.device import Device
+from grpo.plan import measure as measuring
 from grpo.plan.__main__ import main
 from grpo.plan.make_plan import make_plan
 from grpo.plan.measure import Measurement, judge, read_measurement
 from rewards.types import Example
+from tests import starter
 
 spec = importlib.util.spec_from_file_location("measured_families", Path(__file__).parents[1] / "policy" / "families.py")
 families = importlib.util.module_from_spec(spec)
@@ -34,6 +39,17 @@ def options(*settings):
 
 
 @pytest.fixture
+def forked(monkeypatch):
+    """The run that is measured is forked from a process that has torch; docs/measure.md is run with one started afresh."""
+
+    def run(words, **_):
+        assert words[:2] == [sys.executable, "-P"]
+        return starter.run("grpo", words[3:], Path.cwd(), os.environ)
+
+    monkeypatch.setattr(measuring, "subprocess", SimpleNamespace(run=run))
+
+
+@pytest.fixture
 def plan(tmp_path, monkeypatch):
     """A plan on a device of 1000 bytes: 10 SFT steps, 5 GRPO steps, 8 held-out rows in 4 evaluations."""
     monkeypatch.setenv("RECOMPENSA_CACHE", str(tmp_path))
@@ -44,7 +60,7 @@ def plan(tmp_path, monkeypatch):
     return made
 
 
-def test_measure_when_two_steps_ran_then_seconds_and_memory_are_those_of_the_run(tmp_path, monkeypatch, capsys):
+def test_measure_when_two_steps_ran_then_seconds_and_memory_are_those_of_the_run(tmp_path, monkeypatch, capsys, forked):
     """A real run in a folder that is gone afterwards; go, exit code 0, all of it in the JSON."""
     pytest.importorskip("trl")
     monkeypatch.setenv("RECOMPENSA_CACHE", str(tmp_path / "cache"))
@@ -57,7 +73,7 @@ def test_measure_when_two_steps_ran_then_seconds_and_memory_are_those_of_the_run
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache"]
 
 
-def test_measure_when_the_run_cannot_start_then_it_is_no_go_with_its_own_line(tmp_path, monkeypatch, capsys):
+def test_measure_when_the_run_cannot_start_then_it_is_no_go_with_its_own_line(tmp_path, monkeypatch, capsys, forked):
     """Exit code 1; what the run said is what is shown."""
     pytest.importorskip("trl")
     monkeypatch.setenv("RECOMPENSA_CACHE", str(tmp_path / "cache"))
@@ -132,7 +148,7 @@ def measure(capsys, *words):
 
 
 def test_measure_when_the_model_is_a_folder_then_its_own_weights_and_tokenizer_are_measured(
-    tmp_path, monkeypatch, capsys
+    tmp_path, monkeypatch, capsys, forked
 ):
     """A tiny Qwen3 as `save_pretrained` writes one, under profile gpu on the processor, with both stages: go; then no go by time."""
     pytest.importorskip("trl")

@@ -39,13 +39,14 @@ HOSTILE = st.lists(PIECES, max_size=6).map("".join)
 
 @pytest.fixture(scope="module")
 def judges():
-    """Every reward of ours with one of its sample rows."""
+    """Every reward of ours with one of its sample rows and a host that asks it."""
     with ExitStack() as stack:
         found = []
         for entry in load_rewards():
             if not entry.isolated:
                 rows = stack.enter_context(open_samples(entry))
-                found.append((entry.function.model_validate(find_options(entry)), rows[0]))
+                function = entry.function.model_validate(find_options(entry))
+                found.append((function, rows[0], stack.enter_context(RewardHost([function]))))
         yield found
 
 
@@ -54,10 +55,9 @@ def judges():
 def test_rewards_when_a_completion_is_hostile_then_every_writer_and_view_can_hold_what_they_say(judges, text, tmp_path):
     """All rewards; files, tables of a tracker, terminal, JSON and the page of a report."""
     records = []
-    for function, example in judges:
+    for function, example, host in judges:
         completion = Completion(text)
-        with RewardHost([function]) as host:
-            (scored,) = host.score([(example, completion)])
+        (scored,) = host.score([(example, completion)])
         assert scored.outcomes[0].status != "error", (function.name, scored.outcomes[0].reason)
         assert scored.outcomes[0].reason.encode() is not None and ESCAPE[:2] not in scored.outcomes[0].reason
         record = make_record(scored)
