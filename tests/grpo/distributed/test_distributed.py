@@ -349,9 +349,8 @@ def test_two_processes_when_weights_are_spread_then_the_run_is_that_of_one(runs,
 def test_two_processes_when_the_config_is_bad_then_one_complaint_and_no_run(home):
     """A mistake is told once, not once a process."""
     words = run_arguments(home / "bad", "grpo.prompts_per_step=1", "grpo.num_generations=3")
-    ended = starter.run_ranks(2, "grpo.run", words, home, environment(home))
-    said = "".join(rank.stderr for rank in ended)
-    assert all(rank.returncode for rank in ended)
-    assert said.count("cannot be shared equally between 2 processes") == 1
-    assert "grpo/run.py" not in said
+    done = torchrun(home, "-m", "grpo.run", *words)
+    assert done.returncode != 0
+    assert done.stderr.count("cannot be shared equally between 2 processes") == 1
+    assert "grpo/run.py" not in done.stderr
     assert not (home / "bad").exists()
