@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 from grpo.config.run_config import RunConfig
 from grpo.data.run_rows import RunRows
-from rewards.audit.audit import audit_rows
+from rewards.audit.audit import Audit, audit_rows
 from rewards.errors import UserError
 from rewards.host.scoring import RewardHost
 from rewards.screen.command_line import CommandParser, add_overrides, run_command
@@ -20,18 +21,28 @@ examples:
 exit codes: 0 passed, 1 failed, 2 bad input, or a run would be wasted"""
 
 
-def run_preflight(config: RunConfig, inputs: RunRows, host: RewardHost) -> dict[str, Any]:
-    """Audit the rows; returns the audit for audit.json, raises `UserError` when the run would be wasted.
+class PreflightError(UserError):
+    """The run would be wasted: the lines say why, `audit` has all that was found."""
+
+    def __init__(self, audit: Audit):
+        super().__init__(list(audit.errors))
+        self.audit = audit
+
+
+def run_preflight(
+    config: RunConfig, inputs: RunRows, host: RewardHost, on_progress: Callable[[int], object] = lambda done: None
+) -> dict[str, Any]:
+    """Audit the rows; returns the audit for audit.json, raises `PreflightError` when the run would be wasted.
 
     Every reference of the training and held-out rows is scored as if the policy had written it. A function that judges
     content must give it the maximum: a scorer that marks the right answer down has no business training anything.
     `reward_identities` say which scorers these are.
     `warnings` of the audit are for the user to read; fields named under `masked` were put into the options of the host's
-    functions.
+    functions. `on_progress` hears how many references are scored.
     """
-    audit = audit_rows(host, inputs.train, inputs.held_out)
+    audit = audit_rows(host, inputs.train, inputs.held_out, on_progress)
     if not audit.passed:
-        raise UserError(list(audit.errors))
+        raise PreflightError(audit)
     # Read after the audit, which may have put fields to mask into the options.
     return {**audit.to_json(), "reward_identities": [identity.to_json() for identity in host.identities().values()]}
 

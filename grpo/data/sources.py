@@ -1,4 +1,4 @@
-"""Records out of whatever a user has: JSON Lines, a JSON array, CSV, Parquet, or a data set of the Hub."""
+"""Records out of whatever a user has: JSON Lines, a JSON array, CSV, Parquet, compressed or in folders, or a data set of the Hub."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from grpo.data.class_labels import find_label_names, list_label_names, name_labels
+from grpo.data.set_folders import find_files, load_saved
+from grpo.data.unpacking import SUFFIXES, name_packing, unpack
 from rewards.errors import UserError
 from rewards.row_forms.coding import find_wide_coding, name_coding
 from rewards.row_forms.conversations import kind_of
@@ -48,7 +50,7 @@ class FoundRecords:
 
 
 def read_source(name: str, *, split: str = "train", subset: str | None = None) -> FoundRecords:
-    """All records of a file, or of a Hub data set called `owner/name`; `split` and `subset` are the Hub's.
+    """All records of a file, a folder, or a Hub data set called `owner/name`; `split` is a folder's too, `subset` the Hub's.
 
     A line that is not a record is a problem with its place. Raises `UserError` where nothing can be read at all.
     """
@@ -57,11 +59,11 @@ def read_source(name: str, *, split: str = "train", subset: str | None = None) -
         if _may_be_on_the_hub(name):
             return _read_hub(name, split, subset)
         raise UserError(
-            f"{name}: no such file; give a JSON Lines, JSON, CSV or Parquet file, or a Hub data set as owner/name"
+            f"{name}: no such file; give a JSON Lines, JSON, CSV or Parquet file, a folder of them, or a Hub data set as owner/name"
         )
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
-        raise UserError(f"{name}: a folder; give one file of it")
+        return _read_folder(path, name, split)
     if not stat.S_ISREG(mode):
         raise UserError(f"{name}: not a regular file (a pipe or a device); write its rows into a file and give that")
     if path.stat().st_size > LARGEST_FILE:
@@ -73,20 +75,42 @@ def read_source(name: str, *, split: str = "train", subset: str | None = None) -
             start = file.read(64)
     except OSError as error:
         raise UserError(f"{name}: cannot be read ({error.strerror})") from None
-    for mark, said in ((b"\x1f\x8b", f"compressed; unpack it first: gunzip -k {name}"), (b"PK\x03\x04", _SPREADSHEET)):
-        if start.startswith(mark):
-            raise UserError(f"{name}: {said}")
+    if start.startswith(b"PK\x03\x04"):
+        raise UserError(f"{name}: a zip archive or a spreadsheet; save its rows as CSV (UTF-8) and give that")
     if start.startswith(b"PAR1"):
         return _read_parquet(path, name)
-    if not start.strip():
+    packing = name_packing(start)
+    raw = unpack(path, packing, name, LARGEST_FILE) if packing else path.read_bytes()
+    if not raw.strip():
         raise UserError(f"{name}: the file is empty")
-    text, notes = _decode(path, name)
-    found = _read_text(text, path, name)
+    plain = path.with_suffix("") if packing and path.suffix.lower() in SUFFIXES else path
+    text, notes = _decode(raw, plain, name)
+    found = _read_text(text, plain, name)
+    if packing:
+        found.form = f"{found.form} ({packing})"
     found.notes[:0] = notes
     return found
 
 
-_SPREADSHEET = "a zip archive or a spreadsheet; save its rows as CSV (UTF-8) and give that"
+def _read_folder(path: Path, name: str, split: str) -> FoundRecords:
+    saved = load_saved(path, name, split)
+    if saved is not None:
+        rows, form = saved
+        found = FoundRecords(name, form)
+        labels = list_label_names(rows.features.to_dict() if rows.features else {})
+        for index, row in enumerate(rows):
+            found.records.append(SourceRecord(f"{name}: row {index + 1}", name_labels(clean_value(row), labels)))
+        return found
+    files = find_files(path, name, split)
+    parts = [read_source(str(file)) for file in files]
+    shards = f"{len(files)} files of {parts[0].form}" if len(files) > 1 else f"{parts[0].form}, {files[0].name}"
+    return FoundRecords(
+        name,
+        shards,
+        [record for part in parts for record in part.records],
+        [problem for part in parts for problem in part.problems],
+        list(dict.fromkeys(note for part in parts for note in part.notes)),
+    )
 
 
 def _read_text(text: str, path: Path, name: str) -> FoundRecords:
@@ -99,8 +123,7 @@ def _read_text(text: str, path: Path, name: str) -> FoundRecords:
     return document(name) if document else _read_lines(text, name)
 
 
-def _decode(path: Path, name: str) -> tuple[str, list[str]]:
-    raw = path.read_bytes()
+def _decode(raw: bytes, path: Path, name: str) -> tuple[str, list[str]]:
     if coding := find_wide_coding(raw):
         known = name_coding(coding)
         try:
@@ -282,7 +305,7 @@ def _may_be_on_the_hub(name: str) -> bool:
     return (
         len(parts) == 2
         and plain
-        and not name.lower().endswith((".json", ".csv", ".tsv", ".parquet", ".txt", *_JSON_LINES))
+        and not name.lower().endswith((".json", ".csv", ".tsv", ".parquet", ".txt", *_JSON_LINES, *SUFFIXES))
     )
 
 

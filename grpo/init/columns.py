@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from grpo.data.sources import FoundRecords, SourceRecord, iterate_columns
+from grpo.init.cell_numbers import ReadNumber, as_comma_number, find_numeric
 from rewards.errors import UserError
 from rewards.row_forms.columns import name_form, read_ground_truth, unify_form
 from rewards.row_forms.conversations import FORMS, cut_conversation, kind_of, read_turns, tell_tools
@@ -45,6 +46,8 @@ _QUERIES = ("sql", "query")
 _OPTIONAL = ("input", "context", "entrada", "schema", "sql_context")
 _NAMED = ("text", "name", "str", "names")
 _SHOWN_COLUMNS = 20
+# What is asked, where a reward of the user's needs no answer beside it.
+_ASKED = ("prompt", "question", "query", "problem", "instruction", "pergunta", "instrucao", "input", "text", "texto")
 _SYSTEM = ("system", "system_prompt", "sistema")
 _NOT_COLUMNS = frozenset({"id", "task", "prompt", "reference", "completion", "truncated", "scores", *FORMS})
 _SHOP_TASKS = frozenset({"extraction", "sql_qa", "insights", "push", "all", "mean_reward"})
@@ -63,6 +66,8 @@ class ColumnChoice:
         if self.form:
             return f"conversations under {self.form!r}, whose last answer is the reference"
         asked, answer = ("are" if len(names) > 1 else "is" for names in (self.prompt, self.reference))
+        if not self.reference:
+            return f"{_say(self.prompt)} {asked} asked, and no answer is given"
         return f"{_say(self.prompt)} {asked} asked, {_say(self.reference)} {answer} the answer"
 
 
@@ -76,10 +81,12 @@ class MadeRows:
     notes: list[str]
 
 
-def choose_columns(found: FoundRecords, prompt: Sequence[str] = (), reference: Sequence[str] = ()) -> ColumnChoice:
+def choose_columns(
+    found: FoundRecords, prompt: Sequence[str] = (), reference: Sequence[str] = (), *, answered: bool = True
+) -> ColumnChoice:
     """The columns that the user named, else a conversation, else the pair of names that data sets use.
 
-    Raises `UserError` with the columns there are where none fits, or a named one is not there.
+    Where they need not be `answered`, prompts alone will do, where no column is known for an answer. Raises `UserError` with the columns there are where none fits, or a named one is not there.
     """
     columns = list(iterate_columns(found))
     missing = [name for name in (*prompt, *reference) if name not in columns]
@@ -104,6 +111,10 @@ def choose_columns(found: FoundRecords, prompt: Sequence[str] = (), reference: S
                 continue  # Spider's `sql` is the parsed query, its `query` the text
             answers = tuple(reference) or (_find_named(found, by_name, answer),)
             return ColumnChoice(None, tuple(prompt) or there, answers)
+    if not answered and not reference:
+        alone = tuple(prompt) or tuple(by_name[name] for name in _ASKED if name in by_name)[:1]
+        if alone:
+            return ColumnChoice(None, alone)
     shown = ", ".join(columns[:_SHOWN_COLUMNS]) or "none"
     more = f" and {len(columns) - _SHOWN_COLUMNS} more" if len(columns) > _SHOWN_COLUMNS else ""
     raise UserError(
@@ -173,23 +184,28 @@ def unify_records(found: FoundRecords) -> FoundRecords:
     return replace(found, records=records, notes=notes)
 
 
-def make_rows(found: FoundRecords, choice: ColumnChoice, *, task: str | None = None) -> MadeRows:
-    """Every record as a row that a run reads; a record that cannot be one is a problem with its place."""
+def make_rows(
+    found: FoundRecords, choice: ColumnChoice, *, task: str | None = None, keep_answers: bool = False
+) -> MadeRows:
+    """Every record as a row that a run reads; a record that cannot be one is a problem with its place.
+
+    With `keep_answers` the columns of the answer stay columns too, for a reward that reads them by name.
+    """
     rows = MadeRows([], {}, [], [])
     digits = len(str(len(found.records)))
     own_ids = _find_own_ids(found.records)
-    numeric = _find_numeric(found, choice)
+    numeric = find_numeric(found, choice.reference)
     rewritten = 0
     for number, record in enumerate(found.records, 1):
         row_id = str(record.values["id"]) if own_ids else f"row-{number:0{digits}d}"
         problems: list[str] = []
         row = _read_record(record, choice, numeric, problems)
         if row is not None and not problems:
-            strict = _as_strict_json(row["reference"])
+            strict = None if row["reference"] is None else _as_strict_json(row["reference"])
             rewritten += strict is not None
             kept = record.values.get("task")
             row = {
-                **_other_columns(record.values, choice),
+                **_other_columns(record.values, choice, keep_answers),
                 **row,
                 "id": row_id,
                 "task": kept if isinstance(kept, str) and kept else task or "default",
@@ -201,6 +217,8 @@ def make_rows(found: FoundRecords, choice: ColumnChoice, *, task: str | None = N
                 rows.examples.append(example)
                 rows.lines[row_id] = record.where
         rows.problems += problems
+    if commas := [name for name, read in numeric.items() if read is as_comma_number]:
+        rows.notes.append(f"{', '.join(commas)}: numbers with decimal commas are written as JSON's numbers")
     if rewritten:
         rows.notes.append(f"{rewritten} answers that were JSON in another notation are written as strict JSON")
     return rows
@@ -216,7 +234,7 @@ def name_task(source: str) -> str:
 
 
 def _read_record(
-    record: SourceRecord, choice: ColumnChoice, numeric: frozenset[str], problems: list[str]
+    record: SourceRecord, choice: ColumnChoice, numeric: Mapping[str, ReadNumber], problems: list[str]
 ) -> dict[str, Any] | None:
     values, where = record.values, record.where
     if choice.form is not None:
@@ -226,6 +244,8 @@ def _read_record(
         cut = cut_conversation({**given, form: given[choice.form]}, form, where, problems)
         return None if cut is None else {"prompt": cut[0], "reference": cut[1]}
     prompt = _read_prompt(values, choice.prompt, where, problems)
+    if not choice.reference:
+        return None if prompt is None else {"prompt": prompt, "reference": None}
     reference = _read_reference(values, choice.reference, numeric, where, problems)
     return None if prompt is None or reference is None else {"prompt": prompt, "reference": reference}
 
@@ -257,11 +277,15 @@ def _read_prompt(
 
 
 def _read_reference(
-    values: Mapping[str, Any], columns: Sequence[str], numeric: frozenset[str], where: str, problems: list[str]
+    values: Mapping[str, Any],
+    columns: Sequence[str],
+    numeric: Mapping[str, ReadNumber],
+    where: str,
+    problems: list[str],
 ) -> str | None:
     if len(columns) > 1:
         return json.dumps(
-            {name: _as_number(values.get(name)) if name in numeric else values.get(name) for name in columns},
+            {name: numeric[name](values.get(name)) if name in numeric else values.get(name) for name in columns},
             ensure_ascii=False,
         )
     value = values.get(columns[0])
@@ -315,9 +339,10 @@ def _as_strict_json(text: str) -> str | None:
         return None
 
 
-def _other_columns(values: Mapping[str, Any], choice: ColumnChoice) -> dict[str, Any]:
+def _other_columns(values: Mapping[str, Any], choice: ColumnChoice, keep_answers: bool) -> dict[str, Any]:
     # An answer of several columns, or one that is no text, is a text in the reference: a reward may need it as it was.
-    told = [name for name in choice.reference if len(choice.reference) == 1 and isinstance(values.get(name), str)]
+    single = len(choice.reference) == 1 and not keep_answers
+    told = [name for name in choice.reference if single and isinstance(values.get(name), str)]
     used = {*choice.prompt, *told, choice.form}
     return {
         key: value
@@ -335,28 +360,6 @@ def _find_own_ids(records: Sequence[SourceRecord]) -> bool:
         and all(isinstance(item, str | int) and str(item).strip() for item in ids)
         and len(set(map(str, ids))) == len(ids)
     )
-
-
-def _find_numeric(found: FoundRecords, choice: ColumnChoice) -> frozenset[str]:
-    """Of several columns of an answer, those whose texts are all numbers: a cell of CSV does not say what it is."""
-    if len(choice.reference) < 2:
-        return frozenset()
-    return frozenset(
-        name
-        for name in choice.reference
-        if all(
-            _as_number(record.values.get(name)) is not None or record.values.get(name) is None
-            for record in found.records
-        )
-    )
-
-
-def _as_number(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    if not re.fullmatch(r"-?(0|[1-9]\d{0,14})(\.\d{1,12})?", value.strip()):
-        return None
-    return json.loads(value.strip())
 
 
 def _find_halves(row: Mapping[str, Any], where: str) -> list[str]:

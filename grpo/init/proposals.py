@@ -32,10 +32,10 @@ _FREE_WORDS = 5
 
 @dataclass(frozen=True)
 class Reward:
-    """One reward function of the config to be: `tasks` None leaves it to all."""
+    """One reward function of the config to be: `tasks` None leaves it to all, `weight` None to what its range is."""
 
     name: str
-    weight: float
+    weight: float | None
     reason: str
     options: dict[str, Any] = field(default_factory=dict)
     tasks: list[str] | None = None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from rewards.audit.near_duplicates import THRESHOLDS, group_near_duplicates
+from rewards.audit.near_duplicates import THRESHOLDS, find_near_duplicates, fold_prompt, group_near_duplicates
 from rewards.errors import UserError
 from rewards.types import Example
 
@@ -58,6 +58,26 @@ def split_rows(
         if len(set(groups)) < 2:
             raise UserError("all rows ask the same: nothing can be held out; give rows with different prompts")
     return _draw(rows, groups, wanted, similarity, seed)
+
+
+def set_apart(rows: Sequence[Example], held_out: Collection[str]) -> Split:
+    """The rows that the user holds out himself, by their ids; near-duplicates of them are left out of training.
+
+    `joined` of the split says how many those are. Raises `UserError` where too few are left to train on.
+    """
+    apart = [row for row in rows if row.id in held_out]
+    train = [row for row in rows if row.id not in held_out]
+    prompts = {fold_prompt(row) for row in apart}
+    twins = {row.id for row in train if fold_prompt(row) in prompts}
+    kept = [row for row in train if row.id not in twins]
+    near = {pair.train.id for pair in find_near_duplicates(kept, apart)}
+    kept = [row for row in kept if row.id not in near]
+    if len(kept) < 2 or not apart:
+        raise UserError(
+            f"{len(kept)} rows to train on and {len(apart)} held out, once those that stand on both sides are left out of "
+            "training; give more rows"
+        )
+    return Split(kept, apart, THRESHOLDS[0], len(train) - len(kept))
 
 
 def _draw(rows: Sequence[Example], groups: Sequence[int], wanted: int, similarity: float, seed: int) -> Split:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from grpo.config.sections import ModelSection
 from grpo.policy.chat_template import render_template
-from grpo.policy.light_tokenizer import open_prompts
+from grpo.policy.light_tokenizer import LightTokenizer, open_prompts
 from grpo.policy.prompts import PromptBuilder
 
 if TYPE_CHECKING:
@@ -122,13 +122,13 @@ class TokenizerCounter:
     source: str
     template: str = CHAT_TEMPLATE
     exact: bool = True
+    known: dict[str, int] | None = field(default=None, compare=False, repr=False)
 
     def count_prompts(self, prompts: Sequence[Messages]) -> list[int]:
         return self.count_texts([render_chat(prompt, template=self.template) for prompt in prompts])
 
     def count_texts(self, texts: Sequence[str]) -> list[int]:
-        batch = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [len(encoding) for encoding in batch]
+        return _count(self.tokenizer, texts, self.known)
 
 
 @dataclass(frozen=True)
@@ -138,18 +138,22 @@ class PromptCounter:
     prompts: PromptBuilder
     source: str
     exact: bool = True
+    known: dict[str, int] | None = field(default=None, compare=False, repr=False)
 
     def count_prompts(self, prompts: Sequence[Messages]) -> list[int]:
-        return [self._count_prompt(prompt) for prompt in prompts]
+        return self.count_texts([self._render(prompt) for prompt in prompts])
 
     def count_texts(self, texts: Sequence[str]) -> list[int]:
-        return [len(self.prompts.tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+        tokenizer = self.prompts.tokenizer
+        if isinstance(tokenizer, LightTokenizer):
+            return _count(tokenizer.tokenizer, texts, self.known)
+        return [len(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
 
-    def _count_prompt(self, prompt: Messages) -> int:
+    def _render(self, prompt: Messages) -> str:
         try:
-            return len(self.prompts.prompt_ids(prompt))
+            return self.prompts.render(prompt, reply=True)
         except Exception:  # whether a template can render a row is for the plan to say; here it is counted as ChatML
-            return self.count_texts([render_chat(prompt)])[0]
+            return render_chat(prompt)
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,19 @@ def find_token_counter(section: ModelSection, examples: Iterable[Example]) -> To
     if prompts is None:
         return EstimatedCounter(f"an estimate of {CHARACTERS_PER_TOKEN} characters a token")
     return PromptCounter(prompts, f"the tokenizer of {section.gguf or section.name}")
+
+
+def count_once(counter: TokenCounter) -> TokenCounter:
+    """The same counter with a memory: a text is tokenised once, however often its length is asked."""
+    return replace(counter, known={}) if isinstance(counter, TokenizerCounter | PromptCounter) else counter
+
+
+def _count(tokenizer: Tokenizer, texts: Sequence[str], known: dict[str, int] | None) -> list[int]:
+    if known is None:
+        return [len(encoding) for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+    new = [text for text in dict.fromkeys(texts) if text not in known]
+    known.update(zip(new, _count(tokenizer, new, None), strict=True))
+    return [known[text] for text in texts]
 
 
 def _thin(texts: list[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,11 +48,17 @@ class _Findings:
     warnings: list[str] = field(default_factory=list)
 
 
-def audit_rows(host: RewardHost, train: Sequence[Example], held_out: Sequence[Example] = ()) -> Audit:
+def audit_rows(
+    host: RewardHost,
+    train: Sequence[Example],
+    held_out: Sequence[Example] = (),
+    on_progress: Callable[[int], object] = lambda done: None,
+) -> Audit:
     """Check the rows against the very rewards of a run.
 
     Where a function has the option `ignore_fields`, fields that hold made-up identifiers, links and times are put there:
     the host is changed, which is why it must not have scored anything yet. Nothing is counted against its error budget.
+    `on_progress` hears how many references are scored.
     """
     rows = [*train, *held_out]
     found = _Findings()
@@ -60,7 +66,7 @@ def audit_rows(host: RewardHost, train: Sequence[Example], held_out: Sequence[Ex
     found.facts["without_reference"] = sum(row.reference is None for row in rows)
     _check_references(host, rows, found)
     _check_derivability(host, rows, found)
-    unfit = _check_gold(host, rows, found)
+    unfit = _check_gold(host, rows, found, on_progress)
     _collect_warnings(host, [row for row in rows if row.id not in unfit], found)
     _check_tasks(host, train, held_out, found)
     _check_strictness(rows, found)
@@ -108,9 +114,11 @@ def classify_reference(text: str) -> str:
     return "repaired" if isinstance(extract_json(text).value, dict | list) else "unreadable"
 
 
-def _check_gold(host: RewardHost, rows: Sequence[Example], found: _Findings) -> set[str]:
+def _check_gold(
+    host: RewardHost, rows: Sequence[Example], found: _Findings, on_progress: Callable[[int], object]
+) -> set[str]:
     """The ids of the rows that a function cannot use: what is wrong with them need not be said twice."""
-    failures = gold_self_test(host, [row for row in rows if row.reference is not None])
+    failures = gold_self_test(host, [row for row in rows if row.reference is not None], on_progress)
     by_function: dict[str, list[GoldFailure]] = defaultdict(list)
     for failure in failures:
         by_function[failure.function].append(failure)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from rewards.types import Completion, Example
@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 FULL = 0.999
 """What counts as the maximum: a weighted mean of parts may miss 1 by a rounding."""
 
-
 MOST_ERRORS = 20
 """A function that has failed so often is not asked again: each call may take the whole time limit."""
+
+_AT_A_TIME = 500
+"""Rows asked about and scored together, so that what a function has read of a reference is still at hand for its score."""
 
 
 class GoldFailure(NamedTuple):
@@ -31,39 +33,47 @@ class GoldFailure(NamedTuple):
         return f"example '{self.example_id}', reward '{self.function}': {scored}{self.reason}"
 
 
-def gold_self_test(host: RewardHost, examples: Iterable[Example]) -> list[GoldFailure]:
+def gold_self_test(
+    host: RewardHost, examples: Iterable[Example], on_progress: Callable[[int], object] = lambda done: None
+) -> list[GoldFailure]:
     """Score each reference as if a policy had written it: every function that judges content must give the maximum.
 
     The rows' own `problems()` come first. Failures are in the order of the examples. Nothing is counted against the
-    error budget.
+    error budget. `on_progress` hears how many rows are done.
     """
     examples = list(examples)
     failures: list[tuple[int, int, GoldFailure]] = []
-    pairs: list[tuple[Example, Completion]] = []
-    asked: list[list[int]] = [[] for _ in host.functions]
-    for example in examples:
-        usable = example.reference is not None
-        place = len(pairs)
-        pairs.append((example, Completion(example.reference or "")))
-        for at, entry in enumerate(host.functions):
-            if not entry.applies_to(example.task):
-                continue
-            function = entry.function
-            problems = host.problems(entry, example)
-            failures.extend((place, at, GoldFailure(example.id, function.name, None, line)) for line in problems)
-            if usable and not problems and function.judges_content:
-                asked[at].append(place)
-    for at, places in enumerate(asked):
-        entry = host.functions[at]
-        outcomes = host.judge_many(entry, [pairs[place] for place in places], MOST_ERRORS)
-        untried = len(places) - len(outcomes)
-        for place, outcome in zip(places, outcomes, strict=False):
-            if outcome.status == "error" or (outcome.value is not None and outcome.value < FULL):
-                reason = outcome.reason
-                if untried and place == places[len(outcomes) - 1]:
-                    reason += (
-                        f" (the {MOST_ERRORS}th failure to give a score; {untried} more references were not tried)"
-                    )
-                name = entry.function.name
-                failures.append((place, at, GoldFailure(pairs[place][0].id, name, outcome.value, reason)))
+    errors, untried, last = ([0] * len(host.functions) for _ in range(3))
+    for start in range(0, len(examples), _AT_A_TIME):
+        pairs = [(row, Completion(row.reference or "")) for row in examples[start : start + _AT_A_TIME]]
+        asked: list[list[int]] = [[] for _ in host.functions]
+        for place, (example, _) in enumerate(pairs):
+            for at, entry in enumerate(host.functions):
+                if not entry.applies_to(example.task):
+                    continue
+                function = entry.function
+                problems = host.problems(entry, example)
+                failures.extend(
+                    (start + place, at, GoldFailure(example.id, function.name, None, line)) for line in problems
+                )
+                if example.reference is not None and not problems and function.judges_content:
+                    asked[at].append(place)
+        for at, places in enumerate(asked):
+            entry, left = host.functions[at], MOST_ERRORS - errors[at]
+            outcomes = host.judge_many(entry, [pairs[place] for place in places], left) if left else []
+            untried[at] += len(places) - len(outcomes)
+            for place, outcome in zip(places, outcomes, strict=False):
+                errors[at] += outcome.status == "error"
+                if outcome.status == "error" or (outcome.value is not None and outcome.value < FULL):
+                    failed = GoldFailure(pairs[place][0].id, entry.function.name, outcome.value, outcome.reason)
+                    last[at] = len(failures)
+                    failures.append((start + place, at, failed))
+        on_progress(start + len(pairs))
+    for at, count in enumerate(untried):
+        if count:
+            place, _, failed = failures[last[at]]
+            reason = (
+                f"{failed.reason} (the {MOST_ERRORS}th failure to give a score; {count} more references were not tried)"
+            )
+            failures[last[at]] = place, at, failed._replace(reason=reason)
     return [failure for *_, failure in sorted(failures, key=lambda found: found[:2])]
