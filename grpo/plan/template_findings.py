@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from grpo.policy.chat_reasoning import ASKED, find_habit
+from grpo.policy.chat_reasoning import ASKED, SAID, find_habit
 from grpo.policy.chat_template import FIXED_DATE, find_variables
 from grpo.policy.prompts import Messages, PromptBuilder, advise, describe
+from rewards.extraction.reasoning import split_reasoning
 
 if TYPE_CHECKING:
     from grpo.config.run_config import RunConfig
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from rewards.types import Example
 
 SHOWN = 3
+_ROLES, _SHAPES = 12, 60
+"""Turns by which conversations differ, and different ones that are looked at."""
+_SPEAKER = re.compile(r"assistant|model|chatbot|\bbot\b|\bai\b", re.IGNORECASE)
 _DATES = frozenset({"date_string", "current_date", "today", "date"})
 _REASONING = frozenset({"enable_thinking", "thinking", "reasoning_effort", "reasoning_strength"})
 
@@ -29,14 +34,17 @@ class TemplateFindings(NamedTuple):
 
 
 def examine_template(prompts: PromptBuilder, config: RunConfig, inputs: RunRows) -> TemplateFindings:
-    """Render every prompt of the run, and one demonstration of each task; then look at what the template adds to them."""
+    """Render every prompt of the run, and a demonstration of each kind; then look at what the template adds to them."""
     demonstrations = config.sft_warmup.enabled
     warmup = inputs.warmup if demonstrations else []
     refusals = _render_all(prompts, inputs.train, inputs.held_out, warmup)
     if not refusals:
-        rows = {example.task: example for example in chain(reversed(warmup), reversed(inputs.train))}
-        for task, row in sorted(rows.items()):
-            refusals += prompts.problems(row.prompt, row.reference, where=f"task {task}", demonstrations=demonstrations)
+        refusals = _find_special_references(prompts, chain(inputs.train, inputs.held_out, warmup))
+    if not refusals:
+        for row in _pick(prompts, chain(warmup, inputs.train)):
+            refusals += prompts.problems(
+                row.prompt, row.reference, where=f"task {row.task}", demonstrations=demonstrations
+            )
     if refusals:
         return TemplateFindings(list(dict.fromkeys(refusals)), [])
     some = inputs.train[0].prompt
@@ -44,6 +52,8 @@ def examine_template(prompts: PromptBuilder, config: RunConfig, inputs: RunRows)
         [],
         [
             *_note_reasoning(prompts, config),
+            *_note_header(prompts),
+            *_note_special_prompts(prompts, chain(inputs.train, inputs.held_out)),
             *_note_split_markers(prompts, some),
             *_note_system_prompt(prompts, chain(inputs.train, inputs.held_out)),
             *_note_date(prompts),
@@ -61,9 +71,66 @@ def _render_all(prompts: PromptBuilder, *groups: Sequence[Example]) -> list[str]
             faults[describe(fault), advise(fault)].append(example.id)
     refusals = []
     for (reason, advice), rows in faults.items():
-        shown = ", ".join(map(repr, rows[:SHOWN])) + (f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else "")
-        refusals.append(f"data: {prompts.template.source} cannot render row {shown} ({reason}); {advice}")
+        refusals.append(f"data: {prompts.template.source} cannot render {_list_rows(rows)} ({reason}); {advice}")
     return refusals
+
+
+def _pick(prompts: PromptBuilder, rows: Iterable[Example]) -> list[Example]:
+    """A row of each task and shape: templates treat conversations differently by their roles, and answers by their reasoning."""
+    found: dict[tuple[object, ...], Example] = {}
+    for row in rows:
+        roles = tuple(turn["role"] for turn in row.prompt[:_ROLES])
+        thinks = (
+            row.reference is not None and "</" in row.reference and split_reasoning(row.reference).unclosed is False
+        )
+        found.setdefault((row.task, roles, thinks, row.reference is None), row)
+    return [found[key] for key in sorted(found, key=str)][:_SHAPES]
+
+
+def _find_special_references(prompts: PromptBuilder, rows: Iterable[Example]) -> list[str]:
+    """References that hold a special token in words: an answer would end there, or lose it."""
+    named: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if row.reference is not None and (special := prompts.find_special(row.reference)):
+            named[special].append(row.id)
+    return [
+        f"data: the reference of {_list_rows(ids)} holds {special}, a special token of this vocabulary: no answer's text can; "
+        "take it out, or leave such rows out"
+        for special, ids in named.items()
+    ]
+
+
+def _note_special_prompts(prompts: PromptBuilder, rows: Iterable[Example]) -> list[str]:
+    named: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        for turn in row.prompt:
+            if special := prompts.find_special(turn["content"]):
+                named[special].append(row.id)
+                break
+    return [
+        f"the prompt of {_list_rows(ids)} holds {special} in its words, which this vocabulary reads as its special token"
+        for special, ids in named.items()
+    ]
+
+
+def _note_header(prompts: PromptBuilder) -> list[str]:
+    turns = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": SAID}]
+    try:
+        prompt, whole = prompts.render(turns[:1], reply=True), prompts.render(turns, reply=False)
+    except Exception:  # it renders the rows, which is all that counts
+        return []
+    header = whole.removeprefix(prompt).partition(SAID)[0] if whole.startswith(prompt) else ""
+    if not _SPEAKER.search(header):
+        return []
+    return [
+        f"{prompts.template.source} does not open the assistant's turn (it has no use for add_generation_prompt): the policy "
+        f"writes {header!r} itself before each answer; another in model.chat_template may open it"
+    ]
+
+
+def _list_rows(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
+    return f"row {', '.join(map(repr, ids[:SHOWN]))}{more}"
 
 
 def _note_reasoning(prompts: PromptBuilder, config: RunConfig) -> list[str]:

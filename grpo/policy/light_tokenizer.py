@@ -70,6 +70,11 @@ class LightTokenizer:
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         return self.tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens)
 
+    @property
+    def added_tokens_decoder(self) -> dict[int, Any]:
+        """The added tokens by their numbers; `content` and `special` are theirs."""
+        return self.tokenizer.get_added_tokens_decoder()
+
     def get_added_vocab(self) -> dict[str, int]:
         return {token.content: number for number, token in self.tokenizer.get_added_tokens_decoder().items()}
 

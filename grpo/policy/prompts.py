@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from grpo.policy.chat_reasoning import ASKED, MARKER, SAID, find_style
 from grpo.policy.chat_template import ChatTemplate, find_training_template, has_marks
 from rewards.errors import UserError
-from rewards.extraction.reasoning import TAG, ReasoningStyle
+from rewards.extraction.reasoning import TAG, ReasoningStyle, split_reasoning
 from rewards.types import Completion, Example
 
 if TYPE_CHECKING:
@@ -190,13 +192,11 @@ class PromptBuilder:
             text = self.render(messages, reply=True)
         except Exception as fault:
             return [f"{where}: {source} cannot render its prompts ({describe(fault)}); {advise(fault)}"]
-        flat = _squeeze(text)
-        for message in messages:
-            if message["role"] in ("system", "user") and _squeeze(message["content"]) not in flat:
-                return [
-                    f"{where}: {source} leaves out or rewrites what the {message['role']} says "
-                    f"({message['content'][:40]!r}); give another in model.chat_template, or change the rows"
-                ]
+        if lost := self.find_lost(messages, text):
+            return [
+                f"{where}: {source} leaves out or rewrites what the {lost['role']} says "
+                f"({lost['content'][:40]!r}); give another in model.chat_template, or change the rows"
+            ]
         problems = self._find_split_specials(where)
         try:
             _ = self.end
@@ -204,12 +204,32 @@ class PromptBuilder:
                 self._check_mask(messages, reference)
         except Exception as fault:
             remedy = "give another in model.chat_template"
-            if "differently" in str(fault):
+            if "differently" in str(fault) and self._moves_system(messages, reference):
+                remedy += ", put what the system says into the first user message, or set sft_warmup.enabled=false"
+            elif "differently" in str(fault):
                 remedy += (
                     ", set model.chat_template_kwargs (such as enable_thinking: false), or sft_warmup.enabled=false"
                 )
             problems.append(f"{where}: {source} {describe(fault)}; {remedy}")
         return problems
+
+    def find_lost(self, messages: Messages, text: str) -> Mapping[str, str] | None:
+        """The first message whose words are not in the rendered `text`; an earlier answer may lose its reasoning alone."""
+        flat = _squeeze(text)
+        for message in messages:
+            said = message["content"]
+            said = split_reasoning(said, self.style).answer if message["role"] == "assistant" else said
+            forms = (
+                said,
+                *(json.dumps(said, ensure_ascii=ascii)[1:-1] for ascii in (False, True)),
+            )  # Llama 3.1's tools
+            if not any(_squeeze(form) in flat for form in forms):
+                return message
+        return None
+
+    def find_special(self, text: str) -> str | None:
+        """A special token that stands in a text as its own words: it would be one token there, and in no completion's text."""
+        return next((match[0] for match in self._special.finditer(text)), None) if self._special else None
 
     def check(self, example: Example, *, demonstrations: bool = True) -> None:
         """Raise `UserError` with the `problems` of this row's task, where there are any."""
@@ -228,6 +248,16 @@ class PromptBuilder:
         written = [token for token, counts in zip(ids[len(prompt) :], mask[len(prompt) :], strict=True) if counts]
         if not written or _squeeze(reference) not in _squeeze(self._decode(written)):
             raise ValueError(f"does not write the reference as it stands (it writes {self._decode(written)[:60]!r})")
+        answer = self.completion(written, truncated=False).answer
+        if _squeeze(answer) not in (_squeeze(reference), _squeeze(split_reasoning(reference, self.style).answer)):
+            raise ValueError(f"writes more than the reference (it writes {self._decode(written)[:60]!r})")
+
+    def _moves_system(self, messages: Messages, reference: str | None) -> bool:
+        """Whether a system message is shown in the prompt alone, as where it stands in the last turn of a user (Mistral)."""
+        if reference is None or messages[0]["role"] != "system":
+            return False
+        whole = self.render([*messages, {"role": "assistant", "content": reference}], reply=False)
+        return _squeeze(messages[0]["content"]) not in _squeeze(whole)
 
     def _find_split_specials(self, where: str) -> list[str]:
         names = {self.tokenizer.eos_token, *self.tokenizer.all_special_tokens} if self._is_full else set()
@@ -273,12 +303,28 @@ class PromptBuilder:
             return mask
         if list(marked_ids[: len(prompt)]) != list(prompt):
             return mask
-        mask = marked[: len(prompt)]
+        mask = self._trim_marks(messages[:-1], prompt, list(marked[: len(prompt)]))
         # The last turn may begin in the prompt, with a block that the template has written for it.
         for place in reversed(range(len(mask))):
             if not mask[place]:
                 break
             mask[place] = 0
+        return mask
+
+    def _trim_marks(self, messages: Messages, prompt: Sequence[int], mask: list[int]) -> list[int]:
+        """The marks without headers before earlier answers, and without what follows their ends: no policy writes those."""
+        for at, message in enumerate(messages):
+            if message["role"] != "assistant":
+                continue
+            start = len(asked := self.prompt_ids(messages[:at]))
+            if list(prompt[:start]) != asked:
+                continue
+            stop = next((place for place in range(start, len(prompt)) if prompt[place] == self.end.token), None)
+            before, after = start - 1, len(prompt) if stop is None else stop + 1
+            while before >= 0 and mask[before]:
+                mask[before], before = 0, before - 1
+            while after < len(prompt) and mask[after]:
+                mask[after], after = 0, after + 1
         return mask
 
     def _marked(self, messages: Messages, template: str | None) -> tuple[list[int], list[int]]:
@@ -314,6 +360,14 @@ class PromptBuilder:
             for number, token in self.tokenizer.added_tokens_decoder.items()
             if token.special and (TAG.fullmatch(token.content) or token.content in own)
         )
+
+    @cached_property
+    def _special(self) -> re.Pattern[str] | None:
+        kept = self._telling
+        decoder = self.tokenizer.added_tokens_decoder.items()
+        words = [token.content for number, token in decoder if token.special and number not in kept]
+        longest = sorted(filter(None, words), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, longest))) if longest else None
 
     @cached_property
     def _silent(self) -> frozenset[int]:

@@ -225,3 +225,63 @@ def test_mask_when_the_vocabulary_is_qwens_own_then_covers_the_answer_and_its_en
     for answer in (ANSWER, "SELECT 1\n", " ação", "😀", "\n\nfim"):
         assert builder.problems([SYSTEM, USER], answer, where="t") == []
         assert "".join(masked_text(builder, [SYSTEM, USER], answer).split()) == "".join(answer.split()) + "<|im_end|>"
+
+
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + CONTENT + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "turns", "said"),
+    [
+        ("(m.content|tojson if m.role == 'assistant' else m.content)", [USER], "writes more than the reference"),
+        ("(m.content if m.role != 'assistant' or loop.last else '')", [USER, {"role": "assistant", "content": "Dez."}, USER],
+         "leaves out or rewrites what the assistant says"),
+        ("(m.content if m.role != 'tool' else '')", [USER, {"role": "assistant", "content": "x()"}, {"role": "tool", "content": "12.5"}],
+         "leaves out or rewrites what the tool says"),
+    ],
+)  # fmt: skip
+def test_template_when_it_changes_what_was_said_then_one_line_says_so(content, turns, said):
+    """Answers in quotes, a history without its answers, results of tools that nobody sees."""
+    (problem,) = with_template(CHATML.replace("CONTENT", content)).problems(turns, "SELECT 1", where="t")
+    assert said in problem and "\n" not in problem
+    assert with_template(CHATML.replace("CONTENT", "m.content")).problems(turns, "SELECT 1", where="t") == []
+
+
+def test_template_when_the_system_speaks_in_the_last_question_then_the_line_says_where_to_put_it():
+    """Mistral's third: a demonstration, which ends with an answer, would not show it."""
+    text = (
+        "{{ bos_token }}{% set said = messages[0].content if messages[0].role == 'system' else '' %}"
+        "{% for m in messages if m.role != 'system' %}{% if m.role == 'user' %}"
+        "{{ '[INST] ' + (said + ' ' if loop.last else '') + m.content + '[/INST]' }}{% else %}{{ ' ' + m.content + eos_token }}"
+        "{% endif %}{% endfor %}"
+    )
+    builder = PromptBuilder(families.small_tokenizer(text, "</s>"))
+    (problem,) = builder.problems([SYSTEM, USER], ANSWER, where="t")
+    assert "differently" in problem and "into the first user message" in problem
+    assert builder.problems([USER], ANSWER, where="t") == []
+    assert builder.problems([SYSTEM, USER], ANSWER, where="t", demonstrations=False) == []
+
+
+@pytest.mark.parametrize("name", ["gemma", "phi3"])
+def test_training_ids_when_a_twin_marks_headers_or_breaks_then_answers_and_ends_alone_count(name):
+    """What stands before an earlier answer, or behind its end, is written by the template and never by a policy."""
+    turns = [USER, {"role": "assistant", "content": "Dez."}, USER]
+    end = families.ENDS[name]
+    assert masked_text(make_builder(name), turns) == f"Dez.{end}{ANSWER}{end}"
+    whole = CHATML.replace("{{", "{% generation %}{{", 1).replace("{% endfor", "{% endgeneration %}{% endfor", 1)
+    builder = with_full_template(whole.replace("CONTENT", "m.content"))
+    assert masked_text(builder, turns) == f"Dez.<|im_end|>{ANSWER}<|im_end|>"
+
+
+def with_full_template(text: str) -> PromptBuilder:
+    return PromptBuilder(families.small_tokenizer(text, "<|im_end|>"))
+
+
+def test_special_token_when_a_text_holds_one_in_words_then_is_found():
+    """It would end the answer there; words that the vocabulary only added are content."""
+    builder = make_builder("qwen2_5")
+    assert builder.find_special("a <|im_end|> b") == "<|im_end|>"
+    assert builder.find_special("a <b> [x] </tool> b") is None

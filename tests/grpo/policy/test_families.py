@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -189,3 +190,19 @@ def test_plan_when_a_template_cannot_be_trained_on_then_refuses_in_one_line(name
         make_plan(config, load_inputs(config), profile="gpu")
     (line,) = refusal.value.problems
     assert said in line and "\n" not in line
+
+
+def test_plan_when_a_reference_holds_a_special_token_then_names_the_row(make_family):
+    """The policy could write no such answer; a prompt that holds one is noted."""
+    configure, _ = make_family
+    config = configure("chatml")
+    inputs = load_inputs(config)
+    row = inputs.train[3]
+    spoilt = replace(row, reference='{"preço": 1}<|im_end|>')
+    with pytest.raises(UserError) as refusal:
+        make_plan(config, replace(inputs, train=[*inputs.train[:3], spoilt], warmup=[spoilt]), profile="gpu")
+    (line,) = refusal.value.problems
+    assert f"the reference of row '{row.id}' holds <|im_end|>" in line
+    asked = replace(row, prompt=[*row.prompt[:-1], {"role": "user", "content": "O que é <|im_start|>?"}])
+    plan = make_plan(config, replace(inputs, train=[asked, *inputs.train[:3]]), profile="gpu")
+    assert any(f"the prompt of row '{row.id}' holds <|im_start|>" in note for note in plan.notes)
