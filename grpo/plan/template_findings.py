@@ -128,7 +128,8 @@ def _note_header(prompts: PromptBuilder) -> list[str]:
     ]
 
 
-def _list_rows(ids: Sequence[str]) -> str:
+def _list_rows(named: Sequence[str]) -> str:
+    ids = list(dict.fromkeys(named))  # demonstrations are training rows, unless they have a file of their own
     more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
     return f"row {', '.join(map(repr, ids[:SHOWN]))}{more}"
 

@@ -255,7 +255,7 @@ def test_template_when_the_system_speaks_in_the_last_question_then_the_line_says
     text = (
         "{{ bos_token }}{% set said = messages[0].content if messages[0].role == 'system' else '' %}"
         "{% for m in messages if m.role != 'system' %}{% if m.role == 'user' %}"
-        "{{ '[INST] ' + (said + ' ' if loop.last else '') + m.content + '[/INST]' }}{% else %}{{ ' ' + m.content + eos_token }}"
+        "{{ '[INST] ' + (said + ' ' if said and loop.last else '') + m.content + '[/INST]' }}{% else %}{{ ' ' + m.content + eos_token }}"
         "{% endif %}{% endfor %}"
     )
     builder = PromptBuilder(families.small_tokenizer(text, "</s>"))
