@@ -365,6 +365,7 @@ def finish(
     from callbacks.tracking.tracking import publish_files
     from grpo.decide.advice import list_commands
     from grpo.decide.decide_run import decide_run
+    from grpo.lifecycle.resume import read_reliance
     from grpo.lifecycle.run_directory import name_policy, read_peak_memory, read_policy_note
     from grpo.report import write_report
     from rewards.screen.amounts import format_seconds, format_size
@@ -376,8 +377,9 @@ def finish(
     peak = read_peak_memory(directory.path)
     ended |= {"peak_memory_bytes": peak} if peak is not None else {}
     if code == DONE:
-        # The report says so; but a run is done, and cannot be resumed, once its report is there.
-        directory.write_json("status.json", {"stage": "decision", **ended})
+        # The report says so; but a run is done, and cannot be resumed, once its report is there. Until then it goes by the
+        # same files as before.
+        directory.write_json("status.json", {"stage": "decision", **read_reliance(directory.path), **ended})
     pages = write_report(directory.path)
     publish_files(directory.path, config.tracking, pages, run_name=directory.path.name, notify=progress.say)
     if code == DONE:

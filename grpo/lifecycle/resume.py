@@ -64,6 +64,12 @@ def list_reliance(run: Path, *, but: str | None = None) -> dict[str, Any]:
     return files
 
 
+def read_reliance(run: Path) -> dict[str, Any]:
+    """What the status of a run says of the files it goes with, to be written there again."""
+    noted = read_object(run / "status.json")
+    return {RELIES_ON: noted[RELIES_ON]} if RELIES_ON in noted else {}
+
+
 @contextmanager
 def kept_reliance(run: Path) -> Iterator[None]:
     """Inside, files of a run are changed on purpose, metrics row by row: what relied on them, and held, relies on them after."""

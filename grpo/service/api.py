@@ -18,7 +18,7 @@ from grpo.service.ledger import QueuedRun
 from grpo.service.overview import Overview, RunSummary
 from grpo.service.queue import RunQueue
 from grpo.service.shapes import ConfigList, GroupPage, Health, Problems, RunDetail, RunItem, RunList, State
-from grpo.service.submission import Allowed, Preflight, Submission, make_runs
+from grpo.service.submission import Allowed, Preflight, Submission, forget_text, make_runs
 from rewards.errors import UserError
 from rewards.screen.harmless_text import hide_controls
 from rewards.writing.files import read_object
@@ -55,7 +55,24 @@ def find_in(overview: Overview, id: str) -> RunSummary:
     run = overview.find(id)
     if run is None:
         raise HTTPException(404, [f"{id[:200]}: no such run"])
+    leads_out = _find_link_out(overview.root / id)
+    if leads_out is not None:
+        raise HTTPException(
+            404, [f"{id}: {leads_out} is a link that leads out of the run's folder; nothing of it is shown"]
+        )
     return run
+
+
+def _find_link_out(folder: Path) -> str | None:
+    """A file to be shown that lies elsewhere: whoever may write into a run must not read what the service may."""
+    for name in (*FILES, "report.html", "eval", "completions"):
+        path = folder / name
+        try:
+            if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+                return name
+        except (OSError, RuntimeError):  # a circle of links
+            return name
+    return None
 
 
 def _find_asked(id: str, request: Request) -> RunSummary:
@@ -220,13 +237,18 @@ def submit_runs(queue: RunQueue, submission: Submission, allowed: Allowed, prefl
     """Queue a submission; HTTPException 422 with the lines of what is wrong, 409 where the name is taken."""
     if submission.name is not None and (queue.folder(submission.name).exists() or queue.ledger.find(submission.name)):
         raise HTTPException(409, [f"name: {submission.name}: there is a run of this name; choose another"])
+    runs: list[QueuedRun] = []
     try:
         runs = make_runs(submission, queue.kept, allowed, preflight)
         taken = [run.id for run in runs if queue.folder(run.id).exists()]
         if taken:
             raise HTTPException(409, [f"name: {name}: there is a run of this name; choose another" for name in taken])
         queue.submit(runs)
-    except UserError as error:
+    except BaseException as error:
+        if runs and submission.yaml is not None:
+            forget_text(runs[0].config)
+        if not isinstance(error, UserError):
+            raise
         raise HTTPException(422, [redact_text(line) for line in error.problems]) from None
     return runs
 

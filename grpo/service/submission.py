@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -22,8 +23,15 @@ MOST_RUNS = 32
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,99}$"
 _SECONDS_OF_PREFLIGHT = 600.0
 
-Scalar = bool | int | float | Annotated[str, Field(max_length=1000)] | None
-Override = Annotated[str, Field(max_length=4000, pattern=r"^[A-Za-z_][A-Za-z0-9_.\[\]\-]*=")]
+_NO_NUL = r"^[^\x00]*$"
+Scalar = (
+    bool
+    | int
+    | Annotated[float, Field(allow_inf_nan=False)]
+    | Annotated[str, Field(max_length=1000, pattern=_NO_NUL)]
+    | None
+)
+Override = Annotated[str, Field(max_length=4000, pattern=r"^[A-Za-z_][A-Za-z0-9_.\[\]\-]*=[^\x00]*$")]
 
 
 class Submission(BaseModel):
@@ -92,7 +100,10 @@ class Allowed:
 
     def holds(self, path: Path) -> bool:
         """Whether a file lies in an allowed folder, links followed."""
-        whole = path.expanduser().resolve()
+        try:
+            whole = path.expanduser().resolve()
+        except (OSError, ValueError, RuntimeError):  # a NUL, nobody's home, a circle of links
+            return False
         return any(whole.is_relative_to(folder.resolve()) for folder in self.folders)
 
 
@@ -110,7 +121,7 @@ Preflight = Callable[[str, Sequence[str], str], list[str]]
 def make_runs(submission: Submission, kept: Path, allowed: Allowed, preflight: Preflight) -> list[QueuedRun]:
     """The runs of a submission, checked and proven; UserError with every line of what is wrong.
 
-    A text is written into `kept` first. Nothing of a config is imported before its plugins and paths are known to be
+    A text is written into `kept` first, into a folder of its own, and is gone again where it is refused. Nothing of a config is imported before its plugins and paths are known to be
     allowed; then the run's own preflight says the rest, once for each combination of a sweep.
     """
     stem = (
@@ -123,19 +134,23 @@ def make_runs(submission: Submission, kept: Path, allowed: Allowed, preflight: P
     config = submission.config or ""
     if config != DECISION:
         if submission.yaml is not None:
-            path = kept / "configs" / f"{stem}.yaml"
-            path.parent.mkdir(exist_ok=True)
+            # Not one of the name alone: a group that is still queued may have it.
+            path = kept / "configs" / str(time.time_ns()) / f"{stem}.yaml"
+            path.parent.mkdir(parents=True)
             path.write_text(submission.yaml, encoding="utf-8")
             config = str(path)
-        check_allowed(config, variants, allowed, uploaded=submission.yaml is not None)
-        seeds = max(1, len(submission.seeds))
-        problems = [line for each in variants[::seeds] for line in preflight(config, each, submission.profile)]
-        if problems:
+        try:
+            check_allowed(config, variants, allowed, uploaded=submission.yaml is not None)
+            seeds = max(1, len(submission.seeds))
+            problems = [line for each in variants[::seeds] for line in preflight(config, each, submission.profile)]
+            if problems:
+                raise UserError(
+                    [line.replace(config, "yaml") if submission.yaml else line for line in dict.fromkeys(problems)]
+                )
+        except BaseException:
             if submission.yaml is not None:
-                Path(config).unlink(missing_ok=True)
-            raise UserError(
-                [line.replace(config, "yaml") if submission.yaml else line for line in dict.fromkeys(problems)]
-            )
+                forget_text(config)
+            raise
     return [
         QueuedRun(
             name, config, "waiting" if submission.after else "queued", tuple(overrides), submission.profile,
@@ -143,6 +158,11 @@ def make_runs(submission: Submission, kept: Path, allowed: Allowed, preflight: P
         )
         for name, overrides in zip(names, variants, strict=True)
     ]  # fmt: skip
+
+
+def forget_text(config: str) -> None:
+    """Delete the text of a submission that came to nothing."""
+    shutil.rmtree(Path(config).parent, ignore_errors=True)
 
 
 def check_allowed(config: str, variants: Sequence[Sequence[str]], allowed: Allowed, *, uploaded: bool = False) -> None:
@@ -159,6 +179,7 @@ def check_allowed(config: str, variants: Sequence[Sequence[str]], allowed: Allow
     while path.resolve() not in seen:
         seen.add(path.resolve())
         layer = read_source(path, "yaml" if uploaded and len(seen) == 1 else str(path))
+        problems += layer.problems
         problems += _check_texts(layer.data, layer.name, layer.folder or path.parent, shipped)
         base = layer.data.get("extends")
         if not isinstance(base, str):
@@ -169,7 +190,10 @@ def check_allowed(config: str, variants: Sequence[Sequence[str]], allowed: Allow
             break
     for override in {text for variant in variants for text in variant}:
         key, _, text = override.partition("=")
-        problems += _check_texts({key: parse_value(text, YamlLayer("set"))}, "set", Path.cwd(), shipped)
+        layer = YamlLayer("set")
+        value = parse_value(text, layer)
+        problems += layer.problems
+        problems += _check_texts({key: value}, "set", Path.cwd(), shipped)
     if problems:
         raise UserError(problems)
 
@@ -216,7 +240,8 @@ def _check_texts(value: Any, where: str, folder: Path, allowed: Allowed, key: st
         )
     if not _looks_like_path(value) and not _is_there(value, folder):
         return []
-    return [] if allowed.holds(folder / Path(value).expanduser()) else [_outside(where, key, value)]
+    inside = allowed.holds(Path(value) if value.startswith("~") else folder / value)
+    return [] if inside else [_outside(where, key, value)]
 
 
 def _outside(where: str, key: str, value: str) -> str:

@@ -80,7 +80,9 @@ def test_submit_when_the_preflight_has_lines_then_422_has_them(queue, allowed, t
         answer = http.post("/v1/runs", json=good)
         assert answer.status_code == 201, answer.json()
         assert answer.json()["runs"][0]["id"].startswith("mine-")
-        assert (queue.kept / "configs" / f"{answer.json()['runs'][0]['id']}.yaml").is_file()
+        assert [path.name for path in (queue.kept / "configs").rglob("*.yaml")] == [
+            f"{answer.json()['runs'][0]['id']}.yaml"
+        ]
 
 
 def test_cancel_and_resume_when_asked_then_the_states_follow(http, queue):
