@@ -374,11 +374,9 @@ def finish(
     kept = read_policy_note(directory.path)
     ended: dict[str, Any] = {"step": last_step, "finished": True, "seconds": round(seconds, 1)}
     ended |= {"policy": {"folder": "best", **kept}} if kept else {}
-    peak = read_peak_memory(directory.path)
-    ended |= {"peak_memory_bytes": peak} if peak is not None else {}
+    ended |= {"peak_memory_bytes": peak} if (peak := read_peak_memory(directory.path)) is not None else {}
     if code == DONE:
-        # The report says so; but a run is done, and cannot be resumed, once its report is there. Until then it goes by the
-        # same files as before.
+        # A run is done, and cannot be resumed, once its report is there. Until then it goes by the same files as before.
         directory.write_json("status.json", {"stage": "decision", **read_reliance(directory.path), **ended})
     pages = write_report(directory.path)
     publish_files(directory.path, config.tracking, pages, run_name=directory.path.name, notify=progress.say)

@@ -21,11 +21,13 @@ from callbacks.watch.watch import Watch, make_callback
 from grpo.config.loading import load_config
 from grpo.lifecycle.begin import require_room
 from grpo.lifecycle.faults import explain, guard
+from grpo.lifecycle.resume import list_reliance, read_reliance
 from grpo.lifecycle.run_directory import RunDirectory
 from grpo.plan.disk_estimate import estimate_disk
 from grpo.plan.memory_estimate import MemoryEstimate, find_shape
+from grpo.run import finish
 from rewards.errors import RecompensaError, UserError
-from rewards.writing.manifests import write_manifest
+from rewards.writing.manifests import find_changes, write_manifest
 
 PLAN = SimpleNamespace(
     config=SimpleNamespace(grpo=SimpleNamespace(micro_batch_size=None)),
@@ -210,3 +212,25 @@ def test_run_when_the_disk_is_full_in_its_decision_then_it_is_told_and_resumable
     work = partial(run.finish, directory, None, 4, "embedded", progress, 1.0, 0)
     assert guard(work, directory, PLAN, progress) == 75
     assert "the disk is full" in said[0] and "--resume" in said[1] and len(said) == 2
+
+
+def test_finish_when_killed_as_the_report_is_written_then_files_of_the_run_are_still_relied_on(tmp_path, monkeypatch):
+    """The status that says how the run ended says what the decision was made from, too."""
+
+    class Killed(BaseException):
+        pass
+
+    def be_killed(path):
+        raise Killed
+
+    monkeypatch.setattr("grpo.decide.decide_run.decide_run", lambda *_, **__: None)
+    monkeypatch.setattr("grpo.report.write_report", be_killed)
+    (tmp_path / "metrics.jsonl").write_text('{"stage": "train", "step": 6}\n')
+    run = RunDirectory(tmp_path)
+    run.reach("decision", 6, relies_on=list_reliance(tmp_path))
+    with pytest.raises(Killed):
+        finish(run, None, 6, "embedded", None, 1.0)
+    noted = read_reliance(tmp_path)["relies_on"]
+    assert run.stage() == "decision" and find_changes(tmp_path, noted) == ""
+    (tmp_path / "metrics.jsonl").write_text('{"stage": "train", "step": 7}\n')
+    assert "metrics.jsonl" in find_changes(tmp_path, noted)

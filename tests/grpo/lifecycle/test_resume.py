@@ -17,7 +17,6 @@ from grpo.lifecycle import run_identity
 from grpo.lifecycle.resume import find_resume_point, kept_reliance, list_reliance, seal_checkpoint, seal_start
 from grpo.lifecycle.run_directory import RunDirectory
 from grpo.lifecycle.run_lock import locked
-from grpo.run import finish
 from rewards.errors import UserError
 from rewards.types import Example
 from rewards.writing.manifests import find_damage, write_manifest
@@ -199,25 +198,6 @@ def test_resume_point_when_only_the_decision_is_left_then_best_is_looked_at_too(
     assert (point.stage, point.step) == ("grpo", 2) and point.notes[0].startswith(
         "best/: model.safetensors has another"
     )
-
-
-def test_finish_when_killed_as_the_report_is_written_then_files_of_the_run_are_still_relied_on(run, monkeypatch):
-    """The status that says how the run ended says what the decision was made from, too."""
-
-    class Killed(BaseException):
-        pass
-
-    def be_killed(path):
-        raise Killed
-
-    run.reach("decision", 6, relies_on=list_reliance(run.path))
-    monkeypatch.setattr("grpo.decide.decide_run.decide_run", lambda *_, **__: None)
-    monkeypatch.setattr("grpo.report.write_report", be_killed)
-    with pytest.raises(Killed):
-        finish(run, CONFIG, 6, "embedded", None, 1.0)
-    assert find_resume_point(run, CONFIG).stage == "decision"
-    flip(run.path / "metrics.jsonl")
-    assert find_resume_point(run, CONFIG).stage != "decision"
 
 
 def test_resume_point_when_no_checkpoint_is_whole_then_offers_the_end_of_the_warm_up(run):
