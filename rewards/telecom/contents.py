@@ -27,6 +27,13 @@ _TITLE_KEYS = (
     "objective", "characteristicName",
 )  # fmt: skip
 _NUMBER = re.compile(r"[-+]?[0-9]{1,15}(?:\.[0-9]{1,15})?", re.ASCII)
+_PLAIN_NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?", re.ASCII)
+_AIM_KEYS = frozenset(("targetValue", "targetValueRange", "conditionValue"))
+"""Keys of TS 28.312 and its drafts whose texts are figures where they read as numbers: `"conditionValue": "1000"`."""
+
+_ASIDE = re.compile(r"<[^<>\s]{1,500}>|^[ \t]{0,40}#[^\n]*", re.MULTILINE)
+"""Of an expression, what names things or is said beside it: addresses, and lines of comment."""
+
 _PROSE_FIGURE = re.compile(r"(?<![\w.])([0-9]{1,15}(?:[.,][0-9]{1,15})*)\s{0,2}(%|[A-Za-zµμ]{1,12}(?:/s)?)?", re.ASCII)
 _WORD = re.compile(r"[^\W\d_]+")
 _TITLED = "="
@@ -117,6 +124,8 @@ def _read_leaf(
             found.figures[place].append(Figure(quantity.kind, quantity.amount))
         elif unit is not None and _NUMBER.fullmatch(item) and not is_identifier(key):
             found.figures[place].append(_with_unit(float(item), unit))
+        elif key in _AIM_KEYS and _PLAIN_NUMBER.fullmatch(item):
+            found.figures[place].append(Figure("", float(item)))
         elif inside and key in _EXPRESSIONS:
             _read_prose(item, place, found)
         elif inside:
@@ -141,7 +150,7 @@ def _with_unit(number: float, unit: str | None) -> Figure:
 
 def _read_prose(text: str, place: FigurePlace, found: Contents) -> None:
     """An expression in a notation that nobody reads: its figures, and its words."""
-    text = text[:20_000]
+    text = _ASIDE.sub(" ", text[:20_000])
     for number, unit in _PROSE_FIGURE.findall(text):
         quantity = read_quantity(f"{number} {unit}", _KINDS) if unit else None
         if quantity is not None:

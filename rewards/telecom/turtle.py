@@ -29,6 +29,7 @@ _TOKEN = re.compile(
 )
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+_NAME = re.compile(r"[A-Za-z_][\w-]{0,80}")
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?", re.ASCII)
 _DIRECTIVES = ("@prefix", "@base", "prefix", "base")
 
@@ -186,6 +187,8 @@ class _Parser:
                 predicate = "@type"
             elif kind == "iri" or (kind == "word" and ":" in written):
                 predicate = self._resolve(kind, written)
+            elif kind == "word" and _NAME.fullmatch(written):
+                predicate = written  # TM Forum's own examples leave a prefix out: `intersectWith [ ... ]`
             else:
                 raise _Broken
             objects = members.setdefault(predicate, [])
