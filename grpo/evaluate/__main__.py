@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from callbacks.interrupt import terminable
 from grpo.distributed.collectives import on_main
 from grpo.distributed.first_process import complain, only_first_process_prints
+from grpo.distributed.launch import launch, starts_processes
 from grpo.distributed.process_group import ProcessLost, join, process_group
 from grpo.distributed.rank import find_rank
 from rewards.errors import UserError
@@ -37,6 +38,7 @@ examples:
   python -m grpo.evaluate --model adapters/stage2 --data rows/test.jsonl --config qwen3_8b --samples 8 --set evaluation.temperature=0.7
   python -m grpo.evaluate --model http://127.0.0.1:8000/v1#qwen --data runs/v4_1 --config v4_1 --out evaluations/served
   python -m grpo.evaluate --model runs/v4_1 --out evaluations/v4_1 --resume
+  python -m grpo.evaluate --model runs/v4_1 --data rows/large.jsonl --out evaluations/large --processes 8
   torchrun --nproc_per_node 8 -m grpo.evaluate --model runs/v4_1 --data rows/large.jsonl --out evaluations/large
   python -m grpo.compare evaluations/zero_shot evaluations/v4_1
 
@@ -54,6 +56,10 @@ def _run_together(arguments: list[str] | None) -> int:
 
     with only_first_process_prints():
         options = make_parser().parse_args(arguments)
+    if options.processes is not None and starts_processes(options.processes):
+        if options.prompt is not None:
+            raise UserError("--processes: one prompt is answered by one process; leave it out")
+        return launch("grpo.evaluate", sys.argv[1:] if arguments is None else arguments, options.processes)
     try:
         with terminable(), process_group():
             return run(options)
@@ -98,6 +104,9 @@ def make_parser() -> CommandParser:
     parser.add_argument("--samples", type=int, default=1, metavar="K", help="answers to each row (1)")
     parser.add_argument(
         "--limit", type=int, metavar="N", help="only the first N rows; of a file with a column split, N of each"
+    )
+    parser.add_argument(
+        "--processes", type=int, metavar="N", help="share the rows among N processes: GPUs, or cores of a processor"
     )
     parser.add_argument("--resume", action="store_true", help="resume the evaluation in --out where it was interrupted")
     parser.add_argument("--json", action="store_true", help="print evaluation.json, and nothing else")

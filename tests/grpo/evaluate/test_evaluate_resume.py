@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from grpo.evaluate.__main__ import main
 from grpo.evaluate.content import JournalContents
-from tests import starter
 
 pytest.importorskip("torch")
 
@@ -119,15 +120,38 @@ def test_evaluate_when_the_disk_is_full_then_75_in_one_line_and_resumable(whole,
 
 
 def test_evaluate_when_two_processes_resume_then_the_bytes_are_those_of_one(whole, arguments, tmp_path, read):
-    """Rows are shared out, and only the first process writes: also where one process had begun."""
+    """--processes 2 starts them as torchrun would: rows are shared out, only the first writes, also where one had begun."""
     out = tmp_path / "whole"
     interrupt(whole, out, 3, (5, 20), b'{"id"')
-    words = [*arguments[:-1], str(out), "--resume"]
-    ended = starter.run_ranks(2, "grpo.evaluate", words, tmp_path, {**os.environ, "OMP_NUM_THREADS": "1"})
-    assert [rank.returncode for rank in ended] == [0, 0], ended[0].stderr[-3000:]
+    ended = start([*arguments[:-1], str(out), "--resume", "--processes", "2"])
+    assert ended.returncode == 0, ended.stderr[-3000:]
     assert is_whole(out, whole)
-    assert sum(rank.stdout.count("everything is in") for rank in ended) == 1
+    assert ended.stdout.count("everything is in") == 1
     assert read(out / "timings.jsonl")[-1]["processes"] == 2
+
+
+def test_evaluate_when_its_processes_fail_then_it_says_so_once_and_ends_with_their_code(arguments, tmp_path):
+    """The exit codes of one process, which torchrun would hide behind its own."""
+    ended = start([*arguments, "--data", str(tmp_path / "gone.jsonl"), "--processes", "2"])
+    assert ended.returncode == 2 and ended.stderr.count("gone.jsonl") == 1, ended.stderr[-3000:]
+
+
+def start(words):
+    """The command in processes of its own."""
+    command = [sys.executable, "-m", "grpo.evaluate", *words]
+    return subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["--processes", "0"], "--processes: 0 is not at least 1"), (["--processes", "9999"], "processor cores; give at most"),
+     (["--processes", "2", "--prompt", "a"], "one prompt is answered by one process")],
+)  # fmt: skip
+def test_evaluate_when_processes_make_no_sense_then_one_line_says_so(arguments, words, said, capsys):
+    """Before anything is started."""
+    assert main([*arguments, *words]) == 2
+    error = capsys.readouterr().err
+    assert said in error and len(error.splitlines()) == 1
 
 
 def test_evaluate_when_something_is_in_the_folder_then_it_is_not_written_over(whole, arguments, capsys):

@@ -15,6 +15,7 @@ SETTING = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # two whole steps of a real model, on a machine that may be busy with others
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
 def test_step_when_smollm2_reads_a_group_of_sixteen_then_it_needs_at_most_two_gib_beyond_its_weights():
     """Prompt 300, completions of 100 to the limit, one pass of the loss; weights and moments are there before."""
