@@ -150,8 +150,12 @@ def find_config(reference: str | Path, folder: Path | None = None) -> Path:
     names = list_configs()
     near = difflib.get_close_matches(Path(wanted).name, names, n=1)
     guess = f"; did you mean {near[0]}?" if near else ""
+    if "/" in wanted:
+        start = "" if path.is_absolute() else f"; a relative path starts at {folder or Path.cwd()}"
+        raise UserError(f"{make_label(text, 200)}: no such file{start}{guess}")
     raise UserError(
-        f"{make_label(text, 200)}: no such file, and no shipped config of that name; shipped: {', '.join(names)}{guess}"
+        f"{make_label(text, 200)}: no such file, and no shipped config of that name{guess}{'' if guess else ';'} "
+        f"shipped: {', '.join(names)}"
     )
 
 

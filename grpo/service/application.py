@@ -8,7 +8,7 @@ from typing import Any
 
 from grpo.service.access import AccessTokens, Gate
 from grpo.service.queue import RunQueue
-from grpo.service.submission import Allowed, Preflight, run_preflight_apart
+from grpo.service.submission import Allowed, Preflight, Submission, run_preflight_apart
 from rewards.screen.harmless_text import make_label
 from rewards.screen.invalid import explain, show_path
 
@@ -92,7 +92,14 @@ def make_application(
 
     @app.exception_handler(RequestValidationError)
     def refuse_body(request: Request, error: RequestValidationError) -> Response:
-        return answer(request, explain(error, None, show_path, key="field", most=20), 422)
+        if not request.headers.get("content-type", "").startswith("application/json"):
+            return answer(
+                request, ["the body must be JSON; send it with the header Content-Type: application/json"], 422
+            )
+        lines = explain(error, None, lambda path: show_path(path) if path else "the body", key="field", most=20)
+        if request.url.path == "/v1/runs" and any(fault["type"] == "extra_forbidden" for fault in error.errors()):
+            lines.append(f"a submission's fields: {', '.join(Submission.model_fields)}")
+        return answer(request, lines, 422)
 
     def lack_room(request: Request, error: Exception) -> Response:
         said = getattr(error, "strerror", None) or str(error)
@@ -104,6 +111,9 @@ def make_application(
     @app.exception_handler(HTTPException)
     def refuse(request: Request, error: HTTPException) -> Response:
         lines = error.detail if isinstance(error.detail, list) else [str(error.detail)]
+        if lines in (["Not Found"], ["Method Not Allowed"]):  # of the router, which names no address
+            path = make_label(request.url.path, 200)
+            lines = [f"{request.method} {path}: no such address; /v1/openapi.json lists those there are"]
         return answer(request, [str(line) for line in lines], error.status_code, error.headers)
 
     return Gate(app, tokens, hosts)

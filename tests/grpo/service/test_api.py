@@ -68,6 +68,21 @@ def test_submit_when_something_is_wrong_then_422_says_what_and_nothing_is_queued
     assert queue.ledger.list() == []
 
 
+def test_api_when_asked_wrongly_then_the_line_says_how_to_ask(http, queue):
+    """A field that is none, a body without its header, an address that is none: what curl gets back is enough to go on."""
+    unknown = http.post("/v1/runs", json={"config": "v4_1", "sets": ["seed=7"]})
+    assert (unknown.status_code, unknown.json()["problems"][0]) == (422, "sets: no such field")
+    assert unknown.json()["problems"][1].startswith("a submission's fields: name, config, yaml, set,")
+    bare = http.post(
+        "/v1/runs", content='{"config": "v4_1"}', headers={"content-type": "application/x-www-form-urlencoded"}
+    )
+    assert bare.status_code == 422 and "Content-Type: application/json" in bare.json()["problems"][0]
+    for method, path, status in (("GET", "/v1/nothing", 404), ("DELETE", "/v1/runs", 405)):
+        answer = http.request(method, path)
+        assert answer.status_code == status and "/v1/openapi.json" in answer.json()["problems"][0]
+    assert queue.ledger.list() == []
+
+
 def test_submit_when_the_preflight_has_lines_then_422_has_them(queue, allowed, tmp_path):
     """The run's own dry run, in a process of its own, speaks."""
     path = allowed.folders[0] / "mine.yaml"
