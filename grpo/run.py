@@ -197,7 +197,7 @@ def run(options: argparse.Namespace) -> int:
                 ending = partial(finish, directory, config, last, profile, progress, took, code)
                 code = guard(ending, directory, plan, progress)
         except KeyboardInterrupt:
-            progress.say(f"stopped at once; resume with: python -m grpo.run --resume {directory.path}", always=True)
+            progress.say(f"stopped at once; resume with: python -m grpo.run --resume {directory.quoted}", always=True)
             return INTERRUPTED
     return follow(options, directory, profile, progress) if code == DONE else code
 
@@ -328,7 +328,7 @@ def train(
             directory.forget_answers()
             directory.reach("decision", last, relies_on=list_reliance(directory.path))
         except Interrupted:
-            progress.say(f"interrupted; resume with: python -m grpo.run --resume {directory.path}", always=True)
+            progress.say(f"interrupted; resume with: python -m grpo.run --resume {directory.quoted}", always=True)
             return INTERRUPTED
         except Stopped as stop:
             record.write_environment(device)
@@ -336,20 +336,20 @@ def train(
             kept = "a checkpoint is kept" if stage == "grpo" else "what it learnt so far is in sft/"
             progress.say(
                 f"stopped by watch rule {stop.event.rule}; {kept}; resume all the same with: "
-                f"python -m grpo.run --resume {directory.path}",
+                f"python -m grpo.run --resume {directory.quoted}",
                 always=True,
             )
             return STOPPED
         except EngineFailed as fault:
             stages.save_checkpoint()
             progress.say(f"error: {fault}", always=True)
-            progress.say(f"the run is kept; resume with: python -m grpo.run --resume {directory.path}", always=True)
+            progress.say(f"the run is kept; resume with: python -m grpo.run --resume {directory.quoted}", always=True)
             return INTERRUPTED
         except RewardBudgetExceeded as fault:
             stages.save_checkpoint()
             progress.say(f"error: {fault}", always=True)
             progress.say(
-                f"the run is kept; fix the plugin and resume with: python -m grpo.run --resume {directory.path}",
+                f"the run is kept; fix the plugin and resume with: python -m grpo.run --resume {directory.quoted}",
                 always=True,
             )
             return FAILED
@@ -385,7 +385,7 @@ def finish(
     progress.say(f"decision: {decision.scenario}: {decision.action}", always=True)
     for command in list_commands(decision, directory.path):
         progress.say(f"  {command}", always=True)
-    holds = f"; best/ holds the {name_policy(kept)}: python -m grpo.export {directory.path} --to DIR" if kept else ""
+    holds = f"; best/ holds the {name_policy(kept)}: python -m grpo.export {directory.quoted} --to DIR" if kept else ""
     used = f", peak memory {format_size(peak)}" if peak is not None else ""
     progress.say(
         f"everything is in {directory.path} ({format_seconds(seconds)}{used}); read {pages[0]}{holds}", always=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ class WandbBackend:
         """Where to look, in a few words."""
         if not self._offline:
             return str(self._run.url)
-        return f"offline; send it later with `wandb sync {Path(self._run.dir).parent}`"
+        return f"offline; send it later with `wandb sync {shlex.quote(str(Path(self._run.dir).parent))}`"
 
     def log(self, row: Mapping[str, float], stage: str, step: int) -> None:
         # A row with a step of its own would else wait for the next one.

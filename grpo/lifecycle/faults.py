@@ -61,7 +61,7 @@ def guard(work: Callable[[], int], directory: RunDirectory, plan: Plan, progress
         progress.say(f"error: {line}", always=True)
         if directory.has_settings:
             progress.say(
-                f"{describe_last(directory)}; then resume with: python -m grpo.run --resume {directory.path}",
+                f"{describe_last(directory)}; then resume with: python -m grpo.run --resume {directory.quoted}",
                 always=True,
             )
         return INTERRUPTED

@@ -35,6 +35,11 @@ class RunDirectory:
     path: Path
     writes: bool = True
 
+    @property
+    def quoted(self) -> str:
+        """The folder as a word of a command: a path with spaces or accents can be pasted as it is printed."""
+        return shlex.quote(str(self.path))
+
     @classmethod
     def create(cls, path: Path, files: Mapping[str, Any]) -> RunDirectory:
         """A fresh folder with these JSON files, all of them at once; `UserError` when something is there already."""

@@ -10,7 +10,7 @@ from typing import Any
 from callbacks.config import DecisionSection
 from callbacks.decision.decision import OWN, RECIPE, REHEARSAL, TREES
 from callbacks.decision.tree import choose_tree
-from callbacks.watch.rules import WatchSection, rename_metric
+from callbacks.watch.rules import WatchRule, WatchSection, rename_metric
 from grpo.report import tables
 from grpo.report.charts import Curve, Point, draw_spread
 from grpo.report.run_files import RunFiles, as_mapping, is_number
@@ -108,9 +108,16 @@ def read_bounds(run: RunFiles) -> dict[str, list[tuple[float, str]]]:
         if said and (rule.of is None or rule.of in settings):
             bound = rule.limit(settings)
             bounds[rename_metric(rule.metric)].append(
-                (bound, f"{rule.action} {'at' if rule.condition == 'above' else 'below'} {bound:g}")
+                (bound, f"{rule.action} {'at' if rule.condition == 'above' else 'below'} {bound:g}{_say_window(rule)}")
             )
     return bounds
+
+
+def _say_window(rule: WatchRule) -> str:
+    """Over how many steps a rule looks, where one step across the line breaks nothing."""
+    if rule.window <= 1 or rule.over == "last":
+        return ""
+    return f", mean of {rule.window}" if rule.over == "mean" else f", {rule.window} in a row"
 
 
 def read_watch(run: RunFiles) -> tuple[WatchSection, dict[str, bool]]:

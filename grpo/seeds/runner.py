@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import subprocess
 import sys
 import time
@@ -57,7 +58,9 @@ def run_group(options: argparse.Namespace) -> int:
     write_summary(group, summary)
     show_summary(summary)
     if code == INTERRUPTED:
-        print(f"interrupted; resume with: python -m grpo.run --resume {group.folder}", file=sys.stderr)
+        print(
+            f"interrupted; resume with: python -m grpo.run --resume {shlex.quote(str(group.folder))}", file=sys.stderr
+        )
     else:
         print(f"everything is in {group.folder}; its summary in {group.folder / 'summary.json'}")
     return code

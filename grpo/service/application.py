@@ -97,7 +97,7 @@ def make_application(
                 request, ["the body must be JSON; send it with the header Content-Type: application/json"], 422
             )
         lines = explain(error, None, lambda path: show_path(path) if path else "the body", key="field", most=20)
-        if request.url.path == "/v1/runs" and any(fault["type"] == "extra_forbidden" for fault in error.errors()):
+        if request.url.path == "/v1/runs" and any(line.endswith(": no such field") for line in lines):
             lines.append(f"a submission's fields: {', '.join(Submission.model_fields)}")
         return answer(request, lines, 422)
 

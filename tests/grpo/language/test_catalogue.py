@@ -27,6 +27,27 @@ def test_templates_when_read_then_every_text_of_theirs_is_in_the_catalogue(folde
     assert {text for text in said if not portuguese.knows(text)} == set()
 
 
+@pytest.mark.parametrize(
+    ("english", "said"),
+    [
+        (
+            "The mean went from 0.000 zero-shot to 0.080 after the warm-up to 0.160 at step 4 (+0.080, -0.021 to +0.198)",
+            "A média foi de 0,000 sem treino (zero-shot) para 0,080 depois do aquecimento e 0,160 no passo 4 "
+            "(+0,080, -0,021 a +0,198)",
+        ),
+        (
+            "The mean went from 0.100 zero-shot to 0.300 at step 9 (+0.200)",
+            "A média foi de 0,100 sem treino (zero-shot) para 0,300 no passo 9 (+0,200)",
+        ),
+        ("Is the mean at the end above that of the warm-up?", "A média no final está acima da do aquecimento?"),
+        ("stop at 0.5, mean of 30", "parar em 0,5, média de 30"),
+    ],
+)
+def test_decision_when_said_in_portuguese_then_no_english_is_left_inside(portuguese, english, said):
+    """A shorter sentence's pattern would take the rest of a longer one into a hole, and leave it as it is."""
+    assert portuguese.translate(english) == said
+
+
 def test_entries_when_they_have_holes_then_the_translation_fills_the_same(portuguese):
     """No value is lost on the way, and none is asked for that is not there."""
     holes = re.compile(r"\{(\w*)\}")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 
 import pytest
 
@@ -136,3 +137,9 @@ def test_open_when_a_file_of_the_run_is_something_else_then_it_is_refused_in_a_l
     with pytest.raises(UserError, match=re.escape(name)) as refused:
         RunDirectory.open(tmp_path)
     assert len(refused.value.problems) == 1
+
+
+def test_folder_when_its_path_has_spaces_then_commands_name_it_as_one_word(tmp_path):
+    """What a run prints at its end is pasted into a shell."""
+    folder = tmp_path / "área de trabalho" / "it's 1"
+    assert shlex.split(f"--resume {RunDirectory(folder).quoted}") == ["--resume", str(folder)]

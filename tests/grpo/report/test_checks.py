@@ -35,8 +35,8 @@ def bounds(**watch):
 
 def test_bounds_when_a_rule_was_changed_or_switched_off_then_the_picture_follows():
     """The line stands where this run would have been stopped or warned, and nowhere else."""
-    assert bounds()["frac_reward_zero_std"][0] == (0.5, "stop at 0.5")
+    assert bounds()["frac_reward_zero_std"][0] == (0.5, "stop at 0.5, mean of 30")
     changed = bounds(zero_spread={"above": 0.75, "action": "warn"}, clipped="off", kl={"above": 2.0})
-    assert changed["frac_reward_zero_std"][0] == (0.75, "warn at 0.75")
+    assert changed["frac_reward_zero_std"][0] == (0.75, "warn at 0.75, mean of 30")
     assert not [label for _, label in changed.get("completions/clipped_ratio", []) if label.startswith("stop")]
     assert "kl" not in changed
