@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "own_data.md"
 # What makes minutes of seconds; the page itself names no sizes.
 QUICK = {
     "grpo.run": "--profile embedded --quiet --set sft_warmup.max_steps=30 --set grpo.max_steps=4 --set grpo.prompts_per_step=4"
-    " --set evaluation.every_steps=4 --set grpo.save_every_steps=4 --set tracking.wandb=off"
+    " --set evaluation.every_steps=4 --set grpo.save_every_steps=4 --set tracking.wandb=off --set threads=1"
 }
 
 
