@@ -259,11 +259,11 @@ def test_watch_when_a_run_is_cut_and_resumed_anywhere_then_its_events_are_those_
 @pytest.mark.parametrize(
     ("values", "found"),
     [
-        ([1.0, 1.1, 1.2, 1.51], [(4, "mine")]),
-        ([1.0, 1.1, 1.2, 1.5], []),  # grown by half, not by more
-        ([1.0, 1.2, 1.1, 2.0], []),  # a quarter below the one before
+        ([2.0, 2.2, 2.4, 3.02], [(4, "mine")]),
+        ([2.0, 2.2, 2.4, 3.0], []),  # grown by half, not by more
+        ([2.0, 2.4, 2.2, 4.0], []),  # a quarter below the one before
         ([0.0, 1.0, 2.0, 3.0], []),  # a share of nothing
-        ([1.0, 1.1, 9.0], []),
+        ([2.0, 2.2, 9.0], []),
     ],
 )
 def test_rise_when_computed_by_hand_then_every_quarter_is_above_the_one_before(values, found):
