@@ -315,6 +315,7 @@ def _propose_text(rows: list[Example], tasks: list[str] | None, proposal: Propos
 
 def _propose_final_answer(rows: list[Example], tasks: list[str] | None, proposal: Proposal) -> bool:
     """Whether the answers are numbers, or explanations with a marked answer at their end, nearly all of them."""
+    from grpo.init.units import tell_units
     from rewards.functions.final_answer import FinalAnswer, read_answer, read_marked
 
     function = FinalAnswer()
@@ -336,6 +337,7 @@ def _propose_final_answer(rows: list[Example], tasks: list[str] | None, proposal
         proposal.notes.append(
             "the answers are bare numbers, and max_completion_length fits those: a policy that is to work them out first needs more"
         )
+    proposal.notes += tell_units(row.reference or "" for row in rows)
     reason = "the right final answer, 1 or 0, however it is written; the way to it is not judged"
     proposal.rewards.append(Reward("final_answer", 1.0, reason, {}, tasks))
     return True

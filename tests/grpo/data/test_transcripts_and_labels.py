@@ -9,6 +9,7 @@ import pytest
 from grpo.data.any_rows import read_any_rows
 from grpo.data.sources import read_source
 from grpo.init.columns import choose_columns, make_rows, unify_records
+from grpo.init.units import tell_units
 from rewards.errors import UserError
 
 GLAIVE = {
@@ -91,6 +92,23 @@ def test_rows_when_context_stands_beside_an_instruction_then_it_is_asked_too(tmp
     ]
     made, _ = read(tmp_path, rows)
     assert [row.prompt[0]["content"] for row in made.examples] == ["Who?\n\nAda did it.", "Why?"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "named"),
+    [
+        (["5000 m", "300 g", "#### 120 min"], True),
+        (["5000 m", "12 m"], False),
+        (["72", "3.5", "1,000"], False),
+        (["72 apples and then some more of them", "5 m"], False),
+        (["R$ 5,00", "R$ 1.200,00"], False),
+        (["20 °C", "68 °F"], True),
+    ],
+)
+def test_numbers_when_they_come_in_several_units_then_a_note_says_that_no_reward_reads_them(answers, named):
+    """Five kilometres are not five metres, and a final answer is compared by its number."""
+    notes = tell_units(answers)
+    assert bool(notes) is named and (not named or "compares the number alone" in notes[0])
 
 
 def test_columns_when_none_is_known_then_the_error_is_short_and_says_what_to_type(tmp_path):

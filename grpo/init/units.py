@@ -1,0 +1,33 @@
+"""Whether numbers that are answers come in several units, which a reward for the number alone does not see."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from rewards.functions.final_answer import read_marked
+
+_NUMBER = re.compile(r"[-+−]?\d[\d.,  ]*(?:[eE][-+]?\d+)?")
+_UNIT = re.compile(r"[^\W\d_]|[°%$€£µ]")
+_LONGEST_UNIT = 12
+_SHOWN = 4
+_RARE = 0.02
+
+
+def tell_units(references: Iterable[str]) -> list[str]:
+    """A note where the answers' numbers have two units or more; nothing where all have one, or none."""
+    seen: Counter[str] = Counter()
+    for reference in references:
+        marked = read_marked(reference)
+        unit = " ".join(_NUMBER.sub(" ", marked.text if marked else reference).split())
+        if len(unit) <= _LONGEST_UNIT and _UNIT.search(unit):
+            seen[unit] += 1
+    units = [unit for unit, count in seen.most_common() if count > _RARE * seen.total()]
+    if len(units) < 2:
+        return []
+    shown = ", ".join(units[:_SHOWN]) + (", ..." if len(units) > _SHOWN else "")
+    return [
+        f"the answers come in several units ({shown}), and final_answer compares the number alone: 5 {units[0]} earns what "
+        f"5 {units[1]} does; say the unit in the prompt, or write a reward that reads it: python -m rewards new my_reward"
+    ]
