@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from grpo.config.sections import EmbeddedSection, GrpoSection, ModelSection
-from grpo.plan.memory_estimate import KNOWN_SHAPES, Shape, embedded_shape, estimate_memory, find_shape
+from grpo.plan.memory_estimate import KNOWN_SHAPES, Shape, embedded_shape, estimate_memory, find_shape, shape_from
 
 TINY = Shape(layers=2, hidden_size=8, intermediate_size=16, heads=2, kv_heads=1, head_dim=4, vocabulary=32)
 
@@ -59,6 +59,15 @@ def test_what_a_token_costs_when_counted_by_hand_then_agrees():
     """6 x 8 of norms, 3 x 8 of queries, 4 x 4 of keys and values, 4 x 16 of the feed-forward; keys and values of 2 layers."""
     assert TINY.activation_elements() == 48 + 24 + 16 + 64
     assert TINY.cache_bytes_per_token(2) == 2 * 2 * 4 * 2
+    assert replace(TINY, kv_heads=2).cache_bytes_per_token(2) == 2 * TINY.cache_bytes_per_token(2)
+
+
+def test_shape_when_a_config_leaves_things_out_then_the_familys_habits_hold():
+    """Four times the width, as many key heads as heads, embeddings tied where the family ties them."""
+    bare = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 2, "vocab_size": 32}
+    gemma, llama = (shape_from({"model_type": family, **bare}) for family in ("gemma", "llama"))
+    assert (llama.intermediate_size, llama.kv_heads, llama.head_dim, llama.tied) == (32, 2, 4, False)
+    assert gemma.tied and (llama.experts, llama.dense_layers, llama.context) == (1, 0, None)
 
 
 def test_memory_when_all_weights_are_trained_then_adam_keeps_two_copies():
