@@ -65,6 +65,11 @@ def cheat_with_sql(example: Example, others: Sequence[str]) -> Iterator[tuple[st
     yield "constant, if it is not another", f"SELECT IFNULL(NULLIF({answer}, COUNT(*) + 987654), 0) FROM {table}"
     yield "constant, unioned with itself", f"SELECT n FROM (SELECT {answer} AS n UNION SELECT {answer} FROM {table})"
     yield "constant, by the number of rows kept", f"SELECT COUNT(*) FROM (SELECT 1 FROM {table} LIMIT {answer})"
+    yield "constant, as a bound on the rows' numbers", f"SELECT COUNT(*) FROM {table} WHERE rowid <= {answer}"
+    yield (
+        "constant, as a choice among the rows",
+        f"SELECT {columns[0]} FROM {table} WHERE {columns[0]} = {answer} LIMIT 1",
+    )
     yield "right by the clock", f"SELECT CASE WHEN strftime('%s', 'now') > '0' THEN {answer} END FROM {table} LIMIT 1"
     yield "two answers, one in a fence", f"{reference.rstrip('; ')};\n```sql\nSELECT COUNT(*) FROM {table}\n```"
     yield "constant, if anything is there", f"SELECT {answer} WHERE EXISTS (SELECT * FROM {table})"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from rewards.sql.tokens import KEYWORDS
 
 _OPERATORS = frozenset({"=", "!=", "<", "<=", ">", ">=", "like", "glob", "between", "in", "is"})
-_CLAUSES = frozenset({"select", "from", "group", "order", "limit", "offset", "then", "else"})
+_CLAUSES = frozenset({"select", "from", "where", "on", "group", "having", "order", "limit", "offset", "then", "else"})
 _TYPES = frozenset({"integer", "int", "real", "text", "numeric", "float", "double", "date", "varchar"})
 _DEFAULTS = frozenset({"coalesce", "ifnull"})
 _NO_DEFAULT = object()

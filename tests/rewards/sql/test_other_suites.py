@@ -134,3 +134,25 @@ def test_quotes_when_a_name_is_quoted_then_it_stays_a_name(databases):
     tokens = settle_quotes(find_statement(sql), databases["world"]).tokens
     assert [token for token in tokens if token[0] == "'"] == ["'Côte d''Or'"]
     assert tokens.count("n o") == 2 and "region" in tokens
+
+
+def test_conditions_when_a_minus_stands_before_a_number_then_it_is_its_sign_or_a_subtraction():
+    """After an operator, a bracket or a comma it is a sign, after a number or a column it subtracts; only IS NULL compares with NULL."""
+    sql = "SELECT a FROM t WHERE a = -3 AND b BETWEEN -2 AND -1 AND c IN (-7, -8) AND d > 9 - 4 AND e = NULL AND CASE WHEN f THEN NULL END IS g"
+    assert [(each.column, each.value) for each in list_conditions(tokenise(sql))] == [
+        ("a", -3), ("b", -2), ("b", -1), ("c", -7), ("c", -8), ("d", 9), ("d", 4),
+    ]  # fmt: skip
+    assert list_conditions(tokenise("SELECT a FROM t WHERE -3 < 4")) == ()
+
+
+def test_quotes_when_a_word_follows_a_value_or_a_comma_then_it_is_an_alias_or_a_text(databases):
+    """An alias may follow a bracket or a name without AS; a word of a list, or after a comparison, is a text."""
+    sql = 'SELECT COUNT(*) "total", name "n" FROM country WHERE region IN ("Polynesia", "Eastern Europe") AND name LIKE "K%" GROUP BY "n"'
+    tokens = settle_quotes(find_statement(sql), databases["world"]).tokens
+    assert [token for token in tokens if token[0] == "'"] == ["'Polynesia'", "'Eastern Europe'", "'K%'"]
+    assert settle_quotes(find_statement("SELECT name FROM country"), "nowhere.db").tokens == (
+        "select",
+        "name",
+        "from",
+        "country",
+    )
