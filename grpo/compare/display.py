@@ -116,7 +116,7 @@ def _show_notes(comparison: RunComparison, console: Console) -> None:
     rules = comparison.rules
     lines = list(comparison.notes)
     lines += [constant.text for constant in comparison.constants if not constant.alarm]
-    if comparison.tests:
+    if comparison.tests > 1:  # of one difference there is nothing to correct
         said = _METHODS[rules.adjust].format(alpha=rules.alpha)
         lines.insert(0, f"{comparison.tests} differences tested together, {said}; intervals are those of one alone")
     for line in lines:

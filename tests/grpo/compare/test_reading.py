@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from grpo.compare.__main__ import main
 from grpo.compare.reading import read_recorded
 from rewards.errors import UserError
 from tests.grpo.compare.recorded_runs import draw_rows, make_row, write_run
@@ -66,3 +67,11 @@ def test_compare_when_started_then_torch_is_not_imported(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "b: promoted" in done.stdout and "Holm's correction" in done.stdout
+
+
+@pytest.mark.parametrize(("tasks", "corrected"), [(("t",), False), (("t", "u"), True)])
+def test_compare_when_one_difference_is_tested_then_no_correction_is_spoken_of(tmp_path, capsys, tasks, corrected):
+    """Holm's correction of a single p is that p; of several the note says how many."""
+    folders = [write_run(tmp_path / str(seed), draw_rows(seed, 0.1 * seed, tasks=tasks)) for seed in (1, 2)]
+    main(list(map(str, folders)))
+    assert ("Holm's correction" in capsys.readouterr().out) is corrected
