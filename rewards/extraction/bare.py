@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from rewards.extraction import patterns as P
@@ -102,7 +103,7 @@ def read_bare_text(state: State, frame: Frame, key: Any, i: int) -> None:
         if junction is not None:
             state.note(K.SEPARATOR if junction["junction"] else K.GARBAGE, i + junction.end(1))
             value, kind = read_bare(junction[1])
-        elif any(mark in run for mark in _RUN_ON):
+        elif _RUN_ON.search(run) is not None:
             state.note(K.RUN_ON, i)
     if kind is not None:
         state.note(kind, i)
@@ -115,7 +116,7 @@ def read_bare_text(state: State, frame: Frame, key: Any, i: int) -> None:
 
 
 # Marks in a bare text that may be structure of the document, so that the text may be too long.
-_RUN_ON = (", ", "{", "}", "[", '"', "\n", ": ")
+_RUN_ON = re.compile(r"[,:] |[{}\[\"\n]")
 
 
 def find_bare_end(state: State, frame: Frame, i: int) -> tuple[int, int, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rewards.extraction.repairs import Path, Repair
+from rewards.extraction.repairs import STRUCTURAL, Path, Repair
 
 
 @dataclass(slots=True)
@@ -25,4 +25,4 @@ class Candidate:
 
     @property
     def guesses(self) -> int:
-        return sum(repair.kind.structural for repair in self.repairs)
+        return sum([repair.kind in STRUCTURAL for repair in self.repairs]) if self.repairs else 0

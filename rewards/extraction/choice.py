@@ -49,7 +49,7 @@ class ChosenAnswer(NamedTuple):
 
 def choose(text: str, candidates: Sequence[Candidate], expect_keys: Sequence[str]) -> ChosenAnswer | None:
     """The most likely answer; None where no candidate can be an answer."""
-    rows = _as_rows(text, candidates)
+    rows = _as_rows(text, candidates) if len(candidates) > 1 else None
     if rows is not None:
         return ChosenAnswer(rows, 0.7)
     eligible = [candidate for candidate in candidates if _may_answer(text, candidate, len(candidates) == 1)]
@@ -103,8 +103,10 @@ def _choose_among(
 def _picked(text: str, candidates: list[Candidate]) -> int | None:
     """The value that the words behind all of them choose by its number or by the label before it; None where they do not."""
     after = text[candidates[-1].end : candidates[-1].end + 300]
+    if len(after) < 8 or not 1 < len(candidates) < 10:
+        return None
     match = CHOSEN.search(after)
-    if match is None or not 1 < len(candidates) < 10:
+    if match is None:
         return None
     first, last = match["first"] or match["former"], match["last"] or match["latter"]
     if first or last:
@@ -336,7 +338,7 @@ def _mark(text: str, candidate: Candidate) -> int:
         between = text[candidate.previous : candidate.start]
         if CORRECTS.search(before if len(between) > _BETWEEN else between) or TURNED_INTO.fullmatch(between):
             return 1
-    if REPLACED.search(before):
+    if REPLACED.search(before, max(0, len(before) - 60)):
         return -2
     final = max((match.end() for match in FINAL.finditer(before)), default=-1)
     denial = REFUSED if PARAGRAPH_ENDS.search(text, max(0, candidate.start - 40), candidate.start) else NOT_FINAL

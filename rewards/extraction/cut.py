@@ -20,9 +20,12 @@ _PARTIAL_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 _PARTIAL = re.compile(r"\s*(?:-|\.[0-9]*|(?:\.[0-9]+)?[eE][-+]?|t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?)?\Z")
 
 
-def read_cut(text: str, start: int) -> ParsedValue | None:
-    """Reads the value at `start` where the rest of the text is the beginning of strict JSON; None where it is not."""
-    place = _find_error(text, start)
+def read_cut(text: str, start: int, place: int | None = None) -> ParsedValue | None:
+    """Reads the value at `start` where the rest of the text is the beginning of strict JSON; None where it is not.
+
+    `place` is where the strict reader stops, if that is known.
+    """
+    place = _find_error(text, start) if place is None else place
     if place is None:
         return None
     if not text[place:].strip("\\ \t\r\n") and text[place : place + 1] == "\\":

@@ -14,6 +14,7 @@ from rewards.extraction.state import MISSING, State
 # Full-width commas and semicolons, as East Asian keyboards type them.
 _LINE_EDGES = " \t\r,"
 _EDGES = " \t\r\n,"
+_ODD_SPACE = re.compile("[\f\v\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029]")
 _COMMA_AND_SPACE = re.compile(r",\s")
 _WIDE = str.maketrans({"，": ",", "、": ",", "；": ";"})
 
@@ -42,7 +43,7 @@ def read_flat(state: State, content: str, place: int) -> list[Any]:
     values: list[Any] = []
     if not content.isascii():
         content = content.translate(_WIDE)
-    if any(mark in content for mark in "\f\v\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029"):
+    if _ODD_SPACE.search(content) is not None:
         state.note(K.WHITESPACE, place)
     separator = ";" if ";" in content else ","
     paired = pair_decimals(content) if separator == "," else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from rewards.extraction import patterns as P
@@ -26,10 +27,6 @@ class ParsedValue(NamedTuple):
     cut: bool
     too_deep: bool = False
     duplicates: tuple[Path, ...] = ()
-
-    @property
-    def guesses(self) -> int:
-        return sum(repair.kind.structural for repair in self.repairs)
 
 
 def parse(state: State, *, implicit: bool = False) -> ParsedValue | None:
@@ -58,7 +55,9 @@ def parse(state: State, *, implicit: bool = False) -> ParsedValue | None:
             target[:] = alternative
             state.note(K.DECIMAL_COMMA, place)
     # Not a set: its order, and with it that of two repairs at one place, differs from process to process.
-    repairs = tuple(sorted(dict.fromkeys(state.repairs), key=lambda repair: repair.place))
+    repairs = tuple(state.repairs)
+    if len(repairs) > 1:
+        repairs = tuple(sorted(dict.fromkeys(repairs), key=itemgetter(1)))
     duplicates = locate(state.root, state.repeated) if state.repeated else ()
     return ParsedValue(state.root, state.start, state.i, repairs, state.closed, state.cut, state.too_deep, duplicates)
 

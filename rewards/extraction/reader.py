@@ -17,7 +17,12 @@ _JSON_STARTS = frozenset('{["-0123456789tfn \t\r\n')
 # What ends a turn in a template, left in the text.
 _END_MARKS = re.compile(r"(?:\s*(?:<\|[\w|]{1,40}\|>|</s>|<eos>|<end_of_turn>))+\s*\Z")
 _KEY_BEFORE = re.compile(r"[\"'”]\s*:\s*[\"'“]?\Z")
+# Without one of these a text opens no value, names no member and calls nothing.
+_HOLDS_VALUE = re.compile(r"[{\[(:=｛［&：﹕→]|->")
 _NOTHING: Any = object()
+_CONTAINERS = (dict, list)
+# The constructor of a NamedTuple fills in defaults, which takes as long as reading a short text.
+_new = tuple.__new__
 
 
 def extract_json(text: str, *, strict: bool = False, expect_keys: Sequence[str] = ()) -> Extraction:
@@ -26,22 +31,25 @@ def extract_json(text: str, *, strict: bool = False, expect_keys: Sequence[str] 
     `strict` refuses readings that had to guess at the structure (see RepairKind.structural). `expect_keys` are keys that the
     caller knows the answer has: among several values those that have them win. Nothing found gives a value of None.
     """
+    may_be_json = text[:1] in _JSON_STARTS
     try:
         # Prose and fences are sent on without the cost of orjson's refusal.
-        value = read_strict(text) if text[:1] in _JSON_STARTS else _NOTHING
+        value = read_strict(text) if may_be_json else _NOTHING
         if value is _NOTHING and text[:1] == "\ufeff":
             # A byte order mark says how the text was stored and is no part of it.
             value = read_strict(text[1:])
     except ValueError:
         value = _NOTHING
     if value is not _NOTHING:
-        if isinstance(value, dict | list):
-            return Extraction(value, (), False, (0, len(text)), 1, 1.0)
+        if isinstance(value, _CONTAINERS):
+            return _new(Extraction, (value, (), False, (0, len(text)), 1, 1.0, "", (), ()))
         if not isinstance(value, str):
             return Extraction(None)
-    quick = _read_single(text, refused=text[:1] in _JSON_STARTS)
+    quick = _read_single(text, may_be_json)
     if quick is not None:
         return quick
+    if _HOLDS_VALUE.search(text) is None:
+        return Extraction(None)
     if text[-8:].rstrip()[-1:] == ">" and (mark := _END_MARKS.search(text, max(0, len(text) - 100))) is not None:
         text = text[: mark.start()]
     undressed = _load_dressing()(text)
@@ -145,7 +153,9 @@ def _read_single(text: str, refused: bool = False) -> Extraction | None:
 
     `refused` says that the text as a whole is known to be no strict JSON.
     """
-    start, end = _outermost(text)
+    curly, square = text.find("{"), text.find("[")
+    start = curly if square < 0 or 0 <= curly < square else square
+    end = max(text.rfind("}"), text.rfind("]")) + 1
     if start < 0 or end <= start:
         return None
     before, after = text[:start], text[end:]
@@ -153,12 +163,13 @@ def _read_single(text: str, refused: bool = False) -> Extraction | None:
         "<" in before
         or "<" in after
         or "/" in before
-        or "(" in before[-1:]
+        or '"' in before
+        or "|" in before
+        or ("(" in before and ("=" in before or before[-1] == "("))
+        or "\n>" in text
         or "◁" in text
-        or "&" in text[start : start + 20]
+        or ("&" in text and "&" in text[start : start + 20])
     ):
-        return None
-    if '"' in before or "|" in before or ("=" in before and "(" in before) or "\n>" in text:
         return None
     try:
         if refused and not start and end == len(text):
@@ -173,18 +184,11 @@ def _read_single(text: str, refused: bool = False) -> Extraction | None:
         if light is None:
             return None
         value, repairs, source = light
-    if may_take_back(after[:240]):
+    if len(after) > 25 and may_take_back(after[:240]):
         from rewards.extraction.afterwords import takes_back
 
         if takes_back(after[:240]):
             return None
     if not value or not (isinstance(value, dict) or any(isinstance(item, dict) for item in value)):
         return None
-    return Extraction(value, repairs, False, (start, end), 1, 0.95 if repairs else 0.98, source)
-
-
-def _outermost(text: str) -> tuple[int, int]:
-    """The first opening and the end of the last closing bracket; -1 where one is missing."""
-    curly, square = text.find("{"), text.find("[")
-    start = curly if square < 0 else square if curly < 0 else min(curly, square)
-    return start, max(text.rfind("}"), text.rfind("]")) + 1
+    return _new(Extraction, (value, repairs, False, (start, end), 1, 0.95 if repairs else 0.98, source, (), ()))

@@ -20,7 +20,7 @@ from rewards.extraction.roots import read_root
 from rewards.extraction.second_look import find_members
 from rewards.extraction.starts import LIST_START, OBJECT_START, PLACEHOLDER
 from rewards.extraction.state import State
-from rewards.extraction.strict import read_prefix
+from rewards.extraction.strict import scan_prefix
 
 MAX_CANDIDATES = 4_000
 DEEP_COST = 20_000
@@ -226,7 +226,7 @@ class Scanner:
             reading = self.read(start, limit)
         if isinstance(reading, int):
             return reading
-        wild = sum(repair.kind in _WILD for repair in reading.repairs)
+        wild = sum([repair.kind in _WILD for repair in reading.repairs]) if reading.repairs else 0
         doubtful = (not reading.closed and (wild > 0 or not reading.cut)) or (text[start] == "[" and wild > 0)
         doubtful = doubtful or (wild > 0 and any(repair.kind is RepairKind.MISSING_QUOTE for repair in reading.repairs))
         doubtful = doubtful or (not reading.closed and quote_around(text, start, self.floor) != "")
@@ -270,8 +270,8 @@ class Scanner:
         """Reads one value by the strict reader where it will do, by the tolerant one otherwise; or says where to go on."""
         text = self.text
         if self.strict_tries > 0 and end == self.end:
-            strict = read_prefix(text, start)
-            if strict is not None:
+            strict = scan_prefix(text, start)
+            if isinstance(strict, tuple):
                 value, stop = strict
                 stray: Any = _STRAY_CLOSER.match(text, stop, end) and "\n" in text[start:stop]
                 stray = stray or P.STRING_GOES_ON.match(text, stop, end)
@@ -280,7 +280,7 @@ class Scanner:
                     return ParsedValue(value, start, stop, (), True, False)
             else:
                 self.strict_tries -= 1
-                cut = read_cut(text, start)
+                cut = read_cut(text, start, strict)
                 if cut is not None:
                     return cut
         before = _CALL_BEFORE.search(text, max(0, start - 16), start)
@@ -297,13 +297,7 @@ class Scanner:
 
     def reread(self, state: State, reading: ParsedValue) -> ParsedValue:
         """Reads a pretty-printed value again by its indentation when its brackets do not add up."""
-        structure = {
-            RepairKind.MISSING_CLOSER,
-            RepairKind.MISMATCHED_CLOSER,
-            RepairKind.EXTRA_CLOSER,
-            RepairKind.EARLY_CLOSER,
-        }
-        broken = any(repair.kind in structure for repair in reading.repairs) or not reading.closed
+        broken = not reading.closed or any([repair.kind in _BRACKETS for repair in reading.repairs])
         trailing = _STRAY_CLOSER.match(self.text, reading.end, self.end) if reading.closed else None
         if not (broken or trailing) or self.text.count("\n", reading.start, reading.end) < 3:
             return reading
@@ -363,6 +357,9 @@ class Scanner:
 _OWN_LINE = re.compile(r"(?:(?<=\n)|(?<![^\n]))\[[^\[\]\n]*\][ \t\r]*(?:\Z|\n[ \t\r]*(?:\n|</)|</|<\|)")
 # A remark on the line of a value's end; what it holds is no answer.
 _REMARK_BEHIND = re.compile(r"[ \t]*(?://|#[ \t])[^\n]*+")
+_BRACKETS = frozenset(
+    {RepairKind.MISSING_CLOSER, RepairKind.MISMATCHED_CLOSER, RepairKind.EXTRA_CLOSER, RepairKind.EARLY_CLOSER}
+)
 _WILD = frozenset(
     {RepairKind.INNER_QUOTE, RepairKind.MISSING_QUOTE, RepairKind.GARBAGE, RepairKind.SHAPE, RepairKind.MISSING_COLON}
 )

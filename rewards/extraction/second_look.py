@@ -36,12 +36,12 @@ def is_unsure(reading: Extraction) -> bool:
     """True for a reading that is nothing, or holds bare text, guesses at the structure, or separators that may open remarks."""
     if reading.value is None or reading.truncated:
         return True
-    return any(repair.kind in _DOUBTED for repair in reading.repairs)
+    return any([repair.kind in _DOUBTED for repair in reading.repairs])
 
 
 def is_clean(reading: Extraction) -> bool:
     """True for a reading with light repairs alone, and without bare text."""
-    return reading.value is not None and not any(repair.kind in _UNSURE for repair in reading.repairs)
+    return reading.value is not None and not any([repair.kind in _UNSURE for repair in reading.repairs])
 
 
 def mend(text: str) -> tuple[str, Repair] | None:

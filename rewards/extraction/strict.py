@@ -66,11 +66,21 @@ _STARTS_STRICT = re.compile(r'\{[ \t\r\n]*+["}]|\[[ \t\r\n]*+["\[\]{0-9tfn-]')
 
 def read_prefix(text: str, start: int) -> tuple[Any, int] | None:
     """Reads the strict JSON that begins at `start` and says where it ends; None where there is none."""
+    found = scan_prefix(text, start)
+    return found if isinstance(found, tuple) else None
+
+
+def scan_prefix(text: str, start: int) -> tuple[Any, int] | int | None:
+    """As `read_prefix`, but where the text stops being strict JSON its place is given, as far as the scanner says it."""
     if _STARTS_STRICT.match(text, start) is None:
         return None
     try:
         value, end = _PLAIN_DECODER.scan_once(text, start)
-    except (ValueError, StopIteration, RecursionError):
+    except json.JSONDecodeError as error:
+        return error.pos
+    except StopIteration as stop:
+        return int(stop.value)
+    except (ValueError, RecursionError):
         return None
     if "e" in text[start:end] or "E" in text[start:end]:
         try:

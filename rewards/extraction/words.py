@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 FINAL = re.compile(
-    r"\b(?:final|finais|definitiv\w*|corrig\w+|corre[çc]\w+|corret[oa]\w*|correct\w*|certo|revisad\w+|revised|atualizad\w+|updated|"
+    # The first letters, so that other words cost one look each.
+    r"\b(?=[facdinmpruv])(?:final|finais|definitiv\w*|corrig\w+|corre[çc]\w+|corret[oa]\w*|correct\w*|certo|revisad\w+|revised|atualizad\w+|updated|"
     r"na verdade|actually|melhor\w*|proposta|propost[oa]|portanto|conclu\w+|veredito|verdict|avalia[çc]\w+|fixed|instead"
     r"|(?:resposta|vers[ãa]o|answer|version) (?:atual|current)|current (?:answer|version))\b|[✅✔✓]",
     re.IGNORECASE,

@@ -103,7 +103,10 @@ def _read_allowed(text: str) -> tuple[Call, ...]:
         ((name, allowed),) = item.items()
         if not NAME.match(name) or not isinstance(allowed, dict):
             return ()
-        if not all(isinstance(values, list) and values for values in allowed.values()):
+        if not all(isinstance(values, list) for values in allowed.values()) or not any(
+            [*allowed.values(), not allowed]
+        ):
             return ()
-        calls.append(Call(name, {}, allowed=allowed))
+        # An argument without a single value may only be left out.
+        calls.append(Call(name, {}, allowed={key: values or [""] for key, values in allowed.items()}))
     return tuple(calls)
