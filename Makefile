@@ -24,7 +24,7 @@ test: $(READY) $(SMALL)
 
 # A tiny random model of every family whose template TRL ships, through the whole line.
 test-families: $(READY)
-	$(BIN)/python -m pytest -m slow tests/grpo/policy/test_families.py $(ARGS)
+	$(BIN)/python -m pytest -m slow tests/grpo/policy/test_families.py tests/grpo/policy/test_family_losses.py $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -226,7 +226,7 @@ def make_rows(
 
 def name_task(source: str) -> str:
     """A task's name from that of its file or data set."""
-    stem = re.sub(r"\.\w+$", "", source.rstrip("/").rsplit("/", 1)[-1])
+    stem = re.sub(r"\.\w+$", "", re.sub(r"\.(gz|bz2|xz|zst)$", "", source.rstrip("/").rsplit("/", 1)[-1]))
     name = re.sub(r"[^a-z0-9]+", "_", _fold(stem)).strip("_")[:30]
     return (
         name if name and name not in _SHOP_TASKS and not name.endswith(("_n", "_std", "_low", "_high")) else "default"

@@ -283,19 +283,27 @@ def _attach_lora(model: Any, section: ModelSection, seed: int) -> Any:
     model = ready_for_adapters(model, section)
     lora = section.lora
     assert lora is not None  # the callers look first
+    config = LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        task_type="CAUSAL_LM",
+    )
+    if lora.target_modules == "all-linear" and model.config.model_type in _STATE_SPACE:
+        config.exclude_modules = ["out_proj", "conv1d"]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = get_peft_model(
-            model,
-            LoraConfig(
-                r=lora.r,
-                lora_alpha=lora.alpha,
-                lora_dropout=lora.dropout,
-                target_modules=lora.target_modules,
-                task_type="CAUSAL_LM",
-            ),
-        )
+        try:
+            model = get_peft_model(model, config)
+        except ValueError as error:  # names that are no layers of this model, or layers that PEFT refuses
+            said = " ".join(str(error).split())[:300]
+            raise UserError(f"model.lora.target_modules: {said}; name other layers, or write all-linear") from None
     return save_without_hub(model)
+
+
+# Their fused kernels read the weights of two layers past any adapter: PEFT refuses adapters there.
+_STATE_SPACE = frozenset({"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"})
 
 
 def ready_for_adapters(model: Any, section: ModelSection) -> Any:
