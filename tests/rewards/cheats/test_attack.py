@@ -34,13 +34,7 @@ IN_DOCUMENTS = {
     "duplicate keys, right one last", "giant list of guesses", "right keys with wrong values",
 }  # fmt: skip
 IN_TEXTS = {"keyword stuffing", "marker phrases", "another row's answer"}
-IN_SQL = {
-    "constant",
-    "constant, as a bound on the rows' numbers",
-    "without the tables",
-    "right clauses of a constant",
-    "keyword stuffing, in a comment",
-}
+IN_SQL = {"constant", "constant, as a bound on the rows' numbers", "without the tables", "right clauses of a constant", "keyword stuffing, in a comment"}  # fmt: skip
 NAIVE = '''
 """Rewards as one writes them before one has been cheated."""
 

@@ -1,12 +1,14 @@
 """Figures that published intents write as texts, in notations with slips, or beside comments and addresses."""
 
 import json
+from collections import Counter
 
 import pytest
 
 from rewards.cheats.intents import multiply_figures
 from rewards.plugins import load_rewards
-from rewards.telecom.contents import read_contents
+from rewards.telecom.contents import read_contents, share_plausible
+from rewards.telecom.paths import ValuePlaces
 from rewards.telecom.turtle import read_turtle
 from rewards.types import Completion, Example
 
@@ -61,3 +63,23 @@ def test_tmf921_when_all_figures_of_an_expression_are_tenfold_then_it_earns_no_m
     }
     assert score("tmf921", reference, reference) == 1.0
     assert score("tmf921", reference, multiply_figures(reference, 10)) <= 0.4
+
+
+def test_contents_when_a_unit_stands_beside_numbers_then_all_of_them_are_in_it():
+    """Two seconds are 2,000 ms, whichever way round they are written, and a list of one is its one member."""
+    seconds, milliseconds = (
+        read_contents({"unit": unit, "max": [value]}, (), ()) for unit, value in (("s", 2), ("ms", 2000))
+    )
+    amounts = [
+        [figure.amount for found in each.figures.values() for figure in found] for each in (seconds, milliseconds)
+    ]
+    assert amounts[0] == amounts[1]
+    assert list(seconds.figures) == list(milliseconds.figures) == [(("max",), ("max",))]
+
+
+def test_share_plausible_when_numbers_cannot_be_known_then_sign_and_size_are_asked():
+    """Within the factor, its ends included, on the same side of nothing; a truth value is no number."""
+    masked = frozenset({(("a",), 10.0), (("b",), "x"), (("c",), True)})
+    for given, share in ((20, 1.0), (5, 1.0), (21, 0.0), (-10, 0.0), (True, 0.0), ("10", 0.0)):
+        assert share_plausible(masked, ValuePlaces({}, {("a",): Counter([given])}), 2.0) == share, given
+    assert share_plausible(frozenset({(("b",), "x")}), ValuePlaces({}, {}), 2.0) is None
