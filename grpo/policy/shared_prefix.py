@@ -19,6 +19,7 @@ from grpo.policy.head_logprobs import has_plain_head, head_logps, is_worth_it, w
 from grpo.policy.lean_activations import is_worth_it as is_lean
 from grpo.policy.lean_activations import lean_activations
 from grpo.policy.merged_blocks import merged_blocks
+from grpo.policy.packed_products import is_worth_packing
 from grpo.policy.token_logprobs import token_logps
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from grpo.policy.recording import Recording
 
 BAND_QUERIES = 1024  # queries of a window that share one mask
+# Completions of so many rows at least attend together, and shorter ones than this share of the longest on their own.
+LEAST_ROWS, ALIKE = 4, 0.75
 
 
 def grouped_logps(
@@ -61,10 +64,14 @@ def grouped_logps(
         completions[0], prompts[0], recording = 1, prompts[0][-1:], None
     groups = [[i for i in rows if completions[i]] for rows in find_groups(prompts)]
     groups = [rows for rows in groups if rows]
+    # Small models keep the order of their rows, and with it every bit; an accelerator has nothing from more launches.
+    by_length = is_worth_packing(unwrap(model))
+    if by_length:
+        groups = [sorted(rows, key=lambda row: -completions[row]) for rows in groups]
     size = micro_groups or len(groups)
     places, logps, entropies = [], [], []
     for start in range(0, len(groups), size):
-        packed = Packed(groups[start : start + size], prompts, completion_ids, completions)
+        packed = Packed(groups[start : start + size], prompts, completion_ids, completions, by_length)
         if recording is not None:
             packed.find_recorded(recording, numbers)
         values = packed.score(model, temperature, compute_entropy, differentiable_entropy, keeps_logits)
@@ -129,10 +136,17 @@ class Packed:
     """Groups laid end to end in one row: prompt, its completions, the next prompt, ...
 
     The last token of a completion predicts nothing that is asked for and is left out. `targets` are the tokens to
-    score, and `places` (2, tokens) their rows and columns in the batch.
+    score, and `places` (2, tokens) their rows and columns in the batch. Longest rows come first where they are `by_length`.
     """
 
-    def __init__(self, groups: list[list[int]], prompts, completion_ids: torch.Tensor, lengths: list[int]):
+    def __init__(
+        self,
+        groups: list[list[int]],
+        prompts,
+        completion_ids: torch.Tensor,
+        lengths: list[int],
+        by_length: bool = False,
+    ):
         import torch
 
         device = completion_ids.device
@@ -155,7 +169,7 @@ class Packed:
                 # A token is predicted by the one before it: the first of each completion by its prompt's last.
                 sources += [start + width - 1, *range(first, len(ids))]
                 places += [(row, column) for column in range(lengths[row])]
-            self.spans.append(Span(start, width, [lengths[row] - 1 for row in rows], device))
+            self.spans.append(Span(start, width, [lengths[row] - 1 for row in rows], device, by_length))
         self.input_ids = torch.tensor([ids], device=device)
         self.position_ids = torch.tensor([positions], device=device)
         self.sources = torch.tensor(sources, device=device)
@@ -255,20 +269,14 @@ def leaner_blocks(model: Any, tokens: int) -> Iterator[None]:
 class Span:
     """Where one group stands in the packed row: `width` prompt tokens from `start`, then its completions."""
 
-    def __init__(self, start: int, width: int, lengths: list[int], device):
-        import torch
-
+    def __init__(self, start: int, width: int, lengths: list[int], device, by_length: bool = False):
         self.start, self.width, self.lengths = start, width, lengths
         # A completion that is alone continues its prompt: one causal run.
         self.end = start + width + (lengths[0] if len(lengths) == 1 else 0)
         lengths = [length for length in lengths if length] if len(lengths) > 1 else []
-        self.rows, self.longest = len(lengths), max(lengths, default=0)
         self.total = sum(lengths)
-        self.places = None  # of the completions' tokens among rows of equal length
-        if self.rows and self.total < self.rows * self.longest:
-            real = torch.arange(self.longest, device=device) < torch.tensor(lengths, device=device)[:, None]
-            self.places = real.flatten().nonzero()[:, 0]
-        self.masks: dict = {}
+        cut = cut_by_length(lengths) if by_length else [lengths]
+        self.parts = [Rows(width, each, device) for each in cut if each]
 
     def attend(self, queries, keys, values, scaling, dropout, window, masks):
         """Outputs for the prompt and for the completions, (tokens, heads, size) each, of their states in pairs."""
@@ -283,19 +291,50 @@ class Span:
             scale=scaling,
         )
         yield out.transpose(0, 1)
-        if self.rows:
-            yield self.attend_completions(queries, keys, values, scaling, dropout, window)
+        if len(self.parts) == 1:
+            yield self.parts[0].attend(queries[1], keys, values, scaling, dropout, window)
+        elif self.parts:
+            sizes = [part.total for part in self.parts]
+            cut = zip(*(each[1].split(sizes) for each in (queries, keys, values)), strict=True)
+            for part, (own_queries, own_keys, own_values) in zip(self.parts, cut, strict=True):
+                prefixed = (keys[0], own_keys), (values[0], own_values)
+                yield part.attend(own_queries, *prefixed, scaling, dropout, window)
 
-    def attend_completions(self, queries, keys, values, scaling, dropout, window):
+
+def cut_by_length(lengths: Sequence[int]) -> list[list[int]]:
+    """These lengths, longest first, where one is much shorter than the first of its part: little is padded then."""
+    parts: list[list[int]] = [[]]
+    for length in lengths:
+        if len(parts[-1]) >= LEAST_ROWS and length < ALIKE * parts[-1][0]:
+            parts.append([])
+        parts[-1].append(length)
+    return parts
+
+
+class Rows:
+    """Completions of one prompt that attend together, padded to the longest; `width` tokens stand before each."""
+
+    def __init__(self, width: int, lengths: list[int], device):
+        import torch
+
+        self.width, self.rows, self.longest, self.total = width, len(lengths), max(lengths), sum(lengths)
+        self.places = None  # of their tokens among rows of equal length
+        if self.total < self.rows * self.longest:
+            real = torch.arange(self.longest, device=device) < torch.tensor(lengths, device=device)[:, None]
+            self.places = real.flatten().nonzero()[:, 0]
+        self.masks: dict = {}
+
+    def attend(self, queries, keys, values, scaling, dropout, window):
+        """Outputs (tokens, heads, size) of the completions' queries; keys and values are the prompt's and their own."""
         import torch
 
         rows, longest, (prompt_keys, own_keys), (prompt_values, own_values) = self.rows, self.longest, keys, values
-        heads, shared = own_keys.shape[1], queries[1].shape[1] // own_keys.shape[1]
+        heads, shared = own_keys.shape[1], queries.shape[1] // own_keys.shape[1]
         # SDPA wants one array of keys a completion: the prompt's are copied here, its forward is what is shared.
         keys_GHKD = torch.cat((prompt_keys.transpose(0, 1).expand(rows, -1, -1, -1), self.by_row(own_keys)), 2)
         values_GHKD = torch.cat((prompt_values.transpose(0, 1).expand(rows, -1, -1, -1), self.by_row(own_values)), 2)
         # The heads that share a key are folded into the query's length: no key is copied for its second head.
-        queries_GHQD = self.by_row(queries[1]).reshape(rows, heads, shared * longest, -1)
+        queries_GHQD = self.by_row(queries).reshape(rows, heads, shared * longest, -1)
         mask = self.mask(window, shared, queries_GHQD)
         out = torch.nn.functional.scaled_dot_product_attention(
             queries_GHQD, keys_GHKD, values_GHKD, attn_mask=mask, dropout_p=dropout, scale=scaling

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from grpo.policy import lean_activations, merged_blocks, packed_products  # noqa: E402
+from grpo.policy import lean_activations, merged_blocks, packed_products, shared_prefix  # noqa: E402
 from grpo.policy.shared_prefix import grouped_logps  # noqa: E402
 from grpo.training.micro_batch import count_saved_bytes  # noqa: E402
 from tests.grpo.generation.test_decoder import FAMILIES, adapt, build  # noqa: E402
@@ -68,6 +68,29 @@ def test_gradients_when_weights_are_trained_themselves_then_they_are_those_of_th
     for name, gradient in gradients.items():
         theirs = wanted_gradients[name].float()
         torch.testing.assert_close(gradient, theirs, atol=1e-5 * theirs.abs().max().item(), rtol=1e-4, msg=name)
+
+
+def test_gradients_when_completions_of_like_length_attend_together_then_they_are_those_of_a_group(monkeypatch):
+    """Rows of eleven lengths in any order, one of a single token, under a model that is held to be no small one."""
+    model = build("llama", **FAMILIES["llama"]).train()
+    lengths = torch.tensor([3, 20, 1, 9, 18, 5, 2, 13, 20, 7, 4])[:, None]
+    prompt_ids = torch.arange(5, 17).expand(len(lengths), -1)
+    ids = torch.randint(5, 60, (len(lengths), 20), generator=torch.Generator().manual_seed(0))
+    batch = prompt_ids, torch.ones_like(prompt_ids), ids, (torch.arange(20) < lengths).long()
+    counts = []
+    found = []
+    cut = shared_prefix.cut_by_length
+    monkeypatch.setattr(shared_prefix, "cut_by_length", lambda rows: [counts.append(len(rows)), cut(rows)][1])
+    for least in (1 << 21, 0):
+        monkeypatch.setattr(packed_products, "LEAST_WEIGHTS", least)
+        model.zero_grad()
+        logps, _ = grouped_logps(model, *batch)
+        (logps * torch.linspace(-1, 1, logps.numel()).view(logps.shape)).sum().backward()
+        found.append([logps.detach(), *(each.grad.clone() for each in model.parameters())])
+    assert counts == [10]
+    assert cut([20, 20, 18, 13, 9, 7, 5, 4, 3, 1]) == [[20, 20, 18, 13], [9, 7, 5, 4], [3, 1]]
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(other, one, atol=1e-5 * max(1.0, one.abs().max().item()), rtol=1e-4)
 
 
 def test_bytes_when_adapters_are_merged_then_no_more_is_kept_than_by_the_lean_modules(monkeypatch):
