@@ -54,6 +54,11 @@ class ModelSection(BaseModel):
         description="What the policy runs on. auto: a CUDA device under profile gpu, the processor under profile embedded, "
         "the best there is under profile small. Any model runs on any device; the plan says how long it takes.",
     )
+    fused_decoding: bool = Field(
+        True,
+        description="Write completions in few kernels a token, where the device is one for which Triton compiles (CUDA); "
+        "the first batch then waits for the compiler, up to 20 s. No other device reads it.",
+    )
     gguf: str | None = Field(
         None,
         min_length=1,

@@ -90,7 +90,7 @@ def answer_batch(
     eos = torch.tensor(policy.eos_ids, device=device)
     ids: dict[int, list[int]] = {}
     with torch.inference_mode(), evaluating(model), routed_attention(model):
-        batch = Batch(model, [list(prompt) for prompt in prompts], numbers, sampling, uniform)
+        batch = Batch(model, [list(prompt) for prompt in prompts], numbers, sampling, uniform, fused=policy.fused)
         for row, tokens, *_ in batch.run(settings.max_completion_length, eos):
             ids[row] = tokens
     ends = set(policy.eos_ids)

@@ -24,16 +24,19 @@ class Batch:
     """Completions that are written together, `chunks` of `slots` that share a prompt (see `arrange`).
 
     `rows_P` are the numbers of the completions of each prompt; `uniform` has a row for each number. `recording` is told what
-    is computed, where the model is written without its modules; `is_recorded` says whether it was.
+    is computed, where the model is written without its modules; `is_recorded` says whether it was. `fused` asks for few kernels
+    on a CUDA device (see `fused`).
     """
 
     is_recorded = False
 
     def __init__(
-        self, model: Any, prompt_ids_P, rows_P, sampling: Sampling, uniform, entropies: bool = False, recording=None
-    ):
+        self, model: Any, prompt_ids_P, rows_P, sampling: Sampling, uniform, entropies: bool = False, recording=None,
+        fused: bool = False,
+    ):  # fmt: skip
         import torch
 
+        self.fused = fused
         self.model, self.sampling, self.uniform, self.entropies = model, sampling, uniform, entropies
         self.device = device = model.get_input_embeddings().weight.device
         stems = [(0, [number]) for number in range(len(prompt_ids_P))]
@@ -57,12 +60,14 @@ class Batch:
         import torch
 
         model, device, count = self.model, self.device, len(self.rows)
-        decoder = find_decoder(model, int(self.lengths.max()) + steps)
+        static = wants_static_shapes(model)
+        decoder = find_decoder(model, int(self.lengths.max()) + steps, self.fused and static)
         if decoder is None:
             self.recording = None
         recording, head = self.recording, None if self.recording is None else self.recording.head
         self.is_recorded = recording is not None
-        memory = KVCache(self.width, self.tails, device, static=wants_static_shapes(model))
+        fused = decoder is not None and decoder.fused
+        memory = KVCache(self.width, self.tails, device, static, fused)
         fixed = {"use_cache": False, "attention_mask": memory.no_mask, "router": memory}
         logits_PV = self.read_prompts(memory, fixed)
         # One row more than there are completions: what fills a chunk up is written there and never read.

@@ -29,7 +29,7 @@ class StepGraph:
     def __call__(self, tokens, positions):
         """Logits (rows, vocabulary) after the newest `tokens` (rows, 1), good until the next call."""
         if self.version != self.memory.version:
-            first = self.version < 0
+            first = self.version < 0 or self.memory.fused  # kernels are built for new sizes, which may not be recorded
             self.version, self.graph, self.logits = self.memory.version, None, None
             if first:
                 return self.forward(tokens, positions)

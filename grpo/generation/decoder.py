@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from grpo.generation.fused import can_fuse, compiled, give_up
 from grpo.policy.packed_products import is_worth_packing, multiply, pack
 from grpo.policy.plain_blocks import FAMILIES, Unusual, check_modules, read_linear
 
@@ -24,15 +25,25 @@ MOST_COPIED, MOST_COPIED_CPU = 4 << 30, 1 << 30
 EXPECTED_ROWS = 16  # of the products that packed weights are made for; others are right as well
 
 CHECKED: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()  # whether a model's decoder agreed with it
+FUSES: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()  # the same of its fused decoder
 
 Attend = Callable[[int, Any, Any, Any, float], Any]
 
 
-def find_decoder(model: Any, longest: int) -> Decoder | None:
-    """A decoder over the model's present weights, for texts of at most `longest` tokens; None where it has to run itself."""
+def find_decoder(model: Any, longest: int, fused: bool = False) -> Decoder | None:
+    """A decoder over the model's present weights, for texts of at most `longest` tokens; None where it has to run itself.
+
+    In few kernels where `fused` asks for it and the device can (see `grpo.generation.fused`).
+    """
     if getattr(model.config, "model_type", None) not in FAMILIES or CHECKED.get(model) is False:
         return None
     try:
+        if fused and FUSES.get(model) is not False and can_fuse(model):
+            decoder = Decoder(model, longest, fused=True)
+            if model not in FUSES:
+                FUSES[model] = runs_fused(decoder)
+            if FUSES[model]:
+                return decoder
         decoder = Decoder(model, longest)
     except Unusual:
         return None
@@ -41,12 +52,21 @@ def find_decoder(model: Any, longest: int) -> Decoder | None:
     return decoder if CHECKED[model] else None
 
 
+def runs_fused(decoder: Decoder) -> bool:
+    """Whether the compiled decoder agrees with its model; if it cannot be compiled, a warning says why."""
+    try:
+        return decoder.agrees() or give_up("they do not agree with the model's own forward")
+    except Exception as fault:
+        return give_up(str(fault))
+
+
 @dataclass(slots=True)
 class JoinedLinear:
     """Linear layers that share an input, one below the other: `weights` (outputs, inputs), in one array or several.
 
     Adapters stand beside them as one pair: `down` (ranks, inputs) and `up` (outputs, ranks), scales in `up`. `packed`
-    weights are oneDNN's (see `packed_products`), with the adapters in them.
+    weights are oneDNN's (see `packed_products`), with the adapters in them. Where `down` is `below` the weights, in their
+    array and type, one product gives both, and the adapters round as everything beside them does.
     """
 
     weights: list[torch.Tensor]
@@ -54,6 +74,7 @@ class JoinedLinear:
     down: torch.Tensor | None
     up: torch.Tensor | None
     packed: bool = False
+    below: bool = False
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
         import torch
@@ -61,6 +82,9 @@ class JoinedLinear:
         linear = torch.nn.functional.linear
         if self.packed:
             return multiply(states, self.weights[0], self.bias)
+        if self.below and self.up is not None:
+            both, outputs = linear(states, self.weights[0], self.bias), self.up.shape[0]
+            return torch.addmm(both[:, :outputs], both[:, outputs:], self.up.T)
         if len(self.weights) == 1:
             out = linear(states, self.weights[0], self.bias)
         else:
@@ -84,22 +108,63 @@ class Block:
     down: JoinedLinear
 
 
+class Shape(NamedTuple):
+    """What the blocks of a model have in common."""
+
+    heads: int
+    kv_heads: int
+    size: int  # of a head
+    epsilon: float
+
+
+def enter_block(block: Block, states, cos, sin, rows: int, shape: Shape):
+    """The joined projections of `states` (tokens, hidden), and of them queries, keys and values (rows, heads, width, size)."""
+    heads, kv_heads, size = shape.heads, shape.kv_heads, shape.size
+    joined = block.queries_keys_values(normed(states, block.before_attention, shape.epsilon))
+    projected = joined.view(-1, heads + 2 * kv_heads, size)
+    turning = projected[:, : heads + kv_heads]
+    if block.head_norms is not None:
+        turning = normed(turning, block.head_norms, shape.epsilon)
+    turned = turning.roll(size // 2, -1)
+    turning = turning * cos + turned * sin
+    parts = turning[:, :heads], turning[:, heads:], projected[:, heads + kv_heads :]
+    queries, keys, values = (each.view(rows, -1, each.shape[1], size).transpose(1, 2) for each in parts)
+    return joined, queries, keys, values
+
+
+def leave_block(block: Block, states, out, activation, epsilon: float):
+    """The states after attention's `out` (rows, heads, width, size), gates and ups, and the states after the block."""
+    states = states + block.out(out.transpose(1, 2).reshape(states.shape[0], -1))
+    gate_up = block.gate_up(normed(states, block.before_feed_forward, epsilon))
+    gate, up = gate_up.chunk(2, -1)
+    return states, gate_up, states + block.down(activation(gate) * up)
+
+
+def normed(states, weight, epsilon: float):
+    """The family's root-mean-square norm, in float32 whatever the states are."""
+    import torch
+
+    wide = states.float()
+    wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + epsilon)
+    return weight * wide.to(states.dtype)
+
+
 class Decoder:
     """The weights of a model as its next token needs them."""
 
-    def __init__(self, model: Any, longest: int):
+    def __init__(self, model: Any, longest: int, fused: bool = False):
         import torch
 
         inner, config = model.model, model.config
-        self.model, self.longest = model, longest
+        self.model, self.longest, self.fused = model, longest, fused
         bytes_all = sum(weight.numel() * weight.element_size() for weight in model.parameters())
         device = model.get_input_embeddings().weight.device
         self.copies = bytes_all <= (MOST_COPIED_CPU if device.type == "cpu" else MOST_COPIED)
         self.packs = self.copies and is_worth_packing(model)
         check_modules(model)
-        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
-        self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
-        self.epsilon = inner.norm.variance_epsilon
+        heads = config.num_attention_heads
+        size = getattr(config, "head_dim", None) or config.hidden_size // heads
+        self.shape = Shape(heads, config.num_key_value_heads, size, inner.norm.variance_epsilon)
         self.embedding, self.last_norm = inner.embed_tokens.weight, inner.norm.weight
         self.activation = inner.layers[0].mlp.act_fn
         self.scaling = inner.layers[0].self_attn.scaling
@@ -108,7 +173,7 @@ class Decoder:
         # The first half of a head is turned against its second half: the sign goes into the table.
         half = cos.shape[-1] // 2
         self.cos, self.sin = cos[0][:, None], torch.cat((-sin[0][:, :half], sin[0][:, half:]), -1)[:, None]
-        if cos.shape[-1] != self.size:
+        if cos.shape[-1] != size:
             raise Unusual
         self.blocks = [self.read_block(layer) for layer in inner.layers]
         self.head = self.join([model.get_output_embeddings()])
@@ -121,8 +186,8 @@ class Decoder:
         if hasattr(attention, "q_norm"):
             norms = torch.cat(
                 (
-                    attention.q_norm.weight.expand(self.heads, -1),
-                    attention.k_norm.weight.expand(self.kv_heads, -1),
+                    attention.q_norm.weight.expand(self.shape.heads, -1),
+                    attention.k_norm.weight.expand(self.shape.kv_heads, -1),
                 )
             )
         return Block(
@@ -159,6 +224,10 @@ class Decoder:
         bias = None if biases[0] is None else torch.cat(biases)
         down, up = (torch.cat(downs), torch.cat(ups, 1)) if downs else (None, None)
         plain = all(each.dtype == torch.float32 for each in (down, up, bias) if each is not None)
+        if self.fused and self.copies and down is not None and up is not None and weights[0].dtype != torch.float32:
+            dtype, ranks = weights[0].dtype, len(down)
+            bias = None if bias is None else torch.cat((bias, bias.new_zeros(ranks)))
+            return JoinedLinear([torch.cat((*weights, down.to(dtype)))], bias, None, up.to(dtype), below=True)
         if not (self.packs and len(weights) == 1 and plain):
             return JoinedLinear(weights, bias, down, up)
         # What is copied anyway takes the adapters in: that rounds each weight once, less than their products would.
@@ -175,41 +244,21 @@ class Decoder:
         """
         import torch
 
-        (rows, width), heads, kv_heads, size = tokens.shape, self.heads, self.kv_heads, self.size
+        rows, shape = tokens.shape[0], self.shape
         tokens, positions = tokens.reshape(-1), positions.reshape(-1)
         cos, sin = self.cos[positions], self.sin[positions]
         states = torch.nn.functional.embedding(tokens, self.embedding)
-
-        def by_row(each: torch.Tensor) -> torch.Tensor:
-            return each.view(rows, width, -1, size).transpose(1, 2)
-
+        enter, leave = (compiled(enter_block), compiled(leave_block)) if self.fused else (enter_block, leave_block)
         for number, block in enumerate(self.blocks):
-            entered, joined = states, block.queries_keys_values(self.normed(states, block.before_attention))
-            projected = joined.view(-1, heads + 2 * kv_heads, size)
-            turning = projected[:, : heads + kv_heads]
-            if block.head_norms is not None:
-                turning = self.normed(turning, block.head_norms)
-            turned = turning.roll(size // 2, -1)
-            turning = turning * cos + turned * sin
-            queries, keys, values = turning[:, :heads], turning[:, heads:], projected[:, heads + kv_heads :]
-            out = attend(number, by_row(queries), by_row(keys), by_row(values), self.scaling)
-            states = states + block.out(out.transpose(1, 2).reshape(rows * width, -1))
-            gate_up = block.gate_up(self.normed(states, block.before_feed_forward))
+            entered = states
+            joined, queries, keys, values = enter(block, states, cos, sin, rows, shape)
+            out = attend(number, queries, keys, values, self.scaling)
+            between, gate_up, states = leave(block, states, out, self.activation, shape.epsilon)
             if recording is not None:
-                recording.note(number, entered, joined, states, gate_up)
-            gate, up = gate_up.chunk(2, -1)
-            states = states + block.down(self.activation(gate) * up)
+                recording.note(number, entered, joined, between, gate_up)
         if recording is not None:
             recording.note_last(states)
-        return self.head(self.normed(states, self.last_norm))
-
-    def normed(self, states: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """The family's root-mean-square norm, in float32 whatever the states are."""
-        import torch
-
-        wide = states.float()
-        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.epsilon)
-        return weight * wide.to(states.dtype)
+        return self.head(normed(states, self.last_norm, shape.epsilon))
 
     def agrees(self) -> bool:
         """Whether four tokens, one after the other, have the logits that the model's own forward gives them."""

@@ -54,6 +54,7 @@ def generate(
     ahead: int = 0,
     earlier: Mapping[tuple[int, ...], Sequence[Sequence[int]]] | None = None,
     recording: Recording | None = None,
+    fused: bool = False,
 ) -> Generated:
     """Write `samples` completions for each prompt with a causal language model of transformers.
 
@@ -63,7 +64,8 @@ def generate(
     `pad_id` is taken as `transformers` takes it and changes nothing: no row is padded. `entropies` asks for the
     entropy at each token as well; greedy decoding has none. At most `ahead` tokens are guessed and read at once, where
     the model and the sampling allow (see `speculation`); `earlier` has older completions of a prompt to guess from.
-    `recording` keeps what the loss needs again, in one batch without guesses.
+    `recording` keeps what the loss needs again, in one batch without guesses. `fused` asks for few kernels where the device
+    is one for which Triton compiles.
     """
     import torch
 
@@ -89,7 +91,9 @@ def generate(
     with torch.inference_mode(), evaluating(model), routed_attention(model):
         stems = [] if batch_size is None or has_window(model.config) else find_stems(prompt_ids_P)
         for prompts, rows in batches([len(ids) for ids in prompt_ids_P], samples, batch_size, stems):
-            batch = Batch(model, [prompt_ids_P[i] for i in prompts], rows, sampling, uniform, entropies, recording)
+            batch = Batch(
+                model, [prompt_ids_P[i] for i in prompts], rows, sampling, uniform, entropies, recording, fused
+            )
             for row, tokens, scores, spread in write(batch, max_new_tokens, eos, ahead, earlier or {}):
                 ids[row], logprobs[row], spreads[row] = tokens, scores, spread
             if recording is not None and batch.is_recorded:

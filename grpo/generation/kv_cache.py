@@ -60,11 +60,13 @@ class KVCache:
 
     reads_ahead = False  # whether places that are not written yet are read, behind a mask
 
-    def __init__(self, width: int, tails: Sequence[Piece], device: torch.device, static: bool = False):
+    def __init__(
+        self, width: int, tails: Sequence[Piece], device: torch.device, static: bool = False, fused: bool = False
+    ):
         import torch
 
         self.width, self.slots, self.written, self.room = width, 0, 0, 0
-        self.static, self.version = static, 0
+        self.static, self.fused, self.version = static, fused, 0
         self.place = torch.zeros(1, dtype=torch.long, device=device)  # of the newest token, where `static`
         self.unwritten: Any = None  # (room,), -inf at the places that are not written yet
         self.stem_of_prompt = [piece.stem for piece in tails]
@@ -79,6 +81,9 @@ class KVCache:
         padding = torch.arange(width, device=device) < (width - lengths)[:, None]
         self.padding = padding if bool(padding.any()) else None
         self.bias = None
+        self.tail_starts = (
+            width - lengths
+        )  # of each prompt, and of each chunk as soon as there are any: its first place
 
     @property
     def chunks(self) -> int:
@@ -90,6 +95,10 @@ class KVCache:
 
         if not self.slots:
             return self.attend_prompts(self.layers.setdefault(layer, Layer()), query, key, value, scaling, window)
+        if self.fused:
+            from grpo.generation.attention_kernel import attend_fused
+
+            return attend_fused(self, layer, query, key, value, scaling)
         states, chunks, slots, heads, size = self.layers[layer], self.chunks, self.slots, key.shape[1], key.shape[3]
         shared, width, length = query.shape[1] // heads, self.width, self.written
         key_HCSD = key.view(chunks, slots, heads, size).permute(2, 0, 1, 3)
@@ -164,6 +173,17 @@ class KVCache:
                 runs[-1] = (runs[-1][0], chunk + 1, number)
             else:
                 runs.append((chunk, chunk + 1, number))
+        return runs
+
+    def runs(self) -> list[tuple[int, int, int | None]]:
+        """The same with the chunks that have no stem between them."""
+        runs: list[tuple[int, int, int | None]] = []
+        for start, end, number in [*self.stem_runs(), (self.chunks, self.chunks, None)]:
+            before = runs[-1][1] if runs else 0
+            if before < start:
+                runs.append((before, start, None))
+            if start < end:
+                runs.append((start, end, number))
         return runs
 
     def attend_prompts(self, states: Layer, query, key, value, scaling, window):
@@ -272,6 +292,7 @@ class KVCache:
 
     def choose_tails(self, source) -> None:
         """Keep the tails of these chunks, in this order."""
+        self.tail_starts = self.tail_starts[source]
         for states in self.layers.values():
             states.tail_keys = states.tail_keys.index_select(1, source)
             states.tail_values = states.tail_values.index_select(1, source)

@@ -30,7 +30,7 @@ class Policy:
     """What is trained, and how it is spoken to.
 
     `fallback` is an engine's reason not to share prompts, None without; `authors` what the model's own
-    generation_config.json says, which is saved with it again.
+    generation_config.json says, which is saved with it again; `fused` asks for few kernels a token on a CUDA device.
     """
 
     model: PreTrainedModel
@@ -38,6 +38,7 @@ class Policy:
     fallback: str | None = None
     authors: dict[str, Any] | None = None
     template: ChatTemplate = field(default_factory=ChatTemplate)
+    fused: bool = False
     prompts: PromptBuilder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,6 +74,12 @@ def load_policy(section: ModelSection, *, texts: Iterable[str], seed: int, devic
     `texts` teach the embedded policy's tokenizer; a pretrained one ignores them. Raises `UserError` in one line for a
     model that is not there, needs a token, or does not fit what the config asks of it.
     """
+    policy = _load(section, texts, seed, device)
+    policy.fused = section.fused_decoding
+    return policy
+
+
+def _load(section: ModelSection, texts: Iterable[str], seed: int, device: str) -> Policy:
     if section.embedded is not None:
         from grpo.policy.embedded import make_model, make_tokenizer
 
@@ -111,11 +118,12 @@ def read_saved(directory: Path, section: ModelSection, device: str) -> Policy:
 
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=resolve_dtype(section, device))
     tokenizer = AutoTokenizer.from_pretrained(directory)
+    fused = section.fused_decoding
     if section.embedded is not None:
-        return Policy(model.to(device), tokenizer)
+        return Policy(model.to(device), tokenizer, fused=fused)
     authors, template = take_from(model, str(directory)), read_template(section)
     reconcile(model, tokenizer, template)
-    return Policy(model.to(device), tokenizer, authors=authors, template=template)
+    return Policy(model.to(device), tokenizer, authors=authors, template=template, fused=fused)
 
 
 def _load_pretrained(section: ModelSection, device: str) -> Policy:

@@ -104,6 +104,7 @@ class TwinWriter:
             temperature=arguments.temperature, eos_ids=trainer.eos_token_ids,
             pad_id=trainer._tokenizer.pad_token_id, entropies=trainer._skips,
             generator=make_generator(arguments.seed, step, 0, 0, (0, trainer.max_completion_length), device),
+            fused=trainer._policy.fused,
         )  # fmt: skip
         return Rollouts(written.completion_ids, written.logprobs, written.entropies)
 

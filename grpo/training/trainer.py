@@ -276,6 +276,7 @@ class SharedPrefixTrainer(GRPOTrainer):
                 ahead=self.args.speculation,
                 earlier=self._earlier.texts,
                 recording=recording,
+                fused=self._policy.fused,
             )
             if self.args.speculation:
                 self._earlier.keep(prompt_ids, generated.completion_ids)
