@@ -80,7 +80,7 @@ def make_embedded(setting: dict):
     model = make_model(tokenizer, EmbeddedSection(**SHAPE), context=4096, seed=0)
     model.to(setting.get("device", "cpu"), getattr(torch, setting.get("dtype", "float32")))
     bias_ends(model, [tokenizer.eos_token_id], setting)
-    return Policy(model, tokenizer)
+    return Policy(model, tokenizer, fused=True)
 
 
 def make_random(name: str, setting: dict):
@@ -101,7 +101,7 @@ def make_random(name: str, setting: dict):
             setattr(model.generation_config, key, ends[key])
         bias_ends(model, [tokenizer.eos_token_id], setting)
         lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
-        return Policy(get_peft_model(model, lora), tokenizer)
+        return Policy(get_peft_model(model, lora), tokenizer, fused=True)
 
 
 def load_smollm2(setting: dict):
