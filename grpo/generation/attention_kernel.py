@@ -6,7 +6,7 @@ Imported only where Triton is there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import triton
 import triton.language as tl
@@ -14,13 +14,11 @@ import triton.language as tl
 if TYPE_CHECKING:
     import torch
 
-    from grpo.generation.kv_cache import KVCache
-
 PLACES = 64  # read at once
 
 
-def attend_fused(memory: KVCache, layer: int, query, key, value, scaling: float) -> torch.Tensor:
-    """Attention of `query` (rows, heads, 1, size) to all that stands before; `key` and `value` (rows, key heads, 1, size).
+def attend_fused(memory: Any, layer: int, query, key, value, scaling: float) -> torch.Tensor:
+    """Attention of `query` (rows, heads, 1, size) to all that a `KVCache` holds and the newest; `key` and `value` (rows, key heads, 1, size).
 
     A launch for each stem and each run of chunks without one.
     """
@@ -121,33 +119,3 @@ def _attend(
     )
     found = (total / norm[:, None]).to(value.dtype)
     tl.store(at, found, mask=(heads[:, None] < SHARED) & (value_sizes[None, :] < VALUE_SIZE))
-
-
-def difference(device: torch.device, dtype: torch.dtype) -> float:
-    """The largest difference between the kernel's attention and the plain one, of values of about 1."""
-    import torch
-
-    from grpo.generation.kv_cache import KVCache, Piece
-
-    lengths, slots, heads, size = (70, 5, 33), 2, 6, 16
-    draw = torch.Generator().manual_seed(0)
-
-    def states(count: int, tokens: int) -> torch.Tensor:
-        return torch.randn(count, heads, tokens, size, generator=draw).to(device, dtype)
-
-    pieces = [Piece([0] * 40, 0, 0, None)]
-    pieces += [Piece([0] * n, 40 * (p < 2), 0 if p < 2 else None, p) for p, n in enumerate(lengths)]
-    read = [states(1, sum(piece.length for piece in pieces)) for _ in range(3)]
-    steps = [[states(len(lengths) * slots, 1) for _ in range(3)] for _ in range(2)]
-    found = []
-    for fused in (False, True):
-        memory = KVCache(max(lengths), pieces[1:], device, static=True, fused=fused)
-        memory.reading = pieces
-        memory.attend(0, read[0], read[1][:, :2], read[2][:, :2], 0.25, 0.0, None)
-        memory.start(list(range(len(lengths))), slots)
-        outs = []
-        for query, key, value in steps:
-            memory.advance()
-            outs.append(memory.attend_next(0, query, key[:, :2], value[:, :2], 0.25))
-        found.append(torch.stack(outs).float())
-    return (found[0] - found[1]).abs().max().item()

@@ -108,7 +108,7 @@ class Block:
     down: JoinedLinear
 
 
-class Shape(NamedTuple):
+class BlockShape(NamedTuple):
     """What the blocks of a model have in common."""
 
     heads: int
@@ -117,7 +117,7 @@ class Shape(NamedTuple):
     epsilon: float
 
 
-def enter_block(block: Block, states, cos, sin, rows: int, shape: Shape):
+def enter_block(block: Block, states, cos, sin, rows: int, shape: BlockShape):
     """The joined projections of `states` (tokens, hidden), and of them queries, keys and values (rows, heads, width, size)."""
     heads, kv_heads, size = shape.heads, shape.kv_heads, shape.size
     joined = block.queries_keys_values(normed(states, block.before_attention, shape.epsilon))
@@ -164,7 +164,7 @@ class Decoder:
         check_modules(model)
         heads = config.num_attention_heads
         size = getattr(config, "head_dim", None) or config.hidden_size // heads
-        self.shape = Shape(heads, config.num_key_value_heads, size, inner.norm.variance_epsilon)
+        self.shape = BlockShape(heads, config.num_key_value_heads, size, inner.norm.variance_epsilon)
         self.embedding, self.last_norm = inner.embed_tokens.weight, inner.norm.weight
         self.activation = inner.layers[0].mlp.act_fn
         self.scaling = inner.layers[0].self_attn.scaling

@@ -111,6 +111,4 @@ def test_generate_when_fused_then_tokens_and_logprobs_are_those_of_many_kernels(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_kernel_when_asked_in_each_type_then_it_gives_plain_attention(dtype):
     """To the type's rounding."""
-    from grpo.generation.attention_kernel import difference
-
-    assert difference(torch.device("cuda"), dtype) <= (1e-5 if dtype == torch.float32 else 2e-2)
+    assert fused.difference(torch.device("cuda"), dtype) <= (1e-5 if dtype == torch.float32 else 2e-2)
