@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from grpo.evaluate.content import JournalContents
+from grpo.evaluate.content import FILE, JournalContents
 from rewards.errors import RecompensaError, UserError
 from rewards.writing.files import write_whole
 from rewards.writing.writable import to_document, to_line
@@ -73,10 +73,24 @@ class Journal:
         `expected` are the keys of all rows in the data's order. A line that was being written when the process ended is
         dropped.
         """
+        for name in (ROWS, PENDING, SUMMARY, PAGE, TIMINGS, FILE):
+            path = self.folder / name
+            if path.exists() and not path.is_file():
+                raise UserError(
+                    f"--resume: {path}: no regular file (a folder, a pipe or a device); restore it, or start again with "
+                    "another --out"
+                )
         try:
             recorded = orjson.loads((self.folder / SUMMARY).read_bytes())
+            if not isinstance(recorded, dict):
+                raise ValueError
         except (OSError, ValueError):
-            raise UserError(f"--resume: {self.folder / SUMMARY} is not there; leave --resume out to begin") from None
+            what = (
+                "is damaged; choose another --out"
+                if (self.folder / SUMMARY).exists()
+                else "is not there; leave --resume out to begin"
+            )
+            raise UserError(f"--resume: {self.folder / SUMMARY} {what}") from None
         self._compare(recorded, inputs)
         try:
             self._rows = (self.folder / ROWS).open("ab")
@@ -194,13 +208,13 @@ class Journal:
             whole = 0
             for line in file:
                 try:
-                    row = orjson.loads(line)
-                except ValueError:
+                    key = key_of(orjson.loads(line))
+                except (ValueError, TypeError, KeyError):
                     break
                 if not line.endswith(b"\n"):
                     break
                 whole += len(line)
-                self.waiting[key_of(row)] = line
+                self.waiting[key] = line
             file.truncate(whole)
 
     def _count(self, row: Mapping[str, Any]) -> None:

@@ -79,6 +79,7 @@ def run_command(
     complain = complain or print_problem
     _open_streams()
     sys.excepthook = _show_traceback
+    sys.unraisablehook = _pass_over_interrupts
     threading.excepthook = lambda given: _show_traceback(
         given.exc_type, given.exc_value or given.exc_type(), given.exc_traceback
     )
@@ -131,6 +132,12 @@ def _open_streams() -> None:
             os.set_inheritable(descriptor, True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+
+
+def _pass_over_interrupts(given: Any) -> None:
+    """Where a signal comes in the middle of a finalizer, its KeyboardInterrupt can be raised to nobody: no fault to show."""
+    if not issubclass(given.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(given)
 
 
 def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import sys
 from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 
 from callbacks.interrupt import Interruption, make_callback, terminable
+from rewards.screen.command_line import run_command
 
 
 def stop_at(callback, step: int):
@@ -50,6 +52,27 @@ def test_terminable_when_a_library_wraps_the_interrupt_into_its_own_error_then_i
     with pytest.raises(ZeroDivisionError), terminable():
         _ = 1 / 0
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_interrupt_when_it_comes_in_a_finalizer_then_no_traceback_is_printed(capsys, monkeypatch):
+    """Python can raise it to nobody there, and prints what it ignores."""
+    for name in ("excepthook", "unraisablehook"):
+        monkeypatch.setattr(sys, name, getattr(sys, name))
+
+    class Finalized:
+        def __init__(self, error):
+            self.error = error
+
+        def __del__(self):
+            raise self.error
+
+    def work() -> int:
+        for error in (KeyboardInterrupt(), ValueError("shown")):
+            Finalized(error)
+        return 0
+
+    assert run_command(work) == 0
+    assert "shown" in (said := capsys.readouterr().err) and "KeyboardInterrupt" not in said
 
 
 def test_interruption_when_a_library_dropped_the_interrupt_before_then_a_stop_is_asked_for():

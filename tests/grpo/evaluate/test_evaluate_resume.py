@@ -7,11 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
 from grpo.evaluate.__main__ import main
 from grpo.evaluate.content import JournalContents
+from tests.timing import at_most
 
 pytest.importorskip("torch")
 
@@ -275,3 +277,32 @@ def test_evaluate_when_it_ended_before_it_had_begun_then_it_simply_begins(whole,
     (out / "rows.jsonl").touch()
     assert main([*arguments[:-1], str(out)]) == 0
     assert is_whole(out, whole)
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "pending.jsonl", "journal.json", "evaluation.json"])
+def test_evaluate_when_a_file_of_it_is_damaged_then_the_same_bytes_or_one_line(
+    whole, arguments, tmp_path, capsys, monkeypatch, name
+):
+    """Gone, empty, cut, zeroed, another's, a list, a folder, a pipe, a device: never other numbers, a traceback or a hang."""
+    damages = {
+        "gone": lambda path: path.unlink(), "empty": lambda path: path.write_bytes(b""),
+        "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+        "zeroed": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+        "doubled": lambda path: path.write_bytes(path.read_bytes() * 2),
+        "a list": lambda path: path.write_bytes(b"[1, null]\n"), "a number": lambda path: path.write_bytes(b"7\n"),
+        "not UTF-8": lambda path: path.write_bytes(b"\xff\xfe{}\n"),
+        "a folder": lambda path: (path.unlink(), path.mkdir()), "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+        "a device": lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
+    }  # fmt: skip
+    for what, damage in damages.items():
+        out = tmp_path / what / "whole"
+        out.parent.mkdir()
+        interrupt(whole, out, 10, (12, 13))
+        damage(out / name)
+        with at_most(60, time.monotonic):
+            code = main([*arguments[:-1], str(out), "--resume"])
+        said = capsys.readouterr().err.splitlines()
+        if code == 0:
+            assert is_whole(out, whole), what
+        else:
+            assert code in (1, 2) and len(said) == 1 and name in said[0], (what, code, said)

@@ -20,11 +20,13 @@ from tests.timing import at_most
 
 MARK = "RECOMPENSA_TESTS_OF"
 PLUGIN = """
-import ctypes, json, os, signal, subprocess, sys, threading, time
+import ctypes, json, os, resource, signal, subprocess, sys, threading, time
 from typing import ClassVar
 from rewards import frames
 from rewards.hookspecs import hookimpl
 from rewards.types import RewardFunction, Score
+
+HELD = []
 
 def answers():
     # The pipe that answers go through: a plugin may find it, and ours is the last that was opened for writing.
@@ -112,6 +114,27 @@ class Wild(RewardFunction):
         if do == "modules": sys.modules.clear()
         if do == "deaf_to_all": signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64)); time.sleep(600)
         if do == "writes_on": threading.Thread(target=lambda: [os.write(1, b"x" * 99) for _ in iter(int, 1)], daemon=True).start()
+        if do == "no_files":
+            for _ in iter(int, 1): HELD.append(os.open("/dev/null", os.O_RDONLY))
+        if do == "no_files_left": resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+        if do == "no_file_sizes": resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        if do == "no_seconds":
+            resource.setrlimit(resource.RLIMIT_CPU, (0, 0))
+            for _ in iter(int, 1): pass
+        if do == "deep":
+            sys.setrecursionlimit(10**9); f = lambda: f(); f()
+        if do == "no_output": sys.stdout.close(); sys.stderr.close(); os.close(1); os.close(2)
+        if do == "no_clock": time.monotonic = time.sleep = time.time = lambda *_: 0.0
+        if do == "no_builtins": import builtins; builtins.len = builtins.print = builtins.isinstance = None
+        if do == "at_exit": import atexit; atexit.register(time.sleep, 600); sys.exit(0)
+        if do == "many_children":
+            for _ in range(40): subprocess.Popen(["sleep", "600"], start_new_session=True)
+        if do == "no_folder":
+            os.mkdir("/tmp/recompensa-gone"); os.chdir("/tmp/recompensa-gone"); os.rmdir("/tmp/recompensa-gone")
+        if do == "slow_number": return Score(type("Slow", (float,), {"__float__": lambda _: time.sleep(600)})(0.5))
+        if do == "endless_parts": return Score(0.5, "", {str(n): 0.5 for n in range(200_000)})
+        if do == "not_a_number": return Score(float("nan"))
+        if do == "another_type": return {"value": 1.0}
         if do == "environ": os.environ.clear(); sys.path.clear(); sys.modules.pop("rewards", None)
         return Score(float(value))
 
@@ -126,6 +149,8 @@ FAULTS = (
     "stop_supervisor", "kill_supervisor",
     "becomes_another", "becomes_another_that_ends", "exits", "interrupts", "words_hang", "other_json", "other_os", "closes_all",
     "traces", "modules", "deaf_to_all", "writes_on",
+    "no_files", "no_files_left", "no_file_sizes", "no_seconds", "deep", "no_output", "no_clock", "no_builtins", "at_exit",
+    "many_children", "no_folder", "slow_number", "endless_parts", "not_a_number", "another_type",
 )  # fmt: skip
 LIMIT = 1.0
 
