@@ -279,6 +279,7 @@ def test_evaluate_when_it_ended_before_it_had_begun_then_it_simply_begins(whole,
     assert is_whole(out, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rows.jsonl", "pending.jsonl", "journal.json", "evaluation.json"])
 def test_evaluate_when_a_file_of_it_is_damaged_then_the_same_bytes_or_one_line(
     whole, arguments, tmp_path, capsys, monkeypatch, name
