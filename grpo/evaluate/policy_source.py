@@ -188,7 +188,7 @@ def _load_adapter(source: PolicySource, config: RunConfig, device: str) -> Polic
     # The adapter's own tokenizer, where it brings one: it may know tokens that the base does not.
     tokenizer = base.tokenizer
     if (folder / "tokenizer_config.json").is_file():
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         if tokenizer.chat_template is None:

@@ -35,8 +35,8 @@ class VllmWriter:
         self._location, self._revision, self._config, self._device = location, revision, config, device
         self._llm: Any = None
         try:
-            tokenizer = AutoTokenizer.from_pretrained(location, revision=revision)
-            shape = AutoConfig.from_pretrained(location, revision=revision)
+            tokenizer = AutoTokenizer.from_pretrained(location, revision=revision, trust_remote_code=False)
+            shape = AutoConfig.from_pretrained(location, revision=revision, trust_remote_code=False)
         except (OSError, ValueError) as fault:
             raise UserError(f"--model {location}: cannot be loaded ({_first_line(fault)}); check the name") from None
         template = read_template(config.model)

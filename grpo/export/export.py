@@ -218,7 +218,7 @@ def _prove_safetensors(
     from grpo.policy.loading import Policy
 
     proof = ExportProof("model.safetensors", f"transformers {transformers.__version__}")
-    tokenizer = AutoTokenizer.from_pretrained(draft)
+    tokenizer = AutoTokenizer.from_pretrained(draft, trust_remote_code=False)
     for row in held.examples:
         if tokenizer.apply_chat_template(list(row.prompt), add_generation_prompt=True, return_dict=True)[
             "input_ids"
@@ -226,7 +226,7 @@ def _prove_safetensors(
             proof.problems.append(f"{proof.file}: row {row.id} becomes other tokens than in the run")
             return proof
         proof.conversations += 1
-    model = AutoModelForCausalLM.from_pretrained(draft, dtype="auto").to(request.device).eval()
+    model = AutoModelForCausalLM.from_pretrained(draft, dtype="auto", trust_remote_code=False).to(request.device).eval()
     take_from(model)
     policy = Policy(model, tokenizer)
     limit, batch = answer_limit(request), min(64, request.choice.config.evaluation.batch_size)

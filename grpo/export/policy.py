@@ -80,7 +80,7 @@ def _read_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as fault:  # as above
         raise UserError(
             f"{folder}: its tokenizer cannot be read ({_first_line(fault)}); without tokenizer files there, the base's is taken"

@@ -116,8 +116,10 @@ def read_saved(directory: Path, section: ModelSection, device: str) -> Policy:
     """A policy of which all weights were saved in `directory`, as it was when they were."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(directory, dtype=resolve_dtype(section, device))
-    tokenizer = AutoTokenizer.from_pretrained(directory)
+    model = AutoModelForCausalLM.from_pretrained(
+        directory, dtype=resolve_dtype(section, device), trust_remote_code=False
+    )
+    tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
     fused = section.fused_decoding
     if section.embedded is not None:
         return Policy(model.to(device), tokenizer, fused=fused)
@@ -152,13 +154,17 @@ def _read_named(section: ModelSection, device: str) -> tuple[Any, Any]:
     if section.quantization == "nf4":
         options["quantization_config"] = _nf4(section, device)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=section.revision)
-        model = AutoModelForCausalLM.from_pretrained(name, **options)
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=section.revision, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(name, **options, trust_remote_code=False)
     except GatedRepoError:
         raise UserError(f"{where}: gated on the Hub; accept its terms there and set HF_TOKEN") from None
     except RepositoryNotFoundError:
         raise UserError(f"{where}: not on the Hub, or private: check the name, or set HF_TOKEN") from None
     except (OSError, HfHubHTTPError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as fault:
+        if "trust_remote_code" in str(fault):
+            raise UserError(
+                f"{where}: needs code of its own repository, which is never run; take a model that transformers knows"
+            ) from None
         reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]
         raise UserError(
             f"{where}: cannot be loaded ({reason}); check the name, the network, HF_TOKEN or HF_HOME"
@@ -180,10 +186,12 @@ def _read_gguf(path: Path, section: ModelSection, device: str) -> tuple[Any, Any
     try:
         # Its bar heeds no setting of transformers, and a run has bars of its own.
         with redirect_stderr(io.StringIO()):
-            model = AutoModelForCausalLM.from_pretrained(path.parent, dtype=resolve_dtype(section, device), **where)
+            model = AutoModelForCausalLM.from_pretrained(
+                path.parent, dtype=resolve_dtype(section, device), **where, trust_remote_code=False
+            )
         backend = gguf_tokenizer(header)
         tokenizer = (
-            AutoTokenizer.from_pretrained(path.parent, **where)
+            AutoTokenizer.from_pretrained(path.parent, **where, trust_remote_code=False)
             if backend is None
             else PreTrainedTokenizerFast(
                 tokenizer_object=backend,
@@ -231,7 +239,7 @@ def _adapter_tokenizer(adapter: Adapter, section: ModelSection) -> Any:
         return None
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     return tokenizer if tokenizer.chat_template is not None or section.chat_template is not None else None
 
 

@@ -84,8 +84,12 @@ def _load(name: str, wanted: str, dtype: str) -> tuple[Any, Any, Any]:
         if dtype == "auto"
         else getattr(torch, dtype)
     )
-    tokenizer = AutoTokenizer.from_pretrained(name, truncation_side="left", padding_side="right")
-    model = AutoModelForSequenceClassification.from_pretrained(name, dtype=kind).to(device).eval()
+    tokenizer = AutoTokenizer.from_pretrained(
+        name, truncation_side="left", padding_side="right", trust_remote_code=False
+    )
+    model = (
+        AutoModelForSequenceClassification.from_pretrained(name, dtype=kind, trust_remote_code=False).to(device).eval()
+    )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if model.config.pad_token_id is None:

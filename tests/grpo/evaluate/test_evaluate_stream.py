@@ -176,7 +176,7 @@ def test_measure_prompts_when_some_are_too_long_then_the_first_three_and_their_n
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("r.jsonl.gz", gzip.compress(b"{}\n"), "compressed; unpack it first: gunzip -k"),
+        ("r.jsonl.gz", gzip.compress(b"{}\n", mtime=0), "compressed; unpack it first: gunzip -k"),
         ("r.jsonl", b"", "the file is empty"),
         ("r.jsonl", b"\n{\n", r"r.jsonl:2: not JSON"),
         ("r.jsonl", b"caf\xe9\n", "not UTF-8"),

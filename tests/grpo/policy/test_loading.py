@@ -251,6 +251,24 @@ def test_model_when_it_cannot_be_had_then_one_line_says_why(name, said):
     assert "\n" not in str(caught.value)
 
 
+def test_model_when_it_needs_code_of_its_own_then_it_is_refused_and_nobody_is_asked(model_folder, monkeypatch):
+    """transformers would ask at a terminal whether to run the repository's code, and run it on y."""
+    folder = model_folder()
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config |= {
+        "model_type": "of_its_own",
+        "auto_map": {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"},
+    }
+    path.write_text(json.dumps(config))
+    ran = folder / "ran"
+    (folder / "code.py").write_text(f"open({str(ran)!r}, 'w').close()\n")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(UserError, match="code of its own repository, which is never run"):
+        load(folder)
+    assert not ran.exists()
+
+
 def test_model_when_its_weights_are_broken_then_one_line_says_so(model_folder):
     """A download that was cut off is not a traceback."""
     folder = model_folder()
