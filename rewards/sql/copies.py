@@ -10,12 +10,15 @@ import sqlite3
 import tempfile
 import threading
 from collections import OrderedDict
-from contextlib import suppress
+from collections.abc import Iterable
+from contextlib import closing, suppress
 from pathlib import Path
 
 from rewards import limits
 from rewards.sql.altered import open_altered
 from rewards.sql.bordered import Border, open_bordered
+from rewards.sql.database import open_readonly, quote_name
+from rewards.sql.filled import open_filled
 from rewards.sql.planted import Planting, open_planted
 from rewards.writing.files import is_alive
 
@@ -24,6 +27,7 @@ _OWNED = re.compile(rf"{_PREFIX}(\d+)-\w+\Z")
 
 _lock = threading.Lock()
 _files: OrderedDict[tuple, Path] = OrderedDict()
+_filled: dict[tuple, str | None] = {}
 _bytes = 0
 _made = 0
 _folder: Path | None = None
@@ -62,6 +66,34 @@ def find_copy(path: str, stamp: tuple, altered: Copy) -> str:
         return str(file)
 
 
+def fill_if_empty(path: str, tables: Iterable[str]) -> str | None:
+    """The file of a copy of the database at `path` whose empty tables are filled; None unless all of `tables` are empty.
+
+    It stays where it is as long as this process runs.
+    """
+    global _made
+    key = path, *_stamp(path), frozenset(tables)
+    with _lock, suppress(OSError, sqlite3.Error):
+        if key not in _filled:
+            _filled[key] = None
+            with closing(open_readonly(path)) as connection:
+                asked = [f"SELECT EXISTS (SELECT 1 FROM {quote_name(table)})" for table in key[-1]]
+                empty = not any(connection.execute(each).fetchone()[0] for each in asked)
+            if empty and asked:
+                _made += 1
+                file = _open_folder() / f"filled-{_made}.db"
+                with closing(open_filled(path)) as made:
+                    file.write_bytes(made.serialize())
+                _filled[key] = str(file)
+        return _filled[key]
+    return None
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    state = os.stat(path)
+    return state.st_mtime_ns, state.st_size
+
+
 def _open_copy(path: str, altered: Copy) -> sqlite3.Connection:
     if isinstance(altered, Planting):
         return open_planted(path, altered)
@@ -96,6 +128,7 @@ def _forget() -> None:
     global _folder, _bytes, _lock
     _lock = threading.Lock()
     _files.clear()
+    _filled.clear()
     _bytes, _folder = 0, None
 
 
