@@ -15,8 +15,8 @@ run: $(READY)
 run-small: $(READY) $(SMALL)
 	$(BIN)/python -m grpo.run --config v4_1.yaml --profile small $(ARGS)
 
-# With PROCESSES=2 two processes share the test files, each with one thread of its own.
-PROCESSES ?= 1
+# Two processes share the test files, each with one thread of its own; PROCESSES=1 runs them in one.
+PROCESSES ?= 2
 SHARED := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test: $(READY) $(SMALL)

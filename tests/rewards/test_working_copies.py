@@ -130,6 +130,8 @@ def test_registry_when_a_name_is_unknown_in_a_plugin_project_then_says_how_to_na
     """The first thing that a newcomer tries in the folder that `rewards new` wrote."""
     write_project(tmp_path, "unnamed", 0.5)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(PluginError, match=r"'unnamed_says'; this folder is a plugin's project: name it by --plugin \."):
+    with pytest.raises(
+        PluginError, match=r"'unnamed_says'; this folder is a plugin's project: name it with --plugin \."
+    ):
         load_rewards().get("unnamed_says")
     assert load_rewards(["."]).get("unnamed_says").path is not None

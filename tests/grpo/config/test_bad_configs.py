@@ -33,7 +33,7 @@ def problems_of(path) -> list[str]:
         ("a: " + "[" * 5_000 + "]" * 5_000, "nest"),
         (
             "extends: v4_1.yaml\ngrpo: {max_steps: 2147483648}\n",
-            "grpo.max_steps: 2,147,483,648 is more than any run takes",
+            "grpo.max_steps: 2,147,483,648 is more than any run needs",
         ),
         ("extends: v4_1.yaml\ndata: {shop: {train_rows: 1000000000}}\n", "data.shop.train_rows: 1,000,000,000"),
         ("extends: v4_1.yaml\nthreads: 1000000\n", "threads: 1,000,000"),

@@ -63,9 +63,9 @@ def test_write_when_a_row_has_more_samples_than_a_batch_then_they_are_written_in
     given, at_once = (examples[:2], prompts[:2], SETTINGS), []
 
     class Batch(generation.Batch):
-        def __init__(self, model, prompts, numbers, *rest):
+        def __init__(self, model, prompts, numbers, *rest, **options):
             at_once.append(sum(map(len, numbers)))
-            super().__init__(model, prompts, numbers, *rest)
+            super().__init__(model, prompts, numbers, *rest, **options)
 
     monkeypatch.setattr(generation, "Batch", Batch)
     whole = texts(writers.PolicyWriter(policy, 6).write(*given))

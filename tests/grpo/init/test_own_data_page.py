@@ -32,13 +32,12 @@ def test_page_when_followed_then_ends_with_an_answer(tmp_path, monkeypatch, caps
     """Rows, config, dry run, run, decision, answer: every command ends well and says what the page says."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    blocks = re.findall(r"^```(python|)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     said = {}
     for language, block in blocks:
         if language == "python":
             exec(compile(block, str(PAGE), "exec"), {})  # our own page
-            continue
-        for line in block.strip().splitlines():
+        for line in block.strip().splitlines() if not language else ():
             code, out = run_command(line, capsys)
             assert code == 0, line
             said[" ".join(line.split()[2:4])] = out
