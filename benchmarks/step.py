@@ -215,11 +215,11 @@ def useful_flops(setting: dict, tokens: list[dict]) -> float:
     Each prompt counts once a group; attention and the head's first prompts are left out of the count.
     """
     passed = statistics.mean(count["prompts"] + count["completions"] for count in tokens)
-    return passed * (2 + 6) * matrix_parameters(setting.get("model"))
+    return passed * (2 + 6) * matrix_parameters(setting.get("model", "embedded5m"))
 
 
 @cache
-def matrix_parameters(model: str | None = None) -> int:
+def matrix_parameters(model: str) -> int:
     """Weights of the layers' matrices; with tied embeddings the head is not among them."""
     model = make_policy({"ends": 0.0, "completion": 1, "model": model}).model
     return sum(p.numel() for name, p in model.named_parameters() if p.dim() == 2 and "embed" not in name)

@@ -13,6 +13,7 @@ from typing import Any
 
 from rewards import frames
 from rewards.host import calls
+from rewards.host.imports_ahead import import_ahead
 from rewards.host.supervisor import supervise
 from rewards.host.verdicts import Outcome
 from rewards.types import Completion
@@ -37,6 +38,8 @@ def _serve(asked: int, answered: int, memory: int) -> None:
         function, problem = _load(path, copies, payload)
         # The reader's regular expressions take a tenth of a second to compile: no completion's time limit pays for it.
         _ = [Completion(text).extraction for text in ("none", "{'a': 1,}")]
+        if function is not None:
+            import_ahead(function)
         _leave_fork(own)
         frames.send(answered, json.dumps([0, problem]).encode())
         if problem:
