@@ -338,6 +338,8 @@ def _mark(text: str, candidate: Candidate) -> int:
         between = text[candidate.previous : candidate.start]
         if CORRECTS.search(before if len(between) > _BETWEEN else between) or TURNED_INTO.fullmatch(between):
             return 1
+    if not before:
+        return 1 if CONFIRMED_AFTER.match(line) else 0
     if REPLACED.search(before, max(0, len(before) - 60)):
         return -2
     final = max((match.end() for match in FINAL.finditer(before)), default=-1)

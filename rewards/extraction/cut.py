@@ -16,6 +16,8 @@ _SCAN: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # t
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\],:]', re.DOTALL)
 _OPEN_STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*+(\\(?:u[0-9a-fA-F]{0,3})?)?+\Z')
 _PARTIAL_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
+# How all begins that a strict reader may stop at because the text ends there; nothing does too.
+_CUT_STARTS = frozenset(["", *'"\\-.eEtfn'])
 # What is left of a number or a literal behind the part that can be read.
 _PARTIAL = re.compile(r"\s*(?:-|\.[0-9]*|(?:\.[0-9]+)?[eE][-+]?|t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?)?\Z")
 
@@ -28,13 +30,16 @@ def read_cut(text: str, start: int, place: int | None = None) -> ParsedValue | N
     place = _find_error(text, start) if place is None else place
     if place is None:
         return None
-    if not text[place:].strip("\\ \t\r\n") and text[place : place + 1] == "\\":
+    mark = text[place : place + 1]
+    if mark not in _CUT_STARTS and not mark.isspace():
+        return None
+    if mark == "\\" and not text[place:].strip("\\ \t\r\n"):
         # A stray backslash outside of all texts.
         text = text[:place]
         place = _find_error(text, start)
         if place is None:
             return None
-    if _PARTIAL_ESCAPE.search(text, max(place, len(text) - 6)) and text[place : place + 1] == "\\":
+    if text[place : place + 1] == "\\" and _PARTIAL_ESCAPE.search(text, max(place, len(text) - 6)):
         # The text ends inside an escape: the string is found from what stands before it.
         place = _find_error(text[:place], start)
         if place is None or text[place : place + 1] != '"':

@@ -25,7 +25,7 @@ def undress(text: str) -> tuple[str, Repair] | None:
     if "<![CDATA[" in text:
         repair = repair or Repair(RepairKind.WHITESPACE, text.index("<![CDATA["))
         plain = _CDATA.sub(_blank, plain)
-    if "```diff" in text or "```patch" in text:
+    if "```" in text and ("```diff" in text or "```patch" in text):
         after = _DIFF.sub(_apply, plain)
         repair = repair or _first_change(plain, after, RepairKind.COMMENT)
         plain = after

@@ -30,7 +30,7 @@ _MOST_QUOTES = 20_000
 
 def has_swallowed(text: str, value: Any) -> bool:
     """Whether a text or key of what was read holds a quoted key with its colon; only asked where quotes are typographic."""
-    if not _ASKED.search(text):
+    if text.isascii() or not _ASKED.search(text):
         return False
     left = [value]
     while left:
@@ -46,7 +46,7 @@ def has_swallowed(text: str, value: Any) -> bool:
 
 def straighten(text: str) -> tuple[str, Repair] | None:
     """The text with plain quotes in their place, every offset kept, and the first repair; None where none is in question."""
-    if not _ASKED.search(text):
+    if text.isascii() or not _ASKED.search(text):
         return None
     opener = re.search(r"[{\[]", text)
     if opener is None:

@@ -16,6 +16,7 @@ _TEXT = r"\"[^\"\\\n{}\[\]:]{1,200}+\""
 _LISTED = re.compile(rf"(?<=:) (?P<texts>{_TEXT}(?:[ \t]*,[ \t]*{_TEXT})+),(?=\s*{P.QUOTED}[ \t]*:)")
 _ESCAPED_OBJECT = re.compile(r"(?<=[:,\[])\s*[{\[]\s*\\\"(?:[^\"\\]|\\.){1,4000}+", re.DOTALL)
 _COMPUTED = re.compile(rf"([{{,]\s*)\[({P.QUOTED})\](?=[ \t]*:)")
+_COMPUTED_END = re.compile(r"\][ \t]*:")
 _PAIRS = re.compile(r'\\"([^"\\\n]*)\\"')
 
 
@@ -39,13 +40,13 @@ def _is_open(text: str, seam: re.Match[str]) -> bool:
 
 def bracket_texts(text: str) -> tuple[str, Repair] | None:
     """The text with brackets around texts that stand side by side as the value of one key: in place of the blank before them and the comma behind."""
-    first = _LISTED.search(text)
+    first = _LISTED.search(text) if ': "' in text else None
     return None if first is None else (_LISTED.sub(r"[\g<texts>]", text), Repair(RepairKind.SHAPE, first.start()))
 
 
 def free_keys(text: str) -> tuple[str, Repair] | None:
     """The text with JavaScript's computed keys, `["a"]: 1`, as plain ones, every offset kept."""
-    first = _COMPUTED.search(text)
+    first = _COMPUTED.search(text) if _COMPUTED_END.search(text) else None
     return None if first is None else (_COMPUTED.sub(r"\1 \2 ", text), Repair(RepairKind.BARE_KEY, first.start(2)))
 
 

@@ -48,7 +48,7 @@ def extract_json(text: str, *, strict: bool = False, expect_keys: Sequence[str] 
     quick = _read_single(text, may_be_json)
     if quick is not None:
         return quick
-    if _HOLDS_VALUE.search(text) is None:
+    if "{" not in text and "[" not in text and _HOLDS_VALUE.search(text) is None:
         return Extraction(None)
     if text[-8:].rstrip()[-1:] == ">" and (mark := _END_MARKS.search(text, max(0, len(text) - 100))) is not None:
         text = text[: mark.start()]
@@ -128,8 +128,9 @@ def _read_closely(text: str, strict: bool, expect_keys: Sequence[str]) -> Extrac
         if plain is not None:
             return _read_closely(plain, strict, expect_keys)
     # A first value behind a key belongs to members whose opening brace is missing.
-    if not scanner.is_open and (not candidates or _KEY_BEFORE.search(text[: candidates[0].start][-20:])):
-        loose = scanner.take_loose(candidates[0].start if candidates else len(text))
+    first = candidates[0].start if candidates else len(text)
+    if not scanner.is_open and (not candidates or (first and _KEY_BEFORE.search(text[max(0, first - 20) : first]))):
+        loose = scanner.take_loose(first)
         chosen = ChosenAnswer(loose, 0.7) if loose is not None else chosen
     if chosen is None:
         return Extraction(None, candidates=len(candidates))

@@ -185,6 +185,9 @@ class Scanner:
         if self.after_deep and text[max(0, start - 8) : start].rstrip()[-1:] in (":", ",", "[", "{", "("):
             # The inside of a value that was nested too deeply is no answer of its own.
             return start + 1
+        if text[start + 1 : start + 2] in _PLAIN_QUOTES:
+            # A quote right behind the bracket: neither a placeholder nor a fence nor an escape, whatever follows.
+            return self.take_value(start, limit)
         if text.startswith(("```", "~~~"), start + 1):
             # A fence in brackets: the value is inside the fence.
             return start + 1
@@ -214,6 +217,11 @@ class Scanner:
             after = self.take_escaped(start, escaped.lastindex is not None)
             if after > start:
                 return after
+        return self.take_value(start, limit)
+
+    def take_value(self, start: int, limit: int) -> int:
+        """Reads and keeps the value that is known to begin at `start`; returns where to go on looking."""
+        text = self.text
         reading = self.read(start, self.end)
         if (
             isinstance(reading, ParsedValue)
@@ -283,7 +291,8 @@ class Scanner:
                 cut = read_cut(text, start, strict)
                 if cut is not None:
                     return cut
-        before = _CALL_BEFORE.search(text, max(0, start - 16), start)
+        is_argument = start > 0 and text[start - 1] == "("
+        before = _CALL_BEFORE.search(text, max(0, start - 16), start) if is_argument else None
         begin = before.start() if before is not None else start
         state = State(text, begin, end, self.budget)
         reading = parse(state)
@@ -354,6 +363,7 @@ class Scanner:
         self.previous = reading.end
 
 
+_PLAIN_QUOTES = ('"', "'")
 _OWN_LINE = re.compile(r"(?:(?<=\n)|(?<![^\n]))\[[^\[\]\n]*\][ \t\r]*(?:\Z|\n[ \t\r]*(?:\n|</)|</|<\|)")
 # A remark on the line of a value's end; what it holds is no answer.
 _REMARK_BEHIND = re.compile(r"[ \t]*(?://|#[ \t])[^\n]*+")

@@ -14,7 +14,7 @@ _REMARK = re.compile(
     r"(?P<mark>\*{1,3}(?=\s*[,}\]:\"])|__(?=\s*[,}\]:\"]))|(?P<bounded>\(\*(?:[^*\n]|\*(?!\)))*+\*\)|\{#[^\n#]*+#\}|<%--(?:[^-\n]|-(?!-%>))*+--%>|--\[\[[^\]\n]*+\]\]|\([^()\"\n:]*+\))"
     r"|(?P<semicolon>;)[^\n]*+|(?:%|←|<-|[-=]>|→|REM\b|!!|\*[ \t])(?=[^\n]*\w)[^\n]*+"
 )
-_MARKS = re.compile(r"[(;%←→*]|__|\{\#|<%|--\[\[|<-|[-=]>|REM|!!")
+_MARKS = re.compile(r"\(|;|%|←|→|\*|__|\{\#|<%|--\[\[|<-|->|=>|REM|!!")
 """What every remark has in it: most texts have none of these, and are not gone through."""
 
 _SEMICOLON_TEXT = re.compile(r";[^\n\"':{}\[\]]*\w[^\n\"':{}\[\]]*\Z")
