@@ -49,6 +49,23 @@ from rewards.extraction import extract_json
         ('{b": "\\ud83d\\ude00"}', {"b": "\U0001f600"}, "missing_quote 1"),
         ('{"a": "x", "b": "y"\n\nEspero que "ajude"!', {"a": "x", "b": "y"}, "missing_closer 21"),
         ('```json\n{"a": 1\n```', {"a": 1}, "missing_closer 16"),
+        ('{"b": [1, 2, null ...]}', {"b": [1, 2, None]}, "ellipsis 12"),
+        ("[1,5;5]", [1.5, 5], "separator 1, decimal_comma 1"),
+        ("[1,; 2,5]", [1, 2.5], "separator 1, extra_comma 1, decimal_comma 5"),
+        ('{"v": [1.234,56; 45,67]}', {"v": [1234.56, 45.67]}, "separator 7, number_format 7, decimal_comma 17"),
+        ("[\n  azul, verde\n  rosa\n]", ["azul", "verde", "rosa"], "bare_text 4, missing_comma 10"),
+        ("[1\n23\n]", [1, 23], "missing_comma 3"),
+        ("[,1,]", [1], "extra_comma 1, trailing_comma 4"),
+        ('{"a": fn(1) + 2, "c": 3}', {"a": "fn(1) + 2", "c": 3}, "call 6, bare_text 6"),
+        ('{{"a": 1}, {"a": 2}}', [{"a": 1}, {"a": 2}], "doubled_brace 0, shape 0"),
+        ('{\n  "a": {\n"c": 2\n}', {"a": {"c": 2}}, "missing_closer 18"),
+        ('{"r": [[1, 2], 3, 4], [5, 6]]}', {"r": [[1, 2], [3, 4], [5, 6]]}, "missing_opener 19"),
+        ('{"r": [[1], [2]], [3]]}', {"r": [[1], [2], [3]]}, "early_closer 18"),
+        ('{"a": 1, (x) "b": 2, (y) "c": 3}', {"a": 1, "b": 2, "c": 3}, "comment 9"),
+        ('{"nome": "Ana"(completo), "idade": 22}', {"nome": "Ana", "idade": 22}, "comment 14"),
+        ('{"a": 1 # fim }', {"a": 1}, "comment 8"),
+        ('{"nome": "Ana"], "n": 1}', {"nome": "Ana", "n": 1}, "extra_closer 14"),
+        ('{\n  "a": {\n    "b": {\n      "c": 1\n  },\n  "d": 2\n}', {"a": {"b": {"c": 1}}, "d": 2}, "missing_closer 37"),
     ],
 )  # fmt: skip
 def test_fault_when_repaired_then_kind_and_place_are_those_counted_by_hand(text, value, repairs):
@@ -93,3 +110,10 @@ def test_values_when_one_is_chosen_then_the_others_are_counted(text, value, cand
     """What begins and says nothing loses to what is whole; a tag of reasoning inside a text is part of it."""
     got = extract_json(text)
     assert (got.value, got.candidates) == (value, candidates)
+
+
+def test_text_when_one_character_stands_before_strict_json_then_only_a_byte_order_mark_is_no_part_of_it():
+    """What is said of the whole text holds for a mark of how it was stored, and for nothing else."""
+    marked, prefixed = extract_json('\ufeff{"a": 1}'), extract_json('x{"a": 1}')
+    assert (marked.value, marked.confidence, marked.span) == ({"a": 1}, 1.0, (0, 9))
+    assert (prefixed.value, prefixed.confidence, prefixed.span) == ({"a": 1}, 0.98, (1, 9))

@@ -227,3 +227,41 @@ def test_own_schemas_when_a_fact_of_the_standard_is_broken_then_notice(layer, ri
         text = json.dumps(right)
         assert old in text
         assert score_of(text.replace(old, new, 1), layer).parts["valid"] == 0.0, (old, new)
+
+
+@pytest.mark.parametrize(
+    ("schema", "shares"),
+    [
+        ({"uniqueItems": True, "minItems": 1}, [([1, 2], 1), ([1, 1], 1 / 2)]),
+        ({"multipleOf": 2.5, "minimum": 0}, [(5, 1), (4, 1 / 2)]),
+        ({"multipleOf": 3, "minimum": 0}, [(6, 1), (7, 1 / 2), (7.5, 1 / 2)]),
+        ({"multipleOf": 0.01, "minimum": 0}, [(0.07, 1), (0.075, 1 / 2)]),
+        ({"if": {"type": "integer"}, "then": {"minimum": 5}, "else": {"minLength": 2}}, [(6, 1), (3, 0), ("ab", 1), ("a", 0)]),
+        ({"type": "number", "oneOf": [{"minimum": 5}, {"maximum": 1}]}, [(6, 1), (3, 1 / 2)]),
+        ({"anyOf": [{"required": ["a", "b"]}]}, [({"a": 1, "b": 2}, 1)]),
+        ({"required": ["a", "b"]}, [({"a": 1, "b": 2}, 1), ({"a": 1}, 1 / 3)]),
+        ({"prefixItems": [{"type": "integer"}], "items": {"type": "string"}}, [([1, "a"], 1), ([1, 2], 1 / 2)]),
+        ({"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "integer"}],
+          "additionalItems": {"type": "string"}}, [([1, "a"], 1), ([1, 2], 1 / 2)]),
+        ({"contains": {"type": "integer"}, "minContains": 2}, [([1, "a", 2], 1), ([1, "a"], 0)]),
+    ],
+)  # fmt: skip
+def test_schema_when_values_keep_some_of_its_rules_then_shares_are_those_counted_by_hand(schema, shares):
+    """Rules kept of rules that apply; whole only where the schema is kept."""
+    compiled = Schema(schema)
+    for value, share in shares:
+        judged = compiled.judge(value)
+        assert judged.share == pytest.approx(share) and judged.valid is (share == 1), value
+
+
+def test_schema_valid_when_much_is_wrong_then_the_reason_names_three_and_counts_the_rest():
+    """Of broken rules and of unknown keys; nothing read is worth nothing in every part."""
+    schema = {"properties": {key: {"type": "integer"} for key in "abcd"}}
+    three, four = score_of(dict.fromkeys("abc", "x"), schema), score_of(dict.fromkeys("abcd", "x"), schema)
+    assert "/c" in three.reason and "more" not in three.reason
+    assert "/c" in four.reason and "/d" not in four.reason and "; and 1 more" in four.reason
+    assert score_of(dict.fromkeys("wxyz", 1), schema).reason == "unknown: /w, /x, /y"
+    assert score_of("não sei", schema) == Score(0.0, "no JSON found", dict.fromkeys(three.parts, 0.0))
+    for option in ("unknown_cost", "doubted", "repeated"):
+        with pytest.raises(ValueError, match=option):
+            SchemaValid(schema=schema, **{option: 1.5})
