@@ -62,3 +62,36 @@ def test_scatter_when_the_curve_is_noisy_then_it_is_the_interval_of_a_change():
 def test_scatter_when_there_are_few_points_then_it_is_not_known():
     """Four evaluations have two bends: too few to call noise."""
     assert measure_scatter(read_evaluations([row(step, 0.5) for step in (0, 50, 100, 150)])) is None
+
+
+@pytest.mark.parametrize(
+    ("points", "width"),
+    [
+        # Three residuals of 0.05 from the middle of their neighbours, each weighing 1.5; two degrees of freedom.
+        (((0, 0.5), (50, 0.55), (100, 0.5), (150, 0.55), (200, 0.5)), 4.302653 * (2 * 0.05**2 / 1.5) ** 0.5),
+        # Five of them have three.
+        ([(50 * place, (0.5, 0.55)[place % 2]) for place in range(7)], 3.182446 * (2 * 0.05**2 / 1.5) ** 0.5),
+        # A quarter of the way from 0.5 to 0.7 is 0.55, and 0.1 above it weighs 1 + 1/16 + 9/16; the others lie straight.
+        (((0, 0.5), (50, 0.65), (200, 0.7), (350, 0.75), (500, 0.8)), 4.302653 * (2 * 0.1**2 / 1.625 / 3) ** 0.5),
+        # A straight line: what the rounding of recorded means may hide.
+        ([(50 * place, 0.1 * place) for place in range(5)], 0.001),
+    ],
+)
+def test_scatter_when_computed_by_hand_then_it_is_that(points, width):
+    """The bends of a curve at even and uneven steps, weighed by where a point lies between its neighbours."""
+    assert measure_scatter(read_evaluations([row(*point) for point in points])) == pytest.approx(width, rel=1e-6)
+
+
+def test_scatter_when_a_step_stands_twice_then_it_bends_nothing():
+    """Of six evaluations at five steps two bends are left; a seventh makes them three, which is enough."""
+    steps = (0, 50, 50, 100, 150, 200)
+    assert measure_scatter(read_evaluations([row(step, 0.5) for step in steps])) is None
+    assert measure_scatter(read_evaluations([row(step, 0.5) for step in (*steps, 250)])) == 0.001
+
+
+def test_baseline_when_the_judged_checkpoint_had_rows_of_its_own_then_it_is_the_start_on_those():
+    """Only where a step was judged, and where the start answered them."""
+    rows = [row(0, 0.1, "before"), row(0, 0.2, "start"), row(50, 0.4), row(50, 0.5, "judged")]
+    assert find_baseline(read_evaluations(rows)).mean == 0.2
+    assert find_baseline(read_evaluations([*rows[:3], row(0, 0.5, "judged")])).mean == 0.1
+    assert find_baseline(read_evaluations([rows[0], *rows[2:]])).mean == 0.1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 
 from grpo.data.__main__ import main
+from grpo.data_tools.stats import DataStats, describe_lengths, summarise
 
 
 def make_rows(count, **columns):
@@ -170,3 +172,31 @@ def test_filter_when_an_answer_is_at_a_bound_then_it_is_kept_and_beyond_it_not(t
     code, said = say(capsys, "filter", write(tmp_path / "rows.jsonl", rows), "--out", out, *options)
     assert code == 0 and len(read(out)) == kept
     assert said.splitlines()[0] == f"{out}: {int(kept)} kept, {1 - kept} removed, {100.0 * kept:.1f}% retained"
+
+
+@pytest.mark.parametrize(
+    ("lengths", "found"),
+    [
+        ({10: 1, 20: 1, 30: 1, 40: 1}, (25, 20, 40, 40, 40)),
+        (dict.fromkeys(range(1, 101), 1), (50.5, 50, 95, 99, 100)),
+        (dict.fromkeys(range(1, 102), 1), (51, 51, 96, 100, 101)),
+        ({7: 3}, (7, 7, 7, 7, 7)),
+        ({9: 1, 1: 2}, (3.67, 1, 9, 9, 9)),
+    ],
+)
+def test_lengths_when_counted_then_percentiles_are_lengths_of_the_nearest_rank(lengths, found):
+    """Of four the second is the half and the fourth the 95th; of 101 the 51st, 96th and 100th; in any order of counting."""
+    assert describe_lengths(Counter(lengths)) == dict(zip(("mean", "p50", "p95", "p99", "max"), found, strict=True))
+
+
+def test_stats_when_a_row_is_unreadable_then_shares_are_of_the_others():
+    """Of five rows four can be read: three within ten tokens, one without a tag, and one value in four is rare."""
+    stats = DataStats(
+        rows=5, bad=1, whole_lengths=Counter({5: 1, 10: 2, 11: 1}), filled=Counter(id=4, tag=3), null=Counter(tag=1),
+        columns={"kind": Counter(rare=1, common=3)},
+    )  # fmt: skip
+    found = summarise(stats, limits=[10, 4], tokens="words")
+    assert found["within"] == {"10": 0.75, "4": 0.0}
+    assert found["missing_or_null"] == {"tag": 1}
+    assert found["columns"] == {"kind": {"common": {"rows": 3, "share": 0.75}, "rare": {"rows": 1, "share": 0.25}}}
+    assert found["messages"] is None and found["structures"] is None
