@@ -11,8 +11,6 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-import orjson
-
 from callbacks.watch.rules import WatchRule, WatchSection, rename_metric, rename_metrics
 from rewards.writing.files import write_whole
 from rewards.writing.writable import to_line
@@ -262,24 +260,6 @@ def append_events(path: Path, events: Sequence[Event]) -> None:
     if events:
         with path.open("ab") as file:
             file.write(b"".join(_to_line(event) for event in events))
-
-
-def read_events(path: Path) -> list[dict[str, Any]]:
-    """The events of a run's watch.jsonl, or of the folder it lies in; none where there is no file, broken lines left out."""
-    path = path / EVENTS_FILE if path.is_dir() else path
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError:
-        return []
-    events = []
-    for line in lines:
-        try:
-            event = orjson.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict) and isinstance(event.get("rule"), str):
-            events.append(event)
-    return events
 
 
 def make_callback(watch: Watch, *, every: int = 1) -> Any:

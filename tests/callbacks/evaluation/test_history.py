@@ -4,7 +4,14 @@ import random
 
 import pytest
 
-from callbacks.evaluation.history import compare, find_baseline, measure_scatter, read_evaluations, read_rates
+from callbacks.evaluation.history import (
+    compare,
+    find_baseline,
+    measure_scatter,
+    read_evaluations,
+    read_rates,
+    take_curve,
+)
 
 
 def row(step, mean, stage=None, **more):
@@ -95,3 +102,20 @@ def test_baseline_when_the_judged_checkpoint_had_rows_of_its_own_then_it_is_the_
     assert find_baseline(read_evaluations(rows)).mean == 0.2
     assert find_baseline(read_evaluations([*rows[:3], row(0, 0.5, "judged")])).mean == 0.1
     assert find_baseline(read_evaluations([rows[0], *rows[2:]])).mean == 0.1
+
+
+def test_curve_when_taken_then_it_is_of_the_same_rows_and_random_numbers():
+    """Neither the zero-shot evaluation, nor those of the kept rows; a stage that is none of ours is training's."""
+    rows = [row(0, 0.1, "before"), row(0, 0.2, "warmup"), row(0, 0.2, "start"), row(50, 0.5, "judged"), row(50, 0.3)]
+    assert [item.stage for item in take_curve(read_evaluations([*rows, row(60, 0.3, ["before"])]))] == [
+        "warmup",
+        "train",
+        "train",
+    ]
+
+
+def test_task_when_it_was_not_evaluated_then_there_is_no_estimate():
+    """A task that the row has is given; another one is None."""
+    (found,) = read_evaluations([row(10, 0.2, **{"eval/push": 0.4})])
+    assert found.task("push").mean == 0.4
+    assert found.task("sql_qa") is None

@@ -20,7 +20,6 @@ from callbacks.watch.watch import (
     does_not_climb,
     make_callback,
     measure_repetition,
-    read_events,
     write_events,
 )
 
@@ -314,16 +313,16 @@ def test_repetition_when_a_text_says_its_phrases_again_then_the_share_grows():
     assert measure_repetition([]) == 0.0
 
 
-def test_events_when_written_and_added_to_then_they_are_read_back(tmp_path):
-    """The file holds a line an event, a broken line costs only itself, and no file is not an event."""
-    assert read_events(tmp_path) == []
-    watch = make_watch({"mine": {"metric": "x", "above": 1}})
-    first = watch.observe({"step": 1, "x": 2.0})
-    write_events(tmp_path / "watch.jsonl", first)
-    with (tmp_path / "watch.jsonl").open("ab") as file:
-        file.write(b'{"broken\n[]\n')
-    append_events(tmp_path / "watch.jsonl", make_watch().observe({"step": 5, "grad_norm": 9.0}))
-    assert [(event["rule"], event["step"], event["action"]) for event in read_events(tmp_path)] == [
+def test_events_when_written_and_added_to_then_each_has_a_line(tmp_path):
+    """Writing replaces the file, adding keeps what is there, and adding nothing makes no file."""
+    path = tmp_path / "watch.jsonl"
+    append_events(path, [])
+    assert not path.exists()
+    path.write_bytes(b"what was there before\n")
+    write_events(path, make_watch({"mine": {"metric": "x", "above": 1}}).observe({"step": 1, "x": 2.0}))
+    append_events(path, make_watch().observe({"step": 5, "grad_norm": 9.0}))
+    events = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+    assert [(event["rule"], event["step"], event["action"]) for event in events] == [
         ("mine", 1, "warn"),
         ("grad_norm", 5, "stop"),
     ]

@@ -200,3 +200,37 @@ def test_stats_when_a_row_is_unreadable_then_shares_are_of_the_others():
     assert found["missing_or_null"] == {"tag": 1}
     assert found["columns"] == {"kind": {"common": {"rows": 3, "share": 0.75}, "rare": {"rows": 1, "share": 0.25}}}
     assert found["messages"] is None and found["structures"] is None
+
+
+def test_stats_when_rows_are_counted_by_hand_then_the_table_is_this(tmp_path, capsys):
+    """Four lines, one broken; three rows of two, three and one messages, four characters a token; the null counts as missing."""
+    first, second, third = make_rows(3, kind=["x", "y", "x"])
+    first |= {"tag": None}
+    second |= {"tag": "t"}
+    first["messages"] = [{"role": "user", "content": "one two"}, {"role": "assistant", "content": '{"a": 1}'}]
+    second["messages"].insert(0, {"role": "system", "content": "s"})
+    third["messages"] = [{"role": "user", "content": "a b c"}]
+    source = tmp_path / "rows.jsonl"
+    write(source, [first, second, third])
+    source.write_text(source.read_text() + "not json\n")
+    code, said = say(capsys, "stats", source, "--by", "kind", "--structures")
+    assert code == 0
+    assert said.splitlines() == [
+        "4 rows, 1 of them unreadable",
+        "forms: 3 messages",
+        "roles: 3 user, 2 assistant, 1 system",
+        "tokens, by 4 characters a token",
+        "             mean      p50    p95    p99    max",
+        "  messages      2.0        2      3      3      3",
+        "  prompt        1.7        2      2      2      2",
+        "  answer        1.0        1      2      2      2",
+        "  both          2.7        2      4      4      4",
+        "within 2048 tokens: 100.00%",
+        "missing or null: tag 2",
+        "kind: 2 values",
+        "          2   66.67%  x",
+        "          1   33.33%  y",
+        "JSON structures of the answers: 2",
+        "          2  (no JSON)",
+        "          1  {a:n}",
+    ]
