@@ -70,7 +70,6 @@ def explain(run: str, exported: Path, rows: int) -> dict[str, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from callbacks.progress import Progress
     from grpo.export.choice import choose
     from grpo.export.held_rows import Request, answer_limit, hold_rows
     from grpo.export.llama_cpp import LlamaCpp
@@ -81,7 +80,7 @@ def explain(run: str, exported: Path, rows: int) -> dict[str, Any]:
     record = json.loads((exported / "export.json").read_text(encoding="utf-8"))
     (proof,) = [each for each in record["proofs"] if each["file"].endswith("-f16.gguf")]
     request = Request(choose(run), exported, rows=rows)
-    held = hold_rows(request, Progress(quiet=True), [])
+    held = hold_rows(request, [])
     policy = Policy(
         AutoModelForCausalLM.from_pretrained(exported, dtype=torch.float32).eval(),
         AutoTokenizer.from_pretrained(exported),

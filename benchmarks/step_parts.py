@@ -43,7 +43,7 @@ def main() -> None:
                     rows.append(show(part(setting, options), setting))
         setting = {"size": size, "prompt": max(options.prompt), "group": 1}
         setting |= {"completion": options.completion, "prompts": options.evaluate}
-        rows.append(show(measure_evaluation(setting, options), setting))
+        rows.append(show(measure_evaluation(setting), setting))
     if options.json:
         Path(options.json).write_text(json.dumps({"threads": options.threads, "rows": rows}, indent=2) + "\n")
 
@@ -188,7 +188,7 @@ def measure_generation(setting: dict, options) -> dict:
     return {"part": "generation"} | alternate(plain, ours, options.repeats)
 
 
-def measure_evaluation(setting: dict, options) -> dict:
+def measure_evaluation(setting: dict) -> dict:
     """Greedy completions of many prompts: one prompt at a time, beside ours."""
     import torch
 

@@ -133,7 +133,7 @@ def run(options: argparse.Namespace) -> int:
     device = "cpu" if inputs.source.kind == "endpoint" else _find_device(inputs.config)
     join(device)
     with inputs.host:
-        folder = options.out or Path("evaluations") / f"{inputs.source.name}-{_name_data(options.data, inputs)}"
+        folder = options.out or Path("evaluations") / f"{inputs.source.name}-{_name_data(options.data)}"
         journal = Journal(folder)
         described = {"name": folder.resolve().name, **inputs.to_json()}
         on_main(lambda: journal.resume(described, inputs.keys()) if options.resume else journal.claim())
@@ -240,7 +240,7 @@ def _show(summary: dict[str, Any], folder: Path, progress: Any, *, as_json: bool
     progress.say(f"everything is in {folder}; read {folder / 'evaluation.md'}", always=True)
 
 
-def _name_data(data: str | None, inputs: Inputs) -> str:
+def _name_data(data: str | None) -> str:
     return "held_out" if data is None or Path(data).is_dir() else Path(data).stem
 
 

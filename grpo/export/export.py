@@ -55,7 +55,7 @@ def export(request: Request, progress: Progress) -> Exported:
     """
     choice = request.choice
     notes: list[str] = []
-    held = hold_rows(request, progress, notes)
+    held = hold_rows(request, notes)
     formats = _choose_formats(request, notes)
     if request.vllm:
         require_vllm(formats)
@@ -92,7 +92,7 @@ def _export(
         give_back_memory()
         _merge(request, policy, held, checks, progress)
         give_back_memory()
-        proofs = _write_and_prove(request, policy, held, own, formats, draft, progress, notes)
+        proofs = _write_and_prove(request, policy, held, own, formats, draft, progress)
     elif held.examples and request.rows:
         notes.append("an adapter is copied as it is: nothing was merged, so nothing had to be proved")
     record = _describe(request, held, formats, checks, proofs, notes, draft)
@@ -130,7 +130,7 @@ def _merge(request: Request, policy: Policy, held: Held, checks: dict[str, Any],
 
 
 def _write_and_prove(
-    request: Request, policy: Policy, held: Held, own: Judged | None, formats: list[str], draft: Path, progress: Progress, notes: list[str]
+    request: Request, policy: Policy, held: Held, own: Judged | None, formats: list[str], draft: Path, progress: Progress
 ) -> list[ExportProof]:  # fmt: skip
     conversations = [row.prompt for row in held.examples]
     template = export_template(policy.prompts, conversations)

@@ -58,7 +58,7 @@ class Held:
     stored: list[Completion] | None = None
 
 
-def hold_rows(request: Request, progress: Progress, notes: list[str]) -> Held:
+def hold_rows(request: Request, notes: list[str]) -> Held:
     from grpo.data.run_rows import load_inputs
     from grpo.training.held_out import take_evenly
     from rewards.config import build_host

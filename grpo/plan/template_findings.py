@@ -41,7 +41,7 @@ def examine_template(prompts: PromptBuilder, config: RunConfig, inputs: RunRows)
     if not refusals:
         refusals = _find_special_references(prompts, chain(inputs.train, inputs.held_out, warmup))
     if not refusals:
-        for row in _pick(prompts, chain(warmup, inputs.train)):
+        for row in _pick(chain(warmup, inputs.train)):
             refusals += prompts.problems(
                 row.prompt, row.reference, where=f"task {row.task}", demonstrations=demonstrations
             )
@@ -75,7 +75,7 @@ def _render_all(prompts: PromptBuilder, *groups: Sequence[Example]) -> list[str]
     return refusals
 
 
-def _pick(prompts: PromptBuilder, rows: Iterable[Example]) -> list[Example]:
+def _pick(rows: Iterable[Example]) -> list[Example]:
     """A row of each task and shape: templates treat conversations differently by their roles, and answers by their reasoning."""
     found: dict[tuple[object, ...], Example] = {}
     for row in rows:

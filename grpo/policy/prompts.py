@@ -94,7 +94,7 @@ class PromptBuilder:
             raise ValueError(
                 f"does not end this answer with {self._decode([end.token])!r} as it ends others ({whole[-60:]!r})"
             )
-        return ids, self._mark_earlier(messages, ids, prompt) + [1] * (written - len(prompt)) + [0] * end.trailing
+        return ids, self._mark_earlier(messages, prompt) + [1] * (written - len(prompt)) + [0] * end.trailing
 
     def text(self, completion_ids: Sequence[int]) -> str:
         """What the policy wrote, without special tokens but for those that part its reasoning from its answer."""
@@ -295,7 +295,7 @@ class PromptBuilder:
         text = self.template_text
         return text if has_marks(text) else find_training_template(self.tokenizer, text)
 
-    def _mark_earlier(self, messages: Messages, ids: Sequence[int], prompt: Sequence[int]) -> list[int]:
+    def _mark_earlier(self, messages: Messages, prompt: Sequence[int]) -> list[int]:
         """The mask of the prompt: earlier assistant turns, where a template that renders the same text marks them."""
         mask = [0] * len(prompt)
         if self._marking_template is None or all(message["role"] != "assistant" for message in messages[:-1]):

@@ -47,7 +47,7 @@ def lay_out(decision: Mapping[str, Any], rules: Mapping[str, Any] | None = None)
     name = decision.get("tree") or (REHEARSAL if decision.get("rehearsal") else RECIPE)
     rules = read_rules(str(name)) if rules is None else rules
     if rules:
-        stops = _pass_through(rules, path) if "first" in rules else _follow(rules, path, decision)
+        stops = _pass_through(rules, path) if "first" in rules else _follow(rules, path)
         if stops and sum(len(stop.nodes) for stop in stops) == len(path):
             return Tree(tuple(stops), any(item.taken for stop in stops for item in stop.exits))
     return Tree(tuple(_list(path)))
@@ -96,7 +96,7 @@ def _pass_through(rules: Mapping[str, Any], path: Sequence[Mapping[str, Any]]) -
     return stops + _list(left)
 
 
-def _follow(rules: Mapping[str, Any], path: Sequence[Mapping[str, Any]], decision: Mapping[str, Any]) -> list[Stop]:
+def _follow(rules: Mapping[str, Any], path: Sequence[Mapping[str, Any]]) -> list[Stop]:
     """Down the tree along the answers of the path, then on along the unwritten answers to show what was not asked."""
     stops: list[Stop] = []
     left = list(path)

@@ -211,9 +211,7 @@ def _difference(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str,
     return {"difference": asdict(change), "paired_by_seed": paired}
 
 
-def _paired(
-    mine: Mapping[str, Any], theirs: Mapping[str, Any], task: str, confidence: float = 0.95
-) -> tuple[Estimate, bool]:
+def _paired(mine: Mapping[str, Any], theirs: Mapping[str, Any], task: str) -> tuple[Estimate, bool]:
     """theirs - mine over the seeds of both; Welch's where they have none, or only one, in common."""
     from rewards.statistics.estimates import unpaired_difference
 

@@ -145,7 +145,7 @@ def make_prompt_view(store: StoredCompletions, run: Path, id: str) -> dict[str, 
                 found += [
                     ("evaluation", None, evaluation, path, group) for group in store.index(path) if group.id == id
                 ]
-    found += [("step", step, None, path, group) for step, path, group in follow_prompt(store, run, id)]
+    found += [("step", step, None, path, group) for step, path, group in follow_prompt(run, id)]
     moments: list[dict[str, Any]] = []
     before: str | None = None
     prompt = reference = task = ""

@@ -160,7 +160,7 @@ def evaluation_file(run: Path, name: str) -> Path | None:
     return run / "eval" / f"{name}.jsonl" if _EVALUATIONS.match(name) else None
 
 
-def follow_prompt(store: StoredCompletions, run: Path, id: str) -> Iterator[tuple[int, Path, CompletionGroup]]:
+def follow_prompt(run: Path, id: str) -> Iterator[tuple[int, Path, CompletionGroup]]:
     """Where a prompt was answered in training: step, file and group, in the order of the steps."""
     needle = orjson.dumps(id)
     for step in list_steps(run):

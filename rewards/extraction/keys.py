@@ -42,7 +42,7 @@ def read_key(state: State, frame: Frame, i: int) -> Any:
             frame.quote = c
         if c != '"':
             state.note(K.QUOTE_STYLE, i)
-        check_colon(state, match, match.end())
+        check_colon(state, match.end())
         key, kinds = decode(raw, c)
         for kind in kinds:
             state.note(kind, i)
@@ -51,7 +51,7 @@ def read_key(state: State, frame: Frame, i: int) -> Any:
     match = P.BARE_KEY_START.match(text, i, end)
     if match is not None:
         state.note(K.MISSING_QUOTE if match[2] else K.BARE_KEY, i)
-        check_colon(state, match, match.end())
+        check_colon(state, match.end())
         frame.bare = frame.bare or not match[2]
         state.i = match.end()
         return match[1]
@@ -63,7 +63,7 @@ def read_key(state: State, frame: Frame, i: int) -> Any:
     return MISSING
 
 
-def check_colon(state: State, match: Any, after: int) -> None:
+def check_colon(state: State, after: int) -> None:
     if state.text[after - 1] != ":":
         state.note(K.SEPARATOR, after - 1)
 

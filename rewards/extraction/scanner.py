@@ -80,7 +80,7 @@ class Scanner:
         search = (_EVENT if special else _BRACKET).search
         position, tag_index = 0, 0
         if _MEMBERS.match(text) is not None:
-            position = self.take_members(0, whole=True)
+            position = self.take_members(0)
         event, searched = None, False
         while True:
             if not searched or (event is not None and event.start() < position):
@@ -102,7 +102,7 @@ class Scanner:
                     self.previous = self.floor = position
                 self.fence = None
                 if _MEMBERS.match(text, position) is not None:
-                    position = self.take_members(position, whole=True)
+                    position = self.take_members(position)
                 continue
             if event is None:
                 return
@@ -155,13 +155,13 @@ class Scanner:
             stop = closing.start() if closing is not None else self.end
             lines = stop - content < LOOSE_FENCE and _BARE_LINES.match(self.text, content, stop)
             if lines and "{" not in self.text[content:stop]:
-                return max(content, self.take_members(content, whole=False))
+                return max(content, self.take_members(content))
         if self.fence in _DATA_FENCES and _MEMBERS.match(self.text, content) is not None:
-            return max(content, self.take_members(content, whole=False))
+            return max(content, self.take_members(content))
         return content
 
-    def take_members(self, start: int, *, whole: bool) -> int:
-        """Reads members that stand without braces, to the end of the fence or text; `whole`: nothing else may follow."""
+    def take_members(self, start: int) -> int:
+        """Reads members that stand without braces, to the end of the fence or text."""
         if self.loose_members <= 0:
             return start
         self.loose_members -= 1
@@ -338,7 +338,7 @@ class Scanner:
         """Members that stand without an opening brace, behind prose or as all of the text, and begin before `before`."""
         start = find_members(self.text, self.floor)
         with suppress(BudgetSpent):
-            if 0 <= start < before and self.take_members(start, whole=True) > start and self.found:
+            if 0 <= start < before and self.take_members(start) > start and self.found:
                 return self.found.pop()
         return None
 
