@@ -227,11 +227,16 @@ def main() -> None:
                         f"{results[name][0]:9} {results[name][2]:5.1f} s  {name:45} {results[name][1][:120]}",
                         file=sys.stderr,
                     )
+    show_results(results, options.json)
+
+
+def show_results(results: dict[str, tuple], as_json: bool) -> None:
+    """How many cases ended in which way; as JSON with each of them."""
     counted = {
         kind: sum(found == kind for found, *_ in results.values())
         for kind in sorted({found for found, *_ in results.values()})
     }
-    if options.json:
+    if as_json:
         print(json.dumps({"cases": len(results), "counted": counted, "results": results}))
     else:
         print(f"{len(results)} cases: " + ", ".join(f"{count} {kind}" for kind, count in counted.items()))

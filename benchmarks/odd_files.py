@@ -28,6 +28,9 @@ from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from bad_inputs import show_results
 
 SECONDS = 10.0
 _ROW = {"id": "1", "task": "t", "prompt": [{"role": "user", "content": "ação {}"}], "reference": '{"a": 1}'}
@@ -304,14 +307,7 @@ def main() -> None:
             results[case] = found = run_case(folder, words)
             if options.show or found[0] not in ("refused", "accepted"):
                 print(f"{found[0]:12} {found[2]:5.1f} s  {case:50} {found[1][:200]}", file=sys.stderr, flush=True)
-    counted = {
-        kind: sum(found == kind for found, *_ in results.values())
-        for kind in sorted({found for found, *_ in results.values()})
-    }
-    if options.json:
-        print(json.dumps({"cases": len(results), "counted": counted, "results": results}))
-    else:
-        print(f"{len(results)} cases: " + ", ".join(f"{count} {kind}" for kind, count in counted.items()))
+    show_results(results, options.json)
 
 
 if __name__ == "__main__":
