@@ -81,9 +81,8 @@ class KVCache:
         padding = torch.arange(width, device=device) < (width - lengths)[:, None]
         self.padding = padding if bool(padding.any()) else None
         self.bias = None
-        self.tail_starts = (
-            width - lengths
-        )  # of each prompt, and of each chunk as soon as there are any: its first place
+        # The first place of each prompt's tail, and of each chunk's as soon as there are any.
+        self.tail_starts = width - lengths
 
     @property
     def chunks(self) -> int:

@@ -38,11 +38,11 @@ def find_imports(function: RewardFunction) -> list[str]:
     """Modules named by import statements inside of a function's methods, and of functions of its module that they call."""
     found: dict[str, None] = {}
     for code in _list_codes(function):
-        level, wanted = 0, list(dis.get_instructions(code))
-        for at, each in enumerate(wanted):
+        steps = list(dis.get_instructions(code))
+        for at, each in enumerate(steps):
             if each.opname == "IMPORT_NAME":
                 # Level and names are the two constants before it: a level above 0 is an import from the own package.
-                level = next((back.argval for back in wanted[max(0, at - 2) : at] if isinstance(back.argval, int)), 0)
+                level = next((back.argval for back in steps[max(0, at - 2) : at] if isinstance(back.argval, int)), 0)
                 if level == 0:
                     found[each.argval] = None
     return list(found)

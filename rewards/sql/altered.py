@@ -17,7 +17,7 @@ from typing import Any
 
 from rewards.sql.chances import deal_references, split_members
 from rewards.sql.columns import Link, Name
-from rewards.sql.database import open_readonly, quote_name
+from rewards.sql.database import open_readonly, quote_name, version_of
 from rewards.sql.relations import MOST_LABELS, Relations, read_relations
 
 LARGEST_BYTES = 32 << 20
@@ -154,8 +154,7 @@ def copy_to_memory(path: str) -> sqlite3.Connection:
 
 def relations_of(path: str, connection: sqlite3.Connection) -> Relations:
     """The relations of a file, read once for a version of it; `connection` is an unaltered copy."""
-    state = os.stat(path)
-    return _remember(_Held(connection), os.path.abspath(path), state.st_mtime_ns, state.st_size)
+    return _remember(_Held(connection), os.path.abspath(path), *version_of(path))
 
 
 def know_relations(path: str) -> Relations:

@@ -24,7 +24,7 @@ from rewards.sql.bordered import Border
 from rewards.sql.borders import Reading, plan_borders
 from rewards.sql.conditions import list_conditions
 from rewards.sql.copies import fill_if_empty
-from rewards.sql.database import quote_name
+from rewards.sql.database import quote_name, version_of
 from rewards.sql.extremes import compare_choices, compare_orders, find_extreme
 from rewards.sql.naming import Naming, compare_naming
 from rewards.sql.outlines import named_columns
@@ -91,8 +91,7 @@ class Comparer:
 
     def compare(self, right_side: Side, given_side: Side, structure: float) -> SqlComparison:
         """Whether a statement asks what the reference asks, wherever that can be told; remembered until the file changes."""
-        state = os.stat(self.database)
-        key = (self, state.st_mtime_ns, state.st_size, right_side[0].sql, given_side[0].sql, structure)
+        key = (self, *version_of(self.database), right_side[0].sql, given_side[0].sql, structure)
         with _lock:
             if key in _known:
                 _known.move_to_end(key)

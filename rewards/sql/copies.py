@@ -17,7 +17,7 @@ from pathlib import Path
 from rewards import limits
 from rewards.sql.altered import open_altered
 from rewards.sql.bordered import Border, open_bordered
-from rewards.sql.database import open_readonly, quote_name
+from rewards.sql.database import open_readonly, quote_name, version_of
 from rewards.sql.filled import open_filled
 from rewards.sql.planted import Planting, open_planted
 from rewards.writing.files import is_alive
@@ -72,7 +72,7 @@ def fill_if_empty(path: str, tables: Iterable[str]) -> str | None:
     It stays where it is as long as this process runs.
     """
     global _made
-    key = path, *_stamp(path), frozenset(tables)
+    key = path, *version_of(path), frozenset(tables)
     with _lock, suppress(OSError, sqlite3.Error):
         if key not in _filled:
             _filled[key] = None
@@ -87,11 +87,6 @@ def fill_if_empty(path: str, tables: Iterable[str]) -> str | None:
                 _filled[key] = str(file)
         return _filled[key]
     return None
-
-
-def _stamp(path: str) -> tuple[int, int]:
-    state = os.stat(path)
-    return state.st_mtime_ns, state.st_size
 
 
 def _open_copy(path: str, altered: Copy) -> sqlite3.Connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from urllib.parse import quote
 
@@ -18,3 +19,9 @@ def open_readonly(path: str, *, fixed: bool = False) -> sqlite3.Connection:
 
 def quote_name(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
+
+
+def version_of(path: str) -> tuple[int, int]:
+    """What changes when the file does: when it was written, in nanoseconds, and its bytes. Raises OSError."""
+    state = os.stat(path)
+    return state.st_mtime_ns, state.st_size

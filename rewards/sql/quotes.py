@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import replace
 from functools import lru_cache
 
-from rewards.sql.database import open_readonly, quote_name
+from rewards.sql.database import open_readonly, quote_name, version_of
 from rewards.sql.statements import SqlStatement
 from rewards.sql.tokens import KEYWORDS, TOKEN, normalise
 
@@ -19,8 +19,7 @@ def settle_quotes(statement: SqlStatement, path: str) -> SqlStatement:
     """The same statement, whose tokens tell texts in double quotes from names; raises OSError, sqlite3.Error for the file."""
     if statement.sql is None or '"' not in statement.sql:
         return statement
-    state = os.stat(path)
-    names = _list_names(os.path.abspath(path), state.st_mtime_ns, state.st_size)
+    names = _list_names(os.path.abspath(path), *version_of(path))
     pieces = [match[0] for match in TOKEN.finditer(statement.sql)]
     pieces = [piece for piece in pieces if normalise(piece)]
     pieces = pieces[: pieces.index(";")] if ";" in pieces else pieces

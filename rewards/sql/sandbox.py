@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from rewards import limits as bounds
 from rewards.sql.copies import Copy, find_copy
+from rewards.sql.database import version_of
 from rewards.sql.processes import SqlQuestion, find_pool
 from rewards.sql.session import Limits, Result
 
@@ -34,9 +35,8 @@ def run_queries(
     path: str, statements: Sequence[tuple[str, Copy]], limits: Limits, backwards: bool = False
 ) -> list[Result]:
     """The same for several statements, each on its copy, in one go: asking another process has a price of its own."""
-    state = os.stat(path)
+    version = version_of(path)
     path = os.path.abspath(path)
-    version = (state.st_mtime_ns, state.st_size)
     keys = [(path, *version, altered, backwards, sql, limits) for sql, altered in statements]
     found: dict[tuple, Result] = {}
     with _results_lock:

@@ -41,6 +41,13 @@ def adapt(model, **options):
     return get_peft_model(model, LoraConfig(r=3, init_lora_weights=False, target_modules="all-linear", **options))
 
 
+def spread_norms(model):
+    """Norms and biases that are not all alike, so that a forgotten one shows."""
+    for name, weight in model.named_parameters():
+        if name.endswith(("norm.weight", "bias")):
+            torch.nn.init.normal_(weight, mean=1.0, std=0.3)
+
+
 def write(model):
     prompts = [[5, 6, 7, 8, 9], [11, 12], [5, 6, 7, 8, 9, 10, 11]]
     generator = torch.Generator().manual_seed(0)

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 from grpo.policy import lean_activations, merged_blocks, packed_products, shared_prefix  # noqa: E402
 from grpo.policy.shared_prefix import grouped_logps  # noqa: E402
 from grpo.training.micro_batch import count_saved_bytes  # noqa: E402
-from tests.grpo.generation.test_decoder import FAMILIES, adapt, build  # noqa: E402
+from tests.grpo.generation.test_decoder import FAMILIES, adapt, build, spread_norms  # noqa: E402
 from tests.grpo.policy.test_head_logprobs import make_group  # noqa: E402
 from tests.grpo.policy.test_lean_activations import pull  # noqa: E402
 
@@ -17,6 +17,16 @@ from tests.grpo.policy.test_lean_activations import pull  # noqa: E402
 def is_merged(model) -> bool:
     with merged_blocks.merged_blocks(model, 1000) as found:
         return found
+
+
+def hold_against(model, wanted, wanted_gradients):
+    """Log-probabilities and gradients of the model beside those of its modules in float64."""
+    found, gradients = pull(model)
+    torch.testing.assert_close(found, wanted.float(), atol=1e-5, rtol=0)
+    assert gradients.keys() == wanted_gradients.keys()
+    for name, gradient in gradients.items():
+        theirs = wanted_gradients[name].float()
+        torch.testing.assert_close(gradient, theirs, atol=1e-5 * theirs.abs().max().item(), rtol=1e-4, msg=name)
 
 
 @pytest.mark.parametrize("modules", ["all-linear", ["q_proj", "up_proj"]])
@@ -28,9 +38,7 @@ def test_gradients_when_adapters_are_merged_for_a_pass_then_they_are_those_of_th
     from grpo.policy.shared_prefix import unwrap
 
     model = build(family, **FAMILIES[family])
-    for name, weight in model.named_parameters():
-        if name.endswith(("norm.weight", "bias")):
-            torch.nn.init.normal_(weight, mean=1.0, std=0.3)
+    spread_norms(model)
     model = get_peft_model(model, LoraConfig(r=3, lora_alpha=7, target_modules=modules, task_type="CAUSAL_LM"))
     for name, weight in model.named_parameters():
         if "lora_B" in name:
@@ -41,12 +49,7 @@ def test_gradients_when_adapters_are_merged_for_a_pass_then_they_are_those_of_th
     model.float()
     monkeypatch.setattr(lean_activations, "LEAST_BYTES", 0)
     assert is_merged(unwrap(model))
-    found, gradients = pull(model)
-    torch.testing.assert_close(found, wanted.float(), atol=1e-5, rtol=0)
-    assert gradients.keys() == wanted_gradients.keys()
-    for name, gradient in gradients.items():
-        theirs = wanted_gradients[name].float()
-        torch.testing.assert_close(gradient, theirs, atol=1e-5 * theirs.abs().max().item(), rtol=1e-4, msg=name)
+    hold_against(model, wanted, wanted_gradients)
     assert not any("forward" in vars(module) for module in model.modules())
 
 
@@ -55,19 +58,13 @@ def test_gradients_when_adapters_are_merged_for_a_pass_then_they_are_those_of_th
 def test_gradients_when_weights_are_trained_themselves_then_they_are_those_of_the_modules(family, frozen, monkeypatch):
     """All of them, or all but some: weights, biases, norms."""
     model = build(family, **FAMILIES[family])
+    spread_norms(model)
     for name, weight in model.named_parameters():
-        if name.endswith(("norm.weight", "bias")):
-            torch.nn.init.normal_(weight, mean=1.0, std=0.3)
         weight.requires_grad_(not any(part in name for part in frozen))
     wanted, wanted_gradients = pull(model.double().train())
     monkeypatch.setattr(packed_products, "LEAST_WEIGHTS", 0)
     assert is_merged(model.float())
-    found, gradients = pull(model)
-    torch.testing.assert_close(found, wanted.float(), atol=1e-5, rtol=0)
-    assert gradients.keys() == wanted_gradients.keys()
-    for name, gradient in gradients.items():
-        theirs = wanted_gradients[name].float()
-        torch.testing.assert_close(gradient, theirs, atol=1e-5 * theirs.abs().max().item(), rtol=1e-4, msg=name)
+    hold_against(model, wanted, wanted_gradients)
 
 
 def test_gradients_when_completions_of_like_length_attend_together_then_they_are_those_of_a_group(monkeypatch):

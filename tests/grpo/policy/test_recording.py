@@ -10,7 +10,7 @@ from grpo.generation.generate import generate  # noqa: E402
 from grpo.policy import head_logprobs, lean_activations, packed_products, recording  # noqa: E402
 from grpo.policy.recording import begin_recording  # noqa: E402
 from grpo.policy.shared_prefix import grouped_logps, unwrap  # noqa: E402
-from tests.grpo.generation.test_decoder import FAMILIES, adapt, build  # noqa: E402
+from tests.grpo.generation.test_decoder import FAMILIES, adapt, build, spread_norms  # noqa: E402
 
 STEM = list(range(5, 25))
 PROMPTS = {
@@ -90,9 +90,7 @@ def test_gradients_when_the_forward_was_recorded_then_are_those_of_reading_again
 def test_gradients_when_all_weights_are_trained_then_they_come_from_the_recording_too(family, prompts, small):
     """Weights, biases, norms of blocks and heads, embeddings and a head, tied or not."""
     model = build(family, **FAMILIES[family])
-    for name, weight in model.named_parameters():
-        if name.endswith(("norm.weight", "bias")):
-            torch.nn.init.normal_(weight, mean=1.0, std=0.3)
+    spread_norms(model)
     found, completions = write(model, PROMPTS[prompts], temperature=1.3)
     assert found.head is None  # a trained head runs again
     numbers = list(range(len(completions)))
