@@ -16,8 +16,12 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -167,26 +171,8 @@ def run_case(folder: Path, name: str, content: bytes) -> tuple[str, str, float]:
         out = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1)
         os.dup2(out, 2)
-        code = 70
-        try:
-            from grpo.run import main
-
-            code = main(words)
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 71
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-    status = None
-    while status is None and time.monotonic() - started < 6 * SECONDS:
-        found, ended, usage = os.wait4(child, os.WNOHANG)
-        status = ended if found else None
-        time.sleep(0.02)
+        leave_with("grpo.run", words)
+    status, usage = wait_for(child, started)
     took = time.monotonic() - started if status is None else usage.ru_utime + usage.ru_stime
     if status is None:
         os.kill(child, signal.SIGKILL)
@@ -228,6 +214,33 @@ def main() -> None:
                         file=sys.stderr,
                     )
     show_results(results, options.json)
+
+
+def leave_with(module: str, words: list[str], before: Callable[[], object] = bool) -> NoReturn:
+    """End this fork with the exit code of a command: 70 after a traceback, 71 for an exit that is no number."""
+    code = 70
+    try:
+        before()
+        code = import_module(module).main(words)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 71
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def wait_for(child: int, started: float) -> tuple[int | None, Any]:
+    """The status of a fork, None where it does not end in time, and what it used."""
+    status, usage = None, None
+    while status is None and time.monotonic() - started < 6 * SECONDS:
+        found, ended, usage = os.wait4(child, os.WNOHANG)
+        status = ended if found else None
+        time.sleep(0.02)
+    return status, usage
 
 
 def show_results(results: dict[str, tuple], as_json: bool) -> None:

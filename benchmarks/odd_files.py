@@ -30,9 +30,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from bad_inputs import show_results
+from bad_inputs import SECONDS, leave_with, show_results, wait_for
 
-SECONDS = 10.0
 _ROW = {"id": "1", "task": "t", "prompt": [{"role": "user", "content": "ação {}"}], "reference": '{"a": 1}'}
 _LINES = "".join(
     json.dumps({**_ROW, "id": str(n), "completion": "x"}, ensure_ascii=False).replace("{}", str(n)) + "\n"
@@ -221,28 +220,8 @@ def run_case(folder: Path, words: list[str]) -> tuple[str, str, float]:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        code = 70
-        try:
-            obey_permissions()
-            from grpo.console import main
-
-            code = main(words)
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 71
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            with suppress(OSError, ValueError):
-                sys.stdout.flush()
-                sys.stderr.flush()
-            os._exit(code)
-    status = None
-    while status is None and time.monotonic() - started < 6 * SECONDS:
-        found, ended, usage = os.wait4(child, os.WNOHANG)
-        status = ended if found else None
-        time.sleep(0.02)
+        leave_with("grpo.console", words, before=obey_permissions)
+    status, usage = wait_for(child, started)
     if status is None:
         with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
