@@ -26,7 +26,7 @@ class ToolCall(RewardFunction):
     """Right names, then right arguments under them, then whole calls; a call too many costs more than one too few."""
 
     name: ClassVar[str] = "tool_call"
-    version: ClassVar[str] = "8"
+    version: ClassVar[str] = "9"
 
     name_share: float = Field(0.2, ge=0, le=1, description="For the names of the functions, as F1 over the calls.")
     args_share: float = Field(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 MAXIMUM_CALLS = 256
+_MOST_WRAPPERS = 6
 
 NAME = re.compile(r"[\w.:/-]{1,200}\Z")
 
@@ -52,9 +53,15 @@ _WRAPPERS = (
     "actions",
     "choices",
     "message",
+    "candidates",
+    "output",
+    "content",
     "parts",
     "command",
 )
+_ANSWERS = frozenset(("message", "content"))
+"""Keys of the one answer in a list of them."""
+
 _BESIDE = frozenset(("text", "message", "reasoning", "thinking", "output_text"))
 """Types of the items that stand beside calls in the answers of APIs."""
 
@@ -175,8 +182,8 @@ def _read_keyed(item: Any, marked: bool) -> Call | None:
 
 def _unwrap(value: Any) -> Any:
     """The list or object of calls inside {"tool_calls": [...]} and its cousins."""
-    for _ in range(3):
-        if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) and "message" in value[0]:
+    for _ in range(_MOST_WRAPPERS):
+        if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) and _ANSWERS & value[0].keys():
             value = value[0]
         if not isinstance(value, dict) or _has_name(value):
             break

@@ -4,39 +4,10 @@ from __future__ import annotations
 
 import re
 
-from rewards.tool_calls import markup
+from rewards.tool_calls import marks, markup
 from rewards.tool_calls.calls import MAXIMUM_CALLS, Call, CallReading, list_calls
 from rewards.tool_calls.child_tags import read_children, read_element
 from rewards.tool_calls.gemma import read_gemma
-from rewards.tool_calls.marks import (
-    AFTER_NAMED,
-    ANOTHER,
-    ASSIGNED,
-    BETWEEN,
-    BLANKS,
-    CHANNEL_END,
-    CLOSE,
-    CODE,
-    COUNTER,
-    HEADLINE,
-    LINE,
-    LONE_NAME,
-    MARKER_END,
-    MARKS,
-    MAY_BE_JSON,
-    MESSAGE,
-    NAMED,
-    NO_MESSAGE,
-    PAIRS,
-    PLACE,
-    PLACE_OR_WORD,
-    SHOWN,
-    SPACE,
-    START,
-    TAGGED,
-    UNREAD,
-    WORDS,
-)
 from rewards.tool_calls.pythonic import read_pythonic, starts_call
 from rewards.tool_calls.values import ValueReader, read_json
 
@@ -57,7 +28,7 @@ def read_calls(text: str) -> CallReading:
         # The whole answer as one JSON text.
         inside = read_json(text.strip())
         text = inside if isinstance(inside, str) else text
-    if not any(mark in text for mark in MARKS) and not any(word in text for word in WORDS):
+    if not any(mark in text for mark in marks.MARKS) and not any(word in text for word in marks.WORDS):
         return CallReading(())
     return _Scan(text).read()
 
@@ -71,7 +42,7 @@ class _Scan:
         self.calls: list[Call] = []
         self.broken = 0
         self.python_left = self.elements_left = _FAILED_TRIES
-        self.kept = 0
+        self.kept = self.named_end = 0
         self.unclosed: int | None = None
         self.awaited = False
         self.awaited_from = 0
@@ -81,11 +52,11 @@ class _Scan:
 
     def read(self) -> CallReading:
         text, place = self.text, 0
-        places = PLACE_OR_WORD if any(word in text for word in WORDS) else PLACE
+        places = marks.PLACE_OR_WORD if any(word in text for word in marks.WORDS) else marks.PLACE
         while (start := places.search(text, place)) is not None:
             if len(self.calls) > MAXIMUM_CALLS:
                 break
-            match = START.match(text, start.start())
+            match = marks.START.match(text, start.start())
             if match is None:
                 place = start.start() + 1
                 continue
@@ -106,7 +77,7 @@ class _Scan:
     def _find_unread(self) -> str:
         if "<" not in self.text and "[" not in self.text:
             return ""
-        match = UNREAD.search(self.text, self.kept)
+        match = marks.UNREAD.search(self.text, self.kept)
         return match[0] if match else ""
 
     def _settle_awaited(self) -> None:
@@ -126,7 +97,7 @@ class _Scan:
             self.awaited = False
 
     def open(self, match: re.Match[str]) -> int:
-        closing = self.reader.find(CLOSE, match.end())
+        closing = self.reader.find(marks.CLOSE, match.end())
         return self._forget(closing.end()) if closing else self._end()
 
     def _end(self) -> int:
@@ -138,7 +109,7 @@ class _Scan:
 
     def analysis(self, match: re.Match[str]) -> int:
         """gpt-oss thinks in a channel of its own, which another message ends."""
-        ended = self.reader.find(CHANNEL_END, match.end())
+        ended = self.reader.find(marks.CHANNEL_END, match.end())
         self.kept = ended.start() if ended else len(self.text)
         return self.kept
 
@@ -146,14 +117,14 @@ class _Scan:
         if self.text[self.awaited_from : match.start()].strip():
             # Markers one after the other, `<tool_calls><tool_call>`, are one.
             self._settle_awaited()
-        place = SPACE.match(self.text, match.end()).end()  # type: ignore[union-attr]
+        place = marks.SPACE.match(self.text, match.end()).end()  # type: ignore[union-attr]
         count, start = len(self.calls), place
         while True:
             found = self._read_payload(place)
             if found is None:
                 break
             place = found
-            between = BETWEEN.match(self.text, place).end()  # type: ignore[union-attr]
+            between = marks.BETWEEN.match(self.text, place).end()  # type: ignore[union-attr]
             if len(self.calls) > MAXIMUM_CALLS or self.text[between : between + 1] not in ("{", "["):
                 break
             if self.text.startswith("[TOOL_CALLS]", between):
@@ -162,7 +133,7 @@ class _Scan:
         if place == start and len(self.calls) == count:
             self.awaited, self.awaited_from = True, match.end()
             return match.end()
-        closing = MARKER_END.match(self.text, place)
+        closing = marks.MARKER_END.match(self.text, place)
         if closing is None and self.text[place:].strip() == match[0]:
             # Opened once more instead of closed.
             return len(self.text)
@@ -182,10 +153,10 @@ class _Scan:
         if gemma:
             self._add([gemma[0]])
             return gemma[1]
-        named = NAMED.match(text, place)
+        named = marks.NAMED.match(text, place)
         if named:
             return self._read_named(named["name"], named.end())
-        tagged = TAGGED.match(text, place)
+        tagged = marks.TAGGED.match(text, place)
         if tagged and tagged["tag"] is None:
             self._add([Call(tagged["name"], {})])
             return tagged.end()
@@ -198,20 +169,20 @@ class _Scan:
         if tagged:
             end = self._read_named(tagged["name"], tagged.end())
             return end + len(tagged["tag"]) + 3 if text.startswith(f"</{tagged['tag']}>", end) else end
-        pairs = PAIRS.match(text, place)
+        pairs = marks.PAIRS.match(text, place)
         if pairs:
             call, end = markup.read_pairs(self.reader, pairs["name"], pairs.end())
             self._add([call])
             return end
-        lone = LONE_NAME.match(text, place)
+        lone = marks.LONE_NAME.match(text, place)
         if lone:
             self._add([Call(lone["name"], {})])
             return lone.end("name")
         return None
 
     def _read_marked_json(self, place: int) -> int | None:
-        limit = self.reader.find(MARKER_END, place)
-        another = self.reader.find(ANOTHER, place + 1)
+        limit = self.reader.find(marks.MARKER_END, place)
+        another = self.reader.find(marks.ANOTHER, place + 1)
         ends = [found.start() for found in (limit, another) if found]
         found = self.reader.any(place, min(ends, default=len(self.text)))
         if found is None:
@@ -235,26 +206,26 @@ class _Scan:
             self.broken += 1
             self.awaited = False
             return place + 1 if found is None else found.end
-        if COUNTER.search(name):
+        if marks.COUNTER.search(name):
             # Kimi numbers its calls and puts a name space before each.
-            name = COUNTER.sub("", name).removeprefix("functions.")
+            name = marks.COUNTER.sub("", name).removeprefix("functions.")
         self._add([Call(name, found.value, clean=found.clean, repaired=found.repaired)])
         return found.end
 
     def begin(self, match: re.Match[str]) -> int:
-        named = NAMED.match(self.text, match.end())
+        named = marks.NAMED.match(self.text, match.end())
         if named is None:
             self.awaited, self.awaited_from = True, match.end()
             return match.end()
         end = self._read_named(named["name"], named.end())
-        return AFTER_NAMED.match(self.text, end).end()  # type: ignore[union-attr]
+        return marks.AFTER_NAMED.match(self.text, end).end()  # type: ignore[union-attr]
 
     def harmony(self, match: re.Match[str]) -> int:
         name = match["recipient"] or match["plain"]
-        message = MESSAGE.match(self.text, match.end())
+        message = marks.MESSAGE.match(self.text, match.end())
         place = message.end() if message else match.end()
         if self.text[place : place + 1] != "{":
-            empty = NO_MESSAGE.match(self.text, place)
+            empty = marks.NO_MESSAGE.match(self.text, place)
             self.calls.extend([Call(name, {})] if empty else [])
             self.broken += not empty
             return place
@@ -284,25 +255,47 @@ class _Scan:
         """The inside is read like any other text, but for calls in Python, which must fill it."""
         closing = self.text.find("```", match.end())
         self.code_end = closing if closing >= 0 else len(self.text)
-        if (match["language"] or "").lower() not in CODE:
+        if (match["language"] or "").lower() not in marks.CODE:
             return match.end()
-        place = SPACE.match(self.text, match.end()).end()  # type: ignore[union-attr]
-        assigned = ASSIGNED.match(self.text, place)
-        place = assigned.end() if assigned else place
-        if not starts_call(self.text, place):
+        place = marks.SPACE.match(self.text, match.end()).end()  # type: ignore[union-attr]
+        assigned = marks.ASSIGNED.match(self.text, place)
+        if not starts_call(self.text, assigned.end() if assigned else place):
             return match.end()
-        end = self._read_python(place, fills="```", assigned=assigned is not None)
+        end = self._read_program(place)
         if end is None:
-            if (match["language"] or "").lower().startswith("tool"):
-                self.broken += 1
+            self.broken += (match["language"] or "").lower().startswith("tool")
             return match.end()
         return end
+
+    def _read_program(self, place: int) -> int | None:
+        """Calls in Python that fill their fence, and the lines that show what they gave; None where there is more."""
+        calls: list[Call] = []
+        program = False
+        while not self.text.startswith("```", place) and place < len(self.text):
+            place = marks.SPACE.match(self.text, place).end()  # type: ignore[union-attr]
+            assigned = marks.ASSIGNED.match(self.text, place)
+            place = assigned.end() if assigned else place
+            program = program or assigned is not None
+            found = read_pythonic(self.text, place) if self.python_left > 0 and starts_call(self.text, place) else None
+            if found is None or len(calls) > MAXIMUM_CALLS:
+                self.python_left -= 1
+                return None
+            calls += found[0]
+            place = marks.SHOWN.match(self.text, marks.BLANKS.match(self.text, found[1]).end()).end()  # type: ignore[union-attr]
+        if not calls:
+            return None
+        if program:
+            # Lines of a program are calls only where their functions are asked for.
+            self.calls += [call._replace(name_only=True) for call in calls]
+        else:
+            self._add(calls)
+        return place
 
     def react(self, match: re.Match[str]) -> int:
         place = match.end()
         if self.text[place : place + 1] == "{":
             return self._read_named(match["action"], place)
-        line = LINE.match(self.text, place)
+        line = marks.LINE.match(self.text, place)
         written = line[0].strip() if line else ""
         if written.lower() in ("", "none", "null"):
             self._add([Call(match["action"], {})])
@@ -317,12 +310,15 @@ class _Scan:
             end = self._read_python(place)
             if end is not None:
                 return end
-        headline = HEADLINE.fullmatch(self.text[self.kept : place].lstrip()) if place - self.kept < 300 else None
-        if headline and match[0] == "{":
-            return self._read_named(headline["name"], place)
+        start = max(self.kept, self.named_end)
+        before = self.text[start:place].strip() + "\n" if place - start < 300 and match[0] == "{" else ""
+        headline = marks.HEADLINE.fullmatch(before) or marks.TURN.fullmatch(before)
+        if headline:
+            self.named_end = self._read_named(headline["name"], place)
+            return self.named_end
         found = self.reader.strict(place)
         if found is None:
-            if not MAY_BE_JSON.match(self.text, place):
+            if not marks.MAY_BE_JSON.match(self.text, place):
                 return place + 1
             end = self.reader.closing(place)
             if end is None:
@@ -336,6 +332,8 @@ class _Scan:
         if any(not call.name_only for call in calls):
             self.broken += others
             self.awaited = False
+        elif not calls and isinstance(found.value, dict) and (heading := marks.HEADING.fullmatch(before)):
+            calls = [Call(heading["name"], found.value, name_only=True)]
         self.calls.extend(self._mark(call, found.clean, found.repaired) for call in calls)
         return found.end
 
@@ -366,9 +364,7 @@ class _Scan:
         found = read_pythonic(self.text, place)
         if found is not None:
             calls, end = found
-            rest = BLANKS.match(self.text, end).end()  # type: ignore[union-attr]
-            if fills == "```":
-                rest = SHOWN.match(self.text, end).end()  # type: ignore[union-attr]
+            rest = marks.BLANKS.match(self.text, end).end()  # type: ignore[union-attr]
             if not fills or rest >= len(self.text) or self.text.startswith(fills, rest):
                 if assigned:
                     self.calls.extend(call._replace(name_only=True) for call in calls)

@@ -26,9 +26,9 @@ LEAD = (
     r"[ \t]*(?:(?:\d{1,2}[.)]|[-*•])[ \t]+)?(?:\**(?:tool[ _]?call|function[ _]?call|call|action|chamada)\**[ \t]?:\**[ \t]*)?`?"
     r"(?:(?:(?:const|let|var)[ \t]+)?(?P<ASSIGNED>[A-Za-z_]\w{0,40})[ \t]*=[ \t]*)?(?:await[ \t]+)?"
 )
-ASSIGNED = re.compile(r"[A-Za-z_]\w{0,40}[ \t]*=[ \t]*(?=[A-Za-z_][\w.]{0,199}\()")
-# What a program does with the result of its only call.
-SHOWN = re.compile(r"(?:\s*(?:print|final_answer)\(\s*\w{1,60}\s*\)[ \t]*;?)?\s*")
+ASSIGNED = re.compile(r"[^\W\d]\w{0,40}[ \t]*=[ \t]*(?:await[ \t]+)?(?=[^\W\d][\w.]{0,199}\()")
+# What a program does with the results of its calls.
+SHOWN = re.compile(r"(?:\s*(?:print|final_answer)\(\s*\w{1,60}\s*\)[ \t]*;?){0,8}\s*")
 REACT = (
     r"(?:^|(?<=>))[ \t]*(?:\**Action\**:\**|✿FUNCTION✿:)[ \t]*`?(?P<action>[A-Za-z_][\w.-]{0,199})`?[ \t]*\n+"
     r"[ \t]*(?:\**Action Input\**:\**|✿ARGS✿:)[ \t]*(?:```\w*\s*(?=\{))?"
@@ -53,14 +53,14 @@ START = re.compile(
     r"|(?P<fence>```[ \t]*(?P<language>[\w+-]*)[ \t]*\n?)"
     rf"|(?P<react>{REACT})|(?P<labels>{LABELLED})|(?P<functionary>{FUNCTIONARY})|(?P<elements>{ELEMENT})"
     r"|(?P<json>[{\[])"
-    rf"|(?P<line>(?:^|(?<=>)){LEAD.replace('ASSIGNED', 'assigned')}(?=[A-Za-z_][\w.-]{{0,199}}\())",
+    rf"|(?P<line>(?:^|(?<=>)){LEAD.replace('ASSIGNED', 'assigned')}(?=[^\W\d][\w.-]{{0,199}}\())",
     re.IGNORECASE | re.MULTILINE,
 )
 # Where a mark can start: most texts have few such places.
 PLACE = re.compile(r"[<\[{`◁]|>>>")
 PLACE_OR_WORD = re.compile(
     r"[<\[{`◁]|->|\bto=|\bfunctools\b|\bfunction(?= call\s*<|\s*<)|(?:^|(?<=>))(?:[ \t]*(?:\**Action\b|✿FUNCTION)|"
-    rf"\**(?:Tool|Function)(?: Name)?\**:|{LEAD}[A-Za-z_][\w.-]{{0,199}}\()|>>>",
+    rf"\**(?:Tool|Function)(?: Name)?\**:|{LEAD}[^\W\d][\w.-]{{0,199}}\()|>>>",
     re.MULTILINE | re.IGNORECASE,
 )
 MARKS = ("<", "{", "[", "`", "◁")
@@ -111,6 +111,9 @@ TAGGED = re.compile(
 LONE_NAME = re.compile(r"\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})(?:\s*\n\s*|(?<=\w\w\w))</tool_call>", re.IGNORECASE)
 # A name alone on the first line, as GLM 4 writes it before its arguments; a word of prose has no such form.
 HEADLINE = re.compile(r"(?P<name>[a-z][a-z0-9]*(?:[_.][A-Za-z0-9]+|[A-Z][A-Za-z0-9]*){1,12})[ \t]*\n\s*\Z")
+# The same after GLM 4's token, and a name of one word, which may as well be a heading.
+TURN = re.compile(r"<\|assistant\|>(?P<name>[A-Za-z_][\w.-]{0,199})[ \t]*\n\s*\Z")
+HEADING = re.compile(r"(?P<name>[A-Za-z_][\w-]{1,80})[ \t]*\n\s*\Z")
 COUNTER = re.compile(r":\d+\Z")
 AFTER_NAMED = re.compile(rf"\s*(?:```)?\s*(?:<{BAR}tool{GAP}call{GAP}end{BAR}>|<\|call\|>)?")
 # What looks like the marker of a notation that is not read.

@@ -12,8 +12,12 @@ _WORDS = {
     "True": True, "False": False, "None": None, "true": True, "false": False, "null": None,
 }  # fmt: skip
 _SPACE = re.compile(r"(?:\s|#[^\n]*\n)*+")
-_CALL = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*|[A-Za-z_][\w.-]*)\s*\(")
-_KEY = re.compile(r"([A-Za-z_]\w*)\s*(?:=(?!=)|:(?![:=]))")
+_CALL = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*|[^\W\d][\w.-]*)\s*\(")
+_KEY = re.compile(r"([^\W\d][\w-]*)\s*(?:=(?!=)|:(?![:=]))")
+# ToolACE's functions have names such as `Market Trends API`; in a list, before keyword arguments, that is no prose.
+_TITLED = re.compile(
+    r"([^\W\d][^\[\](){}<>=\"'`,;\n]{0,120}?(?:\s?\([\w .+-]{1,40}\)){0,2})\((?=\s*(?:\)|[^\W\d][\w-]*\s*=(?!=)))"
+)
 _BARE_KEY = re.compile(r"([A-Za-z_$][\w$]*)\s*(?=:(?!:))")
 # What may follow a text; a quote of its own kind that anything else follows is one inside it.
 _FOLLOWS = re.compile(
@@ -37,8 +41,7 @@ def starts_call(text: str, place: int) -> bool:
     """Whether a call, or a list of them, may start at `place`."""
     if text[place : place + 1] == "[":
         place = _skip(text, place + 1)
-        if text[place : place + 1] == "]":
-            return False
+        return (_CALL.match(text, place) or _TITLED.match(text, place)) is not None
     return _CALL.match(text, place) is not None
 
 
@@ -53,7 +56,7 @@ def read_pythonic(text: str, place: int) -> tuple[list[Call], int] | None:
         calls: list[Call] = []
         place = _skip(text, place + 1)
         while len(calls) < MAXIMUM_CALLS:
-            call, place = _read_call(text, place)
+            call, place = _read_call(text, place, titled=True)
             calls.append(call)
             place = _skip(text, place)
             mark = text[place : place + 1]
@@ -90,9 +93,11 @@ def _skip(text: str, place: int) -> int:
     return _SPACE.match(text, place).end()  # type: ignore[union-attr]
 
 
-def _read_call(text: str, place: int) -> tuple[Call, int]:
+def _read_call(text: str, place: int, titled: bool = False) -> tuple[Call, int]:
+    """`titled`: a name of several words is one."""
     mended: list[int] = []
-    match = _CALL.match(text, place)
+    plain = _CALL.match(text, place)
+    match = plain or (_TITLED.match(text, place) if titled else None)
     if match is None:
         raise NotACallError
     name, place = match[1], _skip(text, match.end())
@@ -123,7 +128,8 @@ def _read_call(text: str, place: int) -> tuple[Call, int]:
         elif text[place : place + 1] != ")":
             raise NotACallError
     # `tool.call(a=1)` is how Llama calls its built-in tools, `default_api.tool(a=1)` how Gemini calls all of them.
-    return Call(name.removeprefix("default_api.").removesuffix(".call"), arguments, repaired=bool(mended)), place + 1
+    name = name.removeprefix("default_api.").removesuffix(".call")
+    return Call(name, arguments, repaired=bool(mended), name_only=plain is None and not arguments), place + 1
 
 
 def _read_value(text: str, place: int, depth: int, mended: list[int]) -> tuple[Any, int]:

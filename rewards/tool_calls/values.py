@@ -13,6 +13,9 @@ _LONGEST_INTEGER = 4_000
 
 _BRACKET = re.compile(r"[\[\]{}]|\"(?:[^\"\\]|\\.)*+(?:\"|\Z)|(?<=[\s:,\[{(=])'(?:[^'\\]|\\.)*+(?:'|\Z)", re.DOTALL)
 _LONG_REST = 4_000
+# Glaive's calls hold their arguments as JSON between single quotes.
+_QUOTED = re.compile(r"\{\s*\"name\"\s*:\s*\"(?P<name>[^\"\\\n]{1,200})\"\s*,\s*\"arguments\"\s*:\s*'\s*(?=\{)")
+_QUOTED_END = re.compile(r"\s*'\s*\}")
 _CLOSERS = {"{": "}", "[": "]"}
 
 
@@ -101,8 +104,21 @@ class ValueReader:
             return None
         except ValueError as error:
             self.left -= getattr(error, "pos", len(self.text)) - place + 20
-            return None
+            return self._quoted(place)
         return FoundValue(value, end) if isinstance(value, (dict, list)) else None
+
+    def _quoted(self, place: int) -> FoundValue | None:
+        """`{"name": "f", "arguments": '{"a": 1}'}`; None where it is something else."""
+        opened = _QUOTED.match(self.text, place)
+        if opened is None:
+            return None
+        try:
+            arguments, end = _DECODER.raw_decode(self.text, opened.end())
+        except (ValueError, RecursionError) as error:
+            self.left -= getattr(error, "pos", len(self.text)) - place
+            return None
+        closed = _QUOTED_END.match(self.text, end)
+        return FoundValue({"name": opened["name"], "arguments": arguments}, closed.end()) if closed else None
 
     def any(self, place: int, limit: int | None = None) -> FoundValue | None:
         """The value that starts at `place`, mended where it must be; `limit` is where it ends at the latest."""

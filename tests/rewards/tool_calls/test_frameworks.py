@@ -59,6 +59,9 @@ RIGHT = [
     json.dumps({"parts": [{"functionCall": {"name": "get_weather", "args": _ARGUMENTS}}]}),
     json.dumps({"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "get_weather", "arguments": _ARGUMENTS}}),
     json.dumps(_CALL),
+    json.dumps({"candidates": [{"content": {"role": "model", "parts": [{"functionCall": {"name": "get_weather", "args": _ARGUMENTS}}]}}]}),
+    json.dumps({"output": {"message": {"role": "assistant", "content": [{"toolUse": {"toolUseId": "t", "name": "get_weather", "input": _ARGUMENTS}}]}}}),
+    f"<functioncall> {{\"name\": \"get_weather\", \"arguments\": '{_JSON}'}} <|endoftext|>",
 ]  # fmt: skip
 
 
@@ -69,6 +72,43 @@ def test_tool_call_when_written_in_another_notation_then_is_worth_one_and_spoilt
     assert ToolCall()(row, Completion(text)).value == 1.0
     for right, wrong in (("get_weather", "get_wether"), ("days", "dias"), ("Oeste", "Leste"), ("3", "4")):
         assert ToolCall()(row, Completion(text.replace(right, wrong))).value < 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('[Market Trends API(country="us"), Get Price (v2)(id=1)]', ["Market Trends API", "Get Price (v2)"]),
+        ("[math/add(a=1)]", ["math/add"]),
+        ("[servidor:previsão(a=1)]", ["servidor:previsão"]),
+        ("[北京(a=1)]", ["北京"]),
+        ("[f(order-id=1)]", ["f"]),
+        ("```py\na = f(x=1)\nprint(a)\nb = g(y=2)\nprint(b)\n```", ["f", "g"]),
+        ('search\n{"q": 1}', ["search"]),
+        ('get_a\n{"q": 1}<|assistant|>search\n{"q": 2}', ["get_a", "search"]),
+        ("[veja o manual (aqui)] e [a nota (f = 2)]", []),
+        ("```python\na = f(x=1)\nfor i in a:\n    g(y=i)\n```", []),
+    ],
+)
+def test_read_calls_when_names_are_titles_or_calls_are_lines_of_a_program_then_each_is_read(text, names):
+    """ToolACE's names have spaces, GLM 4 writes a name above its JSON, smolagents programs have several steps."""
+    assert [call.name for call in read_calls(text).calls] == names
+
+
+def test_tool_call_when_a_record_stands_below_a_word_then_it_is_no_call_unless_the_word_is_asked_for():
+    """A heading of one word and GLM 4's name of one word look the same."""
+    text = 'Resultado\n{"a": 1}'
+    assert ToolCall()(Example("1", "default", [], "[]"), Completion(text)).value == 1.0
+    asked = '{"name": "Resultado", "arguments": {"a": 1}}'
+    assert ToolCall()(Example("1", "default", [], asked), Completion(text)).value == 1.0
+
+
+def test_tool_call_when_the_reference_itself_has_titles_for_names_then_it_is_read():
+    """ToolACE's references are in the notation of its answers."""
+    row = Example("1", "default", [], '[Market Trends API(kind="X", country="us")]')
+    assert ToolCall().problems(row) == []
+    assert ToolCall()(row, Completion('[Market Trends API(country="us", kind="X")]')).value == 1.0
+    assert 0 < ToolCall()(row, Completion('[Market Trends API(country="br", kind="X")]')).value < 0.7
+    assert ToolCall()(row, Completion('[Market Trends(country="us", kind="X")]')).value == 0.0
 
 
 def test_tool_call_when_quotes_stand_unescaped_in_a_python_text_then_is_read_with_repairs():
@@ -92,7 +132,19 @@ def test_tool_call_when_no_call_is_asked_then_programs_and_records_are_none(text
 
 
 @pytest.mark.parametrize(
-    "unit", ["<a_b><c>", "<invoke><tool_name>f</tool_name><parameters><a>", "[f(a='b'c", ">>>f\n{", "f(a=dict("]
+    "unit",
+    [
+        "<a_b><c>",
+        "<invoke><tool_name>f</tool_name><parameters><a>",
+        "[f(a='b'c",
+        ">>>f\n{",
+        "f(a=dict(",
+        "[A b ",
+        "[A (b) ",
+        '{"name": "f", "arguments": \'{"a',
+        "nome\n{",
+        "```py\nx = f(a=1)\n",
+    ],
 )
 def test_read_calls_when_a_notation_opens_again_and_again_then_takes_linear_time(unit):
     """A tag without its end is looked for a few times only."""

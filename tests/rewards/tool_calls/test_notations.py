@@ -51,7 +51,6 @@ def score_of(text: str, reference: str | None, **columns: object):
         ('functions.f({"a": 1})', [("f", {"a": 1})]),
         ('✿FUNCTION✿: f\n✿ARGS✿: {"a": 1}', [("f", {"a": 1})]),
         ('<think>hm</think>\nget_weather\n{"a": 1}', [("get_weather", {"a": 1})]),
-        ('Resultado\n{"a": 1}', []),
         ('{"tool_name": "f", "tool_arguments": {"a": 1}}', [("f", {"a": 1})]),
         ('<|python_tag|>busca.call(query="x")', [("busca", {"query": "x"})]),
         ("<|tool_call_start|>[]<|tool_call_end|>", []),
