@@ -16,7 +16,7 @@ _CALL = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*|[^\W\d][\w.-]*)\s*\(")
 _KEY = re.compile(r"([^\W\d][\w-]*)\s*(?:=(?!=)|:(?![:=]))")
 # ToolACE's functions have names such as `Market Trends API`; in a list, before keyword arguments, that is no prose.
 _TITLED = re.compile(
-    r"([^\W\d][^\[\](){}<>=\"'`,;\n]{0,120}?(?:\s?\([\w .+-]{1,40}\)){0,2})\((?=\s*(?:\)|[^\W\d][\w-]*\s*=(?!=)))"
+    r"([^\W\d][^\[\](){}<>=\"'`,;\n]{0,120}?(?:\s?\([\w .+-]{1,40}\)){0,2})(?<!\s)\((?=\s*(?:\)|[^\W\d][\w-]*\s*=(?!=)))"
 )
 _BARE_KEY = re.compile(r"([A-Za-z_$][\w$]*)\s*(?=:(?!:))")
 # What may follow a text; a quote of its own kind that anything else follows is one inside it.
