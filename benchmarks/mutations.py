@@ -2,22 +2,23 @@
 
     python -m benchmarks.mutations rewards/statistics/changes.py tests/grpo/compare/test_compare_intervals.py
 
-Comparisons, signs, numbers, `and`/`or` and `not` are changed; docstrings and annotations are left alone. Tests are
-collected once; each mutant of a function runs in a forked process of its own, in memory, folder by folder and the
-quickest tests first, to the first failure. What is read when a module is imported (constants, defaults) runs in a copy of the tree, which takes
-seconds a mutant, and comes last. So do commands that a test starts as a process: they see the module as it is.
+`mutation_kinds.py` has the changes; docstrings and annotations are left alone. Tests are collected once and run once, which
+tells the lines of the module that each one runs. A mutant runs the tests that come to its line, in a forked process of its
+own, in memory, folder by folder and the quickest first, to the first failure. Defaults and constants of the module are
+changed in memory too, wherever they were imported to. What else an import reads (a table, a field of a model) runs in a copy
+of the tree, which takes seconds a mutant, and comes last. Commands that a test starts as a process see the module as it is.
 
 Give only the tests that are meant to hold the module. `--seconds` ends early, with what was tried until then (places are
 taken in a seeded order); `--longest` leaves out tests that take longer, such as those of time limits, which a busy machine
-fails; what else is given (`-k ...`) is pytest's, such as to leave out a fixture of many seconds. A mutant whose tests do
-not end is named, and counted neither as killed nor as survived. Needs `os.fork`.
+fails; `--lines 120 150` tries those lines alone, as after a new test; what else is given (`-k ...`) is pytest's, such as to
+leave out a fixture of many seconds. A survivor that no test comes to is marked so. A mutant whose tests do not end is named,
+and counted neither as killed nor as survived. Needs `os.fork`.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import copy
 import gc
 import importlib
 import json
@@ -28,60 +29,25 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FrameType, FunctionType
 
 import pytest
 from _pytest.python import Function
 from _pytest.runner import runtestprotocol
 
-COMPARISONS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-               ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In}  # fmt: skip
-OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
-             ast.Pow: ast.Mult, ast.Mod: ast.Mult}  # fmt: skip
+from benchmarks.mutation_kinds import find_places, list_lines, mutate
 
-SLOWER = 4
-"""Times the unchanged tests' own time after which a mutant's tests are ended."""
+SLOWER, SPARE = 4, 15
+"""Times the unchanged tests' own time, and seconds more, after which a mutant's tests are ended."""
 ENDLESS, IMPORTED = 124, 123
 """How a mutant's process ends whose tests take too long, and one whose change only a fresh import can see."""
-
-
-def mutate(node: ast.AST) -> str | None:
-    """Change the node in place; what was done, or None where it is of no kind that is mutated."""
-    match node:
-        case ast.Compare(ops=[operator, *_]) if type(operator) in COMPARISONS:
-            node.ops[0] = COMPARISONS[type(operator)]()
-        case ast.BinOp(op=operator) if type(operator) in OPERATORS:
-            node.op = OPERATORS[type(operator)]()
-        case ast.BoolOp(op=operator):
-            node.op = ast.Or() if isinstance(operator, ast.And) else ast.And()
-        case ast.UnaryOp(op=ast.USub() | ast.Not()):
-            node.op = ast.UAdd() if isinstance(node.op, ast.USub) else ast.USub()
-        case ast.Constant(value=bool() as value):
-            node.value = not value
-        case ast.Constant(value=int() | float() as value):
-            node.value = value + 1 if isinstance(value, int) else value * 1.5 + 0.001
-        case _:
-            return None
-    return ast.unparse(node)
-
-
-def find_places(tree: ast.AST) -> Iterator[int]:
-    """Positions, in the order of `ast.walk`, of nodes that can be mutated."""
-    annotations = {
-        id(inner)
-        for node in ast.walk(tree)
-        for field in ("annotation", "returns")
-        if (part := getattr(node, field, None)) is not None
-        for inner in ast.walk(part)
-    }
-    for place, node in enumerate(ast.walk(tree)):
-        if id(node) not in annotations and mutate(copy.deepcopy(node)) is not None:
-            yield place
+PLAIN = (int, float, bool, str, tuple, frozenset, dict, set, list)
 
 
 def find_codes(code: CodeType) -> Iterator[CodeType]:
@@ -90,6 +56,16 @@ def find_codes(code: CodeType) -> Iterator[CodeType]:
         if isinstance(inner, CodeType):
             yield inner
             yield from find_codes(inner)
+
+
+def _list_functions(space: Mapping[str, object]) -> list[FunctionType]:
+    """The functions that a module defines, and those of its classes."""
+    found: list[FunctionType] = []
+    for value in list(space.values()):
+        if getattr(value, "__module__", None) == space["__name__"]:
+            parts = list(vars(value).values()) if isinstance(value, type) else [value]
+            found += [part for part in parts if isinstance(part, FunctionType)]
+    return found
 
 
 class Module:
@@ -104,21 +80,51 @@ class Module:
         code = compile(tree, str(self.path.resolve()), "exec")
         return {(each.co_qualname, each.co_firstlineno): each for each in find_codes(code)}
 
-    def mutant(self, place: int) -> tuple[ast.Module, str]:
-        """The tree with one place changed, and what was done, with its line."""
-        tree = copy.deepcopy(self.tree)
-        node = list(ast.walk(tree))[place]
-        before, after = ast.unparse(node), mutate(node)
-        return tree, f"{self.path}:{getattr(node, 'lineno', '?')}: {before} -> {after}"
+    def mutant(self, place: int, which: int) -> tuple[ast.Module, range, str]:
+        """The tree with one change, the lines of its statement, and what was done, with its line."""
+        tree, node, done = mutate(self.tree, place, which)
+        line = getattr(node, "lineno", 0)
+        lines = self.lines[id(self.nodes[place])]
+        return tree, lines, f"{self.path}:{line or lines.start}: {done}"
 
     def swap(self, tree: ast.Module) -> bool:
-        """Give the functions of this process the mutant's code; whether any of them is another one now."""
+        """Give the functions of this process the mutant's code; whether anything of this process is another one now."""
         codes, changed = self.compile(tree), False
         for function in self.functions:
             key = function.__code__.co_qualname, function.__code__.co_firstlineno
             if key in codes and codes[key] != self.codes[key]:
                 function.__code__, changed = codes[key], True
+        return changed or self.swap_values(tree)
+
+    def swap_values(self, tree: ast.Module) -> bool:
+        """Do so for defaults of functions and for plain constants of the module, wherever they were imported to."""
+        name = ".".join(self.path.with_suffix("").parts)
+        space = {"__name__": name, "__file__": str(self.path.resolve()), "__package__": name.rpartition(".")[0]}
+        try:
+            exec(compile(tree, str(self.path.resolve()), "exec"), space)
+        except Exception:
+            return False  # left to a fresh import, which will say the same
+        changed = False
+        for here, there in zip(_list_functions(vars(sys.modules[name])), _list_functions(space), strict=False):
+            for kind in ("__defaults__", "__kwdefaults__"):
+                if here.__qualname__ == there.__qualname__ and repr(getattr(here, kind)) != repr(getattr(there, kind)):
+                    setattr(here, kind, getattr(there, kind))
+                    changed = True
+        for key, value in dict(vars(sys.modules[name])).items():
+            if type(value) in PLAIN and key in space and repr(space[key]) != repr(value) and not key.startswith("__"):
+                for module in list(sys.modules.values()):
+                    if getattr(module, "__dict__", {}).get(key) is value:
+                        setattr(module, key, space[key])
+                changed = True
         return changed
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        return list(ast.walk(self.tree))
+
+    @cached_property
+    def lines(self) -> Mapping[int, range]:
+        return list_lines(self.tree)
 
     @cached_property
     def functions(self) -> list[FunctionType]:
@@ -131,11 +137,15 @@ class Module:
 class ForkedMutants:
     """What pytest does instead of running its tests: it runs them once for each mutant."""
 
-    def __init__(self, module: Path, seconds: float, longest: float):
+    def __init__(self, module: Path, seconds: float, longest: float, lines: Sequence[int] = ()):
         self.module, self.longest = Module(module), longest
         self.seconds, self.end = seconds, 0.0
-        self.killed, self.unjudged, self.survived = 0, 0, 0
-        self.places = list(find_places(self.module.tree))
+        self.killed, self.unjudged, self.survived, self.unreached = 0, 0, 0, 0
+        self.places = [
+            (place, which)
+            for place, which in find_places(self.module.tree)
+            if not lines or any(line in self.module.lines[id(self.module.nodes[place])] for line in lines)
+        ]
         random.Random(0).shuffle(self.places)
 
     @pytest.hookimpl(tryfirst=True)
@@ -151,24 +161,33 @@ class ForkedMutants:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
             return True
-        items, limit = self.time_tests(session.items)
-        self.end = time.perf_counter() + self.seconds
         # Some are imported when they are first needed: a child's import would bring the functions as they are written.
         importlib.import_module(".".join(self.module.path.with_suffix("").parts))
+        items, seen = self.time_tests(session.items)
+        self.end = time.perf_counter() + self.seconds
         if not self.module.functions:
             sys.exit(f"{self.module.path}: no function to mutate")
         gc.freeze()  # a child that collects garbage would copy every page
         later = []
-        for place in self.places:
+        for place, which in self.places:
             if time.perf_counter() > self.end:
                 break
-            tree, done = self.module.mutant(place)
-            self.count(run_forked(lambda tree=tree: self.try_mutant(tree, items), limit), done, later, tree)
-        self.run_imported(later, sorted({item.path for item in items}), limit)
+            tree, lines, done = self.module.mutant(place, which)
+            near = [(item, seconds) for item, seconds in items if not seen[item.nodeid].isdisjoint(lines)]
+            limit = SPARE + int(SLOWER * sum(seconds for _, seconds in near or items))
+            chosen = [item for item, _ in near]
+            status = run_forked(lambda tree=tree, chosen=chosen: self.try_mutant(tree, chosen), limit)
+            if not near and status == 0:
+                self.unreached += 1
+                done += "    (no test comes here)"
+            self.count(status, done, later, tree)
+        self.run_imported(
+            later, sorted({item.path for item, _ in items}), SPARE + int(SLOWER * sum(s for _, s in items))
+        )
         tried = self.killed + self.unjudged + self.survived
         print(
-            f"{len(self.places)} places, {tried} mutants tried, {self.killed} killed, {self.survived} survived, "
-            f"{self.unjudged} came to no end and are counted as neither"
+            f"{len(self.places)} places, {tried} mutants tried, {self.killed} killed, {self.survived} survived "
+            f"({self.unreached} of them where no test comes), {self.unjudged} came to no end and are counted as neither"
         )
         return True
 
@@ -184,18 +203,34 @@ class ForkedMutants:
             self.survived += 1
             print(done, flush=True)
 
-    def time_tests(self, items: list[pytest.Item]) -> tuple[list[pytest.Item], int]:
-        """The tests that are quick enough, the quickest first, and the seconds that a mutant's may take."""
+    def time_tests(self, items: list[pytest.Item]) -> tuple[list[tuple[pytest.Item, float]], Mapping[str, set[int]]]:
+        """The tests that are quick enough, the quickest first, with their seconds; and the lines that each one runs."""
         with tempfile.NamedTemporaryFile("r") as file:
-            if run_forked(lambda: write_times(items, file.name), 3600):
+            if run_forked(lambda: write_times(items, file.name, str(self.module.path.resolve())), 3600):
                 sys.exit(f"this test fails before anything is changed: {file.read() or '(the process ended)'}")
-            times = json.load(file)
+            timed = json.load(file)
         # A folder at a time, as they were named: the tests' own settings collect garbage wherever the folder changes.
         folders = list(dict.fromkeys(item.path.parent for item in items))
+        times = [seconds for seconds, _, _ in timed]
         order = sorted(range(len(items)), key=lambda place: (folders.index(items[place].path.parent), times[place]))
-        quick = [place for place in order if times[place] <= self.longest]
-        # Of all of them: what a slow one had read for the others, a quick one now reads itself.
-        return [items[place] for place in quick], 5 + int(SLOWER * sum(times))
+        seen = {item.nodeid: set(called) for item, (_, _, called) in zip(items, timed, strict=True)}
+        for item, (_, prepared, _) in zip(
+            items, timed, strict=True
+        ):  # what is prepared may serve the others of its file
+            for other in items if prepared else ():
+                if other.path == item.path:
+                    seen[other.nodeid] |= set(prepared)
+        # What a test of many seconds had prepared for the others, each mutant would have to prepare again.
+        dear = {
+            shared
+            for item, seconds in zip(items, times, strict=True)
+            if seconds > self.longest
+            for shared in _list_shared(item)
+        }
+        quick = [
+            place for place in order if times[place] <= self.longest and dear.isdisjoint(_list_shared(items[place]))
+        ]
+        return [(items[place], times[place]) for place in quick], seen
 
     def try_mutant(self, tree: ast.Module, items: list[pytest.Item]) -> int:
         return run_tests(items) if self.module.swap(tree) else IMPORTED
@@ -222,6 +257,12 @@ class ForkedMutants:
                 except subprocess.TimeoutExpired:
                     status = ENDLESS
                 self.count(status, done, [], tree)
+
+
+def _list_shared(item: pytest.Item) -> set[str]:
+    """The fixtures of the tests' own that are prepared once for several tests, by file and name."""
+    found = item._fixtureinfo.name2fixturedefs.items()
+    return {f"{each[-1].baseid}::{name}" for name, each in found if each[-1].baseid and each[-1].scope != "function"}
 
 
 def run_forked(job: object, limit: int) -> int:
@@ -254,16 +295,44 @@ def run_tests(items: list[pytest.Item]) -> int:
     return 0
 
 
-def write_times(items: list[pytest.Item], path: str) -> int:
-    """The seconds of each test, as a JSON list in the file; 1 where one fails, whose name the file then has."""
-    times = []
+class Lines:
+    """The lines of one file that run, of this thread and of those that start."""
+
+    def __init__(self, path: str):
+        self.path, self.found = path, set[int]()
+
+    def __call__(self, frame: FrameType, event: str, what: object) -> Lines | None:
+        if frame.f_code.co_filename != self.path:
+            return None
+        self.found.add(frame.f_lineno)
+        return self
+
+    def take(self) -> list[int]:
+        found, self.found = sorted(self.found), set()
+        return found
+
+
+def write_times(items: list[pytest.Item], path: str, module: str) -> int:
+    """Of each test its seconds and the module's lines that its setup and the rest of it run, as a JSON list in the file;
+    1 where one fails, whose name the file then has."""
+    timed, lines, prepared = [], Lines(module), list[int]()
+
+    class Between:
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_call(self) -> None:
+            prepared[:] = lines.take()
+
+    items[0].config.pluginmanager.register(Between())
+    threading.settrace(lines)
+    sys.settrace(lines)
     for item, after in zip(items, [*items[1:], None], strict=True):
         started = time.perf_counter()
+        prepared.clear()
         if any(report.failed for report in runtestprotocol(item, log=False, nextitem=after)):
             Path(path).write_text(item.nodeid, encoding="utf-8")
             return 1
-        times.append(time.perf_counter() - started)
-    Path(path).write_text(json.dumps(times), encoding="utf-8")
+        timed.append((time.perf_counter() - started, list(prepared), lines.take()))
+    Path(path).write_text(json.dumps(timed), encoding="utf-8")
     return 0
 
 
@@ -274,8 +343,9 @@ def main() -> int:
     parser.add_argument("tests", nargs="+")
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--longest", type=float, default=float("inf"), help="seconds of the longest test that is run")
+    parser.add_argument("--lines", type=int, nargs="*", default=(), help="only what is on these lines")
     arguments, further = parser.parse_known_args()
-    plugin = ForkedMutants(arguments.module, arguments.seconds, arguments.longest)
+    plugin = ForkedMutants(arguments.module, arguments.seconds, arguments.longest, arguments.lines)
     return int(
         pytest.main(
             ["-q", "-s", "--assert=plain", "-p", "no:cacheprovider", *arguments.tests, *further], plugins=[plugin]

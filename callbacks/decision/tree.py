@@ -152,7 +152,7 @@ class _Walk:
             return [self._ask_one(f"{name}: {task}", question, task, limit) for task in list_tasks(self._recorded)]
         limits: Mapping[str, float] = getattr(section, question["each"])
         known = {task for task in limits if self._recorded.last.task(task)}
-        if not known and not any(key != ALL for key in self._recorded.last.estimates) and limits:
+        if limits and not any(key != ALL for key in self._recorded.last.estimates):
             text = f"Is any of {', '.join(limits)} below its floor?"
             return [DecisionNode(f"{name}s", text, "not judged", note="no task was recorded, only the mean of all")]
         # A run with tasks of its own has none of these; one that has some of them is told which are missing.
@@ -175,7 +175,7 @@ class _Walk:
         if self._rehearsal:
             conclusion = {**conclusion, **conclusion.get("rehearsal", {})}
         section, last = self._recorded.section, self._recorded.last
-        task, weakest = self._find_task(conclusion["scenario"])
+        task, weakest = self._find_task()
         improving = self._asked["improving"][0].outcome if "improving" in self._asked else None
         blamed = [node for name in conclusion.get("about", ()) for node in self._asked.get(name, ())]
         further, most = _count_further(blamed)
@@ -196,7 +196,7 @@ class _Walk:
             **tell_way(self._recorded),
         }
         action, config = conclusion.get("action", "").format(**words), None
-        if "move" in conclusion and not (self._rehearsal and "action" in conclusion.get("rehearsal", {})):
+        if "move" in conclusion and not self._rehearsal:
             action, config = MOVES[conclusion["move"]](self._rung, self._next, task)
         if "config" in conclusion:
             config = getattr(self._rung, conclusion["config"])
@@ -207,8 +207,8 @@ class _Walk:
             reason=conclusion["reason"].format(**words),
             action=action,
             next_config=None if self._rehearsal else config,
-            further_examples=further if blamed else None,
-            further_examples_80=most if blamed else None,
+            further_examples=further,
+            further_examples_80=most,
             task=task if conclusion["scenario"] == "C" else None,
             cause=conclusion.get("cause"),
             routes=route_tasks([name for name in last.estimates if name != ALL], task, self._rung, self._next)
@@ -221,7 +221,7 @@ class _Walk:
         nodes = [
             node for name in ("plateau", "plateau mean", "plateau extraction") for node in self._asked.get(name, ())
         ]
-        if any(node.outcome == "not judged" for node in nodes) and all(node.outcome != "no" for node in nodes):
+        if all(node.outcome != "no" for node in nodes):
             return "whether it is stuck without valid JSON was not judged (B)"
         return "it is not stuck without valid JSON (no B)"
 
@@ -234,12 +234,12 @@ class _Walk:
             return "no floor of a task was judged (C)"
         return f"no task {'that was judged ' if False in judged else ''}is below its floor (no C)"
 
-    def _find_task(self, scenario: str) -> tuple[str | None, float | None]:
+    def _find_task(self) -> tuple[str | None, float | None]:
         """The task a conclusion is about, the weakest below its floor or the one that lost most, with its value."""
         floors = [node for node in self._asked.get("floor", ()) if node.outcome == "yes"]
         lost = [node for name in ("not fallen", "kept") for node in self._asked.get(name, ()) if node.outcome == "no"]
         worst = min(floors, key=lambda node: node.value or 0.0, default=None)
-        if worst is None and scenario == "C":
+        if worst is None:
             worst = min(lost, key=lambda node: measure_loss(self._recorded, node.task), default=None)
         return (worst.task, worst.value) if worst is not None else (None, None)
 
@@ -263,9 +263,8 @@ class _Walk:
 
     def _make(self, *, title: str, reason: str, **what: Any) -> Decision:
         said = self._data.get("rehearsal")
-        if said is not None:
-            title = f"{said['title']}{title}" if self._rehearsal else title[0].upper() + title[1:]
-            reason = f"{said['reason']}{reason}" if self._rehearsal else reason
+        title = f"{said['title']}{title}" if self._rehearsal else title[0].upper() + title[1:]
+        reason = f"{said['reason']}{reason}" if self._rehearsal else reason
         stages = ("warmup",) if self._tree == REHEARSAL else ("warmup", "before")
         gaps = find_gaps(self._recorded, stages) if said is not None else _find_not_judged(self._recorded, self._path)
         return Decision(
@@ -303,7 +302,7 @@ _ONLY = {
 
 def _spare_small(node: DecisionNode) -> DecisionNode:
     """A task of few examples is named with its numbers, and decides nothing: one or two failures would."""
-    if node.n is None or node.n >= SMALL or node.outcome == "not judged":
+    if node.n is None or node.n >= SMALL:
         return node
     note = "; ".join(filter(None, (node.note, f"fewer than {SMALL} examples")))
     return replace(node, outcome="not judged", note=note, further_examples=None, further_examples_80=None)

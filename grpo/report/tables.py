@@ -148,8 +148,6 @@ def make_time_rows(run: RunFiles) -> list[dict[str, Any]]:
                 stages[stage] += value
             elif key == "step_time":
                 steps[stage] += value
-            elif key == "evaluation_seconds":
-                parts["evaluation"] += value
             elif key.endswith("_seconds"):
                 parts[key.removesuffix("_seconds").replace("_", " ")] += value
     # A resumed stage notes only what it took after the resume; its steps are all there.
@@ -357,5 +355,5 @@ def _say(value: Any) -> str:
             f"{value:,}" if abs(value) < 10**18 else f"{value:.3g}" if abs(value) < 10**300 else "a very large number"
         )
     if isinstance(value, float):
-        return f"{value:,.0f}" if is_number(value) and value >= 1000 and value == int(value) else f"{value:.4g}"
+        return f"{value:,.0f}" if is_number(value) and value == int(value) else f"{value:.4g}"
     return make_label(value, 400)
