@@ -316,7 +316,9 @@ def _propose_text(rows: list[Example], tasks: list[str] | None, proposal: Propos
 def _propose_final_answer(rows: list[Example], tasks: list[str] | None, proposal: Proposal) -> bool:
     """Whether the answers are numbers, or explanations with a marked answer at their end, nearly all of them."""
     from grpo.init.units import tell_units
-    from rewards.functions.final_answer import FinalAnswer, read_answer, read_marked
+    from rewards.final_answers.finding import read_marked
+    from rewards.final_answers.reading import read_answer
+    from rewards.functions.final_answer import FinalAnswer
 
     function = FinalAnswer()
     marked = [read_marked(row.reference or "") for row in rows]

@@ -1,4 +1,4 @@
-"""Whether numbers that are answers come in several units, which a reward for the number alone does not see."""
+"""Whether numbers that are answers come in several units that final_answer does not know and so does not compare."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from rewards.functions.final_answer import read_marked
+from rewards.final_answers.finding import read_marked
+from rewards.final_answers.reading import read_answer
 
 _NUMBER = re.compile(r"[-+−]?\d[\d.,  ]*(?:[eE][-+]?\d+)?")
 _UNIT = re.compile(r"[^\W\d_]|[°%$€£µ]")
@@ -16,11 +17,14 @@ _RARE = 0.02
 
 
 def tell_units(references: Iterable[str]) -> list[str]:
-    """A note where the answers' numbers have two units or more; nothing where all have one, or none."""
+    """A note where the answers' numbers have two unknown units or more; nothing where all have one, or none."""
     seen: Counter[str] = Counter()
     for reference in references:
         marked = read_marked(reference)
-        unit = " ".join(_NUMBER.sub(" ", marked.text if marked else reference).split())
+        answer = marked or read_answer(reference)
+        if answer.units or answer.percent or answer.unscaled:
+            continue
+        unit = " ".join(_NUMBER.sub(" ", answer.text).split())
         if len(unit) <= _LONGEST_UNIT and _UNIT.search(unit):
             seen[unit] += 1
     units = [unit for unit, count in seen.most_common() if count > _RARE * seen.total()]
@@ -28,6 +32,6 @@ def tell_units(references: Iterable[str]) -> list[str]:
         return []
     shown = ", ".join(units[:_SHOWN]) + (", ..." if len(units) > _SHOWN else "")
     return [
-        f"the answers come in several units ({shown}), and final_answer compares the number alone: 5 {units[0]} earns what "
+        f"the answers come in several units ({shown}), and final_answer does not know them and compares the number alone: 5 {units[0]} earns what "
         f"5 {units[1]} does; say the unit in the prompt, or write a reward that reads it: python -m rewards new my_reward"
     ]

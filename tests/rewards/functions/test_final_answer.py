@@ -161,6 +161,11 @@ def test_final_answer_when_a_text_is_all_marks_then_is_read_in_time():
         "\\frac{1}{",
         "$ ",
         "{",
+        "1 000 ",
+        "\\boxed{(1,2",
+        "2x+",
+        "1=",
+        "5 million ",
     ):
         with at_most(1.5):
             score("72", piece * (1_000_000 // len(piece)))
@@ -238,3 +243,60 @@ def test_final_answer_when_a_reference_says_it_at_the_end_of_its_working_then_th
     """Several lines, none of them marked."""
     example = Example("1", "default", [], "9 * 2 = 18\nThe answer is 18. Done.", {})
     assert [FinalAnswer()(example, Completion(text)).value for text in ("18", "9", "2")] == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("reference", "text", "value"),
+    [
+        # The same amount, whatever it is counted in.
+        ("72 km", "Answer: 72 kilometers", 1.0), ("72 km", "72,000 m", 1.0), ("2 hours", "120 minutos", 1.0), ("2 horas", "2 h", 1.0),
+        ("5 kg", "5000 g", 1.0), ("10 m/s", "36 km/h", 1.0), ("60 km/h", "60 quilômetros por hora", 1.0), ("20 °C", "68 °F", 1.0),
+        ("12 cm^2", "12 square centimeters", 1.0), ("5 m²", "50000 cm²", 1.0), ("\\boxed{12\\text{ cm}}", "\\boxed{120\\,\\mathrm{mm}}", 1.0),
+        ("90°", "\\boxed{90^\\circ}", 1.0), ("3 GB", "3000 MB", 1.0), ("100 Mbps", "0,1 Gbps", 1.0), ("1 year", "12 months", 1.0),
+        ("5 dollars", "500 cents", 1.0), ("R$ 5 mil", "R$ 5.000,00", 1.0), ("$5", "5 USD", 1.0), ("2 min", "120 s", 1.0), ("5 min", "5 m", 1.0),
+        # The same number of something else.
+        ("72 km", "72 m", 0.0), ("72 km", "it is 72 miles", 0.0), ("2 hours", "2 minutes", 0.0), ("25 °C", "25 °F", 0.0), ("$5", "€5", 0.0),
+        ("R$ 5", "US$ 5", 0.0), ("12 cm^2", "12 cm", 0.0), ("50%", "50 km", 0.0), ("10 m/s", "10 km/h", 0.0), ("5 kg", "5 g", 0.0),
+        # A unit that only one side gives, or that nobody knows.
+        ("72 km", "72", 1.0), ("72", "72 km", 1.0), ("72 km", "72000", 0.0), ("3 apples", "3 oranges", 1.0), ("7 days", "7", 1.0),
+        ("$18", "18$", 1.0), ("18", "$18$", 1.0),
+        # Millions, dozens, powers of ten, groups apart, mixed numbers.
+        ("2,5 milhões", "2500000", 1.0), ("1500000", "1.5 million", 1.0), ("1500000", "#### 1.5 × 10^6", 1.0), ("24", "2 dozen", 1.0),
+        ("\\boxed{1.5 \\times 10^{6}}", "\\boxed{1500000}", 1.0), ("1234567", "#### 1 234 567", 1.0), ("\\boxed{1\\frac{1}{2}}", "\\boxed{1.5}", 1.0),
+        ("2 million", "2 thousand", 0.0), ("\\boxed{10{,}000}", "\\boxed{10000}", 1.0),
+    ],
+)  # fmt: skip
+def test_final_answer_when_the_reference_has_a_unit_then_amounts_are_compared(reference, text, value):
+    """Units are converted; the right number in another unit is another answer."""
+    assert score(reference, text).value == value
+
+
+def test_final_answer_when_the_unit_alone_is_wrong_then_an_option_says_what_it_earns():
+    """Nothing by default."""
+    assert score("72 km", "72 m").value == 0.0
+    half = score("72 km", "72 m", other_unit=0.5)
+    assert half.value == 0.5 and half.parts["right"] == 0.5 and "another unit" in half.reason
+
+
+@pytest.mark.parametrize(
+    ("reference", "text", "value"),
+    [
+        ("\\boxed{2\\sqrt{3}}", "\\boxed{2\\sqrt3}", 1.0), ("\\boxed{\\frac{\\sqrt{2}}{2}}", "\\boxed{\\frac{1}{\\sqrt{2}}}", 1.0),
+        ("\\boxed{2\\sqrt{3}}", "\\boxed{3\\sqrt{2}}", 0.0), ("\\boxed{3\\pi}", "\\boxed{3π}", 1.0), ("\\boxed{3\\pi}", "\\boxed{9.42477796}", 1.0),
+        ("\\boxed{3\\pi}", "\\boxed{9.42}", 0.0), ("\\boxed{3\\pi}", "3", 0.0), ("3", "\\boxed{3\\pi}", 0.0), ("\\boxed{1+\\sqrt{2}}", "\\boxed{\\sqrt{2}+1}", 1.0),
+        # What is still to be worked out is no answer.
+        ("72", "\\boxed{48+24}", 0.0), ("72", "\\boxed{8 \\times 9}", 0.0), ("6", "\\boxed{2\\sqrt{9}}", 0.0), ("72", "#### 48 + 24 = 72", 1.0),
+        ("\\boxed{\\{1, 2, 3\\}}", "\\boxed{\\{3,2,1\\}}", 1.0), ("\\boxed{\\{1, 2, 3\\}}", "\\boxed{\\{1,2\\}}", 0.0),
+        ("\\boxed{(3, \\frac{1}{2})}", "\\boxed{(3, 0.5)}", 1.0), ("\\boxed{(1,2)}", "\\boxed{(2,1)}", 0.0), ("12 and 15", "15, 12", 1.0),
+        ("\\boxed{(-\\infty, 2]}", "\\boxed{(-\\infty,2]}", 1.0), ("\\boxed{(-\\infty, 2]}", "2", 0.0), ("\\boxed{A, C}", "\\boxed{C, A}", 1.0),
+        ("\\boxed{\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}}", "\\boxed{\\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}}", 1.0),
+        ("\\boxed{y=2x+3}", "\\boxed{y=3}", 0.0), ("2x", "2", 0.0), ("x \\ge 3", "x \\le 3", 0.0), ("x \\ge 3", "x \\geq 3", 1.0),
+        # Two answers at once, and the last of two that are said one after the other.
+        ("8", "The answer is 7 or 8.", 0.0), ("8", "#### 7 or 8", 0.0), ("8", "#### 7-8", 0.0), ("8", "The answer is 7. Wait, the answer is 8.", 1.0),
+        ("8", "The answer is 8. I am sure the answer is correct.", 1.0), ("5", "A resposta é 5 maçãs em 3 dias", 1.0),
+        ("B", "I think it's B because A and C are wrong.", 1.0),
+    ],
+)  # fmt: skip
+def test_final_answer_when_it_is_a_formula_or_a_list_then_its_value_counts(reference, text, value):
+    """Roots and pi by value, members of sets in any order, of pairs and intervals in theirs."""
+    assert score(reference, text).value == value

@@ -1,0 +1,1 @@
+"""Final answers of explanations: where they stand, and what their numbers, units, formulas and lists mean."""
