@@ -262,11 +262,11 @@ class _Walk:
         )
 
     def _make(self, *, title: str, reason: str, **what: Any) -> Decision:
-        said = self._data.get("rehearsal")
+        said = self._data.get("rehearsal") or {}
         title = f"{said['title']}{title}" if self._rehearsal else title[0].upper() + title[1:]
         reason = f"{said['reason']}{reason}" if self._rehearsal else reason
         stages = ("warmup",) if self._tree == REHEARSAL else ("warmup", "before")
-        gaps = find_gaps(self._recorded, stages) if said is not None else _find_not_judged(self._recorded, self._path)
+        gaps = find_gaps(self._recorded, stages) if said else _find_not_judged(self._recorded, self._path)
         return Decision(
             title=title,
             reason=reason,

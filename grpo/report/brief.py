@@ -56,8 +56,8 @@ def make_brief(
     if total is not None and total["final"] is not None:
         brief.append(("what it gained", _say_change(total, say, number)))
         lowest = min(
-            (row for row in rows if row["task"] != ALL and row["final"]),
-            key=lambda row: row["final"].mean or 0.0,
+            (row for row in rows if row["task"] != ALL and row["final"] and row["final"].mean is not None),
+            key=lambda row: row["final"].mean,
             default=None,
         )
         fell = [row["task"] for row in rows if row["task"] != ALL and row["direction"] == "down"]

@@ -206,4 +206,4 @@ def _key(record: Record) -> tuple[str, str]:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None else str(value)
+    return "" if value is None else str(value)

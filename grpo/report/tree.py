@@ -108,7 +108,8 @@ def _follow(rules: Mapping[str, Any], path: Sequence[Mapping[str, Any]]) -> list
         reached = bool(left)
         left = [node for node in left if node not in nodes]
         answer = _combine(nodes, branch.get("combine", "all")) if reached else "otherwise"
-        ways = {str(key): way for key, way in branch.items() if key in _OUTCOMES}
+        answered = [node for node in path if node not in left]
+        ways = {str(key): _settle(way, answered) for key, way in branch.items() if key in _OUTCOMES}
         key = answer if answer in ways else "otherwise"
         ends = reached and not left
         on = ways.get(key)
@@ -130,6 +131,16 @@ def _follow(rules: Mapping[str, Any], path: Sequence[Mapping[str, Any]]) -> list
                 break
         branch = on
     return stops
+
+
+def _settle(way: Any, answered: Sequence[Mapping[str, Any]]) -> Any:
+    """Where a way leads past questions that were answered before it: an end may turn on one of them once more."""
+    while _asks(way):
+        known = [node for node in answered if _question_of(node) in way["ask"]]
+        if {_question_of(node) for node in known} != set(map(str, way["ask"])):
+            break
+        way = way.get(_combine(known, way.get("combine", "all")), way.get("otherwise"))
+    return way
 
 
 def _asks(way: Any) -> bool:

@@ -71,6 +71,8 @@ def test_brief_when_tasks_differ_then_the_lowest_and_those_that_fell_are_named(r
     assert brief_of(run, [make_row(ALL, final=give(0.5))])["task by task"] == "no task fell"
     zero = [make_row(ALL, final=give(0.5)), make_row("a", final=give(0.0)), make_row("b", final=give(0.4))]
     assert brief_of(run, zero)["task by task"].startswith("lowest: a with 0.000")
+    unscored = [make_row(ALL, final=give(0.5)), make_row("a", final=give(None)), make_row("b", final=give(0.4))]
+    assert brief_of(run, unscored)["task by task"].startswith("lowest: b with 0.400"), "of a nothing was scored"
 
 
 def test_brief_when_rows_and_steps_are_known_then_says_what_was_trained(run):
@@ -106,6 +108,7 @@ def test_brief_when_an_hour_has_a_price_then_the_run_has_a_cost(run):
     """Half an hour at 3 an hour is 1.50; for nothing it is 0.00; without a price only the time is told."""
     run.status, run.environment = {"seconds": 1800.0}, {"name": "H100", "device": "cuda"}
     assert brief_of(run, price_per_hour=3.0, currency="EUR")["cost"] == "30 min 00 s on H100: EUR 1.50"
+    assert brief_of(run, price_per_hour=1000.0)["cost"] == "30 min 00 s on H100: USD 500.00"
     assert brief_of(run, price_per_hour=0.0)["cost"] == "30 min 00 s on H100: USD 0.00"
     run.environment = {"device": "cpu"}
     assert brief_of(run)["cost"] == "30 min 00 s on cpu"
@@ -125,8 +128,8 @@ def test_brief_when_the_decision_has_a_next_step_then_it_is_told(run):
 
 def test_model_when_it_was_saved_then_the_best_checkpoint_else_the_last_is_named(run, monkeypatch):
     """Step 100 comes after step 20, whatever their names sort like; a folder of another name is none."""
-    assert find_model(run) == "" and make_use(run, ["a"]) == ""
-    for name in ("checkpoint-20", "checkpoint-100", "checkpoint-tmp"):
+    assert find_model(run) == "" and make_use(run, ["a"]) == "" and "where the model is" not in brief_of(run)
+    for name in ("checkpoint-20", "checkpoint-30", "checkpoint-100", "checkpoint-tmp"):
         (run.folder / "checkpoints" / name).mkdir(parents=True)
     monkeypatch.chdir(run.folder.parent)
     assert find_model(run) == "mine/checkpoints/checkpoint-100"
@@ -184,8 +187,18 @@ def test_commands_when_a_run_is_known_then_each_can_be_pasted(run, monkeypatch):
     (run.folder / "best").rmdir()
     assert [what for what, _ in make_commands(run)] == ["the decision again", "this report again"]
     assert make_commands(run)[0][1] == "python -m grpo.decide --metrics mine/metrics.jsonl"
-    run.status = {}
+    run.status, run.source = {}, "mine.yaml"
     assert "resume it" not in dict(make_commands(run))
+    run.profile = None
+    assert (
+        dict(make_commands(run))["the same run again"]
+        == "python -m grpo.run --config mine.yaml --set seed=1 --set 'a=b c'"
+    )
+    monkeypatch.chdir("/")
+    assert place_of(run) == str(run.folder).lstrip("/")
+    (run.folder.parent / "elsewhere").mkdir()
+    monkeypatch.chdir(run.folder.parent / "elsewhere")
+    assert place_of(run) == str(run.folder.resolve())
 
 
 def write(folder, **files):
@@ -230,6 +243,27 @@ def test_run_when_read_then_its_last_step_is_of_training_and_events_are_those_wi
     run = read_run(tmp_path)
     assert (run.last_step, run.config["name"], run.profile, run.watched) == (30, "bare", None, True)
     assert run.events == [{"rule": "kl"}] and run.best.task_floor_margin == 0.1
+    timings = [{"stage": "train", "step": 1, "step_time": 2.0, "host": "x"}]
+    saved = {"config": {"name": "whole"}, "profile": "gpu", "source": "a.yaml", "overrides": ["seed=1", 2]}
+    write(
+        tmp_path,
+        config=saved,
+        timings=timings,
+        environment={"device": "cpu"},
+        plan={"max_steps": 3},
+        audit={"passed": True},
+    )
+    write(tmp_path, decision={"title": "x"}, status={"seconds": 1.0}, sft_baseline={"mean": 0.5})
+    again = read_run(tmp_path)
+    assert (again.config, again.profile, again.source, again.overrides) == (
+        {"name": "whole"},
+        "gpu",
+        "a.yaml",
+        ["seed=1", "2"],
+    )
+    assert again.timings == [{"stage": "train", "step": 1, "step_time": 2.0}] and again.environment == {"device": "cpu"}
+    assert (again.plan, again.audit, again.decision) == ({"max_steps": 3}, {"passed": True}, {"title": "x"})
+    assert (again.status, again.sft_baseline, again.best.task_floor_margin) == ({"seconds": 1.0}, {"mean": 0.5}, 0.0)
     assert "metrics.jsonl has no evaluation: there is no learning curve" in run.notes
     assert RunFiles(tmp_path).last_step == 0 and run.find_evaluation("final") is None
 
@@ -267,7 +301,7 @@ def test_run_when_nothing_was_judged_then_the_best_follows_from_its_numbers(tmp_
         tmp_path,
         config={},
         metrics=EVALUATED[:2],
-        **{"eval__step-000050": [{"id": 5}], "eval__step-000040": [{"id": 4}]},
+        **{f"eval__step-0000{step}0": [{"id": step}] for step in (3, 5, 4)},
     )
     run = read_run(tmp_path)
     assert (run.best.step, run.ended, run.records["final"]) == (50, "step-000050", [{"id": 5}])

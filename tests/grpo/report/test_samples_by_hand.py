@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from grpo.report.charts import Curve, Point
 from grpo.report.checks import make_audit
 from grpo.report.exports import make_exports, write_csv
 from grpo.report.readings import compare_fields, read_answer
@@ -42,6 +43,10 @@ def test_samples_when_rewards_changed_then_the_largest_changes_come_first_and_no
     samples = choose_samples(warmup, final)
     assert (names(samples["gained"]), names(samples["lost"])) == (["t1", "t2"], ["t3"])
     assert [sample.change for sample in samples["gained"]] == pytest.approx([0.5, 0.3])
+    falls = choose_samples(
+        [store("t", n, 0.9) for n in "12"], [store("t", "1", 0.8), store("t", "2", 0.1), store("t", "3", None)]
+    )
+    assert names(falls["lost"]) == ["t2", "t1"] and names(falls["best"]) == ["t1", "t2"]
     assert samples["lost"][0].warmup.reward == 0.9 and samples["lost"][0].final.reward == 0.5
     assert (names(samples["best"]), names(samples["worst"])) == (["t5", "t2", "t1", "t3"], ["t4", "t3", "t1", "t2"])
     assert samples["best"][0].warmup is None and samples["best"][0].change is None
@@ -84,14 +89,14 @@ def test_group_when_two_spread_alike_then_it_is_always_the_same_one():
 def test_states_when_counted_then_the_commonest_repair_comes_first_and_twelve_are_named():
     """Truncated, unscored and repaired each count completions."""
     records = [
-        store("t", "1", 0.5, truncated=True, repairs=["b"]),
+        store("t", "1", 0.5, truncated=True, repairs=["z"]),
         store("t", "2", None),
         store("t", "3", 1.0, truncated=False),
     ]
-    records += [store("t", str(number), 0.0, repairs=["b", f"kind {number:02}"]) for number in range(14)]
+    records += [store("t", str(number), 0.0, repairs=["z", f"kind {number:02}"]) for number in range(14)]
     counts = count_states(records)
     assert [counts[key] for key in ("completions", "truncated", "unscored", "repaired")] == [17, 1, 1, 15]
-    assert counts["repairs"][:2] == [("b", 15), ("kind 00", 1)] and len(counts["repairs"]) == 12
+    assert counts["repairs"][:2] == [("z", 15), ("kind 00", 1)] and len(counts["repairs"]) == 12
 
 
 def test_prompt_when_shown_then_without_the_system_turn_unless_it_is_all_there_is():
@@ -117,6 +122,17 @@ def test_verdicts_when_functions_do_not_apply_then_only_those_that_said_somethin
     (sample,) = choose_samples([], [store("t", "1", 1.0, scores=silent, advantage="?", truncated=1)])["best"]
     assert [each.function for each in sample.final.verdicts] == ["f0", "f1", "f2"]
     assert (sample.final.advantage, sample.final.truncated) == (None, True)
+    (sample,) = choose_samples([], [store("t", "1", 1.0, advantage=-0.5)])["best"]
+    assert (sample.final.advantage, sample.final.truncated, sample.fields) == (-0.5, False, ())
+
+
+def test_sample_when_its_reference_is_json_then_the_fields_of_both_answers_come_with_it():
+    """Beside the reference what was read at the end and after the warm-up."""
+    row = store("t", "1", 0.2, reference='{"a": 1}')
+    both = choose_samples([{**row, "completion": '{"a": 2}'}], [{**row, "completion": '{"a": 1}', "reward": 1.0}])
+    (field,) = both["gained"][0].fields
+    assert (field.name, field.final, field.right, field.warmup, field.warmup_right) == ("a", "1", True, "2", False)
+    assert both["best"][0].fields[0].warmup is None
 
 
 def test_reading_when_more_repairs_were_made_than_fit_then_the_rest_is_counted():
@@ -142,7 +158,7 @@ def fields_of(reference, final, warmup=None):
     ("wanted", "read", "right"),
     [
         ("1", "1.0", True), ("1", "true", False), ("true", "true", True), ("0", "false", False), ('"Ana "', '"ana"', True),
-        ('"1"', "1", False), ("null", "null", True), ("[1, 2]", "[1, 2]", True), ("[1, 2]", "[2, 1]", False), ("null", "0", False),
+        ('"1"', "1", False), ("null", "null", True), ("true", "1", False), ("1", '"1"', False), ("[1, 2]", "[1, 2]", True), ("[1, 2]", "[2, 1]", False), ("null", "0", False),
     ],
 )  # fmt: skip
 def test_field_when_it_is_compared_then_case_and_space_do_not_count_and_kinds_do(wanted, read, right):
@@ -243,6 +259,7 @@ def test_audit_when_it_is_shown_then_what_has_a_place_of_its_own_is_not_told_twi
     assert (made["passed"], made["references"], made["without_reference"]) == (False, 10, None)
     assert (len(made["failures"]), made["more_failures"], len(made["errors"]), made["warnings"]) == (12, 2, 12, [])
     assert made["rows"] == [("train_tasks", "a 3")]
+    assert make_audit({"without_reference": 2})["without_reference"] == 2
     cells = {cell["name"]: cell for cell in made["probes"][0]["cells"]}
     assert cells["noise"] == {"name": "noise", "value": 0.5, "n": 4, "low": 0.2, "high": None, "alarm": True}
     assert (cells["empty"]["value"], cells["empty"]["alarm"], cells["gold"]["alarm"]) == (None, False, False)
@@ -285,3 +302,18 @@ def test_exports_when_tables_are_filled_then_each_estimate_has_four_columns_and_
     assert made["states"] == "evaluation,completions\r\nfinal,3\r\n"
     assert made["probes"] == "task,gold,gold_low,gold_high,gold_n\r\nt,1.0,0.9,1.0,5\r\n"
     assert make_exports({}) == {}
+
+
+def test_exports_when_curves_events_and_a_plan_are_there_then_each_is_a_table():
+    """Evaluations with their intervals, metrics of training below them, events and plan as they are shown."""
+    curve, line = Curve("all", [Point(0, 0.5, 0.4, 0.6, 20)]), Curve("loss", values=[(1, 0.25)])
+    view = {
+        "charts": [(curve, "svg")],
+        "lines": [(line, "svg")],
+        "events": [{"rule": "kl"}],
+        "plan_rows": [{"what": "time"}],
+    }
+    made = make_exports({**view, "tasks": [{"task": "t"}]})
+    assert made["curves"] == "curve,step,mean,low,high,n\r\nall,0,0.5,0.4,0.6,20\r\nloss,1,0.25,,,\r\n"
+    assert (made["events"], made["plan"]) == ("rule\r\nkl\r\n", "what\r\ntime\r\n")
+    assert set(made["tasks"].splitlines()[1].split(",")) == {"t", ""}

@@ -1,0 +1,94 @@
+"""Which statement is taken from a text: one case for each thing that decides it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rewards.sql.statements import MAXIMUM_STATEMENT, find_statement
+
+SQL = "SELECT COUNT(*) FROM orders WHERE state = 'SP'"
+OTHER = "SELECT price FROM orders"
+
+
+@pytest.mark.parametrize(
+    ("text", "wrapped"),
+    [
+        (json.dumps([SQL]), False),
+        (json.dumps(SQL), False),
+        (json.dumps({"note": f"not as in {OTHER}", "out": SQL}), True),
+        (json.dumps({"note": f"a consulta: {SQL}"}), True),
+        (json.dumps({"out": OTHER, "sql": SQL}), True),
+        (json.dumps({"name": "run", "arguments": {"query": SQL}}), False),
+        (json.dumps({"name": "run", "arguments": {"query": SQL, "limit": 3}}), True),
+        (f"```\nresultado\n```\n```sql\n{SQL}\n```", True),
+        (f"Em vez de {OTHER}\nuse:\n{SQL}", True),
+        (f"{SQL}\n\nHere we select rows from orders only.", True),
+    ],
+)
+def test_statement_when_another_text_holds_sql_too_then_the_one_that_is_offered_is_taken(text, wrapped):
+    """By its key, by where it stands, by how it begins; words of SQL in a sentence are no second statement."""
+    found = find_statement(text)
+    assert (found.tokens, found.wrapped, found.reason) == (find_statement(SQL).tokens, wrapped, "")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [f"\n\n{OTHER}", f"; ou {OTHER}", "\n\nSELECT 1", "; ou select avg(price) from orders", "\nDELETE FROM orders"],
+)
+def test_statement_when_a_second_one_follows_then_neither_is_taken(rest):
+    """On a line of its own, in capitals within a sentence, or with marks that prose has not."""
+    assert find_statement(SQL + rest).reason == "several statements"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Limpe antes:\nDROP TABLE orders;\n{SQL}",
+        f"Rode EXPLAIN {SQL}",
+        f"{'Pense nisto. ' * 8}\nRode EXPLAIN QUERY PLAN {SQL}",
+    ],
+)
+def test_statement_when_another_command_stands_before_it_then_it_is_not_cut_out(text):
+    """Wherever it is placed."""
+    assert find_statement(text).reason == "not a SELECT"
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "Não sei.", '{"a": 1}'])
+def test_statement_when_a_text_has_none_then_it_says_so(text):
+    """Empty, JSON without SQL, prose."""
+    found = find_statement(text)
+    assert (found.sql, found.reason) == (None, "no SELECT found")
+
+
+def test_statement_when_it_begins_within_a_sentence_then_its_own_lines_are_not_taken_for_it():
+    """The SELECT on the second line is the middle of a WITH."""
+    with_clause = "WITH a AS (SELECT state FROM orders)\nSELECT COUNT(*) FROM a"
+    assert find_statement(f"A resposta é {with_clause}").sql == with_clause
+
+
+@pytest.mark.parametrize(
+    ("text", "sql"),
+    [
+        ("SELECT 1\nConta pedidos atrasados", "SELECT 1"),
+        ("SELECT price\nlate FROM orders WHERE", "SELECT price\nlate FROM orders WHERE"),
+        ("SELECT a FROM t\nwhere x and y or z is", "SELECT a FROM t\nwhere x and y or z is"),
+        ("SELECT a FROM t\nWHERE x = 1\n\nORDER BY a", "SELECT a FROM t\nWHERE x = 1\n\nORDER BY a"),
+        ("SELECT a FROM t\n\nPedidos", "SELECT a FROM t"),
+        ("SELECT a FROM t. Pronto!", "SELECT a FROM t"),
+    ],
+)
+def test_statement_when_lines_follow_then_clauses_belong_to_it_and_remarks_do_not(text, sql):
+    """Three words that SQL does not know are a remark; a clause is not, even in a statement that is broken."""
+    assert find_statement(text).sql == sql
+
+
+def test_statement_when_it_is_longer_than_any_answer_then_it_is_refused_by_its_length():
+    """At the limit it is taken."""
+    fits = "SELECT a FROM t WHERE x = '" + "y" * (MAXIMUM_STATEMENT - 28) + "'"
+    assert len(fits) == MAXIMUM_STATEMENT and find_statement(fits).sql == fits
+    longer = fits.replace("'y", "'yy")
+    assert find_statement(longer).reason == f"statement longer than {MAXIMUM_STATEMENT} characters"
+    broken = longer.replace("FROM t", "FROM FROM t")
+    assert find_statement(broken).reason == f"statement longer than {MAXIMUM_STATEMENT} characters"
