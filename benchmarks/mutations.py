@@ -207,8 +207,13 @@ class ForkedMutants:
         """The tests that are quick enough, the quickest first, with their seconds; and the lines that each one runs."""
         with tempfile.NamedTemporaryFile("r") as file:
             if run_forked(lambda: write_times(items, file.name, str(self.module.path.resolve())), 3600):
-                sys.exit(f"this test fails before anything is changed: {file.read() or '(the process ended)'}")
+                sys.exit("the tests' process ended before anything was changed")
             timed = json.load(file)
+        for item, each in zip(items, timed, strict=True):
+            if each is None:
+                print(f"left out, it fails before anything is changed: {item.nodeid}")
+        items = [item for item, each in zip(items, timed, strict=True) if each is not None]
+        timed = [each for each in timed if each is not None]
         # A folder at a time, as they were named: the tests' own settings collect garbage wherever the folder changes.
         folders = list(dict.fromkeys(item.path.parent for item in items))
         times = [seconds for seconds, _, _ in timed]
@@ -314,7 +319,7 @@ class Lines:
 
 def write_times(items: list[pytest.Item], path: str, module: str) -> int:
     """Of each test its seconds and the module's lines that its setup and the rest of it run, as a JSON list in the file;
-    1 where one fails, whose name the file then has."""
+    null where it fails, as one of a time limit may, since lines are noted slowly."""
     timed, lines, prepared = [], Lines(module), list[int]()
 
     class Between:
@@ -328,10 +333,9 @@ def write_times(items: list[pytest.Item], path: str, module: str) -> int:
     for item, after in zip(items, [*items[1:], None], strict=True):
         started = time.perf_counter()
         prepared.clear()
-        if any(report.failed for report in runtestprotocol(item, log=False, nextitem=after)):
-            Path(path).write_text(item.nodeid, encoding="utf-8")
-            return 1
-        timed.append((time.perf_counter() - started, list(prepared), lines.take()))
+        failed = any(report.failed for report in runtestprotocol(item, log=False, nextitem=after))
+        seconds, called = time.perf_counter() - started, lines.take()
+        timed.append(None if failed else (seconds, list(prepared), called))
     Path(path).write_text(json.dumps(timed), encoding="utf-8")
     return 0
 

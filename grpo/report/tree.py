@@ -108,8 +108,8 @@ def _follow(rules: Mapping[str, Any], path: Sequence[Mapping[str, Any]]) -> list
         reached = bool(left)
         left = [node for node in left if node not in nodes]
         answer = _combine(nodes, branch.get("combine", "all")) if reached else "otherwise"
-        answered = [node for node in path if node not in left]
-        ways = {str(key): _settle(way, answered) for key, way in branch.items() if key in _OUTCOMES}
+        given = [node for node in path if node not in left]
+        ways = {str(key): _settle(way, given) for key, way in branch.items() if key in _OUTCOMES}
         key = answer if answer in ways else "otherwise"
         ends = reached and not left
         on = ways.get(key)
