@@ -16,6 +16,8 @@ LEAVE_SECONDS = 5.0
 
 _asked = False
 """Whether a signal has come inside of `terminable`."""
+_over = False
+"""Whether all that `terminable` holds is done."""
 
 
 class Interrupted(Exception):
@@ -60,14 +62,16 @@ def terminable() -> Iterator[None]:
     A library that wraps the KeyboardInterrupt into an error of its own, as pydantic does, or drops it, changes nothing: the
     first such error ends the block, or the next `Interruption` has a stop asked of it.
     """
-    global _asked
+    global _asked, _over
 
     def handle(number: int, frame: FrameType | None) -> None:
         global _asked
+        if _over:
+            return
         _asked = True
         raise KeyboardInterrupt
 
-    _asked = False
+    _asked = _over = False
     taken = [signal.SIGTERM]
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where a shell has it ignored
         taken.append(signal.SIGINT)
@@ -83,6 +87,12 @@ def terminable() -> Iterator[None]:
         for number, handler in previous.items():
             if signal.getsignal(number) is handle:
                 signal.signal(number, handler)
+
+
+def pass_over_signals() -> None:
+    """From here to the end of `terminable` signals change nothing: what it holds is done, and on disk."""
+    global _over
+    _over = True
 
 
 def make_callback(interruption: Interruption, *, every: int = 1) -> Any:

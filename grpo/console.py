@@ -86,8 +86,8 @@ def _dispatch(given: list[str]) -> int:
     if command is None:
         print(_describe(commands), file=sys.stderr)
         return 2
-    from rewards.plugins import nearest
     from rewards.screen.command_line import BAD_INPUT, print_problem
+    from rewards.screen.nearest import nearest
 
     print_problem(f"error: recompensa: no command '{command}'{nearest(command, list(commands))}")
     return BAD_INPUT
@@ -115,16 +115,14 @@ Each is also `python -m grpo.COMMAND`; this form works even where a folder is ca
 
 def start() -> None:
     """The console script: the command line of this process, and its exit code."""
-    import signal
+    from rewards.screen.command_line import end_process
 
     try:
         code = main()
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         code = 1
-    # All is done: while Python winds up, a SIGTERM would only turn the exit code into another one.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(code)
+    end_process(code)
 
 
 if __name__ == "__main__":

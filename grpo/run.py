@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import io
-import signal
-import sys
 import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from callbacks.interrupt import terminable
+from callbacks.interrupt import pass_over_signals, terminable
 from grpo.distributed.collectives import on_main, wait
 from grpo.distributed.first_process import complain, only_first_process_prints
 from grpo.distributed.process_group import join, process_group
@@ -35,6 +33,7 @@ from rewards.screen.command_line import (
     STOPPED,
     CommandParser,
     add_overrides,
+    end_process,
     print_problem,
     run_command,
 )
@@ -197,8 +196,16 @@ def run(options: argparse.Namespace) -> int:
                 ending = partial(finish, directory, config, last, profile, progress, took, code)
                 code = guard(ending, directory, plan, progress)
         except KeyboardInterrupt:
+            if directory.stage() == "done":
+                left = (
+                    "the run that its decision names was not started" if options.follow else "nothing was left to stop"
+                )
+                progress.say(f"{directory.path} is finished and its report written; {left}", always=True)
+                return INTERRUPTED if options.follow else DONE
             progress.say(f"stopped at once; resume with: python -m grpo.run --resume {directory.quoted}", always=True)
             return INTERRUPTED
+    if rank.count == 1 and not options.follow:  # processes that wait for each other must stay stoppable
+        pass_over_signals()
     return follow(options, directory, profile, progress) if code == DONE else code
 
 
@@ -394,7 +401,4 @@ def finish(
 
 
 if __name__ == "__main__":
-    code = main()
-    # All is done: while Python winds up, a SIGTERM would only turn the exit code into another one.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(code)
+    end_process(main())

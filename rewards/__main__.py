@@ -6,12 +6,12 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from types import ModuleType
 
 from rewards.commands.selection import parse_reward
 from rewards.errors import UserError
 from rewards.screen.command_line import BAD_INPUT, CommandParser, run_command, show_commands
+from rewards.screen.nearest import nearest
 
 __all__ = ["main", "parse_reward"]
 
@@ -51,7 +51,7 @@ _WHOLE = {"attack": "rewards.cheats.attack"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 done, 1 something failed, 2 bad input or an audit that a run would not pass."""
-    return run_command(lambda: _dispatch(arguments), mark="")
+    return run_command(lambda: _dispatch(arguments))
 
 
 def _dispatch(arguments: Sequence[str] | None) -> int:
@@ -80,9 +80,7 @@ def _make_main_parser() -> CommandParser:
 
 def _run(command: str, rest: list[str], plugins: list[str]) -> int:
     if command not in COMMANDS:
-        near = get_close_matches(command, COMMANDS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(COMMANDS)}"
-        raise UserError(f"python -m rewards: no command '{command}'; {hint}")
+        raise UserError(f"python -m rewards: no command '{command}'{nearest(command, COMMANDS)}")
     if command in _WHOLE:
         module = importlib.import_module(_WHOLE[command])
         return module.run([*(part for plugin in plugins for part in ("--plugin", plugin)), *rest])

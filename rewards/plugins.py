@@ -11,7 +11,6 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
@@ -27,6 +26,7 @@ from rewards.discovery.plugin_files import find_files, import_file, is_path, is_
 from rewards.discovery.probe import find_fault, quiet
 from rewards.discovery.side_effects import undone
 from rewards.errors import PluginError
+from rewards.screen.nearest import nearest
 from rewards.types import RewardFunction
 
 OWN_DISTRIBUTION = "recompensa"
@@ -168,14 +168,6 @@ class Registry:
 
     def names(self) -> list[str]:
         return list(self._entries)
-
-
-def nearest(word: str, allowed: Sequence[str]) -> str:
-    """The end of an error line: the nearest allowed word, or all of them when none is near."""
-    near = get_close_matches(word, allowed, n=1, cutoff=0.6)
-    if near:
-        return f"; did you mean {near[0]}?"
-    return f"; there are: {', '.join(allowed)}" if allowed else "; there are none"
 
 
 def load_rewards(extra_modules: Sequence[str] = ()) -> Registry:

@@ -150,6 +150,37 @@ def test_command_when_there_is_none_of_that_name_then_the_nearest_is_proposed(ca
     assert capsys.readouterr().err == "error: recompensa: no command 'evalute'; did you mean evaluate?\n"
 
 
+MISTYPED = [
+    ("plan --confg v4_1.yaml", "--confg: no such option of 'recompensa plan'; did you mean --config?"),
+    ("run --confg=v4_1.yaml", "--confg: no such option of 'recompensa run'; did you mean --config?"),
+    ("watch runs/a --onec", "--onec: no such option of 'recompensa watch'; did you mean --once?"),
+    ("rewards --plugn x score", "--plugn: no such option of 'recompensa rewards'; did you mean --plugin?"),
+    ("rewards score --rewrd x", "--rewrd: no such option of 'recompensa rewards score'; did you mean --reward?"),
+    ("config show v4_1 --profle gpu", "--profle: no such option of 'recompensa config show'; did you mean --profile?"),
+    ("data stats a.jsonl --limt 3", "--limt: no such option of 'recompensa data stats'; did you mean --limit?"),
+    ("data stast a.jsonl", "recompensa data: no command 'stast'; did you mean stats?"),
+    ("ladder --frobnicate", "--frobnicate: no such option of 'recompensa ladder'; there are: --help, --json"),
+    ("rewards list field_f1", "field_f1: unexpected argument of 'recompensa rewards list'; see --help"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), MISTYPED)
+def test_option_when_it_is_mistyped_then_one_line_names_the_nearest(words, said, capsys):
+    """Also where argparse would complain of a required option first, which is the one that was mistyped."""
+    try:
+        code = main(words.split())
+    except SystemExit as end:
+        code = end.code
+    assert (code, capsys.readouterr().err) == (2, f"error: {said}\n")
+
+
+def test_choice_when_it_is_mistyped_then_the_nearest_is_proposed(capsys):
+    """A value out of a short list is as easily mistyped as an option."""
+    with pytest.raises(SystemExit):
+        main(["run", "--config", "v4_1.yaml", "--profile", "embeded"])
+    assert capsys.readouterr().err.endswith("argument --profile: invalid choice: 'embeded'; did you mean embedded?\n")
+
+
 BASH = """
 source ./words.bash
 try() { COMP_WORDS=("$@"); COMP_CWORD=$(( $# - 1 )); COMPREPLY=(); _recompensa; echo "${COMPREPLY[*]}"; }

@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
 
 def choose_task(desk: RowDesk, wanted: str | None) -> str | None:
     """The task questions are asked as; UserError for one that the run does not have."""
-    from rewards.plugins import nearest
+    from rewards.screen.nearest import nearest
 
     if wanted is not None and wanted not in desk.tasks:
         has = f"; it has {', '.join(desk.tasks)}" if desk.tasks else "; without a run there are no tasks: give --run"

@@ -19,7 +19,7 @@ from grpo.compare.differences import (
 )
 from grpo.compare.leaderboard import Leaderboard, rank
 from grpo.compare.promotion_rules import PromotionRules
-from grpo.compare.recorded import ALL, RecordedRun, kind_of
+from grpo.compare.recorded import ALL, RecordedRun, are_seeds, kind_of
 from rewards.errors import UserError
 from rewards.statistics.changes import adjust
 from rewards.statistics.estimates import POWERS, Estimate, examples_to_decide
@@ -232,7 +232,7 @@ def _with_verdicts(
         total = totals.get(run.name)
         findings = [_judge_gain(comparison, total, p)]
         findings += _judge_falls(comparison, run.name, fallen) + _judge_unknown(comparison, baseline, run)
-        findings += _judge_floors(run, comparison.metric, rules)
+        findings += _judge_floors(run, comparison.metric, rules) + _judge_training(baseline, run)
         if comparison.alarms:
             findings += [
                 Finding("alarm", rules.alarm == "warn", f"scorer alarm: {alarm.where} is the same for every run")
@@ -340,6 +340,14 @@ def _judge_floors(run: RecordedRun, metric: str, rules: PromotionRules) -> list[
     return found
 
 
+def _judge_training(baseline: RecordedRun, run: RecordedRun) -> list[Finding]:
+    """Where nothing was trained and only the seed differs, a gain is a draw of the seed, however clear of the noise."""
+    if not are_seeds(baseline, run) or baseline.trained or run.trained:
+        return []
+    text = f"{run.name} and {baseline.name} differ in their seed alone and neither was trained: which of them is better is chance"
+    return [Finding("training", False, text)]
+
+
 def _count_further(total: Difference, rules: PromotionRules) -> tuple[int | None, int | None]:
     change = total.change
     margin = change.mean - rules.gain.at_least
@@ -359,6 +367,12 @@ def _note(
         "two checkpoints are compared, by their examples; of their recipes one seed each says little: seeds differ by about "
         f"{MEASURED_SD:g} (sd, measured on the embedded recipe), two recipes are compared by groups of --seeds"
     ]
+    seeds = [run.name for run in runs[1:] if are_seeds(runs[0], run) and run.trained and runs[0].trained]
+    if seeds:
+        notes.append(
+            f"{', '.join(seeds)}: the recipe of {runs[0].name} with another seed; one that is better is a better checkpoint, "
+            "not a better recipe"
+        )
     unpaired = sorted({d.run for d in differences if not d.change.paired})
     if unpaired:
         notes.append(

@@ -18,6 +18,8 @@ from rewards.statistics.changes import Cell
 from rewards.writing.files import read_object
 
 _SHOWN = 3
+_OF_ONE_RUN = ("name", "seed", "threads", "tracking")
+"""What two runs of one recipe may differ in."""
 
 
 def read_recorded(arguments: Sequence[str], stage: str | None = None) -> list[RecordedRun]:
@@ -150,7 +152,7 @@ def _read_run(path: Path, wanted: str | None) -> RecordedRun:
     name = path.resolve().name + (f"@{wanted}" if wanted else "")
     if stage == JUDGED:
         name += f" ({find_judged(path).name})"
-    return _from_rows(name, file, *_read_config(path))
+    return _read_stored(name, file, path)
 
 
 def find_stage(path: Path) -> str:
@@ -164,7 +166,18 @@ def _read_file(path: Path) -> RecordedRun:
     inside = path.resolve().parent.name in ("eval", "completions")
     run = path.resolve().parents[1] if inside else path.resolve().parent
     name = f"{run.name}@{path.stem}" if inside else path.stem
-    return _from_rows(name, path, *_read_config(run))
+    return _read_stored(name, path, run)
+
+
+def _read_stored(name: str, file: Path, run: Path) -> RecordedRun:
+    """Stored completions of a run, with what its config says of how they came about."""
+    recorded = _from_rows(name, file, *_read_config(run))
+    config = read_object(run / "config.json").get("config")
+    if isinstance(config, dict):
+        recorded.recipe = _fingerprint({key: value for key, value in config.items() if key not in _OF_ONE_RUN})
+        recorded.seed = config.get("seed")
+        recorded.trained = file.stem != "before" and config.get("stages") != []
+    return recorded
 
 
 def _read_evaluation(path: Path) -> RecordedRun:

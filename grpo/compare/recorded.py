@@ -33,7 +33,8 @@ class RecordedRun:
     """One run of a comparison: `rows` by (task, id), or only `cells` by (group, metric) where nothing else was kept.
 
     A group is `all`, or a kind and a value as `task:push`. `versions` and `settings` are None where they were not
-    recorded; `rewards` is what the config said of the reward functions.
+    recorded; `rewards` is what the config said of the reward functions. Of a run's folder `recipe` is a hash of its config
+    without the seed, `seed` that seed and `trained` whether its policy had taken a step of training; None for anything else.
     """
 
     name: str
@@ -44,6 +45,9 @@ class RecordedRun:
     rewards: Any = None
     settings: dict[str, Any] | None = None
     unscored: int = 0
+    recipe: str | None = None
+    seed: int | None = None
+    trained: bool | None = None
 
     def metrics(self) -> list[str]:
         """All metrics, the reward first."""
@@ -63,6 +67,11 @@ class RecordedRun:
             for key, row in self.rows.items()
             if metric in row.values and (group == ALL or group in row.groups)
         }
+
+
+def are_seeds(first: RecordedRun, other: RecordedRun) -> bool:
+    """Whether two runs are one recipe with two seeds, as far as they recorded it."""
+    return first.recipe is not None and first.recipe == other.recipe and first.seed != other.seed
 
 
 def kind_of(group: str) -> str:

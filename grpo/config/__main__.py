@@ -37,7 +37,7 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `python -m grpo.config`; returns the exit code."""
-    return run_command(lambda: run(make_parser().parse_args(arguments)), mark="")
+    return run_command(lambda: run(make_parser().parse_args(arguments)))
 
 
 def make_parser() -> CommandParser:

@@ -19,6 +19,7 @@ from rewards.errors import UserError
 from rewards.screen.command_line import DONE, CommandParser, print_json, run_command
 from rewards.screen.harmless_text import make_harmless
 from rewards.screen.invalid import explain_flags
+from rewards.screen.nearest import nearest
 from rewards.types import Example
 
 _SAMPLES = 2
@@ -61,9 +62,14 @@ def main(arguments: list[str] | None = None) -> int:
     if given and given[0] in TOOLS:
         module, parse, work, _ = TOOLS[given[0]]
         tool = import_module(f"grpo.data_tools.{module}")
-        return run_command(lambda: getattr(tool, work)(getattr(tool, parse)().parse_args(given[1:])), mark="")
-    arguments = given[1:] if given and given[0] == "shop" else given
-    return run_command(lambda: run(make_parser().parse_args(arguments)), mark="")
+        return run_command(lambda: getattr(tool, work)(getattr(tool, parse)().parse_args(given[1:])))
+    return run_command(lambda: run(_parse(given)))
+
+
+def _parse(given: list[str]) -> argparse.Namespace:
+    if given and not given[0].startswith("-") and given[0] != "shop":
+        raise UserError(f"python -m grpo.data: no command '{given[0]}'{nearest(given[0], ['shop', *TOOLS])}")
+    return make_parser().parse_args(given[1:] if given and given[0] == "shop" else given)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -17,7 +17,15 @@ from grpo.distributed.launch import launch, starts_processes
 from grpo.distributed.process_group import ProcessLost, join, process_group
 from grpo.distributed.rank import find_rank
 from rewards.errors import UserError
-from rewards.screen.command_line import DONE, INTERRUPTED, CommandParser, add_overrides, print_json, run_command
+from rewards.screen.command_line import (
+    DONE,
+    INTERRUPTED,
+    CommandParser,
+    add_overrides,
+    end_process,
+    print_json,
+    run_command,
+)
 
 if TYPE_CHECKING:
     from callbacks.progress import Progress
@@ -258,4 +266,4 @@ def _find_device(config: RunConfig) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main())

@@ -127,7 +127,7 @@ def run(options: argparse.Namespace) -> int:
 def read_formats(given: list[str] | None) -> list[str] | None:
     """The formats by their full names, each once; UserError for one that is not known."""
     from grpo.export.export import FORMATS
-    from rewards.plugins import nearest
+    from rewards.screen.nearest import nearest
 
     if given is None:
         return None

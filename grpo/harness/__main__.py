@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rewards.errors import UserError
-from rewards.screen.command_line import DONE, FAILED, CommandParser, print_json, run_command
+from rewards.screen.command_line import DONE, FAILED, CommandParser, end_process, print_json, run_command
 from rewards.screen.harmless_text import make_harmless, make_label
 
 HOME = Path("harness")
@@ -291,4 +291,4 @@ def list_options(options: argparse.Namespace) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main())

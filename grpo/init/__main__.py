@@ -75,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
     from grpo.data.sources import read_source
     from grpo.init.columns import choose_columns, make_rows, name_task, unify_records
     from grpo.init.config_text import Base, read_base
+    from grpo.init.databases import make_databases, tell_databases
     from grpo.init.given_rewards import take_rewards
     from grpo.init.prepared import Preparation, check_free, shorten
     from grpo.init.proposals import propose_rewards, sort_by_kind
@@ -100,11 +101,18 @@ def run(options: argparse.Namespace) -> int:
     if not rows.examples:
         raise UserError([*shorten(found.problems + rows.problems), f"{options.data}: no row can be used"])
     examples, kinds = sort_by_kind(rows.examples)
+    problems = found.problems + rows.problems
+    databases = None if options.reward else make_databases(examples, kinds)
+    if databases is not None:
+        examples = databases.rows
+        problems = problems + [f"{rows.lines[row_id]}: {said}" for row_id, said in databases.unfit.items()]
     proposal = propose_rewards(examples, kinds)
+    if databases is not None:
+        proposal.notes.append(tell_databases(databases))
     if options.reward:
         proposal = take_rewards(options.reward, proposal, folder)
-    problems = found.problems + rows.problems
-    preparation = Preparation(options, rows, choice, examples, apart, proposal, base, problems)
+    made = {} if databases is None else databases.files
+    preparation = Preparation(options, rows, choice, examples, apart, proposal, base, problems, made)
     prepared = preparation.prepare(folder, config_name, progress)
     summary = summarise(options, found, prepared, folder, folder / config_name)
     if options.json:

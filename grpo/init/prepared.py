@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from grpo.config.sections import ModelSection
 from grpo.init.columns import ColumnChoice, MadeRows
 from grpo.init.config_text import Base, write_config
+from grpo.init.databases import FOLDER
 from grpo.init.lengths import Lengths, measure_lengths
 from grpo.init.proposals import Proposal, instruct, speaks_portuguese
 from grpo.init.prove import Proof, UnfitRows, prove_config
@@ -49,7 +50,8 @@ class Prepared:
 
 @dataclass
 class Preparation:
-    """What is to be prepared: rows, the ids of those a user holds out himself, rewards, and the config to build upon."""
+    """What is to be prepared: rows, the ids of those a user holds out himself, rewards, the config to build upon, and the
+    content of the databases that rows name."""
 
     options: argparse.Namespace
     rows: MadeRows
@@ -59,6 +61,7 @@ class Preparation:
     proposal: Proposal
     base: Base
     problems: list[str] = field(default_factory=list)
+    databases: dict[str, bytes] = field(default_factory=dict)
 
     def prepare(self, folder: Path, config_name: str, progress: Progress) -> Prepared:
         """Split, measure, write and prove; the files then stand in `folder`.
@@ -104,6 +107,8 @@ class Preparation:
         files: dict[str, Any] = {"train.jsonl": split.train, "held_out.jsonl": split.held_out, config_name: text}
         if proposal.schema is not None:
             files["schema.json"] = json.dumps(proposal.schema, ensure_ascii=False, indent=2) + "\n"
+        named = {row.columns.get("database") for row in examples}
+        files |= {name: content for name, content in self.databases.items() if name in named}
         if problems:
             files["left_out.jsonl"] = "".join(json.dumps({"reason": line}) + "\n" for line in problems)
         with _beside(folder) as staged:
@@ -140,7 +145,7 @@ def check_free(folder: Path, config_name: str, *, force: bool) -> None:
     """Raise `UserError` where something would be written over."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {folder}: a file of this name is there; give another folder")
-    there = [str(path) for path in (folder / name for name in (*FILES, config_name)) if path.exists()]
+    there = [str(path) for path in (folder / name for name in (*FILES, FOLDER, config_name)) if path.exists()]
     if there and not force:
         raise UserError(f"{', '.join(there)}: there already; give another --out, or --force to replace them")
 
@@ -178,7 +183,10 @@ def _write_files(folder: Path, files: Mapping[str, Any]) -> None:
     from grpo.data.rows import write_rows
 
     for name, content in files.items():
-        if isinstance(content, str):
+        (folder / name).parent.mkdir(exist_ok=True)
+        if isinstance(content, bytes):
+            (folder / name).write_bytes(content)
+        elif isinstance(content, str):
             (folder / name).write_text(content, encoding="utf-8")
         else:
             write_rows(folder / name, content)
@@ -188,6 +196,10 @@ def _keep(staged: Path, folder: Path, names: list[str]) -> None:
     """Move the proven files to their place, the config last: where it stands, all of it does."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder / FOLDER, ignore_errors=True)
+        if (staged / FOLDER).is_dir():
+            os.replace(staged / FOLDER, folder / FOLDER)
+            names = [name for name in names if Path(name).parent == Path()]
         for name in sorted(names, key=lambda name: name.endswith(".yaml")):
             os.replace(staged / name, folder / name)
         for name in FILES:

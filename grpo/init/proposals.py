@@ -26,6 +26,7 @@ _OTHERS = [
     "the", "and", "of", "is", "to", "el", "los", "las", "con", "una", "y", "der", "und", "die", "le", "les", "des", "et",
 ]  # fmt: skip
 _WRITTEN_CALL = re.compile(r"\[\s*[A-Za-z_][\w.]*\(")
+_QUERY = re.compile(r"(?:```(?:sql\w*)?\s+)?(?:select\b|with\s(?=.*\sselect\s))", re.IGNORECASE | re.DOTALL)
 _FREE_WORDS = 5
 """Words from which a text field is prose: two right answers hardly ever have the same."""
 
@@ -97,7 +98,7 @@ def _find_kinds(references: Sequence[str]) -> list[str]:
             found.append(CALLS if read_calls(bare).calls else TEXT)
         elif bare[:1] in ("{", "[") and _is_json(bare):
             found.append(JSON)
-        elif bare[:6].lower() == "select" or (bare[:5].lower() == "with " and " select " in bare.lower()):
+        elif _QUERY.match(bare):
             found.append(SQL if find_statement(bare).sql is not None else TEXT)
         else:
             found.append(TEXT)
@@ -272,8 +273,8 @@ def _propose_sql(rows: list[Example], tasks: list[str] | None, proposal: Proposa
         proposal.rewards.append(Reward("sql_qa", 1.0, reason, {}, tasks))
         return
     proposal.notes.append(
-        "the rows name no database, so queries are compared as texts; with a column `database` (a SQLite file) reward sql_qa "
-        "runs them and compares results"
+        "the rows name no database and bring no CREATE TABLE that SQLite takes, so queries are compared as texts; with a column "
+        "`database` (a SQLite file) reward sql_qa runs them and compares results"
     )
     reason = "shared words in their order; no database to run the query on"
     _add_overlap(Reward("text_overlap", 1.0, reason, {"measure": "rougeL", "words": "unicode"}, tasks), proposal)

@@ -72,7 +72,7 @@ def summarise(
         "notes": [*found.notes, *rows.notes, *proposal.notes],
         "warnings": proof.audit["warnings"],
         "folder": str(folder),
-        "files": sorted(prepared.files),
+        "files": sorted({Path(name).parts[0] for name in prepared.files}),
         "config": str(config_path),
         "next": shlex.join([*command, "--dry-run"]),
         "then": shlex.join(command),

@@ -27,7 +27,7 @@ exit codes: 0 planned, or go · 1 no go · 2 bad config or data
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `python -m grpo.plan`; returns the exit code."""
-    return run_command(lambda: run(make_parser().parse_args(arguments)), mark="")
+    return run_command(lambda: run(make_parser().parse_args(arguments)))
 
 
 def make_parser() -> CommandParser:

@@ -185,7 +185,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         report = attack_named(options.name, options.data, options.plugin)
     except UserError as error:
-        print_problem("\n".join(error.problems))
+        print_problem("\n".join(f"error: {line}" for line in error.problems))
         return BAD_INPUT
     if options.json:
         print_json(report.to_dict())

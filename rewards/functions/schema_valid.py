@@ -16,9 +16,9 @@ from pydantic import Field, field_validator, model_validator
 from rewards.answers import read_answer
 from rewards.errors import UserError
 from rewards.hookspecs import hookimpl
-from rewards.plugins import nearest
 from rewards.schemas import Schema, Shelf, compile_text, list_schemas, schema_text
 from rewards.schemas.verdict import shorten_integers
+from rewards.screen.nearest import nearest
 from rewards.telecom.derivation import layer_of
 from rewards.types import PATH_OR_TEXT, Completion, Example, RewardFunction, Score
 from rewards.writing.writable import replace_halves

@@ -17,6 +17,7 @@ from rewards.errors import UserError
 from rewards.schemas.files import Place, SchemaFile, read_schema_file
 from rewards.schemas.nodes import escape
 from rewards.schemas.rules import Schema
+from rewards.screen.command_line import BAD_INPUT, print_problem
 
 Direction = Literal["request", "response"]
 Missing = Literal["anything", "refuse"]
@@ -105,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         document = _import(Path(arguments.file), arguments.component, importer)
         for line in sorted(set(importer.warnings)):
-            print(f"warning: {line}", file=sys.stderr)
+            print_problem(f"warning: {line}")
         text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
         output = getattr(arguments, "output", None)
         if output:
@@ -118,8 +119,8 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             sys.stdout.write(text)
     except UserError as error:
-        print("\n".join(error.problems), file=sys.stderr)
-        return 2
+        print_problem("\n".join(f"error: {line}" for line in error.problems))
+        return BAD_INPUT
     return 0
 
 

@@ -6,16 +6,18 @@ import argparse
 import json
 import os
 import re
+import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from rewards.errors import RecompensaError, UserError
 from rewards.screen.harmless_text import escape_json, make_harmless
+from rewards.screen.nearest import nearest
 from rewards.writing.secrets import hide_known
 from rewards.writing.writable import make_writable
 
@@ -58,6 +60,43 @@ class CommandParser(argparse.ArgumentParser):
         own = [line for line in self._examples.splitlines() if f"{line.strip()} ".startswith(f"{prog} ")]
         return CommandParser(prog, examples="\n".join(["examples:", *own]) if own else "", **settings)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As argparse's, but none may stay unknown: a subcommand names its own options for what was mistyped."""
+        self._given = list(sys.argv[1:] if args is None else args)
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self._refuse_unknown(unknown)
+        return parsed, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse's; where an option is missing because it was mistyped, the mistyped one is named."""
+        if "required" in message:
+            before = self._given[: self._given.index("--")] if "--" in self._given else self._given
+            self._refuse_unknown([word for word in before if self._is_mistyped(word)])
+        super().error(message)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        choices = [str(choice) for choice in action.choices or ()]
+        if choices and str(value) not in choices:
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r}{nearest(str(value), choices)}")
+
+    def _is_mistyped(self, word: str) -> bool:
+        name = word.partition("=")[0]
+        return name.startswith("--") and not any(
+            option.startswith(name) if self.allow_abbrev else option == name for option in self._option_string_actions
+        )
+
+    def _refuse_unknown(self, words: list[str]) -> None:
+        """End with a line for each option that does not exist, else for what was given too much; not at all for neither."""
+        options = [option for option in self._option_string_actions if option.startswith("--")]
+        mistyped = [word.partition("=")[0] for word in words if word.startswith("-") and word != "--"]
+        lines = [f"error: {name}: no such option of '{self.prog}'{nearest(name, options)}" for name in mistyped]
+        if words and not lines:
+            lines = [f"error: {word}: unexpected argument of '{self.prog}'; see --help" for word in words]
+        if lines:
+            print_problem("\n".join(lines))
+            self.exit(BAD_INPUT)
+
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
     """The option `--set KEY=VALUE`, into `overrides`."""
@@ -67,14 +106,12 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def run_command(
-    work: Callable[[], int], complain: Callable[[str], None] | None = None, *, mark: str = "error: "
-) -> int:
+def run_command(work: Callable[[], int], complain: Callable[[str], None] | None = None) -> int:
     """Do the work of a command and return the exit code; whatever ends it is told in lines, never as a traceback.
 
     2 for a user's mistake, 1 for another failure, for Ctrl-C, or where the machine refuses (no space, no permission); 0
     where what reads the output has gone, as `head` does. `complain` shows what is wrong, on standard error by default;
-    `mark` begins each of its lines.
+    each line begins with `error: `.
     """
     complain = complain or print_problem
     _open_streams()
@@ -89,10 +126,10 @@ def run_command(
         finally:  # after `--help` too, which ends by SystemExit
             sys.stdout.flush()
     except UserError as error:
-        complain("\n".join(f"{mark}{line}" for line in error.problems))
+        complain("\n".join(f"error: {line}" for line in error.problems))
         return BAD_INPUT
     except RecompensaError as error:
-        complain(f"{mark}{error}")
+        complain(f"error: {error}")
         return FAILED
     except KeyboardInterrupt:
         print_problem("stopped")
@@ -101,22 +138,29 @@ def run_command(
         # Of a library, with a message that Python would print as it is.
         if not isinstance(end.code, str):
             raise
-        complain(f"{mark}{end.code}")
+        complain(f"error: {end.code}")
         return FAILED
     except BrokenPipeError:
         # The reader has seen enough; nothing may be written to the pipe any more, not even when Python winds up.
         silence_output()
         return DONE
     except OSError as error:
-        complain(f"{mark}{error.filename or 'standard output'}: {error.strerror or error}")
+        complain(f"error: {error.filename or 'standard output'}: {error.strerror or error}")
         return FAILED
     except RuntimeError as error:
         # pathlib's, up to Python 3.12.
         path = str(error).removeprefix("Symlink loop from ")
         if path == str(error):
             raise
-        complain(f"{mark}{path.strip(chr(39))}: a link that leads to itself; give the file it should lead to")
+        complain(f"error: {path.strip(chr(39))}: a link that leads to itself; give the file it should lead to")
         return BAD_INPUT
+
+
+def end_process(code: int) -> NoReturn:
+    """End this process with the code: all is done, and while Python winds up a signal would only turn it into another."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def _open_streams() -> None:

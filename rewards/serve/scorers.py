@@ -13,8 +13,9 @@ from rewards.config import RewardsSection, anchor_options, build_host
 from rewards.discovery.plugin_files import is_path
 from rewards.errors import UserError
 from rewards.identity import identify
-from rewards.plugins import load_rewards, nearest
+from rewards.plugins import load_rewards
 from rewards.screen.invalid import explain, show_path
+from rewards.screen.nearest import nearest
 from rewards.writing.yaml_files import read_yaml
 
 if TYPE_CHECKING:

@@ -2,13 +2,14 @@
 
 import os
 import signal
+import subprocess
 import sys
 from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 
-from callbacks.interrupt import Interruption, make_callback, terminable
+from callbacks.interrupt import Interruption, make_callback, pass_over_signals, terminable
 from rewards.screen.command_line import run_command
 
 
@@ -116,3 +117,24 @@ def test_terminable_when_its_inside_took_the_signal_for_good_then_that_stays():
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_when_all_is_done_then_they_change_nothing(number):
+    """A run whose report is written is finished, whatever comes before its process has wound up."""
+    with terminable():
+        pass_over_signals()
+        os.kill(os.getpid(), number)
+    with pytest.raises(KeyboardInterrupt), terminable():
+        os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_end_process_when_a_signal_comes_while_python_winds_up_then_the_code_stays(number):
+    """Libraries take seconds to leave after the last line; Ctrl-C there used to turn 0 into 130."""
+    code = (
+        "import atexit, os; from rewards.screen.command_line import end_process; "
+        f"atexit.register(os.kill, os.getpid(), {number:d}); end_process(3)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, timeout=60)
+    assert (done.returncode, done.stderr) == (3, b"")

@@ -27,7 +27,7 @@ def make_row(id, task, reward, *, completion=None, version="1", columns=None, pr
     }  # fmt: skip
 
 
-def write_run(folder, rows, stage="final", temperature=0.1, weight=1.0):
+def write_run(folder, rows, stage="final", temperature=0.1, weight=1.0, **more):
     """A run directory with one stage and what its config says of the evaluation."""
     (folder / "eval").mkdir(parents=True, exist_ok=True)
     (folder / "eval" / f"{stage}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -35,7 +35,7 @@ def write_run(folder, rows, stage="final", temperature=0.1, weight=1.0):
         "temperature": temperature, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0, "max_completion_length": None
     }  # fmt: skip
     rewards = {"functions": [{"name": "f", "weight": weight, "tasks": None, "options": {}}]}
-    config = {"evaluation": evaluation, "grpo": {"max_completion_length": 64}, "rewards": rewards}
+    config = {"evaluation": evaluation, "grpo": {"max_completion_length": 64}, "rewards": rewards, **more}
     (folder / "config.json").write_text(json.dumps({"config": config}))
     return folder
 

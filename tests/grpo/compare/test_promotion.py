@@ -10,7 +10,7 @@ import pytest
 from grpo.compare.promotion import compare_runs
 from grpo.compare.promotion_rules import load_rules
 from rewards.statistics.changes import paired_change
-from tests.grpo.compare.recorded_runs import compare, make_recorded, with_rules, write_means
+from tests.grpo.compare.recorded_runs import compare, draw_rows, make_recorded, with_rules, write_means, write_run
 
 
 def test_floor_when_a_task_ends_below_it_then_not_promoted():
@@ -128,3 +128,33 @@ def test_constant_when_a_small_group_is_at_zero_then_it_is_named_and_stops_no_pr
         assert bool(comparison.alarms) is not promoted
         constant = next(each for each in comparison.constants if each.group == "task:rare")
         assert constant.value == 0.0 and ("too few examples" in constant.text) is promoted
+
+
+@pytest.mark.parametrize(("stages", "promoted"), [([], False), (["sft", "grpo"], True)])
+def test_verdict_when_runs_differ_in_their_seed_alone_then_only_trained_ones_are_promoted(
+    tmp_path, capsys, stages, promoted
+):
+    """A better draw of untrained weights is no achievement; of two trained checkpoints the better one is still better."""
+    for seed, gain in ((1, 0.0), (2, 0.1)):
+        write_run(tmp_path / f"s{seed}", draw_rows(seed, gain=gain), name=f"s{seed}", seed=seed, stages=stages)
+    code, found = compare(capsys, tmp_path / "s1", tmp_path / "s2")
+    (verdict,) = found["verdicts"]
+    assert (code, verdict["promoted"]) == (0 if promoted else 1, promoted)
+    said = [finding["text"] for finding in verdict["findings"] if finding["rule"] == "training"]
+    assert said == (
+        []
+        if promoted
+        else ["s2 and s1 differ in their seed alone and neither was trained: which of them is better is chance"]
+    )
+    assert any("a better checkpoint, not a better recipe" in note for note in found["notes"]) == promoted
+
+
+def test_verdict_when_another_model_was_not_trained_then_it_may_be_promoted(tmp_path, capsys):
+    """A better base model is a choice, no draw of a seed; neither is a later stage of the same run another seed."""
+    write_run(tmp_path / "a", draw_rows(1), seed=1, stages=[], model={"name": "a"})
+    write_run(tmp_path / "b", draw_rows(2, gain=0.1), seed=2, stages=[], model={"name": "b"})
+    assert compare(capsys, tmp_path / "a", tmp_path / "b")[0] == 0
+    write_run(tmp_path / "c", draw_rows(1), stage="warmup", seed=1, stages=["sft", "grpo"])
+    write_run(tmp_path / "c", draw_rows(2, gain=0.1), seed=1, stages=["sft", "grpo"])
+    code, found = compare(capsys, tmp_path / "c")
+    assert code == 0 and not any("another seed" in note for note in found["notes"])

@@ -276,7 +276,7 @@ def test_audit_command_when_pretty_then_a_table_and_below_it_what_was_found(caps
 def test_audit_command_when_options_do_not_go_together_then_says_so(capsys):
     """Options of files mean nothing to a configuration."""
     assert main(["audit", "--config", "v4_1.yaml", "--reward", "push", "--held-out", "x"]) == 2
-    assert capsys.readouterr().err == "--held-out, --reward: goes with --data; a configuration names its own\n"
+    assert capsys.readouterr().err == "error: --held-out, --reward: goes with --data; a configuration names its own\n"
 
 
 def test_audit_when_no_row_has_a_reference_then_fails():

@@ -95,12 +95,12 @@ def test_score_when_standard_input_is_named_then_reads_it(capsys, monkeypatch, t
 @pytest.mark.parametrize(
     ("reward", "words"),
     [
-        ("field_f", ["--reward: no reward function 'field_f'; did you mean field_f1?"]),
+        ("field_f", ["error: --reward: no reward function 'field_f'; did you mean field_f1?"]),
         (
             "field_f1:ignore_field=[a]",
-            ["--reward: ignore_field: no such option of 'field_f1'; did you mean ignore_fields?"],
+            ["error: --reward: ignore_field: no such option of 'field_f1'; did you mean ignore_fields?"],
         ),
-        ("field_f1:digits", ["--reward: 'digits' is not an option; write NAME:key=value,key=value"]),
+        ("field_f1:digits", ["error: --reward: 'digits' is not an option; write NAME:key=value,key=value"]),
     ],
 )
 def test_score_when_the_reward_is_misspelt_then_proposes_and_exits_with_2(capsys, reward, words):
@@ -120,35 +120,35 @@ def test_score_when_rows_are_broken_then_lists_every_line_and_exits_with_2(capsy
         '{"completion": "cut',
     )
     code, _, err = run(capsys, "score", "--reward", "json_valid", "--input", rows)
-    assert code == 2 and [line.split(": ")[0] for line in err] == [f"{rows}:{number}" for number in range(1, 6)]
+    assert code == 2 and [line.split(": ")[1] for line in err] == [f"{rows}:{number}" for number in range(1, 6)]
 
 
 def test_score_when_a_row_is_unfit_for_the_reward_then_says_which(capsys, tmp_path):
     """What the function says of a row is the user's to mend."""
     rows = write_rows(tmp_path, {"id": "p", "completion": "x", "reference": "y", "product": "fone"})
     code, _, err = run(capsys, "score", "--reward", "push", "--input", rows)
-    assert code == 2 and err == [f"{rows}: row 'p': offer: None; give the words that the notification must name"]
+    assert code == 2 and err == [f"error: {rows}: row 'p': offer: None; give the words that the notification must name"]
 
 
 def test_score_when_two_rewards_are_named_then_refuses(capsys, tmp_path):
     """An answer holds one score; the first must not be dropped in silence."""
     rows = write_rows(tmp_path, {"id": "p", "completion": "{}"})
     code, out, err = run(capsys, "score", "--reward", "json_valid", "--reward", "field_f1", "--input", rows)
-    assert (code, out, err) == (2, "", ["--reward: given 2 times; an answer holds one score: run once for each"])
+    assert (code, out, err) == (2, "", ["error: --reward: given 2 times; an answer holds one score: run once for each"])
 
 
 def test_score_when_the_file_is_missing_or_empty_then_exits_with_2(capsys, tmp_path):
     """No traceback for a wrong path."""
     for path in (str(tmp_path / "none.jsonl"), write_rows(tmp_path)):
         code, _, err = run(capsys, "score", "--reward", "json_valid", "--input", path)
-        assert code == 2 and len(err) == 1 and err[0].startswith(path)
+        assert code == 2 and len(err) == 1 and err[0].startswith(f"error: {path}")
 
 
 def test_command_when_it_is_missing_or_misspelt_then_helps_and_exits_with_2(capsys):
     """The list of commands, or the one that was meant."""
     code, out, err = run(capsys)
     assert (code, out) == (2, "") and any("audit" in line for line in err)
-    assert run(capsys, "scor") == (2, "", ["python -m rewards: no command 'scor'; did you mean score?"])
+    assert run(capsys, "scor") == (2, "", ["error: python -m rewards: no command 'scor'; did you mean score?"])
 
 
 @pytest.mark.parametrize("command", ["list", "score", "audit", "rescore", "explain", "new", "schema", "attack"])
@@ -166,7 +166,7 @@ def test_attack_when_a_cheat_is_tried_then_exits_by_the_result(capsys):
     code, out, _ = run(capsys, "attack", "extraction")
     assert code == 0 and "empty object" in out
     assert run(capsys, "attack", "extracton") == (
-        2, "", ["--reward: no reward function 'extracton'; did you mean extraction?"]
+        2, "", ["error: --reward: no reward function 'extracton'; did you mean extraction?"]
     )  # fmt: skip
 
 
@@ -186,7 +186,7 @@ def test_command_when_the_disk_is_full_then_one_line_and_exit_1():
     """No traceback."""
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-m", "rewards", "list"], stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 1 and done.stderr.splitlines()[0] == "standard output: No space left on device"
+    assert done.returncode == 1 and done.stderr.splitlines()[0] == "error: standard output: No space left on device"
 
 
 def test_parse_reward_when_values_are_lists_and_mappings_then_commas_inside_do_not_split():

@@ -289,7 +289,7 @@ def test_rescore_command_when_rows_are_none_that_a_run_reads_then_refuses_them_b
     rows = write(tmp_path / "rows.jsonl", good, good, *bad)
     assert main(["rescore", str(answers), "--reward", "text_overlap", "--rows", str(rows)]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split(": ")[0] for line in lines] == [f"{rows}:{number}" for number in (2, 3, 4, 5)]
+    assert [line.split(": ")[1] for line in lines] == [f"{rows}:{number}" for number in (2, 3, 4, 5)]
     once = write(tmp_path / "once.jsonl", good)
     assert main(["rescore", str(answers), "--reward", "text_overlap", "--rows", str(once), "--rows", str(once)]) == 2
     assert "id 'a' also appears in an earlier --rows file" in capsys.readouterr().err

@@ -1,0 +1,186 @@
+"""Rows that bring the tables they ask about, as `CREATE TABLE` in their prompt: each schema becomes a SQLite file."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from grpo.init.proposals import SQL
+from rewards.sql.database import quote_name
+from rewards.sql.tokens import TOKEN
+from rewards.types import Example
+
+FOLDER = "databases"
+_LONGEST = 200_000
+_MOST_STEPS = 2_000_000
+_BEGINS = re.compile(
+    r"\b(?:create\s+(?:temp(?:orary)?\s+)?(?:table|view)|insert\s+(?:or\s+\w+\s+)?into)\b", re.IGNORECASE
+)
+_INT = r"\b(?:tiny|small|medium|big)?int(?:eger)?(?:\s*\(\s*\d+\s*\))?(?:\s+unsigned)?"
+# Keys that MySQL and PostgreSQL count up: SQLite does so for INTEGER PRIMARY KEY alone, and leaves any other NULL.
+_COUNTED = (
+    (re.compile(r"\b(?:small|big)?serial\b", re.IGNORECASE), "INTEGER"),
+    (re.compile(rf"{_INT}((?:\s+not\s+null)?(?:\s+primary\s+key)?)\s+auto_increment\b", re.IGNORECASE), r"INTEGER\1"),
+)
+# What SQLite refuses and no SELECT depends on.
+_FOREIGN = (
+    (re.compile(r"\benum\s*\([^()]*\)", re.IGNORECASE), "TEXT"),
+    (re.compile(r"\bauto_increment\b", re.IGNORECASE), ""),
+    (re.compile(r"\)\s*(?:engine|default\s+charset|charset|collate|comment)\b[^;]*\Z", re.IGNORECASE), ")"),
+    (re.compile(r"\bdefault\s+now\s*\(\s*\)", re.IGNORECASE), "DEFAULT CURRENT_TIMESTAMP"),
+    (re.compile(r"\bon\s+update\s+current_timestamp\b(?:\s*\(\s*\))?", re.IGNORECASE), ""),
+    (re.compile(r"\b(?:date|timestamp)\s+(?=')", re.IGNORECASE), ""),
+)
+
+
+@dataclass
+class MadeDatabases:
+    """The rows with their column `database`, the content of each file by its name, and why some rows have none, by id."""
+
+    rows: list[Example]
+    files: dict[str, bytes] = field(default_factory=dict)
+    unfit: dict[str, str] = field(default_factory=dict)
+
+
+def make_databases(rows: Sequence[Example], kinds: Mapping[str, str]) -> MadeDatabases | None:
+    """SQLite files for the rows whose answers are SQL; None where a row names one already, or fewer than half bring one.
+
+    Rows that share a schema share its file.
+    """
+    asked = [row for row in rows if kinds.get(row.task) == SQL]
+    if not asked or any("database" in row.columns for row in asked):
+        return None
+    made = MadeDatabases([])
+    built: dict[str, bytes | str] = {}
+    for row in rows:
+        if kinds.get(row.task) != SQL:
+            made.rows.append(row)
+            continue
+        statements = find_schema(row)
+        key = hashlib.sha256("\n".join(statements).encode()).hexdigest()[:12]
+        if key not in built:
+            built[key] = build_database(statements)
+        content = built[key]
+        if isinstance(content, str):
+            made.unfit[row.id] = content
+            continue
+        name = f"{FOLDER}/{key}.db"
+        made.files[name] = content
+        made.rows.append(replace(row, columns={**row.columns, "database": name}))
+    return made if 2 * len(made.unfit) <= len(asked) else None
+
+
+def tell_databases(made: MadeDatabases) -> str:
+    """What was made, and what the reward does where tables came without rows, as a note for the user."""
+    count = len(made.files)
+    said = f"the CREATE TABLE of the rows became {count} SQLite file{'s' if count != 1 else ''} in {FOLDER}/"
+    if all(not _has_rows(content) for content in made.files.values()):
+        said += "; their tables have no rows, so sql_qa compares queries on made-up ones"
+    return said
+
+
+def _has_rows(content: bytes) -> bool:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.deserialize(content)
+        names = [
+            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        ]
+        return any(
+            connection.execute(f"SELECT EXISTS (SELECT 1 FROM {quote_name(name)})").fetchone()[0] for name in names
+        )
+
+
+def find_schema(row: Example) -> list[str]:
+    """The statements that make tables and fill them, of the first text of a row's prompt or columns that has any."""
+    texts: list[Any] = [turn["content"] for turn in row.prompt] + list(row.columns.values())
+    for text in texts:
+        if isinstance(text, str) and len(text) <= _LONGEST:
+            found = list(_cut_statements(text))
+            if any(statement[:6].lower() == "create" for statement in found):
+                return found
+    return []
+
+
+def build_database(statements: Sequence[str]) -> bytes | str:
+    """The content of a SQLite file with these tables; what is wrong with them, in a line, where there are none to make."""
+    with closing(_open_limited()) as connection:
+        for statement in statements:
+            for pattern, put in _COUNTED if statement[:6].lower() == "create" else ():
+                statement = pattern.sub(put, statement)
+            try:
+                connection.execute(statement)
+            except sqlite3.Error as error:
+                if not (_build_translated(connection, statement) or _add_columns(connection, statement)):
+                    return f"SQLite does not take its tables: {error} (in {' '.join(statement.split())[:80]!r})"
+        connection.commit()
+        connection.set_progress_handler(None, 0)
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table'").fetchone():
+            return "no CREATE TABLE in its prompt or columns"
+        return connection.serialize()
+
+
+def _open_limited() -> sqlite3.Connection:
+    """A database in memory that gives up after some seconds of work: what it runs is foreign."""
+    connection = sqlite3.connect(":memory:")
+    steps = iter(range(_MOST_STEPS // 1000))
+    connection.set_progress_handler(lambda: next(steps, None) is None, 1000)
+    return connection
+
+
+def _add_columns(connection: sqlite3.Connection, statement: str) -> bool:
+    """Whether a second `CREATE TABLE` of a name made its table wider: data sets spread the columns of one over several."""
+    with closing(_open_limited()) as alone, suppress(sqlite3.Error):
+        alone.execute(statement)
+        (name,) = alone.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchone()
+        place = quote_name(name)
+        there = {row[1].lower() for row in connection.execute(f"PRAGMA table_info({place})").fetchall()}
+        for _, column, kind, *_ in alone.execute(f"PRAGMA table_info({place})").fetchall() if there else ():
+            if column.lower() not in there:
+                connection.execute(f"ALTER TABLE {place} ADD COLUMN {quote_name(column)} {kind}")
+        return bool(there)
+    return False
+
+
+def _build_translated(connection: sqlite3.Connection, statement: str) -> bool:
+    for pattern, put in _FOREIGN:
+        statement = pattern.sub(put, statement)
+    with suppress(sqlite3.Error):
+        connection.execute(statement)
+        return True
+    return False
+
+
+def _cut_statements(text: str) -> Iterator[str]:
+    """`CREATE TABLE`, `CREATE VIEW` and `INSERT` out of a text that may say more, each without its semicolon."""
+    at = 0
+    while found := _BEGINS.search(text, at):
+        end = _find_end(text, found.start())
+        yield text[found.start() : end].strip()
+        at = max(end, found.end())
+
+
+def _find_end(text: str, start: int) -> int:
+    """Where a statement ends: at its semicolon or, where there is none, where the last bracket closes before other words.
+
+    Data sets leave the last semicolon out, and the question follows on a line of its own.
+    """
+    depth, closed = 0, -1
+    for token in TOKEN.finditer(text, start):
+        mark = token[0]
+        if mark == "(":
+            depth += 1
+        elif mark == ")":
+            depth -= 1
+            closed = token.end()
+        elif depth > 0:
+            continue
+        elif mark == ";":
+            return token.start()
+        elif closed >= 0 and mark.isspace() and "\n" in mark and text[token.end() : token.end() + 1] not in ("(", ","):
+            return closed
+    return closed if closed >= 0 and depth <= 0 and text[start : start + 6].lower() == "create" else len(text)

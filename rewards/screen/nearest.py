@@ -1,0 +1,15 @@
+"""What was probably meant by a word that is not allowed, as the end of an error line."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+
+def nearest(word: str, allowed: Collection[str]) -> str:
+    """`; did you mean X?` where an allowed word is near, else all of them."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, allowed, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; there are: {', '.join(allowed)}" if allowed else "; there are none"
