@@ -293,6 +293,7 @@ def train(
 
     torch.set_num_threads(threads)
     stage, checkpoint, reached = point.stage, point.checkpoint, point.step
+    resume = f"python -m grpo.run --resume {directory.quoted}"
     last = config.last_step(len(inputs.warmup))
     supervised = None
     if stage == "sft":
@@ -335,30 +336,24 @@ def train(
             directory.forget_answers()
             directory.reach("decision", last, relies_on=list_reliance(directory.path))
         except Interrupted:
-            progress.say(f"interrupted; resume with: python -m grpo.run --resume {directory.quoted}", always=True)
+            progress.say(f"interrupted; resume with: {resume}", always=True)
             return INTERRUPTED
         except Stopped as stop:
             record.write_environment(device)
             directory.reach(stage, stop.event.step, stopped_by=stop.event.rule)
             kept = "a checkpoint is kept" if stage == "grpo" else "what it learnt so far is in sft/"
-            progress.say(
-                f"stopped by watch rule {stop.event.rule}; {kept}; resume all the same with: "
-                f"python -m grpo.run --resume {directory.quoted}",
-                always=True,
-            )
+            said = f"stopped by watch rule {stop.event.rule}; {kept}; resume all the same with: {resume}"
+            progress.say(said, always=True)
             return STOPPED
         except EngineFailed as fault:
             stages.save_checkpoint()
             progress.say(f"error: {fault}", always=True)
-            progress.say(f"the run is kept; resume with: python -m grpo.run --resume {directory.quoted}", always=True)
+            progress.say(f"the run is kept; resume with: {resume}", always=True)
             return INTERRUPTED
         except RewardBudgetExceeded as fault:
             stages.save_checkpoint()
             progress.say(f"error: {fault}", always=True)
-            progress.say(
-                f"the run is kept; fix the plugin and resume with: python -m grpo.run --resume {directory.quoted}",
-                always=True,
-            )
+            progress.say(f"the run is kept; fix the plugin and resume with: {resume}", always=True)
             return FAILED
     return DONE
 
