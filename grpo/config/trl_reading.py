@@ -9,7 +9,7 @@ from typing import Any
 
 from grpo.config.trl_found import FoundSettings, as_number
 from grpo.config.trl_script import ADAPTER_NAMES, read_script
-from grpo.config.trl_shell import find_commands, read_command
+from grpo.config.trl_shell import cut_documents, find_commands, read_command
 from grpo.config.trl_wrappers import find_wrapper
 from rewards.errors import UserError
 from rewards.writing.yaml_files import parse_yaml, read_text
@@ -113,9 +113,14 @@ def _flatten(values: dict[Any, Any], section: str = "") -> dict[str, Any]:
 
 def read_command_line(text: str, path: Path) -> FoundSettings:
     """The training that a shell script starts, with the script and the file that it names, where they are at hand."""
+    text, written = cut_documents(text)
+
+    def read_file(place: Path, options: FoundSettings) -> FoundSettings:
+        return read_yaml(written[str(place)], place) if str(place) in written else _read_file(place, options)
+
     commands = find_commands(text)
     trainings = [each for each in commands if each.program] or commands
-    read = [(each, read_command(each, path, _read_file)) for each in trainings]
+    read = [(each, read_command(each, path, read_file, written)) for each in trainings]
     read = [(each, found) for each, found in read if found]
     # A training with a reason against it counts where there is no other.
     read = [pair for pair in read if not pair[1].refusals] or read

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
-import operator
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from grpo.config.trl_found import FoundSettings
 from grpo.config.trl_shell import find_commands, read_command
+from grpo.config.trl_values import NotWrittenError, evaluate, read_settings_files
 from rewards.errors import UserError
 
 _ADAPTER_CALLS = ("LoraConfig", "get_peft_model")
@@ -27,14 +26,6 @@ _IMAGES = "it trains a model that reads images, and rows here are text"
 # What has a GRPOConfig of its own.
 _OTHER_LIBRARIES = ("predibase", "verl", "mlx_lm", "mlx_lm_lora", "mlx_grpo", "tunix", "nemo_rl", "openrlhf")
 _LOADED_AS = "pretrained_model_name_or_path"
-_OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv,
-    ast.Div: operator.truediv, ast.Pow: operator.pow,
-}  # fmt: skip
-
-
-class _NotWritten(Exception):
-    """A value that only running the script would tell."""
 
 
 def read_script(text: str, path: Path, options: FoundSettings) -> FoundSettings:
@@ -61,8 +52,9 @@ def read_script(text: str, path: Path, options: FoundSettings) -> FoundSettings:
     foreign = _find_foreign(tree)
     if foreign is not None:
         return FoundSettings(refusals=[f"its GRPOConfig is that of {foreign}, another trainer than TRL's"])
-    constants = _find_constants(tree, options)
     found = FoundSettings(notes=list(options.notes))
+    constants = _find_constants(tree, options)
+    constants |= read_settings_files(tree, constants, path, found.notes)
     called: list[ast.Call] = []
     trainers: list[ast.Call] = []
     makers = {"GRPOConfig", *_find_makers(tree)}
@@ -145,8 +137,8 @@ def _take_adapter(found: FoundSettings, node: ast.Call, constants: dict[str, ast
         return
     found.settings["use_peft"] = True
     try:
-        found.settings["adapter_path"] = _evaluate(path, constants)
-    except _NotWritten:
+        found.settings["adapter_path"] = evaluate(path, constants)
+    except NotWrittenError:
         found.settings["adapter_path"] = None
     if not any(k.arg == "is_trainable" for k in node.keywords):
         found.notes.append(
@@ -184,8 +176,8 @@ def _take_trainer(found: FoundSettings, node: ast.Call, constants: dict[str, ast
             )
         if keyword.arg == "model":
             try:
-                value = _evaluate(keyword.value, constants)
-            except _NotWritten:
+                value = evaluate(keyword.value, constants)
+            except NotWrittenError:
                 continue
             if isinstance(value, str):
                 found.settings.setdefault("model_name_or_path", value)
@@ -197,8 +189,8 @@ def _take_loaded(found: FoundSettings, node: ast.Call, constants: dict[str, ast.
     if name is None or "model_name_or_path" in found.settings:
         return
     try:
-        value = _evaluate(name, constants)
-    except _NotWritten:
+        value = evaluate(name, constants)
+    except NotWrittenError:
         return
     if isinstance(value, str):
         found.settings["model_name_or_path"] = value
@@ -216,36 +208,55 @@ def _take(
         if name is None:
             continue
         try:
-            found.settings[name] = _evaluate(keyword.value, constants)
-        except _NotWritten:
+            found.settings[name] = evaluate(keyword.value, constants)
+        except NotWrittenError:
             found.unknown[name] = ast.unparse(keyword.value)
 
 
 def _take_spread(
-    found: FoundSettings, node: ast.expr, constants: dict[str, ast.expr], rename: Callable[[str], str | None]
+    found: FoundSettings,
+    node: ast.expr,
+    constants: dict[str, ast.expr],
+    rename: Callable[[str], str | None],
+    depth: int = 0,
 ) -> None:
     """What `**options` holds, where the file tells."""
+    shown = ast.unparse(node)
     for _ in range(5):
-        if isinstance(node, ast.DictComp) and len(node.generators) == 1:  # those that a version knows
-            source = node.generators[0].iter
-            if isinstance(source, ast.Call) and getattr(source.func, "attr", "") == "items":
-                node = source.func.value  # type: ignore[attr-defined]
+        node = _unfilter(node)
         node = constants.get(node.id, node) if isinstance(node, ast.Name) else node
-    pairs: list[tuple[Any, ast.expr]] = []
+    pairs: list[tuple[ast.expr | None, ast.expr]] = []
     if isinstance(node, ast.Dict):
-        pairs = [(getattr(key, "value", None), value) for key, value in zip(node.keys, node.values, strict=True)]
+        pairs = list(zip(node.keys, node.values, strict=True))
     elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "dict" and not node.args:
-        pairs = [(keyword.arg, keyword.value) for keyword in node.keywords]
-    if not pairs:
-        found.unknown[f"**{ast.unparse(node)}"[:60]] = "options from elsewhere"
+        pairs = [(ast.Constant(each.arg) if each.arg else None, each.value) for each in node.keywords]
+    if not pairs or depth > 5:
+        found.unknown[f"**{shown}"[:60]] = "options from elsewhere"
+        return
     for key, value in pairs:
-        name = rename(key) if isinstance(key, str) else None
-        if name is None:
+        if key is None:  # options within options; what stands below wins
+            _take_spread(found, value, constants, rename, depth + 1)
+            continue
+        name = rename(str(getattr(key, "value", "")))
+        if name is None or not isinstance(getattr(key, "value", None), str):
             continue
         try:
-            found.settings[name] = _evaluate(value, constants)
-        except _NotWritten:
+            found.settings[name] = evaluate(value, constants)
+            found.unknown.pop(name, None)
+        except NotWrittenError:
             found.unknown[name] = ast.unparse(value)
+            found.settings.pop(name, None)
+
+
+def _unfilter(node: ast.expr) -> ast.expr:
+    """The options of which a script picks those that its version of TRL knows, by a comprehension or a function of its own."""
+    if isinstance(node, ast.DictComp) and len(node.generators) == 1:
+        source = node.generators[0].iter
+        if isinstance(source, ast.Call) and getattr(source.func, "attr", "") == "items":
+            return source.func.value  # type: ignore[attr-defined]
+    if isinstance(node, ast.Call) and re.search(r"filter|support|valid|clean", getattr(node.func, "id", "")):
+        return node.args[0] if node.args else node
+    return node
 
 
 def _find_constants(tree: ast.AST, options: FoundSettings) -> dict[str, ast.expr]:
@@ -328,42 +339,3 @@ def _find_field_default(node: ast.stmt) -> ast.expr | None:
     if isinstance(value, ast.Call) and getattr(value.func, "id", getattr(value.func, "attr", "")) in ("field", "Field"):
         return next((keyword.value for keyword in value.keywords if keyword.arg == "default"), None)
     return value
-
-
-def _evaluate(node: ast.expr, constants: dict[str, ast.expr], depth: int = 0) -> Any:
-    """A literal, a name of one, arithmetic on both, or the last part of `torch.bfloat16`."""
-    if depth > 20:
-        raise _NotWritten
-    if isinstance(node, ast.Name) and node.id in constants:
-        return _evaluate(constants[node.id], constants, depth + 1)
-    if (
-        isinstance(node, ast.Attribute)
-        and f"args.{node.attr}" in constants
-        and getattr(node.value, "id", "") != "torch"
-    ):
-        return _evaluate(constants[f"args.{node.attr}"], constants, depth + 1)
-    if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "torch":
-        return node.attr
-    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        left, right = (_evaluate(each, constants, depth + 1) for each in (node.left, node.right))
-        try:
-            return _OPERATORS[type(node.op)](left, right)
-        except (TypeError, ZeroDivisionError, OverflowError):
-            raise _NotWritten from None
-    if isinstance(node, ast.IfExp):  # the branch that its condition takes
-        return _evaluate(node.body if _evaluate(node.test, constants, depth + 1) else node.orelse, constants, depth + 1)
-    if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
-        values = [_evaluate(each, constants, depth + 1) for each in node.values]
-        return next((value for value in values if value), values[-1])
-    if isinstance(node, ast.List | ast.Tuple):
-        return [_evaluate(each, constants, depth + 1) for each in node.elts]
-    if isinstance(node, ast.Dict):
-        return {
-            _evaluate(key, constants, depth + 1): _evaluate(value, constants, depth + 1)
-            for key, value in zip(node.keys, node.values, strict=True)
-            if key is not None
-        }
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        raise _NotWritten from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,19 @@ _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?[-=]([^{}]*))?\})")
 _OTHERS = re.compile(
     r"\b(vllm-serve|vllm serve|api_server|swift (rollout|deploy|infer|eval|export|sample)|lighteval|lm_eval|huggingface-cli|hf)\b"
 )
+
+# Scripts that stand around a training, by what they are called.
+_BESIDE = re.compile(
+    r"(eval|infer|predict|prepare|preprocess|merge|convert|download|plot|analy|summar|score|benchmark|check_)",
+    re.IGNORECASE,
+)
+_TRAINS = re.compile(r"grpo|train|rlvr", re.IGNORECASE)
+# `cat > NAME <<'EOF'`, its lines, and the word that ends them.
+_DOCUMENT = re.compile(
+    r"^([^\n#]*)<<-?[ \t]*['\"]?(\w+)['\"]?([^\n]*)\n(.*?)^[ \t]*\2[ \t]*$", re.DOTALL | re.MULTILINE
+)
+# `> log`, `2>&1`, `&>> log`: the file may be a word of its own.
+_REDIRECTION = re.compile(r"(\d*|&)(>>?|<)(&\d+|&-)?(.*)", re.DOTALL)
 
 
 @dataclass
@@ -45,13 +58,26 @@ def find_commands(text: str) -> list[Command]:
             words = shlex.split(line)
         except ValueError:
             words = line.split()
-        command = _read_words([_fill_in(word, constants) for word in words], line)
+        command = _read_words([_fill_in(word, constants) for word in without_redirections(words)], line)
+        if _BESIDE.match(Path(command.program).name) and not _TRAINS.search(Path(command.program).name):
+            continue
         # Without options it is a training where it is started as one, on several processes.
         if command.options or (
             command.program.endswith(".py") and re.search(r"\b(accelerate|torchrun|deepspeed)\b", line)
         ):
             found.append(command)
     return found
+
+
+def without_redirections(words: list[str]) -> list[str]:
+    """The words that a shell hands to the program."""
+    kept, following = [], False
+    for word in words:
+        match = _REDIRECTION.fullmatch(word)
+        if match is None and not following:
+            kept.append(word)
+        following = match is not None and not match[3] and not match[4]
+    return kept
 
 
 def split_commands(text: str) -> list[str]:
@@ -84,10 +110,19 @@ def split_commands(text: str) -> list[str]:
     return [each.strip() for each in [*commands, current] if each.strip()]
 
 
-def read_command(command: Command, path: Path, read_file: ReadFile) -> FoundSettings:
+def cut_documents(text: str) -> tuple[str, dict[str, str]]:
+    """A shell script without its here-documents, and what those hold that `cat > NAME <<EOF` writes to a file, by NAME."""
+    written = {}
+    for match in _DOCUMENT.finditer(text):
+        if target := re.search(r">\s*([^\s<>|;&]+)", match[1] + match[3]):
+            written[target[1].strip("'\"")] = match[4]
+    return _DOCUMENT.sub(lambda match: match[1] + match[3], text), written
+
+
+def read_command(command: Command, path: Path, read_file: ReadFile, written: Collection[str] = ()) -> FoundSettings:
     """The settings of a command, with those of the script and of the configuration file that it names.
 
-    `read_file(file, options)` reads another file under these options.
+    `read_file(file, options)` reads another file under these options, one of those `written` by the script itself too.
     """
     found = FoundSettings()
     for name, value in command.options.items():
@@ -101,7 +136,7 @@ def read_command(command: Command, path: Path, read_file: ReadFile) -> FoundSett
         below = found.settings.get(name)
         if not isinstance(below, str) or not below.endswith((".yaml", ".yml", ".json")):
             continue
-        place = find_beside(below, path)
+        place = Path(below) if below in written else find_beside(below, path)
         if place is None:
             found.refusals.append(
                 f"its settings stand in {below}, which is not here; put it there, or translate that file"
@@ -123,9 +158,14 @@ def read_command(command: Command, path: Path, read_file: ReadFile) -> FoundSett
         found.notes.append(
             f"{command.program} is not here: its options are read as TRL's, and defaults of its own are not"
         )
+        for name in _MODEL_NAMES:
+            if name in found.settings:
+                found.settings.setdefault("model_name_or_path", found.settings.pop(name))
     return found
 
 
+# What a script that is not here calls its model.
+_MODEL_NAMES = ("model_path", "model_name", "base_model", "model_id", "model")
 # Options that only a training with GRPO has.
 _TELLING = {
     "num_generations", "max_completion_length", "max_prompt_length", "beta", "loss_type", "use_vllm", "epsilon",

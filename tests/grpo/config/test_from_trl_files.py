@@ -1,0 +1,102 @@
+"""Trainings whose settings stand in several places: a YAML that the script reads, a file that the shell writes, options of options."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from grpo.config.trl_reading import read_trl_file
+from tests.timing import at_most
+
+
+def test_shell_script_when_it_writes_its_config_first_then_that_is_read(tmp_path):
+    """`cat > grpo.yaml <<EOF` is the file that the next command names; its lines are no commands."""
+    script = tmp_path / "run.sh"
+    script.write_text(
+        "set -e\ncat > configs/g8.yaml << 'YAML'\ntraining:\n  num_generations: 8   # --num_generations 4 was too few\n"
+        "  learning_rate: 2.0e-5\nYAML\n"
+        "accelerate launch --num_processes 4 train.py --config configs/g8.yaml --beta 0.1 2>&1 | tee log\n"
+        "python scripts/eval_stratified.py --config configs/g8.yaml --n 1319\n"
+    )
+    found = read_trl_file(script)
+    assert {"num_generations": 8, "learning_rate": 2e-5, "beta": 0.1}.items() <= found.settings.items()
+    assert not any("trainings are started" in note for note in found.notes)
+
+
+SETTINGS_FILE = """
+import argparse, yaml
+from trl import GRPOConfig, GRPOTrainer
+
+def load_config(path):
+    with open(path) as f:
+        cfg = yaml.safe_load(f)
+    return cfg
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--config", default="configs/grpo.yaml")
+parser.add_argument("--max_steps", type=int, default=-1)
+parser.add_argument("--learning_rate", type=float, default=None)
+parser.add_argument("--targets", default="q_proj, v_proj")
+args = parser.parse_args()
+cfg = load_config(args.config)
+t = cfg["training"]
+lora = cfg.get("lora", {})
+lora_config = LoraConfig(
+    r=lora.get("r", 64), lora_alpha=2 * lora["r"], target_modules=[x.strip() for x in args.targets.split(",") if x.strip()]
+)
+base = dict(num_generations=int(t["num_generations"]), temperature=t.get("temperature", 0.7))
+config = GRPOConfig(
+    **{**base, "beta": 0.04}, learning_rate=args.learning_rate or t["learning_rate"],
+    max_steps=args.max_steps if args.max_steps > 0 else 300, epsilon=t["nowhere"],
+)
+GRPOTrainer(model=cfg["model"]["name"], args=config)
+"""
+
+
+def test_script_when_its_settings_stand_in_a_yaml_file_then_that_is_read_as_the_script_does(tmp_path):
+    """Each entry by the path that the script takes to it, with the script's own defaults; one that is missing stays unknown."""
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "grpo.yaml").write_text(
+        "model: {name: Qwen/Qwen3-0.6B}\ntraining: {num_generations: '8', learning_rate: 1e-6}\nlora: {r: 32}\n"
+    )
+    script = tmp_path / "train_grpo.py"
+    script.write_text(SETTINGS_FILE)
+    found = read_trl_file(script)
+    expected = {
+        "num_generations": 8, "temperature": 0.7, "beta": 0.04, "learning_rate": 1e-6, "max_steps": 300, "lora_r": 32,
+        "lora_alpha": 64, "lora_target_modules": ["q_proj", "v_proj"], "model_name_or_path": "Qwen/Qwen3-0.6B",
+    }  # fmt: skip
+    assert expected.items() <= found.settings.items()
+    assert found.unknown == {"epsilon": "t['nowhere']"}
+    assert "configs/grpo.yaml: read as well, as the script does" in found.notes
+
+
+def test_script_when_its_yaml_file_is_not_here_then_it_is_named(tmp_path):
+    """Whoever translates it may put the file there."""
+    script = tmp_path / "train_grpo.py"
+    script.write_text(SETTINGS_FILE)
+    found = read_trl_file(script)
+    assert "num_generations" in found.unknown and found.settings["beta"] == 0.04
+    assert any(note.startswith("configs/grpo.yaml, which the script reads, is not here") for note in found.notes)
+
+
+def test_script_when_its_options_are_picked_by_version_then_those_it_names_count(tmp_path):
+    """`GRPOConfig(**keep_supported(options))`, as scripts do that run with several versions of TRL."""
+    script = tmp_path / "train.py"
+    script.write_text(
+        "options = {'num_generations': 4, 'loss_type': 'dapo'}\n"
+        "config = GRPOConfig(**filter_supported_kwargs(options, fields))\nGRPOTrainer(args=config)\n"
+    )
+    assert read_trl_file(script).settings == {"num_generations": 4, "loss_type": "dapo"}
+
+
+@pytest.mark.parametrize(
+    "text", ["9 ** 9 ** 9", "'x' * 10 ** 9", "[x for x in range(10 ** 9)]", "a.b.c.d", "x[1](2)", "{}['a']", "1 / 0"]
+)
+def test_expression_when_it_is_hostile_or_unknown_then_it_is_not_worked_out(tmp_path, text):
+    """A file from anywhere is read: nothing in it may cost time or memory."""
+    script = tmp_path / "train.py"
+    script.write_text(f"config = GRPOConfig(beta={text}, num_generations=4)\n")
+    with at_most(5):
+        assert read_trl_file(script).unknown == {"beta": ast.unparse(ast.parse(text))}
