@@ -63,7 +63,8 @@ UNSLOTH := .venv/tiers/unsloth
 LEFT_OUT := torch torchvision torchaudio torchcodec triton xformers certifi
 
 test-vllm: $(VLLM)/.ready
-	$(VLLM)/bin/python -m pytest -m vllm tests/tiers/test_vllm.py tests/tiers/test_vllm_server.py tests/tiers/test_vllm_export.py $(ARGS)
+	$(VLLM)/bin/python -m pytest -m vllm tests/tiers/test_vllm.py tests/tiers/test_vllm_server.py tests/tiers/test_vllm_ahead.py \
+		tests/tiers/test_vllm_export.py $(ARGS)
 
 test-unsloth: $(UNSLOTH)/.ready
 	$(UNSLOTH)/bin/python -m pytest -m unsloth tests/tiers/test_unsloth.py $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -102,12 +103,24 @@ class VllmSection(BaseModel):
     server_port: int = Field(8000, ge=1, le=65535, description="Port of the server that the run starts.")
     server_timeout: float = Field(600.0, gt=0, description="Most seconds until the server answers.")
     group_port: int = Field(51216, ge=1, le=65535, description="Port over which the weights go to the server.")
+    weight_transfer: Literal["nccl", "file"] = Field(
+        "nccl",
+        description="How weights go to the server: nccl, between CUDA devices; file: written to a folder that both see, on any "
+        "device.",
+    )
+    weights_folder: Path | None = Field(
+        None, description="The folder of weight_transfer: file, such as /dev/shm; null: the run's own directory."
+    )
 
     @model_validator(mode="after")
     def _server_is_meant(self) -> VllmSection:
         for key in ("server_base_url", "server_devices"):
             if self.mode == "colocate" and getattr(self, key) is not None:
                 raise ValueError(f"{key} is set, but mode is colocate; write mode: server, or {key}: null")
+        if self.mode == "colocate" and self.weight_transfer != "nccl":
+            raise ValueError("weight_transfer is for mode server; leave it out")
+        if self.weights_folder is not None and self.weight_transfer != "file":
+            raise ValueError("weights_folder is for weight_transfer: file; write both, or neither")
         if self.mode == "server" and self.enable_sleep_mode:
             raise ValueError("enable_sleep_mode is for mode colocate; set it to false")
         return self

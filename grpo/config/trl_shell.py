@@ -191,7 +191,7 @@ def _note_processes(found: FoundSettings, command: Command, path: Path) -> None:
     if told:
         found.settings["num_processes"] = int(told[1])
     else:
-        where = "does not tell" if place else "is not here"
+        where = "does not tell" if place else "is not here to tell"
         found.notes.append(f"{name} {where} how many processes it starts: give --processes, or one is taken")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,9 @@ from grpo.engines.engine import EngineFailed, ahead_problems, first_words
 from grpo.engines.transformers import TransformersEngine
 from grpo.engines.versions import find_wrong_versions
 from grpo.engines.vllm_client import bound_requests, end_when_late, generate_one_by_one
+from grpo.engines.vllm_files import WORKER, sent_as_files, weights_file
 from grpo.engines.vllm_probe import MOST_DIFFERENCE, WeightProbe, ask_colocated, ask_server, describe
+from grpo.engines.vllm_seeds import Seeds, seed_requests
 from grpo.engines.vllm_server import VllmServer, is_healthy, is_taken, serve_command, serve_environment, skip_proxies
 from grpo.engines.vllm_weights import list_merged, sync_repacked
 from grpo.policy.local_files import model_folder
@@ -74,10 +76,10 @@ class VllmEngine:
                 "model.vllm.enable_sleep_mode: gives back the memory of a CUDA device, which the embedded policy does not "
                 "need; set it to false"
             )
-        if vllm.mode == "server" and model.embedded is not None:
+        if vllm.mode == "server" and vllm.weight_transfer == "nccl" and model.embedded is not None:
             problems.append(
                 "model.vllm.mode: server takes its weights over NCCL, between CUDA devices, which the embedded policy has "
-                "not; allowed: colocate"
+                "not; write model.vllm.weight_transfer: file, or mode: colocate"
             )
         elif vllm.mode == "server" and vllm.server_base_url is None and vllm.server_devices is None:
             problems.append(
@@ -125,10 +127,15 @@ class VllmEngine:
             f"model.vllm.{key}: port {port} is taken on this machine; end what listens there, or write another port"
             for key, port, own in (
                 ("server_port", vllm.server_port, vllm.server_base_url is None),
-                ("group_port", vllm.group_port, True),
+                ("group_port", vllm.group_port, vllm.weight_transfer == "nccl"),
             )
             if own and is_taken(port)
         ]
+        folder = vllm.weights_folder
+        if folder is not None and not folder.expanduser().is_dir():
+            problems.append(
+                f"model.vllm.weights_folder: {folder} is no folder; make one that the server sees under the same name"
+            )
         if vllm.server_base_url is not None and not is_healthy(vllm.server_base_url, timeout=10):
             problems.append(
                 f"model.vllm.server_base_url: no vLLM server answers at {vllm.server_base_url}/health; start one as "
@@ -191,7 +198,10 @@ class VllmEngine:
             return
         try:
             on_main(lambda: self._start(folder, directory, device))
-            yield
+            with ExitStack() as sent:
+                if self.settings.weight_transfer == "file":
+                    sent.enter_context(sent_as_files(weights_file(self.settings.weights_folder, directory)))
+                yield
         except Exception as fault:
             if not self._attached:  # TRL's client speaks to the server as the trainer is made
                 self._explain(fault)
@@ -255,10 +265,10 @@ class VllmEngine:
 
     def _start(self, folder: str, directory: Path, device: str) -> None:
         vllm = self.settings
-        if device == "cpu":
+        if device == "cpu" and vllm.weight_transfer == "nccl":
             raise UserError(
                 "model.vllm.mode: server takes its weights over NCCL, between CUDA devices, and there is none here; "
-                "allowed: colocate"
+                "write model.vllm.weight_transfer: file, or mode: colocate"
             )
         if vllm.server_base_url is not None:
             if not is_healthy(vllm.server_base_url, timeout=10):
@@ -276,10 +286,23 @@ class VllmEngine:
             max_model_len=self.section.max_sequence_length,
             tensor_parallel_size=vllm.tensor_parallel_size,
             gpu_memory_utilization=vllm.gpu_memory_utilization or 0.9,
+            more=self._server_options(device),
         )
         skip_proxies("127.0.0.1")
         self.server = VllmServer(command, self.url, directory / LOG, serve_environment(vllm.server_devices))
         self.server.start(vllm.server_timeout)
+
+    def _server_options(self, device: str) -> list[str]:
+        """What the run's own server needs beyond what TRL's command tells it."""
+        options = ["--worker-extension-cls", WORKER] if self.settings.weight_transfer == "file" else []
+        if device == "cpu":
+            options += ["--enforce_eager", "True"]  # compiling takes longer than it ever saves there
+        if self.section.embedded is not None:
+            options += [
+                "--load-format",
+                "dummy",
+            ]  # it has no weights on disk, and is sent them before the first completion
+        return options
 
     def _ask(self, request: Callable[[], Any]) -> Any:
         """What the server answers; `EngineFailed` in one line where it does not."""
@@ -357,38 +380,3 @@ def told_llm(options: dict[str, Any]) -> Iterator[None]:
         yield
     finally:
         vllm_generation.LLM = original
-
-
-class Seeds:
-    """The first seed of each call for completions; a resumed run draws the same ones as one that went on.
-
-    `copy` numbers the copies of the policy that generate side by side. Calls are far apart: each request adds one.
-    """
-
-    def __init__(self, trainer: Any, copy: int):
-        self._trainer, self._copy = trainer, copy
-        self._step, self._calls = -1, 0
-
-    def __call__(self) -> int:
-        # Written ahead, completions belong to a step that has not begun.
-        ahead = getattr(self._trainer, "ahead", None)
-        step = self._trainer.state.global_step if ahead is None else ahead.step
-        # Dynamic sampling asks more than once a step.
-        self._calls = self._calls + 1 if step == self._step else 0
-        self._step = step
-        place = self._trainer.args.seed * 1_000_003 + step
-        return (((place * 1_009 + self._copy) * 1_009 + self._calls) * 1_000_003) % 2**62
-
-
-def seed_requests(generate: Callable[..., Any], next_seed: Callable[[], int]) -> Callable[..., Any]:
-    """`LLM.generate` whose every request has a seed of its own: one seed for all would make a group of equal texts."""
-
-    def generate_seeded(prompts: Any, sampling_params: Any, **options: Any) -> Any:
-        first, seeded = next_seed(), []
-        for index in range(len(prompts)):
-            params = sampling_params.clone()
-            params.seed = first + index
-            seeded.append(params)
-        return generate(prompts, sampling_params=seeded, **options)
-
-    return generate_seeded

@@ -92,14 +92,21 @@ class VllmServer:
 
 
 def serve_command(
-    model: str, *, port: int, dtype: str, max_model_len: int, tensor_parallel_size: int, gpu_memory_utilization: float
+    model: str,
+    *,
+    port: int,
+    dtype: str,
+    max_model_len: int,
+    tensor_parallel_size: int,
+    gpu_memory_utilization: float,
+    more: Sequence[str] = (),
 ) -> list[str]:
-    """The command of a server that TRL's trainer can send weights to; prefix caching is on."""
+    """The command of a server that TRL's trainer can send weights to; prefix caching is on. `more` are options of vLLM's own."""
     return [
         sys.executable, "-m", "trl.scripts.vllm_serve",
         "--model", model, "--host", "127.0.0.1", "--port", str(port), "--dtype", dtype,
         "--max_model_len", str(max_model_len), "--tensor_parallel_size", str(tensor_parallel_size),
-        "--gpu_memory_utilization", str(gpu_memory_utilization), "--enable_prefix_caching", "True",
+        "--gpu_memory_utilization", str(gpu_memory_utilization), "--enable_prefix_caching", "True", *more,
     ]  # fmt: skip
 
 

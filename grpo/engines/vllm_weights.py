@@ -59,14 +59,22 @@ def sync_repacked(generation: Any, sync_weights: Callable[[], None]) -> None:
     TRL writes each weight where vLLM had it when it was loaded. That is enough on a CUDA device; on a CPU with oneDNN the
     place is gone, and what is still there is no longer read. vLLM's own way of reloading packs the new weights again.
     """
-    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
     from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
     runner = generation.llm.llm_engine.model_executor.driver_worker.model_runner
     initialize_layerwise_reload(runner.model)
     sync_weights()
     finalize_layerwise_reload(runner.model, runner.model_config)
-    # A head tied to the embeddings is sent no weights of its own, so nothing has packed it again.
-    for layer in runner.model.modules():
+    pack_heads(runner.model)
+
+
+def pack_heads(model: Any) -> None:
+    """Have a vLLM on a CPU pack its output head again.
+
+    One that is tied to the embeddings is sent no weights of its own, so nothing else does.
+    """
+    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
+
+    for layer in model.modules():
         if isinstance(layer, ParallelLMHead):
             layer.quant_method.process_weights_after_loading(layer)

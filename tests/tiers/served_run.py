@@ -1,7 +1,6 @@
-"""`grpo.run` with vLLM in server mode on a processor, where the weights' way, NCCL, needs CUDA devices.
+"""`grpo.run` with tests/tiers/stand_in_server.py in place of vLLM's server, which need not be installed.
 
-With STAND_IN in the environment ("dies 3") the server is tests/tiers/stand_in_server.py with that fault, which is sent the
-weights as a file, and vLLM need not be installed; else it is vLLM's own, and is sent none.
+STAND_IN in the environment is the fault that it has ("dies 3"). It is sent the weights as a file, in place of NCCL.
 """
 
 from __future__ import annotations
@@ -42,13 +41,11 @@ def pretend_vllm(folder: Path) -> None:
     sys.path.append(str(folder))
 
 
-serve_command, start, serving = vllm.serve_command, vllm.VllmEngine._start, vllm.VllmEngine.serving
+start, serving = vllm.VllmEngine._start, vllm.VllmEngine.serving
 
 
 def serve(folder: str, **settings: object) -> list[str]:
-    """The command of the server; vLLM's without what it compiles for long."""
-    if "STAND_IN" not in os.environ:
-        return [*serve_command(folder, **settings), "--enforce_eager", "True"]
+    """The command of the server."""
     stand_in = Path(__file__).with_name("stand_in_server.py")
     return [sys.executable, str(stand_in), str(settings["port"]), *os.environ["STAND_IN"].split(), folder]
 
@@ -63,21 +60,19 @@ def send_file(client: Any, metadata: list, named: Iterable[tuple[str, Any]]) -> 
         client._post(f"{client.base_url}/update_weights", json={"path": file.name})
 
 
-def serve_without_weights(engine: vllm.VllmEngine, *arguments: object, **options: object):
+def serve_by_files(engine: vllm.VllmEngine, *arguments: object, **options: object):
     from trl.generation.vllm_client import VLLMClient
 
     VLLMClient.init_communicator = lambda client, device=0: None
-    VLLMClient.update_named_params = (
-        send_file if "STAND_IN" in os.environ else lambda client, metadata, named: [None for _ in named] and None
-    )
+    VLLMClient.update_named_params = send_file
     return serving(engine, *arguments, **options)
 
 
-if "STAND_IN" in os.environ and find_spec("vllm") is None:
+if find_spec("vllm") is None:
     pretend_vllm(Path(tempfile.mkdtemp(prefix="recompensa-stand-in-")))
 vllm.serve_command = serve
 vllm.VllmEngine._start = lambda engine, folder, directory, device: start(engine, folder, directory, "cuda")
-vllm.VllmEngine.serving = serve_without_weights
+vllm.VllmEngine.serving = serve_by_files
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""The engine vllm in server mode, as far as a processor shows it: no weights reach the server, all else is real."""
+"""The engine vllm in server mode on a processor: vLLM's own server, which takes weights as files, and a stand-in with faults."""
 
 from __future__ import annotations
 
@@ -50,17 +50,18 @@ def folder(start):
 def served(home, folder):
     """A function that makes the command of a run with a server of its own, and where the run will be."""
 
-    def make(name: str, *settings: str, timeout: int = 200, correction: bool = False) -> tuple[list[str], Path]:
+    def make(name: str, *settings: str, timeout: int = 200, own: bool = False) -> tuple[list[str], Path]:
         place = home.folder / f"{name}-place"
         place.mkdir()
         (place / "port").write_text(str(port := free_port()))
         vllm = (
             f"{{mode: server, server_devices: '0', server_port: {port}, group_port: {free_port()}, "
-            f"server_timeout: {timeout}, gpu_memory_utilization: 0.1, importance_sampling_correction: {correction}}}"
+            f"server_timeout: {timeout}, gpu_memory_utilization: 0.1, importance_sampling_correction: {own}, "
+            f"weight_transfer: {'file' if own else 'nccl'}}}"
         )
         command = home.command(
             name, "model.engine=vllm", "model.embedded=null", f"model.name={folder}", "sft_warmup.enabled=false",
-            f"model.vllm={vllm}", *settings, entry=SERVED_RUN,
+            f"model.vllm={vllm}", *settings, entry=("-m", "grpo.run") if own else SERVED_RUN,
         )  # fmt: skip
         return command, place
 
@@ -68,8 +69,8 @@ def served(home, folder):
 
 
 def test_run_when_the_server_is_vllms_own_then_it_is_started_asked_and_stopped(served, home, read_rows):
-    """It samples from the policy, which hardly moves here, with seeds of its own, and is gone in the end."""
-    command, place = served("whole", "grpo.learning_rate=1.0e-9", correction=True)
+    """It samples from the policy as it is after each update, with seeds of its own, and is gone in the end."""
+    command, place = served("whole", own=True)
     home.run(command)
     rows = read_rows(home.folder / "whole", DIFFERENCE)
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
@@ -82,7 +83,7 @@ def test_run_when_the_server_is_vllms_own_then_it_is_started_asked_and_stopped(s
 
 
 def test_weights_when_sent_from_a_processor_then_trl_refuses(tmp_path):
-    """Why no run here sends any, and why the engine refuses server mode without a CUDA device."""
+    """Why they go as files there, and why the engine refuses NCCL without a CUDA device."""
     from trl.generation.vllm_client import VLLMClient
 
     from grpo.engines.vllm_server import VllmServer
