@@ -31,7 +31,7 @@ class SqlQa(RewardFunction):
     """
 
     name: ClassVar[str] = "sql_qa"
-    version: ClassVar[str] = "6"
+    version: ClassVar[str] = "7"
     tasks: ClassVar[tuple[str, ...]] = ("sql_qa",)
 
     executes_share: float = Field(0.15, ge=0, le=1, description="For a SELECT that runs over a table, but is wrong.")

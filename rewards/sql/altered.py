@@ -16,8 +16,9 @@ from types import MappingProxyType
 from typing import Any
 
 from rewards.sql.chances import deal_references, split_members
-from rewards.sql.columns import Link, Name
+from rewards.sql.columns import ColumnSample, Link, Name
 from rewards.sql.database import open_readonly, quote_name, version_of
+from rewards.sql.moments import kind_of
 from rewards.sql.relations import MOST_LABELS, Relations, read_relations
 
 LARGEST_BYTES = 32 << 20
@@ -274,6 +275,10 @@ def _move_values(connection: sqlite3.Connection, relations: Relations, alteratio
             _shift(connection, name, alteration.years, "text")
         for name in relations.years:
             _shift(connection, name, alteration.years, "integer")
+        for name in relations.epochs:
+            days = round(alteration.years * 365.25)
+            with suppress(sqlite3.Error):
+                shift_epoch(connection, name, days * 86_400, relations.samples[name])
 
 
 def _list_values(connection: sqlite3.Connection, group: tuple[Name, ...]) -> list[Any]:
@@ -350,6 +355,17 @@ def _scale(connection: sqlite3.Connection, name: Name, factor: int) -> None:
             f"UPDATE {quote_name(name.table)} SET {column} = CASE typeof({column}) WHEN 'real' "
             f"THEN ROUND({column} * {factor}, 6) ELSE {column} * {factor} END WHERE typeof({column}) IN ('integer', 'real')"
         )
+
+
+def shift_epoch(connection: sqlite3.Connection, name: Name, seconds: int, sample: ColumnSample) -> None:
+    """Move the moments of a column of numbers by so many seconds."""
+    unit = {"epoch": 1.0, "milliseconds": 1000.0, "julian": 1 / 86_400}[kind_of(sample) or "epoch"]
+    by: float = seconds * unit
+    column = quote_name(name.column)
+    connection.execute(
+        f"UPDATE {quote_name(name.table)} SET {column} = {column} + ? WHERE typeof({column}) IN ('integer', 'real')",
+        (by if unit < 1 else int(by),),
+    )
 
 
 def _shift(connection: sqlite3.Connection, name: Name, years: int, kind: str) -> None:

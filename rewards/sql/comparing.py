@@ -21,13 +21,14 @@ from rewards.sql.altered import (
     telling_copies,
 )
 from rewards.sql.bordered import Border
-from rewards.sql.borders import Reading, plan_borders
+from rewards.sql.borders import plan_borders
 from rewards.sql.conditions import list_conditions
 from rewards.sql.copies import fill_if_empty
 from rewards.sql.database import quote_name, version_of
 from rewards.sql.extremes import compare_choices, compare_orders, find_extreme
 from rewards.sql.naming import Naming, compare_naming
 from rewards.sql.outlines import named_columns
+from rewards.sql.plans import Reading
 from rewards.sql.planted import Planting
 from rewards.sql.results import finds_something, is_part, same_rows
 from rewards.sql.sandbox import Copy, Limits, Result, has_time_left, run_queries, run_query
@@ -48,6 +49,9 @@ _MOST_CHOICES, _CHOICES_BYTES = 20_000, 2_000_000
 _REMEMBERED = 8_192
 _known: OrderedDict[tuple, SqlComparison] = OrderedDict()
 _lock = threading.Lock()
+
+_AT_ONCE = 3
+"""Copies at literals that are made before the first of them is looked at: one that tells spares the rest."""
 
 _SCALED = 5
 _PLANTINGS = 2
@@ -137,11 +141,15 @@ class Comparer:
         if naming is not None and not naming.alike:
             return SqlComparison(False, reason=_BY_CHANCE)
         borders = plan_borders(
-            self.database, Reading(reference.tokens, expected.columns), Reading(statement.tokens, result.columns)
+            self.database,
+            Reading(reference.tokens, expected.columns),
+            Reading(statement.tokens, result.columns),
+            frozenset(key.table for key, _ in naming.rows) if naming else frozenset(),
         )
-        self._run_ahead((reference, statement), borders)
-        for border in borders:
-            if not self._agree(reference, statement, border):
+        for at in range(0, len(borders), _AT_ONCE):
+            some = borders[at : at + _AT_ONCE]
+            self._run_ahead((reference, statement), some)
+            if not all(self._agree(reference, statement, border) for border in some):
                 return self._blame(statement, result)
         return found
 

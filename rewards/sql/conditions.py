@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from rewards.sql.tokens import KEYWORDS
+from rewards.sql.tokens import KEYWORDS, name_of
 
 _OPERATORS = frozenset({"=", "!=", "<", "<=", ">", ">=", "like", "glob", "between", "in", "is"})
 _CLAUSES = frozenset({"select", "from", "where", "on", "group", "having", "order", "limit", "offset", "then", "else"})
 _TYPES = frozenset({"integer", "int", "real", "text", "numeric", "float", "double", "date", "varchar"})
 _DEFAULTS = frozenset({"coalesce", "ifnull"})
+_FORMATS = frozenset({"strftime", "printf", "format"})
+_PUTS = frozenset({"then", "else", "select"})
 _NO_DEFAULT = object()
-_WORD = re.compile(r"[^\W\d]")
+_WORD = re.compile(r'"?[^\W\d]')
 
 
 class LiteralCondition(NamedTuple):
@@ -29,12 +31,15 @@ class LiteralConditions(NamedTuple):
     """`columns`: every comparison of a column, or of what is made of it, with a text, a number or NULL.
 
     `counts`: those of a number of rows, or of what a query finds, whose column is empty. `ends`: texts after which a column
-    itself, not its day or its year, ends or begins.
+    itself, not its day or its year, ends or begins. `made`: conditions on what a function makes of a column, such as its
+    year. `results`: texts that the statement itself puts into its result.
     """
 
     columns: tuple[LiteralCondition, ...]
     counts: frozenset[LiteralCondition]
     ends: frozenset[str]
+    made: frozenset[LiteralCondition]
+    results: frozenset[str]
 
 
 def list_conditions(tokens: tuple[str, ...]) -> tuple[LiteralCondition, ...]:
@@ -48,6 +53,8 @@ def read_conditions(tokens: tuple[str, ...]) -> LiteralConditions:
     found: list[LiteralCondition] = []
     counts: set[LiteralCondition] = set()
     ends: set[str] = set()
+    wrapped: set[LiteralCondition] = set()
+    results: set[str] = set()
     column, operator = "", ""
     opened: list[int] = []
     counted = made = False
@@ -77,16 +84,23 @@ def read_conditions(tokens: tuple[str, ...]) -> LiteralConditions:
         elif _is_literal(token):
             if column and operator:
                 value = read_literal(tokens, at)
+                if tokens[at - 1] == "(" and tokens[at - 2] in _FORMATS:
+                    continue
                 # COALESCE(column, '') = '' is a way to write IS NULL.
                 missing = operator in ("=", "!=") and value == default
-                found.append(LiteralCondition(column, *(("is", None) if missing else (operator, value))))
-                if operator in (">", "<=", "between") and not made:
+                condition = LiteralCondition(column, *(("is", None) if missing else (operator, value)))
+                found.append(condition)
+                if made:
+                    wrapped.add(condition)
+                elif operator in (">", "<=", "between"):
                     ends.add(str(value))
             elif operator and made:
                 counts.add(LiteralCondition("", operator, read_literal(tokens, at)))
+            elif token[0] == "'" and tokens[at - 1] in _PUTS and at:
+                results.add(read_literal(tokens, at))
         elif _is_column(token, following, tokens[max(at - 1, 0)] == "as"):
-            column, operator = token, ""
-    return LiteralConditions(tuple(found), frozenset(counts), frozenset(ends))
+            column, operator = name_of(token), ""
+    return LiteralConditions(tuple(found), frozenset(counts), frozenset(ends), frozenset(wrapped), frozenset(results))
 
 
 def _is_literal(token: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from rewards.sql.ties import split_items
+from rewards.sql.tokens import name_of
 
 _ENDS = frozenset({"having", "order", "limit", "union", "except", "intersect", "window"})
 
@@ -17,7 +18,7 @@ def list_grouped(tokens: tuple[str, ...]) -> frozenset[str]:
         if token in ("group", "partition") and tokens[at + 1] == "by":
             for item in split_items(_until_end(tokens[at + 2 :])):
                 if item and "(" not in item:
-                    found.add(item[-1])
+                    found.add(name_of(item[-1]))
     return frozenset(found)
 
 
@@ -29,7 +30,19 @@ def list_distinct(tokens: tuple[str, ...]) -> frozenset[str]:
         if tokens[at + 1] == "(" and tokens[at + 2] == "distinct":
             item = _until_end(tokens[at + 3 :])
             if item and (len(item) == 1 or item[1:2] == (".",)):
-                found.add(item[-1])
+                found.add(name_of(item[-1]))
+    return frozenset(found)
+
+
+@lru_cache(maxsize=4096)
+def list_counted(tokens: tuple[str, ...]) -> frozenset[str]:
+    """Columns, without their tables, of which values are counted: `COUNT(gnp)`."""
+    found = set()
+    for at in range(len(tokens) - 3):
+        if tokens[at] == "count" and tokens[at + 1] == "(":
+            item = _until_end(tokens[at + 2 :])
+            if item and (len(item) == 1 or (item[1:2] == (".",) and len(item) == 3)):
+                found.add(name_of(item[-1]))
     return frozenset(found)
 
 

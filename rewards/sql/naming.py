@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from rewards.sql.altered import know_relations
-from rewards.sql.borders import list_aliases
 from rewards.sql.columns import Name
 from rewards.sql.conditions import LiteralCondition, list_conditions
 from rewards.sql.database import open_readonly, quote_name
+from rewards.sql.plans import list_aliases
 from rewards.sql.relations import Relations
 
 _NAMING = 0.75

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 
+from rewards.sql.tokens import name_of
 from rewards.text.portuguese import list_words
 
 
@@ -107,7 +108,7 @@ def _names_data(item: str) -> bool:
             return True
         if token == "*" and (len(tokens) == 1 or tokens[index - 1] == "("):
             return True
-        if re.match(r"[^\W\d]", token) and following != "(" and token not in _DATALESS:
+        if re.match(r'"?[^\W\d]', token) and following != "(" and token not in _DATALESS:
             return True
     return False
 
@@ -140,7 +141,7 @@ def named_columns(tokens: tuple[str, ...]) -> frozenset[str]:
         if token in ("=", "in", "like", "is"):
             after = tokens[at + 2] if tokens[at + 1] == "(" and at + 2 < len(tokens) else tokens[at + 1]
             if after[0] == "'" or after[0].isdigit():
-                found.add(tokens[at - 1])
+                found.add(name_of(tokens[at - 1]))
     return frozenset(found)
 
 

@@ -14,7 +14,7 @@ from rewards.sql.altered import chance_of, copy_to_memory, relations_of
 from rewards.sql.columns import Name
 from rewards.sql.database import quote_name
 from rewards.sql.relations import Relations
-from rewards.sql.tokens import KEYWORDS
+from rewards.sql.tokens import KEYWORDS, name_of
 
 _SALTS = 101
 _PLANTED = 700
@@ -79,8 +79,8 @@ def _list_literals(tokens: Sequence[str]) -> tuple[dict[str, list[Any]], list[An
             value = float(token) if "." in token or "e" in token else int(token)
             value = -value if at and tokens[at - 1] == "-" and tokens[at - 2 : at - 1] != (column,) else value
         else:
-            if re.match(r"[^\W\d]", token) and token not in KEYWORDS and tokens[at + 1 : at + 2] != ("(",):
-                column = token
+            if re.match(r'"?[^\W\d]', token) and token not in KEYWORDS and tokens[at + 1 : at + 2] != ("(",):
+                column = name_of(token)
             if token in ("limit", "offset", "select", "group", "order"):
                 column = ""
             continue

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from rewards.sql.database import open_readonly, quote_name, version_of
 from rewards.sql.statements import SqlStatement
-from rewards.sql.tokens import KEYWORDS, TOKEN, normalise
+from rewards.sql.tokens import KEYWORDS, TOKEN, name_of, normalise
 
 _BEFORE_NAMES = frozenset({"as", "from", "join", "with", "recursive", ".", "using", "into"})
 _VALUES = frozenset(")'")
@@ -23,10 +23,10 @@ def settle_quotes(statement: SqlStatement, path: str) -> SqlStatement:
     pieces = [match[0] for match in TOKEN.finditer(statement.sql)]
     pieces = [piece for piece in pieces if normalise(piece)]
     pieces = pieces[: pieces.index(";")] if ";" in pieces else pieces
-    named = {normalise(piece) for at, piece in enumerate(pieces) if piece[0] == '"' and _is_placed(pieces, at)}
+    named = {name_of(piece) for at, piece in enumerate(pieces) if piece[0] == '"' and _is_placed(pieces, at)}
     tokens = tuple(
         "'" + piece[1:].removesuffix('"').replace("'", "''") + "'"
-        if piece[0] == '"' and normalise(piece) not in named | names
+        if piece[0] == '"' and name_of(piece) not in named | names
         else normalise(piece)
         for piece in pieces
     )

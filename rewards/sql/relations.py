@@ -13,6 +13,7 @@ from typing import Any
 from rewards.sql.columns import ColumnSample, Link, Name, look_at
 from rewards.sql.database import quote_name
 from rewards.sql.dependencies import find_dependent, find_factors, find_gapped, find_totals
+from rewards.sql.moments import kind_of
 
 MOST_LABELS = 40
 _FEW_LEVELS = 12
@@ -69,11 +70,19 @@ class Relations:
     """Numbers of which others are made, or that are made of others."""
 
     dates: tuple[Name, ...] = ()
+    epochs: tuple[Name, ...] = ()
+    """Numbers that are moments: seconds or milliseconds since 1970, Julian days."""
+
     years: tuple[Name, ...] = ()
 
     def find_columns(self, column: str) -> tuple[Name, ...]:
         """The columns of that name, given in lower case, of all tables."""
         return self.columns.get(column, ())
+
+    @property
+    def moments(self) -> tuple[Name, ...]:
+        """All columns that hold dates, as texts or numbers."""
+        return self.dates + self.epochs
 
     @property
     def key_names(self) -> frozenset[Name]:
@@ -290,7 +299,7 @@ def _sort_columns(
     connection: sqlite3.Connection, found: Relations, seen: dict[Name, ColumnSample], totals: set[Name]
 ) -> None:
     """Put every column that is not a key with those that change as it does."""
-    labels, texts, levels, measures, dates, years = [], [], [], [], [], []
+    labels, texts, levels, measures, dates, years, epochs = [], [], [], [], [], [], []
     for name, values in seen.items():
         if name in found.keys or not values.filled:
             continue
@@ -301,6 +310,8 @@ def _sort_columns(
                 labels.append(name)
             elif values.distinct > MOST_LABELS and name not in dates and not _KEY_NAME.search(name.column):
                 texts.append(name)
+        elif kind_of(values):
+            epochs.append(name)
         elif values.integers == values.filled:
             if _are_years(values):
                 years.append(name)
@@ -318,7 +329,7 @@ def _sort_columns(
     few = [name for name in measures if 2 <= seen[name].distinct <= _FEW_LEVELS]
     found.levels = [(name,) for name in levels] + _group(connection, few)
     found.unique = frozenset(name for name, values in seen.items() if values.unique)
-    found.dates, found.years = tuple(dates), tuple(years)
+    found.dates, found.years, found.epochs = tuple(dates), tuple(years), tuple(epochs)
     factors, tied = find_factors(connection, [*measures, *levels], seen)
     found.measures = tuple(name for name in measures if name not in factors)
     # Parts and their whole may have figures in common, and so may columns of one name that share their values.

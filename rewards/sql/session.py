@@ -213,7 +213,7 @@ class Session:
             if second:
                 self.columns.add((table, second.lower()))
             return sqlite3.SQLITE_OK
-        if action == sqlite3.SQLITE_SELECT:
+        if action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE):
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() not in _REFUSED_FUNCTIONS:
             return sqlite3.SQLITE_OK

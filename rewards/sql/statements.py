@@ -41,7 +41,8 @@ _TAGGED = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _SPECIAL = re.compile(
-    r"\A(?:\s*(?:<\|[\w.-]{1,40}\|>|<s>|<bos>))+|(?:\s*(?:<\|[\w.-]{1,40}\|>|</s>|<eos>|<end_of_turn>))+\s*\Z"
+    r"\A(?:\s*(?:<\|[\w.-]{1,40}\|>|<s>|<bos>|\[(?:SQL|sql)\]))+"
+    r"|(?:\s*(?:<\|[\w.-]{1,40}\|>|</s>|<eos>|<end_of_turn>|\[/(?:SQL|sql)\]))+\s*\Z"
 )
 _OTHER = re.compile(
     r"""(?:explain(?:\s+query\s+plan)?\s+(?:select|with|insert|update|delete)\b | insert\s+(?:or\s+\w+\s+)?into\b
@@ -53,6 +54,7 @@ _OTHER = re.compile(
 )
 _CUT = re.compile(r"\n|`|</|\*\*|[.!?](?=\s|\Z)|\"\s*\Z")
 _BLANK = re.compile(r"\n[ \t]*(?=\n)")
+_LISTED = re.compile(r"[0-9]{1,2}[.)][ \t]+")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)?", re.UNICODE)
 _RUN = re.compile(r"[^\W\d_]+(?:,?[ \t]+[^\W\d_]+){2,}")
 _MARKS = re.compile(r"[(*='\"0-9]")
@@ -236,6 +238,7 @@ def _tells_prose(rest: str) -> str:
     rest = rest[_COMMENTS.match(rest).end() :].lstrip('`*_#>- \t\n.!?"')  # type: ignore[union-attr]
     if not rest or rest.startswith("</"):
         return "surely"
+    rest = _LISTED.sub("", rest, count=1) if _LISTED.match(rest) else rest
     line = rest[:400].partition("\n")[0]
     if any(_count_plain(re.split(r",?[ \t]+", run.lower())) >= _WORDS_OF_PROSE for run in _RUN.findall(line)):
         return "surely"

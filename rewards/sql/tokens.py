@@ -8,11 +8,12 @@ from rewards.text.portuguese import list_words
 
 # Every alternative consumes what it starts, even unclosed, so that hostile text stays linear.
 TOKEN = re.compile(
-    r"""\s+ | --[^\n]* | /\*.*?(?:\*/|\Z) | '[^']*'? | "[^"]*"? | `[^`]*`? | \[[^\]]*\]?
+    r"""\s+ | --[^\n]* | /\*.*?(?:\*/|\Z) | '[^']*(?:''[^']*)*'? | "[^"]*"? | `[^`]*`? | \[[^\]]*\]?
       | [0-9]+(?:\.[0-9]+)? | [^\W\d]\w* | <> | != | <= | >= | == | \|\| | .""",
     re.VERBOSE | re.DOTALL,
 )
 _SAME = {"==": "=", "<>": "!="}
+_PLAIN = re.compile(r"[^\W\d]\w*")
 
 KEYWORDS = frozenset(
     list_words(
@@ -29,12 +30,27 @@ def normalise(token: str) -> str:
     if token.isspace() or token.startswith(("--", "/*")):
         return ""
     if token[0] in '"`[':
-        return token.strip('"`[]').lower()
+        name = _lower(token.strip('"`[]'))
+        # What only quotes make a name stays in quotes: `"order"` is a column, and tokens are run as SQL again.
+        return name if _PLAIN.fullmatch(name) and name not in KEYWORDS else f'"{name}"'
     if token[0] == "'":
         return token
     if token[0].isdigit() and token.isascii():
         return f"{float(token):.12g}"
-    return _SAME.get(token, token.lower())
+    return _SAME.get(token, _lower(token))
+
+
+def _lower(name: str) -> str:
+    """In lower case as SQLite folds names, which leaves letters with accents as they are."""
+    return name.lower() if name.isascii() else name.translate(_FOLDED)
+
+
+_FOLDED = {ord(letter): ord(letter) + 32 for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+
+
+def name_of(token: str) -> str:
+    """A name as tokens have it, without its quotes and in lower case, as columns are looked up."""
+    return token.strip('"').lower()
 
 
 def tokenise(sql: str) -> tuple[str, ...]:

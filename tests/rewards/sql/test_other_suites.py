@@ -133,7 +133,7 @@ def test_quotes_when_a_name_is_quoted_then_it_stays_a_name(databases):
     sql = 'SELECT "name", COUNT(*) AS "n o" FROM "country" AS "c" WHERE "c"."region" = "Côte d\'Or" GROUP BY "name" ORDER BY "n o"'
     tokens = settle_quotes(find_statement(sql), databases["world"]).tokens
     assert [token for token in tokens if token[0] == "'"] == ["'Côte d''Or'"]
-    assert tokens.count("n o") == 2 and "region" in tokens
+    assert tokens.count('"n o"') == 2 and "region" in tokens
 
 
 def test_conditions_when_a_minus_stands_before_a_number_then_it_is_its_sign_or_a_subtraction():
