@@ -237,7 +237,7 @@ def compare(expected: Flat, given: Flat, rules: LeafRules) -> Comparison:
     Linear in the size of `given`, whatever it holds, times the depth of the lists of objects in `expected`.
     """
     right = right_paths = 0
-    steps = _Steps(MATCHING_STEPS)
+    steps = MatchingSteps(MATCHING_STEPS)
     stack: list[tuple[Any, Any, str | None]] = [(expected.value, given.value, None)]
     while stack:
         one, other, key = stack.pop()
@@ -255,14 +255,14 @@ def compare(expected: Flat, given: Flat, rules: LeafRules) -> Comparison:
                     right += child == found or rules.same(child, found, name)
         elif isinstance(one, list):
             if isinstance(other, list):
-                stack.extend([(one[i], other[j], key) for i, j in _pair_items(one, other, rules, steps)])
+                stack.extend([(one[i], other[j], key) for i, j in pair_items(one, other, rules, steps)])
         elif not isinstance(other, (dict, list)) and one is not HIDDEN and other is not HIDDEN:
             right_paths += 1
             right += rules.same(one, other, key)
     return Comparison(right, right_paths, expected.size, given.size)
 
 
-class _Steps:
+class MatchingSteps:
     """What is left of the work that matching lists may take."""
 
     __slots__ = ("left",)
@@ -287,8 +287,8 @@ class _Outline(NamedTuple):
         )
 
 
-def _pair_items(
-    expected: Sequence[Any], given: Sequence[Any], rules: LeafRules, steps: _Steps
+def pair_items(
+    expected: Sequence[Any], given: Sequence[Any], rules: LeafRules, steps: MatchingSteps
 ) -> list[tuple[int, int]]:
     """Positions to be compared: objects with the objects that they are most alike, everything else by its place."""
     shorter = min(len(expected), len(given))
@@ -324,7 +324,7 @@ def _match(
     given: Sequence[Any],
     offered: list[int],
     rules: LeafRules,
-    steps: _Steps,
+    steps: MatchingSteps,
 ) -> list[tuple[int, int]]:
     """Pair objects best-first: equal ones, then the most alike, then what is left in order."""
     if len(wanted) == len(offered) == 1:

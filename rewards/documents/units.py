@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -10,7 +11,18 @@ FACTORS: Mapping[str, Mapping[str, float]] = MappingProxyType(
         # seconds
         "time": {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0},
         # bits a second; an operator's k is 1000
-        "rate": {"bps": 1.0, "kbps": 1e3, "mbps": 1e6, "gbps": 1e9, "tbps": 1e12},
+        "rate": {
+            "bps": 1.0,
+            "kbps": 1e3,
+            "mbps": 1e6,
+            "gbps": 1e9,
+            "tbps": 1e12,
+            "byte/s": 8.0,
+            "kbyte/s": 8e3,
+            "mbyte/s": 8e6,
+            "gbyte/s": 8e9,
+            "tbyte/s": 8e12,
+        },
         # a part of one
         "share": {"%": 0.01},
         # bytes
@@ -53,7 +65,12 @@ KINDS: Mapping[str, str] = MappingProxyType({short: kind for kind, units in FACT
 """The kind of each short name."""
 
 
+_BYTES = re.compile(r"([kKMGT]?)(?:B/s|[Bb]ytes?/s)|([kKMGT])Bps", re.ASCII)
+
+
 def name_any_unit(written: str) -> str | None:
-    """The short name of a unit as written, in any spelling; None for what is none."""
+    """The short name of a unit as written, in any spelling; None for what is none. MB/s are not Mb/s."""
+    if ("B" in written or "yte" in written) and (match := _BYTES.fullmatch(written.strip())):
+        return f"{(match[1] or match[2] or '').lower()}byte/s"
     plain = written.strip().casefold().replace(" ", "")
     return SPELLINGS.get(plain) or SPELLINGS.get(plain.removesuffix("."))

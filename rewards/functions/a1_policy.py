@@ -14,7 +14,7 @@ class A1Policy(LayerReward):
     """An A1 policy: whom it is for (slice, UE, QoS flow, cell), its objectives, and traffic steering preferences."""
 
     name: ClassVar[str] = "a1_policy"
-    version: ClassVar[str] = "6"
+    version: ClassVar[str] = "7"
 
     # O-RAN A1 policy types: slice SLA, QoS, QoE and UE-level targets, traffic steering preference.
     required: ClassVar[frozenset[str]] = frozenset(

@@ -14,7 +14,7 @@ class Camara(LayerReward):
     """A slice booking or QoS session; rates are integers up to 1024 with a unit, so 2000 Mbps is 2 Gbps."""
 
     name: ClassVar[str] = "camara"
-    version: ClassVar[str] = "6"
+    version: ClassVar[str] = "7"
 
     # CAMARA NetworkSliceBooking and QualityOnDemand.
     required: ClassVar[frozenset[str]] = frozenset(

@@ -14,7 +14,7 @@ class EtsiZsm(LayerReward):
     """An ETSI ZSM service or closed-loop intent: the reference's own top keys, identity, stages and figures."""
 
     name: ClassVar[str] = "etsi_zsm"
-    version: ClassVar[str] = "6"
+    version: ClassVar[str] = "7"
 
     enumerated: ClassVar[frozenset[str]] = frozenset(
         ("@type", "type", "intentType", "serviceType", "sliceType", "slice_type", "sst", "sd", "domain",

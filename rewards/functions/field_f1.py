@@ -28,7 +28,7 @@ class FieldF1(RewardFunction):
     """F1 of the answer's leaves against the reference's: a leaf counts when its path and its value are both right."""
 
     name: ClassVar[str] = "field_f1"
-    version: ClassVar[str] = "6"
+    version: ClassVar[str] = "7"
 
     ignore_fields: tuple[str, ...] = Field(
         (), description="Keys left out on both sides, as a bare key anywhere or a dotted path from the top."

@@ -14,7 +14,7 @@ class Intent3gpp(LayerReward):
     """An intent of 3GPP TS 28.312: expectations, their verb and object, targets with condition and value."""
 
     name: ClassVar[str] = "intent_3gpp"
-    version: ClassVar[str] = "7"
+    version: ClassVar[str] = "8"
 
     # 3GPP TS 28.312: Intent, IntentExpectation, ExpectationObject, ExpectationTarget.
     required: ClassVar[frozenset[str]] = frozenset(

@@ -25,7 +25,7 @@ class KpiValues(RewardFunction):
     """Share of the row's latency, reliability, throughput and devices that stand right under keys that carry them."""
 
     name: ClassVar[str] = "kpi_values"
-    version: ClassVar[str] = "7"
+    version: ClassVar[str] = "8"
 
     tolerance: float = Field(0.001, ge=0, lt=1, description="Relative difference up to which a time or rate is right.")
     reliability_tolerance: float = Field(

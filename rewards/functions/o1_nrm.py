@@ -21,7 +21,7 @@ class O1Nrm(LayerReward):
     """A ServiceProfile or RRMPolicyRatio of 3GPP TS 28.541, or the generic objects of TS 28.623: slice identity, enumerations, figures under their names."""
 
     name: ClassVar[str] = "o1_nrm"
-    version: ClassVar[str] = "8"
+    version: ClassVar[str] = "9"
 
     # 3GPP TS 28.541 release 18: ServiceProfile and RRMPolicyRatio.
     required: ClassVar[frozenset[str]] = frozenset(

@@ -36,7 +36,7 @@ class Telecom(LayerReward):
     """The reward of the row's layer, by its column target_layer or its task; field F1 for a layer that has none."""
 
     name: ClassVar[str] = "telecom"
-    version: ClassVar[str] = "8"
+    version: ClassVar[str] = "9"
 
     def problems(self, example: Example) -> list[str]:
         return self.function_for(example).problems(example)

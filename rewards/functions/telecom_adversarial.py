@@ -19,7 +19,7 @@ class TelecomAdversarial(LayerReward):
     """A refusal in the form of the reference: its keys, its codes and flags, and no configuration beside them."""
 
     name: ClassVar[str] = "telecom_adversarial"
-    version: ClassVar[str] = "6"
+    version: ClassVar[str] = "7"
 
     # Its core part compares every code, flag and number already.
     judges_values: ClassVar[bool] = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import fields
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -22,8 +23,7 @@ from rewards.schemas.values import comparable
 from rewards.telecom.contents import (
     MOST_LEAVES,
     Contents,
-    Figure,
-    FigurePlace,
+    covered_by,
     read_contents,
     share_of_counts,
     share_of_figures,
@@ -32,8 +32,10 @@ from rewards.telecom.contents import (
 )
 from rewards.telecom.derivation import is_telemetry, layer_of, read_prompt
 from rewards.telecom.enumerations import normalise_values
+from rewards.telecom.equals import LayerRules, make_equal
 from rewards.telecom.expressions import GRAPHS, expand, expand_to_graphs, find_notation
-from rewards.telecom.figures import states_right
+from rewards.telecom.named import find_named
+from rewards.telecom.pairing import count_pairs
 from rewards.telecom.paths import (
     Path,
     ValuePlaces,
@@ -45,6 +47,7 @@ from rewards.telecom.paths import (
 )
 from rewards.telecom.reference import Compared, Gold
 from rewards.telecom.schema_share import say_null, share_of_rules, without_positions
+from rewards.telecom.worth import find_proof, join_content, least, share_listed, share_of_pairs
 from rewards.types import PATH_OR_TEXT, Completion, Example, RewardFunction, Score
 
 LAYERS = ("tmf921", "o1_nrm", "a1_policy", "intent_3gpp", "camara", "etsi_zsm")
@@ -54,7 +57,8 @@ ADVERSARIAL = "adversarial"
 MAX_DEPTH = 40
 MOST_WITHOUT_CONTENT = 0.4
 """What structure alone may earn."""
-_OF_CONTENT = ("kpi", "values", "expression")
+_UNITS = frozenset(("time", "rate", "share"))
+_OF_CONTENT = ("kpi", "values", "expression", "listed")
 _SLACK = 4
 _LENGTHENED = 20
 _ENDLESS, _ENDLESS_SLACK = 50, 2_000
@@ -86,6 +90,8 @@ class LayerReward(RewardFunction):
     enumerated: ClassVar[frozenset[str]] = frozenset()
     own_schema: ClassVar[str | None] = None
     judges_values: ClassVar[bool] = True
+    elsewhere: ClassVar[float] = 0.5
+    """What is left of the content of an answer that is for another slice, network, cell or device."""
     decisive: ClassVar[frozenset[str]] = frozenset()
     """Keys whose values decide what an answer asks for: a wrong one is no smaller fault than a wrong figure."""
 
@@ -118,7 +124,10 @@ class LayerReward(RewardFunction):
         0.0, ge=0, description="Share of the plausibility of such telemetry; 0 only reports it."
     )
     kpis: KpiValues = Field(KpiValues(), description="The options of kpi_values for the figures.")
-    likeness: FieldF1 = Field(FieldF1(volatile="telecom"), description="The options of field_f1 for the similarity.")
+    likeness: FieldF1 = Field(
+        FieldF1(volatile="telecom", units=("time", "rate", "share")),
+        description="The options of field_f1 for the similarity.",
+    )
 
     @field_validator("validate_with")
     @classmethod
@@ -195,26 +204,33 @@ class LayerReward(RewardFunction):
         value = self._normalise(written)
         graphs = gold.notation == GRAPHS
         expanded = expand_to_graphs(value) if graphs else expand(value)
-        parts: dict[str, float] = {}
-        weighted: list[tuple[float, float]] = []
         given = ValuePlaces(
             find_places(expanded if graphs else value, gold.places.kinds).kinds,
             find_places(expanded, gold.places.leaves).leaves,
         )
-        core = self.judge_core(gold, given, value)
-        if core:
-            parts["core"] = math.fsum(core.values()) / len(core)
-            weighted.append((self.core_weight, parts["core"]))
-            parts.update({f"core/{name}": share for name, share in core.items()})
         figures = _find_kpis(self).judge(example, expanded, same_keys=True)
         compared = self._compare(gold, expanded)
         content = self._judge_content(example, gold, compared, figures, given)
-        if content:
+        core = self.judge_core(gold, given, value)
+        likeness, size = compared.likeness, compared.size
+        worth = join_content(content, self.elsewhere) if content else None
+        proof = (
+            find_proof(worth, likeness)
+            if self.judges_values
+            else find_proof(likeness, core.get("enumerations"), needed=1.0)
+        )
+        parts: dict[str, float] = {}
+        weighted: list[tuple[float, float]] = []
+        if core:
+            core = {name: share * (proof if name == "required" else 1.0) for name, share in core.items()}
+            parts["core"] = math.fsum(core.values()) / len(core)
+            weighted.append((self.core_weight, parts["core"]))
+            parts.update({f"core/{name}": share for name, share in core.items()})
+        if worth is not None:
             parts.update(content)
             parts.update({f"kpi/{name}": share for name, share in figures.items()})
-            parts["content"] = _join_content(content)
+            parts["content"] = worth
             weighted.append((self.kpi_weight, parts["content"]))
-        likeness, size = compared.likeness, compared.size
         if likeness is not None:
             parts["likeness"] = likeness
             weighted.append((self.likeness_weight, likeness))
@@ -223,7 +239,7 @@ class LayerReward(RewardFunction):
             weighted.append((self.plausible_weight, compared.plausible))
         if gold.schema is not None and gold.judged is not None:
             judged = gold.schema.judge(say_null(written if self.validate_with else value))
-            parts["schema"] = share_of_rules(judged, gold.judged)
+            parts["schema"] = share_of_rules(judged, gold.judged) * proof
             tolerated = {without_positions(place) for place in gold.judged.unknown}
             unknown = [place for place in judged.unknown if without_positions(place) not in tolerated]
             parts["known"] = 1.0 - len(unknown) / judged.keys if judged.keys else 1.0
@@ -236,7 +252,19 @@ class LayerReward(RewardFunction):
         parts["overall"] = min(1.0, mean * size * factor)
         notes = [
             f"{name} {parts[name]:.2f}"
-            for name in ("core", "kpi", "values", "expression", "stated", "decisions", "likeness", "schema", "size")
+            for name in (
+                "core",
+                "kpi",
+                "values",
+                "expression",
+                "listed",
+                "stated",
+                "decisions",
+                "identities",
+                "likeness",
+                "schema",
+                "size",
+            )
             if parts.get(name, 1) < (1 if name != "stated" else min(1, *(parts.get(other, 1) for other in _OF_CONTENT)))
         ]
         notes += ["another answer beside it contradicts it"] if factor < 1 else []
@@ -275,13 +303,17 @@ class LayerReward(RewardFunction):
             expected = gold.contents if known else self._read_contents(compared.reference)
             given = self._read_contents(compared.answer, _LENGTHENED * gold.flat.size + 1_000)
             columns = _find_kpis(self).figures_of(example) if figures else {}
-            covers = _Covered(_find_kpis(self), columns)
+            covers = covered_by(columns)
             shares["values"] = share_of_figures(expected, given, self.value_tolerance, covers)
             shares["expression"] = share_of_counts(expected.words, given.words)
             found = [share for share in (shares.get("kpi"), shares["values"]) if share is not None]
             shares["stated"] = share_stated(expected, given, min(found, default=None))
             decisive = [path for path in gold.enumerated if path[-1] in self.decisive]
-            shares["decisions"] = share_equal(decisive, gold.places, places)
+            shares["decisions"] = least(share_equal(decisive, gold.places, places), share_of_pairs(compared, "decided"))
+            shares["identities"] = least(
+                share_equal(gold.named, gold.places, places), share_of_pairs(compared, "identified")
+            )
+            shares["listed"] = share_listed(compared)
         return {name: share for name, share in shares.items() if share is not None}
 
     def _read_contents(self, flat: Flat, most: int = MOST_LEAVES) -> Contents:
@@ -289,44 +321,29 @@ class LayerReward(RewardFunction):
 
     def _compare(self, gold: Gold, value: Any) -> Compared:
         """Field F1 without what is masked, None where nothing is left; and 1, or less when far too much is given."""
-        given = flatten(value, gold.rules)
+        given = flatten(make_equal(value), gold.rules)
         found: Comparison = compare(gold.flat, given, gold.rules)
         allowed = 1.25 * found.expected + _SLACK
         size = min(1.0, allowed / found.given) if found.given else 1.0
         if not gold.masked:
-            return Compared(found.field_f1 if found.expected else None, size, gold.flat, given, None)
+            paired = gold.pairs if found.exact else count_pairs(gold.flat, given, gold.rules, self.decisive)
+            likeness = found.field_f1 if found.expected else None
+            return Compared(likeness, size, gold.flat, given, None, paired, gold.pairs)
         reference, answer = mask_leaves(gold.value, value, lambda path, leaf: (path, comparable(leaf)) in gold.masked)
         plausible = share_plausible(
             gold.masked, find_places(value, {path for path, _ in gold.masked}), self.plausible_within
         )
-        left = flatten(reference, gold.rules)
+        left = flatten(make_equal(reference), gold.rules)
         if not left.size or reference == {}:
-            return Compared(None, size, None, given, plausible)
-        kept = flatten(answer, gold.rules)
-        return Compared(compare(left, kept, gold.rules).field_f1, size, left, kept, plausible)
+            return Compared(None, size, None, given, plausible, gold.pairs, gold.pairs)
+        kept = flatten(make_equal(answer), gold.rules)
+        paired, pairs = (count_pairs(left, each, gold.rules, self.decisive) for each in (kept, left))
+        return Compared(compare(left, kept, gold.rules).field_f1, size, left, kept, plausible, paired, pairs)
 
     def _read_gold(self, example: Example, graphs: bool = False) -> Gold:
         masked = self.mask_underivable and is_telemetry(example, self.kpis.telemetry_layers)
-        prompt = "\n".join(str(message.get("content", "")) for message in example.prompt) if masked else ""
+        prompt = "\n".join(str(message.get("content", "")) for message in example.prompt)
         return _read_gold(self, example.reference or "null", prompt, masked, graphs)
-
-
-def _join_content(shares: Mapping[str, float]) -> float:
-    """The least of the shares; beside figures or an expression, wrong decisions take half of it."""
-    said = [share for name, share in shares.items() if name != "decisions"]
-    decided = shares.get("decisions", 1.0)
-    return min(said) * (1.0 + decided) / 2 if said else decided
-
-
-class _Covered:
-    """Tells the figures that the part `kpi` judges: those that say what a column says."""
-
-    def __init__(self, kpis: KpiValues, columns: Mapping[str, float]):
-        self.kpis, self.columns = kpis, columns
-
-    def __call__(self, place: FigurePlace, figure: Figure) -> bool:
-        names = [step[1:] if step.startswith("=") else step for step in place.path]
-        return any(states_right(names, figure.kind, figure.amount, name, right) for name, right in self.columns.items())
 
 
 @lru_cache(maxsize=256)
@@ -353,17 +370,19 @@ def _read_gold(function: LayerReward, reference: str, prompt: str, telemetry: bo
             for leaf in leaves
             if not known.contains(leaf if not isinstance(leaf, tuple) else None)
         )
-    enumerated = function.choose_enumerated(places)
+    own = function.likeness.make_rules()
+    rules = LayerRules(**{each.name: getattr(own, each.name) for each in fields(own)} | {"units": own.units | _UNITS})
+    named = find_named(places, rules.keys, prompt)
+    enumerated = function.choose_enumerated(places) | named
     if masked:
         dark = {path for path, _ in masked}
         enumerated = frozenset(path for path in enumerated if path not in dark)
-    rules = function.likeness.make_rules()
     name = function.validate_with or function.own_schema
     schema = resolve_schema(name) if name else None
     judged = schema.judge(written if function.validate_with else plain) if schema else None
     if judged is not None and not judged.share:
         judged = None
-    flat = flatten(value, rules)
+    flat = flatten(make_equal(value), rules)
     return Gold(
         value,
         places,
@@ -375,5 +394,7 @@ def _read_gold(function: LayerReward, reference: str, prompt: str, telemetry: bo
         function._read_contents(flat),
         schema,
         judged,
+        count_pairs(flat, flat, rules, function.decisive),
+        named,
         GRAPHS if graphs else find_notation(plain),
     )

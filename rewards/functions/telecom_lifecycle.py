@@ -14,7 +14,7 @@ class TelecomLifecycle(LayerReward):
     """An operation on an intent: which one, on what, to which state; telemetry that the prompt lacks is masked."""
 
     name: ClassVar[str] = "telecom_lifecycle"
-    version: ClassVar[str] = "8"
+    version: ClassVar[str] = "9"
 
     required: ClassVar[frozenset[str]] = frozenset(
         ("@type", "id", "intentId", "intent", "operation", "lifecycleOperation", "lifecycle_operation", "action",
@@ -29,6 +29,8 @@ class TelecomLifecycle(LayerReward):
     decisive: ClassVar[frozenset[str]] = frozenset(
         ("operation", "lifecycleOperation", "lifecycle_operation", "action", "newState", "targetState")
     )
+    # An operation on another intent is not half right.
+    elsewhere: ClassVar[float] = 0.0
     own_schema: ClassVar[str | None] = "tmf921_lifecycle"
 
     @classmethod

@@ -14,7 +14,7 @@ class Tmf921(LayerReward):
     """A TMF921 intent: name, expression and its language, life cycle, and figures wherever the expression has them."""
 
     name: ClassVar[str] = "tmf921"
-    version: ClassVar[str] = "8"
+    version: ClassVar[str] = "9"
 
     # TMF921 4.0: Intent_Create and Expression; 5.0: Intent_FVO and IntentExpression_FVO.
     required: ClassVar[frozenset[str]] = frozenset(

@@ -12,6 +12,9 @@ from rewards.documents.identifiers import is_identifier
 from rewards.documents.quantities import read_quantity
 from rewards.documents.signs import EMPTY_LIST, EMPTY_OBJECT
 from rewards.documents.units import FACTORS, KINDS, name_any_unit
+from rewards.telecom.equals import UNIT_KEYS
+from rewards.telecom.figures import states_right
+from rewards.telecom.pairing import says_for_whom
 from rewards.telecom.paths import Path, ValuePlaces
 
 _EXPRESSION, _EXPRESSIONS = "expressionValue", ("expressionValue", "expression")
@@ -21,7 +24,6 @@ MOST_LEAVES = 100_000
 """Leaves that are looked at."""
 
 _KINDS = frozenset(("time", "rate", "share"))
-_UNIT_KEYS = ("unit", "units", "uom", "unitOfMeasure", "unitOfMeasurement", "targetUnit", "valueUnit")
 _TITLE_KEYS = (
     "targetName", "contextAttribute", "name", "kpi", "kpiName", "metric", "metricName", "parameter", "attribute",
     "objective", "characteristicName",
@@ -36,6 +38,8 @@ _ASIDE = re.compile(r"<[^<>\s]{1,500}>|^[ \t]{0,40}#[^\n]*", re.MULTILINE)
 
 _PROSE_FIGURE = re.compile(r"(?<![\w.])([0-9]{1,15}(?:[.,][0-9]{1,15})*)\s{0,2}(%|[A-Za-zµμ]{1,12}(?:/s)?)?", re.ASCII)
 _WORD = re.compile(r"[^\W\d_]+")
+_LONGEST_CODE = 200
+"""Characters of a code, an address or the name of a managed object."""
 _TITLED = "="
 
 
@@ -81,9 +85,9 @@ def read_contents(
             if quantity is not None:
                 found.figures[FigurePlace(path, keys)].append(Figure(quantity.kind, quantity.amount, item.get("unit")))
                 continue
-            beside = next((item[key] for key in _UNIT_KEYS if isinstance(item.get(key), str)), unit)
+            beside = next((item[key] for key in UNIT_KEYS if isinstance(item.get(key), str)), unit)
             for key, child in item.items():
-                if key in _UNIT_KEYS and not isinstance(child, (dict, list)) and beside is not None:
+                if key in UNIT_KEYS and not isinstance(child, (dict, list)) and beside is not None:
                     continue
                 within = inside or key == _EXPRESSION or (key == _EXPRESSIONS[1] and isinstance(child, str))
                 here = (*path, key)
@@ -95,7 +99,8 @@ def read_contents(
         elif isinstance(item, list):
             stack += [(each, (*path, *_title_of(each)), keys, unit, inside) for each in item]
         else:
-            if keys and keys[-1] in identities and isinstance(item, (int, float, str)) and not inside:
+            tells = keys and (keys[-1] in identities or says_for_whom(keys[-1]))
+            if tells and isinstance(item, (int, float, str)) and not inside:
                 found.texts[(path, item if isinstance(item, str) else repr(item))] += 1
             else:
                 _read_leaf(item, FigurePlace(path, keys), unit, inside, found, constant)
@@ -130,7 +135,7 @@ def _read_leaf(
             _read_prose(item, place, found)
         elif inside:
             found.words[(place.path, item)] += 1
-        elif key not in constant and len(item) <= 60 and " " not in item:
+        elif key not in constant and len(item) <= _LONGEST_CODE and (" " not in item or item.startswith("instant ")):
             found.texts[(place.path, item)] += 1
     elif inside:
         found.words[(place.path, repr(item))] += 1
@@ -161,6 +166,16 @@ def _read_prose(text: str, place: FigurePlace, found: Contents) -> None:
             )
     for word in _WORD.findall(text):
         found.words[(place.path, word.casefold())] += 1
+
+
+def covered_by(columns: Mapping[str, float]) -> Callable[[FigurePlace, Figure], bool]:
+    """Tells the figures that the part `kpi` judges: those that say what a column says."""
+
+    def is_covered(place: FigurePlace, figure: Figure) -> bool:
+        names = [step[1:] if step.startswith(_TITLED) else step for step in place.path]
+        return any(states_right(names, figure.kind, figure.amount, name, right) for name, right in columns.items())
+
+    return is_covered
 
 
 def share_of_figures(

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from rewards.telecom.equals import IDENTIFYING, spell_identifier
+
 _MOBILITY = ("STATIONARY", "NOMADIC", "RESTRICTED_MOBILITY", "FULL_MOBILITY")
 _SHARING = ("SHARED", "NON_SHARED")
 _SUPPORT = ("SUPPORTED", "NOT_SUPPORTED")
@@ -71,9 +73,13 @@ def normalise_values(value: Any) -> Any:
     """A copy in which enumerated values have one spelling, whichever release's they were."""
     if isinstance(value, dict):
         return {
-            key: _spell(key, child)
-            if key in _KNOWN and isinstance(child, str) and len(child) <= _LONGEST
-            else normalise_values(child)
+            key: _spell_under(key, child) if isinstance(child, str) else normalise_values(child)
             for key, child in value.items()
         }
     return [normalise_values(child) for child in value] if isinstance(value, list) else value
+
+
+def _spell_under(key: str, written: str) -> str:
+    if key in _KNOWN and len(written) <= _LONGEST:
+        return _spell(key, written)
+    return spell_identifier(key, written) if key in IDENTIFYING else written

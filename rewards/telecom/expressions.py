@@ -10,6 +10,7 @@ from typing import Any
 
 from rewards.documents.units import name_any_unit
 from rewards.schemas.rules import depth_within
+from rewards.telecom.equals import UNIT_KEYS
 from rewards.telecom.graphs import build_graph
 from rewards.telecom.turtle import LONGEST, order_key, read_turtle
 
@@ -155,7 +156,9 @@ def _settle(value: Any, prefixes: dict[str, str], naming: bool) -> Any:
 
 def _read_value(value: dict[str, Any]) -> Any:
     plain, kind = value["@value"], str(value.get("@type", ""))
-    unit = re.split(r"[#/:]", kind)[-1]
+    # A member beside it is none of JSON-LD's, but the commonest way in which a unit is written there.
+    beside = next((value[key] for key in UNIT_KEYS if isinstance(value.get(key), str)), kind)
+    unit = re.split(r"[#/:]", beside)[-1] if "://" in beside or ":" in beside else beside
     if isinstance(plain, (str, int, float)) and not isinstance(plain, bool) and name_any_unit(unit) is not None:
         return f"{plain} {unit}"
     if isinstance(plain, str) and re.search(r"(integer|decimal|double|float|int|long)$", kind):

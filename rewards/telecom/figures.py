@@ -112,7 +112,7 @@ def _read_name(name: str) -> tuple[str, str | None]:
     name = name.rpartition(":")[2]
     words = _WORDS.findall(name)
     unit = None
-    if len(words) > 1 and (found := name_unit(words[-1])) not in (None, "count", "fraction"):
+    if len(words) > 1 and (found := name_unit(words[-1].casefold())) not in (None, "count", "fraction"):
         unit, words = found, words[:-1]
     # A published schema misspells it; both spellings are one key.
     return "".join(words).casefold().replace("probility", "probability"), unit

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from rewards.documents.leaves import Flat, LeafRules
 from rewards.schemas import Judgement, Schema
 from rewards.telecom.contents import Contents
+from rewards.telecom.pairing import Paired
 from rewards.telecom.paths import Path, ValuePlaces
 
 
@@ -18,6 +19,9 @@ class Compared(NamedTuple):
     reference: Flat | None
     answer: Flat
     plausible: float | None
+    paired: Paired
+    pairs: Paired
+    """What of the reference's pairs is right, and how many there are."""
 
 
 class Gold(NamedTuple):
@@ -33,5 +37,8 @@ class Gold(NamedTuple):
     contents: Contents
     schema: Schema | None
     judged: Judgement | None
+    pairs: Paired
+    named: frozenset[Path]
+    """Places of identifiers that the comparison leaves out, though they can be known."""
     notation: str = ""
     """That of its expression; `GRAPHS` where it was brought into the form that all notations share."""
