@@ -78,13 +78,12 @@ def _pass_through(rules: Mapping[str, Any], path: Sequence[Mapping[str, Any]]) -
     left, branch, ended = list(path), rules["tree"], False
     while _asks(branch):
         nodes = [node for node in left if _question_of(node) in branch["ask"]]
-        known = nodes or [node for node in path if _question_of(node) in branch["ask"]]
         left = [node for node in left if node not in nodes]
-        answer = _combine(known, branch.get("combine", "all"))
+        answer = _combine(nodes, branch.get("combine", "all"))
         ways = {str(key): way for key, way in branch.items() if key in _OUTCOMES}
         on = ways.get(answer, ways.get("otherwise"))
         exits = [
-            Exit(name, *_name_end(rules, way), taken=not ended and not _asks(on) and way is on and name == answer)
+            Exit(name, *_name_end(rules, way), taken=not ended and name == answer)
             for name, way in ways.items()
             if name != "otherwise" and not (way is on and _asks(on))
         ]
@@ -107,7 +106,7 @@ def _follow(rules: Mapping[str, Any], path: Sequence[Mapping[str, Any]]) -> list
         # Questions that apply to nothing, such as floors of tasks the run has not, are passed in silence.
         reached = bool(left)
         left = [node for node in left if node not in nodes]
-        answer = _combine(nodes, branch.get("combine", "all")) if reached else "otherwise"
+        answer = _combine(nodes, branch.get("combine", "all"))
         given = [node for node in path if node not in left]
         ways = {str(key): _settle(way, given) for key, way in branch.items() if key in _OUTCOMES}
         key = answer if answer in ways else "otherwise"
