@@ -20,7 +20,7 @@ HASHES = "####"
 _LONGEST_NUMBER = 60
 _MOST_ITEMS = 32
 _LETTERED = re.compile(
-    r"(?:an? |the |as )?(?:option|choice|letter|letra|alternativa|opcao|item) (?=[(\[]?[a-z0-9][)\]]?(?:\W|\Z))"
+    r"(?:(?:a|o|the) (?=[(\[]?[a-z][)\]]?\Z)|(?:an? |the |as )?(?:option|choice|letter|letra|alternativa|opcao|item) (?=[(\[]?[a-z0-9][)\]]?(?:\W|\Z)))"
 )
 NUMBER = re.compile(
     r"(?<![\w.,])(?P<sign>[-+−–]?)[ ]?(?:(?:R|US|U)?\\?\$|[€£¥₹])?[ ]?(?P<inner>[-−–]?)"
@@ -45,7 +45,9 @@ _TEN_TO = re.compile(r"(?<![\w.,])10[ ]*\^[ ]*(?:\{[ ]*([-−+]?[0-9]{1,3})[ ]*\
 _FORMULA_BEFORE = re.compile(
     r"(?:[\w)\]}][ ]*[+*/^·×]|[\w)\]}](?:[-−]|[ ][-−][ ])|[<>≤≥±^]=?|\^\{|\\(?:leq?|geq?|lt|gt|neq?|pm|cdot|times)(?![a-zA-Z]))[ ]*[-+−]?[ ]*\Z"
 )
-_FORMULA_AFTER = re.compile(r"[ ]*(?:[<>≤≥^]|\\(?:leq?|geq?|lt|gt|neq?|pm|cdot|times)(?![a-zA-Z]))")
+_FORMULA_AFTER = re.compile(
+    r"[ ]*(?:[<>≤≥^]|[-+−][ ]?[0-9]*(?:[A-Za-z](?![A-Za-z])|\()|\\(?:leq?|geq?|lt|gt|neq?|pm|cdot|times)(?![a-zA-Z]))"
+)
 _SPACED = re.compile(r"(?<![\w.,])([0-9]{1,3}(?:[ \u00a0\u2009\u202f][0-9]{3})+)(?![0-9])(?![.,][0-9]{3}(?![0-9]))")
 _DRESS = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mbox|operatorname)\s?\{([^{}]{0,200})\}")
 _SILENT = re.compile(r"(?<!\\)\\[!,;: ()\[\]]|\\(?:left|right|displaystyle|quad)(?![a-zA-Z])|[`*_“”\"‘’]{1,3}")
@@ -54,7 +56,9 @@ _DEGREES = re.compile(r"\s?\^\s?\{?\s?\\circ\s?\}?|\\degree(?![a-zA-Z])")
 _NAMED = re.compile(r"\A[A-Za-z]\s?(?:=|\\in(?![a-zA-Z]))\s?")
 _GROUPED = re.compile(r"[0-9]{1,3}(?P<mark>[.,])[0-9]{3}(?:(?P=mark)[0-9]{3})*")
 _CHOICE = re.compile(r"[(\[]?([A-Za-z0-9])[)\]]?(?:[.:)](?:\s.*)?)?", re.DOTALL)
-_EQUALS = re.compile(r"(?<![<>=!])[=≈](?!=)|\\approx(?![a-zA-Z])")
+_EQUALS = re.compile(r"(?<![<>=!])[=≈](?!=)|[→⇒∴]|\\(?:approx|Rightarrow|rightarrow|implies|therefore|to)(?![a-zA-Z])")
+_EITHER = re.compile(r"\s*(?:either|between|entre|ou|de|from)\b", re.IGNORECASE)
+_COMMAND = re.compile(r"\\[a-zA-Z]")
 _JOINS = re.compile(r"\A\s*(?:,?\s*(?:or|ou|and|e|to|a|até|and/or)\s|[,;/~–-]|\.\.+)", re.IGNORECASE)
 # Behind the answer's number: how long, for whom or out of what, which brings numbers of its own.
 _ABOUT = re.compile(
@@ -65,6 +69,7 @@ _SUMS = re.compile(r"[+=<>]|\b(?:or|ou|not|não|minus|menos|plus|mais|times|veze
 _BRACKETED = re.compile(r"(?P<open>\\?[\[({])(?P<inside>.*)(?P<close>\\?[\])}])\.?", re.DOTALL)
 _LIST_MARKS = re.compile(r"[;,]|\s(?:and|e|or|ou)\s", re.IGNORECASE)
 _SHORT_LABEL = 3
+_STARTS = re.compile(r"(?:[A-Za-z]\s?=\s?)?[-+−(]?\s?(?:[A-Z]{1,2}?\\?\$\s?|[€£¥₹]\s?|\\d?frac\s?\{?)?-?\.?[0-9]")
 
 
 class FinalAnswerText(NamedTuple):
@@ -73,7 +78,7 @@ class FinalAnswerText(NamedTuple):
     `numbers` are those it may mean, the first `plain` of them without minding a percent sign; `unscaled` are they before
     `million` and the like. `formula` is the value of one with roots or pi. `items` are the members of a list, pair or interval and
     `brackets` what is around them, empty where their order means nothing. `label` is the text in lower case without dress.
-    `certain`: it could be nothing but an answer; `several`: it names more than one number; `marked`: a mark says what it is.
+    `certain`: it could be nothing but an answer; `several`: it names more than one number, or a formula; `marked`: a mark says what it is.
     """
 
     text: str
@@ -110,6 +115,10 @@ def read_answer(text: str, decimal: Decimal = "either", mark: str = "", *, inner
     formula = evaluate(_strip(text))
     if first is not None and formula is None and not items and not (choice and choice[1].isalpha()):
         amount, several = _read_amount(bare, first, decimal)
+    # Only what begins as an answer names several; "obtained by adding 3 and 5, so 8" leads to one.
+    several = several and (
+        bool(mark) or first is None or first.start() <= _SHORT_LABEL or _EITHER.match(bare) is not None
+    )
     # "#### Step 1" and "#### Reasoning" are headings, "#### 71 apples" and "#### (B)" are answers.
     certain = mark != HASHES or choice is not None or (first is not None and first.start() == 0) or bool(items)
     numbers = amount.numbers if amount else []
@@ -134,7 +143,7 @@ def undress(text: str, *, spaced: bool = False) -> str:
         text = _DEGREES.sub("°", text.replace("{,}", ",").replace("\\%", "%"))
     text = _MIXED.sub(_join_mixed, _TEN_TO.sub(r"1e\1\2", _POWER_OF_TEN.sub(_write_exponent, text)))
     if "\\" in text:
-        text = _DRESS.sub(r"\1", _SHORT_FRACTION.sub(r"\1/\2", _FRACTION.sub(r"\1/\2", text)))
+        text = _SHORT_FRACTION.sub(r"\1/\2", _FRACTION.sub(r"\1/\2", _DRESS.sub(r"\1", text)))
     text = _SILENT.sub("", text).strip()
     if "$" in text and len(_DOLLAR.findall(text)) % 2 == 0:
         # In pairs they are LaTeX's, one alone is a currency.
@@ -160,25 +169,31 @@ def _write_exponent(match: re.Match[str]) -> str:
 
 
 def _read_amount(bare: str, first: re.Match[str], decimal: Decimal) -> tuple[_Amount | None, bool]:
-    """The one number of an answer and its unit, and whether it names several instead."""
-    if _FORMULA_BEFORE.search(bare[: first.start("body")][-24:]) or _FORMULA_AFTER.match(bare, first.end()):
-        return None, False
-    amount, end = _take(bare, first, decimal)
-    following = NUMBER.search(bare, end)
-    if following is None:
-        return amount, False
+    """The one number of an answer and its unit, and whether it names several, or a formula, instead."""
     equals = [match.end() for match in _EQUALS.finditer(bare, 0, 2 * LONGEST_ANSWER)]
     if equals:
         # 48 + 24 = 72: the answer is what it comes to.
         last = NUMBER.search(bare, equals[-1])
-        if last is None:
+        if last is None or _is_formula(bare[equals[-1] :], last.start("body") - equals[-1], last.end() - equals[-1]):
             return None, True
         amount, end = _take(bare, last, decimal)
         return (amount, False) if NUMBER.search(bare, end) is None else (None, True)
+    if _is_formula(bare, first.start("body"), first.end()):
+        return None, True
+    amount, end = _take(bare, first, decimal)
+    following = NUMBER.search(bare, end)
+    if following is None:
+        return amount, False
     between = bare[end : following.start()]
     if first.start() == 0 and _ABOUT.search(between) and not _SUMS.search(between) and not _JOINS.match(between):
         return amount, False
     return None, True
+
+
+def _is_formula(bare: str, start: int, end: int) -> bool:
+    """Whether the number at that place is one of a formula: `2x + 3`, `6 - 5i`, `x < 3`, a logarithm."""
+    before = bare[max(0, start - 24) : start]
+    return bool(_COMMAND.search(bare) or _FORMULA_BEFORE.search(before) or _FORMULA_AFTER.match(bare, end))
 
 
 def _take(bare: str, match: re.Match[str], decimal: Decimal) -> tuple[_Amount, int]:
@@ -204,6 +219,9 @@ def _read_items(bare: str, decimal: Decimal) -> tuple[tuple[FinalAnswerText, ...
     if not 2 <= len(pieces) <= _MOST_ITEMS:
         return (), ""
     items = tuple(read_answer(piece, decimal, inner=True) for piece in pieces)
+    if around is None and any(item.numbers and not _STARTS.match(item.text) for item in items):
+        # A sentence with a comma.
+        return (), ""
     if all(item.numbers or item.formula is not None or _is_symbol(item.label) for item in items):
         return items, brackets
     return (), ""
@@ -223,8 +241,9 @@ def _split(inside: str, bracketed: bool) -> list[str]:
         depth += (sign in "([{") - (sign in ")]}")
         end = marks.get(place) if depth == 0 else None
         if end is not None and sign == "," and not inside[end : end + 1].isspace():
-            grouped = bool(re.match(r"[0-9]{3}(?![0-9])", inside[end:])) and inside[place - 1 : place].isdigit()
-            end = None if grouped or not bracketed else end
+            decimal = inside[end : end + 1].isdigit() and inside[place - 1 : place].isdigit()
+            grouped = decimal and re.match(r"[0-9]{3}(?![0-9])", inside[end:]) is not None
+            end = None if grouped or (decimal and not bracketed) else end
         if end is None:
             place += 1
             continue

@@ -16,7 +16,7 @@ from rewards.types import Completion, Example, RewardFunction, Score
 
 _YES_OR_NO = re.compile(r"(yes|no|true|false|sim|nao|verdadeiro|falso)(?=[,.;:])")
 _EITHER = frozenset({"yes", "no", "true", "false", "sim", "nao", "verdadeiro", "falso"})
-_FORMULA = re.compile(r"[0-9\\^=+*/(){}\[\]]")
+_FORMULA = re.compile(r"[0-9\\^=+*/(){}\[\]-]")
 
 
 class FinalAnswer(RewardFunction):

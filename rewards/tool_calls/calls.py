@@ -51,6 +51,7 @@ _WRAPPERS = (
     "toolUses",
     "tool_use",
     "actions",
+    "steps",
     "choices",
     "message",
     "candidates",
@@ -59,6 +60,7 @@ _WRAPPERS = (
     "parts",
     "command",
 )
+_NOTHING = frozenset(("", "null", "none"))
 _ANSWERS = frozenset(("message", "content"))
 """Keys of the one answer in a list of them."""
 
@@ -123,7 +125,11 @@ def _flatten(items: list[Any]) -> list[Any]:
         inner = _unwrap(item)
         flat += inner if isinstance(inner, list) and inner is not item else [inner]
     calls = [
-        item for item in flat if not (isinstance(item, dict) and item.get("type") in _BESIDE and not _has_name(item))
+        item
+        for item in flat
+        if not (
+            isinstance(item, dict) and (item.get("type") in _BESIDE or item.keys() == {"text"}) and not _has_name(item)
+        )
     ]
     return (calls or flat) + items[MAXIMUM_CALLS + 1 :]
 
@@ -149,7 +155,10 @@ def read_object(item: Any, marked: bool = False) -> Call | None:
     if isinstance(arguments, str):
         from rewards.extraction import extract_json
 
-        arguments = extract_json(arguments).value if arguments.strip() else {}
+        written = arguments.strip()
+        arguments = extract_json(written).value if written.lower() not in _NOTHING else {}
+        if arguments is None:
+            return None
     if arguments is None:
         arguments = {}
     if not isinstance(arguments, dict):

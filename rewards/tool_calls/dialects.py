@@ -257,7 +257,7 @@ class _Scan:
         self.code_end = closing if closing >= 0 else len(self.text)
         if (match["language"] or "").lower() not in marks.CODE:
             return match.end()
-        place = marks.SPACE.match(self.text, match.end()).end()  # type: ignore[union-attr]
+        place = marks.REMARKS.match(self.text, match.end()).end()  # type: ignore[union-attr]
         assigned = marks.ASSIGNED.match(self.text, place)
         if not starts_call(self.text, assigned.end() if assigned else place):
             return match.end()
@@ -272,7 +272,7 @@ class _Scan:
         calls: list[Call] = []
         program = False
         while not self.text.startswith("```", place) and place < len(self.text):
-            place = marks.SPACE.match(self.text, place).end()  # type: ignore[union-attr]
+            place = marks.REMARKS.match(self.text, place).end()  # type: ignore[union-attr]
             assigned = marks.ASSIGNED.match(self.text, place)
             place = assigned.end() if assigned else place
             program = program or assigned is not None
@@ -281,7 +281,9 @@ class _Scan:
                 self.python_left -= 1
                 return None
             calls += found[0]
-            place = marks.SHOWN.match(self.text, marks.BLANKS.match(self.text, found[1]).end()).end()  # type: ignore[union-attr]
+            place = marks.BLANKS.match(self.text, found[1]).end()  # type: ignore[union-attr]
+            place = marks.SHOWN.match(self.text, place).end()  # type: ignore[union-attr]
+            place = marks.REMARKS.match(self.text, place).end()  # type: ignore[union-attr]
         if not calls:
             return None
         if program:

@@ -11,7 +11,7 @@ BAR = r"[|｜]"
 GAP = r"[▁_ ]"
 # Tags and tokens behind which nothing but calls can stand.
 MARKER = (
-    r"<(?!no_)(?:[\w-]{1,20}[:_])?(?:tool_calls?|function_calls?|toolcalls?|use_tool|tool_use|invoke)>|<TOOLCALL>|<｜DSML｜function_calls>"
+    r"<(?!no_)(?:[\w-]{1,20}[:_])?(?:tool_calls?|function_calls?|toolcalls?|use_tool|use_mcp_tool|tool_use|invoke)>|<TOOLCALL>|<｜DSML｜function_calls>"
     r"|<\|tool_call\|>|<\|tool_call>|<\|tool_call_start\|>|<\|python_start\|>|<\|python_tag\|>|<\|START_ACTION\|>|<\|tools_prefix\|>"
     r"|<\|action_start\|>\s*<\|plugin\|>|\[TOOL_CALLS\]|\[TOOL_REQUEST\]|(?<![\w])functools(?=\s*\[)|->\s*tool/function_call"
     r"|function call\s*<\|role_sep\|>|<start_function_call>"
@@ -74,6 +74,9 @@ WORDS = (
     "Function Name:",
     "Tool:",
     "Tool Name:",
+    "Tool**",
+    "Function**",
+    "Name**",
     "Action",
     "action",
     "✿FUNCTION",
@@ -83,7 +86,7 @@ CLOSE = re.compile(
 )
 CHANNEL_END = re.compile(r"<\|end\|>|<\|start\|>|<\|channel\|>")
 MARKER_END = re.compile(
-    r"\s*(?:</(?:[\w-]{1,20}[:_])?(?:tool_calls?|function_calls?|toolcalls?|use_tool|tool_use|invoke)>|</TOOLCALL>|</｜DSML｜(?:function|tool)_calls>|<\|tool_call_end\|>"
+    r"\s*(?:</(?:[\w-]{1,20}[:_])?(?:tool_calls?|function_calls?|toolcalls?|use_tool|use_mcp_tool|tool_use|invoke)>|</TOOLCALL>|</｜DSML｜(?:function|tool)_calls>|<\|tool_call_end\|>"
     r"|<\|python_end\|>|<\|END_ACTION\|>|<\|tools_suffix\|>|<\|action_end\|>|<tool_call\|>|\[END_TOOL_REQUEST\]|<end_function_call>"
     r"|<\|eom_id\|>|<\|eot_id\|>|</s>)",
     re.IGNORECASE,
@@ -91,6 +94,8 @@ MARKER_END = re.compile(
 ANOTHER = re.compile(MARKER, re.IGNORECASE)
 BETWEEN = re.compile(r"[\s;,]*+")
 SPACE = re.compile(r"\s*+")
+# Between the lines of a program.
+REMARKS = re.compile(r"(?:\s++|#[^\n]*+)*+")
 # Behind a call that fills its line; a comment and a full stop are no more of a program than it is.
 BLANKS = re.compile(
     r"[ \t`]*+[.;]?[ \t`]*+(?:\#[^\n]*)?(?:(?:<bot_end>|<\|[\w|]{1,40}\|>|</s>|<eos>|<end_of_turn>|</code>|</tool_code>)[ \t]*+)*+"
@@ -105,7 +110,7 @@ NAMED = re.compile(
 )
 PAIRS = re.compile(r"\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})\s*(?:<tool_sep>)?\s*(?=<(?:longcat_)?arg_key>)")
 TAGGED = re.compile(
-    r"\s*<(?:tool_|function_)?name>\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})\s*</(?:tool_|function_)?name>\s*"
+    r"\s*(?:<server_name>[^<>\n]{0,200}</server_name>\s*)?<(?:tool_|function_)?name>\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})\s*</(?:tool_|function_)?name>\s*"
     r"(?:<(?P<tag>arguments|parameters|args|input)>\s*|(?=</))"
 )
 LONE_NAME = re.compile(r"\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})(?:\s*\n\s*|(?<=\w\w\w))</tool_call>", re.IGNORECASE)

@@ -101,7 +101,7 @@ def _read_call(text: str, place: int, titled: bool = False) -> tuple[Call, int]:
     if match is None:
         raise NotACallError
     name, place = match[1], _skip(text, match.end())
-    if name == "print" and _CALL.match(text, place):
+    if name in ("print", "final_answer") and _CALL.match(text, place):
         call, place = _read_call(text, place)
         place = _skip(text, place)
         if text[place : place + 1] != ")":

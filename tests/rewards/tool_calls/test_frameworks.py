@@ -61,6 +61,12 @@ RIGHT = [
     json.dumps(_CALL),
     json.dumps({"candidates": [{"content": {"role": "model", "parts": [{"functionCall": {"name": "get_weather", "args": _ARGUMENTS}}]}}]}),
     json.dumps({"output": {"message": {"role": "assistant", "content": [{"toolUse": {"toolUseId": "t", "name": "get_weather", "input": _ARGUMENTS}}]}}}),
+    json.dumps({"parts": [{"text": "ok"}, {"function_call": {"name": "get_weather", "args": _ARGUMENTS}}], "role": "model"}),
+    json.dumps({"plan": "x", "steps": [{"tool": "get_weather", "arguments": _ARGUMENTS}]}),
+    f"<use_mcp_tool>\n<server_name>air</server_name>\n<tool_name>get_weather</tool_name>\n<arguments>\n{_JSON}\n</arguments>\n</use_mcp_tool>",
+    f"**Tool**: `get_weather`\n**Arguments**:\n```json\n{_JSON}\n```",
+    f"```tool_code\n# reserva\nprint(get_weather({_PYTHON}))\n# fim\n```",
+    f"<code>\nfinal_answer(get_weather({_PYTHON}))\n</code>",
     f"<functioncall> {{\"name\": \"get_weather\", \"arguments\": '{_JSON}'}} <|endoftext|>",
 ]  # fmt: skip
 
@@ -124,6 +130,7 @@ def test_tool_call_when_quotes_stand_unescaped_in_a_python_text_then_is_read_wit
     [
         "x = f(a=1)", "```python\nx = f(a=1)\nprint(x)\n```", "<minha_lista>\n<item>1</item>\n</minha_lista>",
         '{"message": "olá", "parts": ["a"]}', "Tool: martelo\nUso: pregos", ">>> 1 + 1",
+        '{"name": "Maria", "parameters": "n/a"}', '{"content": [{"name": "Ana"}]}', '{"steps": ["abrir", "fechar"]}',
     ],
 )  # fmt: skip
 def test_tool_call_when_no_call_is_asked_then_programs_and_records_are_none(text):
