@@ -69,6 +69,7 @@ _SUMS = re.compile(r"[+=<>]|\b(?:or|ou|not|não|minus|menos|plus|mais|times|veze
 _BRACKETED = re.compile(r"(?P<open>\\?[\[({])(?P<inside>.*)(?P<close>\\?[\])}])\.?", re.DOTALL)
 _LIST_MARKS = re.compile(r"[;,]|\s(?:and|e|or|ou)\s", re.IGNORECASE)
 _SHORT_LABEL = 3
+_TIGHT = re.compile(r"-?[0-9]{1,4}(?:,(?![0-9]{3}(?![0-9]))-?[0-9]{1,4}){1,31}")
 _STARTS = re.compile(r"(?:[A-Za-z]\s?=\s?)?[-+−(]?\s?(?:[A-Z]{1,2}?\\?\$\s?|[€£¥₹]\s?|\\d?frac\s?\{?)?-?\.?[0-9]")
 
 
@@ -132,6 +133,13 @@ def read_answer(text: str, decimal: Decimal = "either", mark: str = "", *, inner
         text.strip(), tuple(scaled), plain, percent, label, certain, bool(mark), unit.meanings,
         tuple(numbers) if unit.scale > 1 else (), formula, items, brackets, several and certain,
     )  # fmt: skip
+
+
+def list_members(answer: FinalAnswerText) -> tuple[FinalAnswerText, ...]:
+    """The members of a list; `1,2` is one too, beside the number it may be."""
+    if answer.items or answer.units or answer.percent or not _TIGHT.fullmatch(answer.text):
+        return answer.items
+    return tuple(read_answer(piece, inner=True) for piece in answer.text.split(","))
 
 
 def undress(text: str, *, spaced: bool = False) -> str:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from rewards.final_answers.finding import find_answer, read_reference
 from rewards.final_answers.formulas import write_plainly
-from rewards.final_answers.reading import LONGEST_ANSWER, Decimal, FinalAnswerText
+from rewards.final_answers.reading import LONGEST_ANSWER, Decimal, FinalAnswerText, list_members
 from rewards.hookspecs import hookimpl
 from rewards.types import Completion, Example, RewardFunction, Score
 
@@ -77,8 +77,15 @@ class FinalAnswer(RewardFunction):
 
     def _same(self, wanted: FinalAnswerText, found: FinalAnswerText) -> float:
         """1 for the same answer, `other_unit` for its number in another unit, 0 for another one."""
+        if found.formula is not None and wanted.numbers:
+            return float(any(self._equal(number, found.formula) for number in wanted.numbers))
+        members, offered = list_members(wanted), list_members(found)
+        if members and offered and not (wanted.numbers and found.numbers):
+            alike = wanted.brackets == found.brackets
+            same = self._same_items(members, offered, alike, bool(wanted.brackets))
+            return float(same or _same_label(wanted, found))
         if wanted.items:
-            return float(self._same_items(wanted, found) or _same_label(wanted, found))
+            return float(_same_label(wanted, found))
         if wanted.numbers:
             return self._same_number(wanted, found)
         if wanted.formula is not None and not _same_label(wanted, found):
@@ -86,14 +93,16 @@ class FinalAnswer(RewardFunction):
             return float(any(self._equal(wanted.formula, float(number)) for number in said))
         return float(_same_label(wanted, found))
 
-    def _same_items(self, wanted: FinalAnswerText, found: FinalAnswerText) -> bool:
+    def _same_items(
+        self, wanted: tuple[FinalAnswerText, ...], found: tuple[FinalAnswerText, ...], alike: bool, ordered: bool
+    ) -> bool:
         """Members one by one where brackets say that their order means something, else each with some other."""
-        if len(wanted.items) != len(found.items) or wanted.brackets != found.brackets:
+        if len(wanted) != len(found) or not alike:
             return False
-        if wanted.brackets:
-            return all(self._same(one, other) == 1.0 for one, other in zip(wanted.items, found.items, strict=True))
-        left = list(found.items)
-        for one in wanted.items:
+        if ordered:
+            return all(self._same(one, other) == 1.0 for one, other in zip(wanted, found, strict=True))
+        left = list(found)
+        for one in wanted:
             partner = next((other for other in left if self._same(one, other) == 1.0), None)
             if partner is None:
                 return False
@@ -142,7 +151,11 @@ def _same_label(wanted: FinalAnswerText, found: FinalAnswerText) -> bool:
         words = set(re.findall(r"\w+", found.label[answered.end() :]))
         return answered[1] == wanted.label and words.isdisjoint(_EITHER)
     # Of a pair or a formula, spaces and LaTeX's spellings mean nothing.
-    return _FORMULA.search(wanted.label) is not None and write_plainly(found.label) == write_plainly(wanted.label)
+    if _FORMULA.search(wanted.label) is None:
+        return False
+    right, said = write_plainly(wanted.label), write_plainly(found.label)
+    # The parts of a union come in any order.
+    return right == said or sorted(right.split("\\cup")) == sorted(said.split("\\cup"))
 
 
 @hookimpl
