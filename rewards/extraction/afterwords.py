@@ -9,10 +9,11 @@ _ABOVE = rf"(?:{_THING}\s+(?:que est[áa] |de )?(?:acima|anterior|above)|(?:prev
 _THIS = r"(?:\s+(?:o|a|the|this|that|es[st][ea]|my|meu|minha)){0,2}\s+"
 # What is said of the value above, behind it or on a line of its own; of nothing else, for prose speaks of earlier things too.
 _WITHDRAWN = re.compile(
-    r"(?:\b(?:desconsider(?:e|em|ar)|ignor(?:e|em|ar)|descart(?:e|em|ar)|esque[çc]a|disregard|discard|scrap|forget|retiro|anulo|retract|withdraw)\b"
+    r"(?:\b(?:desconsider(?:e|em|ar)|ignor(?:e|em|ar)|descart(?:e|em|ar)|esque[çc]a|disregard|discard|scrap|forget|retiro|anulo|retract|withdraw|cancel(?:e|a)?|scratch|strike|risque|apague|never mind)\b"
     rf"{_THIS}(?:{_ABOVE}|{_THING}\b(?=\s*[.,;:!\n]|\s*\Z)|acima|above|isso|that|this)\b"
     rf"|\b{_ABOVE}\b(?!\s+d[oae]s?\b)[^.\n{{}}]{{0,24}}\b(?:n[ãa]o (?:vale|serve|conta|est[áa] (?:cert|corret))|(?:est[áa]|estava) (?:errad|incorret)|[ée] inv[áa]lid"
-    r"|foi (?:anulad|cancelad|retirad|descartad)|is (?:wrong|invalid|void|incorrect|not valid)|should be ignored))",
+    r"|foi (?:anulad|cancelad|retirad|descartad)|is (?:wrong|invalid|void|incorrect|not valid)|(?:deve(?:m)?|precisa|pode) ser (?:ignorad|desconsiderad|descartad|apagad)|(?:should|must|can) be (?:ignored|disregarded|discarded|dropped)"
+    r"|(?:foi|é|era) um (?:erro|engano|equ[íi]voco|teste)|(?:was|is) (?:an? )?(?:error|mistake|test\b)|cont[ée]m (?:um )?erros?|contains? (?:an )?errors?))",
     re.IGNORECASE,
 )
 # Which of several values is chosen, said by its number or its name.

@@ -10,7 +10,7 @@ from rewards.extraction.flat import read_flat
 from rewards.extraction.repairs import RepairKind as K
 from rewards.extraction.scalars import read_bare, read_cut
 from rewards.extraction.state import MISSING, Frame, State
-from rewards.extraction.strings import decode, find_close
+from rewards.extraction.strings import decode, find_close, trim_guillemets
 
 
 def read_quoted(state: State, i: int, follows: Any, *, raw: bool = False) -> Any:
@@ -19,7 +19,7 @@ def read_quoted(state: State, i: int, follows: Any, *, raw: bool = False) -> Any
     pieces = []
     while True:
         found = find_close(text, i, end, follows, state.fits, state.closers(), state.budget)
-        content = text[found.start : found.stop]
+        content = trim_guillemets(text[found.start : found.stop], text[i])
         value, kinds = (content, ()) if raw else decode(content, text[i], cut=found.cut)
         for kind in (*found.kinds, *kinds):
             state.note(kind, i)
@@ -53,6 +53,12 @@ def read_bare_value(state: State, frame: Frame, key: Any, i: int) -> None:
         state.i = escaped.end()
         state.store(frame, key, escaped[1])
         return
+    function = P.FUNCTION.match(text, i, end) if text[i] in "af(" or text.startswith("=>", i + 2) else None
+    if function is not None:
+        state.note(K.BARE_TEXT, i)
+        state.i = function.end()
+        state.store(frame, key, function[0])
+        return
     call = P.CALL.match(text, i, end)
     if call is not None:
         state.note(K.CALL, i)
@@ -80,10 +86,13 @@ def read_bare_text(state: State, frame: Frame, key: Any, i: int) -> None:
     text = state.text
     stop, after, ended = find_bare_end(state, frame, i)
     run = text[i:stop].strip()
+    if not run.isascii():
+        run = run.strip(P.NO_WIDTH)
     state.i = after
     if not ended:
         state.cut = True
-        value, keep = read_cut(run)
+        before_key = P.CUT_BEHIND_SCALAR.fullmatch(run) if frame.kind == "{" else None
+        value, keep = read_cut(run if before_key is None else before_key[1])
         if keep:
             state.store(frame, key, value)
         return
@@ -138,7 +147,9 @@ def find_bare_end(state: State, frame: Frame, i: int) -> tuple[int, int, bool]:
         state.budget.spend()
         e = match.start()
         c = text[e]
-        if c in ",;，、；،":
+        if c == ";" and P.ENTITY_BEFORE.search(text, max(i, e - 10), e) is not None:
+            pass
+        elif c in ",;，、；،":
             if not in_object or frame.colonless or comma_ends.match(text, e + 1, end):
                 return e, e, True
             if P.LINE_ENDS.match(text, e + 1, end) and P.SOUND_SCALAR.fullmatch(text[i:e].strip()):
@@ -165,11 +176,14 @@ def find_bare_end(state: State, frame: Frame, i: int) -> tuple[int, int, bool]:
                 return e, e, True
             match = inside
         elif c in "\"'“”’`":
-            key_next = text[e - 1].isspace() or P.SOUND_SCALAR.fullmatch(text, i, e)
+            key_next = text[e - 1].isspace() or P.SCALAR_BEFORE_KEY.fullmatch(text, i, e)
             if key_next and P.QUOTED_KEY.match(text, e, end):
                 return e, e, True
             follows = P.FOLLOWS_MEMBER if in_object else P.FOLLOWS_ELEMENT
             closes = follows.match(text, e + 1, end) if c in "\"'”’" else None
+            if closes is not None and c == '"' and text.count(c, i, e) % 2:
+                # The second of a pair of quotes in the text.
+                closes = None
             if closes is not None and (closes[1] is None or state.fits(closes.start(1))):
                 return e, e + 1, True
         elif c == "/" or c == "<":

@@ -76,6 +76,12 @@ def resolve_call(name: str, arguments: Any, source: str) -> Any:
     return source.strip()
 
 
+def takes_options(name: str) -> bool:
+    """True for a call whose keywords say how its argument is kept, not what it is."""
+    last = name.lstrip("-").rsplit(".", 1)[-1]
+    return last in ("tensor", "Tensor", "Series", "Parameter", "Variable") or last in _LISTS or name in _NUMBERS
+
+
 def resolve_pairs(value: Any) -> dict[str, Any] | None:
     """[["a", 1], ["b", 2]] as an object; None where it is not such a list."""
     if not isinstance(value, list) or not value:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from rewards.extraction.afterwords import CHOSEN, takes_back
 from rewards.extraction.candidates import Candidate
-from rewards.extraction.decoys import expected_share, has_type_marks, holds_objects, is_decoy, placeholder_share
+from rewards.extraction.decoys import expected_share, has_sure_placeholders, has_type_marks, holds_objects, is_decoy, placeholder_share
 from rewards.extraction.repairs import Repair, RepairKind
 from rewards.extraction.taken_back import may_take_back
 from rewards.extraction.words import (
@@ -30,6 +30,7 @@ from rewards.extraction.words import (
     SAID_BEFORE,
     SENTENCE_END,
     SIDE_BY_SIDE,
+    TITLE,
     TURN,
     TURNED_INTO,
     WEAK_FINAL,
@@ -178,6 +179,9 @@ def _list_may_answer(text: str, candidate: Candidate, alone: bool) -> bool:
     if alone and len(value) > 1 and not candidate.guesses and _is_named(text, candidate):
         return True
     before = text[max(candidate.previous, candidate.start - 200) : candidate.start].rstrip(" \t`*")
+    if before[-1:] == "=" and "=" in before[:-1].rpartition("\n")[2]:
+        # One of several fields, as Python's pydantic prints them.
+        return False
     line_end = text[candidate.end : candidate.end + 6].lstrip(" \t.;,`*)]}")[:1]
     return (not before or before[-1] in ":=\n>-•") and (not line_end or line_end == "\n" or line_end == "<")
 
@@ -275,7 +279,7 @@ def _rank(text: str, candidate: Candidate, expect_keys: Sequence[str]) -> tuple[
     expected = expected_share(value, expect_keys) if expect_keys else 0.0
     filled = 2 if holds_objects(value) else 1 if value else 0
     mark = _mark(text, candidate)
-    sound = 0 if is_decoy(candidate) and mark < 1 else 1
+    sound = 0 if is_decoy(candidate) and mark < 1 and not _is_titled(text, candidate) else 1
     quality = 3 if candidate.closed and not candidate.guesses else 2 if candidate.closed else 1 if candidate.cut else 0
     fence = candidate.fence
     offered = 0
@@ -289,6 +293,11 @@ def _rank(text: str, candidate: Candidate, expect_keys: Sequence[str]) -> tuple[
         quality = 2
     # What the caller knows, then what the text says of it, then how well it is written: a draft may be flawless.
     return expected, sound, filled, mark, quality, offered
+
+
+def _is_titled(text: str, candidate: Candidate) -> bool:
+    """True for words that formats and answers both use, where the text calls them its answer."""
+    return TITLE.search(_before(text, candidate)) is not None and not has_sure_placeholders(candidate.value)
 
 
 def _prefer_announced(text: str, candidates: list[Candidate], ranks: list[tuple[float, ...]], best: int) -> int:

@@ -31,10 +31,10 @@ def close(state: State, c: str) -> None:
             state.note(K.MISMATCHED_CLOSER, i)
         state.i = i + 1
         if frame.doubled:
-            if state.text.startswith("}", state.i):
-                state.i += 1
-            elif len(stack) == 1 and P.MORE_RECORDS.match(state.text, state.i, state.end):
-                frame.doubled = False
+            for _ in range(frame.doubled):
+                state.i += state.text.startswith("}", state.i)
+            if state.i == i + 1 and len(stack) == 1 and P.MORE_RECORDS.match(state.text, state.i, state.end):
+                frame.doubled = 0
                 state.turn_into_list(frame)
                 frame.comma = False
                 return

@@ -52,13 +52,19 @@ def placeholder_share(value: Any) -> float:
     return sure / len(leaves) if leaves else 0.0
 
 
+def has_sure_placeholders(value: Any) -> bool:
+    return any(isinstance(leaf, str) and PLACEHOLDER.match(leaf[:200]) for leaf in _leaves(value))
+
+
 def has_type_marks(value: Any) -> bool:
     return any(isinstance(leaf, str) and leaf.startswith("<") for leaf in _leaves(value))
 
 
 def is_decoy(candidate: Candidate) -> bool:
     value = candidate.value
-    if isinstance(value, dict) and "properties" in value and ("type" in value or "$schema" in value):
+    if isinstance(value, dict) and (
+        ("properties" in value and ("type" in value or "$schema" in value)) or ("$schema" in value and "type" in value)
+    ):
         return True
     if any(repair.kind is RepairKind.ELLIPSIS for repair in candidate.repairs):
         return True

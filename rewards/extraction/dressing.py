@@ -12,6 +12,11 @@ _CDATA = re.compile(r"<!\[CDATA\[|\]\]>")
 _DIFF = re.compile(r"```(?:diff|patch)[ \t]*\r?\n(?P<lines>.*?)(?=\n[ \t]*```|\Z)", re.DOTALL)
 _DIFF_LINE = re.compile(r"(?m)^(?P<gone>-[^\n]*|\+\+\+ [^\n]*|@@[^\n]*)|^\+")
 _SYMBOL = re.compile(r"(?<=[{,(\s]):(?=[^\W\d]\w*\s*=>)")
+# Quotes as JSON's own escapes, right behind a bracket.
+_CODED_START = re.compile(r"\A[^{\[]*+[{\[]\s*\\u0022")
+_CODED = re.compile(r"\\u0022([^\"\\\n]*)\\u0022")
+# The colours of a terminal.
+_COLOUR = re.compile(rf"{_STRING}|(?P<colour>\x1b\[[0-9;]{{0,20}}[mK])")
 _TEX_QUOTES = re.compile(r"(?<!`)``([^`\"'\n]*)''")
 
 
@@ -28,6 +33,15 @@ def undress(text: str) -> tuple[str, Repair] | None:
     if "```" in text and ("```diff" in text or "```patch" in text):
         after = _DIFF.sub(_apply, plain)
         repair = repair or _first_change(plain, after, RepairKind.COMMENT)
+        plain = after
+    if "\\u0022" in text and _CODED_START.search(plain) is not None:
+        coded = _CODED.search(plain)
+        if coded is not None:
+            repair = repair or Repair(RepairKind.ESCAPED_DOCUMENT, coded.start())
+            plain = _CODED.sub(r'     "\1"     ', plain)
+    if "\x1b[" in text:
+        after = _COLOUR.sub(lambda found: found[0] if found["colour"] is None else _blank(found), plain)
+        repair = repair or _first_change(plain, after, RepairKind.CONTROL_CHARACTER)
         plain = after
     if "=>" in text:
         symbol = _SYMBOL.search(plain)

@@ -73,7 +73,17 @@ def read_element(state: State, frame: Frame) -> None:
     if c in "`~'" and at_fence(state, i):
         state.finish(cut=False)
         return
-    if P.KEY_IN_LIST.match(text, i, end) and key_in_list(state, frame, i):
+    is_keyword = P.KEYWORD.match(text, i, end) if frame.call and frame.kind == "(" else None
+    if is_keyword and frame.value and isinstance(frame.value, list):
+        # Keywords behind an argument, as in tensor([1], device="cpu"): they are read, and do not count as arguments.
+        frame.members = len(frame.value) if frame.members < 0 else frame.members
+        i = state.i = state.skip(is_keyword.end(), value=True)
+        if i >= end:
+            state.finish(cut=True)
+            return
+        c = text[i]
+        frame.comma = True
+    elif (is_keyword or P.KEY_IN_LIST.match(text, i, end)) and key_in_list(state, frame, i):
         return
     if not frame.comma and frame.value:
         if c not in P.QUOTES and c not in "{[(" and P.LIST_GOES_ON.match(text, i, end) is None:
@@ -118,8 +128,22 @@ def key_in_list(state: State, frame: Frame, i: int) -> bool:
         state.note(K.MISSING_OPENER, i)
         state.push("{", i, None)
         state.i = i
-        state.stack[-1].doubled = False
+        state.stack[-1].doubled = 0
         frame.comma = False
+        return True
+    elif (
+        frame.kind == "["
+        and frame.value
+        and isinstance(frame.value[-1], dict)
+        and frame.comma
+        and state.surplus(i) > len(stack)
+    ):
+        # A member behind an object that was closed too early: the brackets left over at the end say so.
+        state.note(K.EARLY_CLOSER, i)
+        last = frame.value.pop()
+        state.push("{", i, None)
+        state.i = i
+        stack[-1].value, stack[-1].doubled = last, 0
         return True
     elif frame.value and any(outer.kind == "{" for outer in stack[-64:-1]):
         state.note(K.MISSING_CLOSER, i)
@@ -135,10 +159,10 @@ def key_in_list(state: State, frame: Frame, i: int) -> bool:
         state.note(K.SHAPE, i)
         state.push("{", i, None)
         state.i = i
-        state.stack[-1].doubled = False
+        state.stack[-1].doubled = 0
         return True
     state.note(K.CALL if frame.call else K.SHAPE, i)
     frame.value = {}
     frame.kind = "{"
-    frame.doubled = False
+    frame.doubled = 0
     return True

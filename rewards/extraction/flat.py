@@ -61,7 +61,7 @@ def read_flat(state: State, content: str, place: int) -> list[Any]:
         separator, parts = ",", content.split(",")
     at = place
     for index, part in enumerate(parts):
-        run = part.strip()
+        run = part.strip() if part.isascii() else part.strip().strip(P.NO_WIDTH)
         if run.startswith(("...", "…")) or run.endswith(("...", "…")):
             state.note(K.ELLIPSIS, at)
             run = run.strip(".… \t\r\n")

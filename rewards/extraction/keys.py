@@ -8,7 +8,7 @@ from rewards.extraction import patterns as P
 from rewards.extraction.budget import Budget, BudgetSpent
 from rewards.extraction.repairs import RepairKind as K
 from rewards.extraction.state import MISSING, SKIPPED, Frame, State
-from rewards.extraction.strings import Text, decode, find_close
+from rewards.extraction.strings import Text, decode, find_close, trim_guillemets
 
 
 def read_key(state: State, frame: Frame, i: int) -> Any:
@@ -43,12 +43,15 @@ def read_key(state: State, frame: Frame, i: int) -> Any:
         if c != '"':
             state.note(K.QUOTE_STYLE, i)
         check_colon(state, match.end())
-        key, kinds = decode(raw, c)
+        key, kinds = decode(trim_guillemets(raw, c), c)
         for kind in kinds:
             state.note(kind, i)
         state.i = match.end()
         return key
     match = P.BARE_KEY_START.match(text, i, end)
+    if match is not None and frame.value and not (frame.bare or frame.comma) and _is_heading(state, i, match.end()):
+        state.finish(cut=False)
+        return SKIPPED
     if match is not None:
         state.note(K.MISSING_QUOTE if match[2] else K.BARE_KEY, i)
         check_colon(state, match.end())
@@ -61,6 +64,12 @@ def read_key(state: State, frame: Frame, i: int) -> Any:
         state.i = odd.end()
         return odd[1]
     return MISSING
+
+
+def _is_heading(state: State, i: int, after: int) -> bool:
+    """True where a line of words and a colon stands behind a blank line, and a bracket on the line below: another value."""
+    text = state.text
+    return P.PARAGRAPH_BEFORE.search(text, max(0, i - 40), i) is not None and P.VALUE_BELOW.match(text, after) is not None
 
 
 def check_colon(state: State, after: int) -> None:

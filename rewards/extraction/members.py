@@ -119,6 +119,11 @@ def read_member(state: State, frame: Frame) -> None:
         state.i = i + 2
         open_container(state, "{", i + 2, MISSING)
         return
+    if c == "*" and (unpacked := P.UNPACKED.match(text, i, end)) is not None:
+        # One that is known by its name only.
+        state.note(K.ELLIPSIS, i)
+        state.i = unpacked.end()
+        return
     key = read_key(state, frame, i)
     if not state.stack or state.stack[-1] is not frame or key is SKIPPED:
         return
@@ -146,11 +151,18 @@ def resync(state: State, frame: Frame) -> None:
         state.pop()
         state.stack[-1].comma = True
         return
+    if c == "{" and frame.comma and frame.value and reopen_records(state, frame, i):
+        return
     if c == "{" and frame.comma:
         state.note(K.SHAPE, i)
         open_container(state, c, i, MISSING)
         return
     if c == "[" and frame.comma and frame.value and reopen_list(state, frame, i):
+        return
+    index = P.INDEX.match(text, i, state.end) if c == "[" and not frame.comma else None
+    if index is not None:
+        state.note(K.GARBAGE, i)
+        state.i = index.end()
         return
     match = P.RESYNC.match(text, i, state.end) if frame.value else None
     if match is not None and match.end() > i:
@@ -173,6 +185,20 @@ def reopen_list(state: State, frame: Frame, i: int) -> bool:
     state.stack.append(Frame("[", i, key, frame.quote))
     state.stack[-1].value = last
     state.i = i if rows else i + 1
+    return True
+
+
+def reopen_records(state: State, frame: Frame, i: int) -> bool:
+    """An object without a key behind a list of objects, where a closer is left over at the end: the list was closed too early."""
+    key, last = next(reversed(frame.value.items()))
+    if not isinstance(last, list) or not last or not isinstance(last[-1], dict):
+        return False
+    if state.surplus(i) <= len(state.stack):
+        return False
+    state.note(K.EARLY_CLOSER, i)
+    state.stack.append(Frame("[", i, key, frame.quote))
+    state.stack[-1].value = last
+    state.i = i
     return True
 
 

@@ -12,8 +12,9 @@ QUOTES = DOUBLE_QUOTES + SINGLE_QUOTES + BACKTICKS
 CLOSING_QUOTES = "\"'“”’»›″′＂＇」』〞"
 _TYPED_DOUBLE, _TYPED_SINGLE = DOUBLE_QUOTES[1:], SINGLE_QUOTES[1:]
 
+NO_WIDTH = " \t\r\n\xa0\xad\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff\x00"
 # Zero-width marks and NUL count as whitespace: they say nothing and come with copied text.
-W = "[\\s\\u200b-\\u200f\\u2060\\ufeff\\x00]*+"
+W = "[\\s\\xad\\u180e\\u200b-\\u200f\\u202a-\\u202e\\u2060\\u2066-\\u2069\\ufeff\\x00]*+"
 _JSON_W = r"[ \t\r\n]*+"
 _DQ = r'"([^"\\\x00-\x1f]*+)"'
 _SQ = r"'([^'\\\x00-\x1f]*+)'"
@@ -72,7 +73,18 @@ COMMENT = re.compile(
     r"//[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)|\#[^\n]*+|--(?=[ \t]|[^\W\d])[^\n]*+|<!--(?:[^-]|-(?!->))*+(?:-->|\Z)"
 )
 ESCAPED_SPACE = re.compile(r"\\[nrt]")
-ELLIPSIS = re.compile(r"(?:\.{3,}+|…)(?:\s*+\([^()\n]{0,80}\))?+")
+# Three dots, with a remark in brackets, or with the name of what JavaScript spreads there.
+ELLIPSIS = re.compile(r"(?:\.{3,}+|…)(?:\s*+\([^()\n]{0,80}\)|[A-Za-z_][\w.]{0,40}+(?=\s*[,}\]]))?+")
+UNPACKED = re.compile(rf"\*\*[A-Za-z_][\w.]{{0,60}}(?:\([^()\n]{{0,80}}\))?(?={W}[,}}])")
+# An index behind a list, as code has it.
+INDEX = re.compile(rf"\[(?:-?\d{{1,6}}|-?\d{{0,6}}:-?\d{{0,6}}|'\w{{1,40}}'|\"\w{{1,40}}\")\](?={W}[,}}])")
+# A keyword argument of a call, whatever its value.
+KEYWORD = re.compile(r"[A-Za-z_]\w{0,60}[ \t]*=(?![=>])")
+# A function as JavaScript writes it, whose body may have blocks in blocks.
+_BODY = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]{0,400}+\}){0,400}+\}){0,800}+\}"
+FUNCTION = re.compile(
+    rf"(?:(?:async[ \t]+)?function\b[ \t]*\*?[ \t]*\w{{0,40}}[ \t]*\([^()\n]{{0,80}}\)|(?:\([^()\n]{{0,80}}\)|\w{{1,40}})[ \t]*=>)[ \t]*{_BODY}(?={W}[,}}\]])"
+)
 QUOTED_KEY = re.compile(rf"({QUOTED}){COLON}")
 OPEN_QUOTED_KEY = re.compile(rf"[{QUOTES}]((?:[^\W\d]|[$@])[\w$@.:\-]{{0,80}}?){COLON}(?={_STRONG_VALUE})")
 BARE_KEY_START = re.compile(rf"({BARE_WORDS}|-?\d[\w.\-]{{0,40}}|\([^()\n]{{0,80}}\))([\"'”’]?){COLON}")
@@ -84,6 +96,8 @@ FOLLOWS_KEY = re.compile(rf"{COLON}((?!))?")  # the empty group: no bracket to c
 # A line comment that another line follows, or that ends the text: not `"a" // b",`, which ends as a string does.
 _TO_LINE_END = r"(?![^\"\n]{0,400}+\"[ \t]*+,?+[ \t\r]*+\n)(?:[^\n]{0,400}+\n|[^\"\n]{0,400}+\Z)"
 _REMARK = rf"\([^()\"\n]{{0,80}}\){W}(?:[,}}\]]|\n|\Z)"
+# Dots at the end of the text, where it was cut off on purpose.
+_TRAIL_OFF = r"(?:\.{3,}+|…)\s*+(?:[\[(<][^\n\"]{0,60}+)?\Z"
 _MARKUP_END = r"```|~~~|'''|</"
 
 
@@ -97,8 +111,12 @@ _CUT_QUOTED = (
 _MISQUOTED = rf"[\"'“‘][^\"'“”‘’\n\\:,{{}}]{{1,80}}[\"'“”‘’]{COLON}"
 
 
+# A tuple as a key, as Python's mappings have.
+_TUPLE_KEY = rf"\([^()\n]{{0,80}}\){W}:(?={_STRONG_VALUE})"
+
+
 def _after_member(bare: str) -> str:
-    return rf"\Z|[}}\])]|{_PREFIX}?{QUOTED}(?:{COLON}|{W}\Z)|{_HALF_KEY}|{_CUT_QUOTED}\Z|{_MISQUOTED}|{bare}|,|{_COMMENT}|{_MARKUP_END}"
+    return rf"\Z|[}}\])]|{_PREFIX}?{QUOTED}(?:{COLON}|{W}\Z)|{_HALF_KEY}|{_CUT_QUOTED}\Z|{_MISQUOTED}|{bare}|{_TUPLE_KEY}|[(\[][^()\[\]\n\"]{{0,60}}[)\]]{W}\Z|,|{_COMMENT}|{_MARKUP_END}"
 
 
 _STRICT_BARE = rf"(?:{BARE_KEY}|-?\d{{1,20}}{W}:)(?={_STRONG_VALUE})"
@@ -109,7 +127,7 @@ def _follows_member(bare: str) -> re.Pattern[str]:
     return re.compile(
         rf"{W}(?:\Z|(?!;[ \t]*[}}\])][ \t]*\")[,;，、；،]{W}(?:{_after_member(bare)}|\{{{W}{QUOTED}{COLON})|([}}\])])|(?:\|{W})?{QUOTED}{COLON}"
         rf"|(?<=\s)[^\W\d]\w{{0,60}}[\"'”’]{COLON}"
-        rf"|/\*|(?://|(?<=\s)\#|(?<=\s){_DASHES}){_TO_LINE_END}|(?<=\s)(?:\.\.\.|…)|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}{bare}"
+        rf"|/\*|(?://|(?<=\s)\#|(?<=\s){_DASHES}){_TO_LINE_END}|(?<=\s)(?:\.\.\.|…)|{_TRAIL_OFF}|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}{bare}"
     )
 
 
@@ -118,7 +136,7 @@ FOLLOWS_MEMBER = _follows_member(_STRICT_BARE)
 FOLLOWS_BARE_MEMBER = _follows_member(_LENIENT_BARE)
 FOLLOWS_ELEMENT = re.compile(
     rf"{W}(?:\Z|[,;，、；،]{W}(?:\Z|[\]}})]|[{QUOTES}]|{_PREFIX}|[-+0-9\[{{(]|{_LITERAL_WORD}|[\w\-]{{1,40}}{W}(?:[,\]]|\Z)|[A-Za-z_][\w.]{{0,60}}\(|,|{_COMMENT}|{_MARKUP_END})"
-    rf"|([}}\])])|(?<=\s){QUOTED}{W}(?:[,\])}}\"'“]|\Z)|/\*|(?://|(?<=\s)\#|(?<=\s){_DASHES}){_TO_LINE_END}|(?<=\s)(?:\.\.\.|…)|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}(?:[\[{{]|{QUOTED}{COLON}|(?:{QUOTED}|-?[0-9][\w.]*+|{_LITERAL_WORD})(?:[ \t\r]*+\n|\Z))|\"(?=\w)[^\"\n]{{1,80}}\"{W}[,\]]"
+    rf"|([}}\])])|(?<=\s){QUOTED}(?:{W}(?:[,\])}}\"'“]|\Z)|{COLON}{_STRONG_VALUE})|/\*|(?://|(?<=\s)\#|(?<=\s){_DASHES}){_TO_LINE_END}|(?<=\s)(?:\.\.\.|…)|{_TRAIL_OFF}|<!--|\+{W}[\"']|{_REMARK}|{_MARKUP_END})|[ \t\r]*+\n{W}(?:[\[{{]|{QUOTED}{COLON}|(?:{QUOTED}|-?[0-9][\w.]*+|{_LITERAL_WORD})(?:[ \t\r]*+\n|\Z))|\"(?=\w)[^\"\n]{{1,80}}\"{W}[,\]]"
 )
 # What may follow the close of a text that holds no other quote of its kind, where nothing surer does: a comment that swallows
 # the closer, a stray word before a key, a line with a bare key, and for elements a number or a word without its opening quote.
@@ -138,7 +156,9 @@ WEAK_ELEMENT = re.compile(
     rf"|[ \t]+-?[0-9][0-9.]*+{W}(?:[,\]]|\Z)|[ \t]+[|][ \t]+[\"']|[ \t]+[^\W\d][\w\-]{{0,40}}{W}\][,}}\]]"
 )
 # A second quoted text that belongs to the first, as in C and Python.
-CONCATENATED = re.compile(rf"[ \t]++({QUOTED}){W}(?:[,}}\])]|\Z)")
+CONCATENATED = re.compile(
+    rf"(?:[ \t]++|[ \t]*+\r?\n[ \t]*+)({QUOTED}){W}(?:[,}}\])]|\Z|(?!{QUOTED}{COLON})[\"'])"
+)
 AFTER_CLOSER = re.compile(
     rf"{W}(?:[,;}}\])，；]|\Z|[{QUOTES}<\\]|{_DASHES}|(?<=\n)|//|/\*|\#|\{{{W}(?:{QUOTED}{COLON}|{BARE_KEY}))"
 )
@@ -167,7 +187,7 @@ LINE_ENDS_VALUE = re.compile(
 # A number or literal, and what stands between it and the next key: another separator, or stray words.
 SCALAR_AND_JUNCTION = re.compile(
     rf"({PLAIN_NUMBER}|{ANY_LITERAL})"
-    r"(?:(?P<junction>\s*[|&;/]|\s+(?:\+|and|e|y))|\s*,\s*[^\W\d][\w ]{0,60})\s*"
+    r"(?:(?P<junction>\s*[|&;/:]|\.|\s*(?:\\[nrt])++|\s+(?:\+|and|e|y))|\s*,\s*[^\W\d][\w ]{0,60})\s*"
 )
 CALL_GOES_ON = re.compile(r"[ \t]*[\w=+*/.-]")
 BARE_KEY_BEFORE = re.compile(r",[ \t]*[^\W\d]\w{0,40}[ \t]*:[ \t]*\Z")
@@ -190,12 +210,17 @@ BRACKETED_TEXT = re.compile(r"\[[^\[\]{}\n]{0,80}\]|\{[^\[\]{}\n]{0,80}\}")
 SPACED_SCALARS = re.compile(
     rf"(?:-?[0-9][0-9.]*+|{_LITERAL_WORD})(?:\s++(?:-?[0-9][0-9.]*+(?![^\s])|{_LITERAL_WORD}))++"
 )
+# A number and the beginning of a bare key, where the text ends.
+CUT_BEHIND_SCALAR = re.compile(rf"({PLAIN_NUMBER}|{ANY_LITERAL})\s*,\s*[^\W\d]\w{{0,40}}")
+ENTITY_BEFORE = re.compile(r"&(?:[a-z]{2,8}|#\d{1,6})\Z")
+SCALAR_BEFORE_KEY = re.compile(rf"(?:{PLAIN_NUMBER}|{ANY_LITERAL})(?:[.:;/|]|\s*(?:\\[nrt])++)?")
 KEY_IN_LIST = re.compile(rf"(?:{QUOTED}{COLON}|{BARE_WORDS}{COLON}(?={_STRONG_VALUE}))")
 LIST_GOES_ON = re.compile(rf"(?:-?[0-9][\w.]*+|{_LITERAL_WORD})(?:{W}(?:[,\]]|\Z)|[ \t\r]*+\n)")
 # A word, or a line of words, that goes on with a list without a comma.
 STRAY_ELEMENT = re.compile(rf"(?:[^\W\d][\w\-]{{0,40}}(?={W}\])|[^\W\d][^\n{{}}\[\],:\"]{{0,80}}(?=\n|{W}[,\]]))")
 # A blank line, as before a paragraph.
 PARAGRAPH_BEFORE = re.compile(r"\n[ \t\r]*\n[ \t\r]*\Z")
+VALUE_BELOW = re.compile(r"[ \t\r]*\n\s*(?:```\w*\s*)?[{\[]")
 LIST_FOLLOWS = re.compile(rf"{W},{W}\[")
 MORE_RECORDS = re.compile(rf"{W},{W}\{{")
 KEY_AHEAD = re.compile(rf",{W}{QUOTED}{COLON}")

@@ -119,6 +119,7 @@ def _read_closely(text: str, strict: bool, expect_keys: Sequence[str]) -> Extrac
     candidates = scanner.scan()
     chosen = choose(text, candidates, expect_keys) if candidates else None
     inside = chosen is not None and "=" in text[: chosen.answer.start] and isinstance(chosen.answer.value, dict)
+    inside = inside or (chosen is not None and text.lstrip()[:1] == "(")
     if (chosen is None or inside or isinstance(chosen.answer.value, list)) and "(" in text and not scanner.is_open:
         root = scanner.take_root()
         if root is not None and (chosen is None or root.start < chosen.answer.start < root.end):
@@ -185,7 +186,7 @@ def _read_single(text: str, refused: bool = False) -> Extraction | None:
         if light is None:
             return None
         value, repairs, source = light
-    if len(after) > 25 and may_take_back(after[:240]):
+    if len(after) > 11 and may_take_back(after[:240]):
         from rewards.extraction.afterwords import takes_back
 
         if takes_back(after[:240]):

@@ -29,11 +29,12 @@ def read_root(text: str, floor: int, budget: Budget) -> ParsedValue | None:
         if (
             text.startswith("(", start)
             and P.TUPLE_START.match(text, start)
-            and not text[start + 1 :].lstrip().startswith("{")
         ):
             reading = _read_at(text, start, budget)
             if reading is not None and isinstance(reading.value, list) and reading.value:
-                return reading
+                # ({"a": 1}) is the object.
+                if not (len(reading.value) == 1 and text[start + 1 :].lstrip().startswith("{")):
+                    return reading
     for tries, call in enumerate(_CALL.finditer(text, floor)):
         if tries == 8:
             break

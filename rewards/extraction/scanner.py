@@ -18,7 +18,7 @@ from rewards.extraction.reasoning import list_tags
 from rewards.extraction.repairs import Repair, RepairKind
 from rewards.extraction.roots import read_root
 from rewards.extraction.second_look import find_members
-from rewards.extraction.starts import LIST_START, OBJECT_START, PLACEHOLDER
+from rewards.extraction.starts import ASIDE, LIST_START, OBJECT_START, PLACEHOLDER
 from rewards.extraction.state import State
 from rewards.extraction.strict import scan_prefix
 
@@ -27,6 +27,9 @@ DEEP_COST = 20_000
 LOOSE_FENCE = 20_000
 _DATA_FENCES = {"", "json", "json5", "jsonc", "yaml", "yml", "text", "txt"}
 
+# What a fence that was never closed is followed by: another that says what it holds.
+_REOPENED = {"json", "json5", "jsonc", "jsonl"}
+_LINE_END = re.compile(r"[ \t\r]*\n")
 _EVENT = re.compile(
     r"(?P<bracket>[{\[])|(?P<fence>```|~~~|''')(?P<info>[ \t]*[\w+.-]*)|(?P<comment>/\*|<!--)|(?P<line>(?<![^\n])[ \t]*(?://|--[ \t]))"
 )
@@ -142,7 +145,8 @@ class Scanner:
         line = max(0, event.start() - 200)
         line = max(line, self.text.rfind("\n", line, event.start()) + 1)
         marks = event["fence"]
-        if self.fence is not None:
+        reopens = event["info"].strip().lower() in _REOPENED and _LINE_END.match(self.text, event.end()) is not None
+        if self.fence is not None and not reopens:
             self.fence = None
             return event.end()
         if marks == "'''" and self.text[line : event.start()].strip():
@@ -204,6 +208,9 @@ class Scanner:
             if isinstance(listed, ParsedValue) and listed.closed:
                 self.keep(listed)
             return placeholder.end()
+        if text[start] == "[" and (aside := ASIDE.match(text, start)) is not None:
+            if aside["link"] is not None or not self.is_whole(start, aside.end()):
+                return aside.end()
         begins = (OBJECT_START if text[start] == "{" else LIST_START).match(text, start, self.end)
         if begins is None and not (text[start] == "[" and self.is_bare_list(start)):
             return start + 1
@@ -264,6 +271,9 @@ class Scanner:
     def is_whole(self, start: int, end: int) -> bool:
         """True when text[start:end] is all there is, or all there is in its fence."""
         if P.SKIP.match(self.text, max(self.previous, self.content)).end() < start:  # type: ignore[union-attr]
+            return False
+        if self.found and self.text[start] == "[" and "," not in self.text[start:end]:
+            # A single word in brackets behind a value is a remark.
             return False
         after = self.text[end : end + 80].strip(" \t\r\n,;.")
         return not after or (self.fence is not None and after.startswith(("```", "~~~", "'''")))

@@ -8,7 +8,7 @@ from typing import Any
 
 from rewards.extraction import patterns as P
 from rewards.extraction.budget import Budget, BudgetSpent
-from rewards.extraction.calls import resolve_call
+from rewards.extraction.calls import resolve_call, takes_options
 from rewards.extraction.numbers import pair_decimals, read_integer
 from rewards.extraction.repairs import Repair
 from rewards.extraction.repairs import RepairKind as K
@@ -49,7 +49,7 @@ class Frame:
         self.closer = _CLOSER[kind]
         self.bare = False
         self.comma = True
-        self.doubled = False
+        self.doubled = 0
         self.colonless = False
         self.call = ""
         self.members = -1
@@ -91,11 +91,19 @@ class State:
         frame = Frame(kind, place, key, stack[-1].quote if stack else '"')
         frame.call = call
         self.i = place + 1
-        if kind == "{" and self.text.startswith("{", self.i) and (not stack or stack[-1].doubled):
-            frame.doubled = True
-            self.note(K.DOUBLED_BRACE, place)
-            self.i += 1
+        if kind == "{" and self.text.startswith("{", self.i):
+            # A template's braces: those of the root say how many each object has.
+            most = self.outer_doubled() if stack else 8
+            while frame.doubled < most and self.text.startswith("{", self.i):
+                frame.doubled += 1
+                self.i += 1
+            if frame.doubled:
+                self.note(K.DOUBLED_BRACE, place)
         stack.append(frame)
+
+    def outer_doubled(self) -> int:
+        """How many braces too many the object around has."""
+        return next((frame.doubled for frame in reversed(self.stack[-8:]) if frame.kind == "{"), 0)
 
     def note(self, kind: K, place: int) -> None:
         if len(self.repairs) < MAX_REPAIRS:
@@ -189,7 +197,7 @@ class State:
             self.repeated.append((id(members), key))
 
     def closers(self) -> str:
-        return "".join(frame.closer * (2 if frame.doubled else 1) for frame in reversed(self.stack[-64:]))
+        return "".join(frame.closer * (1 + frame.doubled) for frame in reversed(self.stack[-64:]))
 
     def fits(self, at: int) -> bool:
         """Says whether the closing bracket at `at` may follow a string here."""
@@ -233,7 +241,12 @@ class State:
                 else:
                     self.doubtful.append((value, paired[0], frame.place))
         if frame.call:
-            return resolve_call(frame.call, value, self.text[frame.place : self.i])
+            source = self.text[frame.place : self.i]
+            if frame.members >= 0 and isinstance(value, list):
+                if not takes_options(frame.call):
+                    return source.strip()
+                value = value[: frame.members]
+            return resolve_call(frame.call, value, source)
         if (
             frame.kind == "("
             and isinstance(value, list)

@@ -335,5 +335,15 @@ def decode(raw: str, quote: str, *, cut: bool = False) -> tuple[str, tuple[Repai
     return raw, kinds
 
 
+def trim_guillemets(content: str, quote: str) -> str:
+    """The text without the blanks that French sets between it and its quotes."""
+    if quote in "«‹" and content[:1] in _FRENCH_SPACE and content[-1:] in _FRENCH_SPACE and len(content) > 2:
+        return content[1:-1]
+    return content
+
+
+_FRENCH_SPACE = (" ", "\xa0", "\u202f", "\u2009")
+
+
 def _combine(pair: str) -> str:
     return chr(0x10000 + ((ord(pair[0]) - 0xD800) << 10) + (ord(pair[1]) - 0xDC00))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def may_take_back(after: str) -> bool:
     """False where the words behind a value lack every one without which nothing is taken back."""
-    if len(after) < 26:
+    if len(after) < 12:
         return False
     low = after.lower()
     return (
@@ -23,4 +23,5 @@ def may_take_back(after: str) -> bool:
         or "resposta" in low
         or "answer" in low
         or "json" in low
+        or "never mind" in low
     )

@@ -6,7 +6,7 @@ import re
 
 FINAL = re.compile(
     # The first letters, so that other words cost one look each.
-    r"\b(?=[facdinmpruv])(?:final|finais|definitiv\w*|corrig\w+|corre[çc]\w+|corret[oa]\w*|correct\w*|certo|revisad\w+|revised|atualizad\w+|updated|"
+    r"\b(?=[acdefhilmnprstuv])(?:(?:so|logo|ent[ãa]o|assim|thus|hence|therefore)(?=\s*[:,])|final|finais|definitiv\w*|corrig\w+|corre[çc]\w+|corret[oa]\w*|correct\w*|certo|revisad\w+|revised|atualizad\w+|updated|"
     r"na verdade|actually|melhor\w*|proposta|propost[oa]|portanto|conclu\w+|veredito|verdict|avalia[çc]\w+|fixed|instead"
     r"|(?:resposta|vers[ãa]o|answer|version) (?:atual|current)|current (?:answer|version))\b|[✅✔✓]",
     re.IGNORECASE,
@@ -15,6 +15,7 @@ WEAK_FINAL = re.compile(
     r"\b(?:resposta|answer|resultado|result|output|sa[ií]da|solu[çc][ãa]o|solution|json|segue|aqui est[áa]|here is|gerad[oa])\b",
     re.IGNORECASE,
 )
+TITLE = re.compile(r"\A\W*(?:resposta|answer|respuesta)\s*:\W*\Z", re.IGNORECASE)
 NOT_FINAL = re.compile(
     r"\b(?:exemplos?|examples?|e\.g\.|p\. ?ex|formatos?|formats?|template|modelo|esquema|schema|rascunho|draft|entrada|input|"
     r"prompt|instru[çc]\w+|pergunta|question|original|antes|anterior\w*|inicia\w*|errad\w+|incorret\w+|incorrect|wrong|"
@@ -24,7 +25,7 @@ NOT_FINAL = re.compile(
     r"estrutura|campos|logs?|debug|metadata|metadados|ignore|desconsidere|descart\w+|inv[áa]lid\w+|invalid|atual|current|escreveu|disse|citou)\b"
     r"|\bn[ãa]o(?: é| e| use| vale| seria| usar)?\b|^\W*(?:user|usu[áa]rio)\s*:|\bhist[óo]rico\b|\bhistory\b|[❌✗✘]"
     # A label of its own, which says that the value came from elsewhere.
-    r"|^\W*(?:raw|request|requisi[çc][ãa]o|tool (?:output|result)|source|fonte|racioc[ií]nio|reasoning|observation|evid[êe]ncia|evidence|gabarito)\b[^:]{0,20}:\W*$",
+    r"|^\W*(?:raw|request|requisi[çc][ãa]o|tool (?:output|result)|source|fonte|racioc[ií]nio|reasoning|observation|evid[êe]ncia|evidence|gabarito|before|old|velh[oa])\b[^:]{0,20}:\W*$",
     re.IGNORECASE,
 )
 # What stands right before the value that another one is put in the place of.
@@ -50,6 +51,7 @@ CORRECTS = re.compile(
     r"\b(?:that|this|it|isso|isto|esse|essa|eso|esto|acima|above|previous|anterior)\b[^.\n]{0,24}\b(?:wrong|incorrect|errad\w+|incorret\w+|equivocad\w+)"
     r"|\A\W*(?:n[ãa]o est[áa] certo|is not right|isn't right|is not correct)|\A\W*(?:est[áa]|is|was|era|estava)\s+(?:wrong|incorrect|errad\w+|incorret\w+)"
     r"|\A[\s`*\"'”»]{0,8}\?\s*(?:n[ãa]o|no|nope)\b"
+    r"|\A[\s`*\"'”».…]{0,12}(?:(?:hm+|hum+|ah|eh|uh+|opa|espera|espere|wait|well|bem)\b[\s,.!…-]{0,6})?(?:n[ãa]o|no|nope)\b[\s,.!…:-]{1,8}(?:```\w*\s*)?\Z"
     r"|\b(?:ops|opa|errei|me enganei|enganei-me|me equivoqu[eé]|i made a mistake|my mistake|oops)\b",
     re.IGNORECASE,
 )
@@ -63,14 +65,14 @@ NEXT_TURN = re.compile(
 )
 DENIED_AFTER = re.compile(
     r"[\s`*_)\]\"',;:—–-]{0,8}(?:\.\s+(?=isso |este |esse |that |this ))?(?:\(|←|<-+|//|#)?\s*"
-    r"(?:isso |este |esse |that |this |which |que )?(?:n[ãa]o (?:vale|é|serve|est[áa]|use|conta)|"
+    r"(?:isso |este |esse |that |this |which |que )?(?:n[ãa]o (?:vale|é|serve|est[áa]|use|conta|basta|funciona|atende|confere|passa)|(?:does not|doesn't|will not|won't) (?:count|work|suffice|do|pass)|"
     r"est[áa] (?:errad|incorret)|era (?:o|um) rascunho|é (?:s[óo] |apenas )?(?:um |o )?(?:exemplo|rascunho|formato|modelo)|errad|"
     r"n[ãa]o\s*(?:[.,;!]|\Z)|foi (?:rejeitad|descartad|recusad|a sa[ií]da d|o exemplo|s[óo]\b|apenas)|was (?:rejected|only|just|the (?:draft|example))|"
     r"incorret|wrong|draft|rascunho|exemplo|example|inv[áa]lid|is wrong|is not|is just|descart|ignore|seria\b|would be)",
     re.IGNORECASE,
 )
 CONFIRMED_AFTER = re.compile(
-    r"[\s`*_)\]\"'.,;:—–-]{0,8}(?:\(|←|<-+|//|#)?\s*(?:sim\s*(?:[.,;!]|\Z)|(?:é|is) (?:[ao]|the|my|minha|meu) (?:resposta|classifica\w+|resultado|sa[ií]da|veredito|answer|result|classification|verdict)|final|correto|certo|is the (?:final )?answer)",
+    r"[\s`*_)\]\"'.,;:—–-]{0,8}(?:\(|←|<-+|//|#)?\s*(?:sim\s*(?:[.,;!]|\Z)|(?:é|is) (?:[ao]|the|my|minha|meu) (?:corret[oa]|cert[oa]|right|correct|boa|válid[oa]|valid|one\b|oficial|resposta|classifica\w+|resultado|sa[ií]da|veredito|answer|result|classification|verdict)|est[áa] (?:cert[oa]|corret[oa])|is (?:right|correct)\b|final|correto|certo|is the (?:final )?answer)",
     re.IGNORECASE,
 )
 ANSWER_WORD = r"(?:resposta|resultado|lista|valores|sa[ií]da|solu[çc][ãa]o|answer|result|list|values|output|solution|respuesta|salida|soluci[óo]n)"
