@@ -17,8 +17,9 @@ def read_quoted(state: State, i: int, follows: Any, *, raw: bool = False) -> Any
     """Reads the quoted text at `i` and moves behind it, with what is concatenated to it; `raw`: its backslashes are its own."""
     text, end = state.text, state.end
     pieces = []
+    closers = state.closers()
     while True:
-        found = find_close(text, i, end, follows, state.fits, state.closers(), state.budget)
+        found = find_close(text, i, end, follows, state.fits, closers, state.budget)
         content = trim_guillemets(text[found.start : found.stop], text[i])
         value, kinds = (content, ()) if raw else decode(content, text[i], cut=found.cut)
         for kind in (*found.kinds, *kinds):
@@ -32,6 +33,7 @@ def read_quoted(state: State, i: int, follows: Any, *, raw: bool = False) -> Any
         joined = None if more is not None or text[i] not in "\"'" else P.CONCATENATED.match(text, state.i, end)
         if more is None and (joined is None or state.stack[-1].kind != "{"):
             break
+        state.budget.spend(3)
         state.note(K.CONCATENATION, state.i)
         i = more.end() if more is not None else joined.start(1)  # type: ignore[union-attr]
     return "".join(pieces)

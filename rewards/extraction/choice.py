@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from rewards.extraction.afterwords import CHOSEN, takes_back
@@ -56,18 +56,26 @@ def choose(text: str, candidates: Sequence[Candidate], expect_keys: Sequence[str
     eligible = [candidate for candidate in candidates if _may_answer(text, candidate, len(candidates) == 1)]
     if not eligible:
         return None
-    chosen = _choose_among(text, eligible, expect_keys)
+    known: dict[int, bool] = {}
+
+    def is_known_decoy(candidate: Candidate) -> bool:
+        # Asked several times of each, and all leaves of its value are looked at.
+        if (found := known.get(id(candidate))) is None:
+            found = known[id(candidate)] = is_decoy(candidate)
+        return found
+
+    chosen = _choose_among(text, eligible, expect_keys, is_known_decoy)
     if chosen is None:
         return None
     answer, certainty, others = chosen
     rivals = tuple(
-        other.value for other in others if other.closed and holds_objects(other.value) and not is_decoy(other)
+        other.value for other in others if other.closed and holds_objects(other.value) and not is_known_decoy(other)
     )
     return ChosenAnswer(answer, certainty, rivals)
 
 
 def _choose_among(
-    text: str, eligible: list[Candidate], expect_keys: Sequence[str]
+    text: str, eligible: list[Candidate], expect_keys: Sequence[str], is_decoy: Callable[[Candidate], bool]
 ) -> tuple[Candidate, float, list[Candidate]] | None:
     standing: list[Candidate] = eligible
     void = [may_take_back(after := text[it.end : it.end + 240]) and takes_back(after) for it in eligible]
@@ -87,8 +95,8 @@ def _choose_among(
     picked = _picked(text, eligible)
     if picked is not None:
         return eligible[picked], 0.8, eligible[:picked] + eligible[picked + 1 :]
-    merged = _merge_records(text, eligible)
-    ranks = [_rank(text, candidate, expect_keys) for candidate in merged]
+    merged = _merge_records(text, eligible, is_decoy)
+    ranks = [_rank(text, candidate, expect_keys, is_decoy) for candidate in merged]
     best = max(range(len(merged)), key=lambda index: (ranks[index], index))
     best = _prefer_announced(text, merged, ranks, best)
     if len(merged) == 1:
@@ -206,7 +214,9 @@ def _is_named(text: str, candidate: Candidate) -> bool:
     return SAID_BEFORE.search(before) is not None or (not before.strip() and SAID_AFTER.match(after) is not None)
 
 
-def _merge_records(text: str, candidates: list[Candidate]) -> list[Candidate]:
+def _merge_records(
+    text: str, candidates: list[Candidate], is_decoy: Callable[[Candidate], bool]
+) -> list[Candidate]:
     """Joins objects that stand side by side into one list, unless they are equal."""
     merged: list[Candidate] = []
     group: list[Candidate] = []
@@ -274,7 +284,9 @@ def _as_list(group: list[Candidate]) -> Candidate:
     )
 
 
-def _rank(text: str, candidate: Candidate, expect_keys: Sequence[str]) -> tuple[float, ...]:
+def _rank(
+    text: str, candidate: Candidate, expect_keys: Sequence[str], is_decoy: Callable[[Candidate], bool]
+) -> tuple[float, ...]:
     value = candidate.value
     expected = expected_share(value, expect_keys) if expect_keys else 0.0
     filled = 2 if holds_objects(value) else 1 if value else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from rewards.extraction import patterns as P
 from rewards.extraction.budget import Budget
@@ -12,8 +13,10 @@ from rewards.extraction.state import State
 
 _FENCE = re.compile(r"(?:```|~~~)[ \t]*\w*[ \t]*\r?\n")
 _ASSIGNED = re.compile(rf"{P.W}(?:[A-Za-z_]\w{{0,40}}(?:[ \t]*:[ \t]*[\w\[\], .]{{1,40}})?[ \t]*=[ \t]*|return[ \t]+)?")
+_MOST_BRACKETS = 4_000
+_NAME = re.compile(r"(?<![\w.])[A-Za-z_][\w.]*+\Z")
 _CALL = re.compile(
-    r"(?<![\w.])(?:(?:collections\.)?(?:OrderedDict|defaultdict|Counter|deque)|dict|set|frozenset|list|tuple|d?o?dict_\w{4,6}|SimpleNamespace|namespace"
+    r"(?:(?:collections\.)?(?:OrderedDict|defaultdict|Counter|deque)|dict|set|frozenset|list|tuple|d?o?dict_\w{4,6}|SimpleNamespace|namespace"
     r"|[A-Z]\w{0,40}(?=\([a-z_]\w{0,40}=))\("
 )
 _ENDS = re.compile(rf"{P.W}[;.]?{P.W}(?:\Z|```|~~~|\n)")
@@ -35,14 +38,27 @@ def read_root(text: str, floor: int, budget: Budget) -> ParsedValue | None:
                 # ({"a": 1}) is the object.
                 if not (len(reading.value) == 1 and text[start + 1 :].lstrip().startswith("{")):
                     return reading
-    for tries, call in enumerate(_CALL.finditer(text, floor)):
+    for tries, start in enumerate(_find_calls(text, floor)):
         if tries == 8:
             break
-        if P.CALL.match(text, call.start()):
-            reading = _read_at(text, call.start(), budget)
+        if P.CALL.match(text, start):
+            reading = _read_at(text, start, budget)
             if reading is not None and isinstance(reading.value, dict | list) and reading.value:
                 return reading
     return None
+
+
+def _find_calls(text: str, floor: int) -> Iterator[int]:
+    """Where a call that builds a value begins: found from its bracket, since a text has few of them."""
+    bracket = text.find("(", floor)
+    for _ in range(_MOST_BRACKETS):
+        if bracket < 0:
+            return
+        if text[bracket - 1 : bracket].isalnum() or text[bracket - 1 : bracket] == "_":
+            name = _NAME.search(text, max(floor, bracket - 60), bracket)
+            if name is not None and _CALL.match(text, name.start()) is not None:
+                yield name.start()
+        bracket = text.find("(", bracket + 1)
 
 
 def _read_at(text: str, start: int, budget: Budget) -> ParsedValue | None:
