@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 
 from rewards.extraction.afterwords import CHOSEN, takes_back
 from rewards.extraction.candidates import Candidate
-from rewards.extraction.decoys import expected_share, has_sure_placeholders, has_type_marks, holds_objects, is_decoy, placeholder_share
+from rewards.extraction.decoys import (
+    expected_share,
+    has_sure_placeholders,
+    has_type_marks,
+    holds_objects,
+    is_decoy,
+    placeholder_share,
+)
 from rewards.extraction.repairs import Repair, RepairKind
 from rewards.extraction.taken_back import may_take_back
 from rewards.extraction.words import (
@@ -214,9 +221,7 @@ def _is_named(text: str, candidate: Candidate) -> bool:
     return SAID_BEFORE.search(before) is not None or (not before.strip() and SAID_AFTER.match(after) is not None)
 
 
-def _merge_records(
-    text: str, candidates: list[Candidate], is_decoy: Callable[[Candidate], bool]
-) -> list[Candidate]:
+def _merge_records(text: str, candidates: list[Candidate], is_decoy: Callable[[Candidate], bool]) -> list[Candidate]:
     """Joins objects that stand side by side into one list, unless they are equal."""
     merged: list[Candidate] = []
     group: list[Candidate] = []

@@ -69,7 +69,9 @@ def read_key(state: State, frame: Frame, i: int) -> Any:
 def _is_heading(state: State, i: int, after: int) -> bool:
     """True where a line of words and a colon stands behind a blank line, and a bracket on the line below: another value."""
     text = state.text
-    return P.PARAGRAPH_BEFORE.search(text, max(0, i - 40), i) is not None and P.VALUE_BELOW.match(text, after) is not None
+    return (
+        P.PARAGRAPH_BEFORE.search(text, max(0, i - 40), i) is not None and P.VALUE_BELOW.match(text, after) is not None
+    )
 
 
 def check_colon(state: State, after: int) -> None:

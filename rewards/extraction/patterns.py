@@ -156,9 +156,7 @@ WEAK_ELEMENT = re.compile(
     rf"|[ \t]+-?[0-9][0-9.]*+{W}(?:[,\]]|\Z)|[ \t]+[|][ \t]+[\"']|[ \t]+[^\W\d][\w\-]{{0,40}}{W}\][,}}\]]"
 )
 # A second quoted text that belongs to the first, as in C and Python.
-CONCATENATED = re.compile(
-    rf"(?:[ \t]++|[ \t]*+\r?\n[ \t]*+)({QUOTED}){W}(?:[,}}\])]|\Z|(?!{QUOTED}{COLON})[\"'])"
-)
+CONCATENATED = re.compile(rf"(?:[ \t]++|[ \t]*+\r?\n[ \t]*+)({QUOTED}){W}(?:[,}}\])]|\Z|(?!{QUOTED}{COLON})[\"'])")
 AFTER_CLOSER = re.compile(
     rf"{W}(?:[,;}}\])，；]|\Z|[{QUOTES}<\\]|{_DASHES}|(?<=\n)|//|/\*|\#|\{{{W}(?:{QUOTED}{COLON}|{BARE_KEY}))"
 )

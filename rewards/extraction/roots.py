@@ -29,15 +29,12 @@ def read_root(text: str, floor: int, budget: Budget) -> ParsedValue | None:
     begins = [floor] if fence is None else [floor, fence.end()]
     for begin in begins:
         start = _ASSIGNED.match(text, begin).end()  # type: ignore[union-attr]
-        if (
-            text.startswith("(", start)
-            and P.TUPLE_START.match(text, start)
-        ):
+        if text.startswith("(", start) and P.TUPLE_START.match(text, start):
             reading = _read_at(text, start, budget)
-            if reading is not None and isinstance(reading.value, list) and reading.value:
-                # ({"a": 1}) is the object.
-                if not (len(reading.value) == 1 and text[start + 1 :].lstrip().startswith("{")):
-                    return reading
+            # ({"a": 1}) is the object.
+            alone = text[start + 1 :].lstrip().startswith("{") and reading is not None and len(reading.value) == 1
+            if reading is not None and isinstance(reading.value, list) and reading.value and not alone:
+                return reading
     for tries, start in enumerate(_find_calls(text, floor)):
         if tries == 8:
             break

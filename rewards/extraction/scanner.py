@@ -208,9 +208,9 @@ class Scanner:
             if isinstance(listed, ParsedValue) and listed.closed:
                 self.keep(listed)
             return placeholder.end()
-        if text[start] == "[" and (aside := ASIDE.match(text, start)) is not None:
-            if aside["link"] is not None or not self.is_whole(start, aside.end()):
-                return aside.end()
+        aside = ASIDE.match(text, start) if text[start] == "[" else None
+        if aside is not None and (aside["link"] is not None or not self.is_whole(start, aside.end())):
+            return aside.end()
         begins = (OBJECT_START if text[start] == "{" else LIST_START).match(text, start, self.end)
         if begins is None and not (text[start] == "[" and self.is_bare_list(start)):
             return start + 1
