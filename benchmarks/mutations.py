@@ -33,6 +33,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
@@ -205,10 +206,9 @@ class ForkedMutants:
 
     def time_tests(self, items: list[pytest.Item]) -> tuple[list[tuple[pytest.Item, float]], Mapping[str, set[int]]]:
         """The tests that are quick enough, the quickest first, with their seconds; and the lines that each one runs."""
-        with tempfile.NamedTemporaryFile("r") as file:
-            if run_forked(lambda: write_times(items, file.name, str(self.module.path.resolve())), 3600):
-                sys.exit("the tests' process ended before anything was changed")
-            timed = json.load(file)
+        timed, modules = run_timed(items, self.module.path)
+        if import_all(modules):  # what the first test that needs it imports, each mutant would import again
+            timed, _ = run_timed(items, self.module.path)
         for item, each in zip(items, timed, strict=True):
             if each is None:
                 print(f"left out, it fails before anything is changed: {item.nodeid}")
@@ -216,10 +216,10 @@ class ForkedMutants:
         timed = [each for each in timed if each is not None]
         # A folder at a time, as they were named: the tests' own settings collect garbage wherever the folder changes.
         folders = list(dict.fromkeys(item.path.parent for item in items))
-        times = [seconds for seconds, _, _ in timed]
+        times = [seconds for seconds, _, _, _ in timed]
         order = sorted(range(len(items)), key=lambda place: (folders.index(items[place].path.parent), times[place]))
-        seen = {item.nodeid: set(called) for item, (_, _, called) in zip(items, timed, strict=True)}
-        for item, (_, prepared, _) in zip(
+        seen = {item.nodeid: set(called) for item, (_, _, _, called) in zip(items, timed, strict=True)}
+        for item, (_, _, prepared, _) in zip(
             items, timed, strict=True
         ):  # what is prepared may serve the others of its file
             for other in items if prepared else ():
@@ -228,7 +228,7 @@ class ForkedMutants:
         # What a test of many seconds had prepared for the others, each mutant would have to prepare again.
         dear = {
             shared
-            for item, seconds in zip(items, times, strict=True)
+            for item, (_, seconds, _, _) in zip(items, timed, strict=True)
             if seconds > self.longest
             for shared in _list_shared(item)
         }
@@ -317,15 +317,35 @@ class Lines:
         return found
 
 
+def run_timed(
+    items: list[pytest.Item], module: Path
+) -> tuple[list[tuple[float, float, list[int], list[int]] | None], list[str]]:
+    """What `write_times` finds in a process of its own, and the modules that its tests imported."""
+    with tempfile.NamedTemporaryFile("r") as file:
+        if run_forked(lambda: write_times(items, file.name, str(module.resolve())), 3600):
+            sys.exit("the tests' process ended before anything was changed")
+        found = json.load(file)
+    return found["timed"], found["modules"]
+
+
+def import_all(modules: list[str]) -> bool:
+    """Import these here too; whether any of them was not there yet. One that cannot be imported so is left to the tests."""
+    missing = [name for name in modules if name not in sys.modules]
+    for name in missing:
+        with suppress(Exception):
+            importlib.import_module(name)
+    return bool(missing)
+
+
 def write_times(items: list[pytest.Item], path: str, module: str) -> int:
-    """Of each test its seconds and the module's lines that its setup and the rest of it run, as a JSON list in the file;
+    """Of each test its seconds, those of its setup, and the module's lines that its setup and the rest of it run, as a JSON list in the file;
     null where it fails, as one of a time limit may, since lines are noted slowly."""
-    timed, lines, prepared = [], Lines(module), list[int]()
+    timed, lines, prepared, took = [], Lines(module), list[int](), [0.0]
 
     class Between:
         @pytest.hookimpl(tryfirst=True)
         def pytest_runtest_call(self) -> None:
-            prepared[:] = lines.take()
+            prepared[:], took[0] = lines.take(), time.perf_counter() - started
 
     items[0].config.pluginmanager.register(Between())
     threading.settrace(lines)
@@ -333,10 +353,18 @@ def write_times(items: list[pytest.Item], path: str, module: str) -> int:
     for item, after in zip(items, [*items[1:], None], strict=True):
         started = time.perf_counter()
         prepared.clear()
+        took[0] = 0.0
         failed = any(report.failed for report in runtestprotocol(item, log=False, nextitem=after))
         seconds, called = time.perf_counter() - started, lines.take()
-        timed.append(None if failed else (seconds, list(prepared), called))
-    Path(path).write_text(json.dumps(timed), encoding="utf-8")
+        timed.append(None if failed else (seconds, took[0], list(prepared), called))
+    sys.settrace(None)
+    ours = ("tests", "benchmarks", "_pytest", "pytest", "__main__", "conftest")
+    modules = [
+        name
+        for name, each in sys.modules.items()
+        if getattr(each, "__spec__", None) and name.partition(".")[0] not in ours
+    ]
+    Path(path).write_text(json.dumps({"timed": timed, "modules": modules}), encoding="utf-8")
     return 0
 
 

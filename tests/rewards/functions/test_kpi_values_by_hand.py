@@ -67,7 +67,30 @@ def test_judge_when_the_keys_are_to_be_kept_then_the_share_of_the_references_pla
     assert latency({"latencyMs": [10, 20], "delay": 10}) == latency({"latencyMs": [20, 10], "delay": 10}) == 0.5
     assert latency({"latencyMs": 10, "delay": 10, "packetDelayBudget": 20}) == 0.0
     assert latency({"latencyMs": 10, "delay": 10, "packetDelayBudget": 10}) == 1.0
-    assert latency({"latencyMs": 10}, same_keys=False) == 1.0
+    assert latency({"latencyMs": 10, "delay": 10, "packetDelayBudget": 20, "pdb": 10}) == 0.0
+    assert (
+        latency({"latencyMs": 10}, same_keys=False)
+        == 1.0
+        == KpiValues().judge(example, {"latencyMs": 10})["latency_ms"]
+    )
+
+
+def test_answer_when_the_reference_says_more_of_a_figure_than_its_column_then_only_the_same_is_held_against_it():
+    """Another meaning of the reference's own, and a rate of another kind, are left out; two kinds it states are both asked."""
+    other = {"latencyMs": 10, "delay": 50, "dlThroughputMbps": 2000}
+    assert score_of({**other, "delay": 70}, other).value == 1.0
+    assert score_of({**other, "latencyMs": 50}, other).value == 0.5
+    rates = {"dl_throughput_mbps": 2000.0}
+    device = {"dLThptPerUE": {"guaThpt": 2000}}
+    assert score_of({**device, "guaDlThptPerSlice": 5}, device, rates).value == 1.0
+    both = {**device, "guaDlThptPerSlice": 2000}
+    assert score_of({**both, "guaDlThptPerSlice": 5}, both, rates).value == 0.0
+
+
+def test_answer_without_a_reference_when_it_contradicts_itself_then_neither_place_counts():
+    """In whichever order the two stand."""
+    for answer in ({"delay": 20, "latency": 10}, {"latency": 10, "delay": 20}):
+        assert score_of(answer, None, {"latency_ms": 10.0}).value == 0.0
 
 
 def test_rate_when_it_does_not_say_which_way_then_it_counts_only_where_nothing_says_it_better():
