@@ -19,6 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.step_measures import reset_peak, resident
+
 VOCABULARY, EOS, PAD = 1024, 2, 0
 SIZES = {"small": (4, 128), "medium": (6, 256)}  # layers, hidden units: about 1 and 5 million parameters
 HEADER = f"{'part':12} {'policy':8} {'prompt':>6} {'G':>4} {'plain':>9} {'ours':>9} {'ratio':>6}"
@@ -237,19 +239,10 @@ def measure_memory(setting: dict) -> float:
     loss = {"plain": plain_loss, "ours": our_loss}[setting["loss"]]
     # A first loss on very little loads the code and allocates the gradients.
     loss(model, *make_batch({"prompt": 5, "completion": 4, "group": 2, "prompts": 1})).backward()
-    before = resident("VmRSS")
     # Importing everything took more memory at once than a small loss does: the peak is counted from here.
-    Path("/proc/self/clear_refs").write_text("5")
+    before = reset_peak()
     loss(model, *batch).backward()
     return resident("VmHWM") - before
-
-
-def resident(field: str) -> float:
-    """The present (VmRSS) or the highest (VmHWM) resident memory of this process in MiB; Linux only."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"{field}: not in /proc/self/status; this measure needs Linux")
 
 
 if __name__ == "__main__":

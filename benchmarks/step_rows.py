@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks.step_measures import measure_matmul, run_alone, run_step
 from benchmarks.step_models import count_matrices, describe_weights, make_embedded, make_policy, make_random
 from benchmarks.step_trainers import build_trainer
 
@@ -92,8 +93,6 @@ def measure(trainer: str, setting: dict, options: argparse.Namespace, device: di
     if options.device == "cpu":
         runs, memory = measure_on_processor(trainer, setting, options), {}
         if sys.platform == "linux" and not options.no_memory:
-            from benchmarks.step import run_alone
-
             memory = run_alone("memory", setting | {"trainer": trainer}, options.threads)
     else:
         runs, memory = measure_on_cuda(trainer, setting, options.steps)
@@ -108,8 +107,6 @@ def measure(trainer: str, setting: dict, options: argparse.Namespace, device: di
 
 
 def measure_on_processor(name: str, setting: dict, options: argparse.Namespace) -> list[dict]:
-    from benchmarks.step import run_step
-
     runs = []
     for turn in range(options.steps + 1):
         parts, counts = run_step(name, setting)
@@ -218,8 +215,6 @@ def describe_device(options: argparse.Namespace) -> dict:
     import torch
 
     if options.device == "cpu" and options.dtype == "float32":
-        from benchmarks.step import measure_matmul
-
         best = measure_matmul() / 1e3
     else:
         best = time_products(options)

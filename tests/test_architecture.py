@@ -95,6 +95,16 @@ def test_rooms_when_followed_then_no_way_leads_back():
     assert find_circle(arrows) == []
 
 
+def test_benchmarks_when_followed_then_no_way_leads_back():
+    """Scripts that share something have a module for it, and do not import each other, in functions neither."""
+    trees = {path.stem: ast.parse(path.read_text()) for path in (ROOT / "benchmarks").glob("*.py")}
+    modules = {
+        name: {each.module.removeprefix("benchmarks.") for each in ast.walk(tree) if isinstance(each, ast.ImportFrom) and each.module}
+        for name, tree in trees.items()
+    }  # fmt: skip
+    assert find_circle({name: found & trees.keys() - {name} for name, found in modules.items()}) == []
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_package_when_it_imports_then_only_what_stands_below_it(package):
     """rewards knows none of ours; callbacks and sft_warmup know rewards, not each other."""
