@@ -42,7 +42,6 @@ class ShopFacts:
     seller_states: tuple[str, ...]
     cities: tuple[str, ...]
     categories: tuple[str, ...]
-    months: tuple[str, ...]
     payments: tuple[str, ...]
     statuses: tuple[str, ...]
     scores: tuple[int, ...]
@@ -72,7 +71,6 @@ def gather_facts(orders: Sequence[Order]) -> ShopFacts:
             _name_city(city) for city in by_frequency(columns["customer_city"])[:60] if not names_held_out_person(city)
         ),
         categories=by_frequency(columns["product_category"]),
-        months=tuple(sorted({month for month in columns["purchase_month"] if month})),
         payments=by_frequency(columns["payment_type"]),
         statuses=by_frequency(columns["order_status"]),
         scores=sample_of(columns["review_score"]),
