@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from io import StringIO
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from rewards.screen.amounts import format_count, format_size
 
 def screen_lines(plan: Plan) -> list[str]:
     """The panel as lines without control codes, as wide as the terminal and at most 120 characters."""
+    from rich.box import ASCII, ROUNDED
     from rich.console import Console
     from rich.panel import Panel
     from rich.table import Table
@@ -27,7 +29,9 @@ def screen_lines(plan: Plan) -> list[str]:
         table.add_row(label, Text(text))
     for note in plan.notes:
         table.add_row("note", Text(note))
-    panel = Panel(table, title=f"plan of {plan.config.name}, profile {plan.profile}", title_align="left", expand=False)
+    title = f"plan of {plan.config.name}, profile {plan.profile}"
+    plain = not (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+    panel = Panel(table, box=ASCII if plain else ROUNDED, title=title, title_align="left", expand=False)
     buffer = StringIO()
     width = min(get_terminal_size((120, 24)).columns, 120)
     Console(file=buffer, width=width, color_system=None, force_terminal=False).print(panel)

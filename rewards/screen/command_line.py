@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import io
 import json
 import os
 import re
@@ -29,6 +31,7 @@ CONSOLE_VARIABLE = "RECOMPENSA_CONSOLE"
 _MODULES = re.compile(r"python -m (?:grpo\.(?:service\.)?([a-z_]+)|(rewards))\b")
 _EXIT_CODES = "exit codes: 0 done, 1 failed, 2 bad input"
 _LONGEST_LINE = 4_000
+_ESCAPED = "recompensa.escaped"
 
 
 def show_commands(text: str) -> str:
@@ -164,7 +167,10 @@ def end_process(code: int) -> NoReturn:
 
 
 def _open_streams() -> None:
-    """Standard streams that a shell has closed (`>&-`) lead nowhere: else the next file that is opened would be one of them."""
+    """Standard streams that a shell has closed (`>&-`) lead nowhere: else the next file that is opened would be one of them.
+
+    What standard output cannot write in its encoding is escaped, as JSON escapes it: no character of a row ends a command.
+    """
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(descriptor)
@@ -176,6 +182,15 @@ def _open_streams() -> None:
             os.set_inheritable(descriptor, True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+    codecs.register_error(_ESCAPED, _escape)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=_ESCAPED)
+
+
+def _escape(fault: UnicodeError) -> tuple[str, int]:
+    if not isinstance(fault, UnicodeEncodeError):
+        raise fault
+    return json.dumps(fault.object[fault.start : fault.end])[1:-1], fault.end
 
 
 def _pass_over_interrupts(given: Any) -> None:

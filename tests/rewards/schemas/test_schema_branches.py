@@ -36,6 +36,20 @@ RULES = [
     ({"properties": {"x": {"type": "string"}}, "patternProperties": {"^x": {"minLength": 2}}}, {"x": "ab"}, {"x": "a"}),
     ({"propertyNames": {"maxLength": 1}}, {"a": 1}, {"ab": 1}),
     ({"propertyNames": {"maxLength": 1}}, ["ab"], {"ab": 1}),
+    ({"propertyNames": {"maxLength": 1}}, {}, {"a": 1, "ab": 1}),
+    ({"properties": {"a": {"type": "string"}}}, "a", {"a": 1}),
+    ({"properties": {"a": {}}, "patternProperties": {"^x": {"type": "string"}}}, ["x"], {"a": 1, "x": 1}),
+    (
+        {"patternProperties": {"^x": {"type": "string"}}, "additionalProperties": {"type": "null"}},
+        {"x": "a", "y": None},
+        {"y": "a"},
+    ),
+    ({"dependentRequired": {"a": ["b", "c"]}}, ["a"], {"a": 1, "b": 1}),
+    ({"dependentRequired": {"a": ["b", "c"]}}, {"a": 1, "b": 1, "c": 1}, {"a": 1, "c": 1}),
+    ({"items": {"type": "string"}}, {"a": 1}, [1]),
+    ({"prefixItems": [{"type": "string"}, {"type": "integer"}]}, ["a"], ["a", "b"]),
+    ({"multipleOf": 2}, 4.0, 4.5),
+    ({"multipleOf": 0.5}, 3, 3.2),
     ({"minProperties": 2}, {"a": 1, "b": 1}, {"a": 1}),
     ({"maxProperties": 1}, {"a": 1}, {"a": 1, "b": 1}),
     ({"dependentRequired": {"a": ["b"]}}, {"b": 1}, {"a": 1}),
@@ -123,6 +137,10 @@ IF_A = {"if": {"properties": {"kind": {"const": "a"}}}, "then": {"required": ["x
         ({"additionalProperties": {"type": "string"}}, {"a": "x", "b": 1}, 1 / 2),
         # A named key and one that is not allowed: each a rule.
         ({"properties": {"a": {}}, "additionalProperties": False}, {"a": 1, "b": 1}, 1 / 2),
+        # A key that is named and matches a pattern is a rule for each of the two.
+        ({"properties": {"x": {}, "y": {}}, "patternProperties": {"^x": {"const": 1}}}, {"x": 2, "y": 0}, (1 + 0 + 1) / 3),
+        # A list of the wrong kind of value beside a rule that is kept: items asks nothing of it.
+        ({"items": {"const": 1}, "minLength": 1, "maxLength": 1}, "ab", 1 / 2),
         # A schema that hangs on a key: required b counts twice as it is missing; required a is kept.
         ({"required": ["a"], "dependentSchemas": {"a": {"required": ["b"]}}}, {"a": 1}, 1 / 3),
         ({"required": ["a"], "dependentRequired": {"a": ["b"]}}, {"a": 1}, 1 / 2),

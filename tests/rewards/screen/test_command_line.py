@@ -1,0 +1,34 @@
+"""The frame of every command, in terminals that are not like the one it was written in."""
+
+import json
+import os
+import subprocess
+import sys
+
+ASCII = {**os.environ, "PYTHONIOENCODING": "ascii"}
+
+
+def start(*words: str):
+    return subprocess.run([sys.executable, "-m", *words], env=ASCII, capture_output=True, timeout=120)
+
+
+def test_plan_when_the_terminal_is_not_unicode_then_its_frame_is_ascii():
+    """A console of another century, a log of a scheduler: no traceback, and nothing but question marks neither."""
+    done = start("grpo.plan", "--config", "v4_1.yaml")
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout.decode("ascii")
+    assert shown.startswith("+- plan of v4_1, profile embedded -") and "?" not in shown
+
+
+def test_json_when_the_terminal_is_not_unicode_then_it_is_escaped_and_the_same():
+    """What a program reads must not depend on the locale that a scheduler gave it."""
+    text = "Ótimo 😀 — não"
+    done = start("rewards", "explain", "--text", json.dumps({"a": text}, ensure_ascii=False), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.decode("ascii"))["value"] == {"a": text}
+
+
+def test_help_when_the_terminal_is_not_unicode_then_it_is_shown():
+    """Its exit codes stand between dots that ASCII lacks."""
+    done = start("grpo.run", "--help")
+    assert done.returncode == 0 and rb"0 done \u00b7 1 failed" in done.stdout
