@@ -12,6 +12,7 @@ from rewards.text.portuguese import fold
 
 _LAST_MARKS = 32
 _SEARCHED = 20_000
+_LONGEST_LINE = 2_000
 _HASHES = re.compile(r"#{4}(?!#)[ \t]*([^\n#]{1,400})")
 _TAGGED = re.compile(r"<answer>([^<]{1,400})</answer>", re.IGNORECASE)
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s?\{")
@@ -82,7 +83,7 @@ def find_answer(
         )
         return (_read_last(written[0], decimal), []) if written else (None, [])
     lines = tail.splitlines()
-    return (read_answer(lines[-1], decimal), []) if lines else (None, [])
+    return (read_answer(lines[-1][:_LONGEST_LINE], decimal), []) if lines else (None, [])
 
 
 def read_marked(text: str, decimal: Decimal = "either") -> FinalAnswerText | None:
@@ -123,10 +124,11 @@ def _list_marked(text: str) -> list[tuple[str, str]]:
     """What is marked as a final answer, with its mark, in order: the last few of each."""
     found = [
         (match.start(), mark, match[1])
-        for mark, pattern in ((HASHES, _HASHES), ("<answer>", _TAGGED))
+        for sign, mark, pattern in ((HASHES, HASHES, _HASHES), ("<", "<answer>", _TAGGED))
+        if sign in text
         for match in deque(pattern.finditer(text), _LAST_MARKS)
     ]
-    boxes = deque(_BOXED.finditer(text), _LAST_MARKS)
+    boxes = deque(_BOXED.finditer(text), _LAST_MARKS) if "\\" in text else ()
     found += [(match.start(), "boxed", _take_braces(text, match.end())) for match in boxes]
     return [(mark, inner) for _, mark, inner in sorted(found)]
 

@@ -103,6 +103,7 @@ class _Amount(NamedTuple):
     percent: bool
 
 
+@lru_cache(maxsize=4096)
 def read_answer(text: str, decimal: Decimal = "either", mark: str = "", *, inner: bool = False) -> FinalAnswerText:
     """What the text of a final answer means; `inner`: it is a member of a list, and no list itself."""
     bare = undress(text, spaced=True)[: 4 * LONGEST_ANSWER]
@@ -110,7 +111,7 @@ def read_answer(text: str, decimal: Decimal = "either", mark: str = "", *, inner
     choice = _CHOICE.fullmatch(label)
     if choice is not None:
         label = choice[1]
-    items, brackets = ((), "") if inner or choice else _read_items(bare, decimal)
+    items, brackets = ((), "") if inner or choice or bare.isdecimal() else _read_items(bare, decimal)
     first = NUMBER.search(bare[: 2 * LONGEST_ANSWER])
     amount, several = None, False
     formula = evaluate(_strip(text))
@@ -147,17 +148,22 @@ def undress(text: str, *, spaced: bool = False) -> str:
 
     `spaced`: groups of three digits apart are one number.
     """
-    if "\\" in text or "^" in text or "{,}" in text:
+    # Each kind of dress is looked for only where its sign is.
+    latex = "\\" in text
+    if latex or "{,}" in text or "^" in text:
         text = _DEGREES.sub("°", text.replace("{,}", ",").replace("\\%", "%"))
-    text = _MIXED.sub(_join_mixed, _TEN_TO.sub(r"1e\1\2", _POWER_OF_TEN.sub(_write_exponent, text)))
-    if "\\" in text:
+    if "^" in text or "**" in text:
+        text = _TEN_TO.sub(r"1e\1\2", _POWER_OF_TEN.sub(_write_exponent, text))
+    if latex or "/" in text:
+        text = _MIXED.sub(_join_mixed, text)
+    if latex:
         text = _SHORT_FRACTION.sub(r"\1/\2", _FRACTION.sub(r"\1/\2", _DRESS.sub(r"\1", text)))
     text = _SILENT.sub("", text).strip()
     if "$" in text and len(_DOLLAR.findall(text)) % 2 == 0:
         # In pairs they are LaTeX's, one alone is a currency.
         text = _DOLLAR.sub("", text).strip()
     text = _NAMED.sub("", text)
-    if spaced:
+    if spaced and not text.isdecimal():
         text = _SPACED.sub(lambda match: re.sub(r"\s", "", match[1]), text)
     return _UNITS.sub(" ", text)
 
@@ -178,7 +184,9 @@ def _write_exponent(match: re.Match[str]) -> str:
 
 def _read_amount(bare: str, first: re.Match[str], decimal: Decimal) -> tuple[_Amount | None, bool]:
     """The one number of an answer and its unit, and whether it names several, or a formula, instead."""
-    equals = [match.end() for match in _EQUALS.finditer(bare, 0, 2 * LONGEST_ANSWER)]
+    equals = (
+        [match.end() for match in _EQUALS.finditer(bare, 0, 2 * LONGEST_ANSWER)] if len(first[0]) < len(bare) else []
+    )
     if equals:
         # 48 + 24 = 72: the answer is what it comes to.
         last = NUMBER.search(bare, equals[-1])
@@ -200,8 +208,10 @@ def _read_amount(bare: str, first: re.Match[str], decimal: Decimal) -> tuple[_Am
 
 def _is_formula(bare: str, start: int, end: int) -> bool:
     """Whether the number at that place is one of a formula: `2x + 3`, `6 - 5i`, `x < 3`, a logarithm."""
-    before = bare[max(0, start - 24) : start]
-    return bool(_COMMAND.search(bare) or _FORMULA_BEFORE.search(before) or _FORMULA_AFTER.match(bare, end))
+    if "\\" in bare and _COMMAND.search(bare):
+        return True
+    before = start > 0 and _FORMULA_BEFORE.search(bare[max(0, start - 24) : start])
+    return bool(before or (end < len(bare) and _FORMULA_AFTER.match(bare, end)))
 
 
 def _take(bare: str, match: re.Match[str], decimal: Decimal) -> tuple[_Amount, int]:
