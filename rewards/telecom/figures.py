@@ -102,7 +102,7 @@ class StatedFigure(NamedTuple):
 
 def read_name(name: str) -> tuple[str, str | None]:
     """A key as lower-case letters without separators and prefix, and the unit that it ends in."""
-    return _read_name(name[-80:] if "://" in name[:10] else name[:80])
+    return _read_name(_IRI_END.split(name[-80:])[-1] if "://" in name[:10] else name[:80])
 
 
 @lru_cache(maxsize=16384)

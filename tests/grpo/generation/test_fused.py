@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -104,6 +108,19 @@ def test_generate_when_fused_then_tokens_and_logprobs_are_those_of_many_kernels(
     assert len(set(map(len, few.completion_ids))) > 3
     for ours, theirs in zip(few.logprobs, many.logprobs, strict=True):
         assert ours == pytest.approx(theirs, abs=1e-4)
+
+
+def test_kernel_when_triton_interprets_it_then_a_processor_shows_that_it_gives_plain_attention():
+    """In a process of its own, which has no GPU's compiler to ask; heads of 24 are no power of two, so masks count."""
+    pytest.importorskip("triton")
+    code = (
+        "import torch; from grpo.generation.fused import difference; "
+        "print(max(difference(torch.device('cpu'), torch.float32, size) for size in (16, 24)))"
+    )
+    environment = os.environ | {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert float(ended.stdout) <= 1e-5
 
 
 @pytest.mark.gpu

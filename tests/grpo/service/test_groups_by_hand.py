@@ -66,6 +66,7 @@ def test_groups_when_indexed_then_mean_spread_and_flags_are_those_of_their_rows(
     ]
     assert [g.truncated for g in groups[:2]] == [[False, False], [True, False]]
     assert (groups[2].failed, groups[0].advantages) == ([True, False], [0.5, None])
+    assert StoredCompletions().index(write(file.with_name("step-000012.jsonl"), [7, store(0, "a", 0.5, scores={"f": {"status": "value"}, "g": 5})]))[0].failed == [False]  # fmt: skip
     (alone,) = StoredCompletions().index(write(file.with_name("step-000011.jsonl"), [store(0, "a", 0.5)]))
     assert not alone.is_zero_spread, "one completion has nothing to differ from"
 
@@ -94,12 +95,15 @@ def test_groups_when_chosen_then_filter_and_order_are_those_asked_for(file, opti
     groups = StoredCompletions().index(file)
     assert "".join(group.id for group in choose(groups, **options)) == ids
     assert choose(groups, wanted=lambda group: group.id > "b") == groups[2:]
+    assert choose(groups[3:] + groups[3:] + groups[:1], sort="mean") == groups[:1] + groups[3:] + groups[3:]
 
 
 def test_search_when_words_are_in_the_id_the_prompt_or_an_answer_then_the_group_is_found(file):
     """Whatever their case."""
     store_ = StoredCompletions()
     groups = store_.index(file)
+    other = write(file.with_name("step-000013.jsonl"), [store(0, "Row-7", 0.5, completion="x", prompt=["odd"])])
+    assert search(store_, other, "row-7")(store_.index(other)[0])
     for words, ids in (("mundo", "b"), ("A-0.5", "a"), ("C", "c"), ("nowhere", "")):
         has = search(store_, file, words)
         assert "".join(group.id for group in groups if has(group)) == ids
@@ -148,6 +152,12 @@ def test_counts_above_the_groups_when_shown_then_they_are_of_the_whole_file(file
     view = make_groups_view(
         StoredCompletions(), file, sort="order", only="mixed", task="", words="", page=0, group=None
     )
+    one = make_groups_view(StoredCompletions(), file, sort="-mean", only="all", task="t", words="", page=0, group=2)
+    assert ([group["id"] for group in one["groups"]], one["chosen"], one["current"], one["previous_group"]) == (["d", "a", "b"], True, 2, None)  # fmt: skip
+    said = make_groups_view(
+        StoredCompletions(), file, sort="order", only="all", task="", words="MUNDO", page=0, group=None
+    )
+    assert [group["id"] for group in said["groups"]] == ["b"]
     assert [view[key] for key in ("total", "all_groups", "completions", "zero", "truncated", "failed", "tasks")] == [
         1,
         4,
@@ -245,6 +255,9 @@ def test_prompt_when_it_was_answered_again_and_again_then_each_best_answer_stand
         1,
     )
     assert make_prompt_view(StoredCompletions(), tmp_path, "zzz") is None
+    write(step_file(tmp_path, 40), [store(0, "z", None, prompt="as text"), store(0, "z", -0.5, prompt="as text")])
+    low = make_prompt_view(StoredCompletions(), tmp_path, "z")
+    assert (low["moments"][0]["answer"]["reward"], low["prompt"], low["reference"]) == (-0.5, "as text", "")
     assert [step for step, _, _ in follow_prompt(tmp_path, "a")] == [20, 30]
     assert str(show_difference("<b>", "<b> x")) == "&lt;b&gt;<ins> x</ins>"
 
@@ -258,23 +271,24 @@ def test_errors_when_functions_failed_then_counted_by_function_with_reasons_of_o
     )
     write(
         tmp_path / "eval" / "final.jsonl",
-        [store(0, "x", 0.0, scores={"g": fault, "f": {"status": "value", "reason": "error"}, "h": 1})],
+        [store(0, "x", 0.0, scores={"a": fault, "f": {"status": "value", "reason": "error"}, "h": 1})],
     )
+    write(step_file(tmp_path, 20), [store(0, "y", 0.0, scores={"f": {**fault, "reason": "another"}})])
     first, second = make_errors_view(tmp_path)
     assert (first["function"], first["errors"], first["reasons"], first["versions"]) == (
         "f",
-        9,
-        [("row # raised", 9)],
+        10,
+        [("row # raised", 9), ("another", 1)],
         ["2"],
     )
     assert len(first["examples"]) == 8 and first["examples"][0] == ("steps/10", "r0")
-    assert (second["function"], second["errors"], second["examples"]) == ("g", 1, [("evals/final", "x")])
+    assert (second["function"], second["errors"], second["examples"]) == ("a", 1, [("evals/final", "x")])
 
 
 def test_rows_that_changed_when_two_runs_are_compared_then_the_farthest_falls_and_rises_lead(tmp_path):
     """By the judged checkpoint where both have one, else by the end; rows of one run alone and equal ones are left out."""
     first, other = tmp_path / "one", tmp_path / "two"
-    write(first / "eval" / "final.jsonl", [store(0, n, 0.5) for n in "abcd"] + [store(0, "e", 0.5, task="u")])
+    write(first / "eval" / "final.jsonl", [store(0, n, 0.5) for n in "abcdg"] + [store(0, "e", 0.5, task="u")])
     write(
         other / "eval" / "final.jsonl",
         [
@@ -283,12 +297,19 @@ def test_rows_that_changed_when_two_runs_are_compared_then_the_farthest_falls_an
             store(0, "c", 1.0),
             store(0, "d", 0.5),
             store(0, "e", 0.9),
+            store(0, "g", 0.75),
             store(0, "f", 0.9),
         ],
     )
     found = changed_rows(first, other)
     assert [(row["id"], row["change"]) for row in found["fell"]] == [("a", -0.5), ("b", -0.25)]
-    assert [(row["id"], row["before"], row["after"]) for row in found["rose"]] == [("c", 0.5, 1.0)]
+    assert [(row["id"], row["before"], row["after"]) for row in found["rose"]] == [("c", 0.5, 1.0), ("g", 0.5, 0.75)]
+    write(
+        other / "eval" / "final.jsonl",
+        [store(0, "a", None), store(0, "g", 0.75), store(0, "c", 1.0), store(0, "b", 0.25), store(0, "d", 0.0)],
+    )
+    found = changed_rows(first, other)
+    assert [[row["id"] for row in found[side]] for side in ("fell", "rose")] == [["d", "b"], ["c", "g"]]
     assert len(changed_rows(first, other, most=1)["fell"]) == 1
     write(first / "eval" / "judged.jsonl", [store(0, "a", 0.0)])
     assert changed_rows(first, other)["rose"][0]["id"] == "c"
