@@ -17,7 +17,7 @@ from typing import Any
 
 from rewards.sql.chances import deal_references, split_members
 from rewards.sql.columns import ColumnSample, Link, Name
-from rewards.sql.database import open_readonly, quote_name, version_of
+from rewards.sql.database import keep_readonly, open_readonly, quote_name, version_of
 from rewards.sql.moments import kind_of
 from rewards.sql.relations import MOST_LABELS, Relations, read_relations
 
@@ -160,11 +160,7 @@ def relations_of(path: str, connection: sqlite3.Connection) -> Relations:
 
 def know_relations(path: str) -> Relations:
     """The relations of a file, read where they are not known yet."""
-    connection = open_readonly(path)
-    try:
-        return relations_of(path, connection)
-    finally:
-        connection.close()
+    return relations_of(path, keep_readonly(path))
 
 
 class _Held:

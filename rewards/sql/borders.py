@@ -9,9 +9,8 @@ same days.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from itertools import chain, zip_longest
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from rewards.sql.altered import know_relations
@@ -19,7 +18,7 @@ from rewards.sql.bordered import Border
 from rewards.sql.boundaries import Boundary
 from rewards.sql.columns import ColumnSample, Name
 from rewards.sql.conditions import LiteralCondition
-from rewards.sql.database import open_readonly, quote_name
+from rewards.sql.database import keep_readonly, quote_name
 from rewards.sql.date_borders import cross_clock, cross_moment, cross_other_date, is_dated
 from rewards.sql.extremes import find_extreme
 from rewards.sql.groupings import list_counted, list_distinct
@@ -43,41 +42,40 @@ _BESIDE = 1.000317
 """By which a figure lies beside a bound and not on it, where adding up in another order would decide."""
 
 
-def plan_borders(path: str, right: Reading, given: Reading, named: frozenset[str] = frozenset()) -> tuple[Border, ...]:
+def plan_borders(path: str, right: Reading, given: Reading, named: frozenset[str] = frozenset()) -> Iterator[Border]:
     """The copies that tell two statements apart by what only one of them says; none where both say the same.
 
-    `named` are tables of which one tells rows by their key and the other by what they are called.
+    They are planned as they are asked for. `named` are tables of which one tells rows by their key and the other by what they are called.
     """
-    relations = know_relations(path)
-    connection = open_readonly(path)
-    try:
-        plan = BorderPlan(connection, relations, right, given, named)
-        planned: list[Iterator[Border]] = [repeat_parts(plan), lose_children(plan)]
-        planned += [_list_borders(plan, *each) for each in plan.list_differences()]
-        planned += [rename_results(plan, text) for text in sorted(plan.sides[0].results ^ plan.sides[1].results)]
-        planned += [
-            double(plan, column) for column in sorted(list_distinct(right.tokens) ^ list_distinct(given.tokens))
-        ]
-        planned += [lack(plan, column) for column in sorted(list_counted(right.tokens) ^ list_counted(given.tokens))]
-        first, second = find_extreme(right.tokens), find_extreme(given.tokens)
-        if first is not None and second is not None:
-            planned.append(deal_orders(plan, first, second))
-            # Where both say which of several firsts is meant, and not with the same words.
-            if first.keys != second.keys and first.keys and second.keys:
-                planned.append(tie(plan, first))
-        # In turn, so that no condition takes all the copies.
-        turns = zip_longest(*(_draw(each) for each in planned))
-        return tuple(dict.fromkeys(border for border in chain.from_iterable(turns) if border))[:MOST_BORDERS]
-    finally:
-        connection.close()
+    plan = BorderPlan(keep_readonly(path), know_relations(path), right, given, named)
+    planned: list[Iterator[Border]] = [repeat_parts(plan), lose_children(plan)]
+    planned += [_list_borders(plan, *each) for each in plan.list_differences()]
+    planned += [rename_results(plan, text) for text in sorted(plan.sides[0].results ^ plan.sides[1].results)]
+    planned += [double(plan, column) for column in sorted(list_distinct(right.tokens) ^ list_distinct(given.tokens))]
+    planned += [lack(plan, column) for column in sorted(list_counted(right.tokens) ^ list_counted(given.tokens))]
+    first, second = find_extreme(right.tokens), find_extreme(given.tokens)
+    if first is not None and second is not None:
+        planned.append(deal_orders(plan, first, second))
+        # Where both say which of several firsts is meant, and not with the same words.
+        if first.keys != second.keys and first.keys and second.keys:
+            planned.append(tie(plan, first))
+    return islice(_take_turns(planned), MOST_BORDERS)
 
 
-def _draw(borders: Iterator[Border]) -> list[Border]:
-    found: list[Border] = []
-    with suppress(sqlite3.Error):
-        for border in borders:
-            found.append(border)
-    return found
+def _take_turns(planned: Iterable[Iterator[Border]]) -> Iterator[Border]:
+    """One of each in turn, none twice, so that no condition takes all the copies."""
+    seen: set[Border] = set()
+    left = list(planned)
+    while left:
+        for borders in list(left):
+            try:
+                border = next(borders)
+            except (StopIteration, sqlite3.Error):
+                left.remove(borders)
+                continue
+            if border not in seen:
+                seen.add(border)
+                yield border
 
 
 def _list_borders(plan: BorderPlan, place: Boundary, condition: LiteralCondition) -> Iterator[Border]:
@@ -111,7 +109,8 @@ def _list_borders(plan: BorderPlan, place: Boundary, condition: LiteralCondition
         elif isinstance(condition.value, str) and sample.texts == sample.filled:
             yield from cross_text(plan, name, sample, condition)
         elif not isinstance(condition.value, str) and sample.integers + sample.reals == sample.filled:
-            yield from _cross_number(plan, name, sample, condition)
+            cuts = plan.cut(name, "{0} < ?", "{0} >= ?", (condition.value,))
+            yield from plan.with_cuts(_cross_number(plan, name, sample, condition), cuts)
         elif isinstance(condition.value, int) and any("length" in side.tokens for side in (plan.right, plan.given)):
             yield from cross_length(plan, name, condition.value)
 
@@ -126,7 +125,6 @@ def _may_lack_others(plan: BorderPlan, name: Name) -> bool:
 
 def _cross_number(plan: BorderPlan, name: Name, sample: ColumnSample, condition: LiteralCondition) -> Iterator[Border]:
     value = condition.value
-    yield from plan.cut(name, "{0} < ?", "{0} >= ?", (value,))
     if value == 0 == sample.low and sample.high > 1 and condition.operator in (">", "<=") and plan.is_free(name):
         yield Border((("halve", (name,), 0),))
     positive = sample.low > 0 or value <= 0
@@ -189,11 +187,9 @@ def _move_near(plan: BorderPlan, name: Name, near: Sequence[Any], value: Any) ->
     table, column = quote_name(name.table), quote_name(name.column)
     listed = f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL ORDER BY ABS({column} - ?) LIMIT 40"
     there = [item for (item,) in plan.connection.execute(listed, (value,)).fetchall()]
-    wanted = [item for item in near if item not in there]
+    near = sorted(near, key=lambda item: item in there)
     sources = [item for item in there if item not in near and item not in plan.literals]
-    if sources and wanted:
-        yield Border((("replace", (name,), tuple(zip(sources, wanted, strict=False))),))
-    # The few values nearest, and those that lie there already, may all be of rows that another condition leaves out.
-    many = sources[::2]
+    # Many, since the few that lie nearest may all be of rows that another condition leaves out.
+    many = sources[::2] if len(sources) > 2 else sources
     if many:
         yield Border((("replace", (name,), tuple(zip(many, list(near) * len(many), strict=False))),))

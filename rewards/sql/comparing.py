@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal, NamedTuple
 
 from rewards.sql.altered import (
@@ -50,8 +51,8 @@ _REMEMBERED = 8_192
 _known: OrderedDict[tuple, SqlComparison] = OrderedDict()
 _lock = threading.Lock()
 
-_AT_ONCE = 3
-"""Copies at literals that are made before the first of them is looked at: one that tells spares the rest."""
+_AT_ONCE = 4
+"""Copies at literals that are asked together, after a first one alone, which tells most look-alikes."""
 
 _SCALED = 5
 _PLANTINGS = 2
@@ -146,8 +147,9 @@ class Comparer:
             Reading(statement.tokens, result.columns),
             frozenset(key.table for key, _ in naming.rows) if naming else frozenset(),
         )
-        for at in range(0, len(borders), _AT_ONCE):
-            some = borders[at : at + _AT_ONCE]
+        at_once = 1
+        while some := tuple(islice(borders, at_once)):
+            at_once = _AT_ONCE
             self._run_ahead((reference, statement), some)
             if not all(self._agree(reference, statement, border) for border in some):
                 return self._blame(statement, result)

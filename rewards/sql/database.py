@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from urllib.parse import quote
 
 
@@ -15,6 +16,22 @@ def open_readonly(path: str, *, fixed: bool = False) -> sqlite3.Connection:
     # No cached statements: a second preparation must tell the authorizer again what is read.
     more = "&immutable=1" if fixed else ""
     return sqlite3.connect(f"file:{quote(path)}?mode=ro{more}", uri=True, cached_statements=0, isolation_level=None)
+
+
+_kept = threading.local()
+
+
+def keep_readonly(path: str) -> sqlite3.Connection:
+    """The same for a look at a file by this thread, which keeps the last one open until it looks at another or it changes."""
+    key = (os.getpid(), os.path.abspath(path), *version_of(path))
+    if getattr(_kept, "key", None) != key:
+        before = getattr(_kept, "key", None)
+        if before and before[0] == key[0]:  # a fork leaves its parent's alone
+            _kept.connection.close()
+        _kept.key, _kept.connection = None, None
+        _kept.connection = open_readonly(path)
+        _kept.key = key
+    return _kept.connection
 
 
 def quote_name(identifier: str) -> str:

@@ -29,7 +29,13 @@ def cross_moment(plan: BorderPlan, kind: ColumnKind, at: datetime) -> Iterator[B
         return
     pattern = str(plan.relations.samples[name].low) if moments == "text" else ""
     written = write_moment(at, moments, pattern)
-    yield from plan.cut(name, "{0} < ?", "{0} >= ?", (written,))
+    yield from plan.with_cuts(_shift_onto(plan, kind, at, pattern), plan.cut(name, "{0} < ?", "{0} >= ?", (written,)))
+
+
+def _shift_onto(plan: BorderPlan, kind: ColumnKind, at: datetime, pattern: str) -> Iterator[Border]:
+    name, moments = kind.name, kind.moments
+    if moments is None:
+        return
     timed = moments != "text" or kind.width > DAY
     if timed and kind.seconds < 86_400 and at.time() != datetime.min.time():
         yield from _move_onto(plan, kind, at, pattern)
@@ -41,7 +47,7 @@ def cross_moment(plan: BorderPlan, kind: ColumnKind, at: datetime) -> Iterator[B
         return
     day = at.toordinal()
     nearest = min(days, key=lambda item: abs(item - day))
-    shifts = [target - nearest for target in (day, day - 1, day + 1) if target not in days]
+    shifts = [target - nearest for target in (day, day - 1) if target not in days]
     if not min(days) < day <= max(days):
         shifts.insert(0, day - sorted(days)[len(days) // 2])
     for shift in shifts:

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 from rewards.sql.altered import know_relations
 from rewards.sql.columns import Name
 from rewards.sql.conditions import LiteralCondition, list_conditions
-from rewards.sql.database import open_readonly, quote_name
-from rewards.sql.plans import list_aliases
+from rewards.sql.database import keep_readonly, quote_name
 from rewards.sql.relations import Relations
 
 _NAMING = 0.75
@@ -37,23 +36,18 @@ def compare_naming(path: str, right: tuple[str, ...], given: tuple[str, ...]) ->
     if set(mine) == set(theirs):
         return None
     relations = know_relations(path)
-    connection = open_readonly(path)
-    try:
-        aliases = list_aliases(connection)
-        first, second = (_list_keys(connection, relations, aliases, side) for side in (mine, theirs))
-        rows = []
-        for key in sorted(first.keys() ^ second.keys()):
-            told, others = (first[key], theirs) if key in first else (second[key], mine)
-            if told is None or told != _find_named(connection, relations, aliases, key, others):
-                return Naming(False)
-            rows.append((key, tuple(sorted(told, key=str))))
-        return Naming(True, tuple(rows)) if rows else None
-    finally:
-        connection.close()
+    aliases = relations.aliases
+    first, second = (_list_keys(relations, aliases, side) for side in (mine, theirs))
+    rows = []
+    for key in sorted(first.keys() ^ second.keys()):
+        told, others = (first[key], theirs) if key in first else (second[key], mine)
+        if told is None or told != _find_named(keep_readonly(path), relations, aliases, key, others):
+            return Naming(False)
+        rows.append((key, tuple(sorted(told, key=str))))
+    return Naming(True, tuple(rows)) if rows else None
 
 
 def _list_keys(
-    connection: sqlite3.Connection,
     relations: Relations,
     aliases: dict[str, str],
     conditions: Iterable[LiteralCondition],

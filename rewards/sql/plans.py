@@ -13,10 +13,10 @@ from rewards.sql.conditions import LiteralCondition, LiteralConditions, read_con
 from rewards.sql.database import quote_name
 from rewards.sql.groupings import list_grouped
 from rewards.sql.relations import Relations
-from rewards.sql.tokens import name_of, tokenise
 
 _PATTERNS = frozenset({"like", "glob"})
 _GRIDS = (86_400, 3_600, 60)
+_FEW_ROWS_TELL = frozenset({"limit", "max", "min", "distinct", "union", "intersect", "except", "in", "exists"})
 _FEW_TIMES = 20
 """Rows from which times that all lie on the hour, or at midnight, are no chance."""
 
@@ -43,7 +43,7 @@ class BorderPlan:
         self.right, self.given = right, given
         self.tables = {table for table, _ in right.columns | given.columns}
         self.read = right.columns | given.columns
-        self.aliases = list_aliases(connection)
+        self.aliases = relations.aliases
         self.sides: tuple[LiteralConditions, ...] = tuple(read_conditions(each.tokens) for each in (right, given))
         self.literals = [condition.value for side in self.sides for condition in side.columns]
         self.ends = sorted(self.sides[0].ends)
@@ -53,6 +53,7 @@ class BorderPlan:
         self.grouped = list_grouped(right.tokens) | list_grouped(given.tokens)
         moving = {(name.table.lower(), name.column.lower()) for name in (*relations.measures, *relations.moments)}
         self.free = right.columns & moving == given.columns & moving
+        self.hangs_on_few = any(not _FEW_ROWS_TELL.isdisjoint(each.tokens) for each in (right, given))
         self._kinds: dict[str, ColumnKind | None] = {}
 
     def list_differences(self) -> list[tuple[Boundary, LiteralCondition]]:
@@ -109,6 +110,15 @@ class BorderPlan:
             if 0 < count < total:
                 yield Border((("keep", (name,), (kept, tuple(values))),))
 
+    def with_cuts(self, borders: Iterator[Border], cuts: Iterator[Border]) -> Iterator[Border]:
+        """Copies, and those that cut rows off where there is none else or where a result hangs on few rows."""
+        some = False
+        for border in borders:
+            some = True
+            yield border
+        if self.hangs_on_few or not some:
+            yield from cuts
+
     def is_bound(self, table: str) -> bool:
         """Whether rows of a table belong to wholes that are read too."""
         return any(
@@ -131,15 +141,3 @@ class BorderPlan:
         """Whether only one of the two statements reads a column."""
         key = (name.table.lower(), name.column.lower())
         return (key in self.right.columns) != (key in self.given.columns)
-
-
-def list_aliases(connection: sqlite3.Connection) -> dict[str, str]:
-    """What the views of a database call a column, and what it is called in its table."""
-    aliases = {}
-    for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE type = 'view' AND sql IS NOT NULL"):
-        tokens = tokenise(sql)
-        for at in range(1, len(tokens) - 1):
-            before, after = name_of(tokens[at - 1]), name_of(tokens[at + 1])
-            if tokens[at] == "as" and before[:1].isalpha() and after[:1].isalpha():
-                aliases[after] = before
-    return aliases

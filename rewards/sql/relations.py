@@ -14,6 +14,7 @@ from rewards.sql.columns import ColumnSample, Link, Name, look_at
 from rewards.sql.database import quote_name
 from rewards.sql.dependencies import find_dependent, find_factors, find_gapped, find_totals
 from rewards.sql.moments import kind_of
+from rewards.sql.views import list_aliases
 
 MOST_LABELS = 40
 _FEW_LEVELS = 12
@@ -74,6 +75,8 @@ class Relations:
     """Numbers that are moments: seconds or milliseconds since 1970, Julian days."""
 
     years: tuple[Name, ...] = ()
+    aliases: dict[str, str] = field(default_factory=dict)
+    """What views call a column, and what it is called in its table."""
 
     def find_columns(self, column: str) -> tuple[Name, ...]:
         """The columns of that name, given in lower case, of all tables."""
@@ -141,6 +144,7 @@ def read_relations(connection: sqlite3.Connection) -> Relations:
     for name in sorted(seen, key=lambda name: found.tables.index(name.table)):
         found.columns[name.column.lower()] = (*found.columns.get(name.column.lower(), ()), name)
     found.samples = seen
+    found.aliases = list_aliases(connection)
     found.roots = _find_roots(tables, found.links)
     _sort_columns(connection, found, seen, {name for _, names in totals for name in names})
     return found

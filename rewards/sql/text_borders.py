@@ -24,6 +24,12 @@ _LOWEST = "!0"
 def cross_text(plan: BorderPlan, name: Name, sample: ColumnSample, condition: LiteralCondition) -> Iterator[Border]:
     """Copies for a text that a column is compared with."""
     operator = condition.operator if condition.operator in _PATTERNS else "="
+    cuts = plan.cut(name, f"{{0}} {operator} ?", f"NOT {{0}} {operator} ?", (condition.value,))
+    yield from plan.with_cuts(_alter_text(plan, name, sample, condition), cuts)
+
+
+def _alter_text(plan: BorderPlan, name: Name, sample: ColumnSample, condition: LiteralCondition) -> Iterator[Border]:
+    operator = condition.operator if condition.operator in _PATTERNS else "="
     values = _list_values(plan, name)
     others = [value for value in values if value not in plan.literals]
     group = find_group(plan, name)
@@ -48,7 +54,6 @@ def cross_text(plan: BorderPlan, name: Name, sample: ColumnSample, condition: Li
         yield Border((("halve", (name,), f"{values[0]} 2"),))
     elif not others and len(values) > 2:
         yield Border((("replace", group, ((values[0], f"{values[0]} 2"),)),))
-    yield from plan.cut(name, "{0} = ?", "NOT {0} = ?", (condition.value,))
 
 
 def cross_length(plan: BorderPlan, name: Name, length: int) -> Iterator[Border]:
@@ -107,7 +112,6 @@ def _cross_pattern(
     }
     if core in said or name.table in plan.named:
         return  # LIKE '%Rock%' for = 'Rock'; a row's name with a wild card, for its key
-    yield from plan.cut(name, f"{{0}} {operator} ?", f"NOT {{0}} {operator} ?", (condition.value,))
     if others and len(others) <= 40:
         yield Border((("replace", group, ((others[0], planted),)),))
     elif filled:
