@@ -17,20 +17,18 @@ from typing import Any
 
 from rewards.sql.chances import deal_references, split_members
 from rewards.sql.columns import ColumnSample, Link, Name
-from rewards.sql.database import keep_readonly, open_readonly, quote_name, version_of
+from rewards.sql.database import QUICK_BYTES, copy_to_memory, keep_readonly, quote_name, version_of
 from rewards.sql.moments import kind_of
 from rewards.sql.relations import MOST_LABELS, Relations, read_relations
 
 LARGEST_BYTES = 32 << 20
-_QUICK_BYTES = 4 << 20
-"""Of a file whose copies are made in a fraction of a second."""
-
 _ONE_SIDED = 0.6
 """Share of the commonest label from which its column is not thinned out: too few rows would be left."""
 
 _FEW_ROWS = 20
 _ENOUGH_ROWS = 60
 _MOST_VALUES = 50_000
+_FEW_MOVES = 12
 _CALENDAR = 28
 """Years after which weekdays and leap years come again."""
 
@@ -115,7 +113,7 @@ def can_alter(path: str) -> bool:
 
 def telling_copies(path: str) -> tuple[int, ...]:
     """The copies that tell a constant: all of them, or the gentle ones where each takes its time to be made."""
-    return (*GENTLE, *HARSH) if os.path.getsize(path) <= _QUICK_BYTES else tuple(GENTLE)
+    return (*GENTLE, *HARSH) if os.path.getsize(path) <= QUICK_BYTES else tuple(GENTLE)
 
 
 def open_altered(path: str, copy: int) -> sqlite3.Connection:
@@ -139,17 +137,6 @@ def open_altered(path: str, copy: int) -> sqlite3.Connection:
     if alteration.deal:
         deal_references(connection, relations, alteration.deal)
     _move_values(connection, relations, alteration)
-    return connection
-
-
-def copy_to_memory(path: str) -> sqlite3.Connection:
-    source = open_readonly(path)
-    connection = sqlite3.connect(":memory:", cached_statements=0, isolation_level=None)
-    try:
-        source.backup(connection)
-    finally:
-        source.close()
-    connection.execute("PRAGMA foreign_keys = OFF")
     return connection
 
 
@@ -320,6 +307,8 @@ def _merge(connection: sqlite3.Connection, group: tuple[Name, ...], end: int) ->
 
 def replace_values(connection: sqlite3.Connection, group: tuple[Name, ...], moves: Mapping[Any, Any]) -> None:
     """Put new values in the place of old ones, in all columns of a group that take them."""
+    if len(moves) <= _FEW_MOVES and _replace_few(connection, group, moves):
+        return
     kinds = {str: "TEXT", float: "REAL"}
     kind = kinds.get(type(next(iter(moves))), "INTEGER")
     connection.execute("CREATE TEMP TABLE recompensa_moves (old PRIMARY KEY, new)")
@@ -342,6 +331,26 @@ def replace_values(connection: sqlite3.Connection, group: tuple[Name, ...], move
             connection.execute("RELEASE recompensa_move")
     finally:
         connection.execute("DROP TABLE recompensa_moves")
+
+
+def _replace_few(connection: sqlite3.Connection, group: tuple[Name, ...], moves: Mapping[Any, Any]) -> bool:
+    """The same in one statement a column; False, and nothing is done, where a column takes no value twice."""
+    whens = " ".join("WHEN ? THEN ?" for _ in moves)
+    marks = ", ".join("?" * len(moves))
+    connection.execute("SAVEPOINT recompensa_few")
+    try:
+        for name in group:
+            table, column = quote_name(name.table), quote_name(name.column)
+            connection.execute(
+                f"UPDATE {table} SET {column} = CASE {column} {whens} END WHERE {column} IN ({marks})",
+                (*(value for move in moves.items() for value in move), *moves),
+            )
+    except sqlite3.Error:
+        connection.execute("ROLLBACK TO recompensa_few")
+        return False
+    finally:
+        connection.execute("RELEASE recompensa_few")
+    return True
 
 
 def _scale(connection: sqlite3.Connection, name: Name, factor: int) -> None:

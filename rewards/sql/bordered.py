@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from rewards.sql.altered import chance_of, copy_to_memory, follow_parents, relations_of, replace_values, shift_epoch
+from rewards.sql.altered import chance_of, follow_parents, relations_of, replace_values, shift_epoch
 from rewards.sql.columns import Name
-from rewards.sql.database import quote_name
+from rewards.sql.database import copy_to_memory, quote_name
 from rewards.sql.relations import Relations
 
 DAY = 10

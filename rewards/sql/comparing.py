@@ -12,10 +12,8 @@ from typing import Literal, NamedTuple
 
 from rewards.sql.altered import (
     BOUND,
-    GENTLE,
     HARSH,
     LARGEST_BYTES,
-    SCALES,
     WHOLE,
     can_alter,
     know_relations,
@@ -35,9 +33,10 @@ from rewards.sql.results import finds_something, is_part, same_rows
 from rewards.sql.sandbox import Copy, Limits, Result, has_time_left, run_queries, run_query
 from rewards.sql.statements import SqlStatement
 from rewards.sql.ties import probe_ties
+from rewards.sql.witnesses import Witnesses, choose_witnesses, is_multiple
 
-_WITNESSES, _MOVED = 3, 2
-"""Copies on which both statements must agree, and those of them on which the answer must have become another one."""
+_WITNESSES = 3
+"""Copies on which both statements must agree."""
 
 _TOP_WITNESSES = 5
 """The same for the first of a list or an extreme, which many another order or condition leaves in its place."""
@@ -49,12 +48,13 @@ _MOST_CHOICES, _CHOICES_BYTES = 20_000, 2_000_000
 
 _REMEMBERED = 8_192
 _known: OrderedDict[tuple, SqlComparison] = OrderedDict()
+_REMEMBERED_REFERENCES = 512
+_witnesses: OrderedDict[tuple, Witnesses] = OrderedDict()
 _lock = threading.Lock()
 
 _AT_ONCE = 4
 """Copies at literals that are asked together, after a first one alone, which tells most look-alikes."""
 
-_SCALED = 5
 _PLANTINGS = 2
 _ALIKE = 0.7
 _BY_CHANCE = "right by chance: another result than the reference's on an altered copy of the database"
@@ -196,35 +196,20 @@ class Comparer:
         )
         one_row = choice != "same" and not _ONE_ROW_TELLS.isdisjoint(reference.tokens)
         enough = _TOP_WITNESSES if one_row else _WITNESSES
-        told, moved, scaled = 0, 0, False
-        self._run_ahead((reference, statement), tuple(GENTLE)[:_WITNESSES])
-        for copy in (*GENTLE, *HARSH, *BOUND):
-            if copy not in GENTLE and (moved >= _MOVED or (moved and told >= enough)):
-                break
-            if copy in BOUND and moved:
-                break
-            right = self.run(reference, copy)
-            if right.status != "ok" or not finds_something(right.rows) or self.is_loose(reference, copy):
-                continue
-            given = self.run(statement, copy)
+        witnesses = self._know_witnesses(reference, expected, enough, related)
+        asked = [(statement.sql or "", witness.copy) for witness in witnesses.asked]
+        answers = run_queries(self.database, asked, self.limits)
+        for (copy, right, scaled_before), given in zip(witnesses.asked, answers, strict=True):
             if not self._same(reference, right, given) and not (
                 # Where its own LIMIT cuts through a tie, it may have one of several rows that the reference gives.
                 self._cuts_a_tie(statement, copy) and is_part(given.rows, right.rows, self.tolerance)
             ):
-                if copy in HARSH and scaled and self._agree_on_wholes(reference, statement, expected):
+                if copy in HARSH and scaled_before and self._agree_on_wholes(reference, statement, expected):
                     return SqlComparison(True)
                 return self._blame(statement, result, reference)
-            told += 1
-            if not same_rows(expected.rows, right.rows, self.tolerance):
-                # One factor for all figures, or another century, tells nothing of which rows were chosen.
-                only_scaled = copy == _SCALED or _is_multiple(expected, right, self.tolerance)
-                moved += not only_scaled
-                scaled = scaled or only_scaled
-            if told >= enough and moved >= _MOVED and related:
-                break
-        if scaled or (moved and related):
+        if witnesses.scaled or (witnesses.moved and related):
             return SqlComparison(True)
-        if not told:
+        if not witnesses.asked:
             planted = planted if empty else self._compare_planted(reference, statement, equal)
             if planted is not None:
                 return planted
@@ -235,6 +220,29 @@ class Comparer:
             )
         alike = equal and structure >= _ALIKE and related
         return SqlComparison(alike, reason="could not be checked: no altered copy of the database changes the answer")
+
+    def _know_witnesses(self, reference: SqlStatement, expected: Result, enough: int, related: bool) -> Witnesses:
+        """The copies that tell something of a reference, remembered until the file changes."""
+        key = (self, *version_of(self.database), reference.sql, enough, related)
+        with _lock:
+            if key in _witnesses:
+                _witnesses.move_to_end(key)
+                return _witnesses[key]
+        chosen = choose_witnesses(
+            lambda copies: self._run_ahead((reference,), copies),
+            lambda copy: self.run(reference, copy),
+            lambda copy: self.is_loose(reference, copy),
+            expected,
+            self.tolerance,
+            enough,
+            related,
+        )
+        if has_time_left():
+            with _lock:
+                _witnesses[key] = chosen
+                while len(_witnesses) > _REMEMBERED_REFERENCES:
+                    _witnesses.popitem(last=False)
+        return chosen
 
     def _agree_on_wholes(self, reference: SqlStatement, statement: SqlStatement, expected: Result) -> bool:
         """Whether two statements of the same conditions agree where wholes go with their parts: a total, and its lines."""
@@ -307,7 +315,7 @@ class Comparer:
                 continue
             if not self._same(reference, wanted, self.run(statement, copy)):
                 return False
-            moved += not _is_multiple(result, wanted, self.tolerance) and wanted.rows != result.rows
+            moved += not is_multiple(result, wanted, self.tolerance) and wanted.rows != result.rows
         return moved > 0
 
     def _compare_planted(self, reference: SqlStatement, statement: SqlStatement, equal: bool) -> SqlComparison | None:
@@ -345,25 +353,6 @@ class Comparer:
         sql, kept = probe
         result = run_query(self.database, sql, self.limits, copy)
         return result.status == "ok" and len(result.rows) > kept > 0 and result.rows[kept - 1] == result.rows[kept]
-
-
-def _is_multiple(expected: Result, right: Result, tolerance: float) -> bool:
-    """Whether a result is another one with all its numbers multiplied by one factor."""
-    if len(expected.rows) != len(right.rows) or not any(
-        isinstance(value, (int, float)) for row in expected.rows for value in row
-    ):
-        return expected.rows == right.rows
-    return any(
-        same_rows(
-            [
-                tuple(value * factor if isinstance(value, (int, float)) else value for value in row)
-                for row in expected.rows
-            ],
-            right.rows,
-            tolerance,
-        )
-        for factor in SCALES
-    )
 
 
 def _forget() -> None:

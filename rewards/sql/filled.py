@@ -9,8 +9,7 @@ from datetime import date, timedelta
 from random import Random
 from typing import Any, NamedTuple
 
-from rewards.sql.altered import copy_to_memory
-from rewards.sql.database import quote_name
+from rewards.sql.database import copy_to_memory, quote_name
 
 ROWS = 40
 """Of each table that is filled."""

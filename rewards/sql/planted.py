@@ -10,9 +10,9 @@ from datetime import date, timedelta
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from rewards.sql.altered import chance_of, copy_to_memory, relations_of
+from rewards.sql.altered import chance_of, relations_of
 from rewards.sql.columns import Name
-from rewards.sql.database import quote_name
+from rewards.sql.database import copy_to_memory, quote_name
 from rewards.sql.relations import Relations
 from rewards.sql.tokens import KEYWORDS, name_of
 

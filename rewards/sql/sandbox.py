@@ -36,7 +36,7 @@ def run_queries(
 ) -> list[Result]:
     """The same for several statements, each on its copy, in one go: asking another process has a price of its own."""
     version = version_of(path)
-    path = os.path.abspath(path)
+    path = path if os.path.isabs(path) else os.path.abspath(path)
     keys = [(path, *version, altered, backwards, sql, limits) for sql, altered in statements]
     found: dict[tuple, Result] = {}
     with _results_lock:

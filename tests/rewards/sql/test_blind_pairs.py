@@ -16,9 +16,8 @@ UNTOLD = {
     "SELECT SUM(p.amount) FROM payment p JOIN rental r ON r.rental_id = p.rental_id WHERE strftime('%Y-%m', r.rental_date) = '2005-07'",
     "SELECT AVG(julianday(ShippedDate) - julianday(OrderDate)) FROM Orders WHERE ShippedDate > OrderDate AND julianday(ShippedDate) - julianday(OrderDate) <= 40",
     "SELECT MAX(k.drop_rate) FROM kpi k JOIN cells c ON c.id = k.cell_id WHERE c.tech = '4G' AND k.users > 0",
-    # Few rows differ, or all cities are there already.
+    # All cities are there already.
     "SELECT DISTINCT c.city FROM customers c JOIN orders o USING (customer_id) WHERE o.status IN ('canceled', 'unavailable')",
-    "SELECT ShipCountry, AVG(Freight) AS f FROM Orders WHERE OrderDate > '1997-01-01' AND OrderDate < '1997-12-31' GROUP BY ShipCountry ORDER BY f DESC LIMIT 3",
 }
 """Statements that agree by chance and are paid: what sql_qa's page says that it does not see."""
 
