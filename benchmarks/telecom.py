@@ -72,6 +72,17 @@ PAYLOADS: list[tuple[str, str, Any]] = [
             "gNBId": 4097, "gNBIdLength": 24, "gNBDUId": 3}, "NRCellDU": [{"id": "1", "attributes": {
                 "administrativeState": "UNLOCKED", "operationalState": "ENABLED", "cellLocalId": 1, "pLMNInfoList": [{**PLMN, "sst": 1, "sd": "000001"}],
                 "nRPCI": 101, "nRTAC": 77, "arfcnDL": 632628, "arfcnUL": 632628, "bSChannelBwDL": 40, "ssbFrequency": 632544, "ssbPeriodicity": 20}}]}]}]}]}),
+    ("o1_nrm", "policies of a distributed unit in kebab case", {"distributed-unit-functions": {"id": "du-7", "radio-resource-management-policy-ratio": [
+        {"id": "pol-1", "administrative-state": "locked", "user-label": "pol-1", "radio-resource-management-policy-max-ratio": 90,
+         "radio-resource-management-policy-min-ratio": 5, "radio-resource-management-policy-dedicated-ratio": 2, "resource-type": "prb",
+         "radio-resource-management-policy-members": [{"mobile-country-code": "724", "mobile-network-code": "11", "slice-differentiator": 1, "slice-service-type": 2}]},
+        {"id": "pol-2", "administrative-state": "unlocked", "user-label": "pol-2", "radio-resource-management-policy-max-ratio": 40,
+         "radio-resource-management-policy-min-ratio": 12, "radio-resource-management-policy-dedicated-ratio": 9, "resource-type": "prb",
+         "radio-resource-management-policy-members": [{"mobile-country-code": "724", "mobile-network-code": "11", "slice-differentiator": 3, "slice-service-type": 1}]}]}}),
+    ("o1_nrm", "managed element in YANG's JSON", {"_3gpp-common-managed-element:ManagedElement": [{"id": "me-1", "attributes": {"priorityLabel": 1}, "_3gpp-nr-nrm-gnbdufunction:GNBDUFunction": [
+        {"id": "du-1", "attributes": {"gNBDUId": "3", "gNBId": "4097", "gNBIdLength": 24}, "_3gpp-nr-nrm-nrcelldu:NRCellDU": [
+            {"id": "1", "attributes": {"administrativeState": "UNLOCKED", "cellLocalId": 1, "nRPCI": 101, "nRTAC": 77, "arfcnDL": 632628}},
+            {"id": "2", "attributes": {"administrativeState": "LOCKED", "cellLocalId": 2, "nRPCI": 102, "nRTAC": 77, "arfcnDL": 640000}}]}]}]}),
     ("intent_3gpp", "radio service", {"intent": {"id": "i-1", "userLabel": "estádio", "intentExpectations": [{
         "expectationId": "1", "expectationVerb": "ENSURE", "expectationObject": {"objectType": "RAN_SubNetwork", "objectContexts": [
             {"contextAttribute": "coverageAreaPolygon", "contextCondition": "IS_ALL_OF", "contextValueRange": ["-30.0,-51.2", "-30.1,-51.3"]}]},

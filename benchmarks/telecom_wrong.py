@@ -47,7 +47,7 @@ TELEMETRY = "telemetry that no prompt tells"
 """The kind of mutations of measurements in monitor and report rows, which are neither paid nor charged."""
 
 FREE = frozenset({"id", "expectationId", "serviceProfileId", "sliceProfileId", "iri", "externalId", "href", "userLabel", "name",
-                  "description", "intentName", "expectationName", "conditionName", "validFor", "creationDate"})  # fmt: skip
+                  "description", "intentName", "user-label", "expectationName", "conditionName", "validFor", "creationDate"})  # fmt: skip
 """Keys whose values nobody can know, or may word as they like."""
 
 _CODES = frozenset(("intentPriority", "priority", "version"))

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from rewards.audit import derivability, near_duplicates, probes
+from rewards.audit.comparisons import find_comparisons
 from rewards.audit.masking import ENOUGH_LEAVES, MASKING_OPTION, ignores, mask_made_up
 from rewards.audit.references import GoldFailure, gold_self_test
 from rewards.host.scoring import RewardHost
@@ -233,7 +234,7 @@ def _check_probes(host: RewardHost, rows: Iterable[Example], found: _Findings) -
     probed = probes.probe_rewards(host, rows)
     errors, warnings = probes.find_alarms(host, probed)
     found.errors += errors
-    found.warnings += warnings
+    found.warnings += [*warnings, *find_comparisons(host, probed)]
     found.facts["probes"] = probes.summarise(probed)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from rewards.types import Completion, Example
+from rewards.types import Completion, Example, RewardFunction
 
 if TYPE_CHECKING:
     from rewards.host.scoring import RewardHost
@@ -65,7 +65,8 @@ def gold_self_test(
             for place, outcome in zip(places, outcomes, strict=False):
                 errors[at] += outcome.status == "error"
                 if outcome.status == "error" or (outcome.value is not None and outcome.value < FULL):
-                    failed = GoldFailure(pairs[place][0].id, entry.function.name, outcome.value, outcome.reason)
+                    reason = outcome.reason if outcome.value is None else f"{outcome.reason}{_hint(entry.function)}"
+                    failed = GoldFailure(pairs[place][0].id, entry.function.name, outcome.value, reason)
                     last[at] = len(failures)
                     failures.append((start + place, at, failed))
         on_progress(start + len(pairs))
@@ -77,3 +78,13 @@ def gold_self_test(
             )
             failures[last[at]] = place, at, failed._replace(reason=reason)
     return [failure for *_, failure in sorted(failures, key=lambda found: found[:2])]
+
+
+def _hint(function: RewardFunction) -> str:
+    """What else may be the matter with a function that sees right answers only, and all of them at once."""
+    if not function.together:
+        return ""
+    return (
+        f" (it sees the completions of a {function.together} at once: if it compares them with each other, right answers "
+        "alone cannot all earn 1; then set judges_content = False)"
+    )

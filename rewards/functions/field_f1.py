@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -70,7 +70,7 @@ class FieldF1(RewardFunction):
         if answer.value is None:
             return Score(0.0, "no JSON found", dict.fromkeys(_PARTS, 0.0))
         rules, reference = _read_reference(self, example.reference or "null")
-        found = compare(reference, flatten(answer.value, rules), rules)
+        found = compare(reference, flatten(self.prepare(answer.value), rules), rules)
         fields, keys = found.field_f1, found.key_f1
         value = (1.0 - self.key_share) * fields + self.key_share * keys
         notes = [] if fields == 1.0 else [f"{found.right} of {found.expected} leaves right, {found.given} given"]
@@ -81,6 +81,10 @@ class FieldF1(RewardFunction):
             notes.append("another answer beside it contradicts it")
         parts = (fields, keys, found.precision, found.recall, float(found.exact))
         return Score(value, "; ".join(notes), dict(zip(_PARTS, parts, strict=True)))
+
+    def prepare(self, value: Any) -> Any:
+        """A value as it is compared; for those who know more of its keys."""
+        return value
 
     def make_rules(self) -> LeafRules:
         """The options as `leaves.compare` takes them."""
@@ -101,7 +105,7 @@ class FieldF1(RewardFunction):
 def _read_reference(function: FieldF1, reference: str) -> tuple[LeafRules, Flat]:
     """Rules and leaves of a reference, read once for all completions of its group."""
     rules = function.make_rules()
-    return rules, flatten(read_strict(reference), rules)
+    return rules, flatten(function.prepare(read_strict(reference)), rules)
 
 
 @hookimpl

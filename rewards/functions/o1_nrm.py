@@ -16,6 +16,9 @@ _GENERIC = (
     "targetIdType", "targetIdValue", "listOfTraceMetrics", "rootObjectInstances", "objectInstances",
 )  # fmt: skip
 
+# The O-RAN software community's own model writes the same in kebab case.
+_KEBAB = ("administrative-state", "operational-state", "resource-type")
+
 
 class O1Nrm(LayerReward):
     """A ServiceProfile or RRMPolicyRatio of 3GPP TS 28.541, or the generic objects of TS 28.623: slice identity, enumerations, figures under their names."""
@@ -33,10 +36,10 @@ class O1Nrm(LayerReward):
     enumerated: ClassVar[frozenset[str]] = frozenset(
         ("mcc", "mnc", "sst", "sd", "uEMobilityLevel", "networkSliceSharingIndicator", "resourceSharingLevel",
          "resourceType", "objectClass", "className", "operation", "sliceType", "serviceType", "administrativeState",
-         "operationalState", "op", *_GENERIC)
+         "operationalState", "op", *_KEBAB, *_GENERIC)
     )  # fmt: skip
     decisive: ClassVar[frozenset[str]] = frozenset(
-        ("resourceType", "operation", "op", "administrativeState", *_GENERIC)
+        ("resourceType", "operation", "op", "administrativeState", "administrative-state", "resource-type", *_GENERIC)
     )
     own_schema: ClassVar[str | None] = "o1_nrm"
 

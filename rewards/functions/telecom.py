@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rewards.functions.a1_policy import A1Policy
 from rewards.functions.camara import Camara
@@ -13,11 +13,13 @@ from rewards.functions.field_f1 import FieldF1
 from rewards.functions.intent_3gpp import Intent3gpp
 from rewards.functions.o1_nrm import O1Nrm
 from rewards.functions.telecom_adversarial import TelecomAdversarial
-from rewards.functions.telecom_layer import LayerReward
+from rewards.functions.telecom_layer import MAX_DEPTH, LayerReward
 from rewards.functions.telecom_lifecycle import TelecomLifecycle
 from rewards.functions.tmf921 import Tmf921
 from rewards.hookspecs import hookimpl
+from rewards.schemas.rules import depth_within
 from rewards.telecom.derivation import layer_of
+from rewards.telecom.equals import make_equal
 from rewards.types import Completion, Example, RewardFunction, Score
 
 _OWN: tuple[type[LayerReward], ...] = (
@@ -30,6 +32,13 @@ _OWN: tuple[type[LayerReward], ...] = (
     TelecomLifecycle,
     TelecomAdversarial,
 )
+
+
+class AnyLayer(FieldF1):
+    """Field F1 for a layer that nobody knows, such as orders of TMF641: equal units, and times that are asked for as instants."""
+
+    def prepare(self, value: Any) -> Any:
+        return make_equal(value) if depth_within(value, MAX_DEPTH) else value
 
 
 class Telecom(LayerReward):
@@ -57,7 +66,7 @@ def _choose(telecom: Telecom, layer: str) -> LayerReward | FieldF1:
     for kind in _OWN:
         if kind.takes(layer):
             return kind(**{option: getattr(telecom, option) for option in kind.model_fields})
-    return telecom.likeness
+    return AnyLayer(**{option: getattr(telecom.likeness, option) for option in FieldF1.model_fields})
 
 
 @hookimpl

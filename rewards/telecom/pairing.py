@@ -19,7 +19,8 @@ COMPARATORS = frozenset(
 IDENTITIES = frozenset(
     ("sst", "sd", "mcc", "mnc", "ncI", "nCI", "nci", "nrCellId", "cellLocalId", "gNBId", "gNBDUId", "gnbIdValue", "gNBIdValue",
      "ranUeId", "5qI", "qcI", "phoneNumber", "msisdn", "networkAccessIdentifier", "publicAddress", "ipv4addr", "ipv6Address",
-     "tac", "nSSAI", "sNSSAI", "intent")
+     "tac", "nSSAI", "sNSSAI", "intent", "mobile-country-code",
+     "mobile-network-code", "slice-differentiator", "slice-service-type", "physical-cell-id", "local-id")
 )  # fmt: skip
 """Keys whose values say for whom a configuration is: a slice, a network, a cell, a device, a flow."""
 _NUMBERING = frozenset(("id", "expectationId", "targetId", "contextId", "externalId", "requestId", "reportId"))

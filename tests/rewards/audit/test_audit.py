@@ -10,6 +10,7 @@ import pytest
 from rewards.__main__ import main
 from rewards.audit.audit import audit_rows, classify_reference, say_gold
 from rewards.audit.probes import make_answers
+from rewards.decorator import as_function, reward
 from rewards.functions.field_f1 import FieldF1
 from rewards.functions.json_valid import JsonValid
 from rewards.host.scoring import RewardHost
@@ -336,3 +337,38 @@ def test_strictness_when_answers_are_calls_as_programs_write_them_then_they_are_
     with RewardHost([WeightedFunction(Constant(), 1.0)]) as host:
         found = audit_rows(host, train=rows, held_out=[])
     assert not any("strict JSON" in line for line in found.warnings) and found.facts["strictness"] == {}
+
+
+def test_audit_when_a_reward_compares_within_a_batch_then_says_that_its_numbers_cannot_be_compared():
+    """The longest answer of the batch earns 1: of right answers alone, and of one beside wrong ones, that is another."""
+
+    @reward("longest", batch=True, judges_content=False)
+    def longest(texts):
+        most = max(map(len, texts))
+        return [float(len(text) == most) for text in texts]
+
+    rows = [row(n) for n in range(40)]
+    found = audit(rows, host=RewardHost([as_function(longest), FieldF1()]))
+    said = [line for line in found["warnings"] if line.startswith("reward 'longest'")]
+    assert len(said) == 1 and "1.00 alone and 0.00 beside wrong ones" in said[0] and "cannot be compared" in said[0]
+
+    @reward("ranked", batch=True)
+    def ranked(texts):
+        return [at / len(texts) for at, _ in enumerate(texts)]
+
+    failed = audit(rows, host=RewardHost([as_function(ranked)]))
+    assert not failed["passed"] and "set judges_content = False" in failed["errors"][0]
+
+
+def test_audit_when_a_reward_of_batches_judges_each_by_itself_then_nothing_is_said():
+    """Seeing several at once is no comparison."""
+
+    @reward("own", batch=True, judges_content=False)
+    def own(texts):
+        return [min(1.0, len(text) / 200) for text in texts]
+
+    assert [
+        line
+        for line in audit([row(n) for n in range(40)], host=RewardHost([as_function(own)]))["warnings"]
+        if "compares the completions" in line
+    ] == []

@@ -274,7 +274,8 @@ def test_cheats_when_made_from_an_intent_then_keep_the_structure():
     cheats = dict(cheat_with_intents(document, [other]))
     assert set(cheats) == {
         "figures times ten", "figures by a tenth", "expression replaced", "expression left empty",
-        "another intent's expression",
+        "another intent's expression", "figures with the sign turned", "every text another",
+        "structure with every value another", "units a thousand times off, other figures times ten",
     }  # fmt: skip
     assert (
         "120 ms" in cheats["figures times ten"] and json.loads(cheats["expression replaced"]).keys() == document.keys()

@@ -16,7 +16,7 @@ from rewards.functions.field_f1 import FieldF1
 from rewards.functions.intent_3gpp import Intent3gpp
 from rewards.functions.kpi_values import KpiValues
 from rewards.functions.o1_nrm import O1Nrm
-from rewards.functions.telecom import Telecom
+from rewards.functions.telecom import AnyLayer, Telecom
 from rewards.functions.telecom_adversarial import TelecomAdversarial
 from rewards.functions.telecom_layer import LayerReward
 from rewards.functions.telecom_lifecycle import TelecomLifecycle
@@ -277,7 +277,7 @@ def test_adversarial_when_the_request_is_configured_all_the_same_then_core_is_lo
         ("tmf921_lifecycle_scale", TelecomLifecycle),
         ("adversarial_conflict", TelecomAdversarial),
         ("tmf921_adversarial_impossible", TelecomAdversarial),
-        ("wifi_mesh", FieldF1),
+        ("wifi_mesh", AnyLayer),
     ],
 )
 def test_telecom_when_a_row_has_a_layer_then_its_own_function_judges_it(layer, kind):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks import telecom_wrong
+from rewards.cheats.intents import cheat_with_intents
 from rewards.functions.kpi_values import KpiValues
 from rewards.functions.telecom import Telecom
 from rewards.telecom.units import read_figure
@@ -181,3 +182,31 @@ def test_rate_when_in_bytes_a_second_then_is_eight_times_as_many_bits():
         1.0,
         0.0,
     ]
+
+
+def test_cheats_when_figures_have_units_then_each_is_made_wrong_in_its_own_way():
+    """Signs, places and units; what has no unit is multiplied, and what identifies stays."""
+    row = {"sst": 1, "latency": {"value": 20, "unit": "ms"}, "rate": "5 Mbps", "ues": 7}
+    cheats = {name: json.loads(text) for name, text in cheat_with_intents(row, [])}
+    assert cheats["figures with the sign turned"] == {
+        **row,
+        "latency": {"value": -20, "unit": "ms"},
+        "rate": "-5 Mbps",
+        "ues": -7,
+    }
+    off = cheats["units a thousand times off, other figures times ten"]
+    assert off == {"sst": 1, "latency": {"value": 20, "unit": "s"}, "rate": "5 kbps", "ues": 70}
+    assert "figures in each other's places" not in cheats
+    assert json.loads(dict(cheat_with_intents({"a": 1, "b": [2, 3]}, []))["figures in each other's places"]) == {
+        "a": 2,
+        "b": [3, 1],
+    }
+
+
+def test_order_of_an_unknown_layer_when_its_date_is_another_then_costs_and_another_zone_does_not():
+    """TMF641 has no reward of its own: what is asked for counts, what is stamped does not."""
+    order = {"externalId": "o-1", "requestedStartDate": "2026-05-01T12:00:00Z", "orderDate": "2026-04-01T00:00:00Z",
+             "serviceOrderItem": [{"action": "add", "latency": {"value": 20, "unit": "ms"}}]}  # fmt: skip
+    same = {**order, "requestedStartDate": "2026-05-01T09:00:00-03:00", "orderDate": "2026-04-02T00:00:00Z"}
+    assert score(order, change(same, '"value": 20, "unit": "ms"', '"value": 0.02, "unit": "s"'), "tmf641").value == 1.0
+    assert score(order, {**order, "requestedStartDate": "2026-06-01T12:00:00Z"}, "tmf641").value == 0.75

@@ -1,0 +1,43 @@
+"""Whether a function that sees several completions at once compares them: the same answer, alone and beside the audit's others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rewards.audit.probes import GOLD, Probe
+from rewards.types import Completion
+
+if TYPE_CHECKING:
+    from rewards.host.scoring import RewardHost
+
+_ROWS = 3
+_DIFFERENT = 0.01
+"""Padding a batch changes a reward model's values a little; ranking it changes them a lot."""
+
+
+def find_comparisons(host: RewardHost, probes: Sequence[Probe]) -> list[str]:
+    """A warning for each function whose value of a right answer depends on the answers that are scored with it."""
+    warnings = []
+    for entry in host.functions:
+        function = entry.function
+        if not function.together:
+            continue
+        beside = [probe for probe in probes if probe.kind == GOLD and function.name in probe.values][:_ROWS]
+        for probe in beside:
+            outcomes = host.judge_many(entry, [(probe.example, Completion(probe.text))], 1)
+            alone = outcomes[0].value if outcomes else None
+            if alone is not None and abs(alone - probe.values[function.name]) > _DIFFERENT:
+                warnings.append(_say(function.name, function.together, alone, probe.values[function.name]))
+                break
+    return warnings
+
+
+def _say(name: str, together: str, alone: float, beside: float) -> str:
+    found = f"reward '{name}' gives a right answer {alone:.2f} alone and {beside:.2f} beside wrong ones: it compares the completions of a {together}"
+    if together == "group":
+        return f"{found}; it can train, but its mean tells no progress: judge checkpoints by another function too"
+    return (
+        f"{found}, so its numbers of two batches, evaluations or runs cannot be compared; "
+        'judge each completion by itself, or let it see a whole group (together = "group")'
+    )
