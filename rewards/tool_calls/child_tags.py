@@ -33,6 +33,23 @@ def read_children(text: str, place: int, closing: str) -> tuple[dict[str, Any], 
     return None
 
 
+def list_children(text: str) -> list[tuple[str, str]] | None:
+    """The tags that fill a text, with what stands in each; a tag may come again. None where anything else stands there."""
+    children: list[tuple[str, str]] = []
+    place = 0
+    for _ in range(_MOST_CHILDREN):
+        end = _SPACE.match(text, place).end()  # type: ignore[union-attr]
+        if end == len(text):
+            return children
+        child = _CHILD.match(text, place)
+        stop = text.find(f"</{child['key']}>", child.end(), child.end() + _LONGEST_CHILD) if child else -1
+        if child is None or stop < 0:
+            return None
+        children.append((child["key"], text[child.end() : stop]))
+        place = stop + len(child["key"]) + 3
+    return None
+
+
 def read_element(text: str, name: str, place: int) -> tuple[Call, int] | None:
     """The call whose tag, which ends at `place`, is the name of its function; only where that function is asked for."""
     found = read_children(text, place, f"</{name}>")

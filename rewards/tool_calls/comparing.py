@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from rewards.answers import CONFLICTING
 from rewards.documents.leaves import LeafRules, compare, flatten
 from rewards.tool_calls.calls import Call
+from rewards.tool_calls.child_tags import list_children
 from rewards.tool_calls.values import read_json
 
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
@@ -90,6 +91,8 @@ def type_like(model: Any, written: Any) -> Any:
         return _WORDS.get(stripped.lower(), written)
     if model is CONFLICTING and not stripped.startswith(("{", "[")):
         return written
+    if isinstance(model, (dict, list)) and stripped.startswith("<"):
+        return _type_tags(model, stripped, written)
     value = read_json(stripped)
     if value is CONFLICTING and isinstance(model, (dict, list)):
         from rewards.extraction import extract_json
@@ -98,6 +101,17 @@ def type_like(model: Any, written: Any) -> Any:
     if model is CONFLICTING and not isinstance(value, (dict, list)):
         return written
     return written if value is None or value is CONFLICTING else value
+
+
+def _type_tags(model: dict[str, Any] | list[Any], tags: str, written: str) -> Any:
+    """An object or a list whose members are tags of their own; the text where it is something else."""
+    children = list_children(tags)
+    if not children:
+        return written
+    if isinstance(model, list):
+        known = [*model, *[CONFLICTING] * len(children)]
+        return [type_like(one, text) for one, (_, text) in zip(known, children, strict=False)]
+    return {key: type_like(model.get(key, CONFLICTING), text) for key, text in children}
 
 
 def _type_pair(written: Any, other: Any) -> Any:

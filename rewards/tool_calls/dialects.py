@@ -8,6 +8,7 @@ from rewards.tool_calls import marks, markup
 from rewards.tool_calls.calls import MAXIMUM_CALLS, Call, CallReading, list_calls
 from rewards.tool_calls.child_tags import read_children, read_element
 from rewards.tool_calls.gemma import read_gemma
+from rewards.tool_calls.kindred import write_known
 from rewards.tool_calls.pythonic import read_pythonic, starts_call
 from rewards.tool_calls.values import ValueReader, read_json
 
@@ -23,7 +24,7 @@ def read_calls(text: str) -> CallReading:
     Reasoning that ended is skipped, and what an argument holds is never a call of its own. A marker behind which no call
     can be read is a broken call.
     """
-    text = text[:MAXIMUM_TEXT]
+    text = write_known(text[:MAXIMUM_TEXT])
     if text.lstrip()[:2] in ('"{', '"[') and text.rstrip().endswith('"'):
         # The whole answer as one JSON text.
         inside = read_json(text.strip())

@@ -113,7 +113,10 @@ TAGGED = re.compile(
     r"\s*(?:<server_name>[^<>\n]{0,200}</server_name>\s*)?<(?:tool_|function_)?name>\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})\s*</(?:tool_|function_)?name>\s*"
     r"(?:<(?P<tag>arguments|parameters|args|input)>\s*|(?=</))"
 )
-LONE_NAME = re.compile(r"\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})(?:\s*\n\s*|(?<=\w\w\w))</tool_call>", re.IGNORECASE)
+LONE_NAME = re.compile(
+    r"\s*(?P<name>[A-Za-z_][\w.:/-]{0,199})(?:\s*<tool_sep>\s*|\s*\n\s*|(?<=\w\w\w))</(?:\w{1,20}_)?tool_call>",
+    re.IGNORECASE,
+)
 # A name alone on the first line, as GLM 4 writes it before its arguments; a word of prose has no such form.
 HEADLINE = re.compile(r"(?P<name>[a-z][a-z0-9]*(?:[_.][A-Za-z0-9]+|[A-Z][A-Za-z0-9]*){1,12})[ \t]*\n\s*\Z")
 # The same after GLM 4's token, and a name of one word, which may as well be a heading.

@@ -27,7 +27,42 @@ _DSML = "".join(
     for key, value, said in (("city", _CITY, "true"), ("days", 3, "false"), ("opts", _OPTS, "false"), ("ok", "true", "false"))
 )  # fmt: skip
 
+_SOLAR = "".join(
+    f"<|tool_arg:start|>{key}<|tool_arg:value|>{value}<|tool_arg:end|>\n"
+    for key, value in (("city", _CITY), ("days", 3), ("opts", _OPTS), ("ok", "true"))
+)
+_PAIRS = _SOLAR.replace("<|tool_arg:start|>", "<arg_key>").replace("<|tool_arg:value|>", "</arg_key><arg_value>")
+_PAIRS = _PAIRS.replace("<|tool_arg:end|>", "</arg_value>")
+_XTML = "".join(
+    f'<|open|>argument key="{key}" type="{kind}"<|sep|>{value}<|close|>argument<|sep|>'
+    for key, kind, value in (
+        ("city", "string", _CITY),
+        ("days", "number", 3),
+        ("opts", "object", _OPTS),
+        ("ok", "boolean", "true"),
+    )
+)
+_NESTED = "<city>Santa Bárbara d'Oeste</city><days>3</days><opts><unit>c</unit><tags><item>a</item><item>b</item></tags></opts><ok>true</ok>"
+_MINIMAX = f'<tool_call>\n<invoke name="get_weather">{_NESTED}</invoke>\n</tool_call>'.replace("<", "]<]minimax[>[<")
+
 RIGHT = [
+    f"<|think:start|>hm<|think:end|>Claro.<|tool_call:start|>get_weather\n{_SOLAR}<|tool_call:end|>",
+    f"<tool_calls><tool_call>get_weather<tool_sep>{_PAIRS}</tool_call></tool_calls>",
+    "<tool_calls:opensource><tool_call:opensource>get_weather"
+    + _PAIRS.replace("arg_key>", "arg_key:opensource>").replace("arg_value>", "arg_value:opensource>")
+    + "</tool_call:opensource></tool_calls:opensource>",
+    "<ifm|tool_calls><ifm|tool_call>get_weather" + _PAIRS.replace("<arg_", "<ifm|arg_").replace("</arg_", "</ifm|arg_")
+    + "</ifm|tool_call></ifm|tool_calls>",
+    f"<ifm|tool_calls><ifm|tool_call>{_CALL}</ifm|tool_call></ifm|tool_calls>",
+    f'<｜GCML｜tool_calls><｜GCML｜invoke name="get_weather">{_DSML.replace("DSML", "GCML")}</｜GCML｜invoke></｜GCML｜tool_calls>',
+    "Sim.<|plamo:begin_tool_requests:plamo|><|plamo:begin_tool_request:plamo|><|plamo:begin_tool_name:plamo|>get_weather"
+    f"<|plamo:end_tool_name:plamo|><|plamo:begin_tool_arguments:plamo|><|plamo:constrain|>json<|plamo:msg|>{_JSON}"
+    "<|plamo:end_tool_arguments:plamo|><|plamo:end_tool_request:plamo|><|plamo:end_tool_requests:plamo|><|plamo:tag|>",
+    "hm<|close|>think<|sep|><|open|>response<|sep|>Sim.<|close|>response<|sep|><|open|>tools<|sep|>"
+    f'<|open|>call tool="get_weather" index="1"<|sep|>{_XTML}<|close|>call<|sep|><|close|>tools<|sep|><|close|>message<|sep|>',
+    _MINIMAX,
+    f"<iquestcoder_tool_call>get_weather{_PAIRS}</iquestcoder_tool_call>",
+    f'<dots_function_call>{_CALL}</dots_function_call>',
     f"<invoke>\n<tool_name>get_weather</tool_name>\n<parameters>\n{_TAGS}</parameters>\n</invoke>",
     f"<function_calls>\n<invoke>\n<tool_name>get_weather</tool_name>\n<parameters>\n{_TAGS}</parameters>\n</invoke>\n</function_calls>",
     f"<invoke><tool_name>get_weather</tool_name><parameters>{_JSON}</parameters></invoke>",
@@ -98,6 +133,15 @@ def test_tool_call_when_written_in_another_notation_then_is_worth_one_and_spoilt
 def test_read_calls_when_names_are_titles_or_calls_are_lines_of_a_program_then_each_is_read(text, names):
     """ToolACE's names have spaces, GLM 4 writes a name above its JSON, smolagents programs have several steps."""
     assert [call.name for call in read_calls(text).calls] == names
+
+
+def test_read_calls_when_a_call_in_tags_has_no_arguments_then_its_name_is_enough():
+    """Hunyuan's separator stands behind the name all the same."""
+    for text in (
+        "<tool_calls><tool_call>get_date<tool_sep>\n</tool_call></tool_calls>",
+        "<iquestcoder_tool_call>get_date</iquestcoder_tool_call>",
+    ):
+        assert [(call.name, call.arguments) for call in read_calls(text).calls] == [("get_date", {})]
 
 
 def test_tool_call_when_a_record_stands_below_a_word_then_it_is_no_call_unless_the_word_is_asked_for():
