@@ -22,6 +22,12 @@ class EvaluationSection(BaseModel):
     max_completion_length: int | None = Field(
         None, ge=1, description="Tokens a completion of the evaluation may have; none: as in training."
     )
+    stop_repetition: int | None = Field(
+        None,
+        ge=2,
+        description="End an answer whose last block of at most 64 tokens stands there this many times in a row, over 32 tokens "
+        "or more; it counts as truncated. None: off.",
+    )
     batch_size: int = Field(64, ge=1, description="Prompts answered at once in the evaluation.")
     max_examples: int | None = Field(
         None, ge=1, description="Held-out rows answered at each evaluation, drawn per task; none: all of them."

@@ -45,8 +45,11 @@ class Completion:
     """What the policy wrote. Hostile text: read, never executed, never trusted.
 
     `text` is the whole of it, `answer` what stands after the reasoning; `style` says how the model reasons where its texts
-    cannot say it themselves.
+    cannot say it themselves. `repeated` ones were ended before their limit because they repeated themselves; they are
+    truncated ones.
     """
+
+    repeated = False
 
     def __init__(self, text: str, truncated: bool = False, style: ReasoningStyle = PLAIN):
         self.text = text

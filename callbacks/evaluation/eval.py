@@ -61,6 +61,8 @@ class HeldOutEvaluation:
         functions = summarise_functions(scored)
         metrics = {**evaluation_metrics(estimates), **function_metrics(functions)}
         metrics["eval/truncated_ratio"] = sum(c.truncated for c in completions) / max(1, len(completions))
+        if self.section.stop_repetition is not None:
+            metrics["eval/repeated_ratio"] = sum(c.repeated for c in completions) / max(1, len(completions))
         metrics["eval/unscored"] = sum(s.reward is None for s in scored)
         rewards = {(s.example.task, s.example.id): s.reward for s in scored}
         if stage in ("train", "final") and (noise := self.best.measure_noise(rewards)) is not None:

@@ -19,7 +19,7 @@ _SUFFIXES = ("n", "std", "low", "high")
 
 
 # What an evaluation row holds besides its tasks.
-OTHER_METRICS = frozenset({"truncated_ratio", "unscored", "mean_length", "loss", "noise"})
+OTHER_METRICS = frozenset({"truncated_ratio", "repeated_ratio", "unscored", "mean_length", "loss", "noise"})
 
 
 def summarise(values: Iterable[tuple[str, float | None]]) -> dict[str, Estimate]:

@@ -52,11 +52,15 @@ def find_problems(config: RunConfig, source: PolicySource, processes: int) -> li
     from grpo.engines.packages import is_installed
 
     if source.kind == "endpoint":
-        return (
-            []
-            if processes == 1
-            else [f"--model {source.location}: a server is asked by one process, not by {processes}"]
-        )
+        told = []
+        if processes > 1:
+            told.append(f"--model {source.location}: a server is asked by one process, not by {processes}")
+        if config.evaluation.stop_repetition is not None:
+            told.append(
+                f"evaluation.stop_repetition: {config.evaluation.stop_repetition} counts tokens, and a server answers with whole "
+                "texts; --set evaluation.stop_repetition=null"
+            )
+        return told
     model, problems = config.model, []
     needed = ["torch", "transformers", "datasets", *(["peft"] if source.kind == "adapter" else [])]
     if missing := [name for name in needed if not is_installed(name)]:

@@ -73,7 +73,9 @@ def describe_counts(counts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The counts as names and words."""
     whole = counts["completions"]
     lines = [("completions", f"{whole} ({counts['tokens']} tokens)")]
-    for name in ("truncated", "empty", "unscored", "score_errors", "failed"):
+    for name in ("truncated", "repeated", "empty", "unscored", "score_errors", "failed"):
+        if name == "repeated" and not counts.get(name):  # evaluation.stop_repetition is off by default
+            continue
         lines.append((name.replace("_", " "), f"{counts[name]} of {whole}"))
     for name in ("stripped", "repaired"):
         kinds = ", ".join(f"{kind} {count}" for kind, count in counts[name].items() if kind != "completions")

@@ -94,6 +94,7 @@ def make_settings(config: RunConfig, samples: int) -> Settings:
         max_completion_length=section.max_completion_length or config.grpo.max_completion_length,
         samples=samples,
         seed=section.seed,
+        stop_repetition=section.stop_repetition,
     )
 
 

@@ -25,7 +25,7 @@ MAXIMUM_TEXT = 20_000
 """Characters of a text that are compared, as `text_overlap` does."""
 
 _FIRST = ("reward", "parse", "exact", "field_f1", "key_f1", "kpi", "semantic_overall", "semantic_core", "semantic_kpi")
-_FLAGS = ("truncated", "empty", "unscored", "failed")
+_FLAGS = ("truncated", "repeated", "empty", "unscored", "failed")
 
 
 def summarise_rows(rows: Iterable[Row], samples: int) -> dict[str, Any]:
@@ -203,7 +203,7 @@ def _groups_of(row: Row) -> list[str]:
 
 
 class _Counts:
-    """Completions, and of them those that were truncated, stripped, repaired, unscored or failed."""
+    """Completions, and of them those that were truncated, ended as loops, stripped, repaired, unscored or failed."""
 
     def __init__(self) -> None:
         self._sums: Counter[str] = Counter()
@@ -215,6 +215,7 @@ class _Counts:
             self._sums["completions"] += 1
             self._sums["tokens"] += row["tokens"]
             self._sums["truncated"] += row["truncated"]
+            self._sums["repeated"] += row.get("repeated", False)
             self._sums["empty"] += not row["completion"].strip()
             self._sums["unscored"] += row["reward"] is None
             self._sums["failed"] += row["failure"] is not None

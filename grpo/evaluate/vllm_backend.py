@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from grpo.engines.engine import EngineFailed
-from grpo.generation.answers import Settings, WrittenAnswer, draw_seed, group
+from grpo.generation.answers import Settings, WrittenAnswer, draw_seed, group, take_answer
 from rewards.errors import RecompensaError, UserError
 from rewards.types import Example
 
@@ -119,9 +119,7 @@ class VllmWriter:
                 "--resume"
             ) from fault
         for written in outputs:
-            ids = list(written.outputs[0].token_ids)
-            completion = self.prompts.completion(ids, truncated=not ids or ids[-1] not in ends)
-            answers.append(WrittenAnswer(completion, len(ids)))
+            answers.append(take_answer(self.prompts, list(written.outputs[0].token_ids), ends, settings))
         return group(answers, settings.samples)
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from callbacks.config import EvaluationSection
+from grpo.generation.repetition import find_stop
 from grpo.policy.loading import Policy
 from rewards.types import Completion, Example
 
 if TYPE_CHECKING:
-    from grpo.policy.loading import Policy
+    from grpo.policy.prompts import PromptBuilder
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,12 @@ class Settings:
     max_completion_length: int
     samples: int
     seed: int
+    stop_repetition: int | None = None
 
     def to_json(self) -> dict[str, float | int]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        """The settings by name; `stop_repetition` where it is on, so that older evaluations compare with those without."""
+        found = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 class WrittenAnswer(NamedTuple):
@@ -91,14 +95,22 @@ def answer_batch(
     ids: dict[int, list[int]] = {}
     with torch.inference_mode(), evaluating(model), routed_attention(model):
         batch = Batch(model, [list(prompt) for prompt in prompts], numbers, sampling, uniform, fused=policy.fused)
-        for row, tokens, *_ in batch.run(settings.max_completion_length, eos):
+        for row, tokens, *_ in batch.run(settings.max_completion_length, eos, settings.stop_repetition):
             ids[row] = tokens
     ends = set(policy.eos_ids)
-    answers = [
-        WrittenAnswer(policy.prompts.completion(ids[row], truncated=ids[row][-1] not in ends), len(ids[row]))
-        for row in range(len(ids))
-    ]
-    return group(answers, len(samples))
+    return group([take_answer(policy.prompts, ids[row], ends, settings) for row in range(len(ids))], len(samples))
+
+
+def take_answer(prompts: PromptBuilder, ids: list[int], ends: Collection[int], settings: Settings) -> WrittenAnswer:
+    """What was written as an answer: up to its first loop, where loops are ended and whoever wrote it went on."""
+    times = settings.stop_repetition
+    stop = find_stop(ids, times) if times is not None else None
+    repeated = stop is not None and stop < settings.max_completion_length and ids[stop - 1] not in ends
+    if stop is not None and repeated:
+        ids = ids[:stop]
+    completion = prompts.completion(ids, truncated=not ids or ids[-1] not in ends)
+    completion.repeated = repeated
+    return WrittenAnswer(completion, len(ids))
 
 
 def find_fallback(policy: Policy) -> str | None:
@@ -136,11 +148,8 @@ def _answer_plainly(
         pad_id=policy.tokenizer.pad_token_id,
         generator=_generator(draw_seed(settings, examples[0], samples.start)),
     )
-    answers = [
-        WrittenAnswer(policy.prompts.completion(ids, truncated=truncated), len(ids))
-        for ids, truncated in zip(written.completion_ids, written.truncated, strict=True)
-    ]
-    return group(answers, len(samples))
+    ends = set(policy.eos_ids)
+    return group([take_answer(policy.prompts, ids, ends, settings) for ids in written.completion_ids], len(samples))
 
 
 def draw_seed(settings: Settings, example: Example, sample: int) -> int:
@@ -177,6 +186,7 @@ def prepare_answers(
         max_completion_length=section.max_completion_length or max_completion_length,
         samples=1,
         seed=section.seed,
+        stop_repetition=section.stop_repetition,
     )
     prompts = [policy.prompts.prompt_ids(example.prompt) for example in examples]
 

@@ -13,6 +13,7 @@ from typing import Any
 from grpo.generation.cuda_graphs import StepGraph
 from grpo.generation.decoder import find_decoder
 from grpo.generation.kv_cache import KVCache, Piece, arrange
+from grpo.generation.repetition import Repetitions
 from grpo.generation.sampling import Sampling, draw
 from grpo.generation.shared_prefixes import are_worth_it, find_stems
 
@@ -55,8 +56,13 @@ class Batch:
         self.tails = [piece for piece in self.pieces if piece.prompt is not None]
         self.width = max(piece.length for piece in self.tails)
 
-    def run(self, steps: int, eos) -> Iterator[tuple[int, list[int], list[float], list[float]]]:
-        """Write at most `steps` tokens a row; yield `(row, token ids, log-probs, entropies)`."""
+    def run(
+        self, steps: int, eos, stop_repetition: int | None = None
+    ) -> Iterator[tuple[int, list[int], list[float], list[float]]]:
+        """Write at most `steps` tokens a row; yield `(row, token ids, log-probs, entropies)`.
+
+        A row that repeats itself `stop_repetition` times ends there (see `Repetitions`).
+        """
         import torch
 
         model, device, count = self.model, self.device, len(self.rows)
@@ -84,6 +90,7 @@ class Batch:
         prompt_B = torch.tensor(chunk_prompts, device=device).repeat_interleave(len(picked[0]))
         logits_BV, positions, done_B = logits_PV[prompt_B], self.lengths[prompt_B, None], at_B == count
         seen_BV = self.seen_tokens(logits_PV.shape[-1], prompt_B)
+        repetitions = None if stop_repetition is None else Repetitions(count + 1, stop_repetition, device)
         decode = StepGraph(model, memory, fixed, decoder, recording)
         # Rows by number; what fills a chunk up is recorded behind them all.
         number_N = torch.tensor([*self.rows, count], device=device)
@@ -106,7 +113,10 @@ class Batch:
             if spreads_B is not None:
                 spreads_NT[at_B, step] = spreads_B
             # A row that is done is written on until it leaves; only its first end counts.
-            ends_B = torch.isin(tokens_B, eos) & ~done_B
+            ends_B = torch.isin(tokens_B, eos)
+            if repetitions is not None:
+                ends_B |= repetitions.note(at_B, tokens_B)
+            ends_B &= ~done_B
             written_N[at_B] = torch.where(ends_B, step + 1, written_N[at_B])
             done_B |= ends_B
             if step + 1 == steps:

@@ -20,7 +20,7 @@ from rewards.rescore import find_unfit, list_stored, read_stored, rescore
 from rewards.writing.files import read_object, replacing
 from rewards.writing.writable import to_line
 
-KEPT = ("eval/truncated_ratio",)
+KEPT = ("eval/truncated_ratio", "eval/repeated_ratio")
 _SCORED = ("eval/", "eval_by_function/")
 
 

@@ -81,6 +81,12 @@ def write_notes(
             f"grpo.dynamic_sampling {rounds}: up to {rounds} further rounds of generation a step, with at most "
             f"{rounds * config.grpo.prompts_per_step} fresh prompts; prompts, tokens and time above count none of them"
         )
+    times = config.evaluation.stop_repetition
+    if times is not None:
+        notes.append(
+            f"evaluation.stop_repetition {times}: an answer that repeats itself {times} times in a row is ended and judged as a "
+            "truncated one; means compare with those of evaluations that have it too"
+        )
     ahead = config.grpo.one_step_ahead
     if ahead:
         by = "the vLLM server" if ahead == "server" else f"a copy of the policy on {ahead}"

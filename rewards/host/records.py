@@ -27,6 +27,8 @@ def make_record(scored: ScoredCompletion) -> dict[str, Any]:
         "scores": record_scores(scored),
         "repairs": repair_kinds(completion),
     }
+    if completion.repeated:
+        record["repeated"] = True
     if completion.style != PLAIN:
         record["reasoning"] = {
             "opened": completion.style.opened,
