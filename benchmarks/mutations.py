@@ -169,6 +169,16 @@ class ForkedMutants:
         if not self.module.functions:
             sys.exit(f"{self.module.path}: no function to mutate")
         gc.freeze()  # a child that collects garbage would copy every page
+        ran = set().union(*(seen[item.nodeid] for item, _ in items))
+        unreached = sorted(
+            {
+                lines.start
+                for place, _ in self.places
+                if ran.isdisjoint(lines := self.module.lines[id(self.module.nodes[place])])
+            }
+        )
+        if unreached:
+            print(f"no test comes to what begins on the lines {', '.join(map(str, unreached))}", flush=True)
         later = []
         for place, which in self.places:
             if time.perf_counter() > self.end:
@@ -294,7 +304,8 @@ def run_forked(job: object, limit: int) -> int:
 
 def run_tests(items: list[pytest.Item]) -> int:
     """1 at the first failure, 0 without one."""
-    for item, after in zip(items, [*items[1:], None], strict=True):
+    for place, item in enumerate(items, 1):
+        after = items[place] if place < len(items) else None
         if any(report.failed for report in runtestprotocol(item, log=False, nextitem=after)):
             return 1
     return 0
