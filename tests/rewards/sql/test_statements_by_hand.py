@@ -92,3 +92,28 @@ def test_statement_when_it_is_longer_than_any_answer_then_it_is_refused_by_its_l
     assert find_statement(longer).reason == f"statement longer than {MAXIMUM_STATEMENT} characters"
     broken = longer.replace("FROM t", "FROM FROM t")
     assert find_statement(broken).reason == f"statement longer than {MAXIMUM_STATEMENT} characters"
+
+
+def test_statement_when_it_is_broken_then_what_looks_most_like_it_is_taken_without_the_remark():
+    """SQLite's grammar accepts none of it; it fails when it is run, and says why."""
+    broken = "SELECT a FROM FROM t"
+    for text in (f"{broken}\n\nConta os pedidos atrasados de SP", f"{broken}; Pronto", f"Assim:\n{broken}"):
+        found = find_statement(text)
+        assert (found.sql, found.wrapped) == (broken, True)
+    assert find_statement(f"{broken};").wrapped is False and find_statement(broken).sql == broken
+    assert find_statement("SELECT a FROM FROM t\n\nWHERE b = 1").sql == "SELECT a FROM FROM t\n\nWHERE b = 1"
+
+
+@pytest.mark.parametrize("rest", ["; DELETE FROM orders", "\nSELECT b FROM FROM u", "\n\nDROP TABLE t"])
+def test_statement_when_it_is_broken_and_another_follows_then_neither_is_taken(rest):
+    """Two that cannot be read are two."""
+    assert find_statement(f"SELECT a FROM FROM t{rest}").reason == "several statements"
+
+
+def test_statement_when_it_is_broken_then_selects_within_brackets_and_unions_are_one():
+    """Only those side by side are several."""
+    for text in (
+        "SELECT a FROM FROM t UNION ALL SELECT b FROM FROM u",
+        "SELECT a FROM FROM (SELECT b FROM FROM u) WHERE (SELECT c FROM FROM v)",
+    ):
+        assert find_statement(text).sql == text
