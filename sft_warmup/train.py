@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sft_warmup.batches import LengthBatches
 from sft_warmup.checkpoints import make_callback, write_sums
 from sft_warmup.config import SftWarmupSection
+from sft_warmup.entropies import of_counted_tokens
 from sft_warmup.packing import check_packing, pack
 from sft_warmup.trainer_arguments import trainer_arguments
 
@@ -96,6 +97,10 @@ def make_sft_trainer(
 
         def _get_train_sampler(self, train_dataset: Any = None) -> LengthBatches:
             return order
+
+        def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **named: Any) -> Any:
+            with of_counted_tokens(inputs["labels"]):
+                return super().compute_loss(model, inputs, *arguments, **named)
 
         def create_model_card(self, *_: Any, **__: Any) -> None:
             """Nothing: TRL's looks the model up on the Hub, and a checkpoint must not need a network."""

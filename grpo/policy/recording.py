@@ -9,7 +9,8 @@ For float32 models on a processor whose blocks run merged (see `merged_blocks`).
 loss's own forward, so this is for a loss that does not depend on the values of its log-probabilities, as one step a batch
 without a reference: there each ratio is 1 whatever they are, and gradients bear it.
 
-Axes end a name: `_N` tokens of the recording, first those of the prompts, then `width` places for each completion.
+A place of the recording is that of a token: first come those of the prompts, then `width` for each row of the batch. A row is
+that of one completion until others leave the batch; then the rows move together, and go on behind what was written there.
 """
 
 from __future__ import annotations
@@ -47,14 +48,14 @@ class Recording:
     """The arrays of a batch, and where in them what lies: `prompts` tokens of prompts, `rows` completions of at most `most`.
 
     `samples` completions continue a prompt; they are numbered through, as `generate` does. Memory is touched only
-    where something is written.
+    where something is written. Places of a step lie at one distance from each other, so that they are written by one strided
+    copy: to look each of them up takes three times as long.
     """
 
     def __init__(self, blocks: Sequence[MergedBlock], prompts: int, rows: int, samples: int, most: int):
         self.blocks, self.first, self.rows, self.width = blocks, prompts, rows, most - 1
         self.samples = samples
-        # One row more than there are completions: there goes what fills a batch up.
-        self.size = size = prompts + (rows + 1) * self.width
+        self.size = size = prompts + rows * self.width
         like = blocks[0].before_attention.weight
         self.layers = [[like.new_empty(size, width) for width in widths_of(block)] for block in blocks]
         self.last = like.new_empty(size, len(like))  # the states that leave the last block
@@ -63,16 +64,17 @@ class Recording:
         self.read_tokens = 0
         self.stems: dict[int | None, range] = {}
         self.tails: dict[int, tuple[int | None, range]] = {}  # of each prompt its stem and where the rest of it lies
-        self.places: Any = None
-        self.starts: Any = None
+        # What is noted goes there, block by block, behind them the last states; of completions by their `step`.
+        self.rooms: list[list[torch.Tensor]] = []
+        self.step: int | None = None
+        self.arrived: list[int] = []  # completions that are the rows of the batch from the next step on
+        self.rows_of: dict[int, list[tuple[int, int]]] = {}  # of each completion, from which step on it was which row
         self.written: dict[int, list[int]] = {}
 
     # -- while the batch is written --------------------------------------------------------------------------------
 
     def reading(self, model: Any, pieces: Sequence[Piece], firsts: Sequence[int]) -> AbstractContextManager[None]:
         """Inside, a forward of `model` over these pieces is recorded; `firsts` are the first completions of all prompts."""
-        import torch
-
         start = self.read_tokens
         for piece in pieces:
             where = range(self.read_tokens, self.read_tokens + piece.length)
@@ -81,7 +83,7 @@ class Recording:
             else:
                 self.tails[firsts[piece.prompt] // self.samples] = piece.stem, where
             self.read_tokens = where.stop
-        self.places = torch.arange(start, self.read_tokens)
+        self.rooms = [[each[start : self.read_tokens] for each in arrays] for arrays in (*self.layers, [self.last])]
         return replaced_layers(model, [self.make_forward(number) for number in range(len(self.blocks))])
 
     def make_forward(self, number: int) -> Callable[..., torch.Tensor]:
@@ -104,20 +106,27 @@ class Recording:
         return forward
 
     def follow(self, numbers: torch.Tensor) -> None:
-        """From here on the rows of a step are those of these completions; `rows` for one that nobody reads."""
-        self.starts = self.first + numbers * self.width
+        """From here on the rows of a step are those of these completions; a number of `rows` is one that nobody reads."""
+        self.arrived = numbers.tolist()
+        self.rooms = [
+            [each[self.first :].view(self.rows, self.width, -1)[: len(numbers)].transpose(0, 1) for each in arrays]
+            for arrays in (*self.layers, [self.last])
+        ]
 
     def begin_step(self, step: int) -> None:
         """What is noted next is of the completions' tokens number `step`."""
-        self.places = self.starts + step
+        self.step = step
+        for row, number in enumerate(self.arrived):
+            self.rows_of.setdefault(number, []).append((step, row))
+        self.arrived = []
 
     def note(self, number: int, *arrays: torch.Tensor) -> None:
         """The states that enter block `number`, queries with keys and values, the states after attention, gate with up."""
-        for room, array in zip(self.layers[number], arrays, strict=True):
-            room.index_copy_(0, self.places, array)
+        for room, array in zip(self.rooms[number], arrays, strict=True):
+            (room if self.step is None else room[self.step]).copy_(array)
 
     def note_last(self, states: torch.Tensor) -> None:
-        self.last.index_copy_(0, self.places, states)
+        self.note(-1, states)
 
     # -- in the loss -----------------------------------------------------------------------------------------------
 
@@ -126,9 +135,14 @@ class Recording:
         stem, tail = self.tails[number // self.samples]
         return [*(() if stem is None else self.stems[stem]), *tail]
 
-    def completion_places(self, number: int, count: int) -> range:
+    def completion_places(self, number: int, count: int) -> list[int]:
         """Where the first `count` tokens of completion `number` lie; its last one was never read."""
-        return range(self.first + number * self.width, self.first + number * self.width + count)
+        found: list[int] = []
+        rows = self.rows_of.get(number, [])
+        for place, (since, row) in enumerate(rows):
+            start, end = self.first + row * self.width, rows[place + 1][0] if place + 1 < len(rows) else count
+            found += range(start + since, start + min(end, count))
+        return found
 
     def drawn_places(self, number: int, count: int) -> range:
         """Where `head` has the first `count` tokens of completion `number`."""
@@ -255,7 +269,7 @@ def begin_recording(
     if not blocks:
         return None
     head = model.get_output_embeddings()
-    size = prompts + (rows + 1) * (most - 1)
+    size = prompts + rows * (most - 1)
     needed = 4 * size * sum(sum(widths_of(block)) for block in blocks)
     if most_bytes is not None and needed > most_bytes:
         return None

@@ -157,7 +157,7 @@ def held_out_rows(stages: Stages) -> Any:
     if stages.config.sft_warmup.tasks is not None:
         usable = [row for row in usable if row.task in stages.config.sft_warmup.tasks]
     rows, _ = _label(stages, take_evenly(usable, stages.config.sft_warmup.held_out_rows))
-    return rows if len(rows) else None
+    return list(rows) if len(rows) else None  # read often: a data set unpacks a row at each reading
 
 
 def _label(stages: Stages, examples: Sequence[Example]) -> tuple[Any, int]:
