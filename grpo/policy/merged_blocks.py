@@ -238,8 +238,8 @@ def pull_leave(
     import torch
 
     silu, silu_backward = torch.nn.functional.silu, torch.ops.aten.silu_backward
-    gated = gate_up.new_empty(len(gate_up), gate_up.shape[1] // 2)
-    whole, pull = torch.empty_like(gate_up), pull_back(gradient, block.down)
+    gated, whole = block.gate_up.room(0, gate_up.chunk(2, 1)[0]), block.gate_up.room(1, gate_up)
+    pull = pull_back(gradient, block.down)
     # Piece by piece, so that what passes through a row's six operations stays in the processor's cache.
     for piece in zip(*(each.split(PIECE_ROWS) for each in (gate_up, gated, whole, pull)), strict=True):
         (gate, up), product, (of_gate, of_up), pulled = piece[0].chunk(2, 1), piece[1], piece[2].chunk(2, 1), piece[3]
@@ -248,7 +248,7 @@ def pull_leave(
         torch.mul(pulled, active, out=of_up)
         silu_backward.grad_input(pulled.mul_(up), gate, grad_input=of_gate)
     of_down = block.down.pull(gated, gradient)
-    del pull, gated
+    del pull
     of_gate_up = block.gate_up.pull(block.before_feed_forward(middle), whole)
     found = pull_back(whole, block.gate_up)
     of_norm = block.before_feed_forward.pull(middle, found)

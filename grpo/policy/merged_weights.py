@@ -35,6 +35,13 @@ class Joined:
         adapters = [matrix for adapter in self.adapters if adapter is not None for matrix in adapter[:2]]
         return [weight for _, weight in self.own] + adapters
 
+    def room(self, number: int, like: torch.Tensor) -> torch.Tensor:
+        """Memory for an array of this shape, the same one for every block: pages that are new cost more than what is written."""
+        key = number, *like.shape
+        if key not in self.scratch:
+            self.scratch[key] = like.new_empty(like.shape)
+        return self.scratch[key]
+
     def merge(self) -> torch.Tensor:
         """(outputs, inputs); good until another matrix of this shape is merged."""
         import torch
