@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_warmup.batches import LengthBatches
 from sft_warmup.checkpoints import make_callback, write_sums
 from sft_warmup.config import SftWarmupSection
-from sft_warmup.entropies import of_counted_tokens
+from sft_warmup.dataset import IGNORED
 from sft_warmup.packing import check_packing, pack
 from sft_warmup.trainer_arguments import trainer_arguments
 
@@ -99,7 +100,7 @@ def make_sft_trainer(
             return order
 
         def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **named: Any) -> Any:
-            with of_counted_tokens(inputs["labels"]):
+            with entropies_of_counted_tokens(inputs["labels"]):
                 return super().compute_loss(model, inputs, *arguments, **named)
 
         def create_model_card(self, *_: Any, **__: Any) -> None:
@@ -123,6 +124,31 @@ def make_sft_trainer(
     )
     _remove_printer(trainer)
     return trainer
+
+
+@contextmanager
+def entropies_of_counted_tokens(labels: Any) -> Iterator[None]:
+    """Inside, SFTTrainer measures entropies where `labels` (rows, tokens) are not ignored, and finds 0 elsewhere.
+
+    It multiplies the others by 0 before it adds them up: the sum stays the same, bit for bit.
+    """
+    from trl.trainer import sft_trainer
+
+    measure = sft_trainer.entropy_from_logits
+
+    def measure_counted(logits: Any, *arguments: Any, **named: Any) -> Any:
+        counted = labels[..., 1:] != IGNORED
+        if counted.shape != logits.shape[:-1]:  # tokens that the labels know nothing of
+            return measure(logits, *arguments, **named)
+        found = logits.new_zeros(counted.shape)
+        found[counted] = measure(logits[counted], *arguments, **named)
+        return found
+
+    sft_trainer.entropy_from_logits = measure_counted
+    try:
+        yield
+    finally:
+        sft_trainer.entropy_from_logits = measure
 
 
 def _remove_printer(trainer: Any) -> None:

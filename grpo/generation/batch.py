@@ -74,6 +74,7 @@ class Batch:
         self.is_recorded = recording is not None
         fused = decoder is not None and decoder.fused
         memory = KVCache(self.width, self.tails, device, static, fused)
+        memory.note_shares = None if recording is None else recording.note_shares
         fixed = {"use_cache": False, "attention_mask": memory.no_mask, "router": memory}
         logits_PV = self.read_prompts(memory, fixed)
         # One row more than there are completions: what fills a chunk up is written there and never read.

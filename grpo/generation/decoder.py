@@ -253,7 +253,7 @@ class Decoder:
             out = attend(number, queries, keys, values, self.scaling)
             between, gate_up, states = leave(block, states, out, self.activation, shape.epsilon)
             if recording is not None:
-                recording.note(number, entered, joined, between, gate_up)
+                recording.note(number, entered, joined, between, gate_up, out.transpose(1, 2).reshape(rows, -1))
         if recording is not None:
             recording.note_last(states)
         return self.head(normed(states, self.last_norm, shape.epsilon))

@@ -6,7 +6,7 @@ share a key), `_D` size of a head, `_W` places of a tail, `_T` places of a compl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,8 @@ class KVCache:
     """
 
     reads_ahead = False  # whether places that are not written yet are read, behind a mask
+    # Is told of each layer the attention that newest tokens pay to themselves, where not `static`.
+    note_shares: Callable[[int, Any], None] | None = None
 
     def __init__(
         self, width: int, tails: Sequence[Piece], device: torch.device, static: bool = False, fused: bool = False
@@ -126,6 +128,8 @@ class KVCache:
         if states.stems:
             parts = (self.score_stems(states, query_HCRD), *parts)
         weights = torch.cat(parts, -1).softmax(-1, dtype=torch.float32).to(value.dtype)
+        if self.note_shares is not None:
+            self.note_shares(layer, weights[..., -1].view(heads, chunks, slots, shared).permute(1, 2, 0, 3))
         *to_stem, to_tail_HCRW, to_own_HCRT = weights.split([part.shape[-1] for part in parts], -1)
         out = torch.bmm(
             to_tail_HCRW.reshape(heads * chunks, slots * shared, -1), states.tail_values.flatten(0, 1)[:, first:]

@@ -2,8 +2,9 @@
 
 A completion's token passes through the policy once when it is written and once more for the loss. As long as no step of the
 optimiser lies between, both compute the same; what a backward needs of it is kept while it is there: of each block the
-states that enter it, queries, keys and values, the states after attention, and gate and up. Of the head it is the log-probability
-and its gradient by the last state (see `head_logprobs`). Attention's own backward wants its forward again, and gets it.
+states that enter it, queries, keys and values, what attention found and the weight that a token gave to itself in it (see
+`recorded_attention`), the states after attention, and gate and up. Of the head it is the log-probability and its gradient by
+the last state (see `head_logprobs`).
 
 For float32 models on a processor whose blocks run merged (see `merged_blocks`). Decoding rounds a little more than the
 loss's own forward, so this is for a loss that does not depend on the values of its log-probabilities, as one step a batch
@@ -34,6 +35,7 @@ from grpo.policy.merged_blocks import (
     rotate,
 )
 from grpo.policy.packed_products import has_onednn, multiply, pack
+from grpo.policy.recorded_attention import pull_attention
 
 if TYPE_CHECKING:
     import torch
@@ -97,8 +99,9 @@ class Recording:
             queries, keys, values = (each.transpose(0, 1)[None] for each in turned)
             scaling = block.attention.scaling
             out, _ = attend(block.attention, queries, keys, values, attention_mask, scaling=scaling, router=router)
-            leaving, middle, gate_up = leave(block, states, out.reshape(len(states), -1))
-            self.note(number, states, projected, middle, gate_up)
+            attended = out.reshape(len(states), -1)
+            leaving, middle, gate_up = leave(block, states, attended)
+            self.note(number, states, projected, middle, gate_up, attended)
             if number + 1 == len(self.blocks):
                 self.note_last(leaving)
             return leaving[None]
@@ -121,9 +124,13 @@ class Recording:
         self.arrived = []
 
     def note(self, number: int, *arrays: torch.Tensor) -> None:
-        """The states that enter block `number`, queries with keys and values, the states after attention, gate with up."""
-        for room, array in zip(self.rooms[number], arrays, strict=True):
+        """What `widths_of` names of block `number`, but for shares."""
+        for room, array in zip(self.rooms[number], arrays, strict=False):
             (room if self.step is None else room[self.step]).copy_(array)
+
+    def note_shares(self, number: int, shares: torch.Tensor) -> None:
+        """The attention that each row's newest token pays to itself, (chunks, slots, heads of keys, queries that share one)."""
+        self.rooms[number][-1][self.step].view(shares.shape).copy_(shares)
 
     def note_last(self, states: torch.Tensor) -> None:
         self.note(-1, states)
@@ -281,13 +288,15 @@ def begin_recording(
     return recording
 
 
-def widths_of(block: MergedBlock) -> tuple[int, int, int, int]:
-    """Of the arrays that `Recording.note` is given of a block."""
+def widths_of(block: MergedBlock) -> tuple[int, ...]:
+    """Of what is kept of a block: the states that enter it, queries with keys and values, the states after attention, gate with
+    up, what attention found, and of each head the share of itself that a token of a completion attended to."""
     size = len(block.before_attention.weight)
     projected, gate_up = (
         sum(len(weight) for weight in part.weights) for part in (block.queries_keys_values, block.gate_up)
     )
-    return size, projected, size, gate_up
+    queries = len(block.queries_keys_values.weights[0])
+    return size, projected, size, gate_up, queries, queries // block.attention.head_dim
 
 
 def contiguous(places: Sequence[int]) -> slice | None:
@@ -301,7 +310,7 @@ def _replayed():
     import torch
 
     class Replayed(torch.autograd.Function):
-        """A block whose forward is recorded: nothing is computed before its backward, which runs attention once more."""
+        """A block whose forward is recorded: nothing is computed before its backward."""
 
         @staticmethod
         def forward(ctx, states, replay, *trained):
@@ -313,16 +322,12 @@ def _replayed():
         @staticmethod
         def backward(ctx, gradient):
             recording, number, block, places, cos, sin, router = ctx.replay
-            states, projected, middle, gate_up = recording.take(number, places)
+            states, projected, middle, gate_up, attended, shares = recording.take(number, places)
             raw = by_head(block, projected)
-            scaling, tokens = block.attention.scaling, len(states)
-            with torch.enable_grad():
-                turned = [each.transpose(0, 1)[None].requires_grad_() for each in rotate(block, raw, cos, sin)]
-                out = router.attend(number, *turned, scaling, 0.0, None)
-            attended = out.detach()[0].transpose(0, 1).reshape(tokens, -1)
             found, of_attended, pulled = pull_leave(block, attended, middle, gate_up, gradient)
-            of_out = of_attended.view(tokens, -1, block.attention.head_dim).transpose(0, 1)[None]
-            gradients = [each[0].transpose(0, 1) for each in torch.autograd.grad(out, turned, of_out)]
+            out, of_out = (each.unflatten(1, (-1, block.attention.head_dim)) for each in (attended, of_attended))
+            turned, scaling = rotate(block, raw, cos, sin), block.attention.scaling
+            gradients = pull_attention(router, turned, out, shares, of_out, scaling)
             wanted = ctx.needs_input_grad[0]
             before, of_projections = pull_projections(block, states, cos, sin, raw[:2], gradients, wanted)
             return found.add_(before) if before is not None else None, None, *of_projections, *pulled

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sft_warmup.dataset import IGNORED  # noqa: E402
-from sft_warmup.entropies import of_counted_tokens  # noqa: E402
+from sft_warmup.train import entropies_of_counted_tokens  # noqa: E402
 
 
 def test_entropies_when_some_tokens_are_ignored_then_the_others_have_the_same_bits_and_their_sum_too():
@@ -23,7 +23,7 @@ def test_entropies_when_some_tokens_are_ignored_then_the_others_have_the_same_bi
     mask = labels[..., 1:] != IGNORED
     shifted = logits[..., :-1, :]
     wanted = original(shifted) * mask
-    with of_counted_tokens(labels):
+    with entropies_of_counted_tokens(labels):
         whole = sft_trainer.entropy_from_logits(shifted)
         other = sft_trainer.entropy_from_logits(shifted[:, 1:])
     assert torch.equal(whole * mask, wanted)
@@ -39,6 +39,6 @@ def test_entropies_when_measured_then_only_the_tokens_that_count_are_read():
 
     logits, labels = torch.zeros(1, 4, 8), torch.tensor([[IGNORED, IGNORED, 3, 4]])
     logits[0, 0] = torch.nan
-    with of_counted_tokens(labels):
+    with entropies_of_counted_tokens(labels):
         found = sft_trainer.entropy_from_logits(logits[..., :-1, :])
     torch.testing.assert_close(found, torch.tensor([[0.0, 2.0794415, 2.0794415]]))

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from grpo.generation.generate import generate  # noqa: E402
-from grpo.policy import head_logprobs, lean_activations, packed_products, recording  # noqa: E402
+from grpo.policy import head_logprobs, lean_activations, packed_products, recorded_attention, recording  # noqa: E402
 from grpo.policy.recording import begin_recording  # noqa: E402
 from grpo.policy.shared_prefix import grouped_logps, unwrap  # noqa: E402
 from tests.grpo.generation.test_decoder import FAMILIES, adapt, build, spread_norms  # noqa: E402
@@ -147,3 +147,25 @@ def test_recording_when_completions_are_others_then_it_does_not_have_them(small)
     assert found.has(completions, range(SAMPLES))
     assert found.has([completions[2][:1], []], [2, 0])
     assert not found.has([[*completions[2][:-1], 60]], [2])
+
+
+def test_gradients_when_a_token_hardly_attends_to_itself_then_attention_is_read_again(small, monkeypatch):
+    """A weight that has lost its digits says nothing of the log-sum-exp; every weight is held to be one."""
+    model = adapt(build("qwen3", **FAMILIES["qwen3"]))
+    found, completions = write(model, PROMPTS["a stem"])
+    numbers = list(range(len(completions)))
+    monkeypatch.setattr(recorded_attention, "LEAST_SHARE", 2.0)
+    for layer in found.layers:
+        layer[-1].zero_()
+    assert_same(model, found, make_batch(PROMPTS["a stem"], completions, numbers), numbers)
+
+
+@pytest.mark.parametrize("prompts", ["one", "a stem"])
+def test_shares_when_recorded_then_give_the_log_sum_exp_of_attention(prompts, small):
+    """Rows that leave the batch keep theirs: no forward of attention but the prompts' is needed."""
+    model = adapt(build("llama", **FAMILIES["llama"]))
+    found, completions = write(model, PROMPTS[prompts])
+    for number, row in enumerate(completions):
+        for layer in found.layers:
+            shares = layer[-1][found.completion_places(number, len(row) - 1)]
+            assert ((shares > 0) & (shares < 1)).all()
