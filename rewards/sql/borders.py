@@ -37,6 +37,9 @@ from rewards.sql.text_borders import cross_length, cross_text, rename_results
 
 MOST_BORDERS = 10
 _FEW_LEVELS = 12
+_GREATEST = 1e15
+"""Of numbers to which figures are moved; beyond, neighbours are the same to a float."""
+
 _BOUNDS = frozenset({"<", "<=", ">", ">=", "between"})
 _BESIDE = 1.000317
 """By which a figure lies beside a bound and not on it, where adding up in another order would decide."""
@@ -128,7 +131,7 @@ def _cross_number(plan: BorderPlan, name: Name, sample: ColumnSample, condition:
     if value == 0 == sample.low and sample.high > 1 and condition.operator in (">", "<=") and plan.is_free(name):
         yield Border((("halve", (name,), 0),))
     positive = sample.low > 0 or value <= 0
-    if (positive and value <= 0) or (sample.low >= 0 and sample.high <= 1):
+    if (positive and value <= 0) or (sample.low >= 0 and sample.high <= 1) or abs(value) > _GREATEST:
         return
     step = 1 if sample.integers == sample.filled else 0.01
     dated = plan.is_dated(name.table)

@@ -9,6 +9,7 @@ from contextlib import closing
 from functools import lru_cache
 from urllib.parse import quote
 
+LONGEST_PATTERN = 200
 QUICK_BYTES = 4 << 20
 """Of a file whose copies are made in a fraction of a second."""
 
@@ -35,6 +36,8 @@ def keep_readonly(path: str) -> sqlite3.Connection:
             _kept.connection.close()
         _kept.key, _kept.connection = None, None
         _kept.connection = open_readonly(path)
+        # What a model wrote stands in what is asked here: as in its own process, no pattern is long.
+        _kept.connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, LONGEST_PATTERN)
         _kept.key = key
     return _kept.connection
 

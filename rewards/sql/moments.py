@@ -15,6 +15,7 @@ _TEXT = re.compile(
 )
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
 _DAY = timedelta(days=1)
+_SECOND = timedelta(seconds=1)
 _EARLIEST, _LATEST = 315_532_800, 4_102_444_800
 """Seconds of 1980 and 2100 since 1970: whole numbers between these, of several days, are moments."""
 
@@ -89,14 +90,16 @@ def list_moments(
         return start, end
     shorter = kind == "text" and not made and isinstance(value, str) and len(value) < width
     if kind == "text" and not made and isinstance(value, str) and len(value) > width:
-        return (_ceil(start + timedelta(seconds=1), _DAY),)  # a day is less than any time of it
+        return (_ceil(min(end, start + _SECOND), _DAY),)  # a day is less than any time of it
     if operator in ("<=", ">") or (operator == "between" and upper):
         return (start if shorter else end,)
     return (start,)
 
 
 def _ceil(at: datetime, grid: timedelta) -> datetime:
-    return at + (datetime.min - at) % grid
+    with suppress(OverflowError):
+        return at + (datetime.min - at) % grid
+    return at  # the last moment that there is
 
 
 def to_grid(at: datetime, seconds: int) -> datetime:

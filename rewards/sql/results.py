@@ -128,9 +128,10 @@ def _same_in_other_columns(first: Sequence[tuple], second: Sequence[tuple], tole
 
 
 def _sort_key(row: tuple) -> tuple:
+    # Apart, since a column may hold a number in one row and nothing, or a text, in the next.
     return (
-        *(repr(value) for value in row if not isinstance(value, (int, float))),
-        *(float(value) for value in row if isinstance(value, (int, float))),
+        tuple(repr(value) for value in row if not isinstance(value, (int, float))),
+        tuple(float(value) for value in row if isinstance(value, (int, float))),
     )
 
 

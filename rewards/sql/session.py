@@ -21,7 +21,7 @@ _REFUSED_FUNCTIONS = CLOCKS | frozenset(
     (
         "load_extension", "readfile", "writefile", "edit", "fts3_tokenizer", "zeroblob", "randomblob", "random",
         "sqlite_compileoption_get", "sqlite_compileoption_used", "sqlite_version", "sqlite_source_id", "changes",
-        "total_changes", "last_insert_rowid", "sqlite_offset", "sqlite_log", "fts5_source_id", "rtreecheck", "rtreedepth",
+        "total_changes", "last_insert_rowid", "sqlite_offset", "sqlite_log", "fts5", "fts5_source_id", "rtreecheck", "rtreedepth",
         "rtreenode", "optimize", "snippet", "matchinfo",
     )
 )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from tests.rewards.sql import more_attacks
+from tests.rewards.sql import further_attacks, more_attacks
 
 _NUMBERS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT {0}) "
 _TEXT = "replace(printf('%{0}d', 1), ' ', 'ab')"
@@ -368,6 +368,8 @@ def list_attacks() -> list[tuple[str, str, bool]]:
             (BOUNDED, False),
             (more_attacks.REFUSED, True),
             (more_attacks.BOUNDED, False),
+            (further_attacks.REFUSED, True),
+            (further_attacks.BOUNDED, False),
         )
         for kind, statements in attacks.items()
         for sql in statements

@@ -10,6 +10,7 @@ from rewards.sql.boundaries import ColumnKind, list_boundaries
 from rewards.sql.columns import ColumnSample, Name
 from rewards.sql.conditions import read_conditions
 from rewards.sql.moments import kind_of, list_clocks, list_moments, read_period, to_grid, write_moment
+from rewards.sql.results import same_rows
 from rewards.sql.tokens import tokenise
 from rewards.types import Completion, Example
 
@@ -128,3 +129,26 @@ def test_tokenise_when_names_need_quotes_then_they_keep_them():
         "select", '"order"', ",", '"nome completo"', ",", "name", "from", "t",
     )  # fmt: skip
     assert tokenise("SELECT 'it''s'") == ("select", "'it''s'")
+
+
+@pytest.mark.parametrize("literal", [
+    "'0001-01-01'", "'9999-12-31'", "'9999-12-31 23:59:59'", "'2024-02-31'", "'24:00'", "''", "'" + "%a" * 900 + "'", "1e308",
+    "9223372036854775807", "-9223372036854775808", "99999999999999999999999", "253402300800", "x'ff'", "NULL", "'😀'",
+])  # fmt: skip
+@pytest.mark.parametrize(
+    ("table", "column"), [("visits", "at_epoch"), ("visits", "fee"), ("patients", "birth_julian"), ("visits", "notes")]
+)
+def test_sql_qa_when_a_literal_is_odd_then_it_is_scored_and_no_fault_is_raised(databases, table, column, literal):
+    """Years without a day after them, numbers that no column holds, patterns longer than any: what a model writes is data."""
+    reference = f"SELECT COUNT(*) FROM {table}"
+    for operator in ("<", "<>", "LIKE"):
+        text = f"{reference} WHERE {column} {operator} {literal} OR 1"
+        assert 0 <= value_of(databases["clinic"], reference, text) <= 1
+        assert 0 <= value_of(databases["clinic"], text, reference) <= 1
+
+
+def test_same_rows_when_a_column_holds_numbers_and_nothing_then_another_order_is_the_same():
+    """A mean of nothing is NULL beside the means of others: rows in another order raised TypeError before."""
+    rows = [("a", None, 1.0), ("b", 2.5, 3.0), ("c", "x", 2.0)]
+    assert same_rows(rows, rows[::-1], 0.005)
+    assert not same_rows(rows, [("a", None, 1.0), ("b", None, 3.0), ("c", "x", 2.0)], 0.005)
