@@ -15,6 +15,8 @@ _SEARCHED = 20_000
 _LONGEST_LINE = 2_000
 _HASHES = re.compile(r"#{4}(?!#)[ \t]*([^\n#]{1,400})")
 _TAGGED = re.compile(r"<answer>([^<]{1,400})</answer>", re.IGNORECASE)
+# What chat templates end a turn with.
+_TOKENS = re.compile(r"<[|｜][\w▁]{1,40}[|｜]>|</?s>|<eos>|<end_of_turn>|\[\|endofturn\|\]")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s?\{")
 _SAID = re.compile(
     r"\b(?:(?:the )?(?:(?:final|correct|right|best) )*(?:answer|result|option|choice) ?(?:is|would be|should be|=|:)|"
@@ -60,7 +62,7 @@ def find_answer(
 ) -> tuple[FinalAnswerText | None, list[FinalAnswerText]]:
     """The final answer of a text and what else is marked as one; the last mark wins over what is said, that over what stands
     last. `numeric` looks for a number: marks without one, such as headings, are passed over."""
-    text = text.strip()
+    text = (_TOKENS.sub("", text) if "<" in text else text).strip()
     marked = [read_answer(inner, decimal, mark) for mark, inner in _list_marked(text)]
     if numeric:
         marked = [answer for answer in marked if _is_mathematical(answer)]
@@ -123,7 +125,7 @@ def _read_last(match: re.Match[str], decimal: Decimal) -> FinalAnswerText:
 def _list_marked(text: str) -> list[tuple[str, str]]:
     """What is marked as a final answer, with its mark, in order: the last few of each."""
     found = [
-        (match.start(), mark, match[1])
+        (match.start(), mark, _open_box(match[1]))
         for sign, mark, pattern in ((HASHES, HASHES, _HASHES), ("<", "<answer>", _TAGGED))
         if sign in text
         for match in deque(pattern.finditer(text), _LAST_MARKS)
@@ -131,6 +133,12 @@ def _list_marked(text: str) -> list[tuple[str, str]]:
     boxes = deque(_BOXED.finditer(text), _LAST_MARKS) if "\\" in text else ()
     found += [(match.start(), "boxed", _take_braces(text, match.end())) for match in boxes]
     return [(mark, inner) for _, mark, inner in sorted(found)]
+
+
+def _open_box(text: str) -> str:
+    r"""What stands in the \boxed{} that a marked answer holds, else the answer."""
+    box = _BOXED.search(text) if "\\" in text else None
+    return (_take_braces(text, box.end()) or text) if box else text
 
 
 def _take_braces(text: str, start: int) -> str:

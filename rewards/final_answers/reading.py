@@ -25,7 +25,7 @@ _LETTERED = re.compile(
 NUMBER = re.compile(
     r"(?<![\w.,])(?P<sign>[-+−–]?)[ ]?(?:(?:R|US|U)?\\?\$|[€£¥₹])?[ ]?(?P<inner>[-−–]?)"
     r"(?P<body>[0-9]++(?:[.,][0-9]++)*+|\.[0-9]++)(?P<exponent>[eE][-+]?[0-9]{1,3}(?![0-9.,]))?"
-    r"(?:[ ]?/[ ]?(?P<under>[0-9]++(?:[.,][0-9]++)*+))?+(?:[ ]?\\?(?P<percent>%))?(?![0-9A-Za-z_/])",
+    r"(?:[ ]?/[ ]?(?P<under>[0-9]++(?:[.,][0-9]++)*+))?+(?:[ ]?\\?(?P<percent>%))?(?![0-9A-Za-z_]|/(?![A-Za-z]{2}))",
     re.ASCII,
 )
 """A number with its currency, its denominator and its percent sign."""
@@ -125,7 +125,7 @@ def read_answer(text: str, decimal: Decimal = "either", mark: str = "", *, inner
     certain = mark != HASHES or choice is not None or (first is not None and first.start() == 0) or bool(items)
     numbers = amount.numbers if amount else []
     unit = amount.unit if amount else FoundUnit()
-    scaled = [number * unit.scale for number in numbers]
+    scaled = [number * unit.scale for number in numbers if math.isfinite(number * unit.scale)]
     plain = len(scaled)
     percent = amount is not None and amount.percent
     if percent:

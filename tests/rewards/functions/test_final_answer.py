@@ -296,6 +296,9 @@ def test_final_answer_when_the_unit_alone_is_wrong_then_an_option_says_what_it_e
         ("3", "The answer is obtained from 2x + 3 = 9, so it is 3", 1.0), ("8", "The answer is either 7 or 8.", 0.0),
         ("\\boxed{1,2}", "\\boxed{2, 1}", 1.0), ("\\boxed{1, 2}", "\\boxed{2,1}", 1.0), ("\\boxed{1,2}", "\\boxed{1.2}", 1.0), ("\\boxed{1,2}", "\\boxed{2,1}", 0.0),
         ("\\boxed{(1,2)\\cup(3,4)}", "\\boxed{(3,4) \\cup (1,2)}", 1.0), ("3.14159265", "\\boxed{\\pi}", 1.0), ("3.14", "\\boxed{\\pi}", 0.0),
+        # Marks in one another, tokens that end a turn, and a rate.
+        ("#### 120", "<answer>\\boxed{120}</answer>", 1.0), ("#### 120", "#### $\\boxed{120}$", 1.0), ("#### 1/2", "<answer>\\boxed{\\frac{1}{2}}</answer>", 1.0),
+        ("#### 120", "#### 120<|im_end|>", 1.0), ("B", "B</s>", 1.0), ("18", "Answer: $18/day", 1.0), ("3", "2/3", 0.0), ("12", "12/05/2021", 0.0),
         # Two answers at once, and the last of two that are said one after the other.
         ("8", "The answer is 7 or 8.", 0.0), ("8", "#### 7 or 8", 0.0), ("8", "#### 7-8", 0.0), ("8", "The answer is 7. Wait, the answer is 8.", 1.0),
         ("8", "The answer is 8. I am sure the answer is correct.", 1.0), ("5", "A resposta é 5 maçãs em 3 dias", 1.0),
