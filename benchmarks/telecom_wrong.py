@@ -35,7 +35,7 @@ from rewards.types import Completion, Example
 CEILINGS = {
     "every text wrong": 0.65,
     "every figure wrong": 0.42,
-    "every identity wrong": 0.80,
+    "every identity wrong": 0.76,
     "structure only": 0.15,
     "another's content": 0.42,
     "empty values": 0.05,

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from pydantic import Field, field_validator
 
 from rewards.answers import count_all, count_leaves, read_answer
+from rewards.documents.units import FACTORS
 from rewards.extraction.strict import read_strict
 from rewards.functions.json_valid import reference_problems
 from rewards.hookspecs import hookimpl
@@ -103,6 +104,11 @@ class KpiValues(RewardFunction):
             stated, _ = _read_reference(self, example.reference, tuple(figures.items()))
             figures = {name: figure for name, figure in figures.items() if name in stated}
         return figures
+
+    def rates_of(self, reference: str | None, columns: Mapping[str, float]) -> tuple[float, ...]:
+        """What bits a second are multiplied by to give a row's rates without a unit, by its reference's own notation."""
+        units = self._units() if reference is None else _read_reference(self, reference, tuple(columns.items()))[1]
+        return tuple(1.0 / FACTORS["rate"][unit] for unit in units)
 
     def judge(self, example: Example, value: Any, *, same_keys: bool = False) -> dict[str, float]:
         """For each figure that counts, 1.0 when the value states it right and never otherwise, else 0.0.

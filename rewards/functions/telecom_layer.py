@@ -303,8 +303,8 @@ class LayerReward(RewardFunction):
             expected = gold.contents if known else self._read_contents(compared.reference)
             given = self._read_contents(compared.answer, _LENGTHENED * gold.flat.size + 1_000)
             columns = _find_kpis(self).figures_of(example) if figures else {}
-            covers = covered_by(columns)
-            shares["values"] = share_of_figures(expected, given, self.value_tolerance, covers)
+            rates = _find_kpis(self).rates_of(example.reference, columns)
+            shares["values"] = share_of_figures(expected, given, self.value_tolerance, covered_by(columns), rates)
             shares["expression"] = share_of_counts(expected.words, given.words)
             found = [share for share in (shares.get("kpi"), shares["values"]) if share is not None]
             shares["stated"] = share_stated(expected, given, min(found, default=None))

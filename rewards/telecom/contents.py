@@ -12,7 +12,7 @@ from rewards.documents.identifiers import is_identifier
 from rewards.documents.quantities import read_quantity
 from rewards.documents.signs import EMPTY_LIST, EMPTY_OBJECT
 from rewards.documents.units import FACTORS, KINDS, name_any_unit
-from rewards.telecom.equals import UNIT_KEYS
+from rewards.telecom.equals import SCALES, UNIT_KEYS
 from rewards.telecom.figures import states_right
 from rewards.telecom.pairing import says_for_whom
 from rewards.telecom.paths import Path, ValuePlaces
@@ -179,11 +179,16 @@ def covered_by(columns: Mapping[str, float]) -> Callable[[FigurePlace, Figure], 
 
 
 def share_of_figures(
-    expected: Contents, given: Contents, relative: float, is_covered: Callable[[FigurePlace, Figure], bool]
+    expected: Contents,
+    given: Contents,
+    relative: float,
+    is_covered: Callable[[FigurePlace, Figure], bool],
+    rates: Collection[float] = SCALES["rate"],
 ) -> float | None:
     """The mean over places of how far they hold the same figures; one too many costs as much as one missing.
 
-    `is_covered` tells figures that are judged elsewhere; None where none is left.
+    `is_covered` tells figures that are judged elsewhere, `rates` what bits a second are multiplied by to give the numbers
+    that stand without a unit; None where no figure is left.
     """
     shares = []
     for place, figures in expected.figures.items():
@@ -194,7 +199,7 @@ def share_of_figures(
         most = max(len(figures), len(offered))
         right = 0
         for figure in figures:
-            at = next((at for at, other in enumerate(offered) if _same(figure, other, relative)), None)
+            at = next((at for at, other in enumerate(offered) if _same(figure, other, relative, rates)), None)
             if at is not None:
                 del offered[at]
                 right += 1
@@ -202,7 +207,13 @@ def share_of_figures(
     return fsum(shares) / len(shares) if shares else None
 
 
-def _same(one: Figure, other: Figure, relative: float) -> bool:
+def _same(one: Figure, other: Figure, relative: float, rates: Collection[float]) -> bool:
+    if one.kind != other.kind and "" in (one.kind, other.kind):
+        # A number alone is in the unit that such numbers are in where the other side says one.
+        plain, sized = (one, other) if one.kind == "" else (other, one)
+        scales = rates if sized.kind == "rate" else SCALES.get(sized.kind, ())
+        allowed = max(relative, 1e-9) * abs(plain.amount)
+        return any(abs(sized.amount * scale - plain.amount) <= allowed for scale in scales)
     return one.kind == other.kind and abs(one.amount - other.amount) <= max(relative, 1e-9) * abs(one.amount)
 
 

@@ -13,6 +13,7 @@ from rewards.documents.units import KINDS, name_any_unit
 
 UNIT_KEYS = ("unit", "units", "uom", "unitOfMeasure", "unitOfMeasurement", "targetUnit", "valueUnit")
 """Keys that hold the unit of the number beside them."""
+_UNIT_KEYS = frozenset(UNIT_KEYS)
 _AMOUNT_KEYS = frozenset(
     ("value", "targetValue", "targetValueRange", "amount", "threshold", "quantity", "limit", "min", "max", "minimum",
      "maximum", "lower", "upper", "minValue", "maxValue", "atMost", "atLeast", "measured", "target")
@@ -35,7 +36,7 @@ _HEXADECIMAL_KEYS = frozenset(("sd", "tac", "nRTAC", "eutraCellId", "nrCellId", 
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{2,16}", re.ASCII)
 _NAME_KEYS = frozenset(("objectInstance", "rootObjectInstances", "objectInstances", "dn", "distinguishedName"))
 _AFTER_COMMA = re.compile(r",\s+(?=[A-Za-z][\w-]{0,60}=)", re.ASCII)
-_SCALES: Mapping[str, tuple[float, ...]] = {"time": (1e3,), "rate": (1e-6, 1e-3), "share": (1.0, 100.0)}
+SCALES: Mapping[str, tuple[float, ...]] = {"time": (1e3,), "rate": (1e-6, 1e-3), "share": (1.0, 100.0)}
 """What a number without a unit may be in, where the other side states one: ms, Mbit/s or kbit/s, a fraction or per cent."""
 
 
@@ -48,9 +49,9 @@ class LayerRules(LeafRules):
         if isinstance(expected, tuple) is isinstance(given, tuple) or (key is not None and is_identifier(key)):
             return False
         quantity, number = (expected, given) if isinstance(expected, tuple) else (given, expected)
-        if not isinstance(number, (int, float)) or isinstance(number, bool) or quantity[0] not in _SCALES:
+        if not isinstance(number, (int, float)) or isinstance(number, bool) or quantity[0] not in SCALES:
             return False
-        return any(abs(quantity[1] * scale - number) <= 1e-9 * abs(number) for scale in _SCALES[quantity[0]])
+        return any(abs(quantity[1] * scale - number) <= 1e-9 * abs(number) for scale in SCALES[quantity[0]])
 
 
 def make_equal(value: Any) -> Any:
@@ -59,16 +60,20 @@ def make_equal(value: Any) -> Any:
     The caller makes sure that recursion can go so deep.
     """
     if isinstance(value, dict):
-        unit = next((value[key] for key in UNIT_KEYS if isinstance(value.get(key), str)), None)
+        unit = None
+        if not _UNIT_KEYS.isdisjoint(value):
+            unit = next((value[key] for key in UNIT_KEYS if isinstance(value.get(key), str)), None)
         amounts = _find_amounts(value) if unit is not None and _measures(unit) else ()
         copy: dict[str, Any] = {}
         for key, child in value.items():
-            if amounts and key in UNIT_KEYS:
+            if amounts and key in _UNIT_KEYS:
                 continue
             if key in amounts:
                 copy[key] = f"{child} {unit}"
-            elif key in ASKED_TIMES and isinstance(child, str):
-                copy[key] = _read_instant(child)
+            elif isinstance(child, str):
+                copy[key] = _read_instant(child) if key in ASKED_TIMES else child
+            elif not isinstance(child, (dict, list)):
+                copy[key] = child
             elif isinstance(child, list) and key not in _ORDERED and all(isinstance(item, str) for item in child):
                 copy[key] = sorted(child)
             else:

@@ -112,10 +112,11 @@ def expand_to_graphs(value: Any) -> Any:
 
 def settle(value: Any) -> Any:
     """JSON-LD in one form: prefixes resolved, `@context` gone, `@value` a plain value; anything else as it is."""
-    if not isinstance(value, dict) or "@context" not in value:
+    if not isinstance(value, dict) or _LD_KEYS.isdisjoint(value):
         return value
     prefixes: dict[str, str] = {}
-    contexts = value["@context"] if isinstance(value["@context"], list) else [value["@context"]]
+    written = value.get("@context", [])
+    contexts = written if isinstance(written, list) else [written]
     for context in contexts:
         if isinstance(context, dict):
             prefixes.update(_read_context(context))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from math import fsum
 from typing import Any, NamedTuple
 
@@ -25,29 +25,27 @@ class ValuePlaces(NamedTuple):
 
 
 def find_places(value: Any, only: Container[Path] | None = None) -> ValuePlaces:
-    """Every place of a value, or those of `only`, its top left out; the caller makes sure that recursion can go so deep."""
+    """Every place of a value, or those of `only`, its top left out; no recursion, so that it may be as deep as it likes."""
     kinds: dict[Path, set[str]] = defaultdict(set)
     leaves: dict[Path, Counter] = defaultdict(Counter)
-    for path, item in _walk(value):
-        if only is not None and path not in only:
-            continue
-        kinds[path].add(_kind_of(item))
-        if not isinstance(item, (dict, list)) and item is not CONFLICTING:
-            leaves[path][comparable(item)] += 1
+    stack: list[tuple[Path, Any]] = [((), value)]
+    while stack:
+        path, holder = stack.pop()
+        keyed = isinstance(holder, dict)
+        pairs: Iterable[tuple[Any, Any]] = (
+            holder.items() if keyed else enumerate(holder if isinstance(holder, list) else ())
+        )
+        for key, item in pairs:
+            here = (*path, key) if keyed else path
+            inner = isinstance(item, (dict, list))
+            if inner:
+                stack.append((here, item))
+            if (only is not None and here not in only) or (inner and not keyed):
+                continue
+            kinds[here].add(_kind_of(item))
+            if not inner and item is not CONFLICTING:
+                leaves[here][comparable(item)] += 1
     return ValuePlaces({path: frozenset(found) for path, found in kinds.items()}, leaves)
-
-
-def _walk(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    if isinstance(value, dict):
-        for key, child in value.items():
-            here = (*path, key)
-            yield here, child
-            yield from _walk(child, here)
-    elif isinstance(value, list):
-        for child in value:
-            if not isinstance(child, (dict, list)):
-                yield path, child
-            yield from _walk(child, path)
 
 
 def _kind_of(value: Any) -> str:

@@ -351,10 +351,8 @@ def test_attack_command_when_a_row_is_none_that_a_run_reads_then_refuses_it_by_i
     rows = [row, row, row | {"id": "2", "prompt": "p"}, row | {"id": "3", "reference": {"ms": 5}}, row | {"id": 4}]
     data.write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
     assert run(["field_f1", "--data", str(data)]) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.removeprefix("error: ").split(": ")[0] for line in lines] == [
-        f"{data}:{number}" for number in (2, 3, 4, 5)
-    ]
+    lines = capsys.readouterr().err.replace("error: ", "").splitlines()
+    assert [line.split(": ")[0] for line in lines] == [f"{data}:{number}" for number in (2, 3, 4, 5)]
 
 
 @pytest.mark.parametrize(

@@ -210,3 +210,22 @@ def test_order_of_an_unknown_layer_when_its_date_is_another_then_costs_and_anoth
     same = {**order, "requestedStartDate": "2026-05-01T09:00:00-03:00", "orderDate": "2026-04-02T00:00:00Z"}
     assert score(order, change(same, '"value": 20, "unit": "ms"', '"value": 0.02, "unit": "s"'), "tmf641").value == 1.0
     assert score(order, {**order, "requestedStartDate": "2026-06-01T12:00:00Z"}, "tmf641").value == 0.75
+
+
+def test_rate_that_no_column_names_when_its_unit_is_written_then_the_reference_s_notation_says_what_is_right():
+    """Beside a guaranteed 100 that the column calls 100 Mbps, a greatest 200 is 200 Mbps and not 200 kbps."""
+    profile = {"ServiceProfile": {"dLThptPerUE": {"guaThpt": 100, "maxThpt": 200}}}
+    earned = [
+        score(
+            profile, change(profile, '"maxThpt": 200', f'"maxThpt": "{rate}"'), "o1_nrm", dl_throughput_mbps=100.0
+        ).parts["values"]
+        for rate in ("200 Mbps", "0.2 Gbps", "200 kbps")
+    ]
+    assert earned == [1.0, 1.0, 0.0]
+
+
+def test_json_ld_when_its_names_are_written_out_without_a_context_then_is_the_same_graph():
+    """Prefixes are a shorthand."""
+    written = {"@id": "urn:1", "http://m.org/Met#latency": {"http://x.org/Icm#atMost": {"@value": 20, "unit": "ms"}}}
+    same = {**LINKED, "expression": {**LINKED["expression"], "expressionValue": written}}
+    assert score(LINKED, same, "tmf921", latency_ms=20.0).parts["expression"] == 1.0
