@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from grpo.config.trl_adapters import SETTINGS, translate_adapters
 from grpo.config.trl_fields import HANDED, OTHER_WAY, REFUSED, SAME_VALUE
 from grpo.config.trl_found import FoundSettings
 from grpo.config.trl_names import OPTIMISERS, find_optimiser_problem
@@ -21,9 +22,9 @@ DEFAULTS: dict[str, Any] = {
 BATCH = ("per_device_train_batch_size", "gradient_accumulation_steps", "generation_batch_size", "steps_per_generation")
 # Of TRL's ModelConfig and of scripts: what the policy is, and what is not a setting of a training.
 MODEL = (
-    "model_name_or_path", "model_revision", "dtype", "torch_dtype", "use_peft", "lora_r", "lora_alpha", "lora_dropout",
-    "lora_target_modules", "load_in_4bit", "load_in_8bit", "attn_implementation", "max_seq_length", "lora_task_type",
-    "bnb_4bit_quant_type", "use_bnb_nested_quant", "bnb_4bit_compute_dtype", "adapter_path", "by_unsloth",
+    "model_name_or_path", "model_revision", "dtype", "torch_dtype", "use_peft", "load_in_4bit", "load_in_8bit",
+    "attn_implementation", "max_seq_length", "bnb_4bit_quant_type", "use_bnb_nested_quant", "bnb_4bit_compute_dtype",
+    "adapter_path", "by_unsloth", *SETTINGS,
 )  # fmt: skip
 ROWS = (
     "dataset", "reward", "system", "prompt_column", "solution", "task", "dataset_mixture", "columns", "external_plugins",
@@ -261,21 +262,10 @@ def translate_model(settings: dict[str, Any], out: Translation) -> None:
     options = settings.pop("model_init_kwargs", None)
     if isinstance(options, dict):
         settings["dtype"] = options.get("dtype", options.get("torch_dtype"))
-    adapters = settings.get("use_peft") or settings.get("lora_r") is not None
+    adapters = settings.get("use_peft") or any(settings.get(name) is not None for name in ("lora_r", "lora_rank"))
     out.put("model.dtype", find_type(settings, bool(adapters), out))
     if adapters:
-        targets = settings.get("lora_target_modules") or "all-linear"
-        if targets == ["all-linear"]:
-            targets = "all-linear"
-        out.put(
-            "model.lora",
-            {
-                "r": settings.get("lora_r") or 16,
-                "alpha": int(settings.get("lora_alpha") or 32),
-                "dropout": settings.get("lora_dropout") or 0.0,
-                "target_modules": targets,
-            },
-        )
+        out.put("model.lora", translate_adapters(settings, out.notes))
     else:
         out.put("model.lora", None)
     if "adapter_path" in settings:

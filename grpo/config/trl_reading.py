@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from grpo.config.trl_adapters import ADAPTER_NAMES
 from grpo.config.trl_found import FoundSettings, as_number
-from grpo.config.trl_script import ADAPTER_NAMES, read_script
+from grpo.config.trl_script import read_script
 from grpo.config.trl_shell import cut_documents, find_commands, read_command
 from grpo.config.trl_wrappers import find_wrapper
 from rewards.errors import UserError

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from grpo.config.trl_adapters import ADAPTER_NAMES
 from grpo.config.trl_found import FoundSettings
 from grpo.config.trl_shell import find_commands, read_command
 from grpo.config.trl_values import NotWrittenError, evaluate, read_settings_files
@@ -16,9 +17,6 @@ from rewards.errors import UserError
 _ADAPTER_CALLS = ("LoraConfig", "get_peft_model")
 # What a script's trainer is given that makes its completions something else than an answer to a prompt.
 _OTHER_ROLLOUTS = ("tools", "environment_factory", "rollout_func")
-ADAPTER_NAMES = {
-    "r": "lora_r", "lora_alpha": "lora_alpha", "lora_dropout": "lora_dropout", "target_modules": "lora_target_modules"
-}  # fmt: skip
 _LOADED_NAMES = {
     "model_name": "model_name_or_path", "max_seq_length": "max_seq_length", "load_in_4bit": "load_in_4bit",
 }  # fmt: skip
@@ -102,8 +100,12 @@ def read_script(text: str, path: Path, options: FoundSettings) -> FoundSettings:
         usage.refusals.append(_IMAGES)
     given = [keyword for node in trainers for keyword in node.keywords if keyword.arg in ("args", "config")]
     if not usage and given:
+        made = constants.get(getattr(given[0].value, "id", ""), given[0].value)
+        kind = ast.unparse(made.func) if isinstance(made, ast.Call) else ""
         usage.refusals.append(
-            f"its trainer is given {ast.unparse(given[0].value)[:40]}, whose settings the file does not tell"
+            f"its trainer is given {kind}, which is not TRL's GRPOConfig"
+            if kind.endswith("Config")
+            else f"its trainer is given {ast.unparse(given[0].value)[:40]}, whose settings the file does not tell"
         )
     return usage
 

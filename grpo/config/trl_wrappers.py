@@ -33,7 +33,8 @@ _AXOLOTL_NAMES = {
     "micro_batch_size": "per_device_train_batch_size", "optimizer": "optim", "lr_scheduler": "lr_scheduler_type",
     "rl_beta": "beta", "use_liger_loss": "use_liger_kernel", "gpu_memory_utilization": "vllm_gpu_memory_utilization",
     "tensor_parallel_size": "vllm_tensor_parallel_size", "max_model_len": "vllm_max_model_length",
-    "eval_batch_size": "per_device_eval_batch_size",
+    "eval_batch_size": "per_device_eval_batch_size", "peft_use_dora": "use_dora", "peft_use_rslora": "use_rslora",
+    "lora_modules_to_save": "lora_modules_to_save", "peft_init_lora_weights": "lora_init", "peft_layers_to_transform": "lora_layers",
 }  # fmt: skip
 # What changes nothing here: how rows are laid out, stored and shown, and kernels.
 _AXOLOTL_QUIET = re.compile(

@@ -6,6 +6,8 @@ import ast
 
 import pytest
 
+from grpo.config.__main__ import main
+from grpo.config.trl_adapters import translate_adapters
 from grpo.config.trl_reading import read_trl_file
 from tests.timing import at_most
 
@@ -100,3 +102,53 @@ def test_expression_when_it_is_hostile_or_unknown_then_it_is_not_worked_out(tmp_
     script.write_text(f"config = GRPOConfig(beta={text}, num_generations=4)\n")
     with at_most(5):
         assert read_trl_file(script).unknown == {"beta": ast.unparse(ast.parse(text))}
+
+
+@pytest.mark.parametrize(
+    ("adapter", "lora", "said"),
+    [
+        (
+            {"lora_r": 16, "lora_alpha": 32, "use_rslora": True},
+            (16, 128),
+            "model.lora.alpha 128 is the same scale for rank 16",
+        ),
+        (
+            {"lora_r": 8, "lora_alpha": 16, "use_rslora": True},
+            (8, 45),
+            "model.lora.alpha 45 is the same scale for rank 8, the whole number next to 45.25",
+        ),
+        (
+            {"lora_rank": 64, "use_dora": True},
+            (64, 32),
+            "DoRA's magnitudes are not trained here; plain LoRA is written",
+        ),
+        ({"lora_r": 4, "lora_modules_to_save": ["lm_head"]}, (4, 32), "layers that are trained whole"),
+    ],
+)
+def test_adapters_when_they_are_more_than_plain_lora_then_the_scale_is_kept_and_the_rest_is_told(adapter, lora, said):
+    """A setting of TRL's own that was called none of its settings, and a scale that was taken for another one."""
+    notes: list[str] = []
+    found = translate_adapters(adapter, notes)
+    assert (found["r"], found["alpha"]) == lora
+    assert len(notes) == 1 and said in notes[0]
+
+
+def test_script_when_its_adapter_is_told_in_full_then_nothing_of_it_is_lost_in_silence(tmp_path, capsys):
+    """`LoraConfig` has more arguments than TRL's ModelConfig; what is at its default is not worth a word."""
+    script = tmp_path / "train.py"
+    script.write_text(
+        "config = GRPOConfig(num_generations=4, per_device_train_batch_size=4)\n"
+        "peft = LoraConfig(r=16, lora_alpha=16, use_rslora=True, bias='none', init_lora_weights='pissa', use_dora=False)\n"
+        "GRPOTrainer(model='m', args=config)\n"
+    )
+    main(["from-trl", str(script)])
+    shown = capsys.readouterr().err
+    assert "model.lora.alpha 64 is the same scale" in shown and "lora_init: left out" in shown
+    assert "dora" not in shown and "bias" not in shown
+
+
+def test_script_when_its_trainer_has_settings_of_another_class_then_that_class_is_the_reason(tmp_path):
+    """TRL's asynchronous trainer is another one, whose settings mean other things."""
+    script = tmp_path / "train.py"
+    script.write_text("config = AsyncGRPOConfig(learning_rate=1e-5)\nAsyncGRPOTrainer(model='m', args=config)\n")
+    assert read_trl_file(script).refusals == ["its trainer is given AsyncGRPOConfig, which is not TRL's GRPOConfig"]
