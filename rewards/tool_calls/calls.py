@@ -11,8 +11,13 @@ _MOST_WRAPPERS = 6
 
 NAME = re.compile(r"[\w.:/-]{1,200}\Z")
 
-_NAMES = ("name", "tool_name", "tool", "function_name", "recipient_name", "api_name", "api", "func")
-_ARGUMENTS = ("arguments", "parameters", "args", "input", "kwargs", "params", "tool_input", "tool_arguments")
+_NAMES = ("name", "tool_name", "toolName", "tool", "function_name", "recipient_name", "api_name", "api", "func")
+_ARGUMENTS = (
+    "arguments", "parameters", "args", "input", "kwargs", "params", "tool_input", "tool_arguments", "tool_params", "tool_parameters", "tool_args",
+)  # fmt: skip
+_ACTIONS = ("action", "command", "method")
+"""Keys that name a function where arguments stand beside them; a record may have the last two as well."""
+
 _COMPANIONS = frozenset(
     {
         *_NAMES,
@@ -26,7 +31,10 @@ _COMPANIONS = frozenset(
         "status",
         "action",
         "action_input",
+        "command",
+        "method",
         "toolUseId",
+        "toolCallId",
         "server_name",
     }
 )
@@ -141,13 +149,17 @@ def read_object(item: Any, marked: bool = False) -> Call | None:
     surplus = sum(key not in _COMPANIONS and not _is_remark(key, value) for key, value in item.items())
     if isinstance(item.get("function"), dict) and not _has_name(item):
         item, marked = item["function"], True
-    elif item.get("type") in ("function", "function_call", "tool_call", "tool_use"):
+    elif item.get("type") in ("function", "function_call", "tool_call", "tool-call", "tool_use"):
         marked = True
     name = next((item[key] for key in _NAMES if isinstance(item.get(key), str)), None)
     if name is None and isinstance(item.get("function"), str):
         name = item["function"]
     if name is None and isinstance(item.get("action"), str) and "action_input" in item:
         return _read_action(item, surplus)
+    doubtful = False
+    if name is None and any(isinstance(item.get(key), dict) for key in _ARGUMENTS):
+        acting = next((key for key in _ACTIONS if isinstance(item.get(key), str)), "")
+        name, doubtful = item.get(acting), acting != "action"
     if not name or not name.strip():
         return None
     key = next((key for key in _ARGUMENTS if key in item), None)
@@ -165,7 +177,7 @@ def read_object(item: Any, marked: bool = False) -> Call | None:
         return None
     if "recipient_name" in item:
         name = name.strip().removeprefix("functions.")
-    return Call(name.strip(), arguments, surplus=surplus, name_only=key is None and not marked)
+    return Call(name.strip(), arguments, surplus=surplus, name_only=(doubtful or key is None) and not marked)
 
 
 def _read_action(item: dict[str, Any], surplus: int) -> Call:

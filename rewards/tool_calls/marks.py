@@ -23,7 +23,7 @@ HARMONY = (
 )
 # What may stand before a call in Python on its line: a number or bullet, a word that announces it, `await`.
 LEAD = (
-    r"[ \t]*(?:(?:\d{1,2}[.)]|[-*•])[ \t]+)?(?:\**(?:tool[ _]?call|function[ _]?call|call|action|chamada)\**[ \t]?:\**[ \t]*)?`?"
+    r"[ \t]*(?:(?:\d{1,2}[.)]|[-*•→])[ \t]+)?(?:\**(?:tool[ _]?call|function[ _]?call|call|action|chamada)\**[ \t]?:\**[ \t]*)?[`*]{0,2}"
     r"(?:(?:(?:const|let|var)[ \t]+)?(?P<ASSIGNED>[A-Za-z_]\w{0,40})[ \t]*=[ \t]*)?(?:await[ \t]+)?"
 )
 ASSIGNED = re.compile(r"[^\W\d]\w{0,40}[ \t]*=[ \t]*(?:await[ \t]+)?(?=[^\W\d][\w.]{0,199}\()")
@@ -74,6 +74,8 @@ WORDS = (
     "Function Name:",
     "Tool:",
     "Tool Name:",
+    "tool:",
+    "function:",
     "Tool**",
     "Function**",
     "Name**",
@@ -98,7 +100,7 @@ SPACE = re.compile(r"\s*+")
 REMARKS = re.compile(r"(?:\s++|#[^\n]*+)*+")
 # Behind a call that fills its line; a comment and a full stop are no more of a program than it is.
 BLANKS = re.compile(
-    r"[ \t`]*+[.;]?[ \t`]*+(?:\#[^\n]*)?(?:(?:<bot_end>|<\|[\w|]{1,40}\|>|</s>|<eos>|<end_of_turn>|</code>|</tool_code>)[ \t]*+)*+"
+    r"[ \t`*]*+[.;]?[ \t`*]*+(?:\#[^\n]*)?(?:(?:<bot_end>|<\|[\w|]{1,40}\|>|</s>|<eos>|<end_of_turn>|</code>|</tool_code>)[ \t]*+)*+"
 )
 LINE = re.compile(r"[^\n]*+")
 MESSAGE = re.compile(r"[^{}\n]{0,400}?<\|message\|>\s*|[^{}\n]{0,400}")

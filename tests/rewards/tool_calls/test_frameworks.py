@@ -97,6 +97,13 @@ RIGHT = [
     json.dumps({"candidates": [{"content": {"role": "model", "parts": [{"functionCall": {"name": "get_weather", "args": _ARGUMENTS}}]}}]}),
     json.dumps({"output": {"message": {"role": "assistant", "content": [{"toolUse": {"toolUseId": "t", "name": "get_weather", "input": _ARGUMENTS}}]}}}),
     json.dumps({"parts": [{"text": "ok"}, {"function_call": {"name": "get_weather", "args": _ARGUMENTS}}], "role": "model"}),
+    json.dumps([{"type": "tool-call", "toolCallId": "1", "toolName": "get_weather", "input": _ARGUMENTS}]),
+    json.dumps({"action": "get_weather", "parameters": _ARGUMENTS}),
+    json.dumps({"command": "get_weather", "args": _ARGUMENTS}),
+    json.dumps({"tool_name": "get_weather", "tool_params": _ARGUMENTS}),
+    f"tool: get_weather\narguments: {_JSON}",
+    f"**get_weather({_PYTHON})**",
+    f"→ get_weather({_PYTHON})",
     json.dumps({"plan": "x", "steps": [{"tool": "get_weather", "arguments": _ARGUMENTS}]}),
     f"<use_mcp_tool>\n<server_name>air</server_name>\n<tool_name>get_weather</tool_name>\n<arguments>\n{_JSON}\n</arguments>\n</use_mcp_tool>",
     f"**Tool**: `get_weather`\n**Arguments**:\n```json\n{_JSON}\n```",
@@ -175,6 +182,7 @@ def test_tool_call_when_quotes_stand_unescaped_in_a_python_text_then_is_read_wit
         "x = f(a=1)", "```python\nx = f(a=1)\nprint(x)\n```", "<minha_lista>\n<item>1</item>\n</minha_lista>",
         '{"message": "olá", "parts": ["a"]}', "Tool: martelo\nUso: pregos", ">>> 1 + 1",
         '{"name": "Maria", "parameters": "n/a"}', '{"content": [{"name": "Ana"}]}', '{"steps": ["abrir", "fechar"]}',
+        '{"action": "nenhuma"}', '{"method": "GET", "params": {"q": 1}}', '{"action": "nenhuma", "params": "n/a"}',
     ],
 )  # fmt: skip
 def test_tool_call_when_no_call_is_asked_then_programs_and_records_are_none(text):
