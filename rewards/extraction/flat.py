@@ -54,7 +54,10 @@ def read_flat(state: State, content: str, place: int) -> list[Any]:
         state.note(K.SEPARATOR, place)
     parts = content.split(separator)
     inner = [part.rstrip(_EDGES) for part in parts] if separator == ";" else ()
-    if inner and not all("," in part for part in inner) and any(_COMMA_AND_SPACE.search(part) for part in inner):
+    if inner and (
+        ",," in content
+        or (not all("," in part for part in inner) and any(_COMMA_AND_SPACE.search(part) for part in inner))
+    ):
         # Both marks separate: a comma that stands for a decimal point has no space behind it, or stands in every part.
         state.note(K.SEPARATOR, place)
         content = content.replace(";", ",")

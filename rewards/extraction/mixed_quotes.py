@@ -13,9 +13,9 @@ _ASKED = re.compile(rf"[{_TYPED}][ \t]*[:,}}\]]")
 """What such a text has: a typographic quote that ends a key or a value."""
 
 _QUOTE = re.compile(rf"[{DOUBLE_QUOTES}]")
-_COMMENT = r"(?:/\*|//|\#|--[ \t])"
+_COMMENT = r"(?:/\*|//|\#|--[ \t]|<!--)"
 _ENDS = re.compile(
-    rf"\s*+(?::|[}}\]]|,\s*+(?:[{DOUBLE_QUOTES}'‘{{\[}}\]\d-]|(?:true|false|null|True|False|None)\b|[^\W\d]\w{{0,40}}\s*+[:=]|{_COMMENT})"
+    rf"\s*+(?:[:：]|[}}\]]|(?:[,;，；]\s*+)++(?:[{DOUBLE_QUOTES}'‘{{\[}}\]\d-]|(?:true|false|null|True|False|None)\b|[^\W\d][\w@]{{0,40}}\s*+[:=]|@\w{{1,40}}\s*+[:=]|{_COMMENT})"
     rf"|\Z|```|(?<=\s){_COMMENT})"
 )
 """What may stand behind the end of a text."""
@@ -24,7 +24,7 @@ _KEY = re.compile(rf"[{DOUBLE_QUOTES}][^{DOUBLE_QUOTES}\n:]{{1,80}}[{DOUBLE_QUOT
 _SWALLOWED = re.compile(rf"[{DOUBLE_QUOTES}][^{DOUBLE_QUOTES}\n]{{1,40}}[{DOUBLE_QUOTES}]\s*+:")
 """A key with its quotes and colon, which inside a text is one that the text swallowed."""
 
-_OPENS_AFTER = frozenset("{[,:(;=")
+_OPENS_AFTER = frozenset("{[,:(;=：，；")
 _MOST_QUOTES = 20_000
 
 

@@ -73,7 +73,7 @@ def _load_dressing() -> Any:
 
 def _look_again(text: str, reading: Extraction, strict: bool, expect_keys: Sequence[str]) -> Extraction:
     """Reads the text again where the first reading leaves doubts that remarks in other marks, keys without colons, or mixed quotes explain."""
-    has_swallowed, is_clean, is_unsure, mendings = _load_second_look()
+    has_swallowed, is_clean, is_unsure, mendings, straighten, count_keys = _load_second_look()
     if not is_unsure(reading) and reading.value and not has_swallowed(text, reading.value):
         return reading
     for mending in mendings:
@@ -82,6 +82,9 @@ def _look_again(text: str, reading: Extraction, strict: bool, expect_keys: Seque
             continue
         plain, repair = mended
         again = _read_single(plain) or _read_closely(plain, strict, expect_keys)
+        if mending is straighten and reading.value and count_keys(again.value) < count_keys(reading.value):
+            # Straightened at the wrong places, a text swallows members.
+            continue
         if is_clean(again) and again.value and not (strict and repair.kind.structural):
             return again._replace(repairs=(repair, *again.repairs), confidence=min(again.confidence, 0.8))
     return reading
@@ -89,6 +92,7 @@ def _look_again(text: str, reading: Extraction, strict: bool, expect_keys: Seque
 
 @cache
 def _load_second_look() -> tuple[Any, ...]:
+    from rewards.extraction.duplicates import count_keys
     from rewards.extraction.mixed_quotes import has_swallowed, straighten
     from rewards.extraction.pieces import bracket_texts, free_keys, join_fences, unescape_inside
     from rewards.extraction.second_look import is_clean, is_unsure, mend
@@ -98,6 +102,8 @@ def _load_second_look() -> tuple[Any, ...]:
         is_clean,
         is_unsure,
         (mend, straighten, join_fences, bracket_texts, free_keys, unescape_inside),
+        straighten,
+        count_keys,
     )
 
 
