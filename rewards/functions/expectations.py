@@ -29,7 +29,7 @@ class Expectations(RewardFunction):
     """What the column `expect` asks for, each as a share; the value is their product, so that nothing makes up for a miss."""
 
     name: ClassVar[str] = "expectations"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
 
     def problems(self, example: Example) -> list[str]:
         return find_problems(example.columns.get(COLUMN))

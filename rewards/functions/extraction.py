@@ -65,7 +65,7 @@ class FieldExtraction(RewardFunction):
     """Mean over the fields of how right each is, a missing one as bad as a wrong one; small shares for JSON and schema."""
 
     name: ClassVar[str] = "extraction"
-    version: ClassVar[str] = "7"
+    version: ClassVar[str] = "8"
     tasks: ClassVar[tuple[str, ...]] = ("extraction",)
 
     fields: FrozenMapping[str, FieldRule] = Field(SHOP_FIELDS, description="The fields of the object and their rules.")

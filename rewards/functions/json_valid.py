@@ -18,7 +18,7 @@ class JsonValid(RewardFunction):
     """How cleanly the completion is JSON, whatever it says."""
 
     name: ClassVar[str] = "json_valid"
-    version: ClassVar[str] = "7"
+    version: ClassVar[str] = "8"
 
     wrapped: float = Field(0.9, ge=0, le=1, description="Strict JSON with prose or a fence around it.")
     repaired: float = Field(0.8, ge=0, le=1, description="JSON read with one repair.")

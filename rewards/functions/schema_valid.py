@@ -35,7 +35,7 @@ with warnings.catch_warnings():
         """Share of the schema's rules that the answer keeps; unknown keys are a part apart, even in an open schema."""
 
         name: ClassVar[str] = "schema_valid"
-        version: ClassVar[str] = "7"
+        version: ClassVar[str] = "8"
 
         schema: str | None = Field(  # type: ignore[assignment]  # see above
             None,
