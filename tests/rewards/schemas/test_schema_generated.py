@@ -92,7 +92,11 @@ def nested(inner: st.SearchStrategy[Any], modern: bool) -> st.SearchStrategy[dic
         }
     else:
         # jsonschema takes no `additionalItems` beside `items: true`.
-        keywords |= {"items": several | assertions(), "additionalItems": inner, "dependencies": named | st.just({"a": ["b"]})}
+        keywords |= {
+            "items": several | assertions(),
+            "additionalItems": inner,
+            "dependencies": named | st.just({"a": ["b"]}),
+        }
     return st.lists(st.sampled_from(sorted(keywords)), min_size=1, max_size=3, unique=True).flatmap(
         lambda chosen: st.fixed_dictionaries({key: keywords[key] for key in chosen})
     )
@@ -123,6 +127,7 @@ def test_schema_valid_when_schemas_are_generated_then_gives_1_exactly_where_both
         value = data.draw(answers)
         said = fast.is_valid(value), plain.is_valid(value)
         score = function(EXAMPLE, Completion(json.dumps(value)))
+        assert score.value is not None
         if all(said):
             assert score.value == 1.0, (value, score)
         elif not any(said):
