@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Iterator, Mapping
+from types import FrameType
 
 COMPARISONS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
                ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In}  # fmt: skip
@@ -134,3 +135,20 @@ def list_lines(tree: ast.Module) -> Mapping[int, range]:
 
     visit(tree, range(0))
     return lines
+
+
+class Lines:
+    """The lines of one file that run, of this thread and of those that start."""
+
+    def __init__(self, path: str):
+        self.path, self.found = path, set[int]()
+
+    def __call__(self, frame: FrameType, event: str, what: object) -> Lines | None:
+        if frame.f_code.co_filename != self.path:
+            return None
+        self.found.add(frame.f_lineno)
+        return self
+
+    def take(self) -> list[int]:
+        found, self.found = sorted(self.found), set()
+        return found

@@ -36,13 +36,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FunctionType
 
 import pytest
 from _pytest.python import Function
 from _pytest.runner import runtestprotocol
 
-from benchmarks.mutation_kinds import find_places, list_lines, mutate
+from benchmarks.mutation_kinds import Lines, find_places, list_lines, mutate
 
 SLOWER, SPARE = 4, 15
 """Times the unchanged tests' own time, and seconds more, after which a mutant's tests are ended."""
@@ -124,6 +124,12 @@ class Module:
         return list(ast.walk(self.tree))
 
     @cached_property
+    def within(self) -> set[int]:
+        """The nodes, by id, that run when a function is called; others are read when it is imported."""
+        functions = [node for node in self.nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        return {id(inner) for node in functions for part in node.body for inner in ast.walk(part)}
+
+    @cached_property
     def lines(self) -> Mapping[int, range]:
         return list_lines(self.tree)
 
@@ -184,7 +190,8 @@ class ForkedMutants:
             if time.perf_counter() > self.end:
                 break
             tree, lines, done = self.module.mutant(place, which)
-            near = [(item, seconds) for item, seconds in items if not seen[item.nodeid].isdisjoint(lines)]
+            near = [each for each in items if not seen[each[0].nodeid].isdisjoint(lines)]
+            near = near if id(self.module.nodes[place]) in self.module.within else items
             limit = SPARE + int(SLOWER * sum(seconds for _, seconds in near or items))
             chosen = [item for item, _ in near]
             status = run_forked(lambda tree=tree, chosen=chosen: self.try_mutant(tree, chosen), limit)
@@ -309,23 +316,6 @@ def run_tests(items: list[pytest.Item]) -> int:
         if any(report.failed for report in runtestprotocol(item, log=False, nextitem=after)):
             return 1
     return 0
-
-
-class Lines:
-    """The lines of one file that run, of this thread and of those that start."""
-
-    def __init__(self, path: str):
-        self.path, self.found = path, set[int]()
-
-    def __call__(self, frame: FrameType, event: str, what: object) -> Lines | None:
-        if frame.f_code.co_filename != self.path:
-            return None
-        self.found.add(frame.f_lineno)
-        return self
-
-    def take(self) -> list[int]:
-        found, self.found = sorted(self.found), set()
-        return found
 
 
 def run_timed(

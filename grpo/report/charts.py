@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
 from math import ceil, floor, isfinite, log10
+from typing import Any
+
+from grpo.report.run_files import is_number
 
 # More points than this cannot be told apart in a drawing; longer lines are averaged down to it.
 _MOST_POINTS = 400
@@ -309,3 +312,17 @@ def draw_spread(marks: Sequence[tuple[str, str, Point]], most: float, threshold:
         f'<svg class="spread" viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label="{escape(said)}">'
         f"{''.join(shapes)}</svg>"
     )
+
+
+def place_on_bar(node: Mapping[str, Any]) -> dict[str, float] | None:
+    """Where value, threshold and interval of a question lie on a bar of 100 units; None where there is nothing to draw."""
+    value, threshold = node.get("value"), node.get("threshold")
+    if not is_number(value) or not is_number(threshold):
+        return None
+    low = node["low"] if is_number(node.get("low")) else value
+    high = node["high"] if is_number(node.get("high")) else value
+    least, most = min(low, threshold, value), max(high, threshold, value)
+    space = 0.2 * (most - least) or 0.1
+    scale = 100.0 / (most - least + 2 * space)
+    spots = {"low": low, "high": high, "value": value, "threshold": threshold}
+    return {name: round((spot - least + space) * scale, 2) for name, spot in spots.items()}

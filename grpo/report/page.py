@@ -18,7 +18,7 @@ from grpo.language.catalogue import ENGLISH, Catalogue, read_catalogue
 from grpo.lifecycle.run_directory import name_policy, read_policy_note
 from grpo.report import tables
 from grpo.report.brief import list_origins, make_brief, make_use, read_section, say_cost
-from grpo.report.charts import Curve, draw, draw_sparkline, share_scale
+from grpo.report.charts import Curve, draw, draw_sparkline, place_on_bar, share_scale
 from grpo.report.checks import PROBES, make_audit
 from grpo.report.commands import make_commands, place_of
 from grpo.report.curves import draw_tasks, make_curves, make_lines, read_thresholds
@@ -254,7 +254,7 @@ def _make_environment(*, escape: bool, language: str = ENGLISH) -> Any:
         seconds=format_seconds,
         quote=quote,
         cell=_cell,
-        place=_place,
+        place=place_on_bar,
         fence=_fence,
     )
     # A word that is not in the catalogue stays as it is: a hole in it is none of ours.
@@ -294,16 +294,3 @@ def _fence(text: str) -> str:
     longest = max((len(run) for run in "".join(c if c == "`" else " " for c in text).split()), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text}\n{fence}"
-
-
-def _place(node: Mapping[str, Any]) -> dict[str, float] | None:
-    """Where value, threshold and interval of a node lie on a bar of 100 units; None where there is nothing to draw."""
-    value, threshold = node.get("value"), node.get("threshold")
-    if not is_number(value) or not is_number(threshold):
-        return None
-    low, high = (node[end] if is_number(node.get(end)) else value for end in ("low", "high"))
-    least, most = min(low, threshold, value), max(high, threshold, value)
-    space = 0.2 * (most - least) or 0.1
-    scale = 100.0 / (most - least + 2 * space)
-    spots = {"low": low, "high": high, "value": value, "threshold": threshold}
-    return {name: round((spot - least + space) * scale, 2) for name, spot in spots.items()}

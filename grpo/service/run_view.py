@@ -13,7 +13,7 @@ from callbacks.config import DecisionSection
 from callbacks.decision.tree import decide
 from grpo.decide.decide_run import read_schedule
 from grpo.ladder import find_rung
-from grpo.report.charts import Drawing, lay_out_chart, share_scale
+from grpo.report.charts import Drawing, lay_out_chart, place_on_bar, share_scale
 from grpo.report.curves import make_curves, make_lines
 from grpo.report.run_files import RunFiles, as_mapping, is_number, read_run
 from grpo.report.tree import lay_out
@@ -117,20 +117,6 @@ def draw_trace(points: Sequence[tuple[int, float]]) -> Markup:
         '<svg class="trace" viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label="{}"><title>{}</title>'
         '<path class="mark" d="M0 {}H100"/><path class="line" d="M{}"/><path class="dot" d="M{} {}h.01"/></svg>'
     ).format(said, said, y(0.0), line, x(last), y(values[-1]))
-
-
-def place_on_bar(node: Mapping[str, Any]) -> dict[str, float] | None:
-    """Where value, threshold and interval of a question lie on a bar of 100 units; None where there is nothing to draw."""
-    value, threshold = node.get("value"), node.get("threshold")
-    if not is_number(value) or not is_number(threshold):
-        return None
-    low = node["low"] if is_number(node.get("low")) else value
-    high = node["high"] if is_number(node.get("high")) else value
-    least, most = min(low, threshold, value), max(high, threshold, value)
-    space = 0.2 * (most - least) or 0.1
-    scale = 100.0 / (most - least + 2 * space)
-    spots = {"low": low, "high": high, "value": value, "threshold": threshold}
-    return {name: round((spot - least + space) * scale, 2) for name, spot in spots.items()}
 
 
 def overlay(first: RunFiles, other: RunFiles) -> list[tuple[str, Drawing, Drawing]]:

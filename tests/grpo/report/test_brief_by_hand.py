@@ -10,8 +10,9 @@ from callbacks.evaluation.judged import JudgedCheckpoint
 from grpo.config.report_section import ReportSection
 from grpo.language.catalogue import read_catalogue
 from grpo.report.brief import find_model, list_origins, make_brief, make_use, read_section, say_cost
+from grpo.report.charts import place_on_bar
 from grpo.report.commands import make_commands, place_of
-from grpo.report.page import _cell, _fence, _place, find_ends, make_events, name_model, note_seed
+from grpo.report.page import _cell, _fence, find_ends, make_events, name_model, note_seed
 from grpo.report.run_files import RunFiles, clean_row, is_number, read_run
 from rewards.statistics.estimates import ALL, Estimate
 
@@ -339,11 +340,11 @@ def test_place_of_a_node_when_it_has_numbers_then_all_lie_on_one_bar():
     """0.4 to 0.6 around 0.5 with the threshold at 0.8: 0.4 wide, a fifth of it on each side."""
     node = {"value": 0.5, "threshold": 0.8, "low": 0.4, "high": 0.6}
     scale = 100 / 0.56
-    assert _place(node) == {
+    assert place_on_bar(node) == {
         "low": round(0.08 * scale, 2), "high": round(0.28 * scale, 2), "value": round(0.18 * scale, 2), "threshold": round(0.48 * scale, 2),
     }  # fmt: skip
-    assert _place({"value": 0.5, "threshold": 0.5}) == dict.fromkeys(("low", "high", "value", "threshold"), 50.0)
-    assert _place({"value": 0.5}) is None and _place({"threshold": 0.5}) is None
+    assert place_on_bar({"value": 0.5, "threshold": 0.5}) == dict.fromkeys(("low", "high", "value", "threshold"), 50.0)
+    assert place_on_bar({"value": 0.5}) is None and place_on_bar({"threshold": 0.5}) is None
     assert find_ends(give(0.5, 0.4, 0.6)) == (0.4, 0.6) == find_ends({"low": 0.4, "high": 0.6})
     assert find_ends(give(0.5, 0.4)) is None and find_ends({"high": 0.4}) is None
 
