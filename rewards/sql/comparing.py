@@ -218,6 +218,10 @@ class Comparer:
                 equal and structure >= _ALIKE,
                 reason=f"could not be checked: of the reference, {why}, here and on altered copies of the database",
             )
+        # A count of one stays one wherever it is found: with its own literals in more rows it does not.
+        planted = self._compare_planted(reference, statement, equal) if equal and related and not empty else None
+        if planted is not None and planted.right:
+            return planted
         alike = equal and structure >= _ALIKE and related
         return SqlComparison(alike, reason="could not be checked: no altered copy of the database changes the answer")
 
@@ -332,7 +336,7 @@ class Comparer:
                 return SqlComparison(
                     False, constant, "finds nothing as the reference does, but not for the same reason"
                 )
-            agreed = True
+            agreed = agreed or not same_rows(self.run(reference).rows, right.rows, self.tolerance)
         return SqlComparison(equal) if agreed else None
 
     def is_loose(self, statement: SqlStatement, copy: Copy) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from rewards.sql.altered import chance_of, relations_of
 from rewards.sql.columns import Name
 from rewards.sql.database import copy_to_memory, quote_name
+from rewards.sql.moments import kind_of, read_period, write_moment
 from rewards.sql.relations import Relations
 from rewards.sql.tokens import KEYWORDS, name_of
 
@@ -96,7 +97,12 @@ def _plant(
     texts = [item for item in literals if isinstance(item, str)]
     numbers = [item for item in literals if not isinstance(item, str)]
     values: list[Any] = numbers
-    if kinds.get("text"):
+    kind = kind_of(relations.samples[name]) if name in relations.epochs else None
+    if kind:
+        periods = [read_period(item, kind) for item in literals]
+        # Neither at the moment that it begins nor at the last, which a bound may leave out.
+        values = [write_moment(start + (end - start) / 2, kind) for start, end in filter(None, periods)]
+    elif kinds.get("text"):
         values = [near for item in texts for near in _near_dates(item)] if name in relations.dates else texts
     elif not any(name in group for group in relations.levels):
         values = [value for item in numbers for value in (item, item + 1, item - 1)]

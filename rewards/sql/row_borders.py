@@ -45,6 +45,8 @@ def repeat_parts(plan: BorderPlan) -> Iterator[Border]:
     keys = {(name.table.lower(), name.column.lower()) for name in plan.relations.keys}
     for link in plan.relations.links:
         child, parent = link.child.table.lower(), link.parent.table.lower()
+        if link.owner and plan.relations.summed:
+            continue  # a whole may say how many parts it has
         alone = child in mine ^ theirs and parent in mine & theirs and child != parent
         if alone and all(each in keys for each in plan.read if each[0] == child):
             yield Border((("again", (link.child,), None),))
@@ -71,7 +73,8 @@ def lose_children(plan: BorderPlan) -> Iterator[Border]:
     own, others = ({table for table, _ in side.columns} for side in (plan.right, plan.given))
     for link in plan.relations.links:
         child, parent = link.child.table.lower(), link.parent.table.lower()
-        if child in own and parent in own and child not in others and not link.full:
+        counted = link.owner and plan.relations.summed
+        if child in own and parent in own and child not in others and not link.full and not counted:
             yield Border((("childless", (link.child,), link.parent),))
 
 
@@ -90,10 +93,11 @@ def lack(plan: BorderPlan, column: str) -> Iterator[Border]:
     """A copy in which a figure that only one statement reads lacks values, unless its column must have them."""
     figures = {*plan.relations.measures, *(each for group in plan.relations.levels for each in group)}
     for name in plan.find(column):
-        if name in figures and name not in plan.relations.tied and plan.reads_alone(name):
-            rows = plan.count_rows(name.table)
-            if plan.relations.samples[name].filled == rows:
-                yield Border((("halve", (name,), None),))
+        sample = plan.relations.samples[name]
+        numbered = name in plan.relations.unique and sample.integers == sample.filled
+        alone = name in figures - plan.relations.tied and not numbered and plan.reads_alone(name)
+        if alone and sample.filled == plan.count_rows(name.table):
+            yield Border((("halve", (name,), None),))
 
 
 def tie(plan: BorderPlan, first: Extreme) -> Iterator[Border]:

@@ -123,6 +123,8 @@ def _names_alone(plan: BorderPlan, name: Name, condition: LiteralCondition) -> b
     relations = plan.relations
     if name not in relations.unique or name in relations.dependent or name in relations.gapped:
         return False
+    if name.table in plan.named:
+        return False
     return not any(
         each.column != condition.column and any(found.table == name.table for found in plan.find(each.column))
         for side in plan.sides

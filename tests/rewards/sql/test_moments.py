@@ -152,3 +152,11 @@ def test_same_rows_when_a_column_holds_numbers_and_nothing_then_another_order_is
     rows = [("a", None, 1.0), ("b", 2.5, 3.0), ("c", "x", 2.0)]
     assert same_rows(rows, rows[::-1], 0.005)
     assert not same_rows(rows, [("a", None, 1.0), ("b", None, 3.0), ("c", "x", 2.0)], 0.005)
+
+
+def test_sql_qa_when_a_reference_counts_one_row_then_its_literals_in_more_rows_tell_the_same_from_a_constant(databases):
+    """A day with one visit: every copy finds it or nothing, until other visits fall on that day too."""
+    reference = "SELECT COUNT(*) FROM visits WHERE date(at_epoch, 'unixepoch') = '2022-03-15'"
+    right = "SELECT COUNT(*) FROM visits WHERE at_epoch BETWEEN 1647302400 AND 1647388799"
+    assert value_of(databases["clinic"], reference, right) == 1.0
+    assert value_of(databases["clinic"], reference, "SELECT MAX(paid) FROM visits WHERE id < 9") < 0.5
