@@ -16,6 +16,7 @@ _WITHDRAWN = re.compile(
     r"|(?:foi|é|era) um (?:erro|engano|equ[íi]voco|teste)|(?:was|is) (?:an? )?(?:error|mistake|test\b)|cont[ée]m (?:um )?erros?|contains? (?:an )?errors?))",
     re.IGNORECASE,
 )
+_NAMES_NEXT = re.compile(r"\s*[,(]\s*[`*]{0,3}")
 # Which of several values is chosen, said by its number or its name.
 CHOSEN = re.compile(
     r"\b(?:fi(?:co|que|camos) com|escolh\w+|prefir\w+|recomend\w+|recommend\w*|sugir\w+|suggest\w*|opt\w+ p(?:or|ela|elo)|vale|keep|choose|pick|use|go (?:with|for))\s+(?:[ao]|the)?\s*"
@@ -34,4 +35,7 @@ def takes_back(after: str) -> bool:
     if bracket is not None:
         after = after[: bracket.start()]
     match = _WITHDRAWN.search(after)
+    if match is not None and bracket is not None and _NAMES_NEXT.fullmatch(after, match.end()):
+        # "Ignore the version above, {...}": what is withdrawn is shown.
+        return False
     return match is not None and not re.search(r"\bn[ãa]o\s+\Z|\bnot\s+\Z", after[: match.start()], re.IGNORECASE)

@@ -116,7 +116,7 @@ _TUPLE_KEY = rf"\([^()\n]{{0,80}}\){W}:(?={_STRONG_VALUE})"
 
 
 def _after_member(bare: str) -> str:
-    return rf"\Z|[}}\])]|{_PREFIX}?{QUOTED}(?:{COLON}|{W}\Z)|{_HALF_KEY}|{_CUT_QUOTED}\Z|{_MISQUOTED}|{bare}|{_TUPLE_KEY}|[(\[][^()\[\]\n\"]{{0,60}}[)\]]{W}\Z|,|{_COMMENT}|{_MARKUP_END}"
+    return rf"\Z|[}}\])]|{_PREFIX}?{QUOTED}(?:{COLON}|{W}\Z)|{_HALF_KEY}|{_CUT_QUOTED}\Z|{_MISQUOTED}|{bare}|{_TUPLE_KEY}|:{W}{QUOTED}{COLON}|[(\[][^()\[\]\n\"]{{0,60}}[)\]]{W}\Z|,|{_COMMENT}|{_MARKUP_END}"
 
 
 _STRICT_BARE = rf"(?:{BARE_KEY}|-?\d{{1,20}}{W}:)(?={_STRONG_VALUE})"
