@@ -361,6 +361,11 @@ def _parse_json(raw: bytes, where: str) -> tuple[dict[str, Any] | None, str]:
             return None, f"{where}: {said}"
         reason = getattr(error, "msg", None) or str(error)
         column = getattr(error, "colno", 1)
+        if raw.rstrip().endswith(b"},"):
+            return (
+                None,
+                f"{where}: a comma ends the line, as in a JSON array; JSON Lines has an object a line and no commas between",
+            )
         return None, f"{where}: not JSON ({reason}, column {column}); one JSON object a line is allowed"
     if not isinstance(row, dict):
         return None, f"{where}: a JSON {kind_of(row).removeprefix('an ')}; each line must be a JSON object"

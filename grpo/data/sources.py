@@ -220,6 +220,11 @@ def _parse(line: str, where: str) -> tuple[Any, str]:
         return _DECODER.decode(line), ""
     except (ValueError, RecursionError) as error:
         reason, column = getattr(error, "msg", None) or str(error), getattr(error, "colno", 1)
+        if line.rstrip().endswith("},"):
+            return (
+                None,
+                f"{where}: a comma ends the line, as in a JSON array; JSON Lines has an object a line and no commas between",
+            )
         return None, f"{where}: not JSON ({reason}, column {column}); one JSON object a line is allowed"
 
 

@@ -81,6 +81,10 @@ def run(options: argparse.Namespace) -> int:
     from grpo.init.proposals import propose_rewards, sort_by_kind
     from grpo.init.summary import summarise, write_lines
 
+    if options.held_out_rows is not None and options.held_out_rows < 1:
+        raise UserError(
+            f"--held-out-rows {options.held_out_rows}: hold out 1 row or more; without it a fifth, 40 to 320"
+        )
     if options.held_out and options.held_out_rows:
         raise UserError("--held-out and --held-out-rows: give one of the two")
     name = name_task(options.data)

@@ -33,6 +33,7 @@ PAIRS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("text",), "summary"), (("text",), "label"), (("text",), "labels"), (("text",), "category"), (("text",), "intent"),
     (("text",), "class"), (("text",), "json"), (("text",), "entities"), (("text",), "output"), (("text",), "target"), (("text",), "answer"),
     (("prompt",), "reward_model"), (("prompt",), "ground_truth"), (("prompt",), "solution"), (("utterance",), "intent"), (("invocation",), "cmd"), (("nl",), "cmd"), (("nl",), "bash"), (("nl",), "sql"),
+    (("premise", "hypothesis"), "label"), (("sentence1", "sentence2"), "label"), (("q",), "a"),
     (("ocr",), "ground_truth"), (("sentence",), "label"), (("review",), "label"), (("review",), "sentiment"),
     (("message",), "label"), (("message",), "category"), (("ticket",), "label"), (("ticket",), "category"),
     (("description",), "category"), (("description",), "label"), (("content",), "label"), (("content",), "category"),

@@ -18,7 +18,6 @@ from rewards.types import Example
 JSON, CALLS, SQL, LABEL, TEXT = KINDS = ("json", "calls", "sql", "label", "text")
 _MEASURED_ROWS = 5_000
 _LABEL_CHARACTERS, _LABEL_WORDS, _MOST_LABELS = 60, 6, 60
-_SHORT_WORDS = 3
 _PORTUGUESE = ["não", "uma", "um", "está", "meu", "minha", "foi", "você", "da", "dos", "em", "pelo", "ao", "já"]
 # Of the languages told apart only Portuguese has ã and õ, these endings, and this word for "with".
 _LETTERS = re.compile(r"[ãõ]|ç[ao]s?\b|[aeiou]nh[ao]s?\b|lh[aeo]s?\b|^com$")
@@ -27,8 +26,8 @@ _OTHERS = [
 ]  # fmt: skip
 _WRITTEN_CALL = re.compile(r"\[\s*[A-Za-z_][\w.]*\(")
 _QUERY = re.compile(r"(?:```(?:sql\w*)?\s+)?(?:select\b|with\s(?=.*\sselect\s))", re.IGNORECASE | re.DOTALL)
-_FREE_WORDS = 5
-"""Words from which a text field is prose: two right answers hardly ever have the same."""
+# From so many words on a text field is prose: two right answers hardly ever have the same.
+_SHORT_WORDS, _FREE_WORDS = 3, 5
 
 
 @dataclass(frozen=True)
@@ -316,7 +315,7 @@ def _propose_text(rows: list[Example], tasks: list[str] | None, proposal: Propos
 
 def _propose_final_answer(rows: list[Example], tasks: list[str] | None, proposal: Proposal) -> bool:
     """Whether the answers are numbers, or explanations with a marked answer at their end, nearly all of them."""
-    from grpo.init.units import tell_units
+    from grpo.init.units import are_led_by_words, tell_units
     from rewards.final_answers.finding import read_marked
     from rewards.final_answers.reading import read_answer
     from rewards.functions.final_answer import FinalAnswer
@@ -332,7 +331,7 @@ def _propose_final_answer(rows: list[Example], tasks: list[str] | None, proposal
         (answer is not None or (is_number and is_short)) and not function.problems(row)
         for answer, is_number, is_short, row in zip(marked, bare, short, rows, strict=True)
     ]
-    if not all(fit):
+    if not all(fit) or (not any(marked) and are_led_by_words([row.reference or "" for row in rows])):
         return False
     count = sum(answer is not None for answer in marked)
     proposal.about[TEXT] = "explanations with a marked answer" if count == len(rows) else "numbers"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rewards.final_answers.finding import read_marked
 from rewards.final_answers.reading import read_answer
 
 _NUMBER = re.compile(r"[-+−]?\d[\d.,  ]*(?:[eE][-+]?\d+)?")
 _UNIT = re.compile(r"[^\W\d_]|[°%$€£µ]")
+_LED_BY_WORD = re.compile(r"\W*(?![A-Z]{3}\b)[^\W\d_]{3,}")
 _LONGEST_UNIT = 12
 _SHOWN = 4
 _RARE = 0.02
@@ -35,3 +36,8 @@ def tell_units(references: Iterable[str]) -> list[str]:
         f"the answers come in several units ({shown}), and final_answer does not know them and compares the number alone: 5 {units[0]} earns what "
         f"5 {units[1]} does; say the unit in the prompt, or write a reward that reads it: python -m rewards new my_reward"
     ]
+
+
+def are_led_by_words(answers: Sequence[str]) -> bool:
+    """Whether most answers begin with a word, as `Room 12` does, which is then part of them; a currency's code is not."""
+    return 2 * sum(_LED_BY_WORD.match(answer) is not None for answer in answers) > len(answers)

@@ -44,7 +44,7 @@ def write_notes(
         notes.append(unreachable)
     if tokens.references_beyond_limit:
         notes.append(
-            f"{tokens.references_beyond_limit} references are longer than grpo.max_completion_length "
+            f"{tokens.references_beyond_limit} reference{'s are' if tokens.references_beyond_limit > 1 else ' is'} longer than grpo.max_completion_length "
             f"{config.grpo.max_completion_length}: the right answer would be cut off"
         )
     if memory is not None and device.memory_bytes is not None and memory.peak > 0.9 * device.memory_bytes:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from rewards.hookspecs import hookimpl
 from rewards.sql.comparing import Comparer
+from rewards.sql.copies import fill_if_empty
 from rewards.sql.outlines import likeness, outline, words_of
 from rewards.sql.quotes import settle_quotes
 from rewards.sql.results import finds_something
@@ -89,10 +90,11 @@ class SqlQa(RewardFunction):
         return problems
 
     def warnings(self, example: Example) -> list[str]:
-        reference = _read_reference(example)
+        reference, database = _read_reference(example), os.fspath(example.columns["database"])
         result = self._comparer(example).run(reference)
         found = []
-        if not finds_something(result.rows):
+        # Tables without rows are filled before anything is compared.
+        if not finds_something(result.rows) and not fill_if_empty(database, result.sources):
             found.append(
                 "reference: finds nothing (no rows, NULL or 0), as an impossible condition does too; "
                 "ask for something that is there"

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from grpo.data.sources import read_source
+from grpo.init.__main__ import main
 from grpo.init.columns import choose_columns, make_rows, name_task
 from rewards.errors import UserError
 
@@ -142,3 +143,29 @@ def test_hub_when_it_answers_then_rows_are_records(monkeypatch):
 def test_task_when_named_after_the_data_then_is_plain_and_none_of_the_shops(name, task):
     """A function made for a task of the shop must not be called by accident."""
     assert name_task(name) == task
+
+
+def test_init_when_a_comma_ends_each_line_then_that_is_what_it_says(tmp_path, monkeypatch, capsys):
+    """The lines of an array, saved without its brackets, are met often; "extra data" tells nobody."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.jsonl").write_text("".join(f'{{"prompt": "q{n}", "completion": "a{n}"}},\n' for n in range(3)))
+    assert main(["rows.jsonl"]) == 2
+    assert "rows.jsonl:1: a comma ends the line, as in a JSON array" in capsys.readouterr().err
+
+
+def test_init_when_answers_are_a_word_and_a_number_then_the_word_counts_too(tmp_path, monkeypatch, capsys):
+    """`Room 12` is not the number 12; `USD 12` and `12 km` are amounts."""
+    monkeypatch.chdir(tmp_path)
+    for form, reward in (("Room {}", "text_overlap"), ("USD {}", "final_answer"), ("{} km", "final_answer")):
+        rows = [
+            {"prompt": f"where is guest {n * 37} of floor {n}?", "completion": form.format(n + 10)} for n in range(40)
+        ]
+        (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        assert main(["rows.jsonl", "--out", "mine", "--force", "--json"]) == 0
+        assert [found["name"] for found in json.loads(capsys.readouterr().out)["rewards"]] == [reward], form
+
+
+def test_init_when_no_row_is_to_be_held_out_then_it_is_refused(capsys):
+    """0 used to mean the default."""
+    assert main(["rows.jsonl", "--held-out-rows", "0"]) == 2
+    assert "--held-out-rows 0: hold out 1 row or more" in capsys.readouterr().err
