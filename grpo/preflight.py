@@ -56,7 +56,9 @@ def make_parser() -> CommandParser:
     parser = CommandParser("python -m grpo.preflight", __doc__, EXAMPLES)
     parser.add_argument("--config", required=True, help="a YAML file, or the name of a shipped one (v4_1.yaml)")
     add_overrides(parser)
-    parser.add_argument("--profile", choices=("auto", "gpu", "small", "embedded"), default="auto")
+    parser.add_argument(
+        "--profile", choices=("auto", "gpu", "small", "embedded"), default="auto", help="overlay of the config (auto)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     return parser
 

@@ -32,7 +32,9 @@ def make_parser() -> CommandParser:
     parser = CommandParser("python -m grpo.service.submit", "Queue a run, or a group of them, at a service.", EXAMPLES)
     parser.add_argument("config", help="a shipped config by name, or a YAML file")
     add_overrides(parser)
-    parser.add_argument("--profile", choices=("auto", "gpu", "small", "embedded"), default="auto")
+    parser.add_argument(
+        "--profile", choices=("auto", "gpu", "small", "embedded"), default="auto", help="overlay of the config (auto)"
+    )
     parser.add_argument("--name", help="name of the run (default: config, date and time)")
     parser.add_argument("--priority", type=int, default=0, metavar="N", help="higher ones are started first (0)")
     parser.add_argument("--after", metavar="RUN", help="start it once that run is done")
