@@ -25,6 +25,7 @@ class EvaluationSection(BaseModel):
     stop_repetition: int | None = Field(
         None,
         ge=2,
+        le=1_000,
         description="End an answer whose last block of at most 64 tokens stands there this many times in a row, over 32 tokens "
         "or more; it counts as truncated. None: off.",
     )

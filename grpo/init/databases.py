@@ -18,12 +18,14 @@ from rewards.types import Example
 FOLDER = "databases"
 _LONGEST = 200_000
 _MOST_STEPS = 2_000_000
+_MOST_BYTES, _LONGEST_VALUE = 32 << 20, 1_000_000
 _BEGINS = re.compile(
     r"\b(?:create\s+(?:temp(?:orary)?\s+)?(?:table|view)|insert\s+(?:or\s+\w+\s+)?into)\b", re.IGNORECASE
 )
 _INT = r"\b(?:tiny|small|medium|big)?int(?:eger)?(?:\s*\(\s*\d+\s*\))?(?:\s+unsigned)?"
-# Keys that MySQL and PostgreSQL count up: SQLite does so for INTEGER PRIMARY KEY alone, and leaves any other NULL.
-_COUNTED = (
+# Changed in any case: SQLite counts up INTEGER PRIMARY KEY alone, and leaves other keys of MySQL and PostgreSQL NULL.
+_READY = (
+    (re.compile(r"\Acreate\s+temp(?:orary)?\s+", re.IGNORECASE), "CREATE "),  # a file keeps no temporary ones
     (re.compile(r"\b(?:small|big)?serial\b", re.IGNORECASE), "INTEGER"),
     (re.compile(rf"{_INT}((?:\s+not\s+null)?(?:\s+primary\s+key)?)\s+auto_increment\b", re.IGNORECASE), r"INTEGER\1"),
 )
@@ -31,7 +33,7 @@ _COUNTED = (
 _FOREIGN = (
     (re.compile(r"\benum\s*\([^()]*\)", re.IGNORECASE), "TEXT"),
     (re.compile(r"\bauto_increment\b", re.IGNORECASE), ""),
-    (re.compile(r"\)\s*(?:engine|default\s+charset|charset|collate|comment)\b[^;]*\Z", re.IGNORECASE), ")"),
+    (re.compile(r"\)\s*(?:engine|default\s+charset|charset|collate|comment)\b[^;]{0,2500}\Z", re.IGNORECASE), ")"),
     (re.compile(r"\bdefault\s+now\s*\(\s*\)", re.IGNORECASE), "DEFAULT CURRENT_TIMESTAMP"),
     (re.compile(r"\bon\s+update\s+current_timestamp\b(?:\s*\(\s*\))?", re.IGNORECASE), ""),
     (re.compile(r"\b(?:date|timestamp)\s+(?=')", re.IGNORECASE), ""),
@@ -62,7 +64,7 @@ def make_databases(rows: Sequence[Example], kinds: Mapping[str, str]) -> MadeDat
             made.rows.append(row)
             continue
         statements = find_schema(row)
-        key = hashlib.sha256("\n".join(statements).encode()).hexdigest()[:12]
+        key = hashlib.sha256("\n".join(statements).encode(errors="surrogatepass")).hexdigest()[:12]
         if key not in built:
             built[key] = build_database(statements)
         content = built[key]
@@ -110,11 +112,11 @@ def build_database(statements: Sequence[str]) -> bytes | str:
     """The content of a SQLite file with these tables; what is wrong with them, in a line, where there are none to make."""
     with closing(_open_limited()) as connection:
         for statement in statements:
-            for pattern, put in _COUNTED if statement[:6].lower() == "create" else ():
+            for pattern, put in _READY if statement[:6].lower() == "create" else ():
                 statement = pattern.sub(put, statement)
             try:
                 connection.execute(statement)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, ValueError) as error:  # ValueError: half a character, a null
                 if not (_build_translated(connection, statement) or _add_columns(connection, statement)):
                     return f"SQLite does not take its tables: {error} (in {' '.join(statement.split())[:80]!r})"
         connection.commit()
@@ -125,8 +127,11 @@ def build_database(statements: Sequence[str]) -> bytes | str:
 
 
 def _open_limited() -> sqlite3.Connection:
-    """A database in memory that gives up after some seconds of work: what it runs is foreign."""
+    """A database in memory that gives up after some seconds of work, or some megabytes: what it runs is foreign."""
     connection = sqlite3.connect(":memory:")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
+    (page,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {_MOST_BYTES // page}")
     steps = iter(range(_MOST_STEPS // 1000))
     connection.set_progress_handler(lambda: next(steps, None) is None, 1000)
     return connection
@@ -134,7 +139,7 @@ def _open_limited() -> sqlite3.Connection:
 
 def _add_columns(connection: sqlite3.Connection, statement: str) -> bool:
     """Whether a second `CREATE TABLE` of a name made its table wider: data sets spread the columns of one over several."""
-    with closing(_open_limited()) as alone, suppress(sqlite3.Error):
+    with closing(_open_limited()) as alone, suppress(sqlite3.Error, ValueError):
         alone.execute(statement)
         (name,) = alone.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchone()
         place = quote_name(name)
@@ -149,7 +154,7 @@ def _add_columns(connection: sqlite3.Connection, statement: str) -> bool:
 def _build_translated(connection: sqlite3.Connection, statement: str) -> bool:
     for pattern, put in _FOREIGN:
         statement = pattern.sub(put, statement)
-    with suppress(sqlite3.Error):
+    with suppress(sqlite3.Error, ValueError):
         connection.execute(statement)
         return True
     return False

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from rewards.extraction.repairs import Repair, RepairKind
 
-_STRING = r"\"(?:[^\"\\\n]|\\.)*+\"|(?<=[:,\[{(\s])'(?:[^'\\\n]|\\.)*+'"
-_LATEX = re.compile(rf"{_STRING}|(?P<boxed>\\boxed\{{(?=\s*\\?[{{\[]))|\\(?P<bracket>[{{}}\[\]])")
+_TEXTS = {
+    '"': re.compile(r"\"(?:[^\"\\\n]|\\.)*+(?P<closed>\")?"),
+    "'": re.compile(r"(?<=[:,\[{(\s])'(?:[^'\\\n]|\\.)*+(?P<closed>')?"),
+}
+_LATEX = re.compile(r"[\"']|(?P<boxed>\\boxed\{(?=\s*\\?[{\[]))|\\(?P<bracket>[{}\[\]])")
 _CDATA = re.compile(r"<!\[CDATA\[|\]\]>")
 _DIFF = re.compile(r"```(?:diff|patch)[ \t]*\r?\n(?P<lines>.*?)(?=\n[ \t]*```|\Z)", re.DOTALL)
 _DIFF_LINE = re.compile(r"(?m)^(?P<gone>-[^\n]*|\+\+\+ [^\n]*|@@[^\n]*)|^\+")
@@ -16,7 +20,7 @@ _SYMBOL = re.compile(r"(?<=[{,(\s]):(?=[^\W\d]\w*\s*=>)")
 _CODED_START = re.compile(r"\A[^{\[]*+[{\[]\s*\\u0022")
 _CODED = re.compile(r"\\u0022([^\"\\\n]*)\\u0022")
 # The colours of a terminal.
-_COLOUR = re.compile(rf"{_STRING}|(?P<colour>\x1b\[[0-9;]{{0,20}}[mK])")
+_COLOUR = re.compile(r"[\"']|\x1b\[[0-9;]{0,20}[mK]")
 _TEX_QUOTES = re.compile(r"(?<!`)``([^`\"'\n]*)''")
 
 
@@ -40,7 +44,7 @@ def undress(text: str) -> tuple[str, Repair] | None:
             repair = repair or Repair(RepairKind.ESCAPED_DOCUMENT, coded.start())
             plain = _CODED.sub(r'     "\1"     ', plain)
     if "\x1b[" in text:
-        after = _COLOUR.sub(lambda found: found[0] if found["colour"] is None else _blank(found), plain)
+        after = _replace_outside(_COLOUR, _blank, plain)
         repair = repair or _first_change(plain, after, RepairKind.CONTROL_CHARACTER)
         plain = after
     if "=>" in text:
@@ -75,8 +79,6 @@ def _take_latex(text: str) -> str:
         bracket = found["bracket"]
         if found["boxed"] is not None:
             return " " * len(found[0])
-        if bracket is None:
-            return found[0]
         if bracket == "[":
             line = text[max(0, found.start() - 200) : found.start()].rpartition("\n")[2]
             is_formula = not line.strip()
@@ -84,7 +86,31 @@ def _take_latex(text: str) -> str:
             return "  "
         return f" {bracket}"
 
-    return _LATEX.sub(take, text)
+    return _replace_outside(_LATEX, take, text)
+
+
+def _replace_outside(marks: re.Pattern[str], put: Callable[[re.Match[str]], str], text: str) -> str:
+    """The text with `put` for each mark outside of texts in quotes; `marks` match a quote too.
+
+    Where a text does not close, no quote of its kind does before the end of its line: looking again for each would take
+    the square of the length.
+    """
+    pieces: list[str] = []
+    unclosed = dict.fromkeys(_TEXTS, 0)
+    at = copied = 0
+    while (found := marks.search(text, at)) is not None:
+        at = found.end()
+        quote = found[0]
+        if quote not in _TEXTS:
+            pieces += (text[copied : found.start()], put(found))
+            copied = at
+        elif found.start() >= unclosed[quote]:
+            quoted = _TEXTS[quote].match(text, found.start())
+            if quoted is not None and quoted["closed"]:
+                at = quoted.end()
+            elif quoted is not None:
+                unclosed[quote] = quoted.end()
+    return "".join([*pieces, text[copied:]])
 
 
 def _apply(found: re.Match[str]) -> str:

@@ -18,6 +18,7 @@ MAX_REPAIRS = 2_000
 LITERALS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 MISSING: Any = object()
 SKIPPED: Any = object()
+_CHARACTERS_A_STEP = 32
 _CLOSER = {"{": "}", "[": "]", "(": ")"}
 
 
@@ -145,7 +146,8 @@ class State:
                 return i
             if match is None:
                 return i
-            self.budget.spend()
+            # A comment that never ends is looked through to the end of the text, again and again.
+            self.budget.spend(1 + (match.end() - i) // _CHARACTERS_A_STEP)
             self.note(kind, i)
             i = match.end() if kind is not K.COMMENT or self.stack == [] else self.comment_end(i, match.end())
 

@@ -14,6 +14,7 @@ from rewards.answers import read_answer
 from rewards.extraction.strict import read_strict
 from rewards.functions.json_valid import JsonValid, reference_problems
 from rewards.hookspecs import hookimpl
+from rewards.screen.allowed import show_value
 from rewards.text.portuguese import fold, fold_label
 from rewards.types import Completion, Example, FrozenMapping, RewardFunction, Score
 
@@ -100,7 +101,9 @@ class FieldExtraction(RewardFunction):
             )
         for key, rule in self.fields.items():
             if key in reference and not _keeps(rule, reference[key]):
-                problems.append(f"reference.{key}: {reference[key]!r} breaks its rule; allowed: {_describe(rule)}")
+                problems.append(
+                    f"reference.{key}: {show_value(reference[key])} breaks its rule; allowed: {_describe(rule)}"
+                )
         return problems
 
     def __call__(self, example: Example, completion: Completion) -> Score:

@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple
 from pydantic import Field, model_validator
 
 from rewards.hookspecs import hookimpl
+from rewards.screen.allowed import show_value
 from rewards.text.portuguese import fold, judge_echo, list_words, numbers_in, split_words
 from rewards.types import Completion, Example, RewardFunction, Score
 
@@ -72,7 +73,7 @@ class Insights(RewardFunction):
             or not isinstance(figures, Sequence)
             or not all(isinstance(f, str) for f in figures)
         ):
-            problems.append(f"figures: {figures!r}; give the prompt's numbers as a list of strings")
+            problems.append(f"figures: {show_value(figures)}; give the prompt's numbers as a list of strings")
         elif len(_values(figures)) < self.minimum_figures:
             problems.append(
                 f"figures: {len(_values(figures))} distinct; the option minimum_figures asks {self.minimum_figures}"

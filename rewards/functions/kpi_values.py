@@ -14,6 +14,7 @@ from rewards.documents.units import FACTORS
 from rewards.extraction.strict import read_strict
 from rewards.functions.json_valid import reference_problems
 from rewards.hookspecs import hookimpl
+from rewards.screen.allowed import show_value
 from rewards.telecom.derivation import TELEMETRY_LAYERS, is_telemetry, read_prompt
 from rewards.telecom.figures import FIGURES, StatedFigure, find_statements
 from rewards.telecom.units import is_right, name_unit
@@ -70,7 +71,7 @@ class KpiValues(RewardFunction):
             value = example.columns.get(column)
             if value is not None and _as_figure(value) is None:
                 problems.append(
-                    f"{column}: {value!r} is not a finite number; write one, or null where the row has none"
+                    f"{column}: {show_value(value)} is not a finite number; write one, or null where the row has none"
                 )
         return problems
 

@@ -13,6 +13,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from rewards.hookspecs import hookimpl
+from rewards.screen.allowed import show_value
 from rewards.text.portuguese import fold, judge_echo, list_words, numbers_in, split_words
 from rewards.types import Completion, Example, RewardFunction, Score
 
@@ -75,10 +76,10 @@ class Push(RewardFunction):
         for column in ("product", "offer"):
             value = example.columns.get(column)
             if not isinstance(value, str) or not split_words(fold(value)):
-                problems.append(f"{column}: {value!r}; give the words that the notification must name")
+                problems.append(f"{column}: {show_value(value)}; give the words that the notification must name")
         limit = example.columns.get("max_characters", self.maximum_characters)
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-            problems.append(f"max_characters: {limit!r}; give a number of characters")
+            problems.append(f"max_characters: {show_value(limit)}; give a number of characters")
         return problems
 
     def __call__(self, example: Example, completion: Completion) -> Score:

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from rewards.hookspecs import hookimpl
+from rewards.screen.allowed import show_value
 from rewards.sql.comparing import Comparer
 from rewards.sql.copies import fill_if_empty
 from rewards.sql.outlines import likeness, outline, words_of
@@ -71,7 +72,7 @@ class SqlQa(RewardFunction):
             or not isinstance(terms, Sequence)
             or not all(isinstance(term, str) for term in terms)
         ):
-            problems.append(f"terms: {terms!r}; give a list of words that the right SQL uses")
+            problems.append(f"terms: {show_value(terms)}; give a list of words that the right SQL uses")
         statement = find_statement(example.reference or "")
         if statement.sql is None:
             problems.append(f"reference: {statement.reason}; write one SELECT")

@@ -8,7 +8,7 @@ from rewards.text.portuguese import list_words
 
 # Every alternative consumes what it starts, even unclosed, so that hostile text stays linear.
 TOKEN = re.compile(
-    r"""\s+ | --[^\n]* | /\*.*?(?:\*/|\Z) | '[^']*(?:''[^']*)*'? | "[^"]*"? | `[^`]*`? | \[[^\]]*\]?
+    r"""\s+ | --[^\n]* | /\*[^*]*+(?:\*(?!/)[^*]*+)*+(?:\*/)? | '[^']*(?:''[^']*)*'? | "[^"]*"? | `[^`]*`? | \[[^\]]*\]?
       | [0-9]+(?:\.[0-9]+)? | [^\W\d]\w* | <> | != | <= | >= | == | \|\| | .""",
     re.VERBOSE | re.DOTALL,
 )

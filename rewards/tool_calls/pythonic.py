@@ -93,8 +93,10 @@ def _skip(text: str, place: int) -> int:
     return _SPACE.match(text, place).end()  # type: ignore[union-attr]
 
 
-def _read_call(text: str, place: int, titled: bool = False) -> tuple[Call, int]:
-    """`titled`: a name of several words is one."""
+def _read_call(text: str, place: int, titled: bool = False, depth: int = 0) -> tuple[Call, int]:
+    """`titled`: a name of several words is one; `depth`: how many calls such as `print` stand around this one."""
+    if depth > _DEEPEST:
+        raise NotACallError
     mended: list[int] = []
     plain = _CALL.match(text, place)
     match = plain or (_TITLED.match(text, place) if titled else None)
@@ -102,7 +104,7 @@ def _read_call(text: str, place: int, titled: bool = False) -> tuple[Call, int]:
         raise NotACallError
     name, place = match[1], _skip(text, match.end())
     if name in ("print", "final_answer") and _CALL.match(text, place):
-        call, place = _read_call(text, place)
+        call, place = _read_call(text, place, depth=depth + 1)
         place = _skip(text, place)
         if text[place : place + 1] != ")":
             raise NotACallError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from pydantic import ValidationError
 
 from grpo.generation.repetition import LEAST_TOKENS, MOST_BLOCK, find_stop
 
@@ -158,3 +159,10 @@ def test_evaluation_when_rows_are_ended_then_their_share_is_a_metric_of_its_own_
         )
     assert "eval/repeated_ratio" not in told[0]
     assert 0 < told[1]["eval/repeated_ratio"] <= told[1]["eval/truncated_ratio"]
+
+
+@pytest.mark.parametrize("times", [1, 1_001, 10**30])
+def test_config_when_the_number_of_repeats_means_nothing_then_it_is_refused(times):
+    """One stands in every answer; beyond the length of any answer a whole number of the device overflows."""
+    with pytest.raises(ValidationError):
+        EvaluationSection(stop_repetition=times)

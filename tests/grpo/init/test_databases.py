@@ -9,6 +9,7 @@ import pytest
 from grpo.init.__main__ import main
 from grpo.init.databases import build_database, find_schema
 from rewards.types import Example
+from tests.timing import at_most
 
 CITIES = ("Lisboa", "Porto", "Braga", "Faro")
 
@@ -126,3 +127,30 @@ def test_database_when_making_it_would_never_end_then_it_is_refused():
     """A schema comes with foreign data."""
     endless = "CREATE TABLE a AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n"
     assert "interrupted" in build_database([endless])
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE TABLE a (x)", "INSERT INTO a VALUES (zeroblob(900000000))"],
+        ["CREATE TABLE a AS WITH RECURSIVE n(x) AS (SELECT zeroblob(900000) UNION ALL SELECT x FROM n LIMIT 200) SELECT x FROM n"],
+        ["CREATE TABLE a (x DEFAULT '\ud800')"],
+        ["CREATE TABLE a\x00 (x)"],
+    ],
+)  # fmt: skip
+def test_database_when_its_values_are_huge_or_no_text_then_it_is_refused_in_a_line(statements):
+    """One short statement makes a gigabyte; half a character is no SQL."""
+    assert "SQLite does not take its tables: " in build_database(statements)
+
+
+def test_database_when_a_table_is_temporary_then_the_file_has_it():
+    """A file keeps no temporary tables, and the row asks about this one."""
+    content = build_database(["CREATE TEMPORARY TABLE a (x INT)", "INSERT INTO a VALUES (7)"])
+    assert ask(content, "SELECT x FROM a") == [(7,)]
+
+
+@pytest.mark.parametrize("text", ["CREATE TABLE a (x) /* ", "CREATE TABLE a (x TEXT) COMMENT 'it) comment "])
+def test_schema_when_nothing_in_it_closes_then_it_is_read_in_time(text):
+    """A comment without its end took the square of the length, and so did what looks like MySQL's words behind a table."""
+    with at_most(5):
+        build_database(find_schema(make_example((text * 9_000)[:199_000])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import reduce
 
 import pytest
 
@@ -125,3 +126,10 @@ def test_problems_when_columns_are_numbers_or_null_then_there_are_none():
     assert KpiValues().problems(example_of()) == []
     assert KpiValues().problems(example_of(None, {**COLUMNS, "max_ues": None})) == []
     assert len(KpiValues().problems(Example("1", "any", [], "no", COLUMNS))) == 1
+
+
+def test_problems_when_a_figure_is_nested_beyond_all_depth_then_one_short_line_says_so():
+    """Python cannot write it down, and a line of thousands of brackets helps nobody."""
+    deep = reduce(lambda inner, _: [inner], range(5_000), 1)
+    (problem,) = KpiValues().problems(Example("1", "t", [], None, {"latency_ms": deep}))
+    assert problem.startswith("latency_ms: ") and len(problem) < 200

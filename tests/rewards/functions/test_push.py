@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rewards.functions.push import Push
+from rewards.screen.allowed import show_value
 from rewards.testing import check_reward
 from rewards.types import Completion, Example
 
@@ -172,7 +173,7 @@ def test_push_when_words_come_again_then_each_beyond_two_costs_a_quarter(text, e
 def test_push_when_its_limit_is_no_number_of_characters_then_the_row_is_refused(limit, sound):
     """At least 1."""
     problems = Push().problems(Example("1", "push", [], REFERENCE, {**COLUMNS, "max_characters": limit}))
-    assert problems == ([] if sound else [f"max_characters: {limit!r}; give a number of characters"])
+    assert problems == ([] if sound else [f"max_characters: {show_value(limit)}; give a number of characters"])
 
 
 def test_push_when_the_products_own_words_repeat_then_only_the_first_naming_is_free():

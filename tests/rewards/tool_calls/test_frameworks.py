@@ -209,3 +209,10 @@ def test_read_calls_when_a_notation_opens_again_and_again_then_takes_linear_time
     """A tag without its end is looked for a few times only."""
     with at_most(1.0):
         read_calls(unit * (60_000 // len(unit)))
+
+
+@pytest.mark.parametrize("name", ["print", "final_answer"])
+def test_call_when_calls_stand_in_ten_thousand_others_then_it_is_none(name):
+    """Each stood for one more frame of Python's, until there were none left."""
+    assert not read_calls(f"{name}(" * 10_000 + "f(a=1)" + ")" * 10_000).calls
+    assert [call.name for call in read_calls(f"{name}(" * 3 + "f(a=1)" + ")" * 3).calls] == ["f"]
