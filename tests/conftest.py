@@ -11,11 +11,20 @@ import os
 # Before any test module is collected: huggingface_hub reads it once, when it is imported. No test waits for a network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import pytest
 from hypothesis import settings
 
 explore = os.environ.get("RECOMPENSA_EXPLORE", "") not in ("", "0")
 settings.register_profile("recompensa", deadline=None, derandomize=not explore)
 settings.load_profile("recompensa")
+
+
+def pytest_itemcollected(item) -> None:
+    """A test's id is the same in every process: an address in it keeps two processes from sharing the suite."""
+    if " object at 0x" in item.nodeid:
+        raise pytest.UsageError(
+            f"{item.nodeid}: an address is part of this id; give the value a __repr__, or the test ids="
+        )
 
 
 def pytest_collection_finish() -> None:

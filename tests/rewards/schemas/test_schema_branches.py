@@ -6,7 +6,15 @@ import pytest
 
 from rewards.schemas import Schema
 
-NOTHING = object()
+
+class _Nothing:
+    """No such value; its name is part of a test's id, which all processes of a run of the suite must share."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+NOTHING = _Nothing()
 # Keyword, a value that keeps it, one that breaks it.
 RULES = [
     ({"type": "integer"}, 3, 3.5),
