@@ -40,6 +40,7 @@ from rewards.telecom.paths import (
     Path,
     ValuePlaces,
     find_places,
+    last_key,
     mask_leaves,
     normalise_keys,
     share_equal,
@@ -280,12 +281,12 @@ class LayerReward(RewardFunction):
 
     def choose_required(self, places: ValuePlaces) -> frozenset[Path]:
         """The places that an answer must have: the layer's keys that the reference has, else its top keys."""
-        found = frozenset(path for path in places.kinds if path[-1] in self.required)
+        found = frozenset(path for path in places.kinds if last_key(path) in self.required)
         return found or frozenset(path for path in places.kinds if len(path) == 1)
 
     def choose_enumerated(self, places: ValuePlaces) -> frozenset[Path]:
         """The places whose values must be the reference's own."""
-        return frozenset(path for path in places.leaves if path[-1] in self.enumerated)
+        return frozenset(path for path in places.leaves if last_key(path) in self.enumerated)
 
     def _normalise(self, written: Any) -> Any:
         """Published misspellings set right, and enumerations as one release of the standard spells them."""
@@ -308,7 +309,7 @@ class LayerReward(RewardFunction):
             shares["expression"] = share_of_counts(expected.words, given.words)
             found = [share for share in (shares.get("kpi"), shares["values"]) if share is not None]
             shares["stated"] = share_stated(expected, given, min(found, default=None))
-            decisive = [path for path in gold.enumerated if path[-1] in self.decisive]
+            decisive = [path for path in gold.enumerated if last_key(path) in self.decisive]
             shares["decisions"] = least(share_equal(decisive, gold.places, places), share_of_pairs(compared, "decided"))
             shares["identities"] = least(
                 share_equal(gold.named, gold.places, places), share_of_pairs(compared, "identified")
@@ -366,7 +367,7 @@ def _read_gold(function: LayerReward, reference: str, prompt: str, telemetry: bo
         masked = frozenset(
             (path, leaf)
             for path, leaves in places.leaves.items()
-            if path[-1] not in _CONSTANT_KEYS
+            if last_key(path) not in _CONSTANT_KEYS
             for leaf in leaves
             if not known.contains(leaf if not isinstance(leaf, tuple) else None)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -38,6 +39,7 @@ _NAME_KEYS = frozenset(("objectInstance", "rootObjectInstances", "objectInstance
 _AFTER_COMMA = re.compile(r",\s+(?=[A-Za-z][\w-]{0,60}=)", re.ASCII)
 SCALES: Mapping[str, tuple[float, ...]] = {"time": (1e3,), "rate": (1e-6, 1e-3), "share": (1.0, 100.0)}
 """What a number without a unit may be in, where the other side states one: ms, Mbit/s or kbit/s, a fraction or per cent."""
+_LARGEST = sys.float_info.max
 
 
 class LayerRules(LeafRules):
@@ -50,6 +52,8 @@ class LayerRules(LeafRules):
             return False
         quantity, number = (expected, given) if isinstance(expected, tuple) else (given, expected)
         if not isinstance(number, (int, float)) or isinstance(number, bool) or quantity[0] not in SCALES:
+            return False
+        if not abs(number) <= _LARGEST:  # an integer of hundreds of digits is no float
             return False
         return any(abs(quantity[1] * scale - number) <= 1e-9 * abs(number) for scale in SCALES[quantity[0]])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from rewards.telecom.paths import Path, ValuePlaces
+from rewards.telecom.paths import Path, ValuePlaces, last_key
 
 _OBJECT = "objectInstance"
 _MADE_UP = re.compile(r"[0-9a-f]{8}", re.ASCII | re.IGNORECASE)
@@ -21,11 +21,11 @@ def find_named(places: ValuePlaces, volatile: Collection[str], prompt: str) -> f
     return frozenset(
         path
         for path, leaves in places.leaves.items()
-        if path[-1] in volatile and leaves and all(_is_known(path[-1], leaf, prompt) for leaf in leaves)
+        if (key := last_key(path)) in volatile and leaves and all(_is_known(key, leaf, prompt) for leaf in leaves)
     )
 
 
-def _is_known(key: str, leaf: object, prompt: str) -> bool:
+def _is_known(key: str | None, leaf: object, prompt: str) -> bool:
     if not isinstance(leaf, str):
         return False
     if key == _OBJECT and "=" in leaf and not _MADE_UP.search(leaf):

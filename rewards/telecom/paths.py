@@ -87,6 +87,11 @@ def share_equal(wanted: Iterable[Path], expected: ValuePlaces, given: ValuePlace
     return fsum(shares) / len(shares) if shares else None
 
 
+def last_key(path: Path) -> str | None:
+    """The key that a place stands under; None for a document that is a value, or a list of values, itself."""
+    return path[-1] if path else None
+
+
 def normalise_keys(value: Any, typos: Mapping[str, str] = TYPOS) -> Any:
     """A copy with the published typos set right; where a key stands both ways with two values neither counts."""
     if isinstance(value, dict):

@@ -229,3 +229,10 @@ def test_json_ld_when_its_names_are_written_out_without_a_context_then_is_the_sa
     written = {"@id": "urn:1", "http://m.org/Met#latency": {"http://x.org/Icm#atMost": {"@value": 20, "unit": "ms"}}}
     same = {**LINKED, "expression": {**LINKED["expression"], "expressionValue": written}}
     assert score(LINKED, same, "tmf921", latency_ms=20.0).parts["expression"] == 1.0
+
+
+@pytest.mark.parametrize("layer", ["intent_3gpp", "a1_policy", "o1_nrm", "camara", "etsi_zsm", "tmf921"])
+@pytest.mark.parametrize("reference", [[None], [1, "a", {}], {"latency": "20 ms"}])
+def test_score_when_values_stand_under_no_key_or_exceed_all_floats_then_there_is_one(layer, reference):
+    """A list of bare values has places without a key; 401 digits stand where a quantity should."""
+    assert 0 <= score(reference, f'{{"latency": 1{"0" * 400}}}', layer).value < 0.5
