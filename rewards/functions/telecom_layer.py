@@ -97,9 +97,7 @@ class LayerReward(RewardFunction):
     """Keys whose values decide what an answer asks for: a wrong one is no smaller fault than a wrong figure."""
 
     core_weight: float = Field(0.3, ge=0, description="Share of the value that the core part earns.")
-    kpi_weight: float = Field(
-        0.4, ge=0, description="Share of the content: figures and expression; left out where the reference has none."
-    )
+    kpi_weight: float = Field(0.4, ge=0, description="Share of figures and expression; left out where there are none.")
     likeness_weight: float = Field(0.2, ge=0, description="Share of field F1 against the reference.")
     schema_weight: float = Field(0.1, ge=0, description="Share of the rules of the schema kept.")
     validate_with: str | None = Field(

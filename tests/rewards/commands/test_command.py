@@ -127,7 +127,7 @@ def test_score_when_a_row_is_unfit_for_the_reward_then_says_which(capsys, tmp_pa
     """What the function says of a row is the user's to mend."""
     rows = write_rows(tmp_path, {"id": "p", "completion": "x", "reference": "y", "product": "fone"})
     code, _, err = run(capsys, "score", "--reward", "push", "--input", rows)
-    assert code == 2 and err == [f"error: {rows}: row 'p': offer: None; give the words that the notification must name"]
+    assert code == 2 and err == [f"error: {rows}: row 'p': offer: null; give the words that the notification must name"]
 
 
 def test_score_when_two_rewards_are_named_then_refuses(capsys, tmp_path):
