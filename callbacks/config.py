@@ -26,8 +26,8 @@ class EvaluationSection(BaseModel):
         None,
         ge=2,
         le=1_000,
-        description="End an answer whose last block of at most 64 tokens stands there this many times in a row, over 32 tokens "
-        "or more; it counts as truncated. None: off.",
+        description="End an answer once its last block of at most 64 tokens has occurred this many times in a row, over at least "
+        "32 tokens; the answer counts as truncated. None: off.",
     )
     batch_size: int = Field(64, ge=1, description="Prompts answered at once in the evaluation.")
     max_examples: int | None = Field(

@@ -90,7 +90,7 @@ def terminable() -> Iterator[None]:
 
 
 def pass_over_signals() -> None:
-    """From here to the end of `terminable` signals change nothing: what it holds is done, and on disk."""
+    """Ignore signals from here to the end of `terminable`: its work is done and on disk."""
     global _over
     _over = True
 

@@ -1,6 +1,6 @@
-"""Reward functions as plugins: reading completions, scoring them, proving the scorers.
+"""Reward functions as plugins: reading completions, scoring them, and proving that the scorers work.
 
-What one needs to write a reward function is here by name: `from rewards import Score, reward`.
+Everything a reward function needs can be imported from here: `from rewards import Score, reward`.
 """
 
 from importlib import import_module
@@ -28,7 +28,7 @@ _OWNERS = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imported when it is asked for: who wants a submodule alone does not wait for the others."""
+    """Import a public name on first use, so that importing one submodule does not load the others."""
     if name not in _OWNERS:
         raise AttributeError(f"module 'rewards' has no attribute {name!r}")
     return getattr(import_module(_OWNERS[name]), name)

@@ -1,4 +1,4 @@
-"""`@reward`: a plain function becomes a reward function; what it wants to see it says by the names of its parameters."""
+"""`@reward`: turns a plain function into a reward function; its parameter names say what it is given."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Parameter(NamedTuple):
 
 
 class DecoratedReward(RewardFunction):
-    """What `@reward` makes of a function: it has no options, and is found again in another process by the function's name."""
+    """What `@reward` makes of a function: it has no options, and other processes find it by the function's name."""
 
     plain: ClassVar[Callable[..., Any]]
     scale: ClassVar[tuple[float, float]] = (0.0, 1.0)
@@ -54,7 +54,7 @@ class DecoratedReward(RewardFunction):
     takes_columns: ClassVar[bool] = False
 
     def problems(self, example: Example) -> list[str]:
-        """A column that the function reads and the row does not have."""
+        """The columns that the function reads and the row lacks, one line each."""
         return [
             f"column '{name}' is missing; '{self.name}' reads it"
             for name, default in self.wanted
@@ -70,7 +70,7 @@ class DecoratedReward(RewardFunction):
         return {**example.columns, **given} if self.takes_columns else given
 
     def bind_many(self, pairs: Sequence[Pair]) -> dict[str, Any]:
-        """The arguments for several completions: lists; in a group, what all share is given once."""
+        """The arguments for several completions, as lists; for a group, values shared by all are passed once."""
         given = {}
         for name, default in self.wanted:
             singular = _PLURALS.get(name, name)
@@ -81,7 +81,10 @@ class DecoratedReward(RewardFunction):
         return given
 
     def read(self, returned: Any) -> Score | None:
-        """What the function returned as a Score in 0..1; raises ValueError for a number outside of its range."""
+        """What the function returned, as a Score in 0..1; None where it does not apply.
+
+        Raises TypeError for what is not a number, ValueError for NaN or a number outside the declared range.
+        """
         reason, parts = "", {}
         value = returned
         if isinstance(returned, Score):
@@ -191,17 +194,17 @@ def reward(
 
 
 def as_class(given: Any) -> Any:
-    """The class behind a decorated function; anything else as it is."""
+    """The class behind a decorated function; anything else is returned unchanged."""
     return getattr(given, "reward_class", given)
 
 
 def as_function(given: Any) -> Any:
-    """The reward function behind a decorated one; anything else as it is."""
+    """The reward function behind a decorated function; anything else is returned unchanged."""
     return given.reward_class() if hasattr(given, "reward_class") else given
 
 
 def find_decorated(module: Any) -> list[Any]:
-    """The decorated functions that a module, or one below it, defines, in its order."""
+    """The decorated functions defined in a module or its submodules, in order of definition."""
     own = module.__name__
     return [
         each

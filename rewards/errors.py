@@ -1,4 +1,4 @@
-"""The one tree of exceptions: whose fault it is decides the class, the message is one clear line."""
+"""The exception hierarchy: the class says whose fault it is, the message is one clear line."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ if TYPE_CHECKING:
 
 
 class RecompensaError(Exception):
-    """A failure with a message fit to be shown as it is."""
+    """A failure whose message can be shown to the user as it is."""
 
 
 class UserError(RecompensaError):
-    """Something the user wrote is wrong. Carries every problem found, each one line: what, where, allowed, what to do."""
+    """Something the user wrote is wrong; commands exit with code 2.
+
+    `problems` lists every problem found, one line each: what, where, what is allowed, what to do.
+    """
 
     def __init__(self, problems: str | list[str]):
         self.problems: list[str] = [problems] if isinstance(problems, str) else list(problems)
@@ -26,19 +29,19 @@ class PluginError(UserError):
 
 
 class WrongCount(TypeError):
-    """A function of several completions returned more or fewer values than it was given: its fault whatever they say."""
+    """A function that scores several completions returned more or fewer values than it was given."""
 
 
 class NetworkError(RecompensaError):
-    """A server could not be reached, or did not answer in time: nobody's reward function is at fault."""
+    """A server could not be reached or did not answer in time; no reward function is to blame."""
 
     kind = "network"
 
 
 class RewardBudgetExceeded(RecompensaError):
-    """Too many scores failed; names plugin, version and example. The run checkpoints and stops.
+    """Too many scores failed; names the plugin, its version and an example. The run saves a checkpoint and stops.
 
-    `scored` holds what was scored before, for whoever stores it.
+    `scored` holds the completions scored before that, so that the caller can store them.
     """
 
     scored: Sequence[ScoredCompletion] = ()

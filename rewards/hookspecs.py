@@ -1,4 +1,4 @@
-"""The one hook through which reward functions, ours and yours, are found."""
+"""The one hook through which reward functions, built-in and third-party, are found."""
 
 from __future__ import annotations
 
@@ -21,4 +21,4 @@ Register = Callable[[type[RewardFunction] | Callable[..., Any]], None]
 
 @hookspec
 def register_rewards(register: Register) -> None:
-    """Call `register` with each reward function that the plugin offers; called once, at start."""
+    """Call `register` with each reward function that the plugin offers; called once, at startup."""

@@ -61,7 +61,7 @@ HOOK = "register_rewards"
 class Registered:
     """A reward function and where it came from; `path` is set for a plugin named by file.
 
-    `copy` is the folder of the working copy that was taken in the place of an installed plugin.
+    `copy` is the folder of the working copy that was used instead of an installed plugin.
     """
 
     function: type[RewardFunction]
@@ -73,23 +73,26 @@ class Registered:
 
     @property
     def name(self) -> str:
+        """The function's name, as YAML uses it."""
         return self.function.name
 
     @property
     def version(self) -> str:
+        """The function's version."""
         return self.function.version
 
     @property
     def tasks(self) -> tuple[str, ...]:
+        """The tasks that the function applies to; empty means all."""
         return self.function.tasks
 
     @property
     def isolated(self) -> bool:
-        """Whether it runs in a worker process that can be killed: all but our own do."""
+        """Whether it runs in a worker process that can be killed; True for all but the built-in functions."""
         return self.distribution != OWN_DISTRIBUTION
 
     def options(self) -> dict[str, dict[str, Any]]:
-        """The options with their type, default and, where the author gave one, their sentence."""
+        """The options with type, default and, if the author gave one, description."""
         described = {}
         for name, info in self.function.model_fields.items():
             default = info.get_default(call_default_factory=True)
@@ -121,9 +124,10 @@ class Registered:
 
 
 class Registry:
-    """The reward functions that were found, in order of their names.
+    """The reward functions that were found, ordered by name.
 
-    `broken` are the problems of installed plugins that nothing asked for, `contested` those of names that several offer.
+    `broken` are problems of installed plugins that were not requested, `contested` those of names that several plugins
+    offer.
     """
 
     def __init__(
@@ -135,7 +139,10 @@ class Registry:
         self.contested = dict(contested or {})
 
     def get(self, name: str) -> Registered:
-        """Raise PluginError when there is no such function, proposing the nearest, or when two plugins offer it."""
+        """The function of this name.
+
+        Raises PluginError, suggesting the nearest name, if there is none, or if several plugins offer it.
+        """
         if name in self.contested:
             raise PluginError(self.contested[name])
         found = self._find(name)
@@ -167,6 +174,7 @@ class Registry:
         return len(self._entries)
 
     def names(self) -> list[str]:
+        """All names, in alphabetical order."""
         return list(self._entries)
 
 

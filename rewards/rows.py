@@ -364,7 +364,7 @@ def _parse_json(raw: bytes, where: str) -> tuple[dict[str, Any] | None, str]:
         if raw.rstrip().endswith(b"},"):
             return (
                 None,
-                f"{where}: a comma ends the line, as in a JSON array; JSON Lines has an object a line and no commas between",
+                f"{where}: a comma ends the line, as in a JSON array; JSON Lines has one object per line, without commas between them",
             )
         return None, f"{where}: not JSON ({reason}, column {column}); one JSON object a line is allowed"
     if not isinstance(row, dict):

@@ -1,4 +1,4 @@
-"""The contract kit for authors of reward functions: `check_reward` in a test proves what a run relies on."""
+"""A contract test kit for authors of reward functions: `check_reward` in a test proves what a run relies on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ MEGABYTE = 1_000_000
 
 
 def hostile_completions(size: int = MEGABYTE) -> Iterator[tuple[str, str]]:
-    """Pairs of a name and a text that a policy may write: empty, endless, broken, unreadable; the longest have `size` letters."""
+    """Pairs (name, text) that a policy may write: empty, endless, broken, unreadable; the longest have `size`
+    characters.
+    """
     short = {
         "empty": "",
         "spaces": " \n\t ",
@@ -61,10 +63,11 @@ def check_reward(
 ) -> None:
     """Check that a reward function keeps its contract, on one of its examples and texts that you judge.
 
-    `right` texts must earn the maximum where the function judges content, and in any case more than each `partial` one,
-    which must earn more than each `wrong` one. The reference must earn what a right text does. Then: options that
-    survive YAML and pickle, the same score for the same text, an unchanged example, a number in 0..1 and no exception
-    for hostile texts of up to `hostile_size` letters, each within `seconds`. Raises AssertionError that says what broke.
+    Each `right` text must earn the maximum if the function judges content, and in any case more than each `partial`
+    one, which must earn more than each `wrong` one. The reference must earn what a right text does. Also checked:
+    options survive YAML and pickle, the same text always gets the same score, the example stays unchanged, and hostile
+    texts of up to `hostile_size` characters give a number in 0..1 and no exception, each within `seconds`. Raises
+    AssertionError saying what failed.
     """
     function = cast(RewardFunction, as_function(function))
     _check_class_and_options(function)
@@ -79,9 +82,9 @@ def check_reward(
 def score_within(
     function: RewardFunction, example: Example, text: str, seconds: float, where: str = ""
 ) -> Score | None:
-    """The score of one text, after checking that it is legal and in time: the quickest of three attempts counts.
+    """The score of one text; raises AssertionError unless it is legal and takes at most `seconds`.
 
-    A machine busy with something else makes one of them late, a slow function all three.
+    The fastest of three attempts counts: on a busy machine one of them may be late, a slow function is late every time.
     """
     taken = math.inf
     for _ in range(3):

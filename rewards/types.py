@@ -42,11 +42,11 @@ class Example:
 
 
 class Completion:
-    """What the policy wrote. Hostile text: read, never executed, never trusted.
+    """What the policy wrote. Treat it as hostile text: read it, never execute it, never trust it.
 
-    `text` is the whole of it, `answer` what stands after the reasoning; `style` says how the model reasons where its texts
-    cannot say it themselves. `repeated` ones were ended before their limit because they repeated themselves; they are
-    truncated ones.
+    `text` is the whole text, `answer` the part after the reasoning. `style` says how the model marks its reasoning
+    where the text alone does not show it. `truncated` is True where the text was cut off; `repeated` where that
+    happened before the length limit because the text kept repeating itself.
     """
 
     repeated = False
@@ -58,7 +58,11 @@ class Completion:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Completion:
-        """The completion of a stored row, with what its `reasoning` says beyond the text; odd values there say nothing."""
+        """The completion of a stored row, with the reasoning style from its `reasoning` column; invalid values there
+        are ignored.
+
+        Raises KeyError if the row has no `completion`.
+        """
         said = row.get("reasoning")
         style = PLAIN
         if isinstance(said, dict):
@@ -75,12 +79,12 @@ class Completion:
 
     @property
     def answer(self) -> str:
-        """The text without its reasoning; empty where the policy was cut off while it reasoned."""
+        """The text without its reasoning; empty if the policy was cut off while reasoning."""
         return self.split.answer
 
     @cached_property
     def extraction(self) -> Extraction:
-        """The JSON in the text, read once and shared between all functions; its places are those of `text`."""
+        """The JSON in the text, read once and shared by all functions; positions refer to `text`."""
         from rewards.extraction import extract_json
 
         if self.style == PLAIN:
@@ -97,9 +101,10 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A verdict: `value` in 0..1, or None where the function does not apply; `parts` are named shares in 0..1 for the logs.
+    """A verdict: `value` in 0..1, or None if the function does not apply; `parts` are named shares in 0..1 for the
+    logs.
 
-    `usage` is what it took, such as tokens and money: the report adds it up.
+    `usage` is what scoring consumed, such as tokens or money; the report adds it up.
     """
 
     value: float | None
@@ -111,8 +116,8 @@ class Score:
 class RewardFunction(BaseModel):
     """A reward function: a frozen callable whose fields are its YAML options.
 
-    Set `name` and `version` on the class; raise the version whenever a score could change. `tasks` names the tasks it
-    applies to (empty: all). `judges_content` is False for functions whose maximum a gold answer need not reach, such as
+    Set `name` and `version` on the class, and raise the version whenever a score could change. `tasks` names the tasks
+    it applies to (empty: all). Set `judges_content` to False if a reference answer need not earn the maximum, as for
     style or length.
     """
 
@@ -126,27 +131,29 @@ class RewardFunction(BaseModel):
     """`batch`: several completions at once; `group`: all answers to one prompt at once; both by `score_together`."""
 
     def problems(self, example: Example) -> list[str]:
-        """What is wrong with this row's reference or columns, one line each; preflight stops on any."""
+        """What is wrong with this row's reference or columns, one line each; preflight stops if there is any."""
         return []
 
     def warnings(self, example: Example) -> list[str]:
-        """What of a usable row cannot be judged well, one line each; the audit shows them and goes on."""
+        """What cannot be judged well in a usable row, one line each; the audit shows them and continues."""
         return []
 
     def figures(self, pairs: Sequence[tuple[Example, Completion]]) -> Mapping[str, float]:
-        """Figures of many completions together that are not means of their scores, by name; `score` and `rescore` report them."""
+        """Metrics over many completions that are not means of their scores, by name; `score` and `rescore` report them."""
         return {}
 
     def __call__(self, example: Example, completion: Completion) -> Score:
         raise NotImplementedError
 
     def score_together(self, pairs: Sequence[tuple[Example, Completion]]) -> list[Score | None]:
-        """One score a pair, in order; called where `together` is set. It may be `async`."""
+        """One score per pair, in order; called if `together` is set. May be `async`."""
         raise NotImplementedError
 
 
 class FrozenMapping(Mapping[K, V]):
-    """A mapping for options: read like a dict in YAML, but unchangeable, hashable and picklable as a frozen model needs."""
+    """A mapping for options: written like a dict in YAML, but immutable, hashable and picklable, as a frozen model
+    needs.
+    """
 
     __slots__ = ("_items",)
 

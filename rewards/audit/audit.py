@@ -28,7 +28,7 @@ _LONGEST_LITERAL = 20_000
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found: `facts` for JSON, `errors` that would waste the run, `warnings` to be read."""
+    """What was found: `facts` for JSON, `errors` that would waste the run, `warnings` to read."""
 
     facts: Mapping[str, Any]
     errors: Sequence[str] = ()
@@ -36,9 +36,11 @@ class Audit:
 
     @property
     def passed(self) -> bool:
+        """Whether there are no errors; warnings do not count."""
         return not self.errors
 
     def to_json(self) -> dict[str, Any]:
+        """The facts, warnings, errors and whether it passed, ready for JSON."""
         return {**self.facts, "warnings": list(self.warnings), "errors": list(self.errors), "passed": self.passed}
 
 

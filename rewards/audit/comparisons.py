@@ -1,4 +1,6 @@
-"""Whether a function that sees several completions at once compares them: the same answer, alone and beside the audit's others."""
+"""Whether a function that sees several completions at once compares them: a right answer scored alone and beside
+others.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ _DIFFERENT = 0.01
 
 
 def find_comparisons(host: RewardHost, probes: Sequence[Probe]) -> list[str]:
-    """A warning for each function whose value of a right answer depends on the answers that are scored with it."""
+    """A warning for each function whose value of a right answer depends on the other answers scored with it."""
     warnings = []
     for entry in host.functions:
         function = entry.function
@@ -36,8 +38,8 @@ def find_comparisons(host: RewardHost, probes: Sequence[Probe]) -> list[str]:
 def _say(name: str, together: str, alone: float, beside: float) -> str:
     found = f"reward '{name}' gives a right answer {alone:.2f} alone and {beside:.2f} beside wrong ones: it compares the completions of a {together}"
     if together == "group":
-        return f"{found}; it can train, but its mean tells no progress: judge checkpoints by another function too"
+        return f"{found}; it can train, but its mean does not show progress: judge checkpoints with another function as well"
     return (
-        f"{found}, so its numbers of two batches, evaluations or runs cannot be compared; "
+        f"{found}, so its values cannot be compared between batches, evaluations or runs; "
         'judge each completion by itself, or let it see a whole group (together = "group")'
     )

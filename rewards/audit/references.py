@@ -81,7 +81,7 @@ def gold_self_test(
 
 
 def _hint(function: RewardFunction) -> str:
-    """What else may be the matter with a function that sees right answers only, and all of them at once."""
+    """What else may be wrong if a function saw only right answers, and all of them at once."""
     if not function.together:
         return ""
     return (

@@ -29,6 +29,7 @@ class PairBatch:
             self.end = min(self.end, place + 1)
 
     def cancel(self, error: BaseException | None = None) -> None:
+        """Stop scoring the batch as soon as possible; `error`, if given, is kept as the cause."""
         with self._lock:
             self.cancelled = True
             self.end = 0

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rewards.identity import RewardIdentity
 
 MAX_IN_FLIGHT = 16
-"""Completions of an asynchronous function that are under way together."""
+"""Completions that an asynchronous function scores concurrently."""
 
 Pair = tuple[Example, Completion]
 
@@ -36,10 +36,11 @@ Pair = tuple[Example, Completion]
 class RewardHost:
     """Scores completions with every function that applies, in order; use as a context manager or call `close`.
 
-    A bare RewardFunction has weight 1 and is called in this process. Isolated and asynchronous functions overlap each
-    other and those in this process. `timeout_seconds` bounds one call of an isolated or asynchronous function, `memory_gib` the process of an isolated one. Once a
-    function has given `error_budget_minimum` scores, more than the share `error_budget` of faults among them raises
-    RewardBudgetExceeded; its attribute `scored` holds the completions of the batch up to that point.
+    A bare RewardFunction has weight 1 and is called in this process. Isolated and asynchronous functions run alongside
+    each other and those in this process. `timeout_seconds` limits one call of an isolated or asynchronous function,
+    `memory_gib` the process of an isolated one. Once a function has given `error_budget_minimum` scores,
+    RewardBudgetExceeded is raised if more than the share `error_budget` of them failed; its attribute `scored` holds
+    the completions of the batch up to that point. Raises UserError if two functions have the same name.
     """
 
     def __init__(
@@ -71,13 +72,15 @@ class RewardHost:
         self._background: ThreadPoolExecutor | None = None
 
     def names(self) -> list[str]:
+        """The names of the functions, in the host's order."""
         return [entry.function.name for entry in self.functions]
 
     def versions(self) -> dict[str, str]:
+        """The version of each function, by name."""
         return {entry.function.name: entry.function.version for entry in self.functions}
 
     def identities(self) -> dict[str, RewardIdentity]:
-        """The identity of each function by its name; reads their code, some tenths of a second at the first call."""
+        """The identity of each function, by name; the first call reads their code, which takes some tenths of a second."""
         from rewards.identity import identify
 
         if self._identified is None or self._identified[0] is not self.functions:
@@ -85,17 +88,21 @@ class RewardHost:
         return self._identified[1]
 
     def functions_for(self, task: str) -> list[WeightedFunction]:
-        """The functions that apply to a task, none when a task would go unrewarded."""
+        """The functions that apply to a task; an empty list means that the task would go unrewarded."""
         return [entry for entry in self.functions if entry.applies_to(task)]
 
     def score(self, pairs: Sequence[Pair]) -> list[ScoredCompletion]:
-        """Score each pair, results in the order given; raises RewardBudgetExceeded, and nothing for a bad completion."""
+        """Score each pair; results come in the order given.
+
+        A bad completion never raises; RewardBudgetExceeded is raised once a function has failed too often.
+        """
         return self._score_in_turn(self._open_batch(pairs))
 
     def submit(self, pairs: Sequence[Pair]) -> Future[list[ScoredCompletion]]:
-        """Score the pairs beside what the caller does next, such as generating the next chunk.
+        """Score the pairs in the background while the caller does something else, such as generating the next chunk.
 
-        `result()` of what comes back gives or raises what `score` would. Chunks are scored in the order they came in.
+        The `result()` of the returned future gives or raises what `score` would. Chunks are scored in order of
+        submission.
         """
         from concurrent.futures import ThreadPoolExecutor
 
@@ -112,7 +119,8 @@ class RewardHost:
     ) -> list[Outcome]:
         """One function's outcomes, in order, without counting them.
 
-        After `most_errors` errors the rest is not tried and missing from the list: each may have cost the time limit.
+        After `most_errors` errors the remaining pairs are skipped and missing from the list: each may have cost the
+        time limit.
         """
         outcomes: list[Outcome] = []
         errors = 0

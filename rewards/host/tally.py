@@ -38,10 +38,13 @@ class Tally:
 
     @property
     def scores(self) -> int:
+        """The number of scores given or failed; unscored completions do not count."""
         return self.values + self.errors
 
     def explain_excess(self, budget: float, minimum: int) -> str:
-        """Why too many scores failed, a phrase; empty where they did not. A server that is away is not a plugin's fault."""
+        """Why too many scores failed, as a phrase; empty if they did not. An unreachable server is not counted against
+        a plugin.
+        """
         if not self.errors or self.scores < minimum:
             return ""
         if self.errors - self.network > budget * self.scores:
@@ -58,6 +61,7 @@ class Tally:
         return f" ({Path(found[1]).name}, line {found[2]})" if found else ""
 
     def count(self, outcome: Outcome, example: Example) -> None:
+        """Add one outcome."""
         if outcome.status == "unscored":
             self.unscored += 1
             return

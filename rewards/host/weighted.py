@@ -1,4 +1,4 @@
-"""A reward function with what a run adds to it: weight, tasks, and where it is called."""
+"""A reward function together with what a run adds to it: weight, tasks, and where it is called."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rewards.types import RewardFunction
 
 @dataclass(frozen=True, slots=True)
 class WeightedFunction:
-    """A function as a run uses it; `isolated` ones are called in a process of their own that can be killed."""
+    """A function as a run uses it; an `isolated` one is called in a separate process that can be killed."""
 
     function: RewardFunction
     weight: float = 1.0
@@ -26,5 +26,6 @@ class WeightedFunction:
         return self.isolated or bool(self.function.together) or is_async(self.function)
 
     def applies_to(self, task: str) -> bool:
+        """Whether it scores completions of this task; no tasks means all."""
         tasks = self.function.tasks if self.tasks is None else self.tasks
         return not tasks or task in tasks

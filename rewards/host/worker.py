@@ -96,6 +96,7 @@ class Worker:
         return {str(name): float(value) for name, value in figures.items()} if isinstance(figures, dict) else {}
 
     def close(self) -> None:
+        """Kill the process; safe to call twice."""
         with self._lock:
             self._kill()
 

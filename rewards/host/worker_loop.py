@@ -73,6 +73,7 @@ def _answer(function: Any, kind: str, seconds: float, given: Any, runner: Any) -
 
 
 def pack_outcome(outcome: Outcome) -> list[Any]:
+    """An outcome as a list of plain values, to send to the parent process."""
     return [
         outcome.status,
         outcome.value,

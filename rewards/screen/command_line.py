@@ -110,10 +110,10 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 
 
 def run_command(work: Callable[[], int], complain: Callable[[str], None] | None = None) -> int:
-    """Do the work of a command and return the exit code; whatever ends it is told in lines, never as a traceback.
+    """Do the work of a command and return its exit code; any failure is reported in plain lines, never as a traceback.
 
-    2 for a user's mistake, 1 for another failure, for Ctrl-C, or where the machine refuses (no space, no permission); 0
-    where what reads the output has gone, as `head` does. `complain` shows what is wrong, on standard error by default;
+    2 for a user's mistake; 1 for any other failure, Ctrl-C, or a machine that refuses (disk full, no permission); 0 if
+    the reader of the output has gone, as with `head`. `complain` reports what is wrong, by default on standard error;
     each line begins with `error: `.
     """
     complain = complain or print_problem
@@ -155,7 +155,7 @@ def run_command(work: Callable[[], int], complain: Callable[[str], None] | None 
         path = str(error).removeprefix("Symlink loop from ")
         if path == str(error):
             raise
-        complain(f"error: {path.strip(chr(39))}: a link that leads to itself; give the file it should lead to")
+        complain(f"error: {path.strip(chr(39))}: a link that points to itself; make it point to a file")
         return BAD_INPUT
 
 

@@ -1,4 +1,4 @@
-"""What was probably meant by a word that is not allowed, as the end of an error line."""
+"""What a word that is not allowed was probably meant to be, phrased as the end of an error line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 
 def nearest(word: str, allowed: Collection[str]) -> str:
-    """`; did you mean X?` where an allowed word is near, else all of them."""
+    """`; did you mean X?` if an allowed word is close, otherwise the list of all of them."""
     from difflib import get_close_matches
 
     near = get_close_matches(word, allowed, n=1, cutoff=0.6)
