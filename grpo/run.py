@@ -342,7 +342,7 @@ def train(
             record.write_environment(device)
             directory.reach(stage, stop.event.step, stopped_by=stop.event.rule)
             kept = "a checkpoint is kept" if stage == "grpo" else "what it learnt so far is in sft/"
-            said = f"stopped by watch rule {stop.event.rule}; {kept}; resume all the same with: {resume}"
+            said = f"stopped by watch rule {stop.event.rule}; {kept}; to resume anyway: {resume}"
             progress.say(said, always=True)
             return STOPPED
         except EngineFailed as fault:

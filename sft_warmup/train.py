@@ -128,9 +128,10 @@ def make_sft_trainer(
 
 @contextmanager
 def entropies_of_counted_tokens(labels: Any) -> Iterator[None]:
-    """Inside, SFTTrainer measures entropies where `labels` (rows, tokens) are not ignored, and finds 0 elsewhere.
+    """While this is active, SFTTrainer computes entropies only where `labels` (rows, tokens) count; elsewhere they are
+    0.
 
-    It multiplies the others by 0 before it adds them up: the sum stays the same, bit for bit.
+    It would multiply the others by 0 before adding up, so the sum stays the same, bit for bit.
     """
     from trl.trainer import sft_trainer
 
@@ -138,7 +139,7 @@ def entropies_of_counted_tokens(labels: Any) -> Iterator[None]:
 
     def measure_counted(logits: Any, *arguments: Any, **named: Any) -> Any:
         counted = labels[..., 1:] != IGNORED
-        if counted.shape != logits.shape[:-1]:  # tokens that the labels know nothing of
+        if counted.shape != logits.shape[:-1]:  # tokens that have no labels
             return measure(logits, *arguments, **named)
         found = logits.new_zeros(counted.shape)
         found[counted] = measure(logits[counted], *arguments, **named)

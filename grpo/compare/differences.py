@@ -48,6 +48,7 @@ class Difference:
         return f"{abs(moved)} of {self.before.n} {'better' if moved > 0 else 'worse'}" if 0 < abs(moved) <= 20 else ""
 
     def to_json(self) -> dict[str, Any]:
+        """The difference as plain values, as `--json` prints it."""
         change = self.change
         return {
             "run": self.run,

@@ -72,10 +72,12 @@ class RunComparison:
 
     @property
     def alarms(self) -> list[Constant]:
+        """The constant metrics that are an alarm."""
         return [constant for constant in self.constants if constant.alarm]
 
     @property
     def tests(self) -> int:
+        """How many differences were tested, for the correction of p-values."""
         return count_known(self.differences)
 
     def categories(self, run: str) -> list[Difference]:
@@ -109,6 +111,7 @@ class RunComparison:
         return [item for item in self.differences if item.run == run and item.verdict == NOISE and item.change.mean]
 
     def to_json(self) -> dict[str, Any]:
+        """The comparison as plain values, as `--json` prints it."""
         return {
             "baseline": self.baseline,
             "metric": self.metric,
@@ -186,6 +189,7 @@ def name_group(group: str) -> str:
 
 
 def say_change(difference: Difference) -> str:
+    """The mean change with its interval, or `noise not known`."""
     change = difference.change
     if change.low is None or change.high is None:
         return f"{change.mean:+.4f} (noise not known)"
@@ -341,10 +345,10 @@ def _judge_floors(run: RecordedRun, metric: str, rules: PromotionRules) -> list[
 
 
 def _judge_training(baseline: RecordedRun, run: RecordedRun) -> list[Finding]:
-    """Where nothing was trained and only the seed differs, a gain is a draw of the seed, however clear of the noise."""
+    """If nothing was trained and only the seed differs, any gain comes from the seed, however far it exceeds the noise."""
     if not are_seeds(baseline, run) or baseline.trained or run.trained:
         return []
-    text = f"{run.name} and {baseline.name} differ in their seed alone and neither was trained: which of them is better is chance"
+    text = f"{run.name} and {baseline.name} differ only in their seed and neither was trained: which one is better is chance"
     return [Finding("training", False, text)]
 
 
@@ -370,7 +374,7 @@ def _note(
     seeds = [run.name for run in runs[1:] if are_seeds(runs[0], run) and run.trained and runs[0].trained]
     if seeds:
         notes.append(
-            f"{', '.join(seeds)}: the recipe of {runs[0].name} with another seed; one that is better is a better checkpoint, "
+            f"{', '.join(seeds)}: same recipe as {runs[0].name}, different seed; a gain means a better checkpoint, "
             "not a better recipe"
         )
     unpaired = sorted({d.run for d in differences if not d.change.paired})

@@ -170,7 +170,7 @@ def _read_file(path: Path) -> RecordedRun:
 
 
 def _read_stored(name: str, file: Path, run: Path) -> RecordedRun:
-    """Stored completions of a run, with what its config says of how they came about."""
+    """Stored completions of a run, with what its config says about how they were generated."""
     recorded = _from_rows(name, file, *_read_config(run))
     config = read_object(run / "config.json").get("config")
     if isinstance(config, dict):

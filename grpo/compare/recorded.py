@@ -30,11 +30,12 @@ class Row:
 
 @dataclass
 class RecordedRun:
-    """One run of a comparison: `rows` by (task, id), or only `cells` by (group, metric) where nothing else was kept.
+    """One run of a comparison: `rows` by (task, id), or only `cells` by (group, metric) if nothing else was kept.
 
-    A group is `all`, or a kind and a value as `task:push`. `versions` and `settings` are None where they were not
-    recorded; `rewards` is what the config said of the reward functions. Of a run's folder `recipe` is a hash of its config
-    without the seed, `seed` that seed and `trained` whether its policy had taken a step of training; None for anything else.
+    A group is `all`, or a kind and a value such as `task:push`. `versions` and `settings` are None if they were not
+    recorded; `rewards` is what the config says about the reward functions. For a run's folder, `recipe` is a hash of
+    its config without the seed, `seed` that seed, and `trained` whether its policy took at least one training step;
+    None for anything else.
     """
 
     name: str
@@ -70,7 +71,7 @@ class RecordedRun:
 
 
 def are_seeds(first: RecordedRun, other: RecordedRun) -> bool:
-    """Whether two runs are one recipe with two seeds, as far as they recorded it."""
+    """Whether two runs are the same recipe with different seeds, as far as they recorded it."""
     return first.recipe is not None and first.recipe == other.recipe and first.seed != other.seed
 
 

@@ -105,11 +105,11 @@ class VllmSection(BaseModel):
     group_port: int = Field(51216, ge=1, le=65535, description="Port over which the weights go to the server.")
     weight_transfer: Literal["nccl", "file"] = Field(
         "nccl",
-        description="How weights go to the server: nccl, between CUDA devices; file: written to a folder that both see, on any "
-        "device.",
+        description="How weights reach the server: nccl (between CUDA devices) or file (written to a folder that both can "
+        "access; any device).",
     )
     weights_folder: Path | None = Field(
-        None, description="The folder of weight_transfer: file, such as /dev/shm; null: the run's own directory."
+        None, description="Folder for weight_transfer: file, such as /dev/shm; null: the run's own directory."
     )
 
     @model_validator(mode="after")
@@ -118,9 +118,9 @@ class VllmSection(BaseModel):
             if self.mode == "colocate" and getattr(self, key) is not None:
                 raise ValueError(f"{key} is set, but mode is colocate; write mode: server, or {key}: null")
         if self.mode == "colocate" and self.weight_transfer != "nccl":
-            raise ValueError("weight_transfer is for mode server; leave it out")
+            raise ValueError("weight_transfer applies only to mode: server; remove it")
         if self.weights_folder is not None and self.weight_transfer != "file":
-            raise ValueError("weights_folder is for weight_transfer: file; write both, or neither")
+            raise ValueError("weights_folder applies only to weight_transfer: file; set both or neither")
         if self.mode == "server" and self.enable_sleep_mode:
             raise ValueError("enable_sleep_mode is for mode colocate; set it to false")
         return self

@@ -105,7 +105,7 @@ def read_script(text: str, path: Path, options: FoundSettings) -> FoundSettings:
         usage.refusals.append(
             f"its trainer is given {kind}, which is not TRL's GRPOConfig"
             if kind.endswith("Config")
-            else f"its trainer is given {ast.unparse(given[0].value)[:40]}, whose settings the file does not tell"
+            else f"its trainer is given {ast.unparse(given[0].value)[:40]}, whose settings the file does not show"
         )
     return usage
 
@@ -251,7 +251,9 @@ def _take_spread(
 
 
 def _unfilter(node: ast.expr) -> ast.expr:
-    """The options of which a script picks those that its version of TRL knows, by a comprehension or a function of its own."""
+    """The options from which a script picks, by a comprehension or a function of its own, those that its version of TRL
+    knows.
+    """
     if isinstance(node, ast.DictComp) and len(node.generators) == 1:
         source = node.generators[0].iter
         if isinstance(source, ast.Call) and getattr(source.func, "attr", "") == "items":

@@ -70,7 +70,7 @@ def find_commands(text: str) -> list[Command]:
 
 
 def without_redirections(words: list[str]) -> list[str]:
-    """The words that a shell hands to the program."""
+    """The words of a command without redirections, as the shell hands them to the program."""
     kept, following = [], False
     for word in words:
         match = _REDIRECTION.fullmatch(word)
@@ -111,7 +111,9 @@ def split_commands(text: str) -> list[str]:
 
 
 def cut_documents(text: str) -> tuple[str, dict[str, str]]:
-    """A shell script without its here-documents, and what those hold that `cat > NAME <<EOF` writes to a file, by NAME."""
+    """A shell script without its here-documents, and the text of those that `cat > NAME <<EOF` writes to a file, by
+    NAME.
+    """
     written = {}
     for match in _DOCUMENT.finditer(text):
         if target := re.search(r">\s*([^\s<>|;&]+)", match[1] + match[3]):
@@ -120,9 +122,10 @@ def cut_documents(text: str) -> tuple[str, dict[str, str]]:
 
 
 def read_command(command: Command, path: Path, read_file: ReadFile, written: Collection[str] = ()) -> FoundSettings:
-    """The settings of a command, with those of the script and of the configuration file that it names.
+    """The settings of a command, including those of the script and the configuration file that it names.
 
-    `read_file(file, options)` reads another file under these options, one of those `written` by the script itself too.
+    `read_file(file, options)` reads another file under these options, including the files in `written`, which the
+    script itself creates.
     """
     found = FoundSettings()
     for name, value in command.options.items():
@@ -191,8 +194,8 @@ def _note_processes(found: FoundSettings, command: Command, path: Path) -> None:
     if told:
         found.settings["num_processes"] = int(told[1])
     else:
-        where = "does not tell" if place else "is not here to tell"
-        found.notes.append(f"{name} {where} how many processes it starts: give --processes, or one is taken")
+        where = "does not say" if place else "was not found, so it is unknown"
+        found.notes.append(f"{name} {where} how many processes it starts: give --processes; without it one is assumed")
 
 
 def _read_words(words: list[str], line: str) -> Command:

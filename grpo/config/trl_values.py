@@ -1,4 +1,4 @@
-"""What an expression of someone's training script comes to, as far as the script and the settings file that it reads tell."""
+"""The value of an expression in a training script, as far as the script and the settings file that it reads show it."""
 
 from __future__ import annotations
 
@@ -34,12 +34,14 @@ _DEEPEST, _LONGEST = 20, 10_000
 
 
 class NotWrittenError(Exception):
-    """A value that only running the script would tell."""
+    """A value that only running the script would reveal."""
 
 
 def evaluate(node: ast.expr, constants: Constants, depth: int = 0) -> Any:
-    """A literal, a name of one, arithmetic and comparisons on both, an entry of a mapping, a list made of a text, or the
-    last part of `torch.bfloat16`; NotWrittenError for all else."""
+    """The value of a literal, a name bound to one, arithmetic and comparisons on these, an entry of a mapping, a list
+    split from a text, or the last part of `torch.bfloat16`. Raises NotWrittenError for everything else; nothing is
+    executed.
+    """
     if depth > _DEEPEST:
         raise NotWrittenError
 
@@ -99,7 +101,7 @@ def _evaluate(node: ast.expr, constants: Constants, inner: Callable[[ast.expr], 
 
 
 def _refuse_large(op: ast.operator, left: Any, right: Any) -> None:
-    """A file from anywhere is read: no arithmetic in it may fill the memory."""
+    """Refuse arithmetic that could fill the memory: the file may come from anywhere."""
     if isinstance(op, ast.Mult) and not (isinstance(left, int | float) and isinstance(right, int | float)):
         raise NotWrittenError
     if isinstance(op, ast.Pow) and not (isinstance(right, int | float) and abs(right) < 64):
@@ -133,9 +135,9 @@ def _call(node: ast.Call, inner: Callable[[ast.expr], Any]) -> Any:
 
 
 def read_settings_files(tree: ast.AST, constants: Constants, path: Path, notes: list[str]) -> Constants:
-    """What names hold that are set to a YAML or JSON file which the script reads, where it is at hand.
+    """The values of names that are set to a YAML or JSON file which the script reads, if that file can be found.
 
-    Such a name is `cfg = load_config(args.config)` or `cfg = yaml.safe_load(open("grpo.yaml"))`.
+    Such a line is `cfg = load_config(args.config)` or `cfg = yaml.safe_load(open("grpo.yaml"))`.
     """
     opened = dict(_opened(tree))
     found: Constants = {}
@@ -178,21 +180,23 @@ def _open_argument(node: ast.expr) -> ast.expr | None:
 def _read_mapping(name: str, path: Path, notes: list[str]) -> dict[str, Any] | None:
     place = find_beside(name, path)
     if place is None:
-        notes.append(f"{name}, which the script reads, is not here: put it there, and what it says is translated")
+        notes.append(
+            f"{name}: the script reads it, but it was not found; with that file its settings would be translated too"
+        )
         return None
     try:
         values = parse_yaml(read_text(place), str(place))
     except UserError:
-        notes.append(f"{name}, which the script reads, cannot be read")
+        notes.append(f"{name}: the script reads it, but it cannot be read")
         return None
     if not isinstance(values, dict):
         return None
-    notes.append(f"{name}: read as well, as the script does")
+    notes.append(f"{name}: read as well, because the script reads it")
     return _plain(values)
 
 
 def _plain(value: Any) -> Any:
-    """Numbers that YAML 1.1 takes for texts as numbers, and all that is no literal as a text."""
+    """Turn numbers that YAML 1.1 reads as text into numbers, and everything that is not a literal into text."""
     if isinstance(value, dict):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list):

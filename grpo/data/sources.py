@@ -223,7 +223,7 @@ def _parse(line: str, where: str) -> tuple[Any, str]:
         if line.rstrip().endswith("},"):
             return (
                 None,
-                f"{where}: a comma ends the line, as in a JSON array; JSON Lines has an object a line and no commas between",
+                f"{where}: a comma ends the line, as in a JSON array; JSON Lines has one object per line, without commas between them",
             )
         return None, f"{where}: not JSON ({reason}, column {column}); one JSON object a line is allowed"
 

@@ -78,8 +78,8 @@ class VllmEngine:
             )
         if vllm.mode == "server" and vllm.weight_transfer == "nccl" and model.embedded is not None:
             problems.append(
-                "model.vllm.mode: server takes its weights over NCCL, between CUDA devices, which the embedded policy has "
-                "not; write model.vllm.weight_transfer: file, or mode: colocate"
+                "model.vllm.mode: server takes its weights over NCCL, between CUDA devices, which the embedded policy does "
+                "not have; write model.vllm.weight_transfer: file, or mode: colocate"
             )
         elif vllm.mode == "server" and vllm.server_base_url is None and vllm.server_devices is None:
             problems.append(
@@ -134,7 +134,7 @@ class VllmEngine:
         folder = vllm.weights_folder
         if folder is not None and not folder.expanduser().is_dir():
             problems.append(
-                f"model.vllm.weights_folder: {folder} is no folder; make one that the server sees under the same name"
+                f"model.vllm.weights_folder: {folder} is not a folder; create one that the server sees under the same name"
             )
         if vllm.server_base_url is not None and not is_healthy(vllm.server_base_url, timeout=10):
             problems.append(
@@ -267,7 +267,7 @@ class VllmEngine:
         vllm = self.settings
         if device == "cpu" and vllm.weight_transfer == "nccl":
             raise UserError(
-                "model.vllm.mode: server takes its weights over NCCL, between CUDA devices, and there is none here; "
+                "model.vllm.mode: server takes its weights over NCCL, between CUDA devices, and this machine has none; "
                 "write model.vllm.weight_transfer: file, or mode: colocate"
             )
         if vllm.server_base_url is not None:
@@ -293,7 +293,7 @@ class VllmEngine:
         self.server.start(vllm.server_timeout)
 
     def _server_options(self, device: str) -> list[str]:
-        """What the run's own server needs beyond what TRL's command tells it."""
+        """Options of the run's own server beyond those of TRL's command."""
         options = ["--worker-extension-cls", WORKER] if self.settings.weight_transfer == "file" else []
         if device == "cpu":
             options += ["--enforce_eager", "True"]  # compiling takes longer than it ever saves there

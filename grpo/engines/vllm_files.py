@@ -1,4 +1,4 @@
-"""Weights on their way to a vLLM server as a file in a folder that both see, where they cannot share a NCCL group."""
+"""Sends weights to a vLLM server as a file in a shared folder, for devices that cannot share an NCCL group."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 WORKER = "grpo.engines.vllm_worker.FileWeights"
-"""What the server's workers are extended by: vLLM's `--worker-extension-cls`."""
+"""The class that extends the server's workers: vLLM's `--worker-extension-cls`."""
 
 _TYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 _BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
@@ -25,7 +25,9 @@ Metadata = Iterable[tuple[str, str, list[int]]]
 
 
 def weights_file(folder: Path | None, directory: Path) -> Path:
-    """Where a run's weights lie on their way: in `folder`, under a name that no other run has, or in its own directory."""
+    """The path of the file that carries a run's weights: in `folder`, under a name unique to the run, or in its own
+    directory.
+    """
     if folder is None:
         return directory.resolve() / "vllm-weights.safetensors"
     run = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
@@ -33,10 +35,11 @@ def weights_file(folder: Path | None, directory: Path) -> Path:
 
 
 def write_weights(path: Path, metadata: Metadata, named: Iterable[tuple[str, torch.Tensor]]) -> None:
-    """A file of safetensors, one tensor after another as `named` gives them, which are those of `metadata`.
+    """Write a safetensors file, tensor by tensor as `named` yields them; `metadata` lists name, dtype and shape in the
+    same order.
 
-    No second copy of all weights is made, which safetensors' own writer would need. A reader of the file before is not
-    disturbed.
+    Unlike safetensors' own writer this needs no second copy of all weights. The file is replaced in one move, so a
+    process that still reads the previous one is not disturbed.
     """
     header: dict[str, Any] = {}
     place = 0
@@ -58,7 +61,7 @@ def write_weights(path: Path, metadata: Metadata, named: Iterable[tuple[str, tor
 
 @contextmanager
 def sent_as_files(path: Path) -> Iterator[None]:
-    """Inside, TRL makes clients of vLLM servers that send weights as the file `path`; it is gone afterwards."""
+    """While this is active, vLLM clients that TRL creates send weights as the file `path`, which is deleted at the end."""
     from trl.generation import vllm_generation
 
     original: Any = vllm_generation.VLLMClient
@@ -67,7 +70,7 @@ def sent_as_files(path: Path) -> Iterator[None]:
         """TRL's client without its NCCL group."""
 
         def init_communicator(self, device: Any = 0) -> None:
-            """Nothing is to be opened."""
+            """There is no connection to open."""
 
         def update_named_params(self, metadata: list, named_params: Iterable[tuple[str, Any]]) -> None:
             write_weights(path, metadata, named_params)

@@ -1,4 +1,4 @@
-"""Seeds of the requests to vLLM: each completion has random numbers of its own, and a resumed run the same ones."""
+"""Seeds for requests to vLLM: each completion gets its own random numbers, and a resumed run draws the same ones."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 
 class Seeds:
-    """The first seed of each call for completions; a resumed run draws the same ones as one that went on.
+    """The first seed of each call for completions; a resumed run draws the same seeds as an uninterrupted one.
 
-    `copy` numbers the copies of the policy that generate side by side. Calls are far apart: each request adds one.
+    `copy` numbers the copies of the policy that generate side by side. Calls are spaced far apart, because each request
+    in a call adds one.
     """
 
     def __init__(self, trainer: Any, copy: int):
@@ -28,7 +29,7 @@ class Seeds:
 
 
 def seed_requests(generate: Callable[..., Any], next_seed: Callable[[], int]) -> Callable[..., Any]:
-    """`LLM.generate` whose every request has a seed of its own: one seed for all would make a group of equal texts."""
+    """`LLM.generate` with a separate seed for every request: a shared seed would make all answers of a group identical."""
 
     def generate_seeded(prompts: Any, sampling_params: Any, **options: Any) -> Any:
         first, seeded = next_seed(), []

@@ -101,7 +101,10 @@ def serve_command(
     gpu_memory_utilization: float,
     more: Sequence[str] = (),
 ) -> list[str]:
-    """The command of a server that TRL's trainer can send weights to; prefix caching is on. `more` are options of vLLM's own."""
+    """The command that starts a server to which TRL's trainer can send weights; prefix caching is on.
+
+    `more` are further options of vLLM itself.
+    """
     return [
         sys.executable, "-m", "trl.scripts.vllm_serve",
         "--model", model, "--host", "127.0.0.1", "--port", str(port), "--dtype", dtype,

@@ -69,9 +69,9 @@ def sync_repacked(generation: Any, sync_weights: Callable[[], None]) -> None:
 
 
 def pack_heads(model: Any) -> None:
-    """Have a vLLM on a CPU pack its output head again.
+    """Make a vLLM on a CPU pack its output head again.
 
-    One that is tied to the embeddings is sent no weights of its own, so nothing else does.
+    A head that is tied to the embeddings receives no weights of its own, so nothing else triggers this.
     """
     from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 

@@ -1,4 +1,4 @@
-"""What a vLLM server's workers learn of ours: to take weights from a file; for `--worker-extension-cls`."""
+"""Lets the workers of a vLLM server take weights from a file; for `--worker-extension-cls`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 
 class FileWeights:
-    """Mixed into vLLM's own worker, whose methods a client calls by name over `/collective_rpc`."""
+    """Mixed into vLLM's own worker; a client calls its methods by name over `/collective_rpc`."""
 
     model_runner: Any
     reload_weights: Any
 
     def take_weights(self, path: str) -> None:
-        """Load all weights anew from a file of safetensors, under the names that the model has on the Hub."""
+        """Reload all weights from a safetensors file that uses the names of the model on the Hub."""
         from safetensors import safe_open
         from vllm.platforms import current_platform
 

@@ -65,7 +65,7 @@ def _run_together(arguments: list[str] | None) -> int:
     with only_first_process_prints():
         options = make_parser().parse_args(arguments)
     if options.task is not None and options.prompt is None:
-        raise UserError("--task: goes with --prompt; rows have tasks of their own, --data chooses the rows")
+        raise UserError("--task: only for --prompt; rows carry their own task, so choose the rows with --data instead")
     if options.processes is not None and starts_processes(options.processes):
         if options.prompt is not None:
             raise UserError("--processes: one prompt is answered by one process; leave it out")

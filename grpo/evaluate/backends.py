@@ -54,11 +54,11 @@ def find_problems(config: RunConfig, source: PolicySource, processes: int) -> li
     if source.kind == "endpoint":
         told = []
         if processes > 1:
-            told.append(f"--model {source.location}: a server is asked by one process, not by {processes}")
+            told.append(f"--model {source.location}: a server is queried by one process, not by {processes}")
         if config.evaluation.stop_repetition is not None:
             told.append(
-                f"evaluation.stop_repetition: {config.evaluation.stop_repetition} counts tokens, and a server answers with whole "
-                "texts; --set evaluation.stop_repetition=null"
+                f"evaluation.stop_repetition: {config.evaluation.stop_repetition} counts tokens, but a server returns whole "
+                "texts; use --set evaluation.stop_repetition=null"
             )
         return told
     model, problems = config.model, []

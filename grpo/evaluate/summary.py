@@ -203,7 +203,7 @@ def _groups_of(row: Row) -> list[str]:
 
 
 class _Counts:
-    """Completions, and of them those that were truncated, ended as loops, stripped, repaired, unscored or failed."""
+    """Counts completions: all, truncated, ended as loops, stripped, repaired, unscored and failed."""
 
     def __init__(self) -> None:
         self._sums: Counter[str] = Counter()

@@ -30,7 +30,7 @@ class Settings:
     stop_repetition: int | None = None
 
     def to_json(self) -> dict[str, float | int]:
-        """The settings by name; `stop_repetition` where it is on, so that older evaluations compare with those without."""
+        """The settings by name; `stop_repetition` only if it is on, so that older evaluations stay comparable."""
         found = {name: getattr(self, name) for name in self.__slots__}
         return {name: value for name, value in found.items() if value is not None}
 
@@ -102,7 +102,9 @@ def answer_batch(
 
 
 def take_answer(prompts: PromptBuilder, ids: list[int], ends: Collection[int], settings: Settings) -> WrittenAnswer:
-    """What was written as an answer: up to its first loop, where loops are ended and whoever wrote it went on."""
+    """The answer in the tokens that were written; if loops are to be ended and the writer went on, the answer ends at
+    its first loop.
+    """
     times = settings.stop_repetition
     stop = find_stop(ids, times) if times is not None else None
     repeated = stop is not None and stop < settings.max_completion_length and ids[stop - 1] not in ends

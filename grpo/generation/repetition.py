@@ -1,20 +1,20 @@
-"""Answers that repeat themselves: the rule of `evaluation.stop_repetition`, by which one is ended before its limit."""
+"""The rule of `evaluation.stop_repetition`: an answer that keeps repeating itself is ended before its limit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-# Tokens of the longest block whose repeats are seen, and of the shortest text that counts as a loop: a row of dashes, a
-# number with many zeros or an empty table repeat a few tokens too, and go on.
+# Tokens of the longest block whose repeats are detected, and of the shortest loop: a row of dashes, a number with many
+# zeros or an empty table also repeats a few tokens, and then goes on.
 MOST_BLOCK, LEAST_TOKENS = 64, 32
 
 
 class Repetitions:
-    """Which of many texts end in a block that stands there `times` times in a row, as they grow token by token.
+    """Detects, token by token, which of many texts end in a block that has occurred `times` times in a row.
 
-    A text loops where its last `max(times * b, LEAST_TOKENS)` tokens repeat a block of `b`, at most MOST_BLOCK, tokens.
-    Axes: `_N` texts, `_B` those of the present step, `_K` lengths of a block.
+    A text loops if its last `max(times * b, LEAST_TOKENS)` tokens repeat a block of `b` tokens, 1 <= b <= MOST_BLOCK.
+    Axes: `_N` texts, `_B` texts of the current step, `_K` block lengths.
     """
 
     def __init__(self, texts: int, times: int, device: Any = None):
@@ -28,7 +28,9 @@ class Repetitions:
         self.equal_NK = torch.zeros(texts, MOST_BLOCK, dtype=torch.long, device=device)
 
     def note(self, rows_B: Any, tokens_B: Any) -> Any:
-        """Take one more token of each of these texts; whether each loops now, (B,)."""
+        """Add one token to each of these texts (`rows_B`, `tokens_B`: (B,) integers); returns whether each loops now,
+        (B,) booleans.
+        """
         import torch
 
         last_BK = self.last_NK[rows_B]
@@ -39,7 +41,7 @@ class Repetitions:
 
 
 def find_stop(ids: Sequence[int], times: int) -> int | None:
-    """After how many tokens a text that was written whole would have been ended; None where it never loops."""
+    """The number of tokens after which a finished text would have been ended; None if it never loops."""
     equal = [0] * (MOST_BLOCK + 1)
     for place, token in enumerate(ids):
         for block in range(1, min(place, MOST_BLOCK) + 1):

@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.held_out_rows is not None and options.held_out_rows < 1:
         raise UserError(
-            f"--held-out-rows {options.held_out_rows}: hold out 1 row or more; without it a fifth, 40 to 320"
+            f"--held-out-rows {options.held_out_rows}: expected at least 1; by default a fifth of the rows, between 40 and 320"
         )
     if options.held_out and options.held_out_rows:
         raise UserError("--held-out and --held-out-rows: give one of the two")

@@ -1,4 +1,4 @@
-"""Rows that bring the tables they ask about, as `CREATE TABLE` in their prompt: each schema becomes a SQLite file."""
+"""Builds SQLite files for rows that bring the tables they ask about as `CREATE TABLE` in their prompt."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _FOREIGN = (
 
 @dataclass
 class MadeDatabases:
-    """The rows with their column `database`, the content of each file by its name, and why some rows have none, by id."""
+    """The rows with a column `database`, the content of each file by name, and by row id why a row has no database."""
 
     rows: list[Example]
     files: dict[str, bytes] = field(default_factory=dict)
@@ -50,9 +50,9 @@ class MadeDatabases:
 
 
 def make_databases(rows: Sequence[Example], kinds: Mapping[str, str]) -> MadeDatabases | None:
-    """SQLite files for the rows whose answers are SQL; None where a row names one already, or fewer than half bring one.
+    """SQLite files for the rows whose answers are SQL; rows with the same schema share a file.
 
-    Rows that share a schema share its file.
+    None if a row already names a database, or if more than half of the rows bring no usable tables.
     """
     asked = [row for row in rows if kinds.get(row.task) == SQL]
     if not asked or any("database" in row.columns for row in asked):
@@ -78,11 +78,11 @@ def make_databases(rows: Sequence[Example], kinds: Mapping[str, str]) -> MadeDat
 
 
 def tell_databases(made: MadeDatabases) -> str:
-    """What was made, and what the reward does where tables came without rows, as a note for the user."""
+    """A note for the user: what was made, and what the reward does if the tables came without rows."""
     count = len(made.files)
-    said = f"the CREATE TABLE of the rows became {count} SQLite file{'s' if count != 1 else ''} in {FOLDER}/"
+    said = f"the CREATE TABLE statements of the rows were written to {count} SQLite file{'s' if count != 1 else ''} in {FOLDER}/"
     if all(not _has_rows(content) for content in made.files.values()):
-        said += "; their tables have no rows, so sql_qa compares queries on made-up ones"
+        said += "; their tables have no rows, so sql_qa compares queries on generated rows"
     return said
 
 
@@ -98,7 +98,9 @@ def _has_rows(content: bytes) -> bool:
 
 
 def find_schema(row: Example) -> list[str]:
-    """The statements that make tables and fill them, of the first text of a row's prompt or columns that has any."""
+    """The CREATE and INSERT statements in the first text of a row's prompt or columns that creates a table; empty if
+    none does.
+    """
     texts: list[Any] = [turn["content"] for turn in row.prompt] + list(row.columns.values())
     for text in texts:
         if isinstance(text, str) and len(text) <= _LONGEST:
@@ -109,7 +111,7 @@ def find_schema(row: Example) -> list[str]:
 
 
 def build_database(statements: Sequence[str]) -> bytes | str:
-    """The content of a SQLite file with these tables; what is wrong with them, in a line, where there are none to make."""
+    """The content of a SQLite file with these tables; if it cannot be built, one line saying why (str, not bytes)."""
     with closing(_open_limited()) as connection:
         for statement in statements:
             for pattern, put in _READY if statement[:6].lower() == "create" else ():
@@ -118,7 +120,7 @@ def build_database(statements: Sequence[str]) -> bytes | str:
                 connection.execute(statement)
             except (sqlite3.Error, ValueError) as error:  # ValueError: half a character, a null
                 if not (_build_translated(connection, statement) or _add_columns(connection, statement)):
-                    return f"SQLite does not take its tables: {error} (in {' '.join(statement.split())[:80]!r})"
+                    return f"SQLite rejects its tables: {error} (in {' '.join(statement.split())[:80]!r})"
         connection.commit()
         connection.set_progress_handler(None, 0)
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table'").fetchone():
@@ -127,7 +129,7 @@ def build_database(statements: Sequence[str]) -> bytes | str:
 
 
 def _open_limited() -> sqlite3.Connection:
-    """A database in memory that gives up after some seconds of work, or some megabytes: what it runs is foreign."""
+    """An in-memory database with bounded work and size, because the SQL comes from elsewhere."""
     connection = sqlite3.connect(":memory:")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
     (page,) = connection.execute("PRAGMA page_size").fetchone()
@@ -138,7 +140,7 @@ def _open_limited() -> sqlite3.Connection:
 
 
 def _add_columns(connection: sqlite3.Connection, statement: str) -> bool:
-    """Whether a second `CREATE TABLE` of a name made its table wider: data sets spread the columns of one over several."""
+    """Whether a repeated `CREATE TABLE` added columns to its table: some data sets spread one table over several."""
     with closing(_open_limited()) as alone, suppress(sqlite3.Error, ValueError):
         alone.execute(statement)
         (name,) = alone.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchone()
@@ -161,7 +163,7 @@ def _build_translated(connection: sqlite3.Connection, statement: str) -> bool:
 
 
 def _cut_statements(text: str) -> Iterator[str]:
-    """`CREATE TABLE`, `CREATE VIEW` and `INSERT` out of a text that may say more, each without its semicolon."""
+    """The `CREATE TABLE`, `CREATE VIEW` and `INSERT` statements in a text, each without its semicolon."""
     at = 0
     while found := _BEGINS.search(text, at):
         end = _find_end(text, found.start())
@@ -170,9 +172,9 @@ def _cut_statements(text: str) -> Iterator[str]:
 
 
 def _find_end(text: str, start: int) -> int:
-    """Where a statement ends: at its semicolon or, where there is none, where the last bracket closes before other words.
+    """The end of a statement: its semicolon or, without one, the last closing bracket before other words.
 
-    Data sets leave the last semicolon out, and the question follows on a line of its own.
+    Data sets often leave out the last semicolon and put the question on the next line.
     """
     depth, closed = 0, -1
     for token in TOKEN.finditer(text, start):

@@ -50,8 +50,9 @@ class Prepared:
 
 @dataclass
 class Preparation:
-    """What is to be prepared: rows, the ids of those a user holds out himself, rewards, the config to build upon, and the
-    content of the databases that rows name."""
+    """What is to be prepared: rows, the ids of rows that the user holds out, rewards, the config to build on, and the
+    content of the databases that rows name.
+    """
 
     options: argparse.Namespace
     rows: MadeRows

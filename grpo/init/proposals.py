@@ -272,8 +272,8 @@ def _propose_sql(rows: list[Example], tasks: list[str] | None, proposal: Proposa
         proposal.rewards.append(Reward("sql_qa", 1.0, reason, {}, tasks))
         return
     proposal.notes.append(
-        "the rows name no database and bring no CREATE TABLE that SQLite takes, so queries are compared as texts; with a column "
-        "`database` (a SQLite file) reward sql_qa runs them and compares results"
+        "the rows name no database and contain no CREATE TABLE that SQLite accepts, so queries are compared as text; given a "
+        "column `database` (a SQLite file), the reward sql_qa runs them and compares results"
     )
     reason = "shared words in their order; no database to run the query on"
     _add_overlap(Reward("text_overlap", 1.0, reason, {"measure": "rougeL", "words": "unicode"}, tasks), proposal)

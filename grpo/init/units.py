@@ -1,4 +1,4 @@
-"""Whether numbers that are answers come in several units that final_answer does not know and so does not compare."""
+"""Detects answers in several units that final_answer does not know and therefore does not compare."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RARE = 0.02
 
 
 def tell_units(references: Iterable[str]) -> list[str]:
-    """A note where the answers' numbers have two unknown units or more; nothing where all have one, or none."""
+    """A note, if the answers use at least two units that final_answer does not know; otherwise an empty list."""
     seen: Counter[str] = Counter()
     for reference in references:
         marked = read_marked(reference)
@@ -33,11 +33,11 @@ def tell_units(references: Iterable[str]) -> list[str]:
         return []
     shown = ", ".join(units[:_SHOWN]) + (", ..." if len(units) > _SHOWN else "")
     return [
-        f"the answers come in several units ({shown}), and final_answer does not know them and compares the number alone: 5 {units[0]} earns what "
-        f"5 {units[1]} does; say the unit in the prompt, or write a reward that reads it: python -m rewards new my_reward"
+        f"the answers use several units that final_answer does not know ({shown}), so only the number is compared: 5 {units[0]} earns as much as "
+        f"5 {units[1]}; state the unit in the prompt, or write a reward that reads it: python -m rewards new my_reward"
     ]
 
 
 def are_led_by_words(answers: Sequence[str]) -> bool:
-    """Whether most answers begin with a word, as `Room 12` does, which is then part of them; a currency's code is not."""
+    """Whether most answers begin with a word that is part of them, as in `Room 12`; a currency code does not count."""
     return 2 * sum(_LED_BY_WORD.match(answer) is not None for answer in answers) > len(answers)

@@ -105,10 +105,12 @@ class RunDirectory:
 
     @property
     def sft(self) -> Path:
+        """The policy after the warm-up."""
         return self.path / "sft"
 
     @property
     def checkpoints(self) -> Path:
+        """Checkpoints of GRPO."""
         return self.path / "checkpoints"
 
     @property
@@ -118,22 +120,27 @@ class RunDirectory:
 
     @property
     def best(self) -> Path:
+        """The best policy by held-out evaluation."""
         return self.path / "best"
 
     @property
     def evaluations(self) -> Path:
+        """Results of the held-out evaluations."""
         return self.path / "eval"
 
     @property
     def completions(self) -> Path:
+        """Stored completions."""
         return self.path / "completions"
 
     def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON file into the directory; nothing on processes that do not write."""
         if not self.writes:
             return
         write_json(self.path / name, value)
 
     def read_json(self, name: str) -> Any:
+        """The value of a JSON file in the directory; raises OSError if it is missing, ValueError if it is not JSON."""
         return orjson.loads((self.path / name).read_bytes())
 
     def forget_answers(self) -> None:

@@ -84,8 +84,8 @@ def write_notes(
     times = config.evaluation.stop_repetition
     if times is not None:
         notes.append(
-            f"evaluation.stop_repetition {times}: an answer that repeats itself {times} times in a row is ended and judged as a "
-            "truncated one; means compare with those of evaluations that have it too"
+            f"evaluation.stop_repetition {times}: an answer that repeats itself {times} times in a row is ended and judged as "
+            "truncated; its means are comparable only with evaluations that use the same setting"
         )
     ahead = config.grpo.one_step_ahead
     if ahead:

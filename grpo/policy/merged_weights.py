@@ -36,7 +36,7 @@ class Joined:
         return [weight for _, weight in self.own] + adapters
 
     def room(self, number: int, like: torch.Tensor) -> torch.Tensor:
-        """Memory for an array of this shape, the same one for every block: pages that are new cost more than what is written."""
+        """Memory for an array of this shape, shared by all blocks: fresh pages would cost more than writing to them."""
         key = number, *like.shape
         if key not in self.scratch:
             self.scratch[key] = like.new_empty(like.shape)

@@ -1,8 +1,8 @@
-"""The backward of attention over a packed row of which the forward was recorded; float32 on a processor.
+"""The backward of attention over a packed row whose forward was recorded; float32 on a CPU.
 
-PyTorch's kernel wants each query's log-sum-exp, which decoding does not have. It follows from the weight that a token gave to
-itself, one number a head: log-sum-exp = its score with itself - the logarithm of that weight. Prompts, which were read with
-many queries at once, run forward once more.
+PyTorch's kernel needs each query's log-sum-exp, which decoding does not provide. It follows from the weight that a
+token gave to itself, one number per head: log-sum-exp = the token's score with itself - log of that weight. Prompts,
+which were read with many queries at once, run forward once more.
 
 Axes are those of `shared_prefix`.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from grpo.policy.shared_prefix import Packed, Rows
 
-# A weight below this has lost its digits: float32 ends at 1e-38, and its last ones have no more.
+# A weight below this is too imprecise: near float32's limit of 1e-38 numbers lose their digits.
 LEAST_SHARE = 1e-30
 
 
@@ -25,9 +25,10 @@ def pull_attention(
     packed: Packed, turned: Sequence[torch.Tensor], out: torch.Tensor, shares: torch.Tensor, gradient: torch.Tensor,
     scaling: float,
 ) -> list[torch.Tensor]:  # fmt: skip
-    """The gradients of `turned` (queries, keys and values), of that of what attention found, `out`; (tokens, heads, size) each.
+    """Gradients with respect to `turned` (queries, keys and values), given `gradient`, the one with respect to the
+    output `out`.
 
-    `shares` (tokens, heads) are the weights that tokens of completions gave to themselves.
+    All are (tokens, heads, size). `shares` (tokens, heads) are the weights that completion tokens gave to themselves.
     """
     import torch
 
@@ -47,7 +48,7 @@ def pull_attention(
 def _pull_causal(
     turned: Sequence[torch.Tensor], gradient: torch.Tensor, scaling: float, found: Sequence[torch.Tensor]
 ) -> None:
-    """Gradients of one causal run, written to `found`."""
+    """Gradients of one causal sequence, written to `found`."""
     import torch
 
     aten = torch.ops.aten
@@ -66,7 +67,9 @@ def _pull_causal(
 def _pull_rows(
     part: Rows, arrays: Sequence[torch.Tensor], prompt: Sequence[torch.Tensor], scaling: float
 ) -> list[torch.Tensor]:
-    """Gradients of some completions, written to the last three `arrays`; those of their prompt's keys and values come back."""
+    """Gradients of some completions, written to the last three `arrays`; returns those of their prompt's keys and
+    values.
+    """
     import torch
 
     aten = torch.ops.aten

@@ -1,17 +1,19 @@
-"""What blocks computed while a batch was written, kept for the loss over it: with the same weights its forward is done already.
+"""Keeps what blocks computed while a batch was generated, so that the loss over it, with the same weights, needs no
+forward.
 
-A completion's token passes through the policy once when it is written and once more for the loss. As long as no step of the
-optimiser lies between, both compute the same; what a backward needs of it is kept while it is there: of each block the
-states that enter it, queries, keys and values, what attention found and the weight that a token gave to itself in it (see
-`recorded_attention`), the states after attention, and gate and up. Of the head it is the log-probability and its gradient by
-the last state (see `head_logprobs`).
+A completion token passes through the policy once when it is generated and once more for the loss. As long as no
+optimiser step lies between the two, both compute the same, so what the backward needs is kept: for each block the
+states that enter it, queries, keys and values, the attention output and the weight that a token gave to itself (see
+`recorded_attention`), the states after attention, and gate and up; for the head the log-probability and its gradient
+with respect to the last state (see `head_logprobs`).
 
-For float32 models on a processor whose blocks run merged (see `merged_blocks`). Decoding rounds a little more than the
-loss's own forward, so this is for a loss that does not depend on the values of its log-probabilities, as one step a batch
-without a reference: there each ratio is 1 whatever they are, and gradients bear it.
+For float32 models on a CPU whose blocks run merged (see `merged_blocks`). Decoding rounds slightly differently from the
+loss's own forward, so this is only for a loss that does not depend on the values of its log-probabilities, such as one
+step per batch without a reference: every ratio is then 1, and the gradients tolerate the difference.
 
-A place of the recording is that of a token: first come those of the prompts, then `width` for each row of the batch. A row is
-that of one completion until others leave the batch; then the rows move together, and go on behind what was written there.
+Each token has a place in the recording: first the prompts' tokens, then `width` places for each row of the batch. A row
+belongs to one completion until others leave the batch; then the rows are moved together and continue behind what was
+written there.
 """
 
 from __future__ import annotations
@@ -47,11 +49,12 @@ SHARES_ROWS = 80
 
 
 class Recording:
-    """The arrays of a batch, and where in them what lies: `prompts` tokens of prompts, `rows` completions of at most `most`.
+    """The arrays of a batch and the places of its tokens: `prompts` prompt tokens, `rows` completions of at most `most`
+    tokens.
 
-    `samples` completions continue a prompt; they are numbered through, as `generate` does. Memory is touched only
-    where something is written. Places of a step lie at one distance from each other, so that they are written by one strided
-    copy: to look each of them up takes three times as long.
+    There are `samples` completions per prompt, numbered consecutively as in `generate`. Memory is touched only where
+    something is written. The places of a step are evenly spaced, so that one strided copy writes them: looking each of
+    them up takes three times as long.
     """
 
     def __init__(self, blocks: Sequence[MergedBlock], prompts: int, rows: int, samples: int, most: int):
@@ -89,6 +92,7 @@ class Recording:
         return replaced_layers(model, [self.make_forward(number) for number in range(len(self.blocks))])
 
     def make_forward(self, number: int) -> Callable[..., torch.Tensor]:
+        """A forward of block `number` that records what it computes."""
         block = self.blocks[number]
 
         def forward(hidden_states, attention_mask=None, position_embeddings=None, router=None, **_):
@@ -109,7 +113,9 @@ class Recording:
         return forward
 
     def follow(self, numbers: torch.Tensor) -> None:
-        """From here on the rows of a step are those of these completions; a number of `rows` is one that nobody reads."""
+        """From here on the rows of a step belong to these completions; a number equal to `rows` is one that nobody
+        reads.
+        """
         self.arrived = numbers.tolist()
         self.rooms = [
             [each[self.first :].view(self.rows, self.width, -1)[: len(numbers)].transpose(0, 1) for each in arrays]
@@ -117,14 +123,14 @@ class Recording:
         ]
 
     def begin_step(self, step: int) -> None:
-        """What is noted next is of the completions' tokens number `step`."""
+        """What is recorded next belongs to token number `step` of the completions."""
         self.step = step
         for row, number in enumerate(self.arrived):
             self.rows_of.setdefault(number, []).append((step, row))
         self.arrived = []
 
     def note(self, number: int, *arrays: torch.Tensor) -> None:
-        """What `widths_of` names of block `number`, but for shares."""
+        """Record, for block `number`, the arrays that `widths_of` lists, except for shares."""
         for room, array in zip(self.rooms[number], arrays, strict=False):
             (room if self.step is None else room[self.step]).copy_(array)
 
@@ -133,6 +139,7 @@ class Recording:
         self.rooms[number][-1][self.step].view(shares.shape).copy_(shares)
 
     def note_last(self, states: torch.Tensor) -> None:
+        """Record the states that leave the last block."""
         self.note(-1, states)
 
     # -- in the loss -----------------------------------------------------------------------------------------------
@@ -169,6 +176,8 @@ class Recording:
         return replaced_layers(model, [self.make_replay(number, block, chosen) for number, block in enumerate(blocks)])
 
     def make_replay(self, number: int, block: MergedBlock, places: Any) -> Callable[..., torch.Tensor]:
+        """A forward of block `number` that computes nothing and takes its backward from the recording."""
+
         def forward(hidden_states, position_embeddings=None, router=None, **_):
             if router.reached is not None:
                 router.reached.add(number)
@@ -183,6 +192,9 @@ class Recording:
         return [self.chosen(each, places, kind) for kind, each in enumerate(self.layers[number])]
 
     def chosen(self, array: torch.Tensor, places: Any, kind: int) -> torch.Tensor:
+        """The rows of `array` at `places`: a view for a slice, otherwise a copy into a buffer that the next call of
+        this `kind` reuses.
+        """
         import torch
 
         if isinstance(places, slice):
@@ -211,6 +223,7 @@ class HeadRecording:
         self.starts: Any = None
 
     def follow(self, numbers: torch.Tensor) -> None:
+        """From here on the rows of a step belong to these completions."""
         self.starts = numbers * self.most
 
     def room(self) -> torch.Tensor:

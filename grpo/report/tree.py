@@ -133,7 +133,9 @@ def _follow(rules: Mapping[str, Any], path: Sequence[Mapping[str, Any]]) -> list
 
 
 def _settle(way: Any, answered: Sequence[Mapping[str, Any]]) -> Any:
-    """Where a way leads past questions that were answered before it: an end may turn on one of them once more."""
+    """Where a path leads once the questions on it that were already answered are skipped: an end may depend on one of
+    them again.
+    """
     while _asks(way):
         known = [node for node in answered if _question_of(node) in way["ask"]]
         if {_question_of(node) for node in known} != set(map(str, way["ask"])):

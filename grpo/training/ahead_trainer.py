@@ -35,6 +35,7 @@ class AheadTrainer(SharedPrefixTrainer):
         self._batch = 0  # of `_following`, the next one
 
     def train(self, resume_from_checkpoint: Any = None, **options: Any) -> Any:
+        """Train as the base trainer does; a resumed run first restores the batch that was written ahead."""
         if resume_from_checkpoint:
             self.ahead.recall(Path(resume_from_checkpoint))
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **options)
@@ -88,6 +89,7 @@ class TwinWriter:
         self.model.requires_grad_(False)
 
     def catch_up(self) -> None:
+        """Copy the trained weights into the copy."""
         import torch
 
         source = dict(self.trainer.accelerator.unwrap_model(self.trainer.model).named_parameters())
@@ -97,6 +99,7 @@ class TwinWriter:
                     weight.copy_(source[name])
 
     def write(self, prompt_ids: Sequence[list[int]], step: int) -> Rollouts:
+        """Generate the completions of step `step`; `prompt_ids` repeats each prompt once per completion."""
         trainer, arguments, samples = self.trainer, self.trainer.args, self.trainer.num_generations
         device = self.model.get_input_embeddings().weight.device
         written = generate(
@@ -116,10 +119,12 @@ class ServedWriter:
         self.trainer = trainer
 
     def catch_up(self) -> None:
+        """Send the trained weights to the server."""
         self.trainer.vllm_generation.sync_weights()
         self.trainer._last_loaded_step = self.trainer.state.global_step
 
     def write(self, prompt_ids: list[list[int]], step: int) -> Rollouts:
+        """Have the server generate the completions; the entropies of the result are None."""
         _, ids, logprobs, _ = self.trainer.vllm_generation.generate(
             prompts=prompt_ids, images=None, num_generations=self.trainer.num_generations, profiler=nullcontext()
         )

@@ -101,4 +101,5 @@ def count_saved_bytes(model: Any, prompt_tokens: int, completion_tokens: int, co
 
 
 def vocabulary_of(model: Any) -> int:
+    """Rows of the input embeddings, which may be more than the tokenizer has tokens."""
     return model.get_input_embeddings().weight.shape[0]

@@ -278,6 +278,9 @@ class Stages:
         )
 
     def evaluate(self, stage: str, step: int) -> dict[str, Estimate]:
+        """Answer and score the held-out rows at this step and log how long it took; means with their intervals, by
+        name.
+        """
         start = time.perf_counter()
         estimates = self.evaluation(anew=stage in ("start", JUDGED)).run(stage, step)
         self.tracker.log_seconds(
@@ -334,16 +337,19 @@ class Stages:
 
     @property
     def bf16(self) -> bool:
+        """Whether training runs in bfloat16."""
         import torch
 
         return resolve_dtype(self.config.model, self.device) is torch.bfloat16
 
     @property
     def fp16(self) -> bool:
+        """Whether training runs in float16."""
         return self.config.model.dtype == "float16"
 
     @property
     def checkpointing(self) -> bool:
+        """Whether gradients are checkpointed: activations are recomputed to save memory."""
         return self.config.model.checkpoints_gradients(self.device, self.policy.model.num_parameters())
 
     def _keep_best(self, step: int) -> None:

@@ -136,6 +136,7 @@ class SharedPrefixTrainer(GRPOTrainer):
         return self._buffered_inputs[self._step % cuts]
 
     def training_step(self, model, inputs, num_items_in_batch):
+        """One backward pass; frees the recording once the last step of its batch is done."""
         loss = super().training_step(model, inputs, num_items_in_batch)
         if self._step % self.args.steps_per_generation == 0:
             self.now.recording = None

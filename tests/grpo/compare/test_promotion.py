@@ -144,7 +144,7 @@ def test_verdict_when_runs_differ_in_their_seed_alone_then_only_trained_ones_are
     assert said == (
         []
         if promoted
-        else ["s2 and s1 differ in their seed alone and neither was trained: which of them is better is chance"]
+        else ["s2 and s1 differ only in their seed and neither was trained: which one is better is chance"]
     )
     assert any("a better checkpoint, not a better recipe" in note for note in found["notes"]) == promoted
 

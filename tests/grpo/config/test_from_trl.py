@@ -326,7 +326,7 @@ def test_settings_when_trl_ignores_counts_or_raises_them_then_so_does_the_transl
         ("a.yaml", "base_model: a/b\nrl: ebft", "rl: ebft is another trainer of axolotl's, not GRPO"),
         ("a.yaml", "base_model: a/b\nmicro_batch_size: 2", "it has no rl: a supervised training, not GRPO"),
         ("a.py", "from predibase import GRPOConfig\nc = GRPOConfig(base_model='m')", "is that of predibase"),
-        ("a.py", "t = GRPOTrainer(model='m', args=make(3))", "is given make(3), whose settings the file does not tell"),
+        ("a.py", "t = GRPOTrainer(model='m', args=make(3))", "is given make(3), whose settings the file does not show"),
         ("a.ipynb", "{}", "is not a notebook that can be read"),
     ],
 )  # fmt: skip

@@ -71,7 +71,7 @@ def test_script_when_its_settings_stand_in_a_yaml_file_then_that_is_read_as_the_
     }  # fmt: skip
     assert expected.items() <= found.settings.items()
     assert found.unknown == {"epsilon": "t['nowhere']"}
-    assert "configs/grpo.yaml: read as well, as the script does" in found.notes
+    assert "configs/grpo.yaml: read as well, because the script reads it" in found.notes
 
 
 def test_script_when_its_yaml_file_is_not_here_then_it_is_named(tmp_path):
@@ -110,17 +110,17 @@ def test_expression_when_it_is_hostile_or_unknown_then_it_is_not_worked_out(tmp_
         (
             {"lora_r": 16, "lora_alpha": 32, "use_rslora": True},
             (16, 128),
-            "model.lora.alpha 128 is the same scale for rank 16",
+            "model.lora.alpha 128 gives the same scale at rank 16",
         ),
         (
             {"lora_r": 8, "lora_alpha": 16, "use_rslora": True},
             (8, 45),
-            "model.lora.alpha 45 is the same scale for rank 8, the whole number next to 45.25",
+            "model.lora.alpha 45 gives the same scale at rank 8, the integer nearest to 45.25",
         ),
         (
             {"lora_rank": 64, "use_dora": True},
             (64, 32),
-            "DoRA's magnitudes are not trained here; plain LoRA is written",
+            "DoRA's magnitudes are not trained here; the config uses plain LoRA",
         ),
         ({"lora_r": 4, "lora_modules_to_save": ["lm_head"]}, (4, 32), "layers that are trained whole"),
     ],

@@ -78,7 +78,7 @@ def test_client_when_weights_are_sent_then_the_server_is_told_the_file_and_it_is
 def test_folder_when_it_is_none_then_refused_before_the_warm_up(tmp_path):
     """A run must not learn after an hour that its weights have nowhere to go."""
     vllm = VllmSection(mode="server", server_devices="1", weight_transfer="file", weights_folder=tmp_path / "none")
-    with pytest.raises(UserError, match="is no folder; make one that the server sees under the same name"):
+    with pytest.raises(UserError, match="is not a folder; create one that the server sees under the same name"):
         choose_engine(ModelSection(engine="vllm", vllm=vllm)).prepare()
 
 
@@ -88,7 +88,7 @@ def test_folder_when_it_is_none_then_refused_before_the_warm_up(tmp_path):
         ("{mode: colocate, weight_transfer: file}", "weight_transfer is for mode server"),
         (
             "{mode: server, server_devices: '1', weights_folder: /dev/shm}",
-            "weights_folder is for weight_transfer: file",
+            "weights_folder applies only to weight_transfer: file",
         ),
     ],
 )

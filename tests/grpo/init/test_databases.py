@@ -66,7 +66,7 @@ def test_init_when_some_tables_are_not_sqlites_then_their_rows_are_named_and_dro
     rows[3]["context"] = "CREATE TABLE shops (id INT, at GEOMETRY(POINT, 'x'))"
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["rows.jsonl", "--out", "mine"]) == 2
-    assert "rows.jsonl:4: SQLite does not take its tables: " in capsys.readouterr().err
+    assert "rows.jsonl:4: SQLite rejects its tables: " in capsys.readouterr().err
     assert main(["rows.jsonl", "--out", "mine", "--drop", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["left_out"]) == 1
 

@@ -168,4 +168,4 @@ def test_init_when_answers_are_a_word_and_a_number_then_the_word_counts_too(tmp_
 def test_init_when_no_row_is_to_be_held_out_then_it_is_refused(capsys):
     """0 used to mean the default."""
     assert main(["rows.jsonl", "--held-out-rows", "0"]) == 2
-    assert "--held-out-rows 0: hold out 1 row or more" in capsys.readouterr().err
+    assert "--held-out-rows 0: expected at least 1" in capsys.readouterr().err
