@@ -80,7 +80,7 @@ def test_script_when_its_yaml_file_is_not_here_then_it_is_named(tmp_path):
     script.write_text(SETTINGS_FILE)
     found = read_trl_file(script)
     assert "num_generations" in found.unknown and found.settings["beta"] == 0.04
-    assert any(note.startswith("configs/grpo.yaml, which the script reads, is not here") for note in found.notes)
+    assert any(note.startswith("configs/grpo.yaml: the script reads it, but it was not found") for note in found.notes)
 
 
 def test_script_when_its_options_are_picked_by_version_then_those_it_names_count(tmp_path):
@@ -122,7 +122,7 @@ def test_expression_when_it_is_hostile_or_unknown_then_it_is_not_worked_out(tmp_
             (64, 32),
             "DoRA's magnitudes are not trained here; the config uses plain LoRA",
         ),
-        ({"lora_r": 4, "lora_modules_to_save": ["lm_head"]}, (4, 32), "layers that are trained whole"),
+        ({"lora_r": 4, "lora_modules_to_save": ["lm_head"]}, (4, 32), "only adapters are trained here"),
     ],
 )
 def test_adapters_when_they_are_more_than_plain_lora_then_the_scale_is_kept_and_the_rest_is_told(adapter, lora, said):
@@ -143,7 +143,7 @@ def test_script_when_its_adapter_is_told_in_full_then_nothing_of_it_is_lost_in_s
     )
     main(["from-trl", str(script)])
     shown = capsys.readouterr().err
-    assert "model.lora.alpha 64 is the same scale" in shown and "lora_init: left out" in shown
+    assert "model.lora.alpha 64 gives the same scale" in shown and "lora_init: left out" in shown
     assert "dora" not in shown and "bias" not in shown
 
 

@@ -85,7 +85,7 @@ def test_folder_when_it_is_none_then_refused_before_the_warm_up(tmp_path):
 @pytest.mark.parametrize(
     ("section", "said"),
     [
-        ("{mode: colocate, weight_transfer: file}", "weight_transfer is for mode server"),
+        ("{mode: colocate, weight_transfer: file}", "weight_transfer applies only to mode: server"),
         (
             "{mode: server, server_devices: '1', weights_folder: /dev/shm}",
             "weights_folder applies only to weight_transfer: file",

@@ -54,7 +54,7 @@ def test_init_when_rows_bring_their_tables_then_queries_are_run_on_sqlite_files(
     rows = [json.loads(line) for line in (tmp_path / "mine/train.jsonl").read_text().splitlines()]
     assert {(tmp_path / "mine" / row["database"]).is_file() for row in rows} == {True}
     assert any("3 SQLite files" in note for note in found["notes"])
-    assert any("made-up" in note for note in found["notes"]) == (form != "gretel")
+    assert any("generated rows" in note for note in found["notes"]) == (form != "gretel")
     assert main(["rows.jsonl", "--out", "mine"]) == 2
     assert "mine/databases" in capsys.readouterr().err.replace("\\", "/")
 
@@ -140,7 +140,7 @@ def test_database_when_making_it_would_never_end_then_it_is_refused():
 )  # fmt: skip
 def test_database_when_its_values_are_huge_or_no_text_then_it_is_refused_in_a_line(statements):
     """One short statement makes a gigabyte; half a character is no SQL."""
-    assert "SQLite does not take its tables: " in build_database(statements)
+    assert "SQLite rejects its tables: " in build_database(statements)
 
 
 def test_database_when_a_table_is_temporary_then_the_file_has_it():
