@@ -80,11 +80,10 @@ def is_known_layer(layer: str) -> bool:
 class LayerReward(RewardFunction):
     """A layer's reward: the weighted mean of the parts that apply, times `size`, which falls for far too long ones.
 
-    `core`: required keys hold values of the right kind, enumerated and identifying ones say the right thing.
-    `content`: the least of `kpi` (the row's figures stand where the reference states them), `values` (its other
-    figures), `expression` (what else it says) and `stated` (figures, codes, states and names together), halved where `decisions` (keys that turn the meaning) are wrong. `likeness`: field F1 against the reference. `schema`: share
-    of the rules of the layer's schema kept. An answer whose content is all wrong earns at most `MOST_WITHOUT_CONTENT`,
-    whatever its structure. `overall` is the value itself.
+    `core`: required keys hold values of the right kind, enumerated and identifying ones the right values. `content`:
+    the least of `kpi`, `values`, `expression`, `stated` and `listed`, less where `decisions` or `identities` are wrong.
+    `likeness`: field F1 against the reference. `schema`: share of the layer's schema rules kept. An answer whose
+    content is all wrong earns at most `MOST_WITHOUT_CONTENT`. `overall` is the value itself. All parts lie in 0..1.
     """
 
     required: ClassVar[frozenset[str]] = frozenset()
