@@ -322,7 +322,12 @@ def _anchor_path(value: Any, key: KeyPath, layer: YamlLayer) -> Any:
         return value
     if key not in _PATH_KEYS or not isinstance(value, str) or not value:
         return value
-    path = Path(value).expanduser()
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"{layer.name}: {'.'.join(key)}: {value} begins with a user who is not on this machine; write the whole path"
+        ) from error
     return str(path if path.is_absolute() or layer.folder is None else layer.folder / path)
 
 

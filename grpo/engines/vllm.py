@@ -20,7 +20,7 @@ from grpo.engines.engine import EngineFailed, ahead_problems, first_words
 from grpo.engines.transformers import TransformersEngine
 from grpo.engines.versions import find_wrong_versions
 from grpo.engines.vllm_client import bound_requests, end_when_late, generate_one_by_one
-from grpo.engines.vllm_files import WORKER, sent_as_files, weights_file
+from grpo.engines.vllm_files import WORKER, find_folder_problems, sent_as_files, weights_file
 from grpo.engines.vllm_probe import MOST_DIFFERENCE, WeightProbe, ask_colocated, ask_server, describe
 from grpo.engines.vllm_seeds import Seeds, seed_requests
 from grpo.engines.vllm_server import VllmServer, is_healthy, is_taken, serve_command, serve_environment, skip_proxies
@@ -131,11 +131,8 @@ class VllmEngine:
             )
             if own and is_taken(port)
         ]
-        folder = vllm.weights_folder
-        if folder is not None and not folder.expanduser().is_dir():
-            problems.append(
-                f"model.vllm.weights_folder: {folder} is not a folder; create one that the server sees under the same name"
-            )
+        if vllm.weights_folder is not None:
+            problems += find_folder_problems(vllm.weights_folder.expanduser())
         if vllm.server_base_url is not None and not is_healthy(vllm.server_base_url, timeout=10):
             problems.append(
                 f"model.vllm.server_base_url: no vLLM server answers at {vllm.server_base_url}/health; start one as "

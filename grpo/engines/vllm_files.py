@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,21 @@ def weights_file(folder: Path | None, directory: Path) -> Path:
         return directory.resolve() / "vllm-weights.safetensors"
     run = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
     return folder.expanduser().resolve() / f"recompensa-{run}.safetensors"
+
+
+def find_folder_problems(folder: Path) -> list[str]:
+    """What stops weights from being written to a folder: one line, or none."""
+    if not folder.is_dir():
+        return [
+            f"model.vllm.weights_folder: {folder} is not a folder; create one that the server sees under the same name"
+        ]
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return []
+    except OSError as fault:
+        return [
+            f"model.vllm.weights_folder: no file can be written in {folder} ({fault.strerror}); write another, or leave it out"
+        ]
 
 
 def write_weights(path: Path, metadata: Metadata, named: Iterable[tuple[str, torch.Tensor]]) -> None:
@@ -73,7 +89,13 @@ def sent_as_files(path: Path) -> Iterator[None]:
             """There is no connection to open."""
 
         def update_named_params(self, metadata: list, named_params: Iterable[tuple[str, Any]]) -> None:
-            write_weights(path, metadata, named_params)
+            try:
+                write_weights(path, metadata, named_params)
+            except OSError as fault:
+                raise EngineFailed(
+                    f"the weights cannot be written to {path} ({fault.strerror or fault}); make room there, or name another "
+                    "folder in model.vllm.weights_folder"
+                ) from fault
             answer = self.session.post(
                 f"{self.base_url}/collective_rpc", json={"method": "take_weights", "args": [str(path)]}
             )

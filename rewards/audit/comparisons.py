@@ -19,7 +19,7 @@ _DIFFERENT = 0.01
 
 
 def find_comparisons(host: RewardHost, probes: Sequence[Probe]) -> list[str]:
-    """A warning for each function whose value of a right answer depends on the other answers scored with it."""
+    """A warning for each function whose value of a right answer depends on the other answers scored with it, or that fails alone."""
     warnings = []
     for entry in host.functions:
         function = entry.function
@@ -28,9 +28,16 @@ def find_comparisons(host: RewardHost, probes: Sequence[Probe]) -> list[str]:
         beside = [probe for probe in probes if probe.kind == GOLD and function.name in probe.values][:_ROWS]
         for probe in beside:
             outcomes = host.judge_many(entry, [(probe.example, Completion(probe.text))], 1)
+            beside_others = probe.values[function.name]
+            if outcomes and outcomes[0].status == "error":
+                warnings.append(
+                    f"reward '{function.name}' gives a right answer {beside_others:.2f} beside others and fails on it alone "
+                    f"({outcomes[0].reason}); the last batch of an evaluation may hold one completion"
+                )
+                break
             alone = outcomes[0].value if outcomes else None
-            if alone is not None and abs(alone - probe.values[function.name]) > _DIFFERENT:
-                warnings.append(_say(function.name, function.together, alone, probe.values[function.name]))
+            if alone is not None and abs(alone - beside_others) > _DIFFERENT:
+                warnings.append(_say(function.name, function.together, alone, beside_others))
                 break
     return warnings
 

@@ -151,7 +151,10 @@ def run_command(work: Callable[[], int], complain: Callable[[str], None] | None 
         complain(f"error: {error.filename or 'standard output'}: {error.strerror or error}")
         return FAILED
     except RuntimeError as error:
-        # pathlib's, up to Python 3.12.
+        # pathlib's, the second one up to Python 3.12.
+        if str(error).startswith("Could not determine home directory"):
+            complain("error: a path begins with ~ and a user who is not on this machine; write the whole path")
+            return BAD_INPUT
         path = str(error).removeprefix("Symlink loop from ")
         if path == str(error):
             raise

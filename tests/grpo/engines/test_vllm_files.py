@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +12,7 @@ from grpo.config.loading import load_config
 from grpo.config.sections import ModelSection, VllmSection
 from grpo.engines.choose import choose_engine
 from grpo.engines.engine import EngineFailed
-from grpo.engines.vllm_files import WORKER, sent_as_files, weights_file, write_weights
+from grpo.engines.vllm_files import WORKER, find_folder_problems, sent_as_files, weights_file, write_weights
 from rewards.errors import UserError
 
 torch = pytest.importorskip("torch")
@@ -80,6 +82,34 @@ def test_folder_when_it_is_none_then_refused_before_the_warm_up(tmp_path):
     vllm = VllmSection(mode="server", server_devices="1", weight_transfer="file", weights_folder=tmp_path / "none")
     with pytest.raises(UserError, match="is not a folder; create one that the server sees under the same name"):
         choose_engine(ModelSection(engine="vllm", vllm=vllm)).prepare()
+
+
+def test_folder_when_nothing_can_be_written_there_then_refused_before_the_warm_up(tmp_path, monkeypatch):
+    """Tried, as permissions do not tell it of every user and file system."""
+
+    def refuse(dir):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    assert find_folder_problems(tmp_path) == [] and list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("grpo.engines.vllm_files.tempfile.TemporaryFile", refuse)
+    (problem,) = find_folder_problems(tmp_path)
+    assert "no file can be written in" in problem and "(Read-only file system)" in problem
+
+
+def test_client_when_the_folder_is_full_then_one_line_says_where(tmp_path):
+    """The file is gigabytes, and /dev/shm is small."""
+    generation = pytest.importorskip("trl.generation.vllm_generation")
+    with sent_as_files(tmp_path / "gone" / "weights.safetensors"):
+        client = generation.VLLMClient.__new__(generation.VLLMClient)
+        with pytest.raises(EngineFailed, match=r"cannot be written to .* \(No such file or directory\); make room"):
+            client.update_named_params(describe(tensors()), iter(tensors().items()))
+
+
+def test_config_when_a_path_begins_with_an_unknown_user_then_one_line_names_the_setting():
+    """Python's own words were a traceback."""
+    settings = ["model.engine=vllm", "model.vllm={mode: server, server_devices: '1', weight_transfer: file}"]
+    with pytest.raises(UserError, match=r"data\.train: ~nobody-of-that-name/x begins with a user"):
+        load_config("v4_1", [*settings, "data.train=~nobody-of-that-name/x"], "embedded")
 
 
 @pytest.mark.parametrize(

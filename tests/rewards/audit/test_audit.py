@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from typing import Any, ClassVar
 
 import pytest
@@ -358,6 +359,18 @@ def test_audit_when_a_reward_compares_within_a_batch_then_says_that_its_numbers_
 
     failed = audit(rows, host=RewardHost([as_function(ranked)]))
     assert not failed["passed"] and "set judges_content = False" in failed["errors"][0]
+
+
+def test_audit_when_a_reward_fails_on_one_completion_alone_then_says_so_once():
+    """It would fail in the last batch of an evaluation."""
+
+    @reward("spread", batch=True, judges_content=False)
+    def spread(texts):
+        return [statistics.stdev([len(each) for each in texts]) * 0 + 1.0 for _ in texts]
+
+    found = audit([row(n) for n in range(40)], host=RewardHost([as_function(spread), FieldF1()]))
+    said = [line for line in found["warnings"] if "fails on it alone" in line]
+    assert len(said) == 1 and "'spread'" in said[0] and "(StatisticsError: " in said[0]
 
 
 def test_audit_when_a_reward_of_batches_judges_each_by_itself_then_nothing_is_said():

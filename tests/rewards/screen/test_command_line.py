@@ -4,6 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+from rewards.screen.command_line import BAD_INPUT, run_command
 
 ASCII = {**os.environ, "PYTHONIOENCODING": "ascii"}
 
@@ -32,3 +35,9 @@ def test_help_when_the_terminal_is_not_unicode_then_it_is_shown():
     """Its exit codes stand between dots that ASCII lacks."""
     done = start("grpo.run", "--help")
     assert done.returncode == 0 and rb"0 done \u00b7 1 failed" in done.stdout
+
+
+def test_command_when_a_path_begins_with_an_unknown_user_then_is_bad_input(capsys):
+    """pathlib raises a bare RuntimeError, which was a traceback."""
+    assert run_command(lambda: len(str(Path("~nobody-of-that-name/x").expanduser()))) == BAD_INPUT
+    assert capsys.readouterr().err.startswith("error: a path begins with ~ and a user")
