@@ -326,7 +326,7 @@ def _anchor_path(value: Any, key: KeyPath, layer: YamlLayer) -> Any:
         path = Path(value).expanduser()
     except RuntimeError as error:
         raise UserError(
-            f"{layer.name}: {'.'.join(key)}: {value} begins with a user who is not on this machine; write the whole path"
+            f"{layer.name}: {'.'.join(map(str, key))}: {value} begins with a user who is not on this machine; write the whole path"
         ) from error
     return str(path if path.is_absolute() or layer.folder is None else layer.folder / path)
 
