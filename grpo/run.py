@@ -96,7 +96,7 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         ALLOW, action="store_true",
         help="with --resume, though code, options or files of a reward changed: score the evaluations so far again; with "
-        "--follow: start the next run all the same",
+        "--follow: start the next run anyway",
     )  # fmt: skip
     parser.add_argument(
         "--from-warmup",
@@ -341,7 +341,7 @@ def train(
         except Stopped as stop:
             record.write_environment(device)
             directory.reach(stage, stop.event.step, stopped_by=stop.event.rule)
-            kept = "a checkpoint is kept" if stage == "grpo" else "what it learnt so far is in sft/"
+            kept = "a checkpoint is kept" if stage == "grpo" else "the policy so far is in sft/"
             said = f"stopped by watch rule {stop.event.rule}; {kept}; to resume anyway: {resume}"
             progress.say(said, always=True)
             return STOPPED

@@ -96,7 +96,7 @@ def check_answers(answers: Sequence[StoredAnswer], limits: Mapping[str, float]) 
         [float((each.reward or 0.0) >= 1.0 - 1e-9) for each in answers if each.refrains],
         limits["refrains"],
         "rows without a right call, or to be refused, answered so",
-        "no row asks for no call or for a refusal, so nothing tells whether the policy can refrain",
+        "no row expects a refusal or no call, so it is unknown whether the policy can refrain",
     )
     yield judge_share(
         "ended",

@@ -44,7 +44,7 @@ def make_parser() -> CommandParser:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs, the baseline first")
     parser.add_argument("--stage", help="stage of the runs that name none by @ (default: the judged checkpoint)")
     parser.add_argument("--rules", type=Path, metavar="YAML", help="rules of the promotion, over the shipped ones")
-    parser.add_argument("--metric", help="the metric that must rise, in place of the one in the rules")
+    parser.add_argument("--metric", help="the metric that must rise, instead of the one in the rules")
     parser.add_argument(
         "--allow-different", action="append", default=[], metavar="WHAT",
         help=f"compare even if these differ: {', '.join(ALLOWABLE)} (repeatable, or with commas)",

@@ -271,8 +271,8 @@ def translate_model(settings: dict[str, Any], out: Translation) -> None:
     if "adapter_path" in settings:
         path = settings["adapter_path"]
         out.notes.append(
-            "model.adapter: it goes on with an adapter, whose own rank and scale count"
-            + ("" if path else "; the file does not tell which")
+            "model.adapter: training continues from an adapter, whose own rank and scale apply"
+            + ("" if path else "; the file does not say which")
         )
         if path:
             out.put("model.adapter", path)

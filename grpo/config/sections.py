@@ -62,12 +62,12 @@ class ModelSection(BaseModel):
     gguf: str | None = Field(
         None,
         min_length=1,
-        description="A GGUF file whose weights (made full again) and tokenizer are the policy, in place of those of `name`: a "
+        description="A GGUF file whose weights (made full again) and tokenizer are the policy, instead of those of `name`: a "
         "path, or package:file for one that an installed package ships.",
     )
     chat_template: Path | None = Field(
         None,
-        description="A file whose Jinja template turns messages into prompts, in place of the model's own; what is saved "
+        description="A file whose Jinja template turns messages into prompts, instead of the model's own; what is saved "
         "keeps the model's own. The embedded policy has its own and ignores both of these keys.",
     )
     chat_template_kwargs: dict[str, str | int | float | bool | None] = Field(
@@ -242,7 +242,7 @@ class GrpoSection(BaseModel):
     one_step_ahead: str | None = Field(
         None,
         pattern=r"^(server|cpu|(cuda|mps)(:[0-9]+)?)$",
-        description="What writes the next batch while this one is learnt, with weights that are one update old: server (vLLM's, "
+        description="What generates the next batch while this one is trained on, with weights that are one update old: server (vLLM's, "
         "mode server), or the device of a copy of the policy, such as cuda:1; null writes each batch with the newest weights.",
     )
     micro_batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] | None = Field(

@@ -57,7 +57,9 @@ def read_axolotl(found: FoundSettings) -> FoundSettings:
     if given.get("nemo_gym_enabled") or given.get("rollout_func"):
         out.refusals.append("its rewards and turns come from an environment, and completions here are one turn")
     if given.get("use_data_producer") or given.get("async_prefetch"):
-        out.notes.append("async_prefetch: left out; grpo.one_step_ahead writes the next batch while this one is learnt")
+        out.notes.append(
+            "async_prefetch: left out; grpo.one_step_ahead generates the next batch while this one is trained on"
+        )
     settings = {**_AXOLOTL_DEFAULTS, **{k: v for k, v in given.items() if not _AXOLOTL_QUIET.fullmatch(k)}}
     if not {"warmup_steps", "warmup_ratio"} & given.keys():
         settings["warmup_ratio"] = 0.03
@@ -105,12 +107,12 @@ _SWIFT_REFUSED = {
     ),
     **dict.fromkeys(
         ("teacher_model", "teacher_model_server", "advantage_reweight", "sdar_loss_coef"),
-        "a teacher's probabilities are no part of GRPO's loss here",
+        "GRPO's loss does not use a teacher's probabilities here",
     ),
     "chord_sft_dataset": "its loss mixes in an SFT loss (CHORD)",
     "target_regex": "adapters are named by modules (model.lora.target_modules), not by an expression",
     "ref_model": "the reference is the policy as it starts, not another model",
-    "adapters": "it goes on with adapters: write model.adapter yourself",
+    "adapters": "it continues from adapters: set model.adapter yourself",
 }
 
 

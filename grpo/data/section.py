@@ -31,7 +31,7 @@ class ShopSection(BaseModel):
         "combinations training never shows, prices of two digits, one condition a question (for the embedded policy).",
     )
     olist: Path | None = Field(
-        None, description="Folder of the nine public Olist CSV files, in place of made-up orders."
+        None, description="Folder of the nine public Olist CSV files, instead of generated orders."
     )
     warmup_rows: int = Field(
         0, ge=0, description="Extra rows of the training side, for the embedded policy's SFT only."

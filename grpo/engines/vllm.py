@@ -270,7 +270,7 @@ class VllmEngine:
         if vllm.server_base_url is not None:
             if not is_healthy(vllm.server_base_url, timeout=10):
                 raise EngineFailed(
-                    f"the vLLM server at {vllm.server_base_url} answered at the start and is gone; start it anew as "
+                    f"the vLLM server at {vllm.server_base_url} answered at the start but is gone; restart it as "
                     "docs/scale_out.md shows"
                 )
             return
@@ -368,7 +368,7 @@ def told_llm(options: dict[str, Any]) -> Iterator[None]:
             return original(**given, **options)
         except Exception as fault:  # vLLM's own, pydantic's, torch's
             raise EngineFailed(
-                f"vLLM cannot start beside the training ({first_words(fault)}); free the device's memory or lower "
+                f"vLLM cannot start alongside the training ({first_words(fault)}); free the device's memory or lower "
                 "model.vllm.gpu_memory_utilization, or use engine transformers"
             ) from fault
 

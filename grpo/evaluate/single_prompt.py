@@ -30,7 +30,7 @@ def answer_prompt(options: argparse.Namespace) -> int:
 
     text = sys.stdin.read().strip() if options.prompt == "-" else options.prompt
     if not text:
-        raise UserError("--prompt: there is no text; write it, or - to read it from standard input")
+        raise UserError("--prompt: the text is empty; give one, or - to read it from standard input")
     source = find_source(options.model)
     if source.kind == "endpoint":
         raise UserError("--prompt: asks a model on this machine; a server is asked with --data rows.jsonl")

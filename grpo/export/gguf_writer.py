@@ -272,5 +272,5 @@ def _find_gemma_obstacle(config: Any) -> str | None:
         return "it attends in both directions"
     for key in ("final_logit_softcapping", "attn_logit_softcapping"):
         if getattr(config, key, None):
-            return f"it has {key}, which llama.cpp's Gemma 3 has not"
+            return f"it has {key}, which llama.cpp's Gemma 3 does not have"
     return None

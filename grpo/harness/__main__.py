@@ -60,7 +60,7 @@ def make_parser() -> CommandParser:
         help="count the training rows that cover each prompt (repeatable)",
     )  # fmt: skip
     check.add_argument("--json", action="store_true", help="one JSON object instead of lines")
-    page = commands.add_parser("report", help="write the page of a session anew")
+    page = commands.add_parser("report", help="write the page of a session again")
     page.add_argument("session", type=Path, metavar="SESSION", help="the folder of a session")
     for name, what in (
         ("table", "every session as a table"),

@@ -52,7 +52,7 @@ def make_parser() -> CommandParser:
     parser.add_argument("--task", metavar="NAME", help="the task's name (default: that of the data)")
     parser.add_argument(
         "--reward", action="append", default=[], metavar="NAME[:option=value,...]",
-        help="a reward in place of the proposed ones, again for several: trl:FILE.py:FUNCTION, verl:FILE.py:FUNCTION, a "
+        help="a reward to use instead of the proposed ones; repeat for several: trl:FILE.py:FUNCTION, verl:FILE.py:FUNCTION, a "
         "built-in one or a plugin's; weight=2 among the options is its weight",
     )  # fmt: skip
     parser.add_argument("--model", help="the model to be trained (default: a small Qwen2.5, or one of Portuguese)")

@@ -45,7 +45,7 @@ def take_rewards(named: Sequence[str], proposal: Proposal, folder: Path) -> Prop
             )
     uses_schema = any(reward.options.get("schema") == "schema.json" for reward in taken)
     left = [reward.name for reward in proposal.rewards if reward.name not in {each.name for each in taken}]
-    notes = [f"--reward is in place of what would be proposed: {', '.join(left)}"] if left else []
+    notes = [f"--reward replaces what would be proposed: {', '.join(left)}"] if left else []
     return Proposal(
         proposal.kinds, taken, proposal.schema if uses_schema else None, proposal.about, [*proposal.notes, *notes]
     )

@@ -153,7 +153,7 @@ def _propose_json(rows: list[Example], tasks: list[str] | None, proposal: Propos
     reasons = ["most of the reward: each field that is right counts, none for the frame alone"]
     if ignored:
         options["ignore_fields"] = ignored
-        reasons.append("fields that no prompt tells are left out")
+        reasons.append("fields that no prompt contains are left out")
     if free:
         options["fold_text"] = True
         reasons.append("texts are compared without case and accents")
@@ -205,7 +205,7 @@ def _find_unfit_fields(
             look.append(f"{name} ({missing:.0%})")
     if made_up:
         proposal.notes.append(
-            f"{', '.join(made_up)}: identifiers, links or times that no prompt tells; left out of field_f1, nobody can guess them"
+            f"{', '.join(made_up)}: identifiers, links or times that no prompt contains; left out of field_f1, because nobody can guess them"
         )
     if prose:
         proposal.notes.append(

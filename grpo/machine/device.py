@@ -85,7 +85,7 @@ def require_cuda(device: Device) -> None:
     if device.kind != "cuda":
         raise UserError(
             f"--profile gpu: no CUDA device is visible here (found {device}); check nvidia-smi and CUDA_VISIBLE_DEVICES, "
-            "rehearse with --profile embedded or small, or train here all the same with --set model.device=cpu"
+            "rehearse with --profile embedded or small, or train here anyway with --set model.device=cpu"
         )
 
 

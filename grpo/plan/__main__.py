@@ -42,7 +42,7 @@ def make_parser() -> CommandParser:
     parser.add_argument(
         "--measure",
         action="store_true",
-        help="run two steps of each stage here, in a folder that is thrown away; exit code 1 is no go",
+        help="run two steps of each stage here, in a folder that is thrown away; exit code 1 means no-go",
     )
     parser.add_argument(
         "--max-hours", type=float, metavar="H", help="with --measure: no go for a run that takes longer"

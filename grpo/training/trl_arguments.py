@@ -24,7 +24,8 @@ class StepArguments(GRPOConfig):
         default=0, metadata={"help": "Most tokens of a completion that are guessed and read at once."}
     )
     one_step_ahead: str | None = field(
-        default=None, metadata={"help": "What writes the next batch while this one is learnt: server, or a device."}
+        default=None,
+        metadata={"help": "What generates the next batch while this one is trained on: server, or a device."},
     )
 
 

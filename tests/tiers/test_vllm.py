@@ -59,7 +59,7 @@ def test_colocate_when_vllm_cannot_start_then_one_line_says_why_and_the_run_is_k
         "no-memory", "model.engine=vllm", "model.vllm.gpu_memory_utilization=0.999", "sft_warmup.enabled=false",
         expect=75, VLLM_CPU_KVCACHE_SPACE="",
     )  # fmt: skip
-    assert "error: vLLM cannot start beside the training (" in shown and "--resume" in shown
+    assert "error: vLLM cannot start alongside the training (" in shown and "--resume" in shown
 
 
 @pytest.mark.parametrize(
