@@ -116,8 +116,8 @@ def _compare_settings(first: RecordedRun, other: RecordedRun) -> list[str]:
 
 def _find_mixed_versions(runs: Sequence[RecordedRun]) -> list[str]:
     return [
-        f"{run.name}: holds scores of different versions of {name} ({version}); rescore it with one version, or go on "
-        "with --allow-different versions"
+        f"{run.name}: holds scores of different versions of {name} ({version}); rescore it with one version, or pass "
+        "--allow-different versions"
         for run in runs
         for name, version in (run.versions or {}).items()
         if run.rows and ", " in version

@@ -256,8 +256,8 @@ class Journal:
             yield
         except OSError as error:
             raise WritingFailed(
-                f"--out {self.folder}: cannot be written ({error.strerror}); the rows so far are kept: make room, then go "
-                "on with --resume"
+                f"--out {self.folder}: cannot be written ({error.strerror}); the rows so far are kept: free some space, "
+                "then continue with --resume"
             ) from None
 
 

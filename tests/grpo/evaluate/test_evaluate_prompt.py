@@ -74,7 +74,7 @@ def test_prompt_when_a_folder_is_asked_without_a_config_then_its_likeliest_answe
     [
         (["--prompt", "x"], "--task: not given, and this run has several"),
         (["--prompt", "x", "--task", "poetry"], "--task poetry: this run has no such task"),
-        (["--prompt", "", "--task", "push"], "--prompt: there is no text"),
+        (["--prompt", "", "--task", "push"], "--prompt: the text is empty"),
         (["--prompt", "x " * 600, "--task", "push"], "beyond the context"),
     ],
 )
