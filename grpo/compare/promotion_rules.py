@@ -71,6 +71,7 @@ class PromotionRules(BaseModel):
 
     @property
     def alpha(self) -> float:
+        """The level of significance, 1 - confidence, in 0..1."""
         return 1.0 - self.confidence
 
 

@@ -109,6 +109,7 @@ def make_cells(rows: Mapping[Key, Row]) -> dict[tuple[str, str], Cell]:
 
 
 def cell_of(values: Sequence[float]) -> Cell:
+    """Mean, count and sample standard deviation (None for a single value) of at least one value."""
     n = len(values)
     mean = fsum(values) / n
     std = sqrt(fsum((value - mean) ** 2 for value in values) / (n - 1)) if n > 1 else None

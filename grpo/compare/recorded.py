@@ -76,4 +76,5 @@ def are_seeds(first: RecordedRun, other: RecordedRun) -> bool:
 
 
 def kind_of(group: str) -> str:
+    """The kind of a group: `task` for `task:push`, `all` for `all`."""
     return group.partition(":")[0]

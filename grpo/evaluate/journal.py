@@ -262,6 +262,7 @@ class Journal:
 
 
 def key_of(row: Mapping[str, Any]) -> Key:
+    """What identifies a stored row: task, id and sample."""
     return row["task"], row["id"], row["sample"]
 
 

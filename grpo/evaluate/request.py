@@ -99,6 +99,11 @@ def make_settings(config: RunConfig, samples: int) -> Settings:
 
 
 def find_config(options: argparse.Namespace, source: PolicySource | None) -> RunConfig:
+    """The config of an evaluation: the one that `--config` names, else that of the run or of a single prompt, with the
+    overrides.
+
+    Raises UserError if no config is given and the model is not a run that has one.
+    """
     from grpo.config.loading import load_config
     from grpo.config.run_config import RunConfig
 

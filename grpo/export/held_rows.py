@@ -59,6 +59,7 @@ class Held:
 
 
 def hold_rows(request: Request, notes: list[str]) -> Held:
+    """The rows on which an export is proved: held-out rows of the run, or a few questions if the model is not a run."""
     from grpo.data.run_rows import load_inputs
     from grpo.training.held_out import take_evenly
     from rewards.config import build_host
@@ -113,6 +114,7 @@ def own_answers(request: Request, policy: Policy, held: Held, progress: Progress
 
 
 def answer_limit(request: Request) -> int:
+    """The most tokens an answer may have."""
     config = request.choice.config
     return (config.evaluation.max_completion_length or config.grpo.max_completion_length) if request.choice.run else 48
 

@@ -45,12 +45,14 @@ class StepGraph:
         return self.logits
 
     def forward(self, tokens, positions):
+        """The logits of the next token, (rows, vocabulary), without a graph."""
         if self.decoder is not None:
             return self.decoder.step(tokens, positions, self.memory.attend_next, self.recording)
         logits = self.model(input_ids=tokens, position_ids=positions, logits_to_keep=1, **self.fixed).logits
         return logits[:, -1]
 
     def record(self, tokens, positions) -> None:
+        """Record the step as a CUDA graph; if that fails, steps run without one."""
         import torch
 
         self.tokens, self.positions = tokens.clone(), positions.clone()

@@ -177,6 +177,7 @@ class Decoder:
         self.head = self.join([model.get_output_embeddings()])
 
     def read_block(self, layer: Any) -> Block:
+        """The weights of a decoder layer, in the form in which a decoding step uses them."""
         import torch
 
         attention, feed = layer.self_attn, layer.mlp

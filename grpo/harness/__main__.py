@@ -250,6 +250,7 @@ def find_suite(name: str) -> Path:
 
 
 def find_sessions(homes: list[Path]) -> list[Any]:
+    """The sessions in these folders, oldest first; raises UserError if there is none."""
     from grpo.harness.session import list_sessions
 
     found = [session for home in homes or [HOME] for session in list_sessions(home)]

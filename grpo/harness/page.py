@@ -51,6 +51,7 @@ def write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def read_summary(session: HarnessSession) -> dict[str, Any]:
+    """The summary of a session; if it cannot be read, one that says so for each model."""
     try:
         return summarise_session(session)
     except (UserError, OSError) as error:  # one broken folder does not take the others from the table

@@ -192,6 +192,7 @@ class MemoryEstimate:
 
     @property
     def peak(self) -> int:
+        """Bytes at the peak: activations and the KV cache are never held at the same time."""
         return self.weights + self.gradients + self.optimiser + max(self.activations, self.kv_cache)
 
 

@@ -74,6 +74,7 @@ class Duration:
 
     @property
     def total(self) -> float:
+        """Seconds of the whole run."""
         return self.generation + self.training + self.evaluation + self.sft_warmup
 
 

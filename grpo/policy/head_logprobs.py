@@ -113,6 +113,7 @@ def run_head(head: Any, states: torch.Tensor) -> torch.Tensor:
 
 
 def chunks(count: int, vocabulary: int, device: torch.device) -> list[slice]:
+    """Slices of `count` positions, each small enough that its logits fit the memory set aside for them."""
     step = max(1, (CHUNK_LOGITS_CPU if device.type == "cpu" else CHUNK_LOGITS) // vocabulary)
     return [slice(start, start + step) for start in range(0, count, step)]
 

@@ -57,6 +57,7 @@ class Recipes:
         self.found: dict[int, tuple[weakref.ref, Callable[[], torch.Tensor]]] = {}
 
     def note(self, array: torch.Tensor, make: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Remember that `make` computes `array` again; returns the array."""
         self.found[array.untyped_storage().data_ptr()] = weakref.ref(array), make
         return array
 
@@ -71,6 +72,7 @@ class Recipes:
 
     @staticmethod
     def unpack(kept: Any) -> torch.Tensor:
+        """The array that `pack` kept, computed again if only its recipe was kept."""
         import torch
 
         if isinstance(kept, torch.Tensor):
@@ -100,6 +102,7 @@ def lean_activations(model: Any) -> Iterator[None]:
 
 
 def norm_forward(norm: Any, recipes: Recipes) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A norm's forward whose output is not kept for the backward but computed again."""
     inner = type(norm).forward
 
     def forward(states: torch.Tensor) -> torch.Tensor:
@@ -110,6 +113,7 @@ def norm_forward(norm: Any, recipes: Recipes) -> Callable[[torch.Tensor], torch.
 
 
 def gated_forward(feed: Any, recipes: Recipes) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A feed-forward layer's forward whose gated product is not kept for the backward but computed again."""
     import torch
 
     def forward(states: torch.Tensor) -> torch.Tensor:

@@ -104,10 +104,12 @@ def find_blocks(model: Any, tokens: int) -> list[MergedBlock]:
 
 
 def parts_of(block: MergedBlock) -> tuple[Joined, ...]:
+    """The four joined linear maps of a block, in the order in which its forward uses them."""
     return block.queries_keys_values, block.out, block.gate_up, block.down
 
 
 def read_block(layer: Any, scratch: dict[tuple[int, ...], torch.Tensor]) -> MergedBlock:
+    """A decoder layer as a MergedBlock; raises Unusual if the layer has dropout or anything else that cannot be merged."""
     attention, feed = layer.self_attn, layer.mlp
     if attention.attention_dropout and attention.training:
         raise Unusual
@@ -162,6 +164,7 @@ def turn_back(gradient: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, out:
 
 
 def linear(states: torch.Tensor, part: Joined) -> torch.Tensor:
+    """The states (..., in) through a joined linear map with its adapters merged in, (..., out)."""
     import torch
 
     return torch.nn.functional.linear(states, part.merge(), part.bias)

@@ -111,6 +111,7 @@ class Norm:
         return (states * self.scale(states)).mul_(self.weight)
 
     def scale(self, states: torch.Tensor) -> torch.Tensor:
+        """The reciprocal root mean square of each state, (..., 1)."""
         return states.pow(2).mean(-1, keepdim=True).add_(self.epsilon).rsqrt_()
 
     def pull(self, states: torch.Tensor, gradient: torch.Tensor) -> list[torch.Tensor]:
@@ -128,6 +129,7 @@ class Norm:
 
 
 def read_norm(norm: Any) -> Norm:
+    """An RMS norm as a Norm; raises Unusual if PEFT trains a copy of it."""
     if hasattr(norm, "modules_to_save"):
         raise Unusual
     check_floats([norm.weight])
@@ -135,6 +137,7 @@ def read_norm(norm: Any) -> Norm:
 
 
 def join(layers: Sequence[Any], scratch: dict[tuple[int, ...], torch.Tensor]) -> Joined:
+    """Linear layers that read the same states as one; a layer without a bias gets zeros if another has one."""
     import torch
 
     read = [read_linear(layer) for layer in layers]

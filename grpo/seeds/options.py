@@ -8,6 +8,7 @@ from grpo.seeds.group import is_group
 
 
 def add_group_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that start a group of runs, such as `--seeds` and `--grid`."""
     parser.add_argument(
         "--seeds", type=_read_count, metavar="N",
         help="N runs with the seeds from the config's upwards, in a folder each, and one summary",

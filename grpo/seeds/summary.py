@@ -124,6 +124,7 @@ def summarise_setting(group: RunGroup, setting: tuple[str, ...]) -> dict[str, An
 
 
 def write_summary(group: RunGroup, summary: Mapping[str, Any]) -> None:
+    """Write the summary into the group's folder."""
     write_json(group.folder / FILE, dict(summary))
 
 

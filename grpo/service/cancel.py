@@ -29,6 +29,7 @@ def make_parser() -> CommandParser:
 
 
 def cancel(options: argparse.Namespace) -> int:
+    """Cancel or resume the runs and show their new state; returns the exit code."""
     client = Client(options.url)
     changed = [client.resume(run) if options.resume else client.cancel(run) for run in options.runs]
     if options.json:

@@ -39,10 +39,12 @@ class CompletionGroup:
 
     @property
     def known(self) -> list[float]:
+        """The rewards that were given, each in 0..1."""
         return [value for value in self.rewards if value is not None]
 
     @property
     def mean(self) -> float | None:
+        """The mean of the known rewards, in 0..1; None if there is none."""
         known = self.known
         return sum(known) / len(known) if known else None
 
@@ -145,6 +147,7 @@ def list_steps(run: Path) -> list[int]:
 
 
 def step_file(run: Path, step: int) -> Path:
+    """The file of the completions of a training step."""
     return run / "completions" / f"step-{step:06d}.jsonl"
 
 

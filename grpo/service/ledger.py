@@ -78,6 +78,7 @@ class Ledger:
             )
 
     def close(self) -> None:
+        """Close the database."""
         with self._lock:
             self._connection.close()
 
@@ -90,6 +91,7 @@ class Ledger:
                 self._write(run)
 
     def find(self, id: str) -> QueuedRun | None:
+        """The run of this id; None if there is none."""
         with self._lock:
             row = self._connection.execute("SELECT id, document FROM runs WHERE id = ?", (id,)).fetchone()
         return None if row is None else _read(*row)

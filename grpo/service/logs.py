@@ -37,6 +37,7 @@ def make_parser() -> CommandParser:
 
 
 def show(options: argparse.Namespace) -> int:
+    """Print a run's events, or its log, until it ends if asked to follow; returns the exit code."""
     client = Client(options.url)
     if options.events:
         for event in client.events(options.run):

@@ -42,6 +42,7 @@ def make_parser() -> CommandParser:
 
 
 def show(options: argparse.Namespace) -> int:
+    """Print the runs of a service as a table or JSON; returns the exit code."""
     runs = Client(options.url).list(options.state, options.limit)
     if options.json:
         print_json({"runs": runs})

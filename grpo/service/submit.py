@@ -55,6 +55,7 @@ def make_parser() -> CommandParser:
 
 
 def submit(options: argparse.Namespace) -> int:
+    """Queue the runs, or print the job file that `--emit` asks for; returns the exit code."""
     if options.emit:
         from grpo.service.emit import emit
 

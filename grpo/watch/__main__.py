@@ -52,6 +52,7 @@ def read_seconds(text: str) -> float:
 
 
 def watch(options: argparse.Namespace) -> int:
+    """Show a run as JSON, once, or live; returns the exit code."""
     from grpo.watch.snapshot import LiveRun
 
     run = LiveRun(options.run)

@@ -74,5 +74,6 @@ def _find_change(
 
 
 def mean_of(evaluation: Evaluation | None, name: str) -> float | None:
+    """The mean of a task or of all (`name`) in an evaluation; None if it is not known."""
     estimate = evaluation.estimates.get(name) if evaluation is not None else None
     return estimate.mean if estimate is not None else None
