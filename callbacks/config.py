@@ -10,7 +10,7 @@ from callbacks.watch.rules import WatchSection
 
 
 class EvaluationSection(BaseModel):
-    """`evaluation:` when and how the held-out rows are answered, and which checkpoint counts as the best."""
+    """`evaluation:` when and how the held-out rows are answered, and how the best checkpoint is chosen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,9 +54,9 @@ class EvaluationSection(BaseModel):
 
 
 class DecisionSection(BaseModel):
-    """`decision:` what is watched during a run, and what it is judged by after it. Rewards and means lie in 0..1.
+    """`decision:` what is watched during a run and how the run is judged afterwards. Rewards and means are in 0..1.
 
-    The thresholds from `scale_at` to `rehearsal_gain` belong to the shop's recipes; a run on other rows reads `target`.
+    The thresholds from `scale_at` to `rehearsal_gain` apply to the shop's recipes; a run on other rows uses `target`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,4 +1,4 @@
-"""The order of the warm-up's rows: batches of like length, in a shuffled order."""
+"""The order of the warm-up's rows: batches of similar length, in a shuffled order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LengthBatches:
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Another order for each pass over the rows."""
+        """Select the order of this pass over the rows."""
         self.epoch = epoch
 
     def __len__(self) -> int:

@@ -27,7 +27,7 @@ def write_sums(trainer: Any, checkpoint: Path) -> None:
 
 
 def read_sums(trainer: Any, checkpoint: Path) -> None:
-    """Go on adding where a checkpoint ended."""
+    """Continue the sums from where a checkpoint ended."""
     path = checkpoint / _SUMS.format(index=trainer.args.process_index)
     sums = json.loads(path.read_text(encoding="utf-8"))
     trainer._tr_loss.fill_(sums["loss"])

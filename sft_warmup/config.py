@@ -77,7 +77,7 @@ class SftWarmupSection(BaseModel):
         return self.eval_steps or max(1, steps // 10)
 
     def rows_a_pass(self, world_size: int = 1) -> int:
-        """Conversations that one of this many processes has in one pass."""
+        """Conversations that each of this many processes sees in one pass."""
         share = self.batch_size // world_size
         return min(share, self.micro_batch_size or share)
 
@@ -99,7 +99,7 @@ class SftWarmupSection(BaseModel):
         return math.ceil(Fraction(str(self.epochs or 1)) * math.ceil(rows / self.batch_size))
 
     def lr_warmup_steps(self, rows: int) -> int:
-        """Steps over which the learning rate rises, rounded up."""
+        """Optimiser steps over which the learning rate rises, rounded up."""
         return self.lr_warmup_steps_of(self.steps(rows))
 
     def lr_warmup_steps_of(self, steps: int) -> int:

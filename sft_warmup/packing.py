@@ -1,4 +1,4 @@
-"""Packing: the conversations of a batch laid end to end in one row without padding, each seeing only itself."""
+"""Packing: the conversations of a batch laid end to end in one row without padding, none of which sees another."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pack(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def check_packing(model: PreTrainedModel, rows: Sequence[Mapping[str, Any]]) -> None:
-    """`UserError` where this model lets packed conversations see each other; tried with two of the rows themselves."""
+    """Check with two of the rows that this model keeps packed conversations apart; raises UserError if it does not."""
     import torch
 
     first, second = rows[0], rows[min(1, len(rows) - 1)]

@@ -1,4 +1,4 @@
-"""What the trainer of every stage is told, whatever it trains: where it runs, and that the run alone writes and speaks."""
+"""The arguments that the trainer of every stage gets: where it runs, and that only the run itself writes and prints."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Schedule:
     warmup_steps: int = 0
 
     def share_at(self, step: int) -> float | None:
-        """The rate at a step as a share of the peak; None for a kind that is not known."""
+        """The learning rate at a step as a share of its peak, in 0..1; None for an unknown kind of schedule."""
         if step < self.warmup_steps:
             return step / self.warmup_steps
         if self.kind == "inverse_sqrt":
@@ -46,9 +46,10 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a decision has to go by: evaluations in order, learning rates by step, the schedule that was asked for,
-    and paired differences to the end, from the warm-up and from the zero-shot evaluation, where rewards per example are at
-    hand."""
+    """What a decision is based on: evaluations in order, learning rates by step, the schedule from the config, and,
+    where rewards per example are available, paired differences to the end, from the warm-up and from the zero-shot
+    evaluation.
+    """
 
     evaluations: Sequence[Evaluation]
     section: DecisionSection
@@ -115,9 +116,9 @@ def measure_gain(recorded: Recorded, task: str | None) -> tuple[Estimate, str]:
 
 
 def measure_rate_share(recorded: Recorded, task: str | None) -> tuple[Estimate, str]:
-    """The mean learning rate, as a share of its peak, from the best evaluation before the plateau to the end.
+    """The mean learning rate from the best evaluation before the plateau to the end, as a share of its peak, in 0..1.
 
-    Recorded rates count; else those of the schedule that the config asked for. A rate has no noise.
+    Recorded rates are used; without them, those of the schedule from the config. A rate has no noise.
     """
     best, _ = find_bests(recorded)
     if best is None:
@@ -147,7 +148,7 @@ MEASURES: Mapping[str, Callable[[Recorded, str | None], tuple[Estimate, str]]] =
 
 
 def find_bests(recorded: Recorded) -> tuple[Evaluation | None, Evaluation]:
-    """The best evaluation before the last `plateau_window` steps (None where there is none), and the best in them."""
+    """The best evaluation before the last `plateau_window` steps (None if there is none), and the best within them."""
     trained = recorded.curve
     start = trained[-1].step - recorded.section.plateau_window
     earlier = [item for item in trained if item.step <= start]

@@ -17,14 +17,14 @@ def scale_up(rung: Rung, next_rung: Rung | None, task: str | None) -> Move:
 
 
 def scale_up_or_export(rung: Rung, next_rung: Rung | None, task: str | None) -> Move:
-    """A run that was held to its own warm-up and learnt: the next rung, or what it has made."""
+    """A run that was judged against its own warm-up and learnt: the next rung, or exporting its policy."""
     if next_rung is None:
         return "Export the best checkpoint.", None
     return f"Scale up to {next_rung.name} ({next_rung.model}).", next_rung.config
 
 
 def restart_from_base(rung: Rung, next_rung: Rung | None, task: str | None) -> Move:
-    """Scenario B: the Base model with a warm-up; where that was it, the next rung."""
+    """Scenario B: the Base model with a warm-up; if the run already was that, the next rung."""
     if rung.base is not None:
         return "Restart from the Base model with an SFT warm-up that teaches the JSON first.", rung.base
     if next_rung is not None:
@@ -36,7 +36,7 @@ def restart_from_base(rung: Rung, next_rung: Rung | None, task: str | None) -> M
 
 
 def keep_the_rate(rung: Rung, next_rung: Rung | None, task: str | None) -> Move:
-    """A plateau of the schedule's: the same rung at a rate that does not decay."""
+    """A plateau caused by the schedule: the same rung with a learning rate that does not decay."""
     return (
         "Run this rung again at a constant rate; only then does a plateau say something about the model.",
         rung.config,

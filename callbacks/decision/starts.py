@@ -1,4 +1,4 @@
-"""A run held against its own start: what it began with, what it gained since, and whether every task kept its own."""
+"""A run judged against its own start: what it began with, what it has gained, and whether every task kept its level."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ def list_tasks(recorded: Recorded) -> list[str]:
 
 
 def find_fallen(recorded: Recorded) -> Sequence[str]:
-    """The tasks that lost since the start by more than their interval."""
+    """The tasks that regressed since the start by more than their interval."""
     start = find_start(recorded)
     return find_fallen_tasks(start.estimates, recorded.outcome.estimates, recorded.paired) if start is not None else ()
 
 
 def measure_loss(recorded: Recorded, task: str | None) -> float:
-    """How far the mean of a task moved since the start; below 0 where it lost."""
+    """How far the mean of a task moved since the start; negative if it regressed."""
     start, end = find_start(recorded), recorded.outcome.task(task or "")
     before = start.task(task or "") if start is not None else None
     if end is None or before is None or end.mean is None or before.mean is None:
@@ -117,7 +117,7 @@ def _measure_beyond(recorded: Recorded, start: Estimate, end: Estimate, factor: 
 
 
 def ask_kept(name: str, question: str, recorded: Recorded, task: str) -> DecisionNode:
-    """Whether a task kept what the start gave it; within noise where it lost less than its interval."""
+    """Whether a task kept its level since the start; within noise if it lost less than its interval."""
     change, fallen = find_change(recorded, task), find_fallen(recorded)
     if change.mean is None:
         return DecisionNode(name, question, "not judged", threshold=0.0, note="nothing was scored", task=task)
@@ -139,7 +139,9 @@ def ask_kept(name: str, question: str, recorded: Recorded, task: str) -> Decisio
 
 
 def find_gaps(recorded: Recorded, stages: Sequence[str]) -> tuple[str, ...]:
-    """What the history was too poor to judge; `stages` are those that an evaluation to start from should be of."""
+    """What the recorded history does not allow to be judged; `stages` are the stages whose evaluation can serve as a
+    start.
+    """
     start, lines = find_start(recorded), []
     if start is not None and start.stage not in (*stages, "start"):
         lines.append(f"no warm-up was recorded: step {start.step} is used in its place")

@@ -1,4 +1,4 @@
-"""The decision after a run: a walk down one of the trees, which are data, over what the run recorded."""
+"""The decision after a run: a walk through a decision tree, which is data, over what the run recorded."""
 
 from __future__ import annotations
 

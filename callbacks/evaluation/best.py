@@ -19,7 +19,7 @@ Rewards = Mapping[tuple[str, str], float | None]
 
 @dataclass(frozen=True, slots=True)
 class BestVerdict:
-    """What became of one evaluation: `fallen` names the tasks that kept it from being the best."""
+    """The verdict on one evaluation: `fallen` names the tasks whose regression kept it from being the best."""
 
     is_best: bool
     reason: str
@@ -79,8 +79,10 @@ class BestCheckpoint:
         return BestVerdict(True, f"mean {mean:.3f}")
 
     def measure_noise(self, rewards: Rewards) -> float | None:
-        """The standard error of one evaluation's mean that is left when the rows are the same: of the paired change to the
-        evaluation before, divided by the root of two; None where there is none before."""
+        """The standard error of one evaluation's mean on the same rows; None without an earlier one.
+
+        It is that of the paired change from the previous evaluation, divided by the square root of two.
+        """
         values = [value for values in pair_by_task(self._latest or {}, rewards).values() for value in values]
         if len(values) < 2:
             return None

@@ -23,7 +23,7 @@ Generate = Callable[[Sequence[Example], str, int, bool], list[Completion]]
 
 
 class Host(Protocol):
-    """What scores: a `RewardHost`, or one whose work several processes share."""
+    """What scores completions: a `RewardHost`, or one whose work several processes share."""
 
     def score(self, pairs: Sequence[tuple[Example, Completion]]) -> Sequence[ScoredCompletion]: ...
 
@@ -85,7 +85,7 @@ class HeldOutEvaluation:
 
 
 def write_records(path: Path, records: Any) -> None:
-    """Write JSON Lines so that the file is either whole or not there."""
+    """Write JSON Lines so that the file is either complete or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         for record in records:

@@ -1,4 +1,4 @@
-"""The judged checkpoint of a run: the one that its decision, report, comparison, evaluation and export all speak of."""
+"""The judged checkpoint of a run: the one that its decision, report, comparison, evaluation and export all refer to."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class JudgedCheckpoint:
 
     @property
     def name(self) -> str:
-        """As it is called wherever it is shown."""
+        """The name under which it is shown everywhere."""
         return f"step {self.step}" if self.step else "step 0 (before GRPO)"
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Two stored evaluations held against each other, example by example."""
+"""Two stored evaluations compared example by example."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run writes down as it goes: numbers, events, completions, margins; and what of it a resumed run reads back."""
+"""What a run records as it goes (numbers, events, completions, margins), and what a resumed run reads back."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NOTHING = 0.005  # a mean reward that is none
 
 
 class RunRecord:
-    """The written side of a run. `best` and `watch` are judged by what was logged, `effective` are settings in force."""
+    """Everything a run writes. `best` and `watch` judge what was logged, `effective` are the settings in force."""
 
     def __init__(
         self, config: RunConfig, host: RewardHost, directory: RunDirectory, tracker: Tracker, progress: Progress
@@ -169,14 +169,14 @@ class RunRecord:
         return {"repetition": self._repetition, "errors": errors, "scores": scores}
 
     def recall_step(self, noted: Mapping[str, Any]) -> None:
-        """The opposite, before the row is written."""
+        """Restore what `note_step` returned, before the row is written."""
         self._repetition = noted.get("repetition")
         self._reward_counts = (-int(noted.get("errors") or 0), -int(noted.get("scores") or 0))
 
     def log_completions(
         self, step: int, scored: Sequence[Any], groups: Sequence[int], advantages: Sequence[float]
     ) -> None:
-        """The completions of a step: kept every so many steps, their repetition measured at each."""
+        """Log the completions of a step: stored every so many steps, while repetition is measured at every step."""
         if self.rank.count > 1:
             scored, advantages = collectives.concatenate(scored), collectives.concatenate(advantages)
             groups = [index // self.config.grpo.num_generations for index in range(len(scored))]
@@ -316,7 +316,7 @@ class RunRecord:
 
 
 def find_tasks_at_zero(metrics: Mapping[str, Any]) -> frozenset[str]:
-    """The tasks of an evaluation row whose mean reward is 0, or so near that it is chance."""
+    """The tasks of an evaluation row whose mean reward is 0, or close enough to 0 to be chance."""
     means = {key: value for key, value in metrics.items() if key.startswith("eval/") and f"{key}_n" in metrics}
     return frozenset(
         key for key, value in means.items() if key != "eval/mean_reward" and value is not None and value <= _NOTHING

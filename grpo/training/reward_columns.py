@@ -1,4 +1,4 @@
-"""Our reward functions one by one, as TRL's GDPO wants them: each normalised within its group before they are summed."""
+"""Our reward functions one by one, as TRL's GDPO expects them: each normalised within its group before they are summed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order in which GRPO goes through its rows: TRL's own, found again by a run that is resumed in a later pass over them."""
+"""The order in which GRPO goes through its rows: TRL's own, restored when a run is resumed in a later pass."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def make_callback() -> Any:
-    """A transformers callback that brings TRL's sampler to the pass that begins.
+    """A transformers callback that moves TRL's sampler to the pass that begins.
 
-    `RepeatSampler` draws the order of each pass from one generator that continues from pass to pass. A resumed run begins
-    with a fresh one: without this it would go through the rows of a later pass in the order of the first.
+    `RepeatSampler` draws the order of each pass from one generator that continues from pass to pass. A resumed run
+    starts with a fresh generator, and would otherwise go through the rows of a later pass in the order of the first.
     """
     from transformers import TrainerCallback
 
@@ -31,7 +31,7 @@ def find_sampler(loader: Any) -> Any:
 
 
 def forward(sampler: Any, passes: int) -> None:
-    """Have the sampler's next order be that of the pass after this many."""
+    """Make the sampler's next order that of the pass after this many."""
     import torch
 
     sampler.generator.manual_seed(sampler.seed)

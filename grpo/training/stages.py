@@ -51,7 +51,7 @@ from rewards.writing.manifests import find_damage
 
 @dataclass
 class Stages:
-    """Everything the stages share."""
+    """The state that all stages share."""
 
     config: RunConfig
     inputs: RunRows
@@ -102,7 +102,7 @@ class Stages:
             )
 
     def restore_policy(self, checkpoint: Path | None = None) -> None:
-        """Load what `checkpoint` holds, or what the warm-up left; the untrained policy where there was no warm-up."""
+        """Load the policy from `checkpoint`, else from the warm-up; without a warm-up, the untrained policy."""
         source = checkpoint or (self.directory.sft if self.directory.sft.is_dir() else None)
         if source is None or self.config.model.lora is not None:
             self.make_policy()
@@ -118,7 +118,7 @@ class Stages:
         self._check_prompts()
 
     def take_up(self, folder: Path) -> None:
-        """Put the policy of a folder in place of the present one; the untrained one where there is no such folder."""
+        """Replace the current policy by that of a folder; by the untrained one if there is no such folder."""
         if (
             (source := folder if folder.is_dir() else None)
             and self.config.model.lora is not None
@@ -239,7 +239,9 @@ class Stages:
         )
 
     def save_checkpoint(self) -> None:
-        """Keep the last whole step, after a fault in the middle of training; nothing where it cannot be gone on from."""
+        """Save the last complete step after a fault during training; does nothing if training cannot be continued from
+        it.
+        """
         trainer, step = self._trainer, self._logged_step
         # A step is whole once its row is logged, which comes after its evaluation.
         if not step or step != trainer.state.global_step or step % self.config.grpo.num_iterations:
@@ -263,7 +265,9 @@ class Stages:
     # -- evaluation ------------------------------------------------------------------------------------------------
 
     def evaluation(self, *, anew: bool = False) -> HeldOutEvaluation:
-        """The held-out evaluation of the present policy; `anew`: with random numbers, and rows, that chose nothing."""
+        """The held-out evaluation of the current policy; `anew`: with random numbers, and rows, that had no part in
+        choosing it.
+        """
         section, examples = choose_rows(self.inputs.held_out, self.config.evaluation, anew=anew)
         return HeldOutEvaluation(
             examples=examples,
@@ -358,7 +362,9 @@ class Stages:
         self.save(self.directory.best, note=note, copied=self.directory.sft if step == 0 else None)
 
     def renew_best(self) -> None:
-        """Where `best/` should hold what GRPO began with and is damaged: that again, from `sft/` or as it is loaded now."""
+        """If `best/` should hold what GRPO began with and is damaged, write it again, from `sft/` or from the loaded
+        policy.
+        """
         if self.record.best.step == 0 and collectives.on_main(lambda: find_damage(self.directory.best)):
             self._keep_best(0)
 
@@ -366,7 +372,7 @@ class Stages:
         self, directory: Path, trainer: Any = None, note: dict[str, Any] | None = None, copied: Path | None = None,
         facts: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        """Replace `directory` by the present policy, or by the folder of the same that is there already."""
+        """Replace `directory` by the current policy, or by a copy of a folder that already holds it."""
         there = copied is not None and copied.is_dir()
         weights = None if there else sharding.whole_state(self.policy.model, trainer or self._trainer)
         if self.rank.is_main:

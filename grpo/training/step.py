@@ -1,4 +1,4 @@
-"""One generation batch on its way through TRL's methods: what each of them leaves for the next."""
+"""One generation batch on its way through TRL's methods: what each method leaves for the next."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Step:
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def following(self) -> Step:
-        """The next batch's."""
+        """The step of the next batch."""
         return Step(seconds=self.seconds)
 
     def take_entropies(self, like: torch.Tensor) -> torch.Tensor | None:
-        """What the policy's entropy was at each token of `like` (B, T), 0 in padding; None where nothing has measured it."""
+        """The policy's entropy (nats) at each token of `like` (B, T), 0 in padding; None if nothing has measured it."""
         import torch
         from torch.nn.utils.rnn import pad_sequence
 

@@ -1,4 +1,4 @@
-"""The supervised stage of a run: demonstrations as tokens, the trainer, the held-out loss beside it, and how it ends."""
+"""The supervised stage of a run: demonstrations as tokens, the trainer, the held-out loss, and how the stage ends."""
 
 from __future__ import annotations
 

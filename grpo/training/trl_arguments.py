@@ -42,9 +42,9 @@ def trl_arguments(
     engine: Mapping[str, Any] | None = None,
     handed: Mapping[str, Any] | None = None,
 ) -> StepArguments:
-    """Our section in TRL's words. Every setting of the recipe is named, none is left to a default.
+    """Our section `grpo` as TRL's settings; every setting of the recipe is given, none is left to a default.
 
-    `engine` holds what the engine adds, in TRL's own words, and `handed` what section `trl` says.
+    `engine` holds what the engine adds, `handed` what section `trl` says, both under TRL's names.
     """
     settings: dict[str, Any] = section.trl_settings(world_size)
     # TRL counts it out of the others; the run holds what came out against ours.

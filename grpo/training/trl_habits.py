@@ -1,4 +1,6 @@
-"""What TRL's trainer is kept from doing: loading a reference policy again, parsing completions, dropping the dropout."""
+"""What TRL's trainer is kept from doing: loading a reference policy again, parsing completions, disabling the adapters'
+dropout.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from typing import Any
 
 @contextmanager
 def unparsed_responses(tokenizer: Any) -> Iterator[None]:
-    """Inside, TRL decodes completions and parses none: a `response_template` of the tokenizer's reads hostile text."""
+    """While this is active, TRL decodes completions but does not parse them: a tokenizer's `response_template` would
+    parse hostile text.
+    """
     names = ("response_template", "response_schema")
     kept = {name: value for name in names if (value := getattr(tokenizer, name, None)) is not None}
     for name in kept:

@@ -1,4 +1,4 @@
-"""Weights that DeepSpeed's ZeRO-3 spread over the processes, made whole for a while the way TRL does it."""
+"""Weights that DeepSpeed's ZeRO-3 sharded over the processes, gathered for a while as TRL does it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def gather(trainer: Any) -> AbstractContextManager[Any]:
-    """All weights in every process inside the block; `trainer` is the one whose accelerator spread them."""
+    """Gathers all weights in every process inside the block; `trainer` is the one whose accelerator sharded them."""
     from trl.models.utils import unwrap_model_for_generation
 
     return unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator)
