@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from grpo.compare.recorded import SAMPLING, Key, RecordedRun
+from grpo.compare.recorded import OFF_UNLESS_RECORDED, SAMPLING, Key, RecordedRun
 from rewards.errors import UserError
 
 ALLOWABLE = ("versions", "ids", "settings")
@@ -108,7 +108,11 @@ def _compare_settings(first: RecordedRun, other: RecordedRun) -> list[str]:
         {key: settings[key] for key in SAMPLING if key in settings} for settings in (first.settings, other.settings)
     )
     both = mine.keys() & theirs.keys()
-    mine, theirs = ({key: value for key, value in side.items() if key in both} for side in (mine, theirs))
+    mine, theirs = (
+        {key: value for key, value in side.items() if key in both}
+        | {key: settings.get(key) for key in OFF_UNLESS_RECORDED}
+        for side, settings in ((mine, first.settings), (theirs, other.settings))
+    )
     if mine == theirs:
         return []
     return [f"generation settings differ: {_say_differences(first.name, mine, other.name, theirs)}"]

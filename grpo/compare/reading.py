@@ -12,7 +12,17 @@ from typing import Any
 import orjson
 
 from callbacks.evaluation.judged import JUDGED, find_judged
-from grpo.compare.recorded import ALL, REWARD, SAMPLING, SPLIT_COLUMNS, Key, RecordedRun, Row, kind_of
+from grpo.compare.recorded import (
+    ALL,
+    OFF_UNLESS_RECORDED,
+    REWARD,
+    SAMPLING,
+    SPLIT_COLUMNS,
+    Key,
+    RecordedRun,
+    Row,
+    kind_of,
+)
 from rewards.errors import UserError
 from rewards.statistics.changes import Cell
 from rewards.writing.files import read_object
@@ -206,7 +216,8 @@ def _read_config(run: Path) -> tuple[dict[str, Any] | None, Any]:
     config = read_object(run / "config.json").get("config")
     if not isinstance(config, dict) or not isinstance(config.get("evaluation"), dict):
         return None, None
-    settings = {name: config["evaluation"].get(name) for name in SAMPLING if name in config["evaluation"]}
+    names = (*SAMPLING, *OFF_UNLESS_RECORDED)
+    settings = {name: config["evaluation"].get(name) for name in names if name in config["evaluation"]}
     if settings.get("max_completion_length") is None:
         settings["max_completion_length"] = (config.get("grpo") or {}).get("max_completion_length")
     rewards = config.get("rewards")

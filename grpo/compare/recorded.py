@@ -15,6 +15,8 @@ CROSSED = " x ".join(SPLIT_COLUMNS)
 """The columns of a row, beside its task, by whose values a run is also looked at."""
 KINDS = ("task", *SPLIT_COLUMNS)
 SAMPLING = ("temperature", "top_p", "top_k", "repetition_penalty", "max_completion_length", "samples")
+OFF_UNLESS_RECORDED = ("stop_repetition",)
+"""Settings that are recorded only where they are on."""
 Key = tuple[str, str]
 
 

@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 from grpo.compare.__main__ import main
+from grpo.compare.comparability import _compare_settings
+from grpo.compare.recorded import SAMPLING, RecordedRun
 from tests.grpo.compare.recorded_runs import compare, draw_rows, refuse, write_means, write_run
 
 
@@ -115,3 +117,19 @@ def test_compare_when_fingerprints_differ_under_one_version_then_refused(tmp_pat
     assert "f is 1 (aaaaaaaaaaaa) in a and 1 (bbbbbbbbbbbb) in b" in error and len(error.splitlines()) == 1
     code, found = compare(capsys, tmp_path / "a", tmp_path / "b", "--allow-changed-rewards")
     assert code in (0, 1) and any("(allowed)" in note for note in found["notes"])
+
+
+def test_compare_when_one_ended_answers_that_repeat_themselves_then_settings_differ():
+    """The setting is recorded only where it is on; where it is off or older than the setting, nothing differs."""
+    sampling = dict.fromkeys(SAMPLING, 1)
+    plain, off, on = (
+        RecordedRun(name, name, {}, {}, settings=settings)
+        for name, settings in (
+            ("plain", sampling),
+            ("off", {**sampling, "stop_repetition": None}),
+            ("on", {**sampling, "stop_repetition": 4}),
+        )
+    )
+    assert _compare_settings(plain, off) == [] == _compare_settings(on, on)
+    (line,) = _compare_settings(plain, on)
+    assert "stop_repetition is None in plain and 4 in on" in line
