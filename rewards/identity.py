@@ -168,16 +168,19 @@ def _read_module(path: Path, name: str) -> tuple[bytes, tuple[str, ...]]:
                 above = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*above, *([base] if base else [])])
             imported |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            first = body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                first.value.value = ""
+        for statements in (getattr(node, field, None) for field in ("body", "orelse", "finalbody")):
+            if isinstance(statements, list):
+                statements[:] = [each for each in statements if not _is_text(each)]
     return hashlib.sha256(ast.dump(tree).encode("utf-8", "surrogatepass")).digest(), tuple(sorted(imported))
+
+
+def _is_text(statement: ast.AST) -> bool:
+    """A docstring, or a text that stands below an attribute as one: it does nothing."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
 
 
 def _find_module(name: str, home: Path) -> Path | None:

@@ -63,12 +63,16 @@ def fingerprint(tmp_path):
 
 
 def test_fingerprint_when_only_comments_differ_then_the_same_and_else_another(fingerprint, tmp_path):
-    """Code, a module beside it, an option, and the bytes of a file that an option names; no comment and no layout."""
+    """Code, a module beside it, an option, and the bytes of a file that an option names; no comment, docstring or layout."""
     schema = tmp_path / "schema.json"
     schema.write_text("{}")
     first = fingerprint()
     assert fingerprint(comment="another comment") == first
     assert fingerprint(source=PLUGIN.replace("Short answers.", "Answers that are short.")) == first
+    documented = PLUGIN.replace(
+        "share: float = 0.5", 'share: float = 0.5\n    """What a long answer earns."""'
+    ).replace("completion):", 'completion):\n        """The score of one completion."""')
+    assert fingerprint(source=documented) == first
     with_file = fingerprint(schema_file=str(schema))
     schema.write_text('{"type": "object"}')
     others = [
