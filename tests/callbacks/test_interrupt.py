@@ -13,6 +13,14 @@ from callbacks.interrupt import Interruption, make_callback, pass_over_signals, 
 from rewards.screen.command_line import run_command
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """A shell that starts the suite in the background has SIGINT ignored; here it is heard."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
 def stop_at(callback, step: int):
     """The trainer's control after that step of ten."""
     control = SimpleNamespace(should_save=False, should_training_stop=False)

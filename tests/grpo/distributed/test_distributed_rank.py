@@ -79,7 +79,7 @@ def test_usage_when_arguments_are_bad_then_only_the_first_process_prints_it(seco
     monkeypatch.setenv("LOCAL_RANK", "0")
     with pytest.raises(SystemExit):
         main(["--confug", "v4_1"])
-    assert "usage: " in capsys.readouterr().err
+    assert "did you mean --config?" in capsys.readouterr().err
 
 
 def test_fault_of_a_library_when_read_then_only_a_lost_connection_is_a_loss():
