@@ -228,7 +228,7 @@ class Journal:
         if other:
             raise UserError(
                 [
-                    f"--resume: {self.folder} was begun with other {key} "
+                    f"--resume: {self.folder} was begun with something else: {key} "
                     f"({_say(recorded.get(key), now[key])}); choose another folder"
                     for key in other
                 ]

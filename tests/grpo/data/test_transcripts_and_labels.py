@@ -110,7 +110,7 @@ def test_rows_when_context_stands_beside_an_instruction_then_it_is_asked_too(tmp
 def test_numbers_when_they_come_in_several_unknown_units_then_a_note_says_that_no_reward_reads_them(answers, named):
     """Metres and minutes are compared by final_answer; apples and pears are not."""
     notes = tell_units(answers)
-    assert bool(notes) is named and (not named or "compares the number alone" in notes[0])
+    assert bool(notes) is named and (not named or "only the number is compared" in notes[0])
 
 
 def test_columns_when_none_is_known_then_the_error_is_short_and_says_what_to_type(tmp_path):

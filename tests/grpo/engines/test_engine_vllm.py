@@ -122,7 +122,7 @@ def test_vllm_when_it_cannot_start_then_its_reason_is_one_line(monkeypatch):
         raise ValueError("Free memory on device\n  is less than desired")
 
     monkeypatch.setattr(generation, "LLM", refuse, raising=False)
-    said = r"vLLM cannot start beside the training \(Free memory on device is less than desired\); free the device's"
+    said = r"vLLM cannot start alongside the training \(Free memory on device is less than desired\); free the device's"
     with told_llm({"dtype": "float32"}), pytest.raises(EngineFailed, match=said):
         generation.LLM(model="a")
     assert generation.LLM is refuse

@@ -167,11 +167,11 @@ def test_evaluate_when_something_is_in_the_folder_then_it_is_not_written_over(wh
 def test_evaluate_when_resumed_with_something_else_then_what_differs_is_named(whole, arguments, capsys):
     """Other settings, rows or weights make another evaluation; nothing to resume is said as well."""
     for changes, said in (
-        (("--set", "evaluation.temperature=0.3"), "another settings (temperature: 1.0, now 0.3)"),
-        (("--limit", "3"), "another data"),
-        (("--set", "model.dtype=bfloat16"), "another loading (dtype: auto, now bfloat16)"),
-        (("--set", "evaluation.batch_size=7"), "another batch_size (6, now 7)"),
-        (("--set", "rewards.functions=[{name: text_overlap}]"), "another rewards"),
+        (("--set", "evaluation.temperature=0.3"), "something else: settings (temperature: 1.0, now 0.3)"),
+        (("--limit", "3"), "something else: data"),
+        (("--set", "model.dtype=bfloat16"), "something else: loading (dtype: auto, now bfloat16)"),
+        (("--set", "evaluation.batch_size=7"), "something else: batch_size (6, now 7)"),
+        (("--set", "rewards.functions=[{name: text_overlap}]"), "something else: rewards"),
     ):
         assert main([*arguments[:-1], str(whole), "--resume", *changes]) == 2
         assert said in capsys.readouterr().err
@@ -186,7 +186,7 @@ def test_evaluate_when_resumed_with_a_newer_reward_function_then_refused(whole, 
     identities = RewardHost.identities
     monkeypatch.setattr(RewardHost, "identities", lambda host: {**identities(host), "push": "99 (0123456789ab)"})
     assert main([*arguments[:-1], str(whole), "--resume"]) == 2
-    assert "another versions (push: " in capsys.readouterr().err
+    assert "something else: versions (push: " in capsys.readouterr().err
 
 
 def test_evaluate_when_a_file_changed_since_then_resuming_is_refused(folder, whole, arguments, tmp_path, capsys):
@@ -210,11 +210,11 @@ def test_evaluate_when_a_file_changed_since_then_resuming_is_refused(folder, who
     capsys.readouterr()
     os.utime(tmp_path / "policy" / "model.safetensors", (1, 1))
     assert main([*ours, "--resume"]) == 2
-    assert "another model (fingerprint: " in capsys.readouterr().err
+    assert "something else: model (fingerprint: " in capsys.readouterr().err
     with (tmp_path / "shop.db").open("ab") as file:
         file.write(b"\0")
     assert main([*ours, "--resume", "--model", str(folder / "policy")]) == 2
-    assert "another data (fingerprint: " in capsys.readouterr().err
+    assert "something else: data (fingerprint: " in capsys.readouterr().err
 
 
 def test_evaluate_when_the_rows_file_changes_while_it_is_read_then_nothing_of_it_is_answered(
