@@ -104,7 +104,7 @@ def find_resume_point(directory: RunDirectory, config: Any, *, from_warmup: bool
     if stage == "decision" and not from_warmup:
         damage = find_changes(directory.path, _reliance_of(noted)) or _find_best_damage(directory, config)
         if not damage:
-            return ResumePoint(stage, notes=tuple(notes))
+            return ResumePoint(stage)  # as a status that can be read says: there is nothing to note
         notes.append(f"{damage}: it is made again")
     if stage == "sft":
         return _find_warmup_point(directory, config, notes)

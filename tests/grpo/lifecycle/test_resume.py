@@ -9,69 +9,23 @@ import re
 import shutil
 from types import SimpleNamespace
 
-import orjson
 import pytest
 
 from grpo.config.loading import load_config, read_config
 from grpo.lifecycle import run_identity
-from grpo.lifecycle.resume import find_resume_point, kept_reliance, list_reliance, seal_checkpoint, seal_start
+from grpo.lifecycle.resume import find_resume_point, kept_reliance, list_reliance, seal_checkpoint
 from grpo.lifecycle.run_directory import RunDirectory
 from grpo.lifecycle.run_lock import locked
 from rewards.errors import UserError
 from rewards.types import Example
 from rewards.writing.manifests import find_damage, write_manifest
+from tests.grpo.lifecycle.killed_runs import CONFIG, flip
 
-CONFIG = SimpleNamespace(
-    grpo=SimpleNamespace(max_steps=6, save_every_steps=2),
-    evaluation=SimpleNamespace(task_floor_margin=0.0, every_steps=3),
-    sft_warmup=SimpleNamespace(enabled=True),
-    trains_grpo=True,
-)
 ROWS = SimpleNamespace(
     train=[Example("1", "t", [{"role": "user", "content": "a"}], "b", {"n": 1})],
     held_out=[Example("2", "t", [{"role": "user", "content": "c"}], "d", {})],
     warmup=[],
 )
-
-
-def write_row(run, **row) -> None:
-    with (run / "metrics.jsonl").open("ab") as file:
-        file.write(orjson.dumps(row) + b"\n")
-
-
-@pytest.fixture
-def run(tmp_path):
-    """A run that was killed after step 5: checkpoints at 2 and 4, the best evaluation at 3."""
-    for folder in ("eval", "completions", "sft", "best"):
-        (tmp_path / folder).mkdir()
-    estimate = {"eval/mean_reward_n": 8, "eval/mean_reward_low": 0.0, "eval/mean_reward_high": 1.0}
-    (tmp_path / "sft" / "model.safetensors").write_bytes(b"weights of the warm-up")
-    write_manifest(tmp_path / "sft")
-    write_row(tmp_path, stage="warmup", step=0, **{"eval/mean_reward": 0.1, **estimate})
-    (tmp_path / "eval" / "warmup.jsonl").write_text("{}\n")
-    directory = RunDirectory(tmp_path)
-    seal_start(directory)
-    for step in range(1, 6):
-        if step == 3:
-            write_row(tmp_path, stage="train", step=3, **{"eval/mean_reward": 0.3, **estimate})
-            (tmp_path / "best" / "model.safetensors").write_bytes(b"best")
-            write_manifest(tmp_path / "best")
-        write_row(tmp_path, stage="train", step=step, loss=0.1)
-        (tmp_path / "completions" / f"step-{step:06d}.jsonl").write_text(f'{{"step": {step}}}\n')
-        if step % 2 == 0:
-            checkpoint = tmp_path / "checkpoints" / f"checkpoint-{step}"
-            checkpoint.mkdir(parents=True)
-            for name in ("model.safetensors", "optimizer.pt", "trainer_state.json"):
-                (checkpoint / name).write_bytes(f"{name} {step}".encode() * 100)
-            seal_checkpoint(checkpoint, tmp_path)
-    directory.reach("grpo")
-    return directory
-
-
-def flip(path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(bytes(content))
 
 
 def test_resume_point_when_all_is_whole_then_is_the_newest_checkpoint(run):
@@ -121,24 +75,6 @@ def test_resume_point_when_the_end_of_the_warm_up_is_damaged_then_refused_though
     with pytest.raises(UserError, match=f"sft/, the end of the warm-up: {re.escape(said)}") as refused:
         find_resume_point(run, CONFIG)
     assert len(refused.value.problems) == 1
-
-
-@pytest.fixture
-def warming(tmp_path):
-    """A run that was killed in its warm-up: checkpoints at 7 and 14."""
-    (tmp_path / "eval").mkdir()
-    (tmp_path / "eval" / "before.jsonl").write_text("{}\n")
-    write_row(tmp_path, stage="before", step=0, **{"eval/mean_reward": 0.1})
-    for step in (7, 14):
-        write_row(tmp_path, stage="warmup", step=0, **{"sft/loss": 1.0, "sft/step": step})
-        checkpoint = tmp_path / "sft-checkpoints" / f"checkpoint-{step}"
-        checkpoint.mkdir(parents=True)
-        (checkpoint / "model.safetensors").write_bytes(b"weights" * step)
-        seal_checkpoint(checkpoint, tmp_path)
-    write_row(tmp_path, stage="warmup", step=0, **{"sft/loss": 1.0, "sft/step": 20})
-    directory = RunDirectory(tmp_path)
-    directory.reach("sft")
-    return directory
 
 
 def test_resume_point_when_killed_in_the_warm_up_then_is_its_newest_whole_checkpoint(warming):
