@@ -89,10 +89,13 @@ def score_anew(directory: RunDirectory, host: RewardHost) -> int:
             "eval/unscored": sum(each.reward is None for each in scored.scored),
         }
     path = directory.path / "metrics.jsonl"
-    lines = path.read_bytes().splitlines() if path.is_file() else []
+    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
     rows_out = []
     for line in lines:
-        row = orjson.loads(line)
+        row = _read_row(line)
+        if row is None:  # torn by a kill: the resumed run cuts it off
+            rows_out.append(line)
+            continue
         file = name_evaluation_file(str(row.get("stage")), int(row.get("step") or 0)).removesuffix(".jsonl")
         if "eval/mean_reward" in row and file in numbers:
             others = {key: value for key, value in row.items() if not key.startswith(_SCORED) or key in KEPT}
@@ -101,3 +104,11 @@ def score_anew(directory: RunDirectory, host: RewardHost) -> int:
     with replacing(path) as out:
         out.write(b"".join(rows_out))
     return len(stored)
+
+
+def _read_row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = orjson.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None

@@ -74,9 +74,10 @@ def apply_free(settings: Mapping[str, Any], overrides: list[str]) -> dict[str, A
         at = config
         *above, last = key.split(".")
         for name in above:
-            at = at.setdefault(name, {}) if isinstance(at, dict) else {}
-        if last not in at:
-            problems.append(f"--set {text}: no such key; {', '.join(at)} are there")
+            at = at.get(name) if isinstance(at, dict) else None
+        if not isinstance(at, dict) or last not in at:
+            there = f"; {', '.join(at)} are there" if isinstance(at, dict) else ""
+            problems.append(f"--set {text}: no such key{there}")
             continue
         source = YamlLayer(f"--set {key}")
         at[last] = parse_value(value, source)
