@@ -16,8 +16,10 @@ from pydantic import BaseModel, ValidationError
 
 from grpo.config.absurd import find_absurd
 from grpo.config.continued import continue_layer
+from grpo.config.leaves import flatten
 from grpo.config.own_profiles import OVERLAID, drop_profiles, take_profile
 from grpo.config.run_config import RunConfig
+from grpo.config.without_effect import WrittenKey
 from grpo.config.written_paths import anchor_written_paths
 from grpo.config.yaml_layer import KeyPath, YamlLayer, parse_value, read_source, show_path
 from grpo.machine.device import Device, resolve_profile
@@ -168,12 +170,31 @@ def _compose(layers: Sequence[YamlLayer], path: Path, *, alone: bool = False) ->
     _leave_the_shops_measure(merged, origins)
     try:
         # As JSON and strictly, so that a quoted number or a `no` is an error and a path or a tuple is not.
-        return RunConfig.model_validate_json(json.dumps(merged), strict=True), problems
+        config = RunConfig.model_validate_json(json.dumps(merged), strict=True)
     except ValidationError as error:
         from grpo.config.problems import explain_config
 
         main = _display(path)
         return None, problems + explain_config(error, lambda key: _locate(key, origins, main), alone=alone)
+    config._written = _list_written(merged, origins, [layer.name for layer in layers])
+    return config, problems
+
+
+def _list_written(merged: dict[str, Any], origins: Origins, names: Sequence[str]) -> dict[str, WrittenKey]:
+    """The single settings among what the sources wrote; what follows from a run that is continued is nobody's writing."""
+    shipped = configs_folder()
+    written = {}
+    for key, value in flatten(merged).items():
+        origin = _locate_origin(key, origins)
+        if origin is not None:
+            own = origin.folder is None or not origin.folder.is_relative_to(shipped)
+            continued = origin.name.startswith("continue_from:")
+            written[".".join(key)] = WrittenKey(names.index(origin.name), continued or not own, value)
+    return written
+
+
+def _locate_origin(key: KeyPath, origins: Origins) -> Origin | None:
+    return next((origins[key[:end]] for end in range(len(key), 0, -1) if key[:end] in origins), None)
 
 
 def _leave_the_shops_measure(merged: dict[str, Any], origins: Origins) -> None:
@@ -343,7 +364,8 @@ def _locate(key: KeyPath, origins: Origins, main: str) -> tuple[str, int | None]
 
 def _find_folder(key: KeyPath, origins: Origins) -> Path | None:
     """Where the relative paths of a value start: the folder of the source that wrote it, or what it stands in."""
-    return next((origins[key[:end]].folder for end in range(len(key), 0, -1) if key[:end] in origins), None)
+    origin = _locate_origin(key, origins)
+    return None if origin is None else origin.folder
 
 
 def _display(path: Path) -> str:

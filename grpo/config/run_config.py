@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from callbacks.config import DecisionSection, EvaluationSection, TrackingSection
 from grpo.config.report_section import ReportSection
 from grpo.config.sections import GrpoSection, ModelSection
 from grpo.config.trl_fields import find_trl_problems
+from grpo.config.without_effect import WrittenKey
 from grpo.data.section import DataSection
 from rewards.config import RewardsSection
 from sft_warmup.config import SftWarmupSection
@@ -108,6 +110,7 @@ class RunConfig(BaseModel):
 
     _sources: tuple[str, ...] = PrivateAttr(())
     _profile: str | None = PrivateAttr(None)
+    _written: Mapping[str, WrittenKey] = PrivateAttr(default_factory=dict)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -118,6 +121,11 @@ class RunConfig(BaseModel):
     def profile(self) -> str | None:
         """The profile whose overlay was applied: gpu (which has none), embedded, or None for no profile at all."""
         return self._profile
+
+    @property
+    def written(self) -> Mapping[str, WrittenKey]:
+        """The keys that its sources wrote, such as `grpo.max_steps`; empty where it was made in code or read back."""
+        return self._written
 
     def to_json(self) -> str:
         """Every resolved value, ready to be stored as config.json and read back."""

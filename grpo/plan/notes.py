@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from grpo.config.run_config import RunConfig
 from grpo.config.sections import ModelSection
+from grpo.config.without_effect import find_without_effect
 from grpo.machine.device import Device, multiplies_batch
 from grpo.plan.memory_estimate import MemoryEstimate, Shape
 from grpo.policy.adapters import base_section, find_adapter
@@ -29,7 +30,7 @@ def write_notes(
     world_size: int,
 ) -> list[str]:
     """One line a fact; none where there is nothing to say."""
-    notes = []
+    notes = find_without_effect(config)
     if is_reference:
         notes.append(f"no CUDA device here: memory and time are those of the recipe's {device}")
     if multiplies_batch(device, world_size):
