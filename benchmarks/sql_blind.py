@@ -9,16 +9,13 @@ both earn less than half. `text` is one statement with other text around it.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sqlite3
-import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.sql_blind_data import build
 from benchmarks.sql_blind_pairs import PAIRS
+from benchmarks.sql_frame import JudgedStatement, report
 from benchmarks.sql_more_blind_pairs import MAJOR, MORE_PAIRS, TEXTS
 from rewards.functions.sql_qa import SqlQa
 from rewards.sql.results import same_rows
@@ -27,8 +24,8 @@ from rewards.types import Completion, Example
 HALF = 0.4501
 
 
-def measure(folder: Path) -> Iterator[tuple[str, bool, str, str, float, str]]:
-    """Of each statement: its kind, whether it earns what it should, the reference, itself, what it earns and why."""
+def measure(folder: Path) -> Iterator[JudgedStatement]:
+    """Each statement of the pairs, then the answers with text around one."""
     function, paths = SqlQa(), build(folder)
     for database, reference, right, chance, wrong in PAIRS + MORE_PAIRS:
         connection = sqlite3.connect(paths[database])
@@ -43,29 +40,16 @@ def measure(folder: Path) -> Iterator[tuple[str, bool, str, str, float, str]]:
                 score = function(example, Completion(text.strip()))
                 value = score.value or 0.0
                 named = kind if kind == "right" else "chance" if same else "wrong"
-                yield named, value > 0.9995 if kind == "right" else value <= HALF, reference, text, value, score.reason
+                sound = value > 0.9995 if kind == "right" else value <= HALF
+                yield JudgedStatement(named, sound, reference, text, value, score.reason)
         connection.close()
     example = Example("1", "sql_qa", [], MAJOR, {"database": paths["cells"]})
     for text, wanted in TEXTS:
         score = function(example, Completion(text))
         low, high = wanted if isinstance(wanted, tuple) else (wanted, wanted)
         value = score.value or 0.0
-        yield "text", low - 1e-9 <= value <= high + 1e-9, MAJOR, text, value, score.reason
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="print the counts alone")
-    options = parser.parse_args()
-    counts: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as folder:
-        for kind, sound, reference, text, value, reason in measure(Path(folder)):
-            counts[kind] += 1
-            counts[f"{kind}, as it should"] += sound
-            if not options.json and not sound:
-                print(f"{kind}, {value:.3f} {reason}\n   {reference}\n   {text}")
-    print(json.dumps(dict(sorted(counts.items())), indent=2))
+        yield JudgedStatement("text", low - 1e-9 <= value <= high + 1e-9, MAJOR, text, value, score.reason)
 
 
 if __name__ == "__main__":
-    main()
+    report(__doc__, measure, ("as it should", lambda found: found.sound))

@@ -10,14 +10,12 @@ agrees there `by chance`, `nearly` where fewer than a quarter of the others tell
 
 from __future__ import annotations
 
-import argparse
 import json
 import sqlite3
-import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.sql_frame import JudgedStatement, report
 from benchmarks.sql_outside_data import DATABASES, build
 from benchmarks.sql_outside_pairs import PAIRS
 from rewards.functions.sql_qa import SqlQa
@@ -38,8 +36,8 @@ def wrap(sql: str) -> Iterator[str]:
     yield json.dumps({"sql": sql})
 
 
-def measure(folder: Path) -> Iterator[tuple[str, str, str, str, float, str]]:
-    """Of each statement: its kind, its database, the reference, itself, and what it earns for which reason."""
+def measure(folder: Path) -> Iterator[JudgedStatement]:
+    """Each statement of the pairs, its reference after the name of its database."""
     function = SqlQa()
     for name in DATABASES:
         paths = [build(folder, name, seed) for seed in range(SEEDS + 1)]
@@ -60,24 +58,12 @@ def measure(folder: Path) -> Iterator[tuple[str, str, str, str, float, str]]:
                     kind = "nearly" if agree.count(False) < _FEW * SEEDS else "by chance"
                 texts = list(wrap(text)) if kind == "same" else [text]
                 score = function(example, Completion(texts[at % len(texts)]))
-                yield kind, name, reference, text, score.value or 0.0, score.reason
+                value = score.value or 0.0
+                sound = (value == 1.0) == (kind == "same")
+                yield JudgedStatement(kind, sound, f"{name}: {reference}", text, value, score.reason)
         for connection in connections:
             connection.close()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="print the counts alone")
-    options = parser.parse_args()
-    counts: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as folder:
-        for kind, name, reference, text, value, reason in measure(Path(folder)):
-            counts[kind] += 1
-            counts[f"{kind}, paid in full"] += value == 1.0
-            if not options.json and (value == 1.0) != (kind == "same"):
-                print(f"{kind}, {value:.3f} {reason}\n   {name}: {reference}\n   {text}")
-    print(json.dumps(dict(sorted(counts.items())), indent=2))
-
-
 if __name__ == "__main__":
-    main()
+    report(__doc__, measure, ("paid in full", lambda found: found.value == 1.0))

@@ -33,7 +33,7 @@ class SqlQa(RewardFunction):
     """
 
     name: ClassVar[str] = "sql_qa"
-    version: ClassVar[str] = "7"
+    version: ClassVar[str] = "8"
     tasks: ClassVar[tuple[str, ...]] = ("sql_qa",)
 
     executes_share: float = Field(0.15, ge=0, le=1, description="For a SELECT that runs over a table, but is wrong.")
@@ -78,9 +78,10 @@ class SqlQa(RewardFunction):
             problems.append(f"reference: {statement.reason}; write one SELECT")
         if problems:
             return problems
-        if outline(statement.tokens).constant:
-            problems.append("reference: selects no column and counts nothing; a constant proves nothing")
         try:
+            statement = settle_quotes(statement, os.fspath(example.columns["database"]))
+            if outline(statement.tokens).constant:
+                problems.append("reference: selects no column and counts nothing; a constant proves nothing")
             result = self._comparer(example).run(statement)
         except (OSError, sqlite3.Error) as error:
             return [*problems, f"database: cannot be read as SQLite: {error}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,16 +14,15 @@ from rewards.text.portuguese import list_words
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """The top-level clauses of a statement as bags of normalised texts."""
+    """The top-level clauses of a statement as bags of normalised texts.
+
+    `constant`: the select list names no column and counts no rows, so that its result would be made up.
+    """
 
     select: tuple[str, ...] = ()
     where: tuple[str, ...] = ()
     tail: tuple[str, ...] = ()
-
-    @property
-    def constant(self) -> bool:
-        """Whether the select list names no column and counts no rows: its result would be made up."""
-        return not any(_names_data(item) for item in self.select)
+    constant: bool = True
 
 
 @lru_cache(maxsize=4096)
@@ -58,7 +58,8 @@ def outline(tokens: tuple[str, ...]) -> Outline:
         if token == "between":
             between = True
         clauses[current][-1].append(token)
-    return Outline(*(_join(clauses[name]) for name in ("select", "where", "tail")))
+    made_up = not any(_names_data(item) for item in clauses["select"])
+    return Outline(*(_join(clauses[name]) for name in ("select", "where", "tail")), made_up)
 
 
 def _drop_qualifiers(tokens: tuple[str, ...]) -> list[str]:
@@ -86,11 +87,10 @@ def _join(items: list[list[str]]) -> tuple[str, ...]:
 
 
 _DATALESS = frozenset(
-    list_words(
-        """distinct case when then else end as and or not null is in like between cast integer real text numeric
-        true false"""
-    )
+    list_words("distinct all case when then else end as and or not null is in like between cast true false")
 )
+_VALUES = frozenset(list_words("null true false end )"))
+"""Words after which a further one is what the value is called."""
 
 
 _COUNTING = frozenset(
@@ -99,16 +99,21 @@ _COUNTING = frozenset(
 """Functions of which a constant argument still counts the rows."""
 
 
-def _names_data(item: str) -> bool:
+def _names_data(tokens: Sequence[str]) -> bool:
     """Whether a select item depends on rows: it names a column, or counts rows."""
-    tokens = item.split(" ")
+    is_type = False
     for index, token in enumerate(tokens):
+        before = tokens[index - 1] if index else ""
         following = tokens[index + 1] if index + 1 < len(tokens) else ""
+        # What stands after AS is a type, or what the item is called.
+        is_type = before == "as" or (is_type and token not in ("(", ")"))
         if token in _COUNTING and following == "(":
             return True
-        if token == "*" and (len(tokens) == 1 or tokens[index - 1] == "("):
+        if token == "*" and before in ("", "("):
             return True
-        if re.match(r'"?[^\W\d]', token) and following != "(" and token not in _DATALESS:
+        if is_type or (index and not following and (before in _VALUES or before[0] == "'" or before[0].isdigit())):
+            continue
+        if token[0] == '"' or (re.match(r"[^\W\d]", token) and following != "(" and token not in _DATALESS):
             return True
     return False
 

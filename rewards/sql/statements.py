@@ -54,6 +54,9 @@ _OTHER = re.compile(
 )
 _CUT = re.compile(r"\n|`|</|\*\*|[.!?](?=\s|\Z)|\"\s*\Z")
 _BLANK = re.compile(r"\n[ \t]*(?=\n)")
+_STARTS_ANEW = re.compile(r"[\s`*_#>.!?-]*(?:select|with)\b", re.IGNORECASE)
+# What follows a statement that is whole and begins like one: another statement, or a remark such as "Select carefully."
+_REMARK = re.compile(r"\bfrom\s+(?:the|your|this|these|those|each)\s+[a-z]", re.IGNORECASE)
 _LISTED = re.compile(r"[0-9]{1,2}[.)][ \t]+")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)?", re.UNICODE)
 _RUN = re.compile(r"[^\W\d_]+(?:,?[ \t]+[^\W\d_]+){2,}")
@@ -227,7 +230,7 @@ def _find_end(text: str) -> int | None:
         head, rest = body[: match.start()], body[match.end() :]
         if not rest.strip() and match[0] not in '`.!?"':
             break
-        told = _tells_prose(rest)
+        told = _tells_prose(rest) or ("perhaps" if _STARTS_ANEW.match(rest) else "")
         if told and parses(head) and (told == "surely" or " from " in f" {' '.join(tokenise(head))} "):
             return match.start()
     return len(body) if whole else None
@@ -268,6 +271,8 @@ def _offers_another(rest: str) -> bool:
         if end is None:
             continue
         said = rest[match.start() : match.start() + end]
+        if _REMARK.search(said) and not _is_shouted(rest, match.start()):
+            continue
         reads, marked = re.search(r"\bfrom\b", said, re.IGNORECASE), _MARKS.search(said)
         placed = _lies_placed(rest, match.start()) or _is_shouted(rest, match.start())
         if (placed and (reads or marked)) or (reads and marked):

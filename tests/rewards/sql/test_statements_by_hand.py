@@ -117,3 +117,29 @@ def test_statement_when_it_is_broken_then_selects_within_brackets_and_unions_are
         "SELECT a FROM FROM (SELECT b FROM FROM u) WHERE (SELECT c FROM FROM v)",
     ):
         assert find_statement(text).sql == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{SQL}\nSelect carefully.",
+        f"{SQL} -- all of them\nSelect carefully.",
+        f"{SQL}. Select carefully.",
+        f"{SQL};\nWith care.",
+        f"{SQL}\nWith care.",
+        f"{SQL}\n\nSelect carefully from the list (as shown).",
+        f"{SQL}\n\nSelect carefully from the list.",
+        f"Select carefully.\n{SQL}",
+    ],
+)
+def test_statement_when_a_remark_begins_like_one_then_it_is_prose(text):
+    """A remark such as "Select carefully." is no second statement: it costs what prose costs."""
+    found = find_statement(text)
+    assert found.sql is not None and found.sql.partition(" --")[0] == SQL and found.wrapped
+
+
+@pytest.mark.parametrize("other", ["SELECT * FROM orders", "select price from orders", "SELECT * FROM the_list"])
+@pytest.mark.parametrize("between", ["\n", ";\n", "\n\n"])
+def test_statement_when_a_second_one_follows_then_both_are_refused(other, between):
+    """What reads a table is a statement, however it is written."""
+    assert find_statement(f"{SQL}{between}{other}").reason == "several statements"
