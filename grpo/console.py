@@ -89,7 +89,7 @@ def _dispatch(given: list[str]) -> int:
     from rewards.screen.command_line import BAD_INPUT, print_problem
     from rewards.screen.nearest import nearest
 
-    print_problem(f"error: recompensa: no command '{command}'{nearest(command, list(commands))}")
+    print_problem(f"error: {command}: no such command of 'recompensa'{nearest(command, list(commands))}")
     return BAD_INPUT
 
 

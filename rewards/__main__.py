@@ -80,7 +80,7 @@ def _make_main_parser() -> CommandParser:
 
 def _run(command: str, rest: list[str], plugins: list[str]) -> int:
     if command not in COMMANDS:
-        raise UserError(f"python -m rewards: no command '{command}'{nearest(command, COMMANDS)}")
+        raise UserError(f"{command}: no such command of 'python -m rewards'{nearest(command, COMMANDS)}")
     if command in _WHOLE:
         module = importlib.import_module(_WHOLE[command])
         return module.run([*(part for plugin in plugins for part in ("--plugin", plugin)), *rest])

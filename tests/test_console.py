@@ -147,7 +147,7 @@ def test_help_when_it_is_a_subcommands_then_it_has_those_of_the_examples_that_ar
 def test_command_when_there_is_none_of_that_name_then_the_nearest_is_proposed(capsys):
     """One line and exit code 2."""
     assert main(["evalute"]) == 2
-    assert capsys.readouterr().err == "error: recompensa: no command 'evalute'; did you mean evaluate?\n"
+    assert capsys.readouterr().err == "error: evalute: no such command of 'recompensa'; did you mean evaluate?\n"
 
 
 MISTYPED = [
@@ -158,8 +158,9 @@ MISTYPED = [
     ("rewards score --rewrd x", "--rewrd: no such option of 'recompensa rewards score'; did you mean --reward?"),
     ("config show v4_1 --profle gpu", "--profle: no such option of 'recompensa config show'; did you mean --profile?"),
     ("data stats a.jsonl --limt 3", "--limt: no such option of 'recompensa data stats'; did you mean --limit?"),
-    ("data stast a.jsonl", "recompensa data: no command 'stast'; did you mean stats?"),
+    ("data stast a.jsonl", "stast: no such command of 'recompensa data'; did you mean stats?"),
     ("ladder --frobnicate", "--frobnicate: no such option of 'recompensa ladder'; there are: --help, --json"),
+    ("run --frobnicate", "--frobnicate: no such option of 'recompensa run'; see --help"),
     ("rewards list field_f1", "field_f1: unexpected argument of 'recompensa rewards list'; see --help"),
 ]
 
@@ -174,11 +175,38 @@ def test_option_when_it_is_mistyped_then_one_line_names_the_nearest(words, said,
     assert (code, capsys.readouterr().err) == (2, f"error: {said}\n")
 
 
-def test_choice_when_it_is_mistyped_then_the_nearest_is_proposed(capsys):
-    """A value out of a short list is as easily mistyped as an option."""
-    with pytest.raises(SystemExit):
-        main(["run", "--config", "v4_1.yaml", "--profile", "embeded"])
-    assert capsys.readouterr().err.endswith("argument --profile: invalid choice: 'embeded'; did you mean embedded?\n")
+COMPLAINTS = [
+    ("run --config v4_1 --profile embeded", "--profile: not allowed: 'embeded'; did you mean embedded?"),
+    (
+        "run --config v4_1 --profile xyz",
+        "--profile: not allowed: 'xyz'; there are: auto, gpu, small, embedded; see --help",
+    ),
+    ("run", "--config or --resume: required by 'recompensa run'; see --help"),
+    ("run --config", "--config: expected one value; see --help"),
+    ("run --config a --resume b", "--resume: cannot be combined with --config; see --help"),
+    ("run --config a --quiet=3", "--quiet: takes no value, but was given '3'; see --help"),
+    ("run --config a --slots x", "--slots: 'x' is not a positive integer; write 1 or more; see --help"),
+    ("run --config a --from-warmup", "--from-warmup requires --resume; see --help"),
+    ("plan --config a --max-hours x", "--max-hours: 'x' is not a number; see --help"),
+    ("init a.jsonl --seed x", "--seed: 'x' is not a whole number; see --help"),
+    ("watch", "RUN: required by 'recompensa watch'; see --help"),
+    ("rewards score", "--reward, --input: required by 'recompensa rewards score'; see --help"),
+    ("config", "command: required by 'recompensa config'; there are: list, schema, show, from-trl; see --help"),
+    (
+        "export r --to x --pu 3",
+        "--pu: short for more than one option of 'recompensa export': --push, --public; see --help",
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), COMPLAINTS)
+def test_command_line_when_it_is_wrong_then_one_line_says_what_in_our_words(words, said, capsys):
+    """No usage before it and no name of a program at its start, whatever argparse complains of."""
+    try:
+        code = main(words.split())
+    except SystemExit as end:
+        code = end.code
+    assert (code, capsys.readouterr()) == (2, ("", f"error: {said}\n"))
 
 
 BASH = """

@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(given: list[str]) -> argparse.Namespace:
     if given and not given[0].startswith("-") and given[0] != "shop":
-        raise UserError(f"python -m grpo.data: no command '{given[0]}'{nearest(given[0], ['shop', *TOOLS])}")
+        raise UserError(f"{given[0]}: no such command of 'python -m grpo.data'{nearest(given[0], ['shop', *TOOLS])}")
     return make_parser().parse_args(given[1:] if given and given[0] == "shop" else given)
 
 

@@ -31,6 +31,19 @@ CONSOLE_VARIABLE = "RECOMPENSA_CONSOLE"
 _MODULES = re.compile(r"python -m (?:grpo\.(?:service\.)?([a-z_]+)|(rewards))\b")
 _EXIT_CODES = "exit codes: 0 done, 1 failed, 2 bad input"
 _LONGEST_LINE = 4_000
+_FEW_OPTIONS = 6
+
+# What argparse says, and how it is said here.
+_MISSING = re.compile(r"the following arguments are required: (.*)|one of the arguments (.*) is required", re.DOTALL)
+_AMBIGUOUS = re.compile(r"ambiguous option: (\S+) could match (.*)", re.DOTALL)
+_ABOUT = re.compile(r"argument ([^\s:]+): (.*)", re.DOTALL)
+_REWORDED = (
+    (re.compile(r"^not allowed with argument (?:\S*/)?"), "cannot be combined with "),
+    (re.compile(r"^expected (one|at least one|at most one) argument$"), r"expected \1 value"),
+    (re.compile(r"^ignored explicit argument "), "takes no value, but was given "),
+    (re.compile(r"^invalid int value: (.*)$", re.DOTALL), r"\1 is not a whole number"),
+    (re.compile(r"^invalid float value: (.*)$", re.DOTALL), r"\1 is not a number"),
+)
 _ESCAPED = "recompensa.escaped"
 
 
@@ -72,16 +85,34 @@ class CommandParser(argparse.ArgumentParser):
         return parsed, unknown
 
     def error(self, message: str) -> NoReturn:
-        """As argparse's; where an option is missing because it was mistyped, the mistyped one is named."""
+        """End with one line; where an option is missing because it was mistyped, the mistyped one is named."""
         if "required" in message:
             before = self._given[: self._given.index("--")] if "--" in self._given else self._given
             self._refuse_unknown([word for word in before if self._is_mistyped(word)])
-        super().error(message)
+        said = self._reword(message)
+        print_problem(f"error: {said}" if said.endswith("?") else f"error: {said}; see --help")
+        self.exit(BAD_INPUT)
+
+    def _reword(self, message: str) -> str:
+        """A complaint of argparse's in the words of our own: first what it is about, then what is wrong with it."""
+        if found := _MISSING.fullmatch(message):
+            names = found[1] or found[2].replace(" ", " or ")
+            choices = [action.choices for action in self._actions if names in (action.dest, action.metavar)]
+            there = f"; there are: {', '.join(map(str, choices[0]))}" if len(choices) == 1 and choices[0] else ""
+            return f"{names}: required by '{self.prog}'{there}"
+        if found := _AMBIGUOUS.fullmatch(message):
+            return f"{found[1]}: short for more than one option of '{self.prog}': {found[2]}"
+        if found := _ABOUT.fullmatch(message):
+            said = found[2]
+            for pattern, words in _REWORDED:
+                said = pattern.sub(words, said)
+            return f"{found[1].rpartition('/')[2]}: {said}"
+        return message
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         choices = [str(choice) for choice in action.choices or ()]
         if choices and str(value) not in choices:
-            raise argparse.ArgumentError(action, f"invalid choice: {value!r}{nearest(str(value), choices)}")
+            raise argparse.ArgumentError(action, f"not allowed: {value!r}{nearest(str(value), choices)}")
 
     def _is_mistyped(self, word: str) -> bool:
         name = word.partition("=")[0]
@@ -93,12 +124,18 @@ class CommandParser(argparse.ArgumentParser):
         """End with a line for each option that does not exist, else for what was given too much; not at all for neither."""
         options = [option for option in self._option_string_actions if option.startswith("--")]
         mistyped = [word.partition("=")[0] for word in words if word.startswith("-") and word != "--"]
-        lines = [f"error: {name}: no such option of '{self.prog}'{nearest(name, options)}" for name in mistyped]
+        lines = [f"error: {name}: no such option of '{self.prog}'{_near(name, options)}" for name in mistyped]
         if words and not lines:
             lines = [f"error: {word}: unexpected argument of '{self.prog}'; see --help" for word in words]
         if lines:
             print_problem("\n".join(lines))
             self.exit(BAD_INPUT)
+
+
+def _near(name: str, options: list[str]) -> str:
+    """The option that was probably meant; of a few all, of many where they stand."""
+    said = nearest(name, options)
+    return said if said.endswith("?") or len(options) <= _FEW_OPTIONS else "; see --help"
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:

@@ -148,7 +148,7 @@ def test_command_when_it_is_missing_or_misspelt_then_helps_and_exits_with_2(caps
     """The list of commands, or the one that was meant."""
     code, out, err = run(capsys)
     assert (code, out) == (2, "") and any("audit" in line for line in err)
-    assert run(capsys, "scor") == (2, "", ["error: python -m rewards: no command 'scor'; did you mean score?"])
+    assert run(capsys, "scor") == (2, "", ["error: scor: no such command of 'python -m rewards'; did you mean score?"])
 
 
 @pytest.mark.parametrize("command", ["list", "score", "audit", "rescore", "explain", "new", "schema", "attack"])
