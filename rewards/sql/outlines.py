@@ -58,8 +58,8 @@ def outline(tokens: tuple[str, ...]) -> Outline:
         if token == "between":
             between = True
         clauses[current][-1].append(token)
-    made_up = not any(_names_data(item) for item in clauses["select"])
-    return Outline(*(_join(clauses[name]) for name in ("select", "where", "tail")), made_up)
+    select, where, tail = (_join(clauses[name]) for name in ("select", "where", "tail"))
+    return Outline(select, where, tail, constant=not any(_names_data(item) for item in clauses["select"]))
 
 
 def _drop_qualifiers(tokens: tuple[str, ...]) -> list[str]:
