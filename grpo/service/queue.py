@@ -34,6 +34,7 @@ _LOOK_EVERY = 0.5
 _PAUSE = 2.0
 _NEVER_AGAIN = (FAILED, BAD_INPUT)
 _URGENT = 1_000_000.0
+_CANCELLED = "cancelled; resume it to continue"
 _OWN_VARIABLES = (
     "RECOMPENSA_READ_TOKEN", "RECOMPENSA_SUBMIT_TOKEN", "RECOMPENSA_TOKEN", "RECOMPENSA_WEBHOOK", "RECOMPENSA_WEBHOOK_SECRET",
 )  # fmt: skip
@@ -188,6 +189,8 @@ class RunQueue:
             return
         process = self.process(id)
         if run.state not in ACTIVE:
+            if run.state != "queued":
+                return  # a turn from before it was cancelled, or had ended
             process.clear()
             run = self._claim(run)
             if run is None:
@@ -251,7 +254,7 @@ class RunQueue:
         if code == DONE:
             self._change(id, *ACTIVE, state="done", reason="", **ended)
         elif run.state == "cancelling":
-            self._change(id, *ACTIVE, state="cancelled", reason="cancelled; resume it to continue", **ended)
+            self._change(id, *ACTIVE, state="cancelled", reason=_CANCELLED, **ended)
         elif code == STOPPED:
             rule = read_object(self.folder(id) / "status.json").get("stopped_by") or "a watch rule"
             self._change(id, *ACTIVE, state="stopped", reason=f"stopped by {rule}", **ended)
@@ -277,11 +280,15 @@ class RunQueue:
             # Before anybody can see it queued: a turn it was offered earlier must not start it in that instant.
             self._turns.offer(run.id, run.priority, wait)
         changed = self._change(
-            run.id, *ACTIVE, state="queued", reason=f"{how}; queued again", exit_code=code, slot=None, tries=tries,
+            run.id, "running", state="queued", reason=f"{how}; queued again", exit_code=code, slot=None, tries=tries,
             place=place, not_before=time.time() + wait if wait else 0.0,
         )  # fmt: skip
         if changed is not None:
             self._offer(changed)
+        else:  # cancelled as it ended, or before it could be started
+            self._change(
+                run.id, "cancelling", state="cancelled", reason=_CANCELLED, ended=time.time(), exit_code=code, slot=None
+            )  # fmt: skip
 
     def _release(self) -> None:
         """Queue the waiting runs whose turn has come; those whose turn can never come are skipped."""
