@@ -91,3 +91,13 @@ class Listening:
 def listen():
     """`with listen(application) as service: service.url`."""
     return Listening
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """A function that makes a queue of these runs, whose turns and processes are made up."""
+    from grpo.service import queue as queues
+    from tests.grpo.service.made_up import make_queue
+
+    monkeypatch.setattr(queues, "_LOOK_EVERY", 0.0)
+    return lambda *runs, **settings: make_queue(tmp_path / "runs", *runs, **settings)
