@@ -153,7 +153,8 @@ def describe_decision(decision: Decision, commands: Sequence[str] = ()) -> str:
 def _describe_node(node: DecisionNode) -> str:
     if node.value is None:
         return f"{node.question} {node.outcome}" + (f" ({node.note})" if node.note else "")
-    cells = [f"{node.value:.3f} against {node.threshold:.3f}, margin {node.margin:+.3f}"]
+    value = f"{node.value:+.3f}" if node.of_change else f"{node.value:.3f}"
+    cells = [f"{value}, threshold {node.threshold:.3f}, margin {node.margin:+.3f}"]
     if node.low is not None and node.high is not None:
         cells.append(f"95 % {node.low:.3f} to {node.high:.3f}")
     if node.n is not None:

@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from html import unescape
 from statistics import fmean
 from typing import Any
 
@@ -24,6 +25,7 @@ _LETTERS = re.compile(r"[ãõ]|ç[ao]s?\b|[aeiou]nh[ao]s?\b|lh[aeo]s?\b|^com$")
 _OTHERS = [
     "the", "and", "of", "is", "to", "el", "los", "las", "con", "una", "y", "der", "und", "die", "le", "les", "des", "et",
 ]  # fmt: skip
+_TAG = re.compile(r"<[^<>]*>")
 _WRITTEN_CALL = re.compile(r"\[\s*[A-Za-z_][\w.]*\(")
 _QUERY = re.compile(r"(?:```(?:sql\w*)?\s+)?(?:select\b|with\s(?=.*\sselect\s))", re.IGNORECASE | re.DOTALL)
 # From so many words on a text field is prose: two right answers hardly ever have the same.
@@ -385,14 +387,9 @@ def instruct(rows: Sequence[Example], kinds: dict[str, str], proposal: Proposal)
 
 
 def speaks_portuguese(rows: Sequence[Example]) -> bool:
-    """Whether the users of the first rows write Portuguese rather than English or another language, by its small words."""
-    words = Counter(
-        word
-        for row in rows[:200]
-        for turn in row.prompt
-        if turn["role"] == "user"
-        for word in turn["content"].lower().split()
-    )
+    """Whether the users of the first rows write Portuguese rather than English or another language, by its small words; HTML is read as its text."""
+    asked = (turn["content"] for row in rows[:200] for turn in row.prompt if turn["role"] == "user")
+    words = Counter(word for text in asked for word in _TAG.sub(" ", unescape(text)).lower().split())
     own, others = (sum(words[word] for word in small) for small in (_PORTUGUESE, _OTHERS))
     # Advertisements hardly have small words: there the letters that only Portuguese has, and its money, tell.
     own += sum(count for word, count in words.items() if word.startswith("r$") or _LETTERS.search(word))

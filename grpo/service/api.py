@@ -14,7 +14,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from grpo.service.access import REPORT_POLICY
 from grpo.service.groups import FILTERS, SORTS, StoredCompletions, choose, list_steps, search, step_file
-from grpo.service.ledger import QueuedRun
+from grpo.service.ledger import ENDED, QueuedRun
 from grpo.service.overview import Overview, RunSummary
 from grpo.service.queue import RunQueue
 from grpo.service.shapes import ConfigList, GroupPage, Health, Problems, RunDetail, RunItem, RunList, State
@@ -178,8 +178,13 @@ def make_api(
     def cancel(run: Found) -> RunItem:
         """Stop a run: it saves a checkpoint first and can be resumed; one that waits is never started."""
         if queue.cancel(run.id) is None:
-            hint = "" if run.queued else "; it was started by hand: stop it where it was started"
-            raise HTTPException(409, [f"{run.id}: is {run.state}, which cannot be cancelled{hint}"])
+            if run.state == "cancelling":
+                told = "already being stopped"
+            elif run.state in ENDED or run.queued:
+                told = f"already ended ({run.state}); there is nothing to stop"
+            else:
+                told = f"{run.state}, but it was started by hand; stop it where it was started"
+            raise HTTPException(409, [f"{run.id}: {told}"])
         return _item(find(run.id))
 
     @api.post("/runs/{id}/resume", status_code=202, responses={**_MISSING, **_CONFLICT})

@@ -87,12 +87,15 @@ def make_application(
     def answer(request: Request, lines: list[str], status: int, headers: Any = None) -> Response:
         """What is wrong, for a program as JSON, for a person as a page."""
         if not request.url.path.startswith("/v1/") and "text/html" in request.headers.get("accept", ""):
-            return renderer.render(request, "problem.html.j2", status, tokens=tokens.needed, lines=lines)
+            return renderer.render(
+                request, "problem.html.j2", status, tokens=tokens.needed, lines=lines, missing=status == 404
+            )
         return JSONResponse({"problems": lines}, status, headers=headers)
 
     @app.exception_handler(RequestValidationError)
     def refuse_body(request: Request, error: RequestValidationError) -> Response:
-        if not request.headers.get("content-type", "").startswith("application/json"):
+        sent = request.headers.get("content-type", "")
+        if request.method == "POST" and not sent.startswith("application/json"):
             return answer(
                 request, ["the body must be JSON; send it with the header Content-Type: application/json"], 422
             )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qs, quote
 
@@ -78,11 +81,11 @@ def make_page(
                 view["comparison"] = compare_two(first, other).to_json()
                 view["changed"] = changed_rows(first, other)
             except UserError as error:
-                view["problems"] = error.problems
+                view["problems"] = [_say_for_page(line, (first, other)) for line in error.problems]
             try:
                 view["curves"] = overlay(read_run(first, completions=False), read_run(other, completions=False))
             except UserError as error:
-                view["problems"] += error.problems
+                view["problems"] += [_say_for_page(line, (first, other)) for line in error.problems]
         return show(request, "compare.html.j2", **view)
 
     @page.get("/runs/{id}")
@@ -91,18 +94,28 @@ def make_page(
 
     @page.get("/runs/{id}/log")
     def log(request: Request, run: Asked) -> Response:
-        return show(request, "log.html.j2", run=run, log=read_log(queue, run.id, 500), living=run.state in LIVING)
+        return show(
+            request,
+            "log.html.j2",
+            run=run,
+            log=read_log(queue, run.id, 500),
+            living=run.state in LIVING,
+            evaluations=list_evaluations(queue.folder(run.id)),
+        )
 
     @page.get("/runs/{id}/errors")
     def errors(request: Request, run: Asked) -> Response:
-        return show(request, "errors.html.j2", run=run, functions=make_errors_view(queue.folder(run.id)))
+        folder = queue.folder(run.id)
+        return show(
+            request, "errors.html.j2", run=run, functions=make_errors_view(folder), evaluations=list_evaluations(folder)
+        )
 
     @page.get("/runs/{id}/prompt")
     def prompt(request: Request, run: Asked, key: Annotated[str, Query(max_length=2000)]) -> Response:
         view = make_prompt_view(store, queue.folder(run.id), key)
         if view is None:
             raise HTTPException(404, [f"{run.id}: no completions of {key[:80]!r} are stored"])
-        return show(request, "prompt.html.j2", run=run, **view)
+        return show(request, "prompt.html.j2", run=run, evaluations=list_evaluations(queue.folder(run.id)), **view)
 
     @page.get("/runs/{id}/steps")
     def last_step(run: Asked) -> Response:
@@ -120,7 +133,8 @@ def make_page(
         steps = list_steps(folder)
         path = step_file(folder, step)
         if step not in steps:
-            raise HTTPException(404, [f"{run.id}: no completions of step {step} are stored"])
+            stored = f"; the last that are: {', '.join(map(str, steps[-5:]))}" if steps else ""
+            raise HTTPException(404, [f"{run.id}: no completions of step {step} are stored{stored}"])
         place = steps.index(step)
         view = make_groups_view(store, path, sort=sort, only=only, task=task, words=words, page=page, group=group)
         detail = make_group_view(store, path, view["current"], first) if view["current"] is not None else None
@@ -185,3 +199,10 @@ def make_page(
         return answer
 
     return page
+
+
+def _say_for_page(line: str, folders: Sequence[Path]) -> str:
+    """A command's line for a reader of the page: runs by their names, and no advice about the command's options."""
+    for folder in folders:
+        line = line.replace(f"{folder}:", f"{folder.name}:")
+    return re.sub(r" \([^()]*--[^()]*\)$", "", line)

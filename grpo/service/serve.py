@@ -93,7 +93,8 @@ def serve(options: argparse.Namespace) -> int:
         hosts = None if tokens.needed and not options.name else _name_hosts(options.host, options.name)
         app = make_application(queue, find_allowed(folders), tokens=tokens, hosts=hosts)
         if not options.quiet:
-            print(f"runs of {options.runs} at {url} ({queue.slots} at a time); Ctrl-C ends the service, not the runs")
+            amount = f"{queue.slots} run" + "s" * (queue.slots > 1)
+            print(f"serving {options.runs}/ at {url}, {amount} at a time; Ctrl-C ends the service, not the runs")
             sys.stdout.flush()
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, server_header=False, lifespan="on"

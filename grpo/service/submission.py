@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from grpo.service.ledger import DECISION, QueuedRun
 from rewards.errors import UserError
@@ -31,7 +31,29 @@ Scalar = (
     | Annotated[str, Field(max_length=1000, pattern=_NO_NUL)]
     | None
 )
-Override = Annotated[str, Field(max_length=4000, pattern=r"^[A-Za-z_][A-Za-z0-9_.\[\]\-]*=[^\x00]*$")]
+
+
+def _text(pattern: str, allowed: str, longest: int) -> Any:
+    """A text that keeps a pattern, and is told in words how to be written where it does not."""
+
+    def check(text: str) -> str:
+        # fullmatch: `$` alone would let a line break at the end pass; a lone surrogate cannot be written to a file.
+        written = text.encode("utf-8", "ignore").decode() == text
+        if len(text) > longest or not written or not re.fullmatch(pattern, text):
+            raise ValueError(f"cannot be read; allowed: {allowed}, at most {longest:,} characters")
+        return text
+
+    return Annotated[str, AfterValidator(check), Field(json_schema_extra={"pattern": pattern, "maxLength": longest})]
+
+
+if TYPE_CHECKING:
+    RunName = Override = SettingName = str
+else:
+    RunName = _text(NAME, "letters without accents, digits and . _ -, beginning with a letter or digit", 100)
+    Override = _text(
+        r"^[A-Za-z_][A-Za-z0-9_.\[\]\-]*=[^\x00]*$", "a change KEY=VALUE, such as grpo.max_steps=100", 4000
+    )
+    SettingName = _text(r"^[A-Za-z_][A-Za-z0-9_.]*$", "the name of a setting, such as grpo.learning_rate", 200)
 
 
 class Submission(BaseModel):
@@ -45,7 +67,7 @@ class Submission(BaseModel):
         },
     )
 
-    name: str | None = Field(None, pattern=NAME, description="The name of the run; by default config, date and time.")
+    name: RunName | None = Field(None, description="The name of the run; by default config, date and time.")
     config: str | None = Field(
         None, min_length=1, max_length=1000,
         description="A shipped config by name, a file in an allowed folder, or `decision`: the one that the run under "
@@ -59,9 +81,9 @@ class Submission(BaseModel):
     )
     profile: Literal["auto", "gpu", "small", "embedded"] = "auto"
     priority: int = Field(0, ge=-1000, le=1000, description="Higher ones are started first.")
-    after: str | None = Field(None, pattern=NAME, description="The run that must finish before this one starts.")
+    after: RunName | None = Field(None, description="The run that must finish before this one starts.")
     seeds: list[int] = Field(default_factory=list, max_length=MOST_RUNS, description="One run a seed.")
-    sweep: dict[Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")], list[Scalar]] = Field(
+    sweep: dict[SettingName, list[Scalar]] = Field(
         default_factory=dict, max_length=8, description="One run for each combination of these settings' values."
     )
 

@@ -131,6 +131,9 @@ def test_init_when_files_cannot_be_written_then_one_line_says_so(strangers, caps
     [
         ("Tênis esportivo masculino, caixa com 2, R$ 199,90", True),
         ("Promoção! Caminhão de brinquedo vermelho, preço especial", True),
+        ("<h2>Ventilador Arno</h2><p>Por apenas <b>R$ 199,90</b></p>", True),
+        ("<p>gar&atilde;o</p><div>entrega r&aacute;pida</div>", True),
+        ("<p>Tax of the box</p><b>$ 19.90</b>", False),
         ("Wireless mouse, box with 2, $ 19.90", False),
         ("Zapatillas deportivas para niño, con caja, 19,90 euros", False),
         ("Chaussures de sport, façon cuir, 19,90 euros", False),

@@ -49,7 +49,13 @@ def test_submit_when_a_config_is_right_then_runs_are_queued_with_their_names(htt
         ({"config": "v4_1", "yaml": "name: x"}, "give either config or yaml"),
         ({"config": "v9"}, "v9: no such file, and no shipped config of that name"),
         ({"config": "/etc/passwd"}, "not in an allowed folder"),
-        ({"config": "v4_1", "name": "../x"}, "name: string should match pattern"),
+        (
+            {"config": "v4_1", "name": "../x"},
+            "name: cannot be read; allowed: letters without accents, digits and . _ -",
+        ),
+        ({"config": "v4_1", "name": "a\n"}, "name: cannot be read"),
+        ({"config": "v4_1", "set": ["seed"]}, "set[0]: cannot be read; allowed: a change KEY=VALUE"),
+        ({"config": "v4_1", "sweep": {"a b": [1]}}, "cannot be read; allowed: the name of a setting"),
         ({"config": "v4_1", "set": ["rewards.plugins=[/tmp/evil.py]"]}, "outside of the allowed folders"),
         ({"config": "v4_1", "set": ["rewards.plugins=[os]"]}, "os: not an installed plugin"),
         ({"config": "v4_1", "set": ["model.name=/etc"]}, "outside of the allowed folders"),
@@ -293,3 +299,41 @@ def test_state_when_a_run_by_hand_holds_its_lock_then_it_is_running_and_without_
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert http.get("/v1/runs/r").json()["state"] == "running"
     assert http.get("/v1/runs/r").json()["state"] == "interrupted"
+
+
+def test_cancel_when_there_is_nothing_to_stop_then_the_line_says_why(http, queue, root, write_run):
+    """One that has ended says how; one that was started by hand says where it can be stopped."""
+    http.post("/v1/runs", json={"config": "v4_1", "name": "one"})
+    http.post("/v1/runs", json={"config": "v4_1", "name": "two", "after": "one"})
+    assert http.post("/v1/runs/two/cancel").status_code == 202
+    said = http.post("/v1/runs/two/cancel")
+    assert (said.status_code, said.json()["problems"]) == (
+        409,
+        ["two: already ended (cancelled); there is nothing to stop"],
+    )
+    write_run(root / "by-hand")
+    (root / "by-hand" / "status.json").unlink(missing_ok=True)
+    said = http.post("/v1/runs/by-hand/cancel").json()["problems"]
+    assert said == ["by-hand: running, but it was started by hand; stop it where it was started"]
+
+
+def test_page_when_an_address_lacks_something_then_it_says_what_and_offers_what_there_is(http, root, write_run):
+    """A missing question, a step that is not stored and a comparison without evaluations are told for a reader of pages."""
+    html = {"accept": "text/html"}
+    write_run(root / "one")
+    assert "query.key: this field is missing" in http.get("/runs/one/prompt", headers=html).text
+    steps = http.get("/v1/runs/one").json()["steps"]
+    gone = http.get("/runs/one/steps/999999", headers=html)
+    assert gone.status_code == 404 and "<h1>Not found</h1>" in gone.text
+    assert f"are stored; the last that are: {', '.join(map(str, steps[-5:]))}" in gone.text
+    (root / "young" / "eval").mkdir(parents=True)
+    (root / "young" / "config.json").write_bytes((root / "one" / "config.json").read_bytes())
+    page = http.get("/compare?a=one&b=young", headers=html).text
+    assert "young: no evaluation" in page and str(root) not in page and "--stage" not in page
+
+
+@pytest.mark.parametrize("page", ["", "/log", "/errors"])
+def test_tabs_when_a_page_of_a_run_is_shown_then_they_are_the_same(http, root, write_run, page):
+    """Held-out answers are one click away from every page of a run."""
+    write_run(root / "one")
+    assert "/runs/one/evals/" in http.get(f"/runs/one{page}", headers={"accept": "text/html"}).text
