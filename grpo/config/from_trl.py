@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from grpo.config.trl_adapters import SETTINGS, translate_adapters
+from grpo.config.trl_adapters import translate_adapters
 from grpo.config.trl_fields import HANDED, OTHER_WAY, REFUSED, SAME_VALUE
 from grpo.config.trl_found import FoundSettings
 from grpo.config.trl_names import OPTIMISERS, find_optimiser_problem
+from grpo.config.trl_other_names import ALIASES, GONE, MODEL, OLD, OLD_DEFAULTS, QUIET, ROWS, is_worth_saying
 
 # What TRL 1.14.2 takes where a file says nothing; ours has other defaults, so all of them are written out.
 DEFAULTS: dict[str, Any] = {
@@ -19,53 +20,10 @@ DEFAULTS: dict[str, Any] = {
     "optim": "adamw_torch_fused", "adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1.0e-8,
     "gradient_checkpointing": True, "num_train_epochs": 3.0, "seed": 42, "save_steps": 500,
 }  # fmt: skip
+# Of generation_kwargs: what section grpo has too, and what a run does anyway.
+_FILTERS = ("top_p", "top_k", "min_p", "repetition_penalty")
+_IMPLIED = ("do_sample", "pad_token_id", "eos_token_id", "bos_token_id", "use_cache")
 BATCH = ("per_device_train_batch_size", "gradient_accumulation_steps", "generation_batch_size", "steps_per_generation")
-# Of TRL's ModelConfig and of scripts: what the policy is, and what is not a setting of a training.
-MODEL = (
-    "model_name_or_path", "model_revision", "dtype", "torch_dtype", "use_peft", "load_in_4bit", "load_in_8bit",
-    "attn_implementation", "max_seq_length", "bnb_4bit_quant_type", "use_bnb_nested_quant", "bnb_4bit_compute_dtype",
-    "adapter_path", "by_unsloth", *SETTINGS,
-)  # fmt: skip
-ROWS = (
-    "dataset", "reward", "system", "prompt_column", "solution", "task", "dataset_mixture", "columns", "external_plugins",
-    "train_data", "eval_data",
-)  # fmt: skip
-# What every run has in its own way: saying so of each config would hide what matters.
-QUIET = ("output_dir", "run_name", "report_to", "log_completions", "save_strategy", "eval_strategy")
-# Settings that other versions of TRL had.
-GONE = {
-    "vllm_device": "TRL has no such setting any more; engine vllm shares the training devices, or give model.vllm.server_devices",
-    "vllm_dtype": "vLLM has the policy's type",
-    "vllm_enable_prefix_caching": "prefix caching is on",
-    "overwrite_output_dir": "a run never overwrites another",
-    "eval_on_start": "a run evaluates before and after everything",
-    "do_eval": "a run evaluates on its held-out rows",
-    "chat_template": "write model.chat_template: a file with the template",
-    "callbacks": "a run has its own",
-    "config_file": "launch with accelerate and a file such as configs/accelerate/ddp.yaml",
-    "use_liger_loss": "the loss keeps no logits that are too many",
-    "shuffle_generation_inputs": "rows are shuffled by seed",
-    "generation_aggregation_steps": "a generation batch is one optimiser step",
-    "wandb_project": "write tracking.project",
-    "wandb_entity": "wandb's own variable WANDB_ENTITY says it",
-    "logging_dir": "write tracking.tensorboard: true",
-}
-# What only files for older versions have, and what those took where a file says nothing.
-OLD = (
-    "max_prompt_length", "vllm_device", "vllm_dtype", "vllm_max_model_len", "vllm_enable_prefix_caching", "torch_dtype",
-    "overwrite_output_dir", "evaluation_strategy", "use_liger_loss", "generation_aggregation_steps",
-)  # fmt: skip
-OLD_DEFAULTS = {
-    "beta": "beta 0.04 until May 2025", "top_k": "top_k 50 until May 2025",
-    "loss_type": "loss_type grpo, then bnpo, until August 2025",
-}  # fmt: skip
-
-
-# What they are called today.
-ALIASES = {
-    "model_name": "model_name_or_path", "vllm_max_model_len": "vllm_max_model_length", "torch_dtype": "dtype",
-    "evaluation_strategy": "eval_strategy", "per_device_batch_size": "per_device_train_batch_size",
-}  # fmt: skip
 
 
 @dataclass
@@ -94,15 +52,21 @@ def translate(found: FoundSettings, processes: int = 1) -> Translation:
     untold = [
         f"{name} ({text[:40]})"
         for name, text in found.unknown.items()
-        if name in BATCH or name in SAME_VALUE or name in HANDED or name in MODEL or name.startswith("**")
+        if is_worth_saying(name) and name not in GONE and name not in REFUSED
     ]
     if untold:
         out.notes.append(f"the file does not say these values; write them yourself: {', '.join(untold)}")
+    out.notes += [f"{name}: {GONE[name]}" for name in found.unknown if name in GONE]
+    out.notes += [f"{name}: left out; {REFUSED[name]}" for name in found.unknown if name in REFUSED]
     if found.wrapper is not None:
         out.notes.append(f"read as {found.wrapper}'s, whose defaults are written where TRL's differ")
     out.notes += found.notes
     if given.get("max_steps", -1) in (None, -1, 0):
         given.pop("max_steps", None)
+    for name in [name for name, value in given.items() if value is None and name in DEFAULTS]:
+        del given[name]
+        if name != "num_train_epochs":
+            out.notes.append(f"{name}: the file gives no value; TRL's default {DEFAULTS[name]} is written")
     settings = {**{name: value for name, value in DEFAULTS.items() if name not in found.unknown}, **given}
     if "max_steps" in given:
         settings.pop("num_train_epochs", None)
@@ -154,7 +118,17 @@ def translate_server(settings: dict[str, Any], out: Translation) -> None:
 
 
 def translate_sampling(settings: dict[str, Any], out: Translation) -> None:
-    """What vLLM cannot be used for here, though TRL does it."""
+    """Filters that stand in `generation_kwargs`, and what vLLM cannot be used for here, though TRL does it."""
+    inner = settings.get("generation_kwargs")
+    if isinstance(inner, dict):
+        moved = {name: inner[name] for name in _FILTERS if inner.get(name) is not None}
+        settings |= moved
+        rest = {name: value for name, value in inner.items() if name not in moved and name not in _IMPLIED}
+        if rest.get("temperature") == settings.get("temperature"):
+            rest.pop("temperature", None)
+        if rest.get("max_new_tokens") == settings.get("max_completion_length"):
+            rest.pop("max_new_tokens", None)
+        settings["generation_kwargs"] = rest
     if not settings.get("use_vllm"):
         return
     if out.config["model"].get("quantization") == "nf4":
@@ -207,6 +181,8 @@ def translate_setting(name: str, value: Any, out: Translation, written: bool) ->
     elif name in HANDED:
         if value is not None:
             out.put(f"trl.{name}", value)
+    elif name == "generation_kwargs" and value:
+        out.notes.append(f"generation_kwargs: {', '.join(value)} left out; {REFUSED[name]}")
     elif name in REFUSED:
         if value not in (None, False, "", {}, 0, 0.0):
             out.notes.append(f"{name}: left out; {REFUSED[name]}")

@@ -11,6 +11,7 @@ from grpo.config.trl_adapters import ADAPTER_NAMES
 from grpo.config.trl_found import FoundSettings, as_number
 from grpo.config.trl_script import read_script
 from grpo.config.trl_shell import cut_documents, find_commands, read_command
+from grpo.config.trl_strangers import find_stranger, has_any_setting
 from grpo.config.trl_wrappers import find_wrapper
 from rewards.errors import UserError
 from rewards.writing.yaml_files import parse_yaml, read_text
@@ -30,6 +31,9 @@ _MAPPINGS = (
 _OTHER_SECTIONS = re.compile(
     r"eval|test|data|sft|warm|infer|log|wandb|reward|judge|teacher|experiment|hydra", re.IGNORECASE
 )
+
+# `${optim.lr}`, `${oc.env:LR,1e-6}`
+_INTERPOLATION = re.compile(r"\$\{([\w.]+)(?::([^{}]*))?\}")
 
 
 def read_trl_file(path: Path) -> FoundSettings:
@@ -90,7 +94,39 @@ def read_yaml(text: str, path: Path) -> FoundSettings:
         raise UserError(f"{path}: does not hold a mapping of settings to values")
     wrapper = find_wrapper(values)
     found = FoundSettings(_flatten(values))
-    return wrapper(found) if wrapper is not None else found
+    set_interpolations(found, values)
+    if wrapper is not None:
+        return wrapper(found)
+    stranger = find_stranger(values, {*found.settings, *found.unknown})
+    if stranger is not None:
+        return FoundSettings(refusals=[stranger])
+    return found if has_any_setting([*found.settings, *found.unknown]) else FoundSettings()
+
+
+def set_interpolations(found: FoundSettings, values: dict[Any, Any]) -> None:
+    """Put in what `${section.key}` names, as Hydra and OmegaConf do; what needs more than that is unknown."""
+    for name, value in list(found.settings.items()):
+        for _ in range(5):
+            match = _INTERPOLATION.fullmatch(value) if isinstance(value, str) else None
+            if match is None:
+                break
+            if match[1] in ("oc.env", "env"):
+                value = as_number((match[2] or "").partition(",")[2].strip()) or value
+                break
+            value = as_number(_follow(values, (match[1] or "").split(".")) if match[2] is None else value)
+        if isinstance(value, str) and "${" in value:
+            del found.settings[name]
+            found.unknown[name] = value
+        else:
+            found.settings[name] = value
+
+
+def _follow(values: Any, parts: list[str]) -> Any:
+    for part in parts:
+        if not isinstance(values, dict) or part not in values:
+            return "${?}"
+        values = values[part]
+    return values
 
 
 def _flatten(values: dict[Any, Any], section: str = "") -> dict[str, Any]:

@@ -128,6 +128,8 @@ def read_command(command: Command, path: Path, read_file: ReadFile, written: Col
     script itself creates.
     """
     found = FoundSettings()
+    if re.fullmatch(r"trl \w+", command.program) and command.program != "trl grpo":
+        return FoundSettings(refusals=[f"{command.program} is another training than TRL's GRPO"])
     for name, value in command.options.items():
         if "$" in value:
             found.unknown[name] = value
@@ -136,6 +138,11 @@ def read_command(command: Command, path: Path, read_file: ReadFile, written: Col
             found.settings[name] = [as_number(each) for each in several] if len(several) > 1 else as_number(value)
     _note_processes(found, command, path)
     for name in ("config", "config_path", "recipe"):
+        if name in found.unknown and re.search(r"yaml|yml|conf|recipe", found.unknown[name], re.IGNORECASE):
+            found.refusals.append(
+                f"its settings stand in {found.unknown[name]}, which only running the script tells; translate that file"
+            )
+            return found
         below = found.settings.get(name)
         if not isinstance(below, str) or not below.endswith((".yaml", ".yml", ".json")):
             continue
@@ -230,7 +237,7 @@ def _find_program(words: list[str], place: int) -> str:
     if place and words[place - 1] == "-m" and not word.startswith(("torch.distributed", "accelerate")):
         return word
     pair = f"{word.rpartition('/')[2]} {words[place + 1] if place + 1 < len(words) else ''}"
-    return pair if pair in ("trl grpo", "swift rlhf", "megatron rlhf", "axolotl train") else ""
+    return pair if pair in ("swift rlhf", "megatron rlhf", "axolotl train") or re.fullmatch(r"trl \w+", pair) else ""
 
 
 def _find_constants(text: str) -> tuple[dict[str, str], dict[str, str]]:

@@ -29,6 +29,7 @@ _BUILTINS: dict[str, Callable[..., Any]] = {
     "int": int, "float": float, "str": str, "bool": bool, "list": list, "tuple": tuple, "max": max, "min": min, "len": len,
 }  # fmt: skip
 _OF_TEXTS = ("split", "strip", "lower", "upper", "removeprefix", "removesuffix", "rstrip", "lstrip")
+_MAPPINGS = ("dict", "SimpleNamespace", "Namespace")
 _READS = re.compile(r"load|read|parse", re.IGNORECASE)
 _DEEPEST, _LONGEST = 20, 10_000
 
@@ -62,7 +63,7 @@ def _evaluate(node: ast.expr, constants: Constants, inner: Callable[[ast.expr], 
             return _attribute(node, constants, inner)
         case ast.Subscript(value=base, slice=key):
             return inner(base)[inner(key)]
-        case ast.Call(keywords=[]):
+        case ast.Call():
             return _call(node, inner)
         case ast.ListComp(generators=[ast.comprehension(target=ast.Name(id=name), iter=source, ifs=tests)], elt=made):
             found = []
@@ -91,9 +92,9 @@ def _evaluate(node: ast.expr, constants: Constants, inner: Callable[[ast.expr], 
         case ast.List() | ast.Tuple():
             return [inner(each) for each in node.elts]
         case ast.Dict():
-            return {
-                inner(key): inner(value) for key, value in zip(node.keys, node.values, strict=True) if key is not None
-            }
+            return _mapping(node, inner)
+        case ast.JoinedStr():
+            return _text_of(node, inner)
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
@@ -111,20 +112,39 @@ def _refuse_large(op: ast.operator, left: Any, right: Any) -> None:
 
 
 def _attribute(node: ast.Attribute, constants: Constants, inner: Callable[[ast.expr], Any]) -> Any:
-    if getattr(node.value, "id", "") == "torch":
+    base = getattr(node.value, "id", "")
+    if base == "torch":
         return node.attr
-    if f"args.{node.attr}" in constants:
+    made = constants.get(base)
+    if isinstance(made, ast.Call):  # an object of a class of the script: what it is made with, or the class's own
+        for keyword in made.keywords:
+            if keyword.arg == node.attr:
+                return inner(keyword.value)
+        kind = getattr(made.func, "id", "")
+        if f"{kind}.{node.attr}" in constants:
+            return inner(constants[f"{kind}.{node.attr}"])
+    if f"{base}.{node.attr}" in constants:
+        return inner(constants[f"{base}.{node.attr}"])
+    # Whatever a parser or a function of the script's made; not a part of something else, such as `run.training`.
+    if (made is None or isinstance(made, ast.Call)) and f"args.{node.attr}" in constants:
         return inner(constants[f"args.{node.attr}"])
-    base = inner(node.value)
-    if not isinstance(base, dict):
+    value = inner(node.value)
+    if not isinstance(value, dict):
         raise NotWrittenError
-    return base[node.attr]
+    return value[node.attr]
 
 
 def _call(node: ast.Call, inner: Callable[[ast.expr], Any]) -> Any:
-    if isinstance(node.func, ast.Name) and node.func.id in _BUILTINS:
+    if isinstance(node.func, ast.Name) and node.func.id in _BUILTINS and not node.keywords:
         return _BUILTINS[node.func.id](*(inner(each) for each in node.args))
-    if not isinstance(node.func, ast.Attribute):
+    name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+    if name in _MAPPINGS and not node.args and all(each.arg for each in node.keywords):
+        return {each.arg: inner(each.value) for each in node.keywords}
+    if name in ("getenv", "get") and ast.unparse(node.func) in ("os.getenv", "getenv", "os.environ.get", "environ.get"):
+        if len(node.args) < 2:
+            raise NotWrittenError
+        return inner(node.args[1])  # as the script takes it where the variable is not set
+    if not isinstance(node.func, ast.Attribute) or node.keywords:
         raise NotWrittenError
     base, given = inner(node.func.value), [inner(each) for each in node.args]
     if isinstance(base, dict) and node.func.attr == "get":
@@ -132,6 +152,24 @@ def _call(node: ast.Call, inner: Callable[[ast.expr], Any]) -> Any:
     if isinstance(base, str) and len(base) <= _LONGEST and node.func.attr in _OF_TEXTS:
         return getattr(base, node.func.attr)(*given)
     raise NotWrittenError
+
+
+def _text_of(node: ast.JoinedStr, inner: Callable[[ast.expr], Any]) -> str:
+    """An f-string without formats of its own."""
+    parts = []
+    for each in node.values:
+        if isinstance(each, ast.FormattedValue) and (each.format_spec is not None or each.conversion != -1):
+            raise NotWrittenError
+        parts.append(str(inner(each.value if isinstance(each, ast.FormattedValue) else each)))
+    return "".join(parts)
+
+
+def _mapping(node: ast.Dict, inner: Callable[[ast.expr], Any]) -> dict[Any, Any]:
+    """A mapping with those that are spread out in it."""
+    found: dict[Any, Any] = {}
+    for key, value in zip(node.keys, node.values, strict=True):
+        found |= inner(value) if key is None else {inner(key): inner(value)}
+    return found
 
 
 def read_settings_files(tree: ast.AST, constants: Constants, path: Path, notes: list[str]) -> Constants:

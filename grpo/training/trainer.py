@@ -161,7 +161,7 @@ class SharedPrefixTrainer(GRPOTrainer):
                 self._log_weighted_means()
             entropies = step.take_entropies(output["completion_ids"])
             if self._skips and entropies is not None:
-                output["entropies"] = entropies
+                output["entropies"] = entropies * output["completion_mask"]
             if deferred and "old_per_token_logps" in output:
                 output["old_per_token_logps"] = self._logps_of_busy_rows(output)
             self._count_idle(output)

@@ -1,0 +1,145 @@
+"""Scripts that say their settings in pieces, and files that are of another training than TRL's GRPO."""
+
+from __future__ import annotations
+
+import pytest
+
+from grpo.config.from_trl import translate
+from grpo.config.trl_reading import read_trl_file
+
+PIECES = """
+import os
+from dataclasses import dataclass, field
+from trl import GRPOConfig, GRPOTrainer
+
+ORGANISATION = "Qwen"
+
+@dataclass
+class Settings:
+    rate: float = 1e-5
+    group: int = field(default=8)
+
+class Fixed:
+    BETA = 0.1
+
+settings = Settings(rate=3e-6)
+
+def build(epochs=2, temperature: float = 0.8, kl=False):
+    options = dict(learning_rate=settings.rate, num_generations=settings.group, num_train_epochs=epochs, temperature=temperature)
+    options["epsilon_high"] = 0.28
+    if kl:
+        options["beta"] = 0.04
+    else:
+        options["beta"] = Fixed.BETA
+    if has_gpu():
+        options["use_vllm"] = True
+    options.update(per_device_train_batch_size=8, max_completion_length=int(os.environ.get("LENGTH", "256")))
+    options.pop("num_train_epochs")
+    options.setdefault("temperature", 0.1)
+    config = GRPOConfig(**options)
+    config.seed = 7
+    config.scale_rewards = measured()
+    return config
+
+config = build(temperature=0.9)
+trainer = GRPOTrainer(model=f"{ORGANISATION}/Qwen3-0.6B", args=config, optimizers=(mine, None))
+"""
+
+
+def read(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return read_trl_file(path)
+
+
+def test_script_when_its_settings_are_put_together_in_pieces_then_each_is_followed(tmp_path):
+    """Entries set later, branches, attributes, parameters, objects, the environment: what is told is taken, the rest named."""
+    found = read(tmp_path, "train.py", PIECES)
+    assert found.settings == {
+        "learning_rate": 3e-6, "num_generations": 8, "temperature": 0.9, "epsilon_high": 0.28, "beta": 0.1, "seed": 7,
+        "per_device_train_batch_size": 8, "max_completion_length": 256, "model_name_or_path": "Qwen/Qwen3-0.6B",
+    }  # fmt: skip
+    assert found.unknown.keys() == {"use_vllm", "scale_rewards"} and "has_gpu()" in found.unknown["use_vllm"]
+    assert any(note.startswith("optimizers: ") for note in found.notes)
+
+
+def test_script_when_it_changes_what_a_parser_or_a_library_made_then_the_changes_count(tmp_path):
+    """`training_args.beta = 0.1` stands above the command line; settings of another file are unknown as a whole."""
+    (tmp_path / "train.py").write_text(
+        "parser = TrlParser((ScriptArguments, GRPOConfig, ModelConfig))\n"
+        "script_args, training_args, model_args = parser.parse_args_and_config()\n"
+        "training_args.beta = 0.1\ntrainer = GRPOTrainer(model='m', args=training_args)\n"
+    )
+    found = read(tmp_path, "run.sh", "python train.py --beta 0.5 --num_generations 4\n")
+    assert (found.settings["beta"], found.settings["num_generations"]) == (0.1, 4)
+    found = read(
+        tmp_path,
+        "other.py",
+        "args = vf.get_default_grpo_config(run_name='r')\nargs.num_generations = 6\nGRPOTrainer(model='m', args=args)\n",
+    )
+    assert found.settings["num_generations"] == 6 and next(iter(found.unknown)).startswith(
+        "**vf.get_default_grpo_config"
+    )
+
+
+def test_script_when_a_part_of_its_settings_is_of_another_object_then_no_option_of_that_name_is_taken(tmp_path):
+    """`run.training.learning_rate` is not the `--learning_rate` that is None unless somebody gives it."""
+    found = read(
+        tmp_path,
+        "train.py",
+        "parser.add_argument('--learning_rate', default=None)\npart = run.training\n"
+        "c = GRPOConfig(learning_rate=part.learning_rate, num_generations=4)\n",
+    )
+    assert found.unknown == {"learning_rate": "part.learning_rate"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.yaml", "packing: true\nlearning_rate: 1e-5\nmax_length: 512\n", "it is a supervised training (SFT)"),
+        ("a.yaml", "rpo_alpha: 1.0\nbeta: 0.1\n", "a training on preferences, such as DPO"),
+        ("a.yaml", "model: {_component_: torchtune.models.qwen}\nseed: 1\n", "a recipe of torchtune's"),
+        ("a.yaml", "actor_rollout_ref: {actor: {}}\nalgorithm: {adv_estimator: grpo}\n", "a file of verl's"),
+        ("a.yaml", "compute_environment: LOCAL\nnum_processes: 8\n", "translate what accelerate launches"),
+        ("a.yaml", "stage: sft\nfinetuning_type: lora\n", "LLaMA-Factory's, which has no GRPO"),
+        ("a.sh", "trl sft --model_name_or_path m --learning_rate 1e-5\n", "trl sft is another training"),
+        ("a.sh", 'for FILE in *; do\naccelerate launch grpo.py --config "$CONFIG_FILE"\ndone\n', "stand in $CONFIG_FILE"),
+        (
+            "a.py",
+            "from .config import GRPOConfig\nc = GRPOConfig(k_samples=4, beta=0.1)\n",
+            "its GRPOConfig comes from .config and has settings that TRL's has not: k_samples",
+        ),
+    ],
+)  # fmt: skip
+def test_file_when_it_is_of_another_training_then_that_is_the_reason(tmp_path, name, text, said):
+    """It was translated into TRL's defaults, as if every setting of it had been left out."""
+    assert said in read(tmp_path, name, text).refusals[0]
+
+
+def test_yaml_when_values_name_other_values_then_they_are_followed(tmp_path):
+    """As Hydra and OmegaConf do; what they would have to work out is named and not taken for a text."""
+    found = read(
+        tmp_path,
+        "a.yaml",
+        "lengths: {whole: 1024}\nnum_generations: 4\nmax_completion_length: ${lengths.whole}\n"
+        "beta: ${oc.env:BETA,0.1}\nlearning_rate: ${eval:'1e-6 * 2'}\n",
+    )
+    assert (found.settings["max_completion_length"], found.settings["beta"]) == (1024, 0.1)
+    assert list(found.unknown) == ["learning_rate"]
+
+
+def test_translation_when_a_value_is_unknown_or_empty_then_it_is_said_and_never_ours_by_default(tmp_path):
+    """`learning_rate: null` is TRL's default, not ours; what nobody here takes is said with its reason, known or not."""
+    found = read(
+        tmp_path,
+        "a.py",
+        "c = GRPOConfig(learning_rate=None, num_generations=4, per_device_train_batch_size=4, reward_weights=w(), "
+        "generation_kwargs={'top_p': 0.9, 'temperature': 1.0, 'do_sample': True, 'penalty_alpha': 0.6},"
+        "vllm_sampling_params=SamplingParams(min_p=0.1))\n",
+    )
+    translation = translate(found)
+    notes = "\n".join(translation.notes)
+    assert (translation.config["grpo"]["learning_rate"], translation.config["grpo"]["top_p"]) == (1e-6, 0.9)
+    assert "learning_rate: the file gives no value; TRL's default 1e-06 is written" in notes
+    assert "reward_weights (w())" in notes and "generation_kwargs: penalty_alpha left out" in notes
+    assert "vllm_sampling_params: left out" in notes
