@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from grpo.policy.gguf_file import PIECES, WHOLE_FIRST
+from grpo.policy.gguf_file import PIECES
 from rewards.errors import UserError
 
 # The format's token types (ggml-org/llama.cpp, gguf-py/gguf/constants.py).
@@ -48,7 +48,7 @@ def read_vocabulary(tokenizer: Any, rows: int) -> Vocabulary:
         ]
         scores = _score(tokens, model["merges"])
         return Vocabulary("llama", "default", tokens, types, None, scores, _prefixes_space(described))
-    pre = _find_cut(described, bool(model.get("ignore_merges")))
+    pre = _find_cut(described)
     return Vocabulary("gpt2", pre, tokens, types, merges)
 
 
@@ -72,17 +72,17 @@ def _list_tokens(tokenizer: Any, model: dict[str, Any], rows: int) -> tuple[list
     return tokens, types
 
 
-def _find_cut(described: dict[str, Any], whole_first: bool) -> str:
+def _find_cut(described: dict[str, Any]) -> str:
     """The name llama.cpp has for the way these texts are cut; UserError where it has none."""
     cuts = _cuts(described.get("pre_tokenizer"))
     if cuts is None:
         raise _unknown("its way of cutting texts before the merges is not made of patterns and bytes")
-    names = [name for name in _PREFERRED if PIECES[name] == cuts]
-    # Some converters let whole words come before the merges where the merges make the same words; the proof tells.
-    names.sort(key=lambda name: (name in WHOLE_FIRST) != whole_first)
-    if not names:
+    # Whether whole words come before the merges goes with the name too. Some converters let them where the merges make the
+    # same words, so that the tokenizer's own setting says nothing; the proof does.
+    name = next((name for name in _PREFERRED if PIECES[name] == cuts), None)
+    if name is None:
         raise _unknown(f"it cuts texts by {' then '.join(cuts)[:160]!r}, which is none of llama.cpp's patterns")
-    return names[0]
+    return name
 
 
 def _cuts(node: dict[str, Any] | None) -> tuple[str, ...] | None:

@@ -90,7 +90,7 @@ def write_gguf(
         plan = []
         for target, make in _tensors(model, config):
             shape = make(True)
-            type_ = _choose_type(target, shape, wanted)
+            type_ = _choose_type(shape, wanted)
             bytes_shape = gguf.quant_shape_to_byte_shape(shape, type_) if type_ not in _plain_types() else shape
             size = math.prod(shape) * gguf.GGML_QUANT_SIZES[type_][1] // gguf.GGML_QUANT_SIZES[type_][0]
             dtype = _numpy_type(type_)
@@ -119,11 +119,11 @@ def _numpy_type(type_: Any) -> np.dtype[Any]:
     return np.dtype(plain.get(type_, np.uint8))
 
 
-def _choose_type(name: str, shape: tuple[int, ...], wanted: Any) -> Any:
+def _choose_type(shape: tuple[int, ...], wanted: Any) -> Any:
     """Norms and biases stay float32; rows that do not fill blocks of 32 stay float16."""
     import gguf
 
-    if len(shape) < 2 or name.endswith("_norm.weight"):
+    if len(shape) < 2:
         return gguf.GGMLQuantizationType.F32
     if shape[-1] % gguf.GGML_QUANT_SIZES[wanted][0]:
         return gguf.GGMLQuantizationType.F16

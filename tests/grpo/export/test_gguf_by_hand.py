@@ -277,6 +277,10 @@ def test_vocabulary_when_merges_are_of_bytes_then_tokens_types_and_merges_are_sa
         ["a b"],
     )  # fmt: skip
     assert read_vocabulary(tokenizer, 6).tokens[-1] == "<tool>"
+    written = tokenizer_of(
+        {"model": {**BPE, "merges": ["a b"]}, "pre_tokenizer": in_turn(split(PIECES["qwen2"][0]), BYTES)}
+    )
+    assert read_vocabulary(written, 5).merges == ["a b"]
     with pytest.raises(UserError, match="has a token number 5, the model only 5 embeddings"):
         read_vocabulary(tokenizer, 5)
 
@@ -309,6 +313,7 @@ def test_cut_when_llama_cpp_has_it_then_its_name_is_the_one_that_merges_alike(cu
         in_turn({"type": "Digits", "individual_digits": False}, {**BYTES, "use_regex": True}),
         in_turn(split(PIECES["qwen2"][0]), {**BYTES, "add_prefix_space": True}),
         in_turn(split(PIECES["qwen2"][0]), {"type": "Whitespace"}),
+        in_turn({"type": "Punctuation", "behavior": "Isolated"}, BYTES),
         in_turn(split(PIECES["qwen2"][0]), {**BYTES, "use_regex": True}),  # cut twice
         in_turn(split(r"\w+"), BYTES),
         BYTES,  # not cut at all
@@ -345,11 +350,12 @@ def test_vocabulary_when_pieces_are_merged_then_scores_are_the_rank_of_the_first
     described, has_space
 ):
     """Merged sooner is higher; what no merge makes comes last; single bytes are said to be that."""
-    vocab = {"a": 0, "b": 1, "ab": 2, "<0x0A>": 3, "<unk>": 4, "abb": 5, "<0x0A": 6, "x0A>>>": 7}
+    odd = ["<0x0A", "x0A>>>", "<0x0A)", "<0x0AB>"]
+    vocab = {token: place for place, token in enumerate(["a", "b", "ab", "<0x0A>", "<unk>", "abb", *odd])}
     merges = [["a", "b"], ["ab", "b"], ["a", "bb"]]
     for written in (merges, [" ".join(pair) for pair in merges]):
         model = {"type": "BPE", "vocab": vocab, "merges": written, "byte_fallback": True, "unk_token": "<unk>"}
-        found = read_vocabulary(tokenizer_of({"model": model, **described}), 8)
+        found = read_vocabulary(tokenizer_of({"model": model, **described}, [(10, "<0x0B>", True)]), 11)
         assert (found.kind, found.pre, found.merges, found.space_prefix) == ("llama", "default", None, has_space)
-        assert found.scores == [-3.0, -3.0, -0.0, -3.0, -3.0, -1.0, -3.0, -3.0]
-        assert found.types == [1, 1, 1, 6, 2, 1, 1, 1]
+        assert found.scores == [-3.0, -3.0, -0.0, -3.0, -3.0, -1.0, *[-3.0] * 5]
+        assert found.types == [1, 1, 1, 6, 2, 1, 1, 1, 1, 1, 3]

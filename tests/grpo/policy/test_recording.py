@@ -147,6 +147,8 @@ def test_recording_when_completions_are_others_then_it_does_not_have_them(small)
     assert found.has(completions, range(SAMPLES))
     assert found.has([completions[2][:1], []], [2, 0])
     assert not found.has([[*completions[2][:-1], 60]], [2])
+    assert not found.has([completions[0], [*completions[2][:-1], 60]], [0, 2])
+    assert not found.has([completions[0], completions[0]], [0, SAMPLES])
 
 
 def test_gradients_when_a_token_hardly_attends_to_itself_then_attention_is_read_again(small, monkeypatch):
