@@ -22,7 +22,8 @@ REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'; sandbox allow-same-origin"
 )
-_OPEN_PATHS = ("/login", "/logout", "/static/", "/v1/health")
+_OPEN_PATHS = ("/login", "/logout", "/v1/health")
+_OPEN_FOLDER = "/static/"
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _LARGEST_BODY = 1_000_000
 
@@ -130,7 +131,7 @@ class Gate:
                 return 403, "origin: this request was made by another site"
             if headers.get("content-length", "0").isdigit() and int(headers.get("content-length", "0")) > _LARGEST_BODY:
                 return 413, f"body: larger than {_LARGEST_BODY:,} bytes"
-        if scope["path"].startswith(_OPEN_PATHS):
+        if scope["path"] in _OPEN_PATHS or scope["path"].startswith(_OPEN_FOLDER):
             return None
         if role is None:
             return 401, "authorization: a token is needed, as Authorization: Bearer TOKEN"
