@@ -102,8 +102,12 @@ def test_bytes_when_adapters_are_merged_then_no_more_is_kept_than_by_the_lean_mo
 
 
 @pytest.mark.parametrize(
-    "reason", ["a small model", "dropout", "a hook", "two adapters", "switched off", "a saved norm"]
-)
+    "reason",
+    [
+        "a small model", "dropout", "a hook", "two adapters", "switched off", "a saved norm", "dropout of attention",
+        "a trained weight more", "half precision",
+    ],
+)  # fmt: skip
 def test_blocks_when_a_model_is_built_otherwise_then_its_modules_run(reason, monkeypatch):
     """What a merged block would leave out is left to the modules."""
     from grpo.policy.shared_prefix import unwrap
@@ -129,5 +133,25 @@ def test_blocks_when_a_model_is_built_otherwise_then_its_modules_run(reason, mon
         from peft.utils.other import ModulesToSaveWrapper
 
         first.input_layernorm = ModulesToSaveWrapper(first.input_layernorm, "default")
+    if reason == "dropout of attention":
+        first.self_attn.attention_dropout = 0.1
+    if reason == "a trained weight more":  # whose gradient nobody here would make
+        first.register_parameter("gate", torch.nn.Parameter(torch.ones(1)))
+    if reason == "half precision":
+        model.bfloat16()
     assert not is_merged(inner)
     grouped_logps(model, *make_group())  # and runs
+
+
+def test_blocks_when_what_is_odd_changes_nothing_then_they_run_merged(monkeypatch):
+    """Dropout of attention while nobody trains, a frozen weight more, a head that another function stands in for."""
+    from grpo.policy.head_logprobs import without_head
+    from grpo.policy.shared_prefix import unwrap
+
+    monkeypatch.setattr(lean_activations, "LEAST_BYTES", 0)
+    model = adapt(build("llama", **FAMILIES["llama"])).eval()
+    first = unwrap(model).model.layers[0]
+    first.self_attn.attention_dropout = 0.1
+    first.register_parameter("gate", torch.nn.Parameter(torch.ones(1), requires_grad=False))
+    with without_head(unwrap(model)):
+        assert is_merged(unwrap(model))
