@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rewards.statistics.estimates import Estimate, estimate_mean
 from sft_warmup.config import SftWarmupSection
+from sft_warmup.counted_tokens import Way, find_way, only_counted
 from sft_warmup.dataset import IGNORED
 
 if TYPE_CHECKING:
@@ -20,11 +21,13 @@ TOKENS_AT_ONCE = 8192
 LOGITS_AT_ONCE = 1 << 25
 
 
-def measure_loss(model: PreTrainedModel, rows: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
+def measure_loss(
+    model: PreTrainedModel, rows: Sequence[Mapping[str, Any]], way: Way | None = None
+) -> dict[str, Estimate]:
     """`loss` (nats a token) and `token_accuracy` (share of tokens whose likeliest choice is right) of labelled rows.
 
     Each row counts once, by the mean over its assistant tokens, so that the interval is one over rows: tokens of an answer
-    depend on each other. `model` is left in the mode it was in.
+    depend on each other. `model` is left in the mode it was in. `way` is what `find_way` found for it.
     """
     import torch
 
@@ -38,15 +41,20 @@ def measure_loss(model: PreTrainedModel, rows: Sequence[Mapping[str, Any]]) -> d
         with torch.no_grad():
             for start, end in pairwise(_cut([len(rows[index]["input_ids"]) for index in order], at_once)):
                 batch = order[start:end]
-                ids, labels, mask = _pad([rows[index] for index in batch])
-                logits = model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False).logits
-                logits, wanted = logits[:, :-1].float(), labels[:, 1:].to(device)
+                inputs = {name: value.to(device) for name, value in _pad([rows[index] for index in batch]).items()}
+                wanted = inputs["labels"][:, 1:]
                 kept = wanted != IGNORED
-                each = torch.nn.functional.cross_entropy(
-                    logits.transpose(1, 2), wanted, ignore_index=IGNORED, reduction="none"
+                with only_counted(model, inputs, way) as asked:
+                    labels = asked.pop("labels")[:, 1:]
+                    logits = model(**asked, use_cache=False).logits[:, :-1].float()
+                found = torch.nn.functional.cross_entropy(
+                    logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
                 )
+                each, hits = torch.zeros_like(wanted, dtype=found.dtype), torch.zeros_like(kept)
+                each[kept] = found[labels != IGNORED]
+                hits[kept] = (logits.argmax(-1) == labels)[labels != IGNORED]
                 counts = kept.sum(1).clamp(min=1)
-                right = ((logits.argmax(-1) == wanted) & kept).sum(1) / counts
+                right = hits.sum(1) / counts
                 for index, loss, share in zip(batch, (each.sum(1) / counts).tolist(), right.tolist(), strict=True):
                     losses[index], accuracies[index] = loss, share
     finally:
@@ -71,14 +79,22 @@ def make_callback(
     from transformers import TrainerCallback
 
     class MeasureHeldOutLoss(TrainerCallback):
+        tried = False
+        way: Way | None = None
+
+        def measure(self, model: Any) -> dict[str, Estimate]:
+            if not self.tried:
+                self.tried, self.way = True, find_way(model, _pad(rows[:2]))
+            return measure_loss(model, rows, self.way)
+
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             if state.global_step == 0:  # a stage that is resumed has measured it
-                on_measured(0, measure_loss(model, rows))
+                on_measured(0, self.measure(model))
 
         def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             every = section.eval_every(state.max_steps)
             if state.global_step % every == 0 or state.global_step == state.max_steps:
-                on_measured(state.global_step, measure_loss(model, rows))
+                on_measured(state.global_step, self.measure(model))
 
     return MeasureHeldOutLoss()
 
@@ -93,12 +109,17 @@ def _cut(lengths: Sequence[int], at_once: int) -> list[int]:
     return [*cuts, len(lengths)]
 
 
-def _pad(rows: Sequence[Mapping[str, Any]]) -> tuple[Any, Any, Any]:
-    """`input_ids`, `labels` and attention mask, padded on the right to one length; what the padding holds is not read."""
+def _pad(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """`input_ids`, `labels` and `attention_mask`, padded on the right to one length; what the padding holds is not read."""
     import torch
 
     longest = max(len(row["input_ids"]) for row in rows)
-    ids = torch.tensor([[*row["input_ids"], *[0] * (longest - len(row["input_ids"]))] for row in rows])
-    labels = torch.tensor([[*row["labels"], *[IGNORED] * (longest - len(row["labels"]))] for row in rows])
-    mask = torch.tensor([[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in rows])
-    return ids, labels, mask
+
+    def pad(values: Sequence[int], filling: int) -> list[int]:
+        return [*values, *[filling] * (longest - len(values))]
+
+    return {
+        "input_ids": torch.tensor([pad(row["input_ids"], 0) for row in rows]),
+        "labels": torch.tensor([pad(row["labels"], IGNORED) for row in rows]),
+        "attention_mask": torch.tensor([pad([1] * len(row["input_ids"]), 0) for row in rows]),
+    }

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_warmup.batches import LengthBatches
 from sft_warmup.checkpoints import make_callback, write_sums
 from sft_warmup.config import SftWarmupSection
-from sft_warmup.dataset import IGNORED
+from sft_warmup.counted_tokens import Way, find_way, only_counted
 from sft_warmup.packing import check_packing, pack
 from sft_warmup.trainer_arguments import trainer_arguments
 
@@ -53,6 +52,8 @@ def make_sft_trainer(
     """
     from trl import SFTConfig, SFTTrainer
 
+    from sft_warmup.token_rows import Zeros
+
     steps = section.steps(len(rows)) if steps is None else steps
     arguments = SFTConfig(
         **section.trl_settings(steps, world_size),
@@ -75,10 +76,13 @@ def make_sft_trainer(
     config = model.config.get_text_config()
     kept = getattr(config, "output_router_logits", None)
 
+    zeros = Zeros()
     order = LengthBatches(lengths, section.batch_size, seed)
 
     class WarmupTrainer(SFTTrainer):
         resumed: Path | None = None
+        tried = False
+        way: Way | None = None
 
         def train(self, resume_from_checkpoint: str | None = None, **named: Any) -> Any:
             self.resumed = Path(resume_from_checkpoint) if resume_from_checkpoint else None
@@ -100,8 +104,11 @@ def make_sft_trainer(
             return order
 
         def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **named: Any) -> Any:
-            with entropies_of_counted_tokens(inputs["labels"]):
-                return super().compute_loss(model, inputs, *arguments, **named)
+            if not self.tried:
+                self.tried, mask = True, not (section.packing or self.aux_loss_enabled)
+                self.way = find_way(self.model, inputs, mlp=not gradient_checkpointing, mask=mask, run=model)
+            with only_counted(self.model, inputs, self.way, zeros) as shortened:
+                return super().compute_loss(model, shortened, *arguments, **named)
 
         def create_model_card(self, *_: Any, **__: Any) -> None:
             """Nothing: TRL's looks the model up on the Hub, and a checkpoint must not need a network."""
@@ -124,32 +131,6 @@ def make_sft_trainer(
     )
     _remove_printer(trainer)
     return trainer
-
-
-@contextmanager
-def entropies_of_counted_tokens(labels: Any) -> Iterator[None]:
-    """While this is active, SFTTrainer computes entropies only where `labels` (rows, tokens) count; elsewhere they are
-    0.
-
-    It would multiply the others by 0 before adding up, so the sum stays the same, bit for bit.
-    """
-    from trl.trainer import sft_trainer
-
-    measure = sft_trainer.entropy_from_logits
-
-    def measure_counted(logits: Any, *arguments: Any, **named: Any) -> Any:
-        counted = labels[..., 1:] != IGNORED
-        if counted.shape != logits.shape[:-1]:  # tokens that have no labels
-            return measure(logits, *arguments, **named)
-        found = logits.new_zeros(counted.shape)
-        found[counted] = measure(logits[counted], *arguments, **named)
-        return found
-
-    sft_trainer.entropy_from_logits = measure_counted
-    try:
-        yield
-    finally:
-        sft_trainer.entropy_from_logits = measure
 
 
 def _remove_printer(trainer: Any) -> None:

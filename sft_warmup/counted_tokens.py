@@ -1,0 +1,229 @@
+"""A supervised pass that computes, past the last layer's attention, the tokens that count and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sft_warmup.dataset import IGNORED
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+    from sft_warmup.token_rows import Zeros
+
+TOLERANCE = 2e-3
+"""How far loss and logits may lie from the plain way's in the trial, in float32; in half precision 50 times as far."""
+SAMPLE_TOKENS = 256
+"""Of each of the two rows that the trial reads: with any vocabulary their logits are small beside a step's."""
+SAME_BITS_NUMBERS = 1 << 24
+"""On a CPU, where a layer's outputs (tokens x width) are no more than this, its weight's gradient is added up in the plain
+way's order, so that a small policy's run keeps every bit; beyond, over the tokens that count alone."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """What a pass leaves out: always the head's other tokens; those of the last layer's MLP and the padding mask where it says so."""
+
+    mlp: bool = False
+    mask: bool = False
+
+
+def find_way(
+    model: Module,
+    inputs: Mapping[str, Any],
+    *,
+    mlp: bool = True,
+    mask: bool = True,
+    run: Callable[..., Any] | None = None,
+) -> Way | None:
+    """The way that leaves out most while loss and logits of a piece of `inputs` stay those of the plain one; None if none does.
+
+    `inputs` hold at least `input_ids` (rows, tokens). `run` is the model in the wrappers that a pass calls it in. Without
+    `mlp` or `mask` what they stand for is left as it is. Each of several processes calls its model equally often.
+    """
+    import torch
+
+    run = run or model
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            sample = _take_sample(inputs)
+            plain = run(**sample)
+            wanted = plain.loss, plain.logits[:, :-1][_counted(sample["labels"])]
+            ways = dict.fromkeys([Way(mlp=mlp, mask=mask), Way()])
+            found = [way for way in ways if _agrees(model, run, sample, way, wanted)]
+    # What this model cannot take at all, the plain pass will say.
+    except Exception:
+        return None
+    finally:
+        model.train(training)
+    return found[0] if found else None
+
+
+@contextmanager
+def only_counted(
+    model: Module, inputs: Mapping[str, Any], way: Way | None, zeros: Zeros | None = None
+) -> Iterator[dict[str, Any]]:
+    """While this is active, `model` gives logits (1, counted + 1, vocabulary) on the inputs that it hands out, with labels to match.
+
+    The last of them is nobody's prediction: a causal loss leaves it out. Nothing changes without a way, or where no token
+    counts. `zeros` are kept from pass to pass; without them no gradient is kept to the plain way's last bits.
+    """
+    counted = _counted(inputs["labels"])
+    if way is None or not counted.any():
+        yield dict(inputs)
+        return
+    import torch
+
+    from sft_warmup.token_rows import spread_rows
+
+    shape = _, tokens = inputs["labels"].shape
+    places = counted.flatten().nonzero()[:, 0]
+    places = places + places.div(tokens - 1, rounding_mode="floor")  # a row's last token was not asked for
+    labels = inputs["labels"].flatten()[places + 1]
+    with ExitStack() as stack:
+        # A row's last token foretells nothing that is known: it stands in for what the loss cuts off.
+        asked = torch.cat([places, places.new_tensor([tokens - 1])])
+        _gather_before(stack, model.get_output_embeddings(), asked, shape, zeros)
+        if way.mlp and (mlp := _find_last_mlp(model)) is not None:
+            _gather_before(stack, mlp, places, shape, zeros)
+            stack.callback(mlp.register_forward_hook(lambda _, __, found: spread_rows(found, places, shape)).remove)
+        if way.mask and _is_padded_on_the_right(inputs.get("attention_mask")):
+            _drop_mask(stack, model)
+        yield {**inputs, "labels": torch.cat([labels.new_tensor([IGNORED]), labels])[None]}
+
+
+def _counted(labels: Tensor) -> Tensor:
+    """(rows, tokens - 1): where the label one to the right counts."""
+    return labels[:, 1:] != IGNORED
+
+
+def _gather_before(
+    stack: ExitStack, module: Module, places: Tensor, shape: tuple[int, int], zeros: Zeros | None
+) -> None:
+    """Until `stack` closes, `module` gets these tokens of its input (rows, tokens, width) alone."""
+    from torch.nn import Linear
+
+    from sft_warmup.token_rows import gather_rows, linear_as_of_all
+
+    def gather(_: Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if given[0].shape[:2] != shape:
+            raise ValueError(f"asked about {tuple(given[0].shape[:2])} tokens, not {shape}")
+        return gather_rows(given[0], places), *given[1:]
+
+    stack.callback(module.register_forward_pre_hook(gather).remove)
+    count = shape[0] * shape[1]
+    for layer in module.modules():
+        if zeros is not None and isinstance(layer, Linear) and _keeps_bits(layer, count):
+
+            def forward(found: Tensor, layer: Linear = layer, zeros: Zeros = zeros) -> Tensor:
+                return linear_as_of_all(found, layer.weight, places, count, zeros)
+
+            layer.forward = forward
+            stack.callback(delattr, layer, "forward")
+
+
+def _keeps_bits(layer: Any, count: int) -> bool:
+    """Whether this linear layer is trained, small, and of the plainest kind, whose bits can be kept."""
+    import torch
+
+    weight = layer.weight
+    return (
+        type(layer) is torch.nn.Linear
+        and type(weight) is torch.nn.Parameter
+        and "forward" not in vars(layer)
+        and layer.bias is None
+        and weight.requires_grad
+        and weight.shape == (layer.out_features, layer.in_features)
+        and (weight.dtype, weight.device.type) == (torch.float32, "cpu")
+        and count * max(weight.shape) <= SAME_BITS_NUMBERS
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def _find_last_mlp(model: Module) -> Module | None:
+    """The MLP of the last layer, if it is nothing but linear layers and what has no weights and draws no chance."""
+    import torch
+
+    layers = getattr(model.get_decoder(), "layers", None)
+    mlp = getattr(layers[-1], "mlp", None) if layers else None
+    if mlp is None:
+        return None
+    plain = all(
+        isinstance(part, torch.nn.Linear) or not (list(part.parameters(recurse=False)) or getattr(part, "p", False))
+        for part in mlp.modules()
+    )
+    return mlp if plain else None
+
+
+def _is_padded_on_the_right(mask: Tensor | None) -> bool:
+    """Whether there is padding (rows, tokens), all of it to the right of its row's tokens."""
+    if mask is None or mask.dim() != 2 or bool(mask.all()):
+        return False
+    return bool((mask[:, 1:] <= mask[:, :-1]).all())
+
+
+def _drop_mask(stack: ExitStack, model: Module) -> None:
+    """Until `stack` closes, `model` sees no padding mask: no token looks to its right, so none that counts looks at padding."""
+    from transformers.integrations import sdpa_attention
+
+    def drop(_: Module, given: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return given, {**named, "attention_mask": None}
+
+    config: Any = model.config
+    if config.get_text_config()._attn_implementation != "sdpa":
+        return
+    stack.callback(model.register_forward_pre_hook(drop, with_kwargs=True).remove)
+    if next(model.parameters()).device.type == "cpu":
+        # With a mask transformers repeats the keys that heads share; their gradients' last bits are others if it does not.
+        kept = sdpa_attention.use_gqa_in_sdpa
+        sdpa_attention.use_gqa_in_sdpa = lambda *_: False
+        stack.callback(setattr, sdpa_attention, "use_gqa_in_sdpa", kept)
+
+
+def _take_sample(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """At most two rows and SAMPLE_TOKENS of `inputs`, one with padding on its right, and labels that count in their second half."""
+    import torch
+
+    ids = inputs["input_ids"]
+    mask = inputs.get("attention_mask")
+    lengths = mask.sum(1) if mask is not None else torch.full((len(ids),), ids.shape[1])
+    rows = sorted({int(lengths.argmin()), int(lengths.argmax())})
+    if len(rows) == 1 and len(ids) > 1:
+        rows = [0, 1]
+    end = min(ids.shape[1], int(lengths.min()) + 1)
+    start = max(0, end - SAMPLE_TOKENS)
+    sample = {
+        name: value[rows, start:end] if isinstance(value, torch.Tensor) else value
+        for name, value in inputs.items()
+        if not isinstance(value, torch.Tensor) or value.shape == ids.shape
+    }
+    counts = torch.arange(end - start, device=ids.device)[None] >= (end - start) // 2
+    if mask is not None:
+        sample["attention_mask"][int(lengths[rows].argmin()), -1] = 0
+        counts = counts & (sample["attention_mask"] > 0)
+    sample["labels"] = sample["input_ids"].masked_fill(~counts, IGNORED)
+    return {**sample, "use_cache": False}
+
+
+def _agrees(model: Module, run: Callable[..., Any], sample: dict[str, Any], way: Way, wanted: tuple[Any, Any]) -> bool:
+    """Whether this way gives the plain one's loss and logits (counted, vocabulary)."""
+    import torch
+
+    far = TOLERANCE if wanted[1].dtype == torch.float32 == next(model.parameters()).dtype else 50 * TOLERANCE
+    try:
+        with only_counted(model, sample, way) as shortened:
+            found = run(**shortened)
+    except Exception:  # a model of its own kind
+        return False
+    if found.logits.shape[:2] != shortened["labels"].shape:
+        return False
+    return all(
+        torch.allclose(one.float(), other.float(), rtol=far, atol=far)
+        for one, other in zip((found.loss, found.logits[0, :-1]), wanted, strict=True)
+    )
