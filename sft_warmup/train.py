@@ -105,8 +105,10 @@ def make_sft_trainer(
 
         def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **named: Any) -> Any:
             if not self.tried:
-                self.tried, mask = True, not (section.packing or self.aux_loss_enabled)
+                # Layers that run again in the backward do so when the pass is over, and see what they saw without us.
+                mask = not (section.packing or self.aux_loss_enabled or (gradient_checkpointing and device == "cpu"))
                 self.way = find_way(self.model, inputs, mlp=not gradient_checkpointing, mask=mask, run=model)
+                self.tried = True
             with only_counted(self.model, inputs, self.way, zeros) as shortened:
                 return super().compute_loss(model, shortened, *arguments, **named)
 
