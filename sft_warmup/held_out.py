@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rewards.statistics.estimates import Estimate, estimate_mean
 from sft_warmup.config import SftWarmupSection
-from sft_warmup.counted_tokens import Way, find_way, only_counted
 from sft_warmup.dataset import IGNORED
+from sft_warmup.passes.counted_tokens import Way, find_way, only_counted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

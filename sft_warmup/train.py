@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from sft_warmup.batches import LengthBatches
 from sft_warmup.checkpoints import make_callback, write_sums
 from sft_warmup.config import SftWarmupSection
-from sft_warmup.counted_tokens import Way, find_way, only_counted
 from sft_warmup.packing import check_packing, pack
+from sft_warmup.passes.counted_tokens import Way, find_way, only_counted
+from sft_warmup.passes.token_rows import Zeros
 from sft_warmup.trainer_arguments import trainer_arguments
 
 if TYPE_CHECKING:
@@ -51,8 +52,6 @@ def make_sft_trainer(
     a pass is one row, and no conversation of it sees another; a model that cannot keep them apart is a `UserError`.
     """
     from trl import SFTConfig, SFTTrainer
-
-    from sft_warmup.token_rows import Zeros
 
     steps = section.steps(len(rows)) if steps is None else steps
     arguments = SFTConfig(

@@ -10,12 +10,12 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from sft_warmup import counted_tokens  # noqa: E402
 from sft_warmup.config import SftWarmupSection  # noqa: E402
-from sft_warmup.counted_tokens import Way, find_way, only_counted  # noqa: E402
 from sft_warmup.held_out import measure_loss  # noqa: E402
 from sft_warmup.packing import pack  # noqa: E402
-from sft_warmup.token_rows import Zeros  # noqa: E402
+from sft_warmup.passes import counted_tokens  # noqa: E402
+from sft_warmup.passes.counted_tokens import Way, find_way, only_counted  # noqa: E402
+from sft_warmup.passes.token_rows import Zeros  # noqa: E402
 
 SMALL = {
     "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,

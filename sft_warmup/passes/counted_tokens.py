@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sft_warmup.dataset import IGNORED
+from sft_warmup.passes.token_rows import Zeros, gather_rows, linear_as_of_all, spread_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
-
-    from sft_warmup.token_rows import Zeros
 
 TOLERANCE = 2e-3
 """How far loss and logits may lie from the plain way's in the trial, in float32; in half precision 50 times as far."""
@@ -80,8 +79,6 @@ def only_counted(
         return
     import torch
 
-    from sft_warmup.token_rows import spread_rows
-
     shape = _, tokens = inputs["labels"].shape
     places = counted.flatten().nonzero()[:, 0]
     places = places + places.div(tokens - 1, rounding_mode="floor")  # a row's last token was not asked for
@@ -108,8 +105,6 @@ def _gather_before(
 ) -> None:
     """Until `stack` closes, `module` gets these tokens of its input (rows, tokens, width) alone."""
     from torch.nn import Linear
-
-    from sft_warmup.token_rows import gather_rows, linear_as_of_all
 
     def gather(_: Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         if given[0].shape[:2] != shape:
