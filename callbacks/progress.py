@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
+from callbacks.evaluation.endings import TaskEndings
 from rewards.screen.amounts import format_seconds
 from rewards.screen.command_line import show_commands
 from rewards.screen.harmless_text import hide_controls
@@ -83,16 +84,21 @@ class Progress:
         since_previous: Mapping[str, Estimate] | None = None,
         since_baseline: Mapping[str, Estimate] | None = None,
         functions: Mapping[str, Estimate] | None = None,
+        endings: Mapping[str, TaskEndings] | None = None,
     ) -> None:
         """Show mean, interval and n for all and for each task, with the change to the previous evaluation and to the
         baseline (the warm-up) and its interval; an arrow stands only where that leaves out 0.
 
         `since_...` are the changes paired by example, as the decision has them; without them both ends count as
-        independent. `functions` are means of single reward functions, below the tasks and without changes.
+        independent. `functions` are means of single reward functions, below the tasks and without changes. Of `endings` the
+        shares that were cut off have a column, where any was.
         """
         if self.quiet:
             return
         heads = ["task", "mean", "95 % interval", "n"]
+        cut_off = endings if endings and any(each.truncated for each in endings.values()) else None
+        if cut_off:
+            heads.append("cut off")
         if previous is not None:
             heads.append("vs previous")
         if baseline is not None:
@@ -103,6 +109,8 @@ class Progress:
             estimates = {name: each for name, each in estimates.items() if name != ALL}
         for name, estimate in estimates.items():
             cells = _describe(name, estimate)
+            if cut_off:
+                cells.append(cut_off[name].describe() if name in cut_off else "-")
             cells += [
                 format_change(other.get(name), estimate, (paired or {}).get(name))
                 for other, paired in ((previous, since_previous), (baseline, since_baseline))

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from callbacks.config import EvaluationSection
 from callbacks.evaluation.best import BestCheckpoint
+from callbacks.evaluation.endings import TaskEndings, count_endings
 from callbacks.evaluation.pairs import name_evaluation_file
 from callbacks.evaluation.task_scores import evaluation_metrics, function_metrics, summarise, summarise_functions
 from callbacks.interrupt import Interrupted
@@ -35,8 +36,8 @@ class HeldOutEvaluation:
     """Scores the policy on held-out rows and keeps every row it scored.
 
     `generate` answers each example once at the section's settings; `on_metrics(stage, step, metrics)` receives the
-    numbers, `on_estimates` those of the tasks and of the functions; `on_best(step)` is called when this step is the best so
-    far, by the held-out mean with a floor a task. Without a `directory` no row is kept.
+    numbers, `on_estimates` those of the tasks and of the functions, and how the completions ended; `on_best(step)` is
+    called when this step is the best so far, by the held-out mean with a floor a task. Without a `directory` no row is kept.
     """
 
     examples: Sequence[Example]
@@ -45,7 +46,7 @@ class HeldOutEvaluation:
     section: EvaluationSection
     directory: Path | None
     on_metrics: Callable[[str, int, dict[str, Any]], None]
-    on_estimates: Callable[[str, int, dict[str, Estimate], dict[str, Estimate]], None]
+    on_estimates: Callable[[str, int, dict[str, Estimate], dict[str, Estimate], dict[str, TaskEndings]], None]
     on_best: Callable[[int], None]
     best: BestCheckpoint
 
@@ -68,7 +69,11 @@ class HeldOutEvaluation:
         if stage in ("train", "final") and (noise := self.best.measure_noise(rewards)) is not None:
             metrics["eval/noise"] = noise
         self.on_metrics(stage, step, metrics)
-        self.on_estimates(stage, step, estimates, functions)
+        endings = count_endings(
+            (example.task, written.truncated, written.repeated)
+            for example, written in zip(self.examples, completions, strict=True)
+        )
+        self.on_estimates(stage, step, estimates, functions, endings)
         if stage == "warmup":
             self.best.start(estimates, rewards)
         elif stage in ("train", "final") and self.best.consider(step, estimates, rewards).is_best:

@@ -98,15 +98,20 @@ def answer_batch(
         for row, tokens, *_ in batch.run(settings.max_completion_length, eos, settings.stop_repetition):
             ids[row] = tokens
     ends = set(policy.eos_ids)
-    return group([take_answer(policy.prompts, ids[row], ends, settings) for row in range(len(ids))], len(samples))
+    written = (take_answer(policy.prompts, ids[row], ends, settings, at_loops=True) for row in range(len(ids)))
+    return group(list(written), len(samples))
 
 
-def take_answer(prompts: PromptBuilder, ids: list[int], ends: Collection[int], settings: Settings) -> WrittenAnswer:
+def take_answer(
+    prompts: PromptBuilder, ids: list[int], ends: Collection[int], settings: Settings, *, at_loops: bool = False
+) -> WrittenAnswer:
     """The answer in the tokens that were written; if loops are to be ended and the writer went on, the answer ends at
-    its first loop.
+    its first loop. A writer that ends `at_loops` itself is not looked over again.
     """
     times = settings.stop_repetition
-    stop = find_stop(ids, times) if times is not None else None
+    stop = None
+    if times is not None and ids:
+        stop = len(ids) if at_loops else find_stop(ids, times)
     repeated = stop is not None and stop < settings.max_completion_length and ids[stop - 1] not in ends
     if stop is not None and repeated:
         ids = ids[:stop]

@@ -13,13 +13,20 @@ _DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def make_exports(view: Mapping[str, Any]) -> dict[str, str]:
-    """CSV texts by the name of their table: tasks, rewards, states, curves, events, probes, plan."""
+    """CSV texts by the name of their table: tasks, rewards, states, cut_off, curves, events, probes, plan."""
     tables: dict[str, Sequence[Mapping[str, Any]]] = {
         "tasks": [_flatten_task(row) for row in view.get("tasks") or ()],
         "rewards": [row for function in view.get("functions") or () for row in _flatten_function(function)],
         "states": [
             {"evaluation": stage, **{key: value for key, value in counts.items() if key != "repairs"}}
             for stage, counts in (view.get("states") or {}).items()
+        ],
+        "cut_off": [
+            {"task": row["task"], **{
+                f"{stage}_{key}": getattr(row.get(stage), key, None)
+                for stage in ("before", "warmup", "final") for key in ("count", "truncated", "repeated")
+            }}
+            for row in view.get("cut_off") or ()
         ],
         "curves": [
             {"curve": curve.name, "step": point.step, "mean": point.mean, "low": point.low, "high": point.high, "n": point.n}

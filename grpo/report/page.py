@@ -24,7 +24,7 @@ from grpo.report.commands import make_commands, place_of
 from grpo.report.curves import draw_tasks, make_curves, make_lines, read_thresholds
 from grpo.report.exports import make_exports
 from grpo.report.run_files import RunFiles, as_list, as_mapping, is_number, read_run
-from grpo.report.samples import choose_group, choose_samples, count_states
+from grpo.report.samples import choose_group, choose_samples, count_cut_off, count_states
 from grpo.report.tree import lay_out
 from grpo.report.verdict import make_decision, make_state
 from rewards.screen.amounts import format_seconds
@@ -131,6 +131,11 @@ def make_view(run: RunFiles, language: str | None = None) -> dict[str, Any]:
                 stage: count_states(run.records[stage]) for stage in ("before", "warmup", "final") if run.records[stage]
             },
             {},
+        ),
+        "cut_off": build(
+            "the share that was cut off",
+            lambda: count_cut_off({stage: run.records[stage] for stage in ("before", "warmup", "final")}),
+            [],
         ),
         "ended": run.ended,
         "stored": run.stored_completions,

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from callbacks.evaluation.endings import count_endings
 from grpo.report.readings import Field, FieldReading, compare_fields, read_answer
 from grpo.report.run_files import Record, as_list, as_mapping, is_number
 from rewards.screen.harmless_text import make_label, make_visible
+from rewards.statistics.estimates import ALL
 
 SHOWN_IN_GROUP = 16
 
@@ -111,12 +113,13 @@ def choose_group(records: Sequence[Record]) -> Group | None:
 
 
 def count_states(records: Iterable[Record]) -> dict[str, Any]:
-    """How many completions were stored, truncated, repaired, not scored; `repairs` counts each kind, most frequent first."""
-    counts: dict[str, Any] = {"completions": 0, "truncated": 0, "repaired": 0, "unscored": 0}
+    """How many completions were stored, truncated (`repeated` of them in a loop), repaired, not scored; `repairs` counts each kind, most frequent first."""
+    counts: dict[str, Any] = {"completions": 0, "truncated": 0, "repeated": 0, "repaired": 0, "unscored": 0}
     kinds: dict[str, int] = {}
     for record in records:
         counts["completions"] += 1
         counts["truncated"] += bool(record.get("truncated"))
+        counts["repeated"] += bool(record.get("repeated"))
         counts["unscored"] += _reward(record) is None
         found = {make_label(kind, 60) for kind in as_list(record.get("repairs"))}
         counts["repaired"] += bool(found)
@@ -124,6 +127,23 @@ def count_states(records: Iterable[Record]) -> dict[str, Any]:
             kinds[kind] = kinds.get(kind, 0) + 1
     counts["repairs"] = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))[:12]
     return counts
+
+
+def count_cut_off(records: Mapping[str, Iterable[Record]]) -> list[dict[str, Any]]:
+    """A row a task, `all` first: how its completions ended at each stage; none where nothing was cut off."""
+    stages = {
+        stage: count_endings(
+            (make_label(_task(record)), bool(record.get("truncated")), bool(record.get("repeated"))) for record in found
+        )
+        for stage, found in records.items()
+    }
+    if not any(endings.truncated for found in stages.values() for endings in found.values()):
+        return []
+    names = {name for found in stages.values() for name in found}
+    return [
+        {"task": name, **{stage: found.get(name) for stage, found in stages.items()}}
+        for name in sorted(names, key=lambda name: (name != ALL, name))
+    ]
 
 
 def read_prompt(record: Record) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from callbacks.evaluation.best import BestCheckpoint, count_looks
+from callbacks.evaluation.endings import TaskEndings
 from callbacks.evaluation.eval import write_records
 from callbacks.evaluation.pairs import name_evaluation_file, pair_evaluations, read_rewards
 from callbacks.progress import Progress
@@ -205,7 +206,12 @@ class RunRecord:
             self.tracker.log_margins(self._ask_tree(), stage=stage, step=step)
 
     def show_estimates(
-        self, stage: str, step: int, estimates: dict[str, Estimate], functions: dict[str, Estimate]
+        self,
+        stage: str,
+        step: int,
+        estimates: dict[str, Estimate],
+        functions: dict[str, Estimate],
+        endings: dict[str, TaskEndings],
     ) -> None:
         """The table of an evaluation on the screen, beside the one before it and the warm-up's; functions below the tasks."""
         name = name_evaluation_file(stage, step)
@@ -227,6 +233,7 @@ class RunRecord:
             since_previous=self._pair(self._previous[0], name) if self._previous else {},
             since_baseline=self._pair(start, name),
             functions=functions,
+            endings=endings,
         )
         if stage != "start":
             self._previous = name, estimates

@@ -104,6 +104,16 @@ def test_answers_when_loops_are_ended_then_each_is_the_beginning_of_what_it_was(
             assert (after.completion.text, after.tokens) == (before.completion.text, before.tokens)
 
 
+def test_answers_when_the_batch_has_ended_the_loops_then_they_are_not_looked_for_again(policy: Policy, monkeypatch):
+    """The last token says it: no end, and not the limit."""
+    from grpo.generation import answers
+
+    monkeypatch.setattr(answers, "find_stop", lambda *_: pytest.fail("looked for a loop again"))
+    rows = make_rows(4)
+    found = answer_batch(policy, rows, [policy.prompts.prompt_ids(row.prompt) for row in rows], settings(4))
+    assert any(each[0].completion.repeated for each in found)
+
+
 def test_answer_when_someone_else_wrote_it_whole_then_it_is_cut_where_ours_would_have_ended(policy: Policy):
     """vLLM and a model's own generate know no such rule; what is judged must not depend on who writes."""
     rows = make_rows(4)

@@ -11,7 +11,7 @@ from grpo.report.checks import make_audit
 from grpo.report.exports import make_exports, write_csv
 from grpo.report.readings import compare_fields, read_answer
 from grpo.report.run_files import RunFiles
-from grpo.report.samples import choose_group, choose_samples, count_states, read_prompt
+from grpo.report.samples import choose_group, choose_samples, count_cut_off, count_states, read_prompt
 from grpo.report.verdict import make_decision, make_state
 from rewards.statistics.estimates import Estimate
 
@@ -265,6 +265,23 @@ def test_audit_when_it_is_shown_then_what_has_a_place_of_its_own_is_not_told_twi
     assert (cells["empty"]["value"], cells["empty"]["alarm"], cells["gold"]["alarm"]) == (None, False, False)
     assert make_audit({}) == {} and make_audit({"gold_failures": ["a"]})["more_failures"] == 0
     assert make_audit({"probes": {"t": {"noise": 0.9}}})["probes"][0]["cells"][4]["alarm"] is False
+
+
+def test_cut_off_when_counted_then_each_task_has_its_share_at_each_stage():
+    """All first; a task that a stage lacks has none; nothing at all where no answer was cut off."""
+    cut, loop, whole = (
+        {"task": "a", "truncated": True},
+        {"task": "a", "truncated": True, "repeated": True},
+        {"task": "b"},
+    )
+    rows = count_cut_off({"warmup": [cut, whole], "final": [loop, cut]})
+    assert [row["task"] for row in rows] == ["all", "a", "b"]
+    assert [tuple(rows[0][stage]) for stage in ("warmup", "final")] == [(2, 1, 0), (2, 2, 1)]
+    assert rows[2] == {"task": "b", "warmup": (1, 0, 0), "final": None}
+    assert count_cut_off({"warmup": [whole], "final": []}) == []
+    text = make_exports({"cut_off": rows})["cut_off"]
+    assert text.splitlines()[0].startswith("task,before_count")
+    assert text.splitlines()[1].endswith(",2,1,0,2,2,1")
 
 
 def test_csv_when_a_spreadsheet_opens_it_then_nothing_in_it_runs():
