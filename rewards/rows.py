@@ -282,7 +282,7 @@ def _read_lines(path: Path | str) -> Iterator[tuple[int, bytes, dict[str, Any] |
             while raw := file.readline(LONGEST_LINE + 1):
                 number += 1
                 where = f"{path}:{number}"
-                if number == 1:
+                if number == 1 or raw.startswith(b"\0"):  # the rest of an empty first line
                     other = next((said for mark, said in _OTHER_FILES.items() if raw.startswith(mark)), None)
                     if coding := find_wide_coding(raw):
                         other = f"{name_coding(coding)}; save the file as UTF-8"

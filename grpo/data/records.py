@@ -99,9 +99,9 @@ def _read_lines(source: str) -> Iterator[DataRecord]:
     with _open(source) as file:
         while raw := file.readline(LONGEST_LINE + 1):
             number += 1
-            if number == 1:
+            if number == 1 or raw.startswith(b"\0"):  # the rest of an empty first line
                 if coding := find_wide_coding(raw):
-                    yield DataRecord(source, 1, None, f"{name_coding(coding)}; save the file as UTF-8")
+                    yield DataRecord(source, number, None, f"{name_coding(coding)}; save the file as UTF-8")
                     return
                 raw = raw.removeprefix(b"\xef\xbb\xbf")
             if len(raw) > LONGEST_LINE and not raw.endswith(b"\n"):
@@ -129,6 +129,9 @@ def _read_csv(source: str, delimiter: str | None) -> Iterator[DataRecord]:
     csv.field_size_limit(LONGEST_LINE)
     with io.TextIOWrapper(_open(source), encoding="utf-8-sig", newline="") as file:
         try:
+            if coding := find_wide_coding(file.buffer.read(4)):
+                raise UserError(f"{source}: {name_coding(coding)}; save the file as UTF-8")
+            file.buffer.seek(0)
             first = file.readline()
             if delimiter is None:
                 delimiter = max(",;\t|", key=first.count)

@@ -23,7 +23,7 @@ from grpo.export.ollama import find_shape, write_modelfile
 from grpo.export.plain_template import export_template
 from grpo.export.policy import open_policy
 from grpo.export.proof import ExportProof, Judged, ProofFailed, compare, judge, prove_gguf
-from grpo.export.published import hide_base, public_name
+from grpo.export.published import hide_base, hub_name, public_name
 from grpo.export.serving import serving_lines
 from grpo.export.vllm_proof import prove_vllm, require_vllm
 from grpo.machine.freed_memory import give_back_memory
@@ -335,11 +335,12 @@ def _describe(
     choice = request.choice
     files = list_files(draft)
     base = identify_base(choice)
-    shown = str if request.repository is None else public_name
-    base = {key: shown(value) if key in ("name", "gguf") and value else value for key, value in base.items()}
+    shown, named = (str, hub_name) if request.repository is None else (public_name, public_name)
+    loaded = base["name"] and shown(base["name"])
+    base = {key: named(value) if key in ("name", "gguf") and value else value for key, value in base.items()}
     place = request.destination if request.repository is None else Path(request.repository)
     adapter = read_object(choice.folder / "adapter_config.json") if "adapter" in formats else None
-    served = serving_lines(place, choice.name, list(files), adapter=adapter or None, base=base["name"])
+    served = serving_lines(place, choice.name, list(files), adapter=adapter or None, base=loaded)
     limits = [note for note in notes if note.startswith("no GGUF")]
     if choice.config.model.chat_template_kwargs:
         limits.append("the template is rendered with the run's settings unless others are given")

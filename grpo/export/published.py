@@ -12,14 +12,16 @@ from rewards.writing.files import read_object, write_json
 _CACHED = re.compile(r"models--([^/]+?)--([^/]+)/snapshots/[0-9a-f]+/?$")
 
 
+def hub_name(name: str) -> str:
+    """The id on the Hub of a snapshot in its cache; any other name as it is."""
+    cached = _CACHED.search(Path(name).expanduser().as_posix()) if looks_local(name) else None
+    return f"{cached[1]}/{cached[2]}" if cached else name
+
+
 def public_name(name: str) -> str:
     """A model's name for others: of a snapshot in the Hub's cache its id there, of any other folder its last part alone."""
-    if not looks_local(name):
-        return name
-    path = Path(name).expanduser()
-    if cached := _CACHED.search(path.as_posix()):
-        return f"{cached[1]}/{cached[2]}"
-    return path.resolve().name
+    known = hub_name(name)
+    return Path(known).expanduser().resolve().name if looks_local(known) else known
 
 
 def hide_base(folder: Path) -> str | None:

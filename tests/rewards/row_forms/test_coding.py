@@ -34,6 +34,22 @@ def test_readers_when_a_file_is_not_utf8_then_they_name_its_coding(coding, marke
     assert found.notes == [f"the file is {name}; its rows are written as UTF-8"]
 
 
+@pytest.mark.parametrize("marked", [True, False], ids=["mark", "no mark"])
+@pytest.mark.parametrize("coding", MARKS)
+def test_readers_when_a_table_or_a_first_empty_line_is_not_utf8_then_they_name_its_coding(coding, marked, tmp_path):
+    """CSV's first cell begins with a letter, not a bracket; half of an empty first line's end stands in the second line."""
+    mark, name = (MARKS[coding] if marked else b""), coding[:6].upper()
+    table = tmp_path / "rows.csv"
+    table.write_bytes(mark + "id,text\n1,ação\n".encode(coding))
+    with pytest.raises(UserError, match=f"rows.csv: {name}; save the file as UTF-8"):
+        list(read_records([str(table)]))
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(mark + ("\n" + ROW).encode(coding))
+    assert [record.problem for record in read_records([str(path)])] == [f"{name}; save the file as UTF-8"]
+    problems = [problem for parsed in parse_file(path) for problem in parsed.problems]
+    assert len(problems) == 1 and problems[0].endswith(f": {name}; save the file as UTF-8")
+
+
 @pytest.mark.parametrize(
     "start", [b"", b"{", b'{"a"', b"\0\0\0\0", b"\xef\xbb\xbf{", b"a\0\0b", "é{".encode(), b"\n\n\n\n"]
 )
