@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     from grpo.data.sources import read_source
     from grpo.init.columns import choose_columns, make_rows, name_task, unify_records
     from grpo.init.config_text import Base, read_base
-    from grpo.init.databases import make_databases, tell_databases
+    from grpo.init.databases import make_databases, place_databases, tell_databases
     from grpo.init.given_rewards import take_rewards
     from grpo.init.prepared import Preparation, check_free, shorten
     from grpo.init.proposals import propose_rewards, sort_by_kind
@@ -106,12 +106,17 @@ def run(options: argparse.Namespace) -> int:
         raise UserError([*shorten(found.problems + rows.problems), f"{options.data}: no row can be used"])
     examples, kinds = sort_by_kind(rows.examples)
     problems = found.problems + rows.problems
+    placed = place_databases(examples, kinds, options.data, rows.lines, folder)
+    examples = placed.rows
+    problems += [f"{rows.lines[row_id]}: {said}" for row_id, said in placed.unfit.items()]
+    if not examples:
+        raise UserError([*shorten(problems), f"{options.data}: no row can be used"])
     databases = None if options.reward else make_databases(examples, kinds)
     if databases is not None:
         examples = databases.rows
         problems = problems + [f"{rows.lines[row_id]}: {said}" for row_id, said in databases.unfit.items()]
     proposal = propose_rewards(examples, kinds)
-    if databases is not None:
+    if databases is not None and databases.files:
         proposal.notes.append(tell_databases(databases))
     if options.reward:
         proposal = take_rewards(options.reward, proposal, folder)

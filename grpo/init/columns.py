@@ -197,6 +197,7 @@ def make_rows(
     own_ids = _find_own_ids(found.records)
     numeric = find_numeric(found, choice.reference)
     rewritten = 0
+    no_paths = _find_no_paths(found.records, rows.notes)
     for number, record in enumerate(found.records, 1):
         row_id = str(record.values["id"]) if own_ids else f"row-{number:0{digits}d}"
         problems: list[str] = []
@@ -206,7 +207,7 @@ def make_rows(
             rewritten += strict is not None
             kept = record.values.get("task")
             row = {
-                **_other_columns(record.values, choice, keep_answers),
+                **_other_columns(record.values, choice, keep_answers, no_paths),
                 **row,
                 "id": row_id,
                 "task": kept if isinstance(kept, str) and kept else task or "default",
@@ -340,7 +341,19 @@ def _as_strict_json(text: str) -> str | None:
         return None
 
 
-def _other_columns(values: Mapping[str, Any], choice: ColumnChoice, keep_answers: bool) -> dict[str, Any]:
+def _find_no_paths(records: Sequence[SourceRecord], notes: list[str]) -> bool:
+    """Whether `database` values that are no texts are left out: where most are texts, one that is not is a fault of its row."""
+    named = [value for record in records if (value := record.values.get("database")) is not None]
+    texts = sum(isinstance(value, str) for value in named)
+    odd = len(named) - texts
+    if odd and odd >= texts:
+        notes.append(f"{odd} row{'s have' if odd > 1 else ' has'} a `database` that is not a path: left out")
+    return odd >= texts
+
+
+def _other_columns(
+    values: Mapping[str, Any], choice: ColumnChoice, keep_answers: bool, no_paths: bool
+) -> dict[str, Any]:
     # An answer of several columns, or one that is no text, is a text in the reference: a reward may need it as it was.
     single = len(choice.reference) == 1 and not keep_answers
     told = [name for name in choice.reference if single and isinstance(values.get(name), str)]
@@ -349,7 +362,7 @@ def _other_columns(values: Mapping[str, Any], choice: ColumnChoice, keep_answers
         key: value
         for key, value in values.items()
         if key not in used and _fold(key) not in _NOT_COLUMNS and _fold(key) not in _SYSTEM
-        and value is not None and not (_fold(key) == "database" and not isinstance(value, str))
+        and value is not None and not (no_paths and _fold(key) == "database" and not isinstance(value, str))
     }  # fmt: skip
 
 

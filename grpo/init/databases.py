@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from grpo.init.proposals import SQL
@@ -49,18 +51,50 @@ class MadeDatabases:
     unfit: dict[str, str] = field(default_factory=dict)
 
 
+def place_databases(
+    rows: Sequence[Example], kinds: Mapping[str, str], data: str, lines: Mapping[str, str], folder: Path
+) -> MadeDatabases:
+    """The rows, whose relative `database` is looked for beside the file they come from and then named from `folder`.
+
+    Without such a file a row of SQL is unfit; of any other row the column is left out.
+    """
+    made = MadeDatabases([])
+    found: dict[tuple[Path, str], str | None] = {}
+    for row in rows:
+        named = row.columns.get("database")
+        if not isinstance(named, str):
+            made.rows.append(row)
+            continue
+        source = Path(lines[row.id].rpartition(":")[0])
+        source = source if source.is_file() else Path(data)
+        key = (source.parent if source.is_file() else source, named)
+        if key not in found:
+            path = Path(named).expanduser()
+            there = path if path.is_absolute() else key[0] / path
+            placed = named if path.is_absolute() else os.path.relpath(there.resolve(), folder.resolve())
+            found[key] = placed if there.is_file() else None
+        place = found[key]
+        if place is None and kinds.get(row.task) != SQL:
+            made.rows.append(replace(row, columns={k: v for k, v in row.columns.items() if k != "database"}))
+        elif place is None:
+            made.unfit[row.id] = f"database: no such file: {named}; a relative path starts at the folder of the rows"
+        else:
+            made.rows.append(replace(row, columns={**row.columns, "database": place}))
+    return made
+
+
 def make_databases(rows: Sequence[Example], kinds: Mapping[str, str]) -> MadeDatabases | None:
     """SQLite files for the rows whose answers are SQL; rows with the same schema share a file.
 
-    None if a row already names a database, or if more than half of the rows bring no usable tables.
+    Rows that name a database keep it. None if all do, or if more than half of the rows neither do nor bring usable tables.
     """
     asked = [row for row in rows if kinds.get(row.task) == SQL]
-    if not asked or any("database" in row.columns for row in asked):
+    if all("database" in row.columns for row in asked):
         return None
     made = MadeDatabases([])
     built: dict[str, bytes | str] = {}
     for row in rows:
-        if kinds.get(row.task) != SQL:
+        if kinds.get(row.task) != SQL or "database" in row.columns:
             made.rows.append(row)
             continue
         statements = find_schema(row)

@@ -71,6 +71,52 @@ def test_init_when_some_tables_are_not_sqlites_then_their_rows_are_named_and_dro
     assert len(json.loads(capsys.readouterr().out)["left_out"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [("none.db", "4: database: no such file: none.db"), (5, "4: database: a path is allowed, not number"), (None, "4: no CREATE TABLE")],
+)  # fmt: skip
+def test_init_when_rows_name_a_database_beside_them_then_it_is_found_and_an_odd_row_is_told(
+    odd, said, tmp_path, monkeypatch, capsys
+):
+    """The file lies beside the rows, not beside what is written; one row without it does not change what the others are."""
+    monkeypatch.chdir(tmp_path)
+    with closing(sqlite3.connect("shop.db")) as connection:
+        connection.execute("CREATE TABLE shops (id INT, sales REAL)")
+        connection.executemany("INSERT INTO shops VALUES (?, ?)", [(n, n) for n in range(60)])
+        connection.commit()
+    rows = [
+        {"question": f"Shops beyond {n}?", "answer": f"SELECT id FROM shops WHERE sales > {n}", "database": "shop.db"}
+        for n in range(40)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["rows.jsonl", "--out", "made/mine", "--json"]) == 0
+    assert [each["name"] for each in json.loads(capsys.readouterr().out)["rewards"]] == ["sql_qa"]
+    row = json.loads((tmp_path / "made/mine/train.jsonl").read_text().splitlines()[0])
+    assert row["database"] == "../../shop.db"
+    rows[3]["database"] = odd
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["rows.jsonl", "--out", "mine"]) == 2
+    assert f"rows.jsonl:{said}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("odd", [5, "none.db"])
+def test_init_when_one_row_of_many_with_tables_names_a_database_then_the_others_keep_theirs(
+    odd, tmp_path, monkeypatch, capsys
+):
+    """A number is left out with a note, a file that is missing is told with its row; no query is compared as text for it."""
+    monkeypatch.chdir(tmp_path)
+    rows = [make_row(n, "b-mc2") for n in range(40)]
+    rows[3]["database"] = odd
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["rows.jsonl", "--out", "mine", "--json", "--drop"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [reward["name"] for reward in found["rewards"]] == ["sql_qa"]
+    assert any("not a path" in note for note in found["notes"]) == (odd == 5)
+    assert [line.partition(": ")[2][:26] for line in found["left_out"]] == (
+        [] if odd == 5 else ["database: no such file: no"]
+    )
+
+
 def test_init_when_most_tables_are_not_sqlites_then_queries_are_compared_as_texts(tmp_path, monkeypatch, capsys):
     """As before there were databases, and the note says what would change it."""
     monkeypatch.chdir(tmp_path)
