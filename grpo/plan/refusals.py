@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -133,13 +134,24 @@ def _prompt_refusals(
                     f"{model.max_sequence_length}; lower the first or raise the second"
                 )
             continue
+        way = _say_filter(config, kind, room if own_limit is None else min(room, own_limit))
         limit, source = room, f"model.max_sequence_length {model.max_sequence_length} - {length_key} {length}"
-        remedy = "shorten them, lower the completion length or raise model.max_sequence_length"
+        remedy = f"shorten them{way}, lower the completion length or raise model.max_sequence_length"
         if own_limit is not None and own_limit < limit:
             limit, source = own_limit, "data.max_prompt_tokens"
-            remedy = "shorten them or raise data.max_prompt_tokens"
+            remedy = f"shorten them{way} or raise data.max_prompt_tokens"
         refusals += _list_long_prompts(kind, rows, tokens, limit, source, remedy, exact)
     return refusals
+
+
+def _say_filter(config: RunConfig, kind: str, limit: int) -> str:
+    """How to leave rows of one's own out; rows that are generated have no file to filter."""
+    path = config.data.train if kind == "training" else config.data.held_out
+    if config.data.source != "files" or path is None:
+        return ""
+    tokenizer = "" if config.model.embedded is not None else f" --tokenizer {shlex.quote(config.model.name)}"
+    command = f"python -m grpo.data filter {shlex.quote(str(path))} --out kept.jsonl --max-tokens {limit}{tokenizer}"
+    return f", leave them out ({command})"
 
 
 def _list_long_prompts(

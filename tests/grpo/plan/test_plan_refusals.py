@@ -126,6 +126,16 @@ def test_prompt_when_beyond_its_own_limit_then_that_limit_is_named():
     assert "raise data.max_prompt_tokens" in lines[0]
 
 
+def test_prompt_when_it_is_too_long_and_the_rows_are_of_a_file_then_the_line_says_how_to_leave_them_out(tmp_path):
+    """The command that filters them, with the limit and the policy's own tokenizer; generated rows have no file."""
+    longer = example("longer", int(1530 * 3.2))
+    files = ("data.source=files", f"data.train={tmp_path / 'a b.jsonl'}", f"data.held_out={tmp_path / 'b.jsonl'}")
+    (line,) = refusals(*files, rows=inputs(train_rows=[example("a"), example("b"), longer]))
+    assert f"grpo.data filter '{tmp_path / 'a b.jsonl'}' --out kept.jsonl --max-tokens 1536 --tokenizer " in line
+    (line,) = refusals(rows=inputs(train_rows=[example("a"), example("b"), longer]))
+    assert "filter" not in line
+
+
 def test_completion_when_as_long_as_the_context_then_is_refused():
     """No room is left for a prompt."""
     lines = refusals("grpo.max_completion_length=2048")
