@@ -13,8 +13,8 @@ from typing import Any
 from grpo.generation.cuda_graphs import StepGraph
 from grpo.generation.decoder import find_decoder
 from grpo.generation.kv_cache import KVCache, Piece, arrange
-from grpo.generation.repetition import Repetitions
-from grpo.generation.sampling import Sampling, draw
+from grpo.generation.rows import Rows
+from grpo.generation.sampling import Sampling
 from grpo.generation.shared_prefixes import are_worth_it, find_stems
 
 # Tokens of prompts that are read at once: enough for a full product, on a CPU few enough for its caches.
@@ -70,83 +70,52 @@ class Batch:
         decoder = find_decoder(model, int(self.lengths.max()) + steps, self.fused and static)
         if decoder is None:
             self.recording = None
-        recording, head = self.recording, None if self.recording is None else self.recording.head
+        recording = self.recording
         self.is_recorded = recording is not None
         fused = decoder is not None and decoder.fused
         memory = KVCache(self.width, self.tails, device, static, fused)
         memory.note_shares = None if recording is None else recording.note_shares
         fixed = {"use_cache": False, "attention_mask": memory.no_mask, "router": memory}
         logits_PV = self.read_prompts(memory, fixed)
-        # One row more than there are completions: what fills a chunk up is written there and never read.
-        tokens_NT = torch.zeros(count + 1, steps, dtype=torch.long, device=device)
-        scores_NT = torch.zeros(count + 1, steps, dtype=torch.float32, device=device)
-        spreads_NT = torch.zeros_like(scores_NT) if self.entropies else scores_NT
-        written_N = torch.full((count + 1,), steps, dtype=torch.long, device=device)
-        rows_N = torch.tensor([*self.rows, self.rows[0]], device=device)
         firsts = [sum(self.counts_P[:p]) for p in range(len(self.counts_P))]
         groups = [list(range(first, first + n)) for first, n in zip(firsts, self.counts_P, strict=True)]
         chunk_prompts, picked = arrange(groups, self.width + steps, self.width)
         at_B = torch.tensor([count if row is None else row for chunk in picked for row in chunk], device=device)
         memory.start(chunk_prompts, len(picked[0]))
         prompt_B = torch.tensor(chunk_prompts, device=device).repeat_interleave(len(picked[0]))
-        logits_BV, positions, done_B = logits_PV[prompt_B], self.lengths[prompt_B, None], at_B == count
         seen_BV = self.seen_tokens(logits_PV.shape[-1], prompt_B)
-        repetitions = None if stop_repetition is None else Repetitions(count + 1, stop_repetition, device)
-        decode = StepGraph(model, memory, fixed, decoder, recording)
-        # Rows by number; what fills a chunk up is recorded behind them all.
-        number_N = torch.tensor([*self.rows, count], device=device)
-        for each in (recording, head):
-            if each is not None:
-                each.follow(number_N[at_B])
+        rows = Rows(
+            self.rows, steps, at_B, self.lengths[prompt_B, None], seen_BV, self.sampling, self.uniform, eos,
+            entropies=self.entropies, stop_repetition=stop_repetition, recording=recording, static=static,
+        )  # fmt: skip
+
+        def write_token() -> None:
+            if decoder is not None:
+                logits_BV = decoder.step(rows.token_B[:, None], rows.position_B, memory.attend_next, recording)
+            else:
+                ids, positions = rows.token_B[:, None], rows.position_B
+                logits_BV = model(input_ids=ids, position_ids=positions, logits_to_keep=1, **fixed).logits[:, -1]
+            rows.position_B += 1
+            rows.choose(logits_BV)
+
+        step_graph = StepGraph(write_token, memory, type(model).__name__)
         check_every = 1 if device.type == "cpu" else 8  # looking at `done` makes an accelerator wait
-        for step in range(steps):
-            # By the number of the completion, not by its place: rows move when others leave, their numbers do not.
-            uniform_B = None if self.uniform is None else self.uniform[rows_N[at_B].to(self.uniform.device), step]
-            room = None if head is None else head.room()
-            tokens_B, scores_B, spreads_B = draw(
-                logits_BV.float(), self.sampling, seen_BV, uniform_B, self.entropies, room
-            )
-            if head is not None:
-                head.note(step, tokens_B, scores_B, spreads_B)
-            tokens_NT[at_B, step] = tokens_B
-            if scores_B is not None:
-                scores_NT[at_B, step] = scores_B
-            if spreads_B is not None:
-                spreads_NT[at_B, step] = spreads_B
-            # A row that is done is written on until it leaves; only its first end counts.
-            ends_B = torch.isin(tokens_B, eos)
-            if repetitions is not None:
-                ends_B |= repetitions.note(at_B, tokens_B)
-            ends_B &= ~done_B
-            written_N[at_B] = torch.where(ends_B, step + 1, written_N[at_B])
-            done_B |= ends_B
-            if step + 1 == steps:
-                break
-            if seen_BV is not None:
-                seen_BV.scatter_(1, tokens_B[:, None], True)
+        rows.choose(logits_PV[prompt_B])
+        for step in range(steps - 1):
             if step % check_every == 0:
-                flags = done_B.tolist()
-                if all(flags):
+                done = rows.done_B.tolist()
+                if all(done):
                     break
-                move = memory.compacted(flags, self.width + steps)
+                move = memory.compacted(done, self.width + steps)
                 if move is not None:
-                    pick, filler = move
-                    at_B, tokens_B, positions, done_B = at_B[pick], tokens_B[pick], positions[pick], filler
-                    at_B[filler] = count
-                    seen_BV = None if seen_BV is None else seen_BV[pick]
-                    for each in (recording, head):
-                        if each is not None:
-                            each.follow(number_N[at_B])
+                    rows.keep(*move)
             memory.advance()
             if recording is not None:
                 recording.begin_step(step)
-            logits_BV = decode(tokens_B[:, None], positions)
-            positions = positions + 1
-        if head is not None:
-            head.end()
-        arrays = (written_N, tokens_NT, scores_NT, spreads_NT)
-        for row, length, *values in zip(self.rows, *(each[:count].tolist() for each in arrays), strict=True):
-            yield row, *(each[:length] for each in values)
+            step_graph()
+        if recording is not None and recording.head is not None:
+            recording.head.end()
+        yield from rows.written()
 
     def read_prompts(self, memory: KVCache, fixed: dict):
         """The logits after each prompt, (P, vocabulary): stems first, then what is left of each prompt."""
