@@ -14,7 +14,9 @@ import triton.language as tl
 if TYPE_CHECKING:
     import torch
 
-PLACES = 64  # read at once
+# Places read at once, and how many such blocks are on their way at a time. Of 18 combinations with 2 to 8 warps the fastest on an
+# H100, with Triton's own 4 warps (32 rows, 8 key heads of 128, 428 places: 20 us a launch; three blocks at a time: 31 us).
+PLACES, STAGES = 64, 2
 
 
 def attend_fused(memory: Any, layer: int, query, key, value, scaling: float) -> torch.Tensor:
@@ -37,7 +39,7 @@ def attend_fused(memory: Any, layer: int, query, key, value, scaling: float) -> 
             query.stride(0), query.stride(1), key.stride(0), key.stride(1), value.stride(0), value.stride(1),
             SHARED=shared, SIZE=size, VALUE_SIZE=value_size, ROWS=max(16, triton.next_power_of_2(shared)),
             WIDE=max(16, triton.next_power_of_2(size)), VALUE_WIDE=max(16, triton.next_power_of_2(value_size)),
-            PLACES=PLACES,
+            PLACES=PLACES, num_stages=STAGES,
         )  # fmt: skip
     return out
 

@@ -36,17 +36,43 @@ class StepGraph:
 
     def record(self) -> None:
         """Record the step as a CUDA graph; if that fails, steps run without one."""
-        import torch
-
-        graph: Any = torch.cuda.CUDAGraph()
-        try:
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                self.step()
-        except RuntimeError as error:
+        graph, fault = record(self.step, self.memory.place.device)
+        if fault is not None:
             self.recordable = False
             self.memory.reached.clear()
-            torch.cuda.synchronize()
-            reason = str(error).strip().splitlines()[0]
-            warnings.warn(f"{self.name} decodes without CUDA graphs: {reason}", stacklevel=2)
-            return
+            warnings.warn(f"{self.name} decodes without CUDA graphs: {fault}", stacklevel=2)
         self.graph = graph
+
+
+NEWEST: dict[
+    Any, tuple[Any, Any]
+] = {}  # a device's last graph, whose memory the next one takes over, and the stream of both
+
+
+def record(step: Callable[[], None], device: Any) -> tuple[Any, str | None]:
+    """`step` as a CUDA graph, or None and the first line of what forbids it.
+
+    `torch.cuda.graph` hands all unused memory back to the driver first, gigabytes after a loss, which then has to be asked for
+    again: here nothing is handed back, and the arrays of a graph stand where those of the one before stood.
+    """
+    import torch
+
+    graph, fault = torch.cuda.CUDAGraph(), None
+    before, stream = NEWEST.get(device) or (None, torch.cuda.Stream(device))
+    torch.cuda.synchronize(device)
+    with torch.cuda.device(device), torch.cuda.stream(stream):
+        graph.capture_begin(*([] if before is None else [before.pool()]), capture_error_mode="thread_local")
+        try:
+            step()
+        except RuntimeError as error:
+            fault = error
+        finally:
+            try:
+                graph.capture_end()
+            except RuntimeError as error:  # also where the step itself was what failed
+                fault = fault or error
+    if fault is None:
+        NEWEST[device] = graph, stream
+        return graph, None
+    torch.cuda.synchronize(device)
+    return None, str(fault).strip().splitlines()[0]

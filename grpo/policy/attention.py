@@ -31,10 +31,16 @@ def routed_attention(model: Any, keep: bool = False):
 
 @cache
 def register_attention() -> None:
-    """Make `ATTENTION` known to transformers, once."""
+    """Make `ATTENTION` known to transformers, once, and keep SDPA from choosing cuDNN's kernel in this process.
+
+    cuDNN plans anew for every length it has not met, 1.5 ms of the processor a call on an H100; the texts of a step are all of new
+    lengths, and such plans were half of the loss's time on small models. Flash and memory-efficient attention need none.
+    """
+    import torch
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
+    torch.backends.cuda.enable_cudnn_sdp(False)
     AttentionInterface.register(ATTENTION, attend)
     AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 

@@ -1,4 +1,4 @@
-"""QLoRA and 8-bit optimisers as bitsandbytes computes them; the processor runs both."""
+"""QLoRA and 8-bit optimisers as bitsandbytes computes them; the processor runs both, and a CUDA device where there is one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 bnb = pytest.importorskip("bitsandbytes")
 
 from grpo.config.sections import EmbeddedSection, GrpoSection, LoraSection, ModelSection  # noqa: E402
@@ -16,6 +16,7 @@ from grpo.data.shop import build_shop  # noqa: E402
 from grpo.engines.transformers import TransformersEngine  # noqa: E402
 from rewards.config import RewardsSection, build_host  # noqa: E402
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SHAPE = EmbeddedSection(layers=1, hidden_size=128, intermediate_size=128, heads=2, kv_heads=1, vocabulary=400)
 SECTION = GrpoSection(
     max_steps=2, learning_rate=1e-2, prompts_per_step=2, num_generations=4, max_completion_length=12, warmup_steps=0
@@ -47,7 +48,7 @@ def load(folder, rank: int = 32):
     section = ModelSection(
         name=str(folder), quantization="nf4", lora=LoraSection(r=rank, alpha=2 * rank), max_sequence_length=512
     )
-    return load_policy(section, texts=(), seed=1, device="cpu")
+    return load_policy(section, texts=(), seed=1, device=DEVICE)
 
 
 def train(policy, rows, directory, **settings):
@@ -56,7 +57,7 @@ def train(policy, rows, directory, **settings):
 
     section = SECTION.model_copy(update=settings)
     arguments = trl_arguments(
-        section, directory=directory, seed=3, device="cpu", bf16=False, gradient_checkpointing=False
+        section, directory=directory, seed=3, device=DEVICE, bf16=False, gradient_checkpointing=False
     )
     host = build_host(RewardsSection(functions=[{"name": "text_overlap"}]))
     # Rewards of an untrained policy are all 0: tell the completions of a group apart by their length instead.
