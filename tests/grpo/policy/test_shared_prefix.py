@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from grpo.policy.attention import ATTENTION
+from grpo.policy.attention import ATTENTION, register_attention
 from grpo.policy.prefix_support import supports
 from grpo.policy.shared_prefix import grouped_logps
 from grpo.policy.token_logprobs import token_logps
@@ -224,3 +224,11 @@ def test_grouped_logps_when_a_layer_cannot_be_reached_then_it_refuses():
     attention.forward = lambda hidden_states, **kwargs: (hidden_states, None)
     with pytest.raises(RuntimeError, match="1 of 2 attention layers"):
         grouped_logps(model, *make_batch([3], [0, 0], [2, 2]))
+
+
+def test_grouped_logps_when_a_model_was_routed_then_sdpa_leaves_cudnn_alone():
+    """cuDNN would plan anew for each of the lengths of a step, in the backward of checkpointed layers too."""
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    register_attention.cache_clear()
+    grouped_logps(cached("qwen3"), *make_batch([3], [0, 0], [2, 2]))
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
