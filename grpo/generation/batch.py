@@ -13,7 +13,7 @@ from typing import Any
 from grpo.generation.cuda_graphs import StepGraph
 from grpo.generation.decoder import find_decoder
 from grpo.generation.kv_cache import KVCache, Piece, arrange
-from grpo.generation.rows import Rows
+from grpo.generation.rows import WrittenRows
 from grpo.generation.sampling import Sampling
 from grpo.generation.shared_prefixes import are_worth_it, find_stems
 
@@ -84,7 +84,7 @@ class Batch:
         memory.start(chunk_prompts, len(picked[0]))
         prompt_B = torch.tensor(chunk_prompts, device=device).repeat_interleave(len(picked[0]))
         seen_BV = self.seen_tokens(logits_PV.shape[-1], prompt_B)
-        rows = Rows(
+        rows = WrittenRows(
             self.rows, steps, at_B, self.lengths[prompt_B, None], seen_BV, self.sampling, self.uniform, eos,
             entropies=self.entropies, stop_repetition=stop_repetition, recording=recording, static=static,
         )  # fmt: skip

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from grpo.policy.recording import Recording
 
 
-class Rows:
+class WrittenRows:
     """The completions `numbers`, of at most `steps` tokens; the row of the forward at place `b` writes number `at_B[b]` of them.
 
     What fills a chunk up writes number `len(numbers)`, which is never read. `position_B` (rows, 1) is the position of the
