@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ def read_added(text: str, first: PolicyToExport) -> Added:
         number = float(weight)
     except ValueError:
         raise UserError(f"--add {text}: {weight!r} is not a number; write RUN or RUN=0.5") from None
+    if not isfinite(number):
+        raise UserError(f"--add {text}: {weight} is no share of an adapter; write a number such as 0.5")
     other = choose(place)
     problems = find_problems(first, other)
     if problems:

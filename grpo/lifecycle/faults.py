@@ -138,7 +138,7 @@ def _name_storage(error: BaseException) -> str | None:
 
 def _advise(plan: Plan) -> str:
     """The largest micro-batch that should fit, by the plan's own estimate; it changes no number, only the time."""
-    grpo, memory, whole = plan.config.grpo, plan.memory, plan.device.memory_bytes
+    memory, whole = plan.memory, plan.device.memory_bytes
     present = plan.trl.per_device_train_batch_size
     if memory is None or present <= 1:
         return (
@@ -150,8 +150,7 @@ def _advise(plan: Plan) -> str:
     while size > 1 and (memory.activations * size / present > room or size == present):
         size = next(n for n in range(size - 1, 0, -1) if present % n == 0)
     needed = format_size(fixed + max(memory.activations * size / present, memory.kv_cache))
-    begun = "start a new run with" if grpo.micro_batch_size != size else "try"
     return (
-        f"the plan expected {format_size(memory.peak)}; {begun} --set grpo.micro_batch_size={size} (about {needed}, the same "
-        "gradients in more passes), or auto, which measures what fits"
+        f"the plan expected {format_size(memory.peak)}; start a new run with --set grpo.micro_batch_size={size} (about "
+        f"{needed}, the same gradients in more passes), or auto, which measures what fits"
     )

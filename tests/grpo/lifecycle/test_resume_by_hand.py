@@ -204,6 +204,14 @@ def test_resume_point_when_the_evaluation_before_the_first_checkpoint_made_best_
     assert "best/, saved at step 1" in refused.value.problems[1]
 
 
+def test_resume_point_when_other_folders_lie_among_the_checkpoints_then_they_are_none(run):
+    """One that somebody has copied or put aside."""
+    for name in ("checkpoint-9.old", "checkpoint-best", "checkpoint-"):
+        shutil.copytree(run.checkpoints / "checkpoint-4", run.checkpoints / name)
+    point = find_resume_point(run, CONFIG)
+    assert (point.step, point.notes) == (4, ())
+
+
 # -- the warm-up ----------------------------------------------------------------------------------------------------------
 
 
