@@ -148,7 +148,8 @@ def _read_named(section: ModelSection, device: str) -> tuple[Any, Any]:
     # One question first: the libraries below ask many times before they give up.
     answer = fetch_model_json(section.name, section.revision, "config.json")
     if answer.value is None and model_folder(section.name, section.revision) is None:
-        raise UserError(f"{where}: {answer.reason}")
+        here = "" if answer.final else "no such folder here, and "
+        raise UserError(f"{where}: {here}{answer.reason}")
     name = str(Path(section.name).expanduser()) if looks_local(section.name) else section.name
     options: dict[str, Any] = {"revision": section.revision, "dtype": resolve_dtype(section, device)}
     if section.quantization == "nf4":

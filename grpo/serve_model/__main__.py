@@ -77,7 +77,15 @@ def run(options: argparse.Namespace) -> int:
         log = ServedLog(options.log, desk) if options.log else None
         try:
             most = {"most": options.slots} if gguf is not None and not options.vllm else {}
-            server = Endpoint((options.host, options.port), backend, name, token=token, log=log, **most)
+            server = Endpoint(
+                (options.host, options.port),
+                backend,
+                name,
+                token=token,
+                log=log,
+                shows_tools=shows_tools(folder, gguf),
+                **most,
+            )
         except OSError as fault:
             raise UserError(
                 f"--port {options.port}: cannot listen there ({fault.strerror}); give another --port"
@@ -90,6 +98,18 @@ def run(options: argparse.Namespace) -> int:
             except KeyboardInterrupt:
                 print("stopped", file=sys.stderr)
     return DONE
+
+
+def shows_tools(folder: Path, gguf: Path | None) -> bool:
+    """Whether the model's chat template writes a request's tools; True where it cannot be told."""
+    if gguf is not None:
+        from grpo.policy.gguf_file import read_gguf
+
+        template = read_gguf(gguf).fields.get("tokenizer.chat_template")
+    else:
+        path = folder / "chat_template.jinja"
+        template = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+    return not isinstance(template, str) or "tools" in template
 
 
 def find_token(host: str) -> str | None:

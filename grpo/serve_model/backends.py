@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -31,9 +32,10 @@ def open_backend(folder: Path, gguf: Path | None, *, slots: int, context: int, v
         with LlamaCpp(gguf, context=context, slots=slots) as runtime:
             yield runtime.address
         return
+    shown = shlex.quote(str(folder))
     if is_run(folder):
         raise UserError(
-            f"{folder}: a run, not an export; python -m grpo.export {folder} --to DIR, then serve DIR (--run {folder} scores "
+            f"{folder}: a run, not an export; python -m grpo.export {shown} --to DIR, then serve DIR (--run {shown} scores "
             "what --log writes)"
         )
     if not (folder / "config.json").is_file():
@@ -42,8 +44,8 @@ def open_backend(folder: Path, gguf: Path | None, *, slots: int, context: int, v
         )
     if shutil.which("vllm") is None:
         raise UserError(
-            f"{folder}: without a GGUF file vLLM is needed, and it is not installed; pip install -e '.[gpu]', or export "
-            "it with --format gguf-q8_0"
+            f"{folder}: without a GGUF file vLLM is needed, and it is not installed; pip install -e '.[gpu]', export it with "
+            f"--format gguf-q8_0 where llama.cpp has its tokenizer, or talk to it: python -m grpo.chat {shown}"
         )
     with _vllm(folder) as address:
         yield address

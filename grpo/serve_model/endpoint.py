@@ -86,15 +86,18 @@ class ServedLog:
 class Endpoint(ThreadingHTTPServer):
     """`backend` is the address requests are passed to; `token` what a caller has to show, None for nobody.
 
-    `most` is how many answers the server behind writes for one request; more are asked for in several.
+    `most` is how many answers the server behind writes for one request; more are asked for in several. With `shows_tools`
+    False the model's template leaves the request's `tools` out, and such a request is refused: the answer would ignore them.
     """
 
     daemon_threads = True
 
     def __init__(
-        self, address: tuple[str, int], backend: str, name: str, *, token: str | None, log: ServedLog | None, most: int = _MOST_CHOICES
+        self, address: tuple[str, int], backend: str, name: str, *, token: str | None, log: ServedLog | None, most: int = _MOST_CHOICES,
+        shows_tools: bool = True,
     ):  # fmt: skip
         self.backend, self.name, self.token, self.log, self.most = backend, name, token, log, most
+        self.shows_tools, self.started = shows_tools, int(time.time())
         super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -112,7 +115,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path, models = (
             self.path.partition("?")[0],
-            {"id": self.server.name, "object": "model", "owned_by": "recompensa"},
+            {
+                "id": self.server.name,
+                "object": "model",
+                "created": self.server.started,
+                "owned_by": "recompensa",
+            },
         )
         if path == "/health":
             self._send(200, {"status": "ok"})
@@ -152,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not isinstance(request, dict):
             self._refuse(400, "the body is not a JSON object")
             return
-        if problem := find_problem(path, request, self.server.most):
+        if problem := find_problem(path, request, self.server.most, shows_tools=self.server.shows_tools):
             self._refuse(400, problem)
             return
         self._pass_on(path, request)
@@ -264,6 +272,8 @@ class _Handler(BaseHTTPRequestHandler):
             message = json.loads(body)["error"]["message"]
         except (ValueError, KeyError, TypeError):
             message = body[:300].decode(errors="replace")
+        if "available context size" in str(message):
+            message = f"{str(message).partition(', try')[0]}; serve with a larger --context"
         self._refuse(400 if code == 500 and "not supported" in str(message) else code, str(message))
 
     def _send(self, code: int, value: Any) -> None:
@@ -280,10 +290,15 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing a request: the log of answers is the record."""
 
 
-def find_problem(path: str, request: Mapping[str, Any], most: int) -> str | None:
+def find_problem(path: str, request: Mapping[str, Any], most: int, *, shows_tools: bool = True) -> str | None:
     """What of a request is refused before the model is asked; None for one that may be passed on."""
     if path == PATHS[0] and request.get("messages") == []:
         return "messages: is empty; give at least one"
+    if request.get("tools") and request.get("tool_choice") != "none" and not shows_tools:
+        return (
+            "tools: this model's chat template does not show them, so the answer would ignore them; describe the functions "
+            "in a system message, as the rows it was trained on do"
+        )
     count = request.get("n")
     if count is None:
         return None

@@ -16,7 +16,9 @@ _PIPE_WIDTH = 160
 def make_console(stream: TextIO | None = None, **settings: Any) -> Console:
     """A console on a stream, by default standard output; a pipe gets whole lines, whatever width a terminal has."""
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.segment import Segment
+    from rich.table import Table
 
     class HarmlessConsole(Console):
         """Control characters that stand in a text are shown as marks; only rich itself moves the cursor and sets colours."""
@@ -27,6 +29,18 @@ def make_console(stream: TextIO | None = None, **settings: Any) -> Console:
                     yield segment
                 else:
                     yield Segment(hide_controls(segment.text), segment.style)
+
+        def print(self, *objects: Any, **options: Any) -> None:
+            """As rich prints, but a table whose words do not fit is printed whole, however wide: `0.0…` is no number."""
+            usual = self.width
+            if len(objects) == 1 and isinstance(objects[0], Table):
+                needed = Measurement.get(self, self.options.update(width=_PIPE_WIDTH), objects[0])
+                if needed.minimum > usual:
+                    self.width, options = needed.maximum, {**options, "crop": False}
+            try:
+                super().print(*objects, **options)
+            finally:
+                self.width = usual
 
     stream = sys.stdout if stream is None else stream
     if not stream.isatty():

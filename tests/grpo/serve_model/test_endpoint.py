@@ -12,7 +12,9 @@ import pytest
 
 from grpo.chat.readings import RowDesk
 from grpo.serve_model import __main__ as command
-from grpo.serve_model.endpoint import Endpoint, ServedLog
+from grpo.serve_model.__main__ import shows_tools
+from grpo.serve_model.backends import open_backend
+from grpo.serve_model.endpoint import Endpoint, ServedLog, find_problem
 from rewards.config import RewardsSection, build_host
 from rewards.errors import UserError
 from rewards.types import Example
@@ -210,3 +212,42 @@ def test_serve_when_there_is_nothing_to_serve_then_exit_2(tmp_path, capsys):
     capsys.readouterr()
     assert command.main([str(tmp_path), "--port", "0"]) == 2
     assert "a run, not an export" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "refused"),
+    [
+        ({"tools": [{"type": "function"}]}, True),
+        ({"tools": [{"type": "function"}], "tool_choice": "none"}, False),
+        ({"tools": []}, False),
+        ({}, False),
+    ],
+)
+def test_request_when_the_template_shows_no_tools_then_one_with_tools_is_refused(asked, refused):
+    """An answer that silently ignored the caller's functions would look like a refusal of the model's."""
+    body = {"messages": [{"role": "user", "content": "?"}], **asked}
+    said = find_problem("/v1/chat/completions", body, 2, shows_tools=False)
+    assert (said is not None and "does not show them" in said) is refused
+    assert find_problem("/v1/chat/completions", body, 2) is None
+
+
+def test_template_when_an_export_is_served_then_it_tells_whether_tools_are_shown(tmp_path):
+    """Read from the template beside the weights; without one nothing is refused."""
+    assert shows_tools(tmp_path, None)
+    (tmp_path / "chat_template.jinja").write_text("{% for message in messages %}{{ message.content }}{% endfor %}")
+    assert not shows_tools(tmp_path, None)
+    (tmp_path / "chat_template.jinja").write_text("{% if tools %}{{ tools | tojson }}{% endif %}")
+    assert shows_tools(tmp_path, None)
+
+
+def test_run_when_served_as_it_is_then_the_command_it_is_told_can_be_pasted(tmp_path):
+    """A folder's name with a space is quoted."""
+    run = tmp_path / "meu run"
+    (run / "best").mkdir(parents=True)
+    (run / "config.json").write_text('{"config": {"name": "x"}}')
+    (run / "plan.json").write_text("{}")
+    with (
+        pytest.raises(UserError, match=rf"export '{run}' --to DIR"),
+        open_backend(run, None, slots=1, context=8, vllm=False),
+    ):
+        pass
