@@ -20,6 +20,10 @@ DEFAULTS: dict[str, Any] = {
     "optim": "adamw_torch_fused", "adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1.0e-8,
     "gradient_checkpointing": True, "num_train_epochs": 3.0, "seed": 42, "save_steps": 500,
 }  # fmt: skip
+# Of model_init_kwargs: what is translated, and what follows from the engine and the device.
+_INIT_KWARGS = (
+    "dtype", "torch_dtype", "revision", "attn_implementation", "use_cache", "device_map", "low_cpu_mem_usage",
+)  # fmt: skip
 # Of generation_kwargs: what section grpo has too, and what a run does anyway.
 _FILTERS = ("top_p", "top_k", "min_p", "repetition_penalty")
 _IMPLIED = ("do_sample", "pad_token_id", "eos_token_id", "bos_token_id", "use_cache")
@@ -63,6 +67,8 @@ def translate(found: FoundSettings, processes: int = 1) -> Translation:
     out.notes += found.notes
     if given.get("max_steps", -1) in (None, -1, 0):
         given.pop("max_steps", None)
+    if "max_grad_norm" in given and given["max_grad_norm"] is None:
+        given["max_grad_norm"] = 0.0  # off, as the Trainer takes it
     for name in [name for name, value in given.items() if value is None and name in DEFAULTS]:
         del given[name]
         if name != "num_train_epochs":
@@ -109,6 +115,19 @@ def translate_server(settings: dict[str, Any], out: Translation) -> None:
     """Host and port of a vLLM server as one address."""
     host, port = settings.get("vllm_server_host"), settings.get("vllm_server_port")
     host, port = (each[0] if isinstance(each, list) and each else each for each in (host, port))
+    told = host is not None or settings.get("vllm_server_base_url") is not None
+    if told and settings.get("vllm_mode") == "colocate":
+        dropped = [
+            each for each in ("vllm_server_host", "vllm_server_base_url") if settings.pop(each, None) is not None
+        ]
+        out.notes.append(f"{', '.join(dropped)}: left out; in mode colocate there is no server")
+        return
+    if told and settings.get("vllm_mode") is None and settings.get("use_vllm"):
+        settings["vllm_mode"] = "server"
+        out.notes.append(
+            "vllm_mode: server is written, because the file gives its address; older versions of TRL took that, 1.14.2 "
+            "would take colocate"
+        )
     if isinstance(host, str) and host not in ("0.0.0.0", "") and "$" not in host:
         settings.pop("vllm_server_host")
         settings.pop("vllm_server_port", None)
@@ -173,6 +192,8 @@ def translate_setting(name: str, value: Any, out: Translation, written: bool) ->
     if name == "use_vllm":
         if value:
             out.put("model.engine", "vllm")
+    elif name == "use_cpu" and value is True:
+        out.put("model.device", "cpu")
     elif name in ("warmup_steps", "warmup_ratio"):
         if value:
             out.put("grpo.warmup_ratio" if 0 < value < 1 else "grpo.warmup_steps", value if value < 1 else int(value))
@@ -222,6 +243,9 @@ def translate_same(name: str, value: Any, out: Translation) -> None:
         return
     elif name == "max_prompt_length":
         out.notes.append(f"max_prompt_length: longer prompts are refused here, where TRL cut them ({path}: {value})")
+    elif name == "delta" and out.config["grpo"].get("loss_type") in ("cispo", "sapo", "vespo"):
+        out.notes.append(f"delta: left out; loss_type {out.config['grpo']['loss_type']} does not read it")
+        return
     elif name == "epsilon_high" and value == out.config.get("grpo", {}).get("epsilon"):
         return
     out.put(path, value)
@@ -238,6 +262,11 @@ def translate_model(settings: dict[str, Any], out: Translation) -> None:
     options = settings.pop("model_init_kwargs", None)
     if isinstance(options, dict):
         settings["dtype"] = options.get("dtype", options.get("torch_dtype"))
+        if options.get("revision") not in (None, "main"):
+            out.put("model.revision", options["revision"])
+        left = [each for each in options if each not in _INIT_KWARGS]
+        if left:
+            out.notes.append(f"model_init_kwargs: {', '.join(left)} left out; section model says how a model is loaded")
     adapters = settings.get("use_peft") or any(settings.get(name) is not None for name in ("lora_r", "lora_rank"))
     out.put("model.dtype", find_type(settings, bool(adapters), out))
     if adapters:

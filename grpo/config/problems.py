@@ -31,4 +31,4 @@ def explain_config(
 
 
 def _advise(path: KeyPath) -> str | None:
-    return advise(str(path[-1])) if path[0] == "grpo" or len(path) == 1 else None
+    return advise(str(path[-1])) if path[0] in ("grpo", "model") or len(path) == 1 else None

@@ -210,7 +210,9 @@ class GrpoSection(BaseModel):
         description="Its upper end, where that differs (DAPO: 0.28); null is epsilon. For cispo the largest ratio.",
     )
     delta: float | None = Field(
-        None, gt=0, description="Largest policy ratio of two-sided clipping, above 1 + epsilon; null is off."
+        None,
+        gt=0,
+        description="Largest policy ratio of two-sided clipping, above 1, as a rule above 1 + epsilon; null is off.",
     )
     off_policy_mask_threshold: float | None = Field(
         None,
@@ -218,7 +220,7 @@ class GrpoSection(BaseModel):
         description="Leave out bad completions whose KL divergence to what wrote them is above this; null is off.",
     )
     entropy_coef: float = Field(0.0, description="Weight of an entropy bonus in the loss; 0 is off.")
-    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
+    max_grad_norm: float = Field(1.0, ge=0, description="Gradients are scaled down to this norm; 0 is off.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
     optim: str = Field("adamw_torch", min_length=1, description="Optimiser, by its name in transformers.")
     adam_beta1: float = Field(0.9, ge=0, lt=1, description="Decay of Adam's first moment.")
@@ -268,16 +270,12 @@ class GrpoSection(BaseModel):
     def _trl_takes_it(self) -> GrpoSection:
         problems = [
             find_optimiser_problem(self.optim),
-            find_schedule_problem(self.lr_scheduler_type, self.lr_scheduler_kwargs),
+            find_schedule_problem(self.lr_scheduler_type, self.lr_scheduler_kwargs, self.learning_rate),
         ]
         if self.delta is not None and self.loss_type in ("cispo", "sapo", "vespo"):
             problems.append(f"delta is not read by loss_type {self.loss_type}; set it to null, or choose another loss")
-        if self.delta is not None and self.delta <= 1 + self.epsilon:
-            problems.append(
-                f"delta {self.delta} is not above 1 + epsilon, {1 + self.epsilon:g}, where clipping has acted"
-            )
-        if self.loss_type == "luspo" and self.importance_sampling_level != "sequence":
-            problems.append("loss_type luspo is a sequence's; write importance_sampling_level: sequence")
+        if self.delta is not None and self.delta <= 1:
+            problems.append(f"delta {self.delta} is not above 1, the ratio with which every completion begins")
         if self.one_step_ahead and (self.dynamic_sampling or self.speculation):
             problems.append("one_step_ahead goes with neither dynamic_sampling nor speculation; set those to 0")
         if self.one_step_ahead and (self.top_p, self.top_k, self.min_p, self.repetition_penalty) != (1.0, 0, 0.0, 1.0):

@@ -5,7 +5,8 @@ A test holds the three tables against the fields of the pinned TRL.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 NUMBER, WHOLE, FLAG, TEXT, MAPPING = "a number", "a whole number", "true or false", "a text", "a mapping"
@@ -193,6 +194,62 @@ REFUSED: dict[str, str] = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The values that TRL, transformers or torch take of a setting; others end in a traceback when training begins."""
+
+    takes: Callable[[Any], bool]
+    shown: str
+
+
+_POSITIVE = Range(lambda value: value > 0, "a number above 0")
+_COUNT = Range(lambda value: value >= 1, "a whole number of at least 1")
+_AT_LEAST_ZERO = Range(lambda value: value >= 0, "a number of at least 0")
+_CHECKPOINTING = ("use_reentrant", "preserve_rng_state", "determinism_check", "debug", "early_stop")
+RANGES: dict[str, Range] = {
+    "top_entropy_quantile": Range(lambda value: 0 < value <= 1, "a share above 0 and up to 1"),
+    **dict.fromkeys(("sapo_temperature_neg", "sapo_temperature_pos"), _POSITIVE),
+    **dict.fromkeys(
+        (
+            "vespo_k_pos", "vespo_lambda_pos", "vespo_k_neg", "vespo_lambda_neg", "router_aux_loss_coef",
+            "vllm_importance_sampling_clip_min", "dataloader_num_workers",
+        ),
+        _AT_LEAST_ZERO,
+    ),
+    **dict.fromkeys(
+        (
+            "pad_to_multiple_of", "torch_empty_cache_steps", "dataloader_prefetch_factor", "ddp_bucket_cap_mb", "ddp_timeout",
+            "vllm_max_model_length",
+        ),
+        _COUNT,
+    ),
+    "vllm_model_impl": Range(lambda value: value in ("vllm", "transformers"), "vllm or transformers"),
+    "ddp_backend": Range(
+        lambda value: value in ("nccl", "gloo", "mpi", "ccl", "hccl", "cncl", "mccl"), "nccl, gloo, mpi, ccl, hccl, cncl or mccl"
+    ),
+    "optim_args": Range(
+        lambda value: all(len(each.split("=")) == 2 for each in value.replace(" ", "").split(",")),
+        "name=value, with commas between several",
+    ),
+    "gradient_checkpointing_kwargs": Range(
+        lambda value: value.keys() <= set(_CHECKPOINTING), f"a mapping with {', '.join(_CHECKPOINTING)}"
+    ),
+}  # fmt: skip
+# What TRL's ModelConfig and its scripts call what is said here by keys of section model and others.
+_SCRIPTS: dict[str, str] = {
+    "model_name_or_path": "write model.name", "model_revision": "write model.revision", "torch_dtype": "write model.dtype",
+    "dtype": "write model.dtype", "use_peft": "write model.lora", "lora_r": "write model.lora.r",
+    "lora_alpha": "write model.lora.alpha", "lora_dropout": "write model.lora.dropout",
+    "lora_target_modules": "write model.lora.target_modules", "load_in_4bit": "write model.quantization: nf4",
+    "load_in_8bit": "write model.quantization: nf4, the nearest that is offered",
+    "attn_implementation": "leave it out: the engine chooses how attention is computed",
+    "reward_funcs": "write rewards.functions", "dataset_name": "write data.train",
+    "vllm_max_model_len": "write trl.vllm_max_model_length",
+    "vllm_device": "leave it out: engine vllm shares the training devices, or give model.vllm.server_devices",
+    "evaluation_strategy": "write evaluation.every_steps",
+}  # fmt: skip
+
+
 def find_trl_problems(settings: Mapping[str, Any]) -> list[str]:
     """What of a section `trl` cannot be handed to TRL, one line each, the key first."""
     problems = []
@@ -202,6 +259,10 @@ def find_trl_problems(settings: Mapping[str, Any]) -> list[str]:
             problems.append(f"{name}: {advise(name) or 'no such setting of TRL 1.14.2'}")
         elif not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != FLAG):
             problems.append(f"{name}: {value!r} is not {kind}")
+        elif (allowed := RANGES.get(name)) is not None and not allowed.takes(value):
+            problems.append(f"{name}: {value!r} is not allowed; allowed: {allowed.shown}")
+    if settings.get("dataloader_prefetch_factor") is not None and not settings.get("dataloader_num_workers"):
+        problems.append("dataloader_prefetch_factor: no process loads rows ahead; give dataloader_num_workers as well")
     return problems
 
 
@@ -213,4 +274,6 @@ def advise(name: str) -> str | None:
         return f"write {SAME_VALUE[name]}"
     if name in OTHER_WAY:
         return OTHER_WAY[name]
+    if name in _SCRIPTS:
+        return _SCRIPTS[name]
     return f"cannot be set: {REFUSED[name]}" if name in REFUSED else None

@@ -80,7 +80,15 @@ def find_missing_package(name: str) -> str | None:
     return package if package is not None and find_spec(package) is None else None
 
 
-def find_schedule_problem(name: str, settings: Mapping[str, Any]) -> str | None:
+# What a setting of a schedule has to be; anything else ends in a traceback after the warm-up.
+_NUMBERS = {
+    "num_cycles", "lr_end", "power", "timescale", "min_lr", "min_lr_rate", "warmup_lr_rate", "num_decay_steps",
+    "num_stable_steps", "min_lr_ratio",
+}  # fmt: skip
+_CURVES = ("linear", "cosine", "1-sqrt")
+
+
+def find_schedule_problem(name: str, settings: Mapping[str, Any], learning_rate: float | None = None) -> str | None:
     """What is wrong with the settings of that schedule, in one line; None where nothing is."""
     known = SCHEDULES[name]
     for key in settings:
@@ -92,6 +100,16 @@ def find_schedule_problem(name: str, settings: Mapping[str, Any]) -> str | None:
             return f"lr_scheduler_type {name} needs lr_scheduler_kwargs.{key}; give it, or choose another schedule"
     if "min_lr" in known and len([key for key in ("min_lr", "min_lr_rate") if settings.get(key) is not None]) != 1:
         return f"lr_scheduler_type {name} needs one of lr_scheduler_kwargs.min_lr and min_lr_rate; give one"
+    for key, value in settings.items():
+        if key in _NUMBERS and value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            return f"lr_scheduler_kwargs.{key}: {value!r} is not a number"
+        if key in ("warmup_type", "decay_type") and value not in _CURVES:
+            return f"lr_scheduler_kwargs.{key}: {value!r} is not allowed; allowed: {', '.join(_CURVES)}"
+        if key in ("power", "timescale") and value is not None and value <= 0:
+            return f"lr_scheduler_kwargs.{key}: {value!r} is not above 0"
+    end = settings.get("lr_end", 1e-7)
+    if name == "polynomial" and learning_rate is not None and end is not None and end >= learning_rate:
+        return f"lr_scheduler_kwargs.lr_end, {end:g}, is not below learning_rate {learning_rate:g}; give a smaller one"
     return None
 
 

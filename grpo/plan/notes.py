@@ -38,6 +38,8 @@ def write_notes(
             f"one process sees {device.count} CUDA devices and a run would refuse to start so: use torchrun "
             f"--nproc_per_node {device.count}, or set CUDA_VISIBLE_DEVICES=0"
         )
+    if config.trains_grpo and config.grpo.loss_type == "luspo" and config.grpo.importance_sampling_level == "token":
+        notes.append("loss_type luspo is meant for whole completions: importance_sampling_level: sequence")
     if not tokens.exact:
         notes.append(f"no tokenizer of {config.model.label} on this machine: tokens are {tokens.source}")
     unreachable = find_unreachable(config.model) if shape is None else None

@@ -37,6 +37,7 @@ def find_refusals(
     return [
         *_engine_refusals(config, world_size),
         *(config.grpo.batch_problems(world_size) if config.trains_grpo else []),
+        *(_training_refusals(config, shape) if config.trains_grpo else []),
         *_length_refusals(config, shape),
         *_row_refusals(config, inputs),
         *_prompt_refusals(config, inputs, train_tokens, held_out_tokens, exact),
@@ -65,6 +66,16 @@ def _engine_refusals(config: RunConfig, world_size: int) -> list[str]:
         )
     if config.model.dtype == "float16" and config.model.device == "cpu":
         refusals.append("model.dtype: float16 is trained on CUDA devices only; set float32, or auto")
+    return refusals
+
+
+def _training_refusals(config: RunConfig, shape: Shape | None) -> list[str]:
+    """What TRL would stumble over when training begins."""
+    refusals = []
+    if config.trl.get("router_aux_loss_coef") and shape is not None and shape.experts < 2:
+        refusals.append(
+            f"trl.router_aux_loss_coef: {config.model.label} has no experts whose load it could balance; leave it out"
+        )
     return refusals
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transformers.utils import is_torch_tf32_available
 from trl import GRPOConfig
 
 from grpo.config.sections import GrpoSection
@@ -47,6 +48,9 @@ def trl_arguments(
     `engine` holds what the engine adds, `handed` what section `trl` says, both under TRL's names.
     """
     settings: dict[str, Any] = section.trl_settings(world_size)
+    handed = dict(handed or {})
+    if not is_torch_tf32_available():  # transformers refuses it where the device has no such products
+        handed.pop("tf32", None)
     # TRL counts it out of the others; the run holds what came out against ours.
     del settings["generation_batch_size"]
     return StepArguments(
@@ -59,5 +63,5 @@ def trl_arguments(
         save_strategy="steps",
         log_completions=False,
         **(engine or {}),
-        **(handed or {}),
+        **handed,
     )

@@ -136,7 +136,7 @@ def _suggest(root: Schema, parent: Schema, path: KeyPath, advise: Callable[[KeyP
     leaves = dict(leaves_of(root, root))
     elsewhere = [shown for shown, name in leaves.items() if name == key]
     # A name that is known is not a slip of the pen: TRL's `adam_epsilon` does not mean `epsilon`.
-    if not elsewhere and (advice := advise(path)) is not None:
+    if (len(path) > 1 or not elsewhere) and (advice := advise(path)) is not None:
         return advice
     if near:
         return f"did you mean {near[0]}?"

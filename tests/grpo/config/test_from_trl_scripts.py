@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from grpo.config.__main__ import main
 from grpo.config.from_trl import translate
 from grpo.config.trl_reading import read_trl_file
 
@@ -143,3 +146,29 @@ def test_translation_when_a_value_is_unknown_or_empty_then_it_is_said_and_never_
     assert "learning_rate: the file gives no value; TRL's default 1e-06 is written" in notes
     assert "reward_weights (w())" in notes and "generation_kwargs: penalty_alpha left out" in notes
     assert "vllm_sampling_params: left out" in notes
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value", "said"),
+    [
+        ("loss_type: luspo\n", "grpo.loss_type", "luspo", None),
+        ("delta: 1.2\n", "grpo.delta", 1.2, None),
+        ("delta: 1.5\nloss_type: cispo\n", "grpo.loss_type", "cispo", "delta: left out; loss_type cispo"),
+        ("max_grad_norm: null\n", "grpo.max_grad_norm", 0.0, None),
+        ("use_cpu: true\n", "model.device", "cpu", None),
+        ("model_init_kwargs: {revision: v2, rope_scaling: 2}\n", "model.revision", "v2", "rope_scaling left out"),
+        ("use_vllm: true\nvllm_server_host: h\n", "model.vllm.mode", "server", "vllm_mode: server is written"),
+        ("use_vllm: true\nvllm_mode: colocate\nvllm_server_host: h\n", "model.vllm.mode", "colocate", "no server"),
+    ],
+)
+def test_setting_when_ours_has_it_too_then_it_is_translated(tmp_path, capsys, text, path, value, said):
+    """Each was refused or only noted, though nothing stands against it; the config that comes out loads."""
+    file = tmp_path / "a.yaml"
+    file.write_text("num_generations: 4\nper_device_train_batch_size: 4\n" + text, encoding="utf-8")
+    assert main(["from-trl", str(file), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    place = found["config"]
+    for part in path.split("."):
+        place = place[part]
+    assert place == value
+    assert said is None or any(said in note for note in found["notes"])

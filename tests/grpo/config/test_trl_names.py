@@ -60,8 +60,17 @@ def test_names_when_held_against_transformers_then_all_are_known():
         ("grpo.optim=galore_adamw", "wants optim_target_modules"),
         ("grpo.lr_scheduler_type=cosine_with_min_lr", "needs one of lr_scheduler_kwargs.min_lr and min_lr_rate"),
         ("grpo.lr_scheduler_kwargs={power: 2}", "lr_scheduler_kwargs.power: no such setting of constant_with_warmup"),
-        ("grpo.delta=1.1", "delta 1.1 is not above 1 + epsilon, 1.2"),
-        ("grpo.loss_type=luspo", "importance_sampling_level: sequence"),
+        ("grpo.delta=0.9", "delta 0.9 is not above 1, the ratio with which every completion begins"),
+        ("grpo.eval_steps=5", "no such key; write evaluation.every_steps"),
+        ("grpo.torch_dtype=bfloat16", "no such key; write model.dtype"),
+        ("model.use_peft=true", "no such key; write model.lora"),
+        ("grpo.lr_scheduler_kwargs={num_cycles: abc}", "lr_scheduler_kwargs.num_cycles: no such setting"),
+        ("trl={top_entropy_quantile: 1.5}", "1.5 is not allowed; allowed: a share above 0 and up to 1"),
+        ("trl={pad_to_multiple_of: 0}", "0 is not allowed; allowed: a whole number of at least 1"),
+        ("trl={ddp_backend: foo}", "allowed: nccl, gloo"),
+        ("trl={optim_args: momentum}", "allowed: name=value"),
+        ("trl={gradient_checkpointing_kwargs: {reentrant: true}}", "allowed: a mapping with use_reentrant"),
+        ("trl={dataloader_prefetch_factor: 2}", "give dataloader_num_workers as well"),
         ("grpo.use_vllm=true", "write model.engine: vllm"),
         ("grpo.per_device_train_batch_size=8", "grpo.prompts_per_step"),
         ("grpo.top_entropy_quantile=0.2", "write trl.top_entropy_quantile"),
@@ -75,6 +84,33 @@ def test_names_when_held_against_transformers_then_all_are_known():
 def test_config_when_a_setting_cannot_be_used_then_one_line_says_what_to_do(override, said):
     """Before anything is loaded, and with the reason."""
     assert said in refuse(override)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "settings", "said"),
+    [
+        ("cosine", {"num_cycles": "two"}, "num_cycles: 'two' is not a number"),
+        ("warmup_stable_decay", {"num_decay_steps": 2, "decay_type": "steep"}, "allowed: linear, cosine, 1-sqrt"),
+        ("polynomial", {"power": -1.0}, "power: -1.0 is not above 0"),
+        ("polynomial", {"lr_end": 1e-3}, "lr_end, 0.001, is not below learning_rate 1e-06"),
+        ("inverse_sqrt", {"timescale": 0}, "timescale: 0 is not above 0"),
+        ("polynomial", {}, None),
+    ],
+)
+def test_schedule_when_transformers_would_stumble_over_its_settings_then_the_config_does(schedule, settings, said):
+    """They ended in a traceback when training began, after the warm-up."""
+    problem = trl_names.find_schedule_problem(schedule, settings, 1e-6)
+    assert problem is None if said is None else said in problem
+
+
+def test_settings_when_the_device_has_no_tf32_then_it_is_not_asked_for(tmp_path):
+    """A config for a GPU rehearses on a processor, where transformers refuses tf32."""
+    pytest.importorskip("trl")
+    from grpo.training.trl_arguments import trl_arguments
+
+    common = {"directory": tmp_path, "seed": 1, "device": "cpu", "bf16": False, "gradient_checkpointing": False}
+    section = GrpoSection(max_steps=3, warmup_steps=0, max_grad_norm=0)
+    assert trl_arguments(section, **common, handed={"tf32": True}).max_grad_norm == 0
 
 
 def test_epochs_when_given_then_are_counted_out_in_whole_steps():

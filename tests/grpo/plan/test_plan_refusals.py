@@ -51,6 +51,7 @@ def refusals(*overrides: str, rows: RunRows | None = None, name: str = "v4_1", d
         ("grpo.micro_batch_size=64", "allowed: 1, 2, 4, 8, 16, 32, or null"),
         ("grpo.warmup_steps=600", "grpo.warmup_steps: 600 lr warm-up steps"),
         ("grpo.max_steps=1", "grpo.warmup_ratio: 1 lr warm-up steps"),
+        ("trl={router_aux_loss_coef: 0.1}", "has no experts whose load it could balance"),
         ("model.max_sequence_length=8192", "model.max_sequence_length: 8192 is beyond the context"),
         ("model.name=./no/such/model", "no/such/model is not a folder"),
         ("evaluation.max_completion_length=2048", "evaluation.max_completion_length: 2048 leaves no room"),

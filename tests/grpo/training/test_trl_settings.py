@@ -27,6 +27,7 @@ SETTINGS = {
     "cispo": {"loss_type": "cispo", "epsilon_high": 5.0},
     "sapo": {"loss_type": "sapo"},
     "luspo": {"loss_type": "luspo", "importance_sampling_level": "sequence"},
+    "luspo, a token": {"loss_type": "luspo", "delta": 1.1, "max_grad_norm": 0},
     "vespo": {"loss_type": "vespo"},
     "off-policy mask": {"off_policy_mask_threshold": 0.0001},
     "entropy bonus": {"entropy_coef": 0.05},
