@@ -67,6 +67,8 @@ def translate(found: FoundSettings, processes: int = 1) -> Translation:
     out.notes += found.notes
     if given.get("max_steps", -1) in (None, -1, 0):
         given.pop("max_steps", None)
+    if "scale_rewards" in given and given["scale_rewards"] is None:
+        given["scale_rewards"] = "none"  # a word here, and no missing value
     if "max_grad_norm" in given and given["max_grad_norm"] is None:
         given["max_grad_norm"] = 0.0  # off, as the Trainer takes it
     for name in [name for name, value in given.items() if value is None and name in DEFAULTS]:

@@ -153,6 +153,7 @@ def test_translation_when_a_value_is_unknown_or_empty_then_it_is_said_and_never_
     [
         ("loss_type: luspo\n", "grpo.loss_type", "luspo", None),
         ("delta: 1.2\n", "grpo.delta", 1.2, None),
+        ("scale_rewards: none\n", "grpo.scale_rewards", "none", None),
         ("delta: 1.5\nloss_type: cispo\n", "grpo.loss_type", "cispo", "delta: left out; loss_type cispo"),
         ("max_grad_norm: null\n", "grpo.max_grad_norm", 0.0, None),
         ("use_cpu: true\n", "model.device", "cpu", None),
