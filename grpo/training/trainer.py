@@ -217,7 +217,7 @@ class SharedPrefixTrainer(GRPOTrainer):
 
     def _draw(self, rows: list[int], attempt: int, before: int) -> tuple[Rollouts, list[ScoredCompletion]]:
         """Write completions for these rows and score them; `before` counts the rows of the processes before this."""
-        prompts = {row: self._policy.prompts.prompt_ids(self._examples[row].prompt) for row in rows}
+        prompts = {row: self._policy.prompts.prompt_ids(self._examples[row].prompt) for row in dict.fromkeys(rows)}
         ids = [prompts[row] for row in rows]
         rollouts = self._write(ids, None, {}, self.num_generations, attempt=attempt, before=before)
         return rollouts, self._score_completions(rows, rollouts.completion_ids)
@@ -346,7 +346,7 @@ class SharedPrefixTrainer(GRPOTrainer):
         if self.now.defers_logps:
             return torch.zeros(ids.shape, device=ids.device), None, None
         present = self.now.micro_batch
-        idle = self._find_idle(present) if present else None
+        idle = self._find_idle(present)
         # With vLLM this is the first time that the policy itself reads the completions.
         watches = self.use_vllm and self._skips and not torch.is_grad_enabled()
         logps, entropies = self._run(
