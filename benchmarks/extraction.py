@@ -40,6 +40,7 @@ def load_peer() -> Reader | None:
 
 
 def is_same(got: Any, wanted: Any) -> bool:
+    """Equality that tells True from 1; `__NaN__` and `__Infinity__` stand for values JSON cannot write."""
     if isinstance(wanted, str) and wanted in ("__NaN__", "__Infinity__"):
         return isinstance(got, float) and not math.isfinite(got)
     if isinstance(got, bool) or isinstance(wanted, bool):

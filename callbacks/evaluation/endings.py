@@ -9,16 +9,16 @@ from rewards.statistics.estimates import ALL
 
 
 class TaskEndings(NamedTuple):
-    """Of `count` completions the `truncated` ones, and the `repeated` among those: ended because they looped."""
+    """Of `completions` answers the `truncated` ones, and the `repeated` among those: ended because they looped."""
 
-    count: int
+    completions: int
     truncated: int
     repeated: int
 
     def describe(self) -> str:
         """Their shares in a few characters: `12 %`, or `12 % (4 % in loops)`."""
-        said = f"{self.truncated / self.count:.0%}".replace("%", " %")
-        loops = f"{self.repeated / self.count:.0%}".replace("%", " %")
+        said = f"{self.truncated / self.completions:.0%}".replace("%", " %")
+        loops = f"{self.repeated / self.completions:.0%}".replace("%", " %")
         return f"{said} ({loops} in loops)" if self.repeated else said
 
 

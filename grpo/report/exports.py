@@ -24,7 +24,7 @@ def make_exports(view: Mapping[str, Any]) -> dict[str, str]:
         "cut_off": [
             {"task": row["task"], **{
                 f"{stage}_{key}": getattr(row.get(stage), key, None)
-                for stage in ("before", "warmup", "final") for key in ("count", "truncated", "repeated")
+                for stage in ("before", "warmup", "final") for key in ("completions", "truncated", "repeated")
             }}
             for row in view.get("cut_off") or ()
         ],

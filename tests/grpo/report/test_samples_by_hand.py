@@ -280,7 +280,7 @@ def test_cut_off_when_counted_then_each_task_has_its_share_at_each_stage():
     assert rows[2] == {"task": "b", "warmup": (1, 0, 0), "final": None}
     assert count_cut_off({"warmup": [whole], "final": []}) == []
     text = make_exports({"cut_off": rows})["cut_off"]
-    assert text.splitlines()[0].startswith("task,before_count")
+    assert text.splitlines()[0].startswith("task,before_completions")
     assert text.splitlines()[1].endswith(",2,1,0,2,2,1")
 
 

@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import pytest
 
+from benchmarks.extraction import is_same
 from rewards.extraction import extract_json
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "cases.jsonl").read_text(encoding="utf-8").splitlines()]
 # A larger corpus may lie beside the checkout; it is not part of the repository.
 NEIGHBOUR = Path(__file__).resolve().parents[4] / "shared" / "corpus" / "json_examples.jsonl"
-
-
-def is_same(got: object, wanted: object) -> bool:
-    """Equality that tells True from 1; `__NaN__` and `__Infinity__` stand for values JSON cannot write."""
-    if wanted in ("__NaN__", "__Infinity__"):
-        return isinstance(got, float) and not math.isfinite(got)
-    if isinstance(got, bool) or isinstance(wanted, bool):
-        return got is wanted
-    if isinstance(got, int | float) and isinstance(wanted, int | float):
-        return got == wanted
-    if isinstance(got, dict) and isinstance(wanted, dict):
-        return got.keys() == wanted.keys() and all(is_same(got[key], wanted[key]) for key in got)
-    if isinstance(got, list) and isinstance(wanted, list):
-        return len(got) == len(wanted) and all(is_same(a, b) for a, b in zip(got, wanted, strict=True))
-    return type(got) is type(wanted) and got == wanted
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
