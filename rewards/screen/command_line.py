@@ -168,6 +168,14 @@ def run_command(work: Callable[[], int], complain: Callable[[str], None] | None 
     except UserError as error:
         complain("\n".join(f"error: {line}" for line in error.problems))
         return BAD_INPUT
+    except ModuleNotFoundError as error:
+        from rewards.screen.missing_package import say_missing_package
+
+        line = say_missing_package(error.name)
+        if line is None:
+            raise
+        complain(f"error: {line}")
+        return BAD_INPUT
     except RecompensaError as error:
         complain(f"error: {error}")
         return FAILED

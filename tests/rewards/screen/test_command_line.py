@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from rewards.screen.command_line import BAD_INPUT, run_command
 
 ASCII = {**os.environ, "PYTHONIOENCODING": "ascii"}
@@ -41,3 +43,28 @@ def test_command_when_a_path_begins_with_an_unknown_user_then_is_bad_input(capsy
     """pathlib raises a bare RuntimeError, which was a traceback."""
     assert run_command(lambda: len(str(Path("~nobody-of-that-name/x").expanduser()))) == BAD_INPUT
     assert capsys.readouterr().err.startswith("error: a path begins with ~ and a user")
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"), [("torch", "'.[train]'"), ("fastapi.routing", "'.[serve]'"), ("jinja2", "."), ("bitsandbytes", "'.[quant]'")]
+)  # fmt: skip
+def test_command_when_a_package_of_an_extra_is_missing_then_one_line_says_how_to_install_it(module, extra, capsys):
+    """The extra that brings least else; no traceback."""
+
+    def work():
+        raise ModuleNotFoundError(f"No module named '{module}'", name=module)
+
+    assert run_command(work) == 2
+    assert capsys.readouterr().err == (
+        f"error: {module.partition('.')[0]} is not installed, and this needs it: pip install -e {extra}\n"
+    )
+
+
+def test_command_when_a_module_of_nobody_is_missing_then_it_is_our_fault():
+    """A name that no extra has is a slip in the code, and shows where."""
+
+    def work():
+        raise ModuleNotFoundError("No module named 'no_such'", name="no_such")
+
+    with pytest.raises(ModuleNotFoundError):
+        run_command(work)
