@@ -42,6 +42,7 @@ class RewardIdentity:
         return f"{self.version} ({self.fingerprint})"
 
     def to_json(self) -> dict[str, Any]:
+        """The identity as a run records it; `read_identities` reads it back."""
         values = asdict(self)
         return {**values, "tasks": list(self.tasks) if self.tasks is not None else None}
 

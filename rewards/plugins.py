@@ -157,6 +157,7 @@ class Registry:
         return self._entries.get(name) or self._made.get(name)
 
     def explain_missing(self, name: str) -> str:
+        """Why no function of that name can be used: contested, a plugin that was not named, or a misspelling, with the nearest name."""
         if name in self.contested:
             return self.contested[name]
         if is_project(Path.cwd()):

@@ -46,6 +46,7 @@ class Rescored:
 
     @property
     def errors(self) -> int:
+        """Scores that failed."""
         return sum(outcome.status == "error" for scored in self.scored for outcome in scored.outcomes)
 
     def records(self) -> list[dict[str, Any]]:

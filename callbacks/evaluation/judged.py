@@ -39,6 +39,7 @@ class JudgedCheckpoint:
         return f"step {self.step}" if self.step else "step 0 (before GRPO)"
 
     def to_json(self) -> dict[str, Any]:
+        """The judged checkpoint as judged.json holds it."""
         return {"step": self.step, "stage": self.stage, "name": self.name, "estimated_anew": self.anew}
 
 

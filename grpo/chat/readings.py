@@ -29,6 +29,7 @@ class RowDesk:
 
     @property
     def tasks(self) -> list[str]:
+        """The tasks of the held-out rows, sorted; none without a run."""
         return sorted({row.task for row in self.rows})
 
     def find(self, identity: str) -> Example:

@@ -25,6 +25,7 @@ class Check:
     limit: float | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """The check as `--json` prints it."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 

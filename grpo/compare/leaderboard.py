@@ -36,6 +36,7 @@ class Leaderboard:
     statement: str
 
     def to_json(self) -> dict[str, Any]:
+        """The ranking as JSON: what was tested, the statement, and a place a run."""
         return {
             "metric": self.metric,
             "tests": self.tests,

@@ -17,6 +17,7 @@ class Rank:
 
     @property
     def is_main(self) -> bool:
+        """Whether this is the process that speaks and writes."""
         return self.index == 0
 
 

@@ -81,6 +81,7 @@ class VllmServer:
 
     @property
     def pid(self) -> int | None:
+        """The server's process; None before it is started."""
         return self._process.pid if self._process is not None else None
 
     def _last_line(self) -> str:

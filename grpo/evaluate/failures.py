@@ -50,6 +50,7 @@ class Failures:
         self._examples: dict[str, list[dict[str, Any]]] = defaultdict(list)
 
     def add(self, row: Mapping[str, Any]) -> None:
+        """Count a scored row under its `failure`; the first rows of a kind are kept as its examples, a right row is passed over."""
         kind = row.get("failure")
         if not kind:
             return
@@ -70,6 +71,7 @@ class Failures:
         )
 
     def to_json(self) -> list[dict[str, Any]]:
+        """The kinds, most frequent first, each with its count and examples."""
         return [
             {"kind": kind, "count": count, "examples": self._examples[kind]}
             for kind, count in self._counts.most_common()

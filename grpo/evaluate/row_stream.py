@@ -58,6 +58,7 @@ class CheckedRows:
             yield window
 
     def to_json(self) -> dict[str, Any]:
+        """Where the rows came from, how many were read, and their fingerprint."""
         return {"source": self.source.name, "examples": self.count, "fingerprint": self.fingerprint}
 
 

@@ -40,6 +40,7 @@ class PolicyToExport:
 
     @property
     def folder(self) -> Path:
+        """The folder of the weights."""
         return Path(self.source.location)
 
     def describe(self) -> str:

@@ -38,10 +38,12 @@ class LogitCheck:
 
     @property
     def passed(self) -> bool:
+        """Whether no logit of the merged weights differs by more than the tolerance."""
         # Also false for NaN, which compares with nothing.
         return self.largest_difference <= self.tolerance
 
     def to_json(self) -> dict[str, Any]:
+        """The check as export.json holds it."""
         return {**asdict(self), "passed": self.passed}
 
 

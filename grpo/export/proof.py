@@ -66,6 +66,7 @@ class ExportProof:
         return None if self.runtime is None else not self.problems
 
     def to_json(self) -> dict[str, Any]:
+        """The proof as export.json holds it."""
         ends = ("mean", "n", "low", "high")
         return {
             "file": self.file, "runtime": self.runtime, "passed": self.passed, "rows": self.rows,

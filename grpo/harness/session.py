@@ -34,6 +34,7 @@ class AskedModel:
     said: str = ""
 
     def to_json(self) -> dict[str, Any]:
+        """The model as the results name it."""
         return {name: getattr(self, name) for name in ("name", "model", "folder", "status", "said")}
 
 

@@ -29,6 +29,7 @@ class Suite:
 
     @property
     def fingerprint(self) -> str:
+        """16 hex digits that change with any row of the suite."""
         return hashlib.sha256(orjson.dumps(self.rows, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
     @property

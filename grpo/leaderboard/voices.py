@@ -42,6 +42,7 @@ class Voices(NamedTuple):
         )
 
     def to_json(self) -> dict[str, Any]:
+        """The blending of voices as `--json` prints it."""
         return {
             "blended": _write(self.blended),
             "unheard": self.unheard,

@@ -94,6 +94,7 @@ class GgufHeader:
 
     @property
     def chat_template(self) -> str | None:
+        """The file's own template; None where it has none."""
         template = self.fields.get("tokenizer.chat_template")
         return template if isinstance(template, str) else None
 

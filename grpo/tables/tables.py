@@ -40,6 +40,7 @@ class PaperTable:
     rows: tuple[tuple[tuple[str, ...], tuple[TableCell | None, ...]], ...]
 
     def to_json(self) -> dict[str, Any]:
+        """The table as `--format json` writes it."""
         return {
             "name": self.name,
             "title": self.title,

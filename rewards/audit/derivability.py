@@ -56,6 +56,7 @@ class FieldCount(NamedTuple):
 
     @property
     def leaves(self) -> int:
+        """Leaves that were looked at, of whatever kind."""
         return sum(self)
 
     @property

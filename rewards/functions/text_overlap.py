@@ -50,6 +50,7 @@ class TextOverlap(RewardFunction):
         return Score(value, "" if value >= 1.0 - 1e-9 else f"{self.measure} {value:.3f}", parts)
 
     def figures(self, pairs: Sequence[tuple[Example, Completion]]) -> dict[str, float]:
+        """BLEU of the corpus, which is not a mean over rows; empty without pairs."""
         tokens = (
             (
                 tokenize_13a(compose((example.reference or "")[:MAXIMUM_TEXT])),

@@ -80,10 +80,12 @@ def read_score(function: RewardFunction, score: Any, seconds: float = 0.0) -> Ou
 
 
 def make_unscored(function: RewardFunction, reason: str, seconds: float = 0.0) -> Outcome:
+    """The outcome of a function that does not apply or gave no value; it counts in no mean."""
     return Outcome(function.name, function.version, UNSCORED, None, clean_message(reason), _NO_PARTS, seconds)
 
 
 def make_error(function: RewardFunction, reason: str, seconds: float = 0.0) -> Outcome:
+    """The outcome of a function that failed: no value, and counted against the error budget."""
     return Outcome(function.name, function.version, ERROR, None, clean_message(reason), _NO_PARTS, seconds)
 
 

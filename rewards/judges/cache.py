@@ -32,10 +32,12 @@ class JudgeCache:
     def make_key(
         self, name: str, version: str, options: Mapping[str, Any], messages: Sequence[Mapping[str, str]]
     ) -> str:
+        """The key of a verdict: it changes with the judge's name, version, options, and what it is asked."""
         asked = json.dumps([name, version, options, list(messages)], sort_keys=True)
         return hashlib.sha256(asked.encode()).hexdigest()
 
     def get(self, key: str) -> str | None:
+        """The stored answer; None where there is none, or where the file cannot be read."""
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 found = self._connection.execute("SELECT answer FROM verdicts WHERE key = ?", (key,)).fetchone()
@@ -43,6 +45,7 @@ class JudgeCache:
         return None
 
     def put(self, key: str, answer: str) -> None:
+        """Keep an answer; a cache that cannot be written keeps nothing and says nothing."""
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error), self._connection:
                 self._connection.execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?)", (key, answer, time.time()))

@@ -25,6 +25,8 @@ _lock = threading.Lock()
 
 
 class ChatAnswer(NamedTuple):
+    """What a model answered, the tokens of question and answer, the requests it took, and the seconds in all."""
+
     text: str
     tokens_in: int
     tokens_out: int

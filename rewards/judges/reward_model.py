@@ -36,6 +36,7 @@ class RewardModel(RewardFunction):
         return score
 
     def score_together(self, pairs: Sequence[tuple[Example, Completion]]) -> list[Score | None]:
+        """A score a pair, in order, in batches of like length."""
         import torch
 
         model, tokenizer, device = _load(self.model, self.device, self.dtype)

@@ -35,12 +35,14 @@ class SchemaFile:
 
     @property
     def draft(self) -> str:
+        """The JSON Schema draft that its schemas follow, as a `$schema` address."""
         if self.kind == "schema" and isinstance(self.document.get("$schema"), str):
             return self.document["$schema"]
         return _DRAFT_2020 if self.kind in ("openapi31", "schema") else _DRAFT_07
 
     @property
     def definitions_keyword(self) -> str:
+        """Where that draft keeps shared schemas: `$defs`, or `definitions` up to draft 7."""
         return "definitions" if re.search(r"draft-0\d", self.draft) else "$defs"
 
     @property
@@ -49,6 +51,7 @@ class SchemaFile:
         return self.kind in ("openapi3", "swagger2") or "draft-0" in self.draft
 
     def components(self) -> list[str]:
+        """The names of the schemas that the file defines, sorted."""
         found = self.look_up(self.folder) if self.folder else None
         return sorted(found) if isinstance(found, Mapping) else []
 
@@ -66,6 +69,7 @@ class SchemaFile:
         return value
 
     def find_component(self, name: str | None) -> Place:
+        """The place of a schema by its name or `#/...` pointer; of the whole file for none. Raises UserError where there is none."""
         names = self.components()
         if name is None or name in ("", "#"):
             if self.kind == "schema":
@@ -100,6 +104,7 @@ class Place:
 
 
 def read_schema_file(path: Path) -> SchemaFile:
+    """Read an OpenAPI, Swagger or JSON Schema file, in JSON or YAML; UserError for anything else."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:

@@ -76,6 +76,7 @@ class SchemaNode:
         )
 
     def valid(self, value: Any) -> bool:
+        """Whether the value keeps every rule of this node and of those below it."""
         if self.typed is not None and not self.typed.valid(value):
             return False
         # A plain loop: a generator costs more than most rules.

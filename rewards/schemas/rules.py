@@ -83,6 +83,7 @@ class Schema:
         return self._refuse(value) is None and self._verdict.is_valid(value)
 
     def judge(self, value: Any) -> Judgement:
+        """Whether a value is valid, the share of the rules that it keeps (0..1), and what it breaks."""
         refused = self._refuse(value)
         if refused is not None:
             return Judgement(False, 0.0, (refused,), (), 0)

@@ -129,6 +129,7 @@ class SchemaVerdict:
             raise UserError(f"{name}: #: cannot be read as a schema ({_one_line(error)})") from None
 
     def is_valid(self, value: Any) -> bool:
+        """Whether the value is valid, as jsonschema-rs judges."""
         try:
             return self._validator.is_valid(value)
         except ValueError:

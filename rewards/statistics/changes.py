@@ -49,6 +49,7 @@ class Change:
 
     @property
     def paired(self) -> bool:
+        """Whether both sides had the same examples, so that each could be compared with itself."""
         return self.gained is not None
 
 
