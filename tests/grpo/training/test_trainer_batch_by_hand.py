@@ -64,6 +64,15 @@ def test_batch_when_it_is_trained_on_then_flat_groups_have_no_advantage_and_the_
     assert not trainer.now.defers_logps and not trainer.now.is_drawn and trainer.seconds["loss"] == 3.0
 
 
+@pytest.mark.parametrize(("rounds", "rows"), [(2, [1, 1, 1, 1, 0, 0, 0, 0]), (0, [0, 0, 0, 0, 1, 1, 1, 1])])
+def test_batch_when_groups_may_be_replaced_then_trl_is_given_what_was_drawn(monkeypatch, rounds, rows):
+    """Before it writes anything."""
+    trainer, said, _ = write(monkeypatch, dynamic_sampling=rounds)
+    trainer._draw_until_rewards_differ = lambda inputs: inputs[::-1]
+    trainer._generate_and_score_completions(ROWS)
+    assert said[0][1] == rows
+
+
 @pytest.mark.parametrize(
     ("changes", "deferred", "has_entropies"),
     [
