@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from grpo.config.trl_other_names import is_known
 from grpo.config.trl_values import Constants, NotWrittenError, evaluate
 
 Tests = tuple[tuple[ast.expr | None, bool], ...]
@@ -117,13 +119,28 @@ def settle(change: LateSetting, constants: Constants) -> ast.expr | None:
         try:
             if test is None:
                 raise NotWrittenError
-            if bool(evaluate(test, constants)) != outcome:
+            guarded = find_guarded(test, constants)
+            taken = bool(evaluate(test, constants)) if guarded is None else is_known(guarded)
+            if taken != outcome:
                 return None
         except NotWrittenError:
             shown = test if test is not None else ast.Name("that", ast.Load())
             shown = shown if outcome else ast.UnaryOp(ast.Not(), shown)
             return ast.IfExp(shown, change.value, ast.Constant(...))
     return change.value
+
+
+# What asks which settings the installed TRL has.
+_ASKS_TRL = re.compile(r"GRPOConfig|support|valid|param|field|signature|allowed|accept|hasattr", re.IGNORECASE)
+
+
+def find_guarded(test: ast.expr, constants: Constants) -> str | None:
+    """The setting that a condition asks TRL for, as in `if "beta" in inspect.signature(GRPOConfig).parameters`."""
+    words = [each.value for each in ast.walk(test) if isinstance(each, ast.Constant)]
+    names = [each.id for each in ast.walk(test) if isinstance(each, ast.Name)]
+    shown = [ast.unparse(each) for each in (test, *(constants[name] for name in names if name in constants))]
+    asks = _ASKS_TRL.search(re.sub(r"'[^']*'", "", " ".join(shown)))
+    return words[0] if len(words) == 1 and isinstance(words[0], str) and asks else None
 
 
 def _as_mapping(node: ast.expr | None) -> ast.Dict | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from grpo.config.trl_found import FoundSettings
 from grpo.config.trl_values import Constants
@@ -57,12 +57,13 @@ def _find_parameters(tree: ast.AST) -> dict[str, ast.expr | None]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             calls.setdefault(node.func.id, []).append(node)
+    classes = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     found: dict[str, ast.expr | None] = {}
     for node in ast.walk(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         places = [each.arg for each in (*node.args.posonlyargs, *node.args.args)]
-        defaults = dict(_list_defaults(node))
+        defaults = {**_list_objects(node, classes), **dict(_list_defaults(node))}
         made = calls.get(node.name, [])
         for name in (*places, *(each.arg for each in node.args.kwonlyargs)):
             given = [_find_given(call, name, places) or defaults.get(name) for call in made] or [defaults.get(name)]
@@ -74,6 +75,15 @@ def _find_parameters(tree: ast.AST) -> dict[str, ast.expr | None]:
 
 def _same(one: ast.expr | None, other: ast.expr | None) -> bool:
     return (one is None) == (other is None) and (one is None or ast.dump(one) == ast.dump(other))  # type: ignore[arg-type]
+
+
+def _list_objects(node: ast.FunctionDef | ast.AsyncFunctionDef, classes: Collection[str]) -> dict[str, ast.expr]:
+    """Parameters that are annotated with a class of the script, as an object of that class with its own defaults."""
+    return {
+        each.arg: ast.Call(each.annotation, [], [])
+        for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+        if isinstance(each.annotation, ast.Name) and each.annotation.id in classes
+    }
 
 
 def _list_defaults(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[str, ast.expr]]:
@@ -116,6 +126,7 @@ def _find_given(call: ast.Call, name: str, places: list[str]) -> ast.expr | None
 def _find_attributes(tree: ast.AST) -> Constants:
     """The attributes of the script's classes, as `CLASS.NAME`: those of the class, and what `__init__` sets once."""
     found: Constants = {}
+    own: dict[str, list[ast.expr]] = {}
     for node in ast.walk(tree):
         if not isinstance(node, ast.ClassDef):
             continue
@@ -127,6 +138,7 @@ def _find_attributes(tree: ast.AST) -> Constants:
             for target in targets:
                 if isinstance(target, ast.Name):
                     found[f"{node.name}.{target.id}"] = value
+                    own.setdefault(f"self.{target.id}", []).append(value)
         maker = next((each for each in node.body if getattr(each, "name", "") == "__init__"), None)
         seen: dict[str, int] = {}
         for line in ast.walk(maker) if maker is not None else ():
@@ -139,7 +151,8 @@ def _find_attributes(tree: ast.AST) -> Constants:
             if times > 1:
                 del found[f"{node.name}.{name}"]
                 found.pop(f"self.{name}", None)
-    return found
+    # A method's own object is of the one class that has such an attribute.
+    return {name: values[0] for name, values in own.items() if len(values) == 1} | found
 
 
 def _find_defaults(tree: ast.AST) -> Constants:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -49,6 +50,11 @@ def as_number(value: Any) -> Any:
         return value.lower() == "true"
     if value.lower() in ("none", "null"):
         return None
+    if value.startswith("{") and value.endswith("}"):  # TRL's command line takes mappings as JSON
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
     if _WHOLE.fullmatch(value):
         return int(value)
     return float(value) if _NUMBER.fullmatch(value) else value

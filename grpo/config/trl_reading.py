@@ -10,7 +10,7 @@ from typing import Any
 from grpo.config.trl_adapters import ADAPTER_NAMES
 from grpo.config.trl_found import FoundSettings, as_number
 from grpo.config.trl_script import read_script
-from grpo.config.trl_shell import cut_documents, find_commands, read_command
+from grpo.config.trl_shell import Command, cut_documents, find_commands, read_command
 from grpo.config.trl_strangers import find_stranger, has_any_setting
 from grpo.config.trl_wrappers import find_wrapper
 from rewards.errors import UserError
@@ -148,6 +148,12 @@ def _flatten(values: dict[Any, Any], section: str = "") -> dict[str, Any]:
     return found
 
 
+def _is_training(command: Command, found: FoundSettings) -> bool:
+    """Whether a command has a setting that TRL has, and is not of a tool beside it."""
+    names = {*found.settings, *found.unknown} - {"num_processes"}
+    return bool(names) and (command.program.startswith(("swift", "megatron")) or has_any_setting(names))
+
+
 def read_command_line(text: str, path: Path) -> FoundSettings:
     """The training that a shell script starts, with the script and the file that it names, where they are at hand."""
     text, written = cut_documents(text)
@@ -158,7 +164,7 @@ def read_command_line(text: str, path: Path) -> FoundSettings:
     commands = find_commands(text)
     trainings = [each for each in commands if each.program] or commands
     read = [(each, read_command(each, path, read_file, written)) for each in trainings]
-    read = [(each, found) for each, found in read if found]
+    read = [(each, found) for each, found in read if found.refusals or _is_training(each, found)]
     # A training with a reason against it counts where there is no other.
     read = [pair for pair in read if not pair[1].refusals] or read
     if not read:

@@ -15,6 +15,7 @@ from grpo.config.trl_constants import find_constants, find_field_default
 from grpo.config.trl_found import FoundSettings
 from grpo.config.trl_other_names import is_known
 from grpo.config.trl_shell import find_commands, read_command
+from grpo.config.trl_strangers import has_any_setting
 from grpo.config.trl_values import Constants, read_settings_files
 from rewards.errors import UserError
 
@@ -53,7 +54,7 @@ def read_script(text: str, path: Path, options: FoundSettings) -> FoundSettings:
         return FoundSettings(refusals=[f"its GRPOConfig is that of {foreign}, another trainer than TRL's"])
     imported = _find_import(tree, path)
     found = FoundSettings(notes=list(options.notes))
-    constants = find_constants(tree, options)
+    constants = {"__name__": ast.Constant("__main__"), **find_constants(tree, options)}
     constants |= read_settings_files(tree, constants, path, found.notes)
     changes = find_changes(tree)
     change_mappings(constants, changes)
@@ -85,7 +86,7 @@ def read_script(text: str, path: Path, options: FoundSettings) -> FoundSettings:
             take(found, node, constants, lambda key: key)
         elif name == "BitsAndBytesConfig":
             take(found, node, constants, {"load_in_4bit": "load_in_4bit", "load_in_8bit": "load_in_8bit"}.get)
-        elif name.endswith("GRPOTrainer"):
+        elif re.search(r"GRPO\w*Trainer$", name):
             trainers.append(node)
             take_trainer(found, node, constants)
     owners = _find_owners(trainers, constants, makers)
@@ -128,6 +129,8 @@ def _read_parsed(
     usage = read_usage(ast.get_docstring(tree) or "") if "GRPO" in text else FoundSettings()  # type: ignore[arg-type]
     if usage.settings and re.search(r"vlm|ImageTextToText", text, re.IGNORECASE):
         usage.refusals.append(_IMAGES)
+    if not usage.refusals and not has_any_setting({*usage.settings, *usage.unknown} - {"num_processes"}):
+        usage = FoundSettings()
     given = [keyword for node in trainers for keyword in node.keywords if keyword.arg in ("args", "config")]
     if not usage and given:
         made = constants.get(getattr(given[0].value, "id", ""), given[0].value)

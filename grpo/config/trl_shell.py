@@ -31,6 +31,9 @@ _DOCUMENT = re.compile(
 # `> log`, `2>&1`, `&>> log`: the file may be a word of its own.
 _REDIRECTION = re.compile(r"(\d*|&)(>>?|<)(&\d+|&-)?(.*)", re.DOTALL)
 
+# `<node1_ip>`, which whoever runs the script is to fill in.
+_PLACEHOLDER = re.compile(r"<[A-Za-z][\w .-]*>")
+
 
 @dataclass
 class Command:
@@ -55,7 +58,7 @@ def find_commands(text: str) -> list[Command]:
         if _OTHERS.search(line):
             continue
         try:
-            words = shlex.split(line)
+            words = shlex.split(line.rstrip("\\"))  # of a last line end with a space behind it that one is left
         except ValueError:
             words = line.split()
         command = _read_words([_fill_in(word, constants) for word in without_redirections(words)], line)
@@ -73,7 +76,7 @@ def without_redirections(words: list[str]) -> list[str]:
     """The words of a command without redirections, as the shell hands them to the program."""
     kept, following = [], False
     for word in words:
-        match = _REDIRECTION.fullmatch(word)
+        match = None if _PLACEHOLDER.fullmatch(word) else _REDIRECTION.fullmatch(word)
         if match is None and not following:
             kept.append(word)
         following = match is not None and not match[3] and not match[4]
@@ -131,7 +134,7 @@ def read_command(command: Command, path: Path, read_file: ReadFile, written: Col
     if re.fullmatch(r"trl \w+", command.program) and command.program != "trl grpo":
         return FoundSettings(refusals=[f"{command.program} is another training than TRL's GRPO"])
     for name, value in command.options.items():
-        if "$" in value:
+        if "$" in value or _PLACEHOLDER.fullmatch(value):
             found.unknown[name] = value
         else:
             several = command.lists.get(name, [])
@@ -208,6 +211,7 @@ def _note_processes(found: FoundSettings, command: Command, path: Path) -> None:
 def _read_words(words: list[str], line: str) -> Command:
     command, name = Command(line), None
     into: dict[str, str] = {}
+    words = [word for word in words if not word or word.strip("\\ \t")]  # a line end that a space follows
     for place, word in enumerate(words):
         if re.fullmatch(r"(N_?PROC_PER_NODE|NUM_PROCESSES)=\d+", word):
             command.launcher["nproc_per_node"] = word.partition("=")[2]

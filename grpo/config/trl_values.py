@@ -218,6 +218,9 @@ def _open_argument(node: ast.expr) -> ast.expr | None:
 def _read_mapping(name: str, path: Path, notes: list[str]) -> dict[str, Any] | None:
     place = find_beside(name, path)
     if place is None:
+        # A JSON file may as well hold the rows.
+        if name.endswith(".json") and not re.search(r"conf|setting|param|arg|recipe|grpo", name, re.IGNORECASE):
+            return None
         notes.append(
             f"{name}: the script reads it, but it was not found; with that file its settings would be translated too"
         )

@@ -9,7 +9,7 @@ from typing import Any
 from grpo.config.trl_found import FoundSettings
 
 Wrapper = Callable[[FoundSettings], FoundSettings]
-_IMAGES = re.compile(r"[-_]?(vl|omni|vision|llava|internvl|pixtral)\b|[-_]vl[-_]", re.IGNORECASE)
+_IMAGES = re.compile(r"[-_]?(vl|omni|vision|llava|internvl|pixtral|ocr\d*)\b|[-_]vl[-_]", re.IGNORECASE)
 
 
 def find_wrapper(settings: Mapping[str, Any], program: str = "") -> Wrapper | None:
@@ -86,7 +86,7 @@ _SWIFT_DEFAULTS: dict[str, Any] = {
     "loss_type": "grpo", "vllm_importance_sampling_correction": False,
 }  # fmt: skip
 _SWIFT_NAMES = {
-    "model": "model_name_or_path", "model_id_or_path": "model_name_or_path", "lora_rank": "lora_r",
+    "model": "model_name_or_path", "model_id_or_path": "model_name_or_path", "ckpt_dir": "model_name_or_path", "lora_rank": "lora_r",
     "target_modules": "lora_target_modules", "max_length": "max_prompt_length", "overlong_filter": "mask_truncated_completions",
     "tau_pos": "sapo_temperature_pos", "tau_neg": "sapo_temperature_neg", "num_infer_workers": "dataset_workers",
 }  # fmt: skip
@@ -102,7 +102,7 @@ _SWIFT_QUIET = {
 # What makes a training of ms-swift something else, and what to call it.
 _SWIFT_REFUSED = {
     **dict.fromkeys(
-        ("multi_turn_scheduler", "multi_turn_func", "use_gym_env", "gym_env"),
+        ("multi_turn_scheduler", "multi_turn_func", "use_gym_env", "gym_env", "vllm_server_pass_dataset"),
         "completions of several turns with an environment are not written here",
     ),
     **dict.fromkeys(
@@ -154,6 +154,8 @@ def read_swift(found: FoundSettings) -> FoundSettings:
         out.notes.append("dynamic_sample: write grpo.dynamic_sampling, how many times more prompts may be asked")
     settings.setdefault("torch_dtype", "auto")
     out.settings = settings
+    if _IMAGES.search(str(given.get("model_type", ""))):
+        out.refusals.append(f"model_type {given['model_type']} reads images or sound, and rows here are text")
     return _without_images(out)
 
 

@@ -9,6 +9,7 @@ import pytest
 from grpo.config.__main__ import main
 from grpo.config.from_trl import translate
 from grpo.config.trl_reading import read_trl_file
+from rewards.errors import UserError
 
 PIECES = """
 import os
@@ -85,6 +86,32 @@ def test_script_when_it_changes_what_a_parser_or_a_library_made_then_the_changes
     )
 
 
+def test_script_when_it_asks_which_settings_trl_has_then_the_answer_is_that_of_todays(tmp_path):
+    """Scripts for several versions of TRL put a setting in where there is one of that name."""
+    found = read(
+        tmp_path,
+        "train.py",
+        "o = dict(num_generations=4)\nknown = inspect.signature(GRPOConfig).parameters\n"
+        "if 'beta' in known:\n    o['beta'] = 0.1\nelif 'kl_coeff' in known:\n    o['kl_coeff'] = 0.1\n"
+        "if config_supports('kl_coeff', GRPOConfig):\n    o['kl_coeff'] = 0.2\n"
+        "if has_fast_network():\n    o['epsilon'] = 0.1\nc = GRPOConfig(**o)\n",
+    )
+    assert found.settings == {"num_generations": 4, "beta": 0.1} and list(found.unknown) == ["epsilon"]
+
+
+def test_script_when_its_settings_are_fields_of_its_own_class_then_they_are_read_there(tmp_path):
+    """As `self.rate` in a method, and through a parameter that is annotated with the class."""
+    found = read(
+        tmp_path,
+        "train.py",
+        "class Settings(BaseModel):\n    rate: float = 2e-6\n    group: int = 4\n    beta: float = 0.2\n"
+        "    def make(self):\n        return GRPOConfig(learning_rate=self.rate, num_generations=self.group)\n"
+        "def train(settings: Settings):\n    c = settings.make()\n    c.beta = settings.beta\n"
+        "    GRPOTrainer(model='m', args=c)\n",
+    )
+    assert found.settings.items() >= {"learning_rate": 2e-6, "num_generations": 4, "beta": 0.2}.items()
+
+
 def test_script_when_a_part_of_its_settings_is_of_another_object_then_no_option_of_that_name_is_taken(tmp_path):
     """`run.training.learning_rate` is not the `--learning_rate` that is None unless somebody gives it."""
     found = read(
@@ -106,6 +133,8 @@ def test_script_when_a_part_of_its_settings_is_of_another_object_then_no_option_
         ("a.yaml", "compute_environment: LOCAL\nnum_processes: 8\n", "translate what accelerate launches"),
         ("a.yaml", "stage: sft\nfinetuning_type: lora\n", "LLaMA-Factory's, which has no GRPO"),
         ("a.sh", "trl sft --model_name_or_path m --learning_rate 1e-5\n", "trl sft is another training"),
+        ("a.sh", "swift rlhf --rlhf_type grpo --model m --model_type got_ocr2\n", "model_type got_ocr2 reads images"),
+        ("a.py", "args = vf.defaults(n=1)\nvf.GRPOEnvTrainer(model='m', env=e, args=args)\n", "is given env"),
         ("a.sh", 'for FILE in *; do\naccelerate launch grpo.py --config "$CONFIG_FILE"\ndone\n', "stand in $CONFIG_FILE"),
         (
             "a.py",
@@ -173,3 +202,22 @@ def test_setting_when_ours_has_it_too_then_it_is_translated(tmp_path, capsys, te
         place = place[part]
     assert place == value
     assert said is None or any(said in note for note in found["notes"])
+
+
+def test_shell_script_when_it_starts_no_training_then_it_is_refused(tmp_path):
+    """A script that asks for free devices and starts another one was translated into TRL's defaults."""
+    with pytest.raises(UserError, match="has no setting of TRL's GRPO"):
+        read(tmp_path, "a.sh", "nvidia-smi --query-compute-apps=pid --format=csv -i 3\nbash train.sh --gpu_id 3\n")
+
+
+def test_command_when_its_values_are_json_placeholders_or_end_in_a_space_then_each_is_read_as_meant(tmp_path):
+    """`--x 1 \\ ` has a space behind the line end, `<port>` is to be filled in, and TRL takes mappings as JSON."""
+    found = read(
+        tmp_path,
+        "a.sh",
+        "trl grpo --gradient_checkpointing_kwargs '{\"use_reentrant\": false}' --vllm_server_port <port> --run_name '' \\\n"
+        " --num_generations 4 > log --num_iterations 1 \\ \n",
+    )
+    assert found.settings["num_generations"] == 4 and found.settings["num_iterations"] == 1
+    assert found.settings["gradient_checkpointing_kwargs"] == {"use_reentrant": False}
+    assert found.unknown == {"vllm_server_port": "<port>"} and found.settings["run_name"] == ""
