@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from grpo.policy.prompts import PromptBuilder
 
 _TAG = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
-# The format that templates give their date; they look for the variable first.
-_DATE = "%d %b %Y"
+# The variable of Llama's templates, and the form they give it.
+_DATE, _DATE_FORM = "date_string", "%d %b %Y"
+_DATE_CALL = re.compile(r"""\bstrftime_now\(\s*(["'])([^"'\\]*)\1\s*\)""")
+_DATE_ASKED = re.compile(r"\bstrftime_now\s+is\s+(not\s+)?defined\b")
 
 
 class TemplateFailed(RecompensaError):
@@ -31,7 +33,7 @@ def export_template(prompts: PromptBuilder, conversations: Sequence[Messages]) -
     own = prompts.template_text
     variables = dict(prompts.template.variables)
     head = _bake(own, variables)
-    for text in (remove_marks(own), _neutralise_marks(own)):
+    for text in map(_fix_date, (remove_marks(own), _neutralise_marks(own))):
         found = head + text
         if _first_difference(prompts, found, conversations) is None:
             return found
@@ -72,12 +74,20 @@ def _bake(text: str, variables: dict[str, Any]) -> str:
     """Lines that give the run's settings to whoever renders the template without them."""
     read = find_variables(text)
     wanted = {name: value for name, value in variables.items() if name in read}
-    if "strftime_now" in read and "date_string" in read:
-        wanted.setdefault("date_string", write_date(_DATE))
-    return "".join(
-        f"{{%- if {name} is not defined %}}{{%- set {name} = {_literal(value)} %}}{{%- endif %}}"
-        for name, value in wanted.items()
-    )
+    if _DATE in read and "strftime_now" in text:
+        wanted.setdefault(_DATE, write_date(_DATE_FORM))
+    head = ""
+    for name, value in wanted.items():
+        line = f"{{%- set {name} = {_literal(value)} %}}"
+        # llama.cpp gives every template of Llama's today's date, asked or not: the run's stands whoever says otherwise.
+        head += line if name == _DATE else f"{{%- if {name} is not defined %}}{line}{{%- endif %}}"
+    return head
+
+
+def _fix_date(text: str) -> str:
+    """The same with the run's date in place of today's: an engine's own clock would give other prompts than those trained on."""
+    text = _DATE_CALL.sub(lambda call: _literal(write_date(call[2])), text)
+    return _DATE_ASKED.sub(lambda asked: "false" if asked[1] else "true", text)
 
 
 def _literal(value: Any) -> str:
@@ -89,7 +99,9 @@ def _literal(value: Any) -> str:
 def _first_difference(prompts: PromptBuilder, template: str, conversations: Sequence[Messages]) -> int | None:
     """The number of the first conversation that is rendered otherwise, as a prompt or as a whole; None for none."""
     tokenizer = prompts.tokenizer
-    tokens = {f"{kind}_token": str(getattr(tokenizer, f"{kind}_token", None) or "") for kind in ("bos", "eos", "pad")}
+    # Today's date of an engine is none of the run's: what still asks for it is found here.
+    tokens: dict[str, Any] = {"strftime_now": lambda form: "another day"}
+    tokens |= {f"{kind}_token": str(getattr(tokenizer, f"{kind}_token", None) or "") for kind in ("bos", "eos", "pad")}
     for number, messages in enumerate(conversations):
         for reply in (True, False):
             try:

@@ -91,6 +91,7 @@ class Endpoint(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 256  # callers who connect at once: with the library's 5 a burst is refused
 
     def __init__(
         self, address: tuple[str, int], backend: str, name: str, *, token: str | None, log: ServedLog | None, most: int = _MOST_CHOICES,

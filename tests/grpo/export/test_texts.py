@@ -117,3 +117,15 @@ def test_modelfile_when_the_template_cannot_be_said_then_a_comment_says_so():
     """Ollama then takes the template in the file, where it knows it."""
     assert find_shape(lambda messages: str(len(messages)), TURNS) is None
     assert "# Its chat template" in write_modelfile("m.gguf", None, [], context=1, temperature=0.0)
+
+
+@pytest.mark.parametrize("family", ["llama3_2", "gptoss"])
+@pytest.mark.parametrize("given", [{}, {"date_string": "01 Jan 2031"}])
+def test_template_when_it_asks_for_the_date_then_the_export_has_the_run_s(family, given):
+    """Whatever day an engine's clock or variables say, the prompts are those the policy was trained on."""
+    prompts = PromptBuilder(families.small_tokenizer(families.read_trl_template(family)), ChatTemplate())
+    clock = {"strftime_now": lambda form: "31 Dec 2099", **given}
+    text = export_template(prompts, TURNS[:1])
+    rendered = render_template(text, TURNS[0], add_generation_prompt=True, variables=clock)
+    assert rendered.endswith(prompts.render(TURNS[0], reply=True)[-60:]) and "2099" not in rendered
+    assert "2031" not in rendered and "2024" in rendered

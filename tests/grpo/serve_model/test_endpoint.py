@@ -50,13 +50,19 @@ class Model(BaseHTTPRequestHandler):
         self.wfile.write(body.encode())
 
 
+class Backend(ThreadingHTTPServer):
+    """The server of the stand-in, which takes as many callers at once as llama.cpp's."""
+
+    request_queue_size = 256
+
+
 @pytest.fixture
 def served(tmp_path):
     """A function that starts the endpoint before a stand-in model and gives its address, the log and what the model saw."""
     servers = []
 
     def start(token: str | None = None):
-        model = ThreadingHTTPServer(("127.0.0.1", 0), Model)
+        model = Backend(("127.0.0.1", 0), Model)
         model.seen = []
         host = build_host(RewardsSection(functions=[{"name": "field_f1"}]))
         log = ServedLog(tmp_path / "served.jsonl", RowDesk([ROW], host))
@@ -251,3 +257,24 @@ def test_run_when_served_as_it_is_then_the_command_it_is_told_can_be_pasted(tmp_
         open_backend(run, None, slots=1, context=8, vllm=False),
     ):
         pass
+
+
+def test_endpoint_when_a_burst_of_callers_connects_then_none_is_refused(served):
+    """A hundred clients at once, as an evaluation asks: each waits its turn, none is reset."""
+    url, _, _ = served()
+    begin, refused = threading.Event(), []
+
+    def call() -> None:
+        begin.wait()
+        try:
+            ask(url + "/v1/chat/completions", {"messages": [{"role": "user", "content": "?"}]})
+        except OSError as fault:
+            refused.append(repr(fault))
+
+    callers = [threading.Thread(target=call) for _ in range(100)]
+    for caller in callers:
+        caller.start()
+    begin.set()
+    for caller in callers:
+        caller.join()
+    assert refused == []
