@@ -47,12 +47,10 @@ def measure_loss(
                 with only_counted(model, inputs, way) as asked:
                     labels = asked.pop("labels")[:, 1:]
                     logits = model(**asked, use_cache=False).logits[:, :-1].float()
-                found = torch.nn.functional.cross_entropy(
-                    logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
-                )
-                each, hits = torch.zeros_like(wanted, dtype=found.dtype), torch.zeros_like(kept)
-                each[kept] = found[labels != IGNORED]
-                hits[kept] = (logits.argmax(-1) == labels)[labels != IGNORED]
+                logits, labels = logits[labels != IGNORED], labels[labels != IGNORED]
+                each, hits = torch.zeros_like(wanted, dtype=logits.dtype), torch.zeros_like(kept)
+                each[kept] = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+                hits[kept] = logits.argmax(-1) == labels
                 counts = kept.sum(1).clamp(min=1)
                 right = hits.sum(1) / counts
                 for index, loss, share in zip(batch, (each.sum(1) / counts).tolist(), right.tolist(), strict=True):

@@ -11,7 +11,7 @@ from sft_warmup.checkpoints import make_callback, write_sums
 from sft_warmup.config import SftWarmupSection
 from sft_warmup.packing import check_packing, pack
 from sft_warmup.passes.counted_tokens import Way, find_way, only_counted
-from sft_warmup.passes.token_rows import Zeros
+from sft_warmup.passes.token_rows import Blocks
 from sft_warmup.trainer_arguments import trainer_arguments
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def make_sft_trainer(
     config = model.config.get_text_config()
     kept = getattr(config, "output_router_logits", None)
 
-    zeros = Zeros()
+    blocks = Blocks()
     order = LengthBatches(lengths, section.batch_size, seed)
 
     class WarmupTrainer(SFTTrainer):
@@ -106,9 +106,9 @@ def make_sft_trainer(
             if not self.tried:
                 # Layers that run again in the backward do so when the pass is over, and see what they saw without us.
                 mask = not (section.packing or self.aux_loss_enabled or (gradient_checkpointing and device == "cpu"))
-                self.way = find_way(self.model, inputs, mlp=not gradient_checkpointing, mask=mask, run=model)
+                self.way = find_way(self.model, inputs, layer=not gradient_checkpointing, mask=mask, run=model)
                 self.tried = True
-            with only_counted(self.model, inputs, self.way, zeros) as shortened:
+            with only_counted(self.model, inputs, self.way, blocks) as shortened:
                 return super().compute_loss(model, shortened, *arguments, **named)
 
         def create_model_card(self, *_: Any, **__: Any) -> None:

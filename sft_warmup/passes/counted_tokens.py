@@ -1,4 +1,4 @@
-"""A supervised pass that computes, past the last layer's attention, the tokens that count and no others."""
+"""A supervised pass whose head and last layer compute the tokens that count and no others."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sft_warmup.dataset import IGNORED
-from sft_warmup.passes.token_rows import Zeros, gather_rows, linear_as_of_all, spread_rows
+from sft_warmup.passes.token_rows import Blocks, gather_rows, linear_as_of_all, spread_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-TOLERANCE = 2e-3
-"""How far loss and logits may lie from the plain way's in the trial, in float32; in half precision 50 times as far."""
+TOLERANCE = 1e-4
+"""How far loss and logits may lie from the plain way's in the trial, in float32; in half precision 500 times as far."""
 SAMPLE_TOKENS = 256
 """Of each of the two rows that the trial reads: with any vocabulary their logits are small beside a step's."""
 SAME_BITS_NUMBERS = 1 << 24
@@ -25,9 +25,9 @@ way's order, so that a small policy's run keeps every bit; beyond, over the toke
 
 @dataclass(frozen=True)
 class Way:
-    """What a pass leaves out: always the head's other tokens; those of the last layer's MLP and the padding mask where it says so."""
+    """What a pass leaves out: always the head's other tokens; those of the last layer and the padding mask where it says so."""
 
-    mlp: bool = False
+    layer: bool = False
     mask: bool = False
 
 
@@ -35,14 +35,14 @@ def find_way(
     model: Module,
     inputs: Mapping[str, Any],
     *,
-    mlp: bool = True,
+    layer: bool = True,
     mask: bool = True,
     run: Callable[..., Any] | None = None,
 ) -> Way | None:
     """The way that leaves out most while loss and logits of a piece of `inputs` stay those of the plain one; None if none does.
 
     `inputs` hold at least `input_ids` (rows, tokens). `run` is the model in the wrappers that a pass calls it in. Without
-    `mlp` or `mask` what they stand for is left as it is. Each of several processes calls its model equally often.
+    `layer` or `mask` what they stand for is left as it is. Each of several processes calls its model equally often.
     """
     import torch
 
@@ -54,7 +54,7 @@ def find_way(
             sample = _take_sample(inputs)
             plain = run(**sample)
             wanted = plain.loss, plain.logits[:, :-1][_counted(sample["labels"])]
-            ways = dict.fromkeys([Way(mlp=mlp, mask=mask), Way()])
+            ways = dict.fromkeys([Way(layer=layer, mask=mask), Way()])
             found = [way for way in ways if _agrees(model, run, sample, way, wanted)]
     # What this model cannot take at all, the plain pass will say.
     except Exception:
@@ -66,12 +66,12 @@ def find_way(
 
 @contextmanager
 def only_counted(
-    model: Module, inputs: Mapping[str, Any], way: Way | None, zeros: Zeros | None = None
+    model: Module, inputs: Mapping[str, Any], way: Way | None, blocks: Blocks | None = None
 ) -> Iterator[dict[str, Any]]:
     """While this is active, `model` gives logits (1, counted + 1, vocabulary) on the inputs that it hands out, with labels to match.
 
     The last of them is nobody's prediction: a causal loss leaves it out. Nothing changes without a way, or where no token
-    counts. `zeros` are kept from pass to pass; without them no gradient is kept to the plain way's last bits.
+    counts. `blocks` are kept from pass to pass; without them gradients may differ from the plain way's in their last bits.
     """
     counted = _counted(inputs["labels"])
     if way is None or not counted.any():
@@ -86,10 +86,10 @@ def only_counted(
     with ExitStack() as stack:
         # A row's last token foretells nothing that is known: it stands in for what the loss cuts off.
         asked = torch.cat([places, places.new_tensor([tokens - 1])])
-        _gather_before(stack, model.get_output_embeddings(), asked, shape, zeros)
-        if way.mlp and (mlp := _find_last_mlp(model)) is not None:
-            _gather_before(stack, mlp, places, shape, zeros)
-            stack.callback(mlp.register_forward_hook(lambda _, __, found: spread_rows(found, places, shape)).remove)
+        _gather_before(stack, model.get_output_embeddings(), asked, places, shape, blocks)
+        for part in _find_last_parts(model) if way.layer else ():
+            _gather_before(stack, part, places, places, shape, blocks)
+            stack.callback(part.register_forward_hook(lambda _, __, found: spread_rows(found, places, shape)).remove)
         if way.mask and _is_padded_on_the_right(inputs.get("attention_mask")):
             _drop_mask(stack, model)
         yield {**inputs, "labels": torch.cat([labels.new_tensor([IGNORED]), labels])[None]}
@@ -101,9 +101,9 @@ def _counted(labels: Tensor) -> Tensor:
 
 
 def _gather_before(
-    stack: ExitStack, module: Module, places: Tensor, shape: tuple[int, int], zeros: Zeros | None
+    stack: ExitStack, module: Module, places: Tensor, counted: Tensor, shape: tuple[int, int], blocks: Blocks | None
 ) -> None:
-    """Until `stack` closes, `module` gets these tokens of its input (rows, tokens, width) alone."""
+    """Until `stack` closes, `module` gets these places of its input (rows, tokens, width) alone, of which `counted` are pulled at."""
     from torch.nn import Linear
 
     def gather(_: Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -114,10 +114,10 @@ def _gather_before(
     stack.callback(module.register_forward_pre_hook(gather).remove)
     count = shape[0] * shape[1]
     for layer in module.modules():
-        if zeros is not None and isinstance(layer, Linear) and _keeps_bits(layer, count):
+        if blocks is not None and isinstance(layer, Linear) and _keeps_bits(layer, count):
 
-            def forward(found: Tensor, layer: Linear = layer, zeros: Zeros = zeros) -> Tensor:
-                return linear_as_of_all(found, layer.weight, places, count, zeros)
+            def forward(found: Tensor, layer: Linear = layer, blocks: Blocks = blocks) -> Tensor:
+                return linear_as_of_all(found, layer.weight, counted, count, blocks)
 
             layer.forward = forward
             stack.callback(delattr, layer, "forward")
@@ -141,19 +141,28 @@ def _keeps_bits(layer: Any, count: int) -> bool:
     )
 
 
-def _find_last_mlp(model: Module) -> Module | None:
-    """The MLP of the last layer, if it is nothing but linear layers and what has no weights and draws no chance."""
+def _find_last_parts(model: Module) -> list[Module]:
+    """What of the last layer looks at one token at a time: all but its keys and values, which other tokens read, and its norms.
+
+    Only what is nothing but linear layers and parts that have no weights and draw no chance; none where the MLP is not: the
+    loss of experts' routers looks at every token.
+    """
     import torch
 
     layers = getattr(model.get_decoder(), "layers", None)
     mlp = getattr(layers[-1], "mlp", None) if layers else None
-    if mlp is None:
-        return None
-    plain = all(
-        isinstance(part, torch.nn.Linear) or not (list(part.parameters(recurse=False)) or getattr(part, "p", False))
-        for part in mlp.modules()
-    )
-    return mlp if plain else None
+
+    def is_plain(part: Module | None) -> bool:
+        return part is not None and all(
+            isinstance(each, torch.nn.Linear) or not (list(each.parameters(recurse=False)) or getattr(each, "p", False))
+            for each in part.modules()
+        )
+
+    if layers is None or not is_plain(mlp):
+        return []
+    attention = getattr(layers[-1], "self_attn", None)
+    parts = [getattr(attention, "q_proj", None), getattr(attention, "o_proj", None), mlp]
+    return [part for part in parts if part is not None and is_plain(part)]
 
 
 def _is_padded_on_the_right(mask: Tensor | None) -> bool:
@@ -210,7 +219,7 @@ def _agrees(model: Module, run: Callable[..., Any], sample: dict[str, Any], way:
     """Whether this way gives the plain one's loss and logits (counted, vocabulary)."""
     import torch
 
-    far = TOLERANCE if wanted[1].dtype == torch.float32 == next(model.parameters()).dtype else 50 * TOLERANCE
+    far = TOLERANCE if wanted[1].dtype == torch.float32 == next(model.parameters()).dtype else 500 * TOLERANCE
     try:
         with only_counted(model, sample, way) as shortened:
             found = run(**shortened)

@@ -15,7 +15,7 @@ from sft_warmup.held_out import measure_loss  # noqa: E402
 from sft_warmup.packing import pack  # noqa: E402
 from sft_warmup.passes import counted_tokens  # noqa: E402
 from sft_warmup.passes.counted_tokens import Way, find_way, only_counted  # noqa: E402
-from sft_warmup.passes.token_rows import Zeros  # noqa: E402
+from sft_warmup.passes.token_rows import Blocks, sum_as_of_all  # noqa: E402
 
 SMALL = {
     "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -57,7 +57,7 @@ def gradients(model, inputs, way=None):
     """Loss and every gradient of one pass."""
     model.train()
     model.zero_grad()
-    with only_counted(model, inputs, way, Zeros()) as given:
+    with only_counted(model, inputs, way, Blocks()) as given:
         loss = model(**given).loss
     loss.backward()
     return loss.detach(), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
@@ -115,7 +115,7 @@ def test_training_when_the_policy_is_small_then_three_steps_keep_every_bit_of_th
     rows = make_rows(24, 120, 768)
     _, plain, said = train(copy.deepcopy(model), rows, tmp_path, monkeypatch, plain=True)
     way, found, says = train(model, rows, tmp_path, monkeypatch)
-    assert way == Way(mlp=True, mask=True)
+    assert way == Way(layer=True, mask=True)
     assert [name for name in plain if not torch.equal(plain[name], found[name])] == []
     for name in ("entropy", "mean_token_accuracy", "num_tokens"):
         assert says[name] == pytest.approx(said[name], rel=1e-6)
@@ -127,7 +127,7 @@ def test_held_out_loss_when_only_what_counts_is_computed_then_every_bit_is_the_s
     rows = make_rows(20, 90, 768)
     rows[3]["labels"] = [-100] * rows[3]["length"]
     way = find_way(model, pad(rows))
-    assert way == Way(mlp=True, mask=True)
+    assert way == Way(layer=True, mask=True)
     assert measure_loss(model, rows, way) == measure_loss(model, rows)
 
 
@@ -143,7 +143,7 @@ def test_pass_when_a_family_scales_or_caps_its_logits_then_gradients_are_the_pla
     """Weights' gradients added up over all tokens, and over those that count."""
     monkeypatch.setattr(counted_tokens, "SAME_BITS_NUMBERS", same_bits)
     way = check(make_model(family, tie_word_embeddings=tied, **changes), pad(make_rows()))
-    assert way == Way(mlp=True, mask=True)
+    assert way == Way(layer=True, mask=True)
 
 
 def test_pass_when_experts_make_the_mlp_then_they_see_every_token():
@@ -151,7 +151,7 @@ def test_pass_when_experts_make_the_mlp_then_they_see_every_token():
     model = make_model("Mixtral", num_local_experts=4)
     assert check(model, pad(make_rows())).mask
     model.config.output_router_logits = True
-    assert check(model, pad(make_rows()), mask=False) == Way(mlp=True)
+    assert check(model, pad(make_rows()), mask=False) == Way(layer=True)
 
 
 def test_pass_when_adapters_are_trained_then_their_gradients_are_the_plain_ones():
@@ -159,7 +159,7 @@ def test_pass_when_adapters_are_trained_then_their_gradients_are_the_plain_ones(
     peft = pytest.importorskip("peft")
     settings = peft.LoraConfig(r=4, target_modules=["lm_head", "q_proj", "down_proj"], init_lora_weights=False)
     model = peft.get_peft_model(make_model(), settings)
-    assert check(model, pad(make_rows())) == Way(mlp=True, mask=True)
+    assert check(model, pad(make_rows())) == Way(layer=True, mask=True)
 
 
 def test_pass_when_adapters_draw_chances_then_the_mlp_draws_as_many_as_ever():
@@ -176,7 +176,7 @@ def test_pass_when_adapters_draw_chances_then_the_mlp_draws_as_many_as_ever():
 
 def test_pass_when_conversations_are_packed_then_gradients_are_the_plain_ones():
     """Positions say where each begins; there is no mask."""
-    assert check(make_model(), pack(make_rows()), mask=False) == Way(mlp=True)
+    assert check(make_model(), pack(make_rows()), mask=False) == Way(layer=True)
 
 
 def test_pass_when_padding_is_on_the_left_then_the_mask_stays():
@@ -198,7 +198,7 @@ def test_pass_when_half_precision_is_used_then_the_loss_is_the_plain_one():
     """What is computed of fewer rows may round otherwise."""
     model, inputs = make_model().to(torch.bfloat16), pad(make_rows())
     way = find_way(model, inputs)
-    assert way == Way(mlp=True, mask=True)
+    assert way == Way(layer=True, mask=True)
     (plain, _), (loss, _) = gradients(model, inputs), gradients(model, inputs, way)
     assert loss.item() == pytest.approx(plain.item(), rel=0.01)
 
@@ -228,7 +228,7 @@ def test_way_when_a_model_does_not_go_by_its_head_then_it_is_the_plain_one():
     twice.score = twice.lm_head.__class__(32, 64, bias=False)
     for model in (fused, twice):
         kept = "forward" in vars(model)
-        assert find_way(model, pad(make_rows())) in (None, Way(mlp=True, mask=True))
+        assert find_way(model, pad(make_rows())) in (None, Way(layer=True, mask=True))
         assert ("forward" in vars(model)) is kept
     assert find_way(fused, pad(make_rows())) is None
     assert find_way(torch.nn.Linear(2, 2), pad(make_rows())) is None
@@ -238,5 +238,16 @@ def test_pass_when_no_token_counts_then_nothing_changes():
     """The plain pass says what there is to say."""
     inputs = pad(make_rows())
     inputs["labels"][:] = -100
-    with only_counted(make_model(), inputs, Way(mlp=True, mask=True)) as given:
+    with only_counted(make_model(), inputs, Way(layer=True, mask=True)) as given:
         assert given["labels"] is inputs["labels"]
+
+
+@pytest.mark.parametrize("shape", [(768, 128), (384, 128), (128, 384), (128, 128)])
+def test_sum_when_other_tokens_pull_at_nothing_then_it_has_the_bits_of_all(shape):
+    """Answers at the ends of sixteen rows; where no block of the library's is known, zeros stand in for the rest."""
+    draw = torch.Generator().manual_seed(0)
+    places = torch.cat([torch.arange(row * 151 + 151 - 3 * row - 5, row * 151 + 150) for row in range(16)])
+    pulls, found = (torch.randn(len(places), width, generator=draw) for width in shape)
+    whole = torch.zeros(2416, shape[0]).index_copy_(0, places, pulls).t() @ torch.zeros(2416, shape[1]).index_copy_(0, places, found)  # fmt: skip
+    for block in (Blocks().of(*shape, 2416), None):
+        assert torch.equal(sum_as_of_all(pulls, found, places, 2416, block), whole)
