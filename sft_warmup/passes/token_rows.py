@@ -53,7 +53,7 @@ def linear_as_of_all(rows: Tensor, weight: Tensor, places: Tensor, count: int, b
 
     `places` rise. At what comes after them in `rows` nothing may pull.
     """
-    found: Tensor = _linear().apply(rows[0], weight, places, count, blocks.of(*weight.shape, count))
+    found: Tensor = _linear().apply(rows[0], weight, places, count, blocks.of(weight.shape[0], weight.shape[1], count))
     return found[None]
 
 
