@@ -4,6 +4,7 @@
     python benchmarks/loss_time.py --threads 2 --times 3           `main`: what the pass would take on a quiet machine
     python benchmarks/loss_time.py --step --threads 1              whole steps: generation and the loss over what it wrote
     python benchmarks/loss_time.py --step --model embedded5m --prompts 2 --ends 0.75 --threads 1     as benchmarks/step.py has it
+    python benchmarks/loss_time.py --supervised counted --group 4 --threads 1    a pass of the supervised stage; `plain` computes every token
     python benchmarks/loss_time.py --parts --threads 1             a layer's operations one by one, beside a layer's share
 
 Seconds are of the processor, so a busy machine shows in them less than in a clock. `main` is the calling thread's own: it does
@@ -34,6 +35,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     if options.parts:
         say_parts(options)
+    elif options.supervised:
+        say_supervised(options)
     elif options.step:
         say_steps(options)
     else:
@@ -53,6 +56,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--times", type=int, default=2, help="passes (default: 2)")
     parser.add_argument("--step", action="store_true", help="whole steps, whose loss may take what generation computed")
+    parser.add_argument(
+        "--supervised",
+        choices=["plain", "counted"],
+        help="passes over demonstrations, `--group` in each: processor seconds, and memory",
+    )
     parser.add_argument("--parts", action="store_true", help="the operations of one of SmolLM2's layers, one by one")
     parser.add_argument("--root", default=str(Path(__file__).resolve().parents[1]), help="the checkout that is timed")
     return parser.parse_args()
@@ -84,6 +92,37 @@ def say_passes(options: argparse.Namespace) -> None:
         line = {"turn": turn, "forward": middle - start, "backward": time.process_time() - middle}
         line |= {"main": time.thread_time() - thread, "system": after.ru_stime - before.ru_stime}
         say(line | {"page_faults": after.ru_minflt - before.ru_minflt})
+
+
+def say_supervised(options: argparse.Namespace) -> None:
+    """Passes over demonstrations of a prompt and a completion, of which the completion counts; MiB beyond what stood there before."""
+    import torch
+
+    from benchmarks.step_models import make_policy
+    from benchmarks.step_trainers import quieten
+    from sft_warmup.passes.counted_tokens import find_way, only_counted
+    from sft_warmup.passes.token_rows import Blocks
+
+    quieten()
+    model = make_policy({"model": options.model, "ends": 0.0, "completion": options.completion}).model.train()
+    shape = options.group, options.prompt + options.completion
+    most = min(model.config.vocab_size, 40000)
+    ids = torch.randint(10, most, shape, generator=torch.Generator().manual_seed(0))
+    labels = ids.clone()
+    labels[:, : options.prompt] = -100
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels, "use_cache": False}
+    way, blocks = find_way(model, inputs) if options.supervised == "counted" else None, Blocks()
+    for turn in range(options.times):
+        model.zero_grad()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start = time.process_time()
+        with only_counted(model, inputs, way, blocks) as given:
+            loss = model(**given).loss
+        middle = time.process_time()
+        loss.backward()
+        line = {"turn": turn, "way": str(way), "forward": middle - start, "backward": time.process_time() - middle}
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        say(line | {"mib": grown / 1024, "loss": loss.item()})
 
 
 def say_steps(options: argparse.Namespace) -> None:
