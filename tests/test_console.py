@@ -193,6 +193,29 @@ COMPLAINTS = [
     ("rewards score", "--reward, --input: required by 'recompensa rewards score'; see --help"),
     ("config", "command: required by 'recompensa config'; there are: list, schema, show, from-trl; see --help"),
     (
+        "evaluate --model a --task t --prompt x --limit 3 --out d",
+        "--out, --limit: not with --prompt, whose one answer is printed; leave it out",
+    ),
+    ("checklist r --no-policy --asked 5", "--asked: not with --no-policy, which times no answers; leave it out"),
+    ("watch r --once --every 5", "--every: not with --once or --json, which look once; leave it out"),
+    (
+        "data filter a.jsonl --out b.jsonl --quality --tokenizer m",
+        "--tokenizer: counts for --max-tokens; give that too",
+    ),
+    (
+        "rewards score --reward push --input a.jsonl --in-process --timeout-seconds 3",
+        "--timeout-seconds: not with --in-process, where time limits do not work; leave it out",
+    ),
+    (
+        "init tests/test_console.py --split x --subset y",
+        "--split, --subset: of a Hub data set or a folder, and this is a file; leave it out",
+    ),
+    (
+        "export r --to x --format foo",
+        "--format foo: not a format; there are: adapter, safetensors, gguf-f32, gguf-f16, gguf-bf16, gguf-q8_0, f32, merged, "
+        "gguf, f16, bf16, q8_0, all",
+    ),
+    (
         "export r --to x --pu 3",
         "--pu: short for more than one option of 'recompensa export': --push, --public; see --help",
     ),

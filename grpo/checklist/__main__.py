@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from grpo.checklist.checks import FAILED, NOT_CHECKED, PASSED, WARNING, Check
 from rewards.errors import UserError
-from rewards.screen.command_line import CommandParser, print_json, run_command
+from rewards.screen.command_line import CommandParser, print_json, refuse_idle, run_command
 from rewards.screen.harmless_text import make_harmless
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def run(options: argparse.Namespace) -> int:
     from grpo.checklist.stored_answers import check_answers, read_stored_answers
     from grpo.evaluate.policy_source import is_run
 
+    if options.no_policy:
+        refuse_idle(options, "not with --no-policy, which times no answers; leave it out", latency=None, asked=8)
     if options.asked < 1:
         raise UserError(f"--asked {options.asked}: give 1 or more")
     if not is_run(options.run):

@@ -24,7 +24,7 @@ from grpo.data_tools.options import (
     writing,
 )
 from rewards.errors import UserError
-from rewards.screen.command_line import DONE, print_json
+from rewards.screen.command_line import DONE, print_json, refuse_idle
 
 EXAMPLES = """examples:
   python -m grpo.data filter raw.jsonl --out kept.jsonl --removed removed.jsonl --quality
@@ -74,6 +74,8 @@ def make_parser() -> Any:
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.max_tokens is None:
+        refuse_idle(options, "counts for --max-tokens; give that too", tokenizer=None)
     checks = make_checks(options)
     count, _ = make_counter(options.tokenizer)
     if not checks and options.max_tokens is None:

@@ -24,6 +24,7 @@ from rewards.screen.command_line import (
     add_overrides,
     end_process,
     print_json,
+    refuse_idle,
     run_command,
 )
 
@@ -66,6 +67,9 @@ def _run_together(arguments: list[str] | None) -> int:
         options = make_parser().parse_args(arguments)
     if options.task is not None and options.prompt is None:
         raise UserError("--task: only for --prompt; rows carry their own task, so choose the rows with --data instead")
+    if options.prompt is not None:
+        why = "not with --prompt, whose one answer is printed; leave it out"
+        refuse_idle(options, why, data=None, out=None, samples=1, limit=None, resume=False)
     if options.processes is not None and starts_processes(options.processes):
         if options.prompt is not None:
             raise UserError("--processes: one prompt is answered by one process; leave it out")

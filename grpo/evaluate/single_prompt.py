@@ -8,18 +8,15 @@ import sys
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from grpo.evaluate.policy_source import PolicySource, find_source, load_run_config
 from rewards.errors import UserError
+from rewards.screen.command_line import print_json
 from rewards.types import Example
-
-if TYPE_CHECKING:
-    pass
 
 
 def answer_prompt(options: argparse.Namespace) -> int:
-    """Print the policy's answer and nothing else; returns the exit code.
+    """Print the policy's answer and nothing else, or as one JSON object with `--json`; returns the exit code.
 
     Of a run's task the prompt stands where its rows have their last user message. A text that one of the held-out rows
     asks gets the answer that the run's evaluation gave it: sampling, seed and random numbers are the same.
@@ -43,6 +40,14 @@ def answer_prompt(options: argparse.Namespace) -> int:
     settings = make_settings(config, 1)
     with redirect_stdout(sys.stderr):
         answer = _answer(source, config, device, threads, example, settings, require_torch_device)
+    if options.json:
+        print_json(
+            {
+                "model": source.name, "id": example.id, "task": example.task, "prompt": example.prompt,
+                "answer": answer.text, "truncated": answer.truncated,
+            }
+        )  # fmt: skip
+        return 0
     print(answer.text)
     if answer.truncated:
         print(

@@ -137,9 +137,7 @@ def read_formats(given: list[str] | None) -> list[str] | None:
     wrong = [name for name in names if name not in FORMATS]
     if wrong or not names:
         word = wrong[0] if wrong else ""
-        raise UserError(
-            f"--format {word}: not a format{nearest(word, [*FORMATS, *SHORT])} (allowed: {', '.join(FORMATS)}, all)"
-        )
+        raise UserError(f"--format {word}: not a format{nearest(word, [*FORMATS, *SHORT, 'all'])}")
     return list(dict.fromkeys(names))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from grpo.data.sources import FoundRecords
 from grpo.init.columns import ColumnChoice, MadeRows
 from rewards.errors import UserError
-from rewards.screen.command_line import CommandParser, print_json, run_command, show_commands
+from rewards.screen.command_line import CommandParser, print_json, refuse_idle, run_command, show_commands
 from rewards.screen.harmless_text import make_harmless
 
 EXAMPLES = """\
@@ -62,7 +62,7 @@ def make_parser() -> CommandParser:
     parser.add_argument("--held-out-rows", type=int, metavar="N", help="rows to hold out (default: a fifth, 40 to 320)")
     parser.add_argument("--held-out", metavar="FILE", help="rows that are held out already: a file, or another split")
     parser.add_argument("--seed", type=int, default=42, help="of the split and of the run (default: 42)")
-    parser.add_argument("--split", default="train", help="of a Hub data set or a folder (default: train)")
+    parser.add_argument("--split", help="of a Hub data set or a folder (default: train)")
     parser.add_argument("--subset", help="of a Hub data set")
     parser.add_argument("--drop", action="store_true", help="leave unusable rows out; they go into left_out.jsonl")
     parser.add_argument("--force", action="store_true", help="replace files that are there")
@@ -92,7 +92,9 @@ def run(options: argparse.Namespace) -> int:
     config_name = f"{name if name != 'default' else 'my_data'}.yaml"
     check_free(folder, config_name, force=options.force)
     base = read_base(options.extends, folder) if options.extends else Base()
-    found = unify_records(read_source(options.data, split=options.split, subset=options.subset))
+    if Path(options.data).expanduser().is_file():
+        refuse_idle(options, "of a Hub data set or a folder, and this is a file; leave it out", split=None, subset=None)
+    found = unify_records(read_source(options.data, split=options.split or "train", subset=options.subset))
     if not found.records:
         raise UserError(found.problems or [f"{options.data}: no rows"])
     progress = Progress(stream=sys.stderr, quiet=len(found.records) <= _MANY, line_seconds=5)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rewards.screen.command_line import DONE, CommandParser, run_command
+from rewards.screen.command_line import DONE, CommandParser, refuse_idle, run_command
 
 EXAMPLES = """examples:
   python -m grpo.watch runs/mine              live, until the run ends or Ctrl-C
@@ -55,6 +55,8 @@ def watch(options: argparse.Namespace) -> int:
     """Show a run as JSON, once, or live; returns the exit code."""
     from grpo.watch.snapshot import LiveRun
 
+    if options.once or options.json:
+        refuse_idle(options, "not with --once or --json, which look once; leave it out", every=2.0)
     run = LiveRun(options.run)
     if options.json:
         # Escaped to ASCII: no control code of a completion reaches the terminal this way either.

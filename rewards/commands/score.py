@@ -11,6 +11,7 @@ from typing import IO
 
 from rewards.commands.selection import add_in_process
 from rewards.errors import UserError
+from rewards.screen.command_line import refuse_idle
 from rewards.statistics.estimates import estimate_mean
 
 EXAMPLES = """\
@@ -46,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
     from rewards.host.records import repair_kinds
     from rewards.rows import read_completions, shorten
 
+    if options.in_process:
+        refuse_idle(options, "not with --in-process, where time limits do not work; leave it out", timeout_seconds=2.0)
     if len(options.reward) > 1:
         raise UserError([f"--reward: given {len(options.reward)} times; an answer holds one score: run once for each"])
     rows = read_completions(options.input)

@@ -146,6 +146,13 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def refuse_idle(options: argparse.Namespace, why: str, **defaults: Any) -> None:
+    """Raise UserError for options that were given though nothing reads them here; each by its name and its default."""
+    given = [f"--{name.replace('_', '-')}" for name, default in defaults.items() if getattr(options, name) != default]
+    if given:
+        raise UserError(f"{', '.join(given)}: {why}")
+
+
 def run_command(work: Callable[[], int], complain: Callable[[str], None] | None = None) -> int:
     """Do the work of a command and return its exit code; any failure is reported in plain lines, never as a traceback.
 

@@ -46,10 +46,14 @@ def test_prompt_when_it_is_new_then_it_is_asked_as_the_task_asks_and_always_answ
 
 
 def test_prompt_when_the_model_is_no_run_then_it_is_a_users_message(folder, capsys):
-    """A folder needs a config for its sampling, and no rows."""
+    """A folder needs a config for its sampling, and no rows; --json has the answer beside what was asked."""
     arguments = ["--model", str(folder / "policy"), "--config", str(folder / "config.yaml"), "--prompt", "Olá"]
     assert main(arguments) == 0
-    assert capsys.readouterr().out.strip()
+    answer = capsys.readouterr().out
+    assert answer.strip()
+    assert main([*arguments, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["answer"] == answer.removesuffix("\n") and told["prompt"] == [{"role": "user", "content": "Olá"}]
 
 
 def test_prompt_when_a_folder_is_asked_without_a_config_then_its_likeliest_answer_is_printed(folder, capsys):
