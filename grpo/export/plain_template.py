@@ -52,10 +52,10 @@ def remove_marks(text: str) -> str:
         if tag[1] == "-":
             before = before.rstrip()
         elif tag[1] != "+":
-            # lstrip_blocks: what stands between the line's start and a tag is not printed.
-            line = before.rpartition("\n")[2]
-            if not line.strip() and (line != before or end == 0):
-                before = before[: len(before) - len(line)]
+            # lstrip_blocks: white space between the line's start and a tag is not printed.
+            start = text.rfind("\n", 0, tag.start()) + 1
+            if not text[start : tag.start()].strip():
+                before = text[end : max(end, start)]
         pieces.append(before)
         end = tag.end()
         if tag[3] == "-":

@@ -27,7 +27,8 @@ class Texts:
         self.cache = KVCache(self.width, tails, torch.device("cpu"), **options)
         # What a token's states are follows from the layer and the tokens so far, as in a model.
         self.known: dict = {}
-        self.rows = [(prompt, sample) for prompt in range(len(prompts)) for sample in range(samples)]
+        counts = samples if isinstance(samples, list) else [samples] * len(prompts)
+        self.rows = [(prompt, sample) for prompt, count in enumerate(counts) for sample in range(count)]
         self.read()
         groups = [[row for row in range(len(self.rows)) if self.rows[row][0] == p] for p in range(len(prompts))]
         chunk_prompts, picked = arrange(groups, self.width + 20, self.width)
@@ -132,6 +133,17 @@ def test_attention_when_rows_share_prompts_and_stems_then_it_is_that_of_each_who
     assert texts.cache.version >= 3 if not static else texts.cache.version == 3
 
 
+def test_attention_when_prompts_have_unlike_numbers_of_completions_then_a_prompt_is_read_by_several_chunks():
+    """One of five, two of one: chunks of one slot, five of which continue the first prompt."""
+    texts = Texts(*PLAIN, samples=[5, 1, 1])
+    assert (texts.cache.chunks, texts.cache.slots) == (7, 1)
+    texts.step()
+    texts = Texts(*STEMS, samples=[1, 3, 1, 1, 1, 1])
+    texts.step()
+    assert texts.leave([1, 2, 5]) and texts.cache.stem_runs() == [(0, 2, 0), (3, 5, 1)]
+    texts.step()
+
+
 @pytest.mark.parametrize("window", [1, 2, 4, 7, 30])
 def test_attention_when_a_layer_has_a_window_then_only_the_last_tokens_are_seen(window):
     """Shorter than a tail, than what was written, than both."""
@@ -224,6 +236,8 @@ def test_runs_when_chunks_share_stems_then_neighbours_are_one_and_gaps_are_said(
     cache.stems_of_chunks = [0, 0, None, 1, 0, None, None]
     assert cache.stem_runs() == [(0, 2, 0), (3, 4, 1), (4, 5, 0)]
     assert cache.runs() == [(0, 2, 0), (2, 3, None), (3, 4, 1), (4, 5, 0), (5, 7, None)]
+    cache.stems_of_chunks = [0, None, 0]
+    assert cache.stem_runs() == [(0, 1, 0), (2, 3, 0)]
     cache.stems_of_chunks = [None, 2]
     assert cache.runs() == [(0, 1, None), (1, 2, 2)]
     cache.stems_of_chunks = []
@@ -243,6 +257,8 @@ def test_prompts_when_they_begin_alike_then_what_they_share_is_one_stem():
     run = [[1] * 8 + [2], [1] * 8 + [3]]
     assert find_stems([*run, [1] * 4 + [9]], least=2) == [(4, [0, 1, 2])]
     assert find_stems([*run, [1] * 3 + [9]], least=2) == [(8, [0, 1]), (0, [2])]
+    # The second and the third share eight, but the run no more than its first does.
+    assert find_stems([[1] * 4 + [2], [1] * 4 + [3] * 5, [1] * 4 + [3] * 4 + [4]], least=2) == [(4, [0, 1, 2])]
     assert (count_common([1, 2, 3], [1, 2]), count_common([], [1]), count_common([2], [1])) == (2, 0, 0)
 
 
