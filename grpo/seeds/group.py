@@ -105,7 +105,9 @@ def read_grid(text: str) -> list[str]:
 
 
 def choose_seeds(options: argparse.Namespace, configured: int) -> list[int]:
-    """The seeds asked for, upwards from the config's own."""
+    """The seeds asked for: those that are named, else so many upwards from the config's own."""
+    if isinstance(options.seeds, list):
+        return options.seeds
     return [configured + number for number in range(options.seeds or 1)]
 
 

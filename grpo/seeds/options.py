@@ -10,8 +10,8 @@ from grpo.seeds.group import is_group
 def add_group_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that start a group of runs, such as `--seeds` and `--grid`."""
     parser.add_argument(
-        "--seeds", type=_read_count, metavar="N",
-        help="N runs with the seeds from the config's upwards, in a folder each, and one summary",
+        "--seeds", type=_read_seeds, metavar="N",
+        help="N runs with the seeds from the config's upwards, in a folder each, and one summary; 7,11,13 names the seeds",
     )  # fmt: skip
     parser.add_argument(
         "--grid", action="append", default=[], metavar="KEY=A,B",
@@ -36,6 +36,16 @@ def check_group_options(parser: argparse.ArgumentParser, options: argparse.Names
 def is_many(options: argparse.Namespace) -> bool:
     """Whether the options mean a group of runs."""
     return options.seeds is not None or bool(options.grid) or (options.resume is not None and is_group(options.resume))
+
+
+def _read_seeds(text: str) -> int | list[int]:
+    """How many seeds, or with commas which."""
+    if "," not in text:
+        return _read_count(text)
+    named = [part.strip() for part in text.split(",") if part.strip()]
+    if not named or not all(part.isdecimal() for part in named) or len(set(map(int, named))) < len(named):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different seeds, such as 7,11,13")
+    return [int(part) for part in named]
 
 
 def _read_count(text: str) -> int:

@@ -47,7 +47,9 @@ def _text(pattern: str, allowed: str, longest: int) -> Any:
 
 
 if TYPE_CHECKING:
-    RunName = Override = SettingName = str
+    RunName = str
+    Override = str
+    SettingName = str
 else:
     RunName = _text(NAME, "letters without accents, digits and . _ -, beginning with a letter or digit", 100)
     Override = _text(

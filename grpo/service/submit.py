@@ -38,7 +38,9 @@ def make_parser() -> CommandParser:
     parser.add_argument("--name", help="name of the run (default: config, date and time)")
     parser.add_argument("--priority", type=int, default=0, metavar="N", help="higher ones are started first (0)")
     parser.add_argument("--after", metavar="RUN", help="start it once that run is done")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[], metavar="N", help="one run a seed")
+    parser.add_argument(
+        "--seeds", type=_read_seeds, nargs="+", default=[], metavar="N", help="one run a seed: 42 43, or 42,43"
+    )
     parser.add_argument(
         "--sweep", action="append", default=[], metavar="KEY=A,B", help="one run for each of the values (repeatable)"
     )
@@ -89,11 +91,23 @@ def read_submission(options: argparse.Namespace) -> dict[str, Any]:
         if not key or not values:
             raise UserError(f"--sweep {text}: write KEY=A,B, such as grpo.learning_rate=1e-5,2e-5")
         sweep[key] = values.split(",")
-    optional = {"name": options.name, "after": options.after, "sweep": sweep, "seeds": options.seeds}
+    optional = {
+        "name": options.name,
+        "after": options.after,
+        "sweep": sweep,
+        "seeds": [seed for part in options.seeds for seed in part],
+    }
     return {
         **what, "set": options.overrides, "profile": options.profile, "priority": options.priority,
         **{key: value for key, value in optional.items() if value},
     }  # fmt: skip
+
+
+def _read_seeds(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a seed; write whole numbers, such as 42 43")
+    return [int(part) for part in parts]
 
 
 if __name__ == "__main__":

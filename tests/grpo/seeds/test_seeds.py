@@ -139,3 +139,23 @@ def test_seeds_when_only_planned_then_every_run_is_named(tmp_path, capsys):
     assert run_main([*arguments, "--run-dir", str(tmp_path / "g"), "--dry-run"]) == 0
     shown = capsys.readouterr().out
     assert shown.count("(waiting)") == 4 and "grpo.beta=0.1 seed 43" in shown
+
+
+@pytest.mark.parametrize(
+    ("given", "seeds"), [("3", [42, 43, 44]), ("7,11", [7, 11]), ("7,", [7]), ("7,7", None), ("a,b", None), ("0", None)]
+)
+def test_seeds_when_counted_or_named_then_those_are_run(given, seeds, capsys):
+    """A number is how many, a list is which; the same seed twice would count one run double."""
+    import argparse
+
+    from grpo.seeds.group import choose_seeds
+    from grpo.seeds.options import add_group_options
+
+    parser = argparse.ArgumentParser()
+    add_group_options(parser)
+    if seeds is None:
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--seeds", given])
+        assert "--seeds" in capsys.readouterr().err
+        return
+    assert choose_seeds(parser.parse_args(["--seeds", given]), 42) == seeds

@@ -337,3 +337,11 @@ def test_tabs_when_a_page_of_a_run_is_shown_then_they_are_the_same(http, root, w
     """Held-out answers are one click away from every page of a run."""
     write_run(root / "one")
     assert "/runs/one/evals/" in http.get(f"/runs/one{page}", headers={"accept": "text/html"}).text
+
+
+def test_submit_command_when_seeds_are_listed_then_spaces_and_commas_mean_the_same():
+    """As `run --seeds 7,11` is written, and as a shell's words are."""
+    from grpo.service.submit import make_parser, read_submission
+
+    for words in (["7", "11"], ["7,11"]):
+        assert read_submission(make_parser().parse_args(["v4_1", "--seeds", *words]))["seeds"] == [7, 11]
