@@ -97,7 +97,7 @@ def read_yaml(text: str, path: Path) -> FoundSettings:
     set_interpolations(found, values)
     if wrapper is not None:
         return wrapper(found)
-    stranger = find_stranger(values, {*found.settings, *found.unknown})
+    stranger = find_stranger(values, [*found.settings, *found.unknown])
     if stranger is not None:
         return FoundSettings(refusals=[stranger])
     return found if has_any_setting([*found.settings, *found.unknown]) else FoundSettings()
@@ -150,8 +150,10 @@ def _flatten(values: dict[Any, Any], section: str = "") -> dict[str, Any]:
 
 def _is_training(command: Command, found: FoundSettings) -> bool:
     """Whether a command has a setting that TRL has, and is not of a tool beside it."""
-    names = {*found.settings, *found.unknown} - {"num_processes"}
-    return bool(names) and (command.program.startswith(("swift", "megatron")) or has_any_setting(names))
+    names = [name for name in (*found.settings, *found.unknown) if name != "num_processes"]
+    if command.program.startswith(("swift", "megatron", "trl ")):
+        return bool(names)
+    return has_any_setting(names) and (find_wrapper(found.settings) is not None or find_stranger({}, names) is None)
 
 
 def read_command_line(text: str, path: Path) -> FoundSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from grpo.config.trl_other_names import is_known
+from grpo.config.trl_other_names import ROWS, is_known
 
 # What only a training with GRPO has.
 GRPO_ONLY = {
@@ -22,6 +22,8 @@ _MARKS = {
     "finetuning_type": "it is a file of LLaMA-Factory's, which has no GRPO",
     "loss_fn": "it is a file of NeMo-RL's, another trainer than TRL's",
 }
+# What trainings with GRPO have as a rule, and some others too.
+_OFTEN_GRPO = {"use_vllm", "max_prompt_length", "log_completions", "vllm_gpu_memory_utilization", "beta"}
 _SUPERVISED = {"packing", "dataset_text_field", "completion_only_loss", "assistant_only_loss", "neftune_noise_alpha"}
 _PREFERENCES = {
     "rpo_alpha",
@@ -35,14 +37,19 @@ _PREFERENCES = {
 
 def find_stranger(values: Mapping[Any, Any], settings: Collection[str]) -> str | None:
     """Why a file with these sections and settings is not one of TRL's GRPO; None where it may be."""
+    names = set(settings)
     for mark, reason in _MARKS.items():
-        if _has_key(values, mark) and not (mark in ("finetuning_type", "loss_fn") and settings & {"num_generations"}):  # type: ignore[operator]
+        if _has_key(values, mark) and not (mark in ("finetuning_type", "loss_fn") and "num_generations" in names):
             return reason
-    if not settings & GRPO_ONLY:  # type: ignore[operator]
-        if settings & _SUPERVISED:  # type: ignore[operator]
-            return "it is a supervised training (SFT): it has no setting that only GRPO has"
-        if settings & _PREFERENCES:  # type: ignore[operator]
-            return "it is a training on preferences, such as DPO: it has no setting that only GRPO has"
+    if names & GRPO_ONLY:
+        return None
+    if names & _SUPERVISED:
+        return "it is a supervised training (SFT): it has no setting that only GRPO has"
+    if names & _PREFERENCES:
+        return "it is a training on preferences, such as DPO: it has no setting that only GRPO has"
+    strange = [name for name in settings if not is_known(name) and not any(word in name for word in ROWS)]
+    if strange and not names & _OFTEN_GRPO:
+        return f"it has no setting that only GRPO has, and TRL has none called {', '.join(strange[:4])}"
     return None
 
 
