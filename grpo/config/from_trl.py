@@ -225,6 +225,9 @@ def translate_same(name: str, value: Any, out: Translation) -> None:
     path = SAME_VALUE[name]
     if value is None:
         return
+    if name == "learning_rate" and value == 0:
+        out.refusals.append("learning_rate 0 trains nothing; to see what a model earns, use python -m grpo.evaluate")
+        return
     if name in ("top_k", "min_p") and value < 0:
         value = 0
     if name == "optim" and value not in OPTIMISERS:

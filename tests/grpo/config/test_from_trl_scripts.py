@@ -137,6 +137,7 @@ def test_script_when_a_part_of_its_settings_is_of_another_object_then_no_option_
             "model_name_or_path: m\ntemplate: qwen3\ninfer_backend: vllm\n",
             "no setting that only GRPO has, and TRL has none called template, infer_backend",
         ),
+        ("a.yaml", "stage: dpo\nfinetuning_type: full\n", "LLaMA-Factory's, which has no GRPO"),
         ("a.sh", "trl sft --model_name_or_path m --learning_rate 1e-5\n", "trl sft is another training"),
         ("a.sh", "swift rlhf --rlhf_type grpo --model m --model_type got_ocr2\n", "model_type got_ocr2 reads images"),
         ("a.py", "args = vf.defaults(n=1)\nvf.GRPOEnvTrainer(model='m', env=e, args=args)\n", "is given env"),
