@@ -104,7 +104,9 @@ def _gather_before(
     stack: ExitStack, module: Module, places: Tensor, counted: Tensor, shape: tuple[int, int], blocks: Blocks | None
 ) -> None:
     """Until `stack` closes, `module` gets these places of its input (rows, tokens, width) alone, of which `counted` are pulled at."""
+    from torch import is_autocast_enabled
     from torch.nn import Linear
+    from torch.nn.functional import linear
 
     def gather(_: Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         if given[0].shape[:2] != shape:
@@ -117,6 +119,9 @@ def _gather_before(
         if blocks is not None and isinstance(layer, Linear) and _keeps_bits(layer, count):
 
             def forward(found: Tensor, layer: Linear = layer, blocks: Blocks = blocks) -> Tensor:
+                # Mixed precision is only on once the model runs.
+                if found.dtype != layer.weight.dtype or is_autocast_enabled("cpu"):
+                    return linear(found, layer.weight)
                 return linear_as_of_all(found, layer.weight, counted, count, blocks)
 
             layer.forward = forward
@@ -137,7 +142,6 @@ def _keeps_bits(layer: Any, count: int) -> bool:
         and weight.shape == (layer.out_features, layer.in_features)
         and (weight.dtype, weight.device.type) == (torch.float32, "cpu")
         and count * max(weight.shape) <= SAME_BITS_NUMBERS
-        and not torch.is_autocast_enabled("cpu")
     )
 
 

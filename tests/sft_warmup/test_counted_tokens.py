@@ -81,7 +81,7 @@ def check(model, inputs, **options):
     return way
 
 
-def train(model, rows, directory, monkeypatch, *, plain=False, **more):
+def train(model, rows, directory, monkeypatch, *, plain=False, bf16=False, **more):
     from datasets import Dataset
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
@@ -98,7 +98,7 @@ def train(model, rows, directory, monkeypatch, *, plain=False, **more):
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<end>")
     section = SftWarmupSection(**{"enabled": True, "max_steps": 3, "batch_size": 8, "learning_rate": 0.003} | more)
     trainer = stage.make_sft_trainer(
-        model, tokenizer, Dataset.from_list(rows), section, directory=directory, seed=1, device="cpu", bf16=False,
+        model, tokenizer, Dataset.from_list(rows), section, directory=directory, seed=1, device="cpu", bf16=bf16,
         gradient_checkpointing=bool(getattr(model, "checkpointed", False)),
     )  # fmt: skip
     trainer.train()
@@ -211,6 +211,17 @@ def test_training_when_activations_are_computed_again_then_the_weights_are_the_p
     way, found, _ = train(model, make_rows(), tmp_path, monkeypatch)
     assert way == Way()
     assert [name for name in plain if not torch.equal(plain[name], found[name])] == []
+
+
+@pytest.mark.parametrize("packing", [False, True])
+def test_training_when_precision_is_mixed_then_the_weights_are_close_to_the_plain_ones(tmp_path, monkeypatch, packing):
+    """Weights stay float32 and products are bfloat16 while the model runs, and only then."""
+    model, options = make_model(), {"bf16": True, "packing": packing, "max_steps": 1, "micro_batch_size": 4}
+    _, plain, said = train(copy.deepcopy(model), make_rows(), tmp_path, monkeypatch, plain=True, **options)
+    way, found, says = train(model, make_rows(), tmp_path, monkeypatch, **options)
+    assert way == Way(layer=True, mask=not packing)
+    assert says["entropy"] == pytest.approx(said["entropy"], rel=1e-3)
+    assert max((plain[name] - found[name]).abs().mean().item() for name in plain) < 0.003 / 10
 
 
 def test_way_when_a_model_does_not_go_by_its_head_then_it_is_the_plain_one():
