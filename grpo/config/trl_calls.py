@@ -17,7 +17,8 @@ _LOADED_AS = "pretrained_model_name_or_path"
 
 def take_trainer(found: FoundSettings, node: ast.Call, constants: Constants) -> None:
     """The model that the trainer is given, and what makes it another training than TRL's."""
-    for keyword in node.keywords:
+    first = [ast.keyword("model", node.args[0])] if node.args and not isinstance(node.args[0], ast.Starred) else []
+    for keyword in [*first, *node.keywords]:
         if keyword.arg in _OTHER_ROLLOUTS and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value):
             found.refusals.append(
                 f"its trainer is given {keyword.arg}: completions of several turns with tools or an environment are not "

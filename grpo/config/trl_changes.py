@@ -143,6 +143,22 @@ def find_guarded(test: ast.expr, constants: Constants) -> str | None:
     return words[0] if len(words) == 1 and isinstance(words[0], str) and asks else None
 
 
+def find_untaken(tree: ast.AST, constants: Constants) -> set[int]:
+    """The nodes, by identity, in branches that the script does not take, as far as it tells."""
+    untaken: set[int] = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.If | ast.IfExp):
+            continue
+        try:
+            taken = bool(evaluate(node.test, constants))
+        except NotWrittenError:
+            continue
+        other = node.orelse if taken else node.body
+        for part in other if isinstance(other, list) else [other]:
+            untaken |= {id(each) for each in ast.walk(part)}
+    return untaken
+
+
 def _as_mapping(node: ast.expr | None) -> ast.Dict | None:
     if isinstance(node, ast.Dict):
         return node

@@ -10,7 +10,14 @@ from pathlib import Path
 
 from grpo.config.trl_adapters import ADAPTER_NAMES
 from grpo.config.trl_calls import take, take_adapter, take_loaded, take_trainer, take_value
-from grpo.config.trl_changes import LateSetting, change_mappings, find_attribute_changes, find_changes, settle
+from grpo.config.trl_changes import (
+    LateSetting,
+    change_mappings,
+    find_attribute_changes,
+    find_changes,
+    find_untaken,
+    settle,
+)
 from grpo.config.trl_constants import find_constants, find_field_default
 from grpo.config.trl_found import FoundSettings
 from grpo.config.trl_other_names import is_known
@@ -41,6 +48,7 @@ def read_script(text: str, path: Path, options: FoundSettings) -> FoundSettings:
         tree = ast.Module(_cut_calls(text), [])
         if not tree.body:
             raise UserError(f"{path}: is not Python that can be read (line {fault.lineno}: {fault.msg})") from None
+    tree = _PlainNames(tree).visit(tree)
     own = any(
         isinstance(node, ast.ClassDef) and node.name == "GRPOConfig" and not node.bases for node in ast.walk(tree)
     )
@@ -62,7 +70,9 @@ def read_script(text: str, path: Path, options: FoundSettings) -> FoundSettings:
     trainers: list[ast.Call] = []
     classes = _find_subclasses(tree)
     makers = {"GRPOConfig", *classes, *_find_makers(tree)}
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    untaken = find_untaken(tree, constants)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and id(node) not in untaken]
+    own_trainers = _find_own_trainers(tree)
     for node in sorted(calls, key=lambda node: node.lineno):
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         owner = getattr(getattr(node.func, "value", None), "id", "")
@@ -86,7 +96,9 @@ def read_script(text: str, path: Path, options: FoundSettings) -> FoundSettings:
             take(found, node, constants, lambda key: key)
         elif name == "BitsAndBytesConfig":
             take(found, node, constants, {"load_in_4bit": "load_in_4bit", "load_in_8bit": "load_in_8bit"}.get)
-        elif re.search(r"GRPO\w*Trainer$", name):
+        elif re.search(r"GRPO\w*Trainer$", name) or name in own_trainers:
+            if name in own_trainers:
+                found.notes.append(f"{name}: the script's own trainer changes {own_trainers[name]}, which is not read")
             trainers.append(node)
             take_trainer(found, node, constants)
     owners = _find_owners(trainers, constants, makers)
@@ -146,6 +158,31 @@ def _read_parsed(
 def _is_made_elsewhere(made: ast.expr | None) -> bool:
     """Whether a function of another file makes these settings, such as `get_default_grpo_config(...)`."""
     return isinstance(made, ast.Call) and "grpo" in _name_of(made).lower() and not _name_of(made).endswith("Config")
+
+
+def _find_own_trainers(tree: ast.AST) -> dict[str, str]:
+    """Classes of the script that are a GRPOTrainer, and the methods that they change."""
+    return {
+        node.name: ", ".join(each.name for each in node.body if isinstance(each, ast.FunctionDef)) or "nothing"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(each).endswith("GRPOTrainer") for each in node.bases)
+    }
+
+
+class _PlainNames(ast.NodeTransformer):
+    """Names as they are called where they come from: `from trl import GRPOConfig as Config`."""
+
+    def __init__(self, tree: ast.AST):
+        self.names = {
+            each.asname: each.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for each in node.names
+            if each.asname is not None and (each.name.startswith("GRPO") or each.name in _ADAPTER_CALLS)
+        }
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        return ast.copy_location(ast.Name(self.names.get(node.id, node.id), node.ctx), node)
 
 
 def _name_of(node: ast.Call) -> str:

@@ -61,7 +61,8 @@ def find_commands(text: str) -> list[Command]:
             words = shlex.split(line.rstrip("\\"))  # of a last line end with a space behind it that one is left
         except ValueError:
             words = line.split()
-        command = _read_words([_fill_in(word, constants) for word in without_redirections(words)], line)
+        filled = [each for word in without_redirections(words) for each in _fill_in_word(word, constants)]
+        command = _read_words(filled, line)
         if _BESIDE.match(Path(command.program).name) and not _TRAINS.search(Path(command.program).name):
             continue
         # Without options it is a training where it is started as one, on several processes.
@@ -263,6 +264,17 @@ def _find_constants(text: str) -> tuple[dict[str, str], dict[str, str]]:
             repeated.add(match[1])
     arrays = {name: " ".join(split_commands(content)) for name, content in re.findall(r"(\w+)=\(([^()]*)\)", text)}
     return {name: value for name, value in values.items() if name not in repeated}, arrays
+
+
+def _fill_in_word(word: str, constants: Mapping[str, str]) -> list[str]:
+    """A word with its variables in it; several where it is a variable that holds options."""
+    filled = _fill_in(word, constants)
+    if _VARIABLE.fullmatch(word) and filled.lstrip().startswith("--"):
+        try:
+            return shlex.split(filled)
+        except ValueError:
+            return filled.split()
+    return [filled]
 
 
 def _fill_in(word: str, constants: Mapping[str, str], depth: int = 0) -> str:

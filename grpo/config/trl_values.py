@@ -78,6 +78,8 @@ def _evaluate(node: ast.expr, constants: Constants, inner: Callable[[ast.expr], 
             return _OPERATORS[type(op)](left, right)
         case ast.Compare(ops=[op], comparators=[other]) if type(op) in _COMPARISONS:
             return _COMPARISONS[type(op)](inner(node.left), inner(other))
+        case ast.UnaryOp(op=ast.USub()):
+            return -inner(node.operand)
         case ast.UnaryOp(op=ast.Not()):
             return not inner(node.operand)
         case ast.IfExp():  # the branch that its condition takes
@@ -141,9 +143,9 @@ def _call(node: ast.Call, inner: Callable[[ast.expr], Any]) -> Any:
     if name in _MAPPINGS and not node.args and all(each.arg for each in node.keywords):
         return {each.arg: inner(each.value) for each in node.keywords}
     if name in ("getenv", "get") and ast.unparse(node.func) in ("os.getenv", "getenv", "os.environ.get", "environ.get"):
-        if len(node.args) < 2:
-            raise NotWrittenError
-        return inner(node.args[1])  # as the script takes it where the variable is not set
+        return (
+            inner(node.args[1]) if len(node.args) > 1 else None
+        )  # as the script takes it where the variable is not set
     if not isinstance(node.func, ast.Attribute) or node.keywords:
         raise NotWrittenError
     base, given = inner(node.func.value), [inner(each) for each in node.args]
@@ -187,6 +189,8 @@ def read_settings_files(tree: ast.AST, constants: Constants, path: Path, notes: 
             continue
         if isinstance(source, ast.Name) and source.id in opened:
             source = opened[source.id]
+        if isinstance(source, ast.Call) and getattr(source.func, "attr", "") in ("read_text", "read"):
+            source = source.func.value  # type: ignore[attr-defined]
         source = _open_argument(source) or source
         try:
             name = evaluate(source, constants)

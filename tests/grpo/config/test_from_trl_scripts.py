@@ -227,3 +227,31 @@ def test_command_when_its_values_are_json_placeholders_or_end_in_a_space_then_ea
     assert found.settings["num_generations"] == 4 and found.settings["num_iterations"] == 1
     assert found.settings["gradient_checkpointing_kwargs"] == {"use_reentrant": False}
     assert found.unknown == {"vllm_server_port": "<port>"} and found.settings["run_name"] == ""
+
+
+def test_script_when_names_branches_and_trainer_are_its_own_then_they_are_told_apart(tmp_path):
+    """Another name for GRPOConfig, adapters in a branch that is not taken, a trainer with a loss of its own."""
+    found = read(
+        tmp_path,
+        "train.py",
+        "from trl import GRPOConfig as Config, GRPOTrainer as Trainer\n"
+        "parser.add_argument('--lora', action='store_true')\nargs = parser.parse_args()\n"
+        "class Mine(Trainer):\n    def _compute_loss(self, model, inputs): ...\n"
+        "if args.lora:\n    peft = LoraConfig(r=8)\nc = Config(num_generations=4, beta=0.3)\n"
+        "if os.environ.get('DEBUG'):\n    c.max_steps = 3\nMine('org/m', args=c)\n",
+    )
+    assert found.settings == {"num_generations": 4, "beta": 0.3, "model_name_or_path": "org/m"} and not found.unknown
+    assert found.notes == ["Mine: the script's own trainer changes _compute_loss, which is not read"]
+
+
+def test_settings_when_they_stand_in_a_variable_of_the_shell_or_in_a_file_that_is_read_as_text_then_they_are_found(
+    tmp_path,
+):
+    """`$COMMON` with several options in it, and `yaml.safe_load(Path(...).read_text())`."""
+    found = read(tmp_path, "a.sh", 'COMMON="--num_generations 8 --beta 0.1"\ntrl grpo $COMMON --epsilon 0.2\n')
+    assert found.settings == {"num_generations": 8, "beta": 0.1, "epsilon": 0.2}
+    (tmp_path / "c.yaml").write_text("training: {num_generations: 6}\n")
+    found = read(
+        tmp_path, "a.py", "c = yaml.safe_load(Path('c.yaml').read_text())\na = GRPOConfig(**c['training'], beta=0.1)\n"
+    )
+    assert found.settings == {"num_generations": 6, "beta": 0.1}
