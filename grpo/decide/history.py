@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from callbacks.watch.rules import rename_metrics
+from grpo.lifecycle.run_group import hint_group
 from rewards.errors import UserError
 from rewards.rows import shorten
 from rewards.writing.yaml_files import require_regular
@@ -26,7 +27,8 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except OSError as error:
-        raise UserError(f"--metrics {path}: cannot be read ({error.strerror}); give a metrics.jsonl") from error
+        told = hint_group(path.parent) or "; give a metrics.jsonl"
+        raise UserError(f"--metrics {path}: cannot be read ({error.strerror}){told}") from error
     rows: list[dict[str, Any]] = []
     problems: list[str] = []
     for number, line in enumerate(lines, 1):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from grpo.lifecycle.run_group import hint_group
 from grpo.policy.adapters import WEIGHTS
 from grpo.policy.gguf_file import find_gguf
 from grpo.policy.local_files import looks_local, model_folder
@@ -134,7 +135,7 @@ def _read_folder(folder: Path, name: str, run: Path | None) -> PolicySource:
         return PolicySource("adapter", str(folder), name, base, run)
     if not (folder / "config.json").is_file():
         raise UserError(
-            f"--model {folder}: neither config.json nor adapter_config.json there; no policy was saved in it"
+            f"--model {folder}: neither config.json nor adapter_config.json there; no policy was saved in it{hint_group(folder)}"
         )
     return PolicySource("model", str(folder), name, None, run)
 

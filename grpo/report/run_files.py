@@ -16,6 +16,7 @@ import orjson
 from callbacks.evaluation.best import BestCheckpoint
 from callbacks.evaluation.history import Evaluation, read_evaluations, take_curve
 from callbacks.evaluation.judged import JUDGED, JudgedCheckpoint, find_judged
+from grpo.lifecycle.run_group import hint_group
 from rewards.errors import UserError
 from rewards.writing.secrets import redact, redact_text
 
@@ -76,7 +77,8 @@ def read_run(folder: Path | str, *, completions: bool = True) -> RunFiles:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder of a run, such as runs/mine")
     if not any((folder / name).exists() for name in ("config.json", "metrics.jsonl", "plan.json")):
-        raise UserError(f"{folder}: no run there (neither config.json nor metrics.jsonl); give the folder of a run")
+        told = hint_group(folder) or "; give the folder of a run"
+        raise UserError(f"{folder}: no run there (neither config.json nor metrics.jsonl){told}")
     run = RunFiles(folder)
     # Whatever wrote these files: a key that stands in one of them must not stand in a page that is passed on.
     saved = redact(_read_object(run, "config.json", "the settings are not shown"))

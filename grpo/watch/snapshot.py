@@ -22,6 +22,7 @@ from callbacks.evaluation.judged import FILE, find_judged
 from callbacks.watch.watch import EVENTS_FILE
 from grpo.decide.decide_run import read_schedule
 from grpo.ladder import find_rung
+from grpo.lifecycle.run_group import hint_group
 from grpo.watch.task_rows import TaskRow, make_task_rows, mean_of
 from rewards.errors import UserError
 from rewards.statistics.estimates import ALL
@@ -106,7 +107,8 @@ class LiveRun:
         if not self.folder.is_dir():
             raise UserError(f"{folder}: no such folder; give the folder of a run, such as runs/mine")
         if not any((self.folder / name).exists() for name in ("config.json", "metrics.jsonl")):
-            raise UserError(f"{folder}: no run there (neither config.json nor metrics.jsonl); give the folder of a run")
+            told = hint_group(self.folder) or "; give the folder of a run"
+            raise UserError(f"{folder}: no run there (neither config.json nor metrics.jsonl){told}")
         self._metrics = _Tail(self.folder / "metrics.jsonl")
         self._timings = _Tail(self.folder / "timings.jsonl")
         self._events = _Tail(self.folder / EVENTS_FILE)
