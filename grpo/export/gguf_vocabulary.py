@@ -8,6 +8,7 @@ from typing import Any
 
 from grpo.policy.gguf_file import PIECES
 from rewards.errors import UserError
+from rewards.screen.harmless_text import make_label
 
 # The format's token types (ggml-org/llama.cpp, gguf-py/gguf/constants.py).
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
@@ -81,7 +82,9 @@ def _find_cut(described: dict[str, Any]) -> str:
     # same words, so that the tokenizer's own setting says nothing; the proof does.
     name = next((name for name in _PREFERRED if PIECES[name] == cuts), None)
     if name is None:
-        raise _unknown(f"it cuts texts by {' then '.join(cuts)[:160]!r}, which is none of llama.cpp's patterns")
+        raise _unknown(
+            f"it cuts texts by {make_label(' then '.join(cuts), 60)!r}, which is none of llama.cpp's patterns"
+        )
     return name
 
 

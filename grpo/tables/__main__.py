@@ -57,13 +57,17 @@ def run(options: argparse.Namespace) -> int:
 
     measured = read_measured(options.runs, options.stage)
     tables = make_tables(measured, options.metric, options.by)
+    as_json = options.json or options.format == "json"
     if options.out is not None:
         _write(options.out, tables, [(run.name, run.place) for run in measured])
+        count = f"{len(tables)} table{'s' if len(tables) != 1 else ''}"
         print(
-            f"{options.out}: {len(tables)} tables; read {options.out / 'tables.md'} and {options.out / 'reproduce.md'}"
+            f"{options.out}: {count}; read {options.out / 'tables.md'} and {options.out / 'reproduce.md'}",
+            file=sys.stderr if as_json else sys.stdout,
         )
-        return DONE
-    if options.json or options.format == "json":
+        if not as_json:
+            return DONE
+    if as_json:
         print_json([table.to_json() for table in tables])
         return DONE
     write = {"md": to_markdown, "csv": to_csv, "latex": to_latex}[options.format]

@@ -96,7 +96,10 @@ def test_tables_when_written_then_markdown_csv_and_latex_hold_the_same_numbers(s
     """One file of all, and a .csv and .tex a table."""
     out = tmp_path / "paper"
     assert main([*map(str, stages), "--out", str(out), "--by", "split"]) == 0
-    assert "tables.md" in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith(f"{out}: 6 tables; read {out / 'tables.md'} and ")
+    assert main([*map(str, stages), "--out", str(out), "--by", "split", "--json"]) == 0
+    told = capsys.readouterr()
+    assert "by_split" in [table["name"] for table in json.loads(told.out)] and "tables.md" in told.err
     page = (out / "tables.md").read_text()
     assert "| split | run | parse | field\\_f1 |" in page.replace("field_f1", "field\\_f1") and "n 20)" in page
     line = next(csv.DictReader((out / "by_split.csv").open()))
