@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from grpo.evaluate.policy_source import PolicySource, is_made_on_the_spot, load_source
 from grpo.generation.answers import Settings, WrittenAnswer, answer_batch, find_fallback
+from grpo.generation.cuda_graphs import forget_graphs
 from grpo.policy.local_files import model_folder
 from rewards.errors import RecompensaError, UserError
 from rewards.types import Example
@@ -155,6 +156,7 @@ class PolicyWriter:
         except torch.OutOfMemoryError:
             pass
         # Not inside the handler, whose traceback holds what was allocated.
+        forget_graphs()
         torch.cuda.empty_cache()
         half = len(examples) // 2
         if half:

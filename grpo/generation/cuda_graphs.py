@@ -44,9 +44,8 @@ class StepGraph:
         self.graph = graph
 
 
-NEWEST: dict[
-    Any, tuple[Any, Any]
-] = {}  # a device's last graph, whose memory the next one takes over, and the stream of both
+# Of each device the last graph, whose memory the next one takes over, and the stream on which both are captured.
+NEWEST: dict[Any, tuple[Any, Any]] = {}
 
 
 def record(step: Callable[[], None], device: Any) -> tuple[Any, str | None]:
@@ -57,22 +56,28 @@ def record(step: Callable[[], None], device: Any) -> tuple[Any, str | None]:
     """
     import torch
 
-    graph, fault = torch.cuda.CUDAGraph(), None
+    graph, faults = torch.cuda.CUDAGraph(), []
     before, stream = NEWEST.get(device) or (None, torch.cuda.Stream(device))
     torch.cuda.synchronize(device)
     with torch.cuda.device(device), torch.cuda.stream(stream):
-        graph.capture_begin(*([] if before is None else [before.pool()]), capture_error_mode="thread_local")
+        # Faults are kept as texts: an error's traceback would hold the arrays of the batch.
         try:
-            step()
-        except RuntimeError as error:
-            fault = error
-        finally:
+            graph.capture_begin(*([] if before is None else [before.pool()]), capture_error_mode="thread_local")
             try:
-                graph.capture_end()
-            except RuntimeError as error:  # also where the step itself was what failed
-                fault = fault or error
-    if fault is None:
+                step()
+            except RuntimeError as error:
+                faults.append(str(error))
+            finally:
+                graph.capture_end()  # fails as well where the step did
+        except RuntimeError as error:
+            faults.append(str(error))
+    if not faults:
         NEWEST[device] = graph, stream
         return graph, None
     torch.cuda.synchronize(device)
-    return None, str(fault).strip().splitlines()[0]
+    return None, (faults[0].strip().splitlines() or ["no reason given"])[0]
+
+
+def forget_graphs() -> None:
+    """Let go of the memory that the next graph would take over, so that `torch.cuda.empty_cache` can hand it back."""
+    NEWEST.clear()

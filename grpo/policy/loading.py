@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpo.config.sections import ModelSection
 from grpo.policy.adapters import Adapter, adapter_problems, attach, base_section, find_adapter, save_without_hub
+from grpo.policy.attention import register_attention
 from grpo.policy.chat_template import ChatTemplate, read_template
 from grpo.policy.generation_settings import give_back, take_from
 from grpo.policy.gguf_file import find_gguf, gguf_tokenizer, read_gguf
@@ -74,6 +75,7 @@ def load_policy(section: ModelSection, *, texts: Iterable[str], seed: int, devic
     `texts` teach the embedded policy's tokenizer; a pretrained one ignores them. Raises `UserError` in one line for a
     model that is not there, needs a token, or does not fit what the config asks of it.
     """
+    register_attention()  # before the first pass: a stage that is resumed computes with the kernels it began with
     policy = _load(section, texts, seed, device)
     policy.fused = section.fused_decoding
     return policy

@@ -146,14 +146,20 @@ def start(words):
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["--processes", "0"], "--processes: 0 is not at least 1"), (["--processes", "9999"], "processor cores; give at most"),
-     (["--processes", "2", "--prompt", "a"], "one prompt is answered by one process")],
+    [(["--processes", "0"], "--processes: 0 is not at least 1"), (["--processes", "9999"], "processor cores; give at most")],
 )  # fmt: skip
 def test_evaluate_when_processes_make_no_sense_then_one_line_says_so(arguments, words, said, capsys):
     """Before anything is started."""
     assert main([*arguments, *words]) == 2
     error = capsys.readouterr().err
     assert said in error and len(error.splitlines()) == 1
+
+
+def test_evaluate_when_one_prompt_has_processes_then_one_line_says_so(arguments, capsys):
+    """Before anything is started."""
+    model = arguments[arguments.index("--model") + 1]
+    assert main(["--model", model, "--prompt", "a", "--processes", "2"]) == 2
+    assert "one prompt is answered by one process" in capsys.readouterr().err
 
 
 def test_evaluate_when_something_is_in_the_folder_then_it_is_not_written_over(whole, arguments, capsys):

@@ -32,10 +32,10 @@ def test_init_when_an_answer_is_no_text_then_the_row_keeps_it_as_it_was():
     """A reward of the user's reads its fields; the reference is the text of it."""
     values = {"question": "Q", "answer": {"n": 1}}
     choice = init_columns.ColumnChoice(None, ("question",), ("answer",))
-    row = init_columns._other_columns(values, choice, keep_answers=False)
+    row = init_columns._other_columns(values, choice, keep_answers=False, no_paths=False)
     assert row == {"answer": {"n": 1}}
     told = {"question": "Q", "answer": "x"}
-    assert init_columns._other_columns(told, choice, keep_answers=False) == {}
-    assert init_columns._other_columns(told, choice, keep_answers=True) == {"answer": "x"}
+    assert init_columns._other_columns(told, choice, keep_answers=False, no_paths=False) == {}
+    assert init_columns._other_columns(told, choice, keep_answers=True, no_paths=False) == {"answer": "x"}
     truth = init_columns._read_reference(ROW, ("reward_model",), frozenset(), "here", [])
     assert truth == "72"
