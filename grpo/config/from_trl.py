@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,7 +81,8 @@ def translate(found: FoundSettings, processes: int = 1) -> Translation:
         settings.pop("num_train_epochs", None)
     translate_model(settings, out)
     translate_batch(settings, out, processes)
-    translate_server(settings, out)
+    translate_server(settings, found.unknown, out)
+    translate_length(settings, out)
     translate_sampling(settings, out)
     translate_schedule(settings, out)
     for name, value in settings.items():
@@ -113,23 +115,23 @@ def join_notes(notes: list[str]) -> list[str]:
     return [f"{', '.join(each)}: {said}" if any(each) else said for said, each in names.items()]
 
 
-def translate_server(settings: dict[str, Any], out: Translation) -> None:
-    """Host and port of a vLLM server as one address."""
+def translate_server(settings: dict[str, Any], unknown: Collection[str], out: Translation) -> None:
+    """Host and port of a vLLM server as one address; `unknown` are the settings whose value the file does not tell."""
     host, port = settings.get("vllm_server_host"), settings.get("vllm_server_port")
     host, port = (each[0] if isinstance(each, list) and each else each for each in (host, port))
     told = host is not None or settings.get("vllm_server_base_url") is not None
-    if told and settings.get("vllm_mode") == "colocate":
+    mode, unused = settings.get("vllm_mode"), not settings.get("use_vllm") and "use_vllm" not in unknown
+    if told and (mode == "colocate" or (mode is None and unused)):
         dropped = [
             each for each in ("vllm_server_host", "vllm_server_base_url") if settings.pop(each, None) is not None
         ]
-        out.notes.append(f"{', '.join(dropped)}: left out; in mode colocate there is no server")
+        why = "in mode colocate there is no server" if mode is not None else "without use_vllm no server is asked"
+        out.notes.append(f"{', '.join(dropped)}: left out; {why}")
         return
-    if told and settings.get("vllm_mode") is None and settings.get("use_vllm"):
+    if told and mode is None:
         settings["vllm_mode"] = "server"
-        out.notes.append(
-            "vllm_mode: server is written, because the file gives its address; older versions of TRL took that, 1.14.2 "
-            "would take colocate"
-        )
+        older = "; older versions of TRL took that, 1.14.2 would take colocate" if "vllm_mode" not in unknown else ""
+        out.notes.append(f"vllm_mode: server is written, because the file gives its address{older}")
     if isinstance(host, str) and host not in ("0.0.0.0", "") and "$" not in host:
         settings.pop("vllm_server_host")
         settings.pop("vllm_server_port", None)
@@ -184,9 +186,11 @@ def translate_schedule(settings: dict[str, Any], out: Translation) -> None:
         out.notes.append(
             f"save_steps: {saved} is raised to {settings['save_steps']}, so that no checkpoint lies between two uses of a batch"
         )
-    if settings.get("lr_scheduler_type") == "constant_with_warmup" and settings.get("lr_scheduler_kwargs"):
+    if settings.get("lr_scheduler_type") in ("constant", "constant_with_warmup") and settings.get(
+        "lr_scheduler_kwargs"
+    ):
         del settings["lr_scheduler_kwargs"]
-        out.notes.append("lr_scheduler_kwargs: left out; constant_with_warmup does not read them")
+        out.notes.append(f"lr_scheduler_kwargs: left out; {settings['lr_scheduler_type']} does not read them")
 
 
 def translate_setting(name: str, value: Any, out: Translation, written: bool) -> None:
@@ -295,13 +299,27 @@ def translate_model(settings: dict[str, Any], out: Translation) -> None:
             )
     if settings.get("load_in_8bit"):
         out.notes.append("load_in_8bit: weights are whole or 4-bit NF4 here; model.quantization: nf4 is the nearest")
+
+
+def translate_length(settings: dict[str, Any], out: Translation) -> None:
+    """How long a prompt and its completion may be together."""
     length = settings.get("max_seq_length")
     completion = settings.get("max_completion_length", 512)
     prompt = settings.get("max_prompt_length")
+    room = settings.pop("vllm_max_model_length", None)
+    colocated = settings.get("use_vllm") and settings.get("vllm_mode", "colocate") == "colocate"
+    if room is not None and not colocated:
+        out.notes.append("vllm_max_model_length: left out; TRL gives it to colocated vLLM alone")
+    elif isinstance(room, int) and isinstance(completion, int) and room <= completion:
+        out.notes.append(
+            f"vllm_max_model_length: {room} leaves a prompt no room beside max_completion_length {completion}; left out"
+        )
+    elif length is None:
+        length = room
     if length is None and all(isinstance(each, int) for each in (completion, prompt)):
         length = completion + prompt
     if length is None and isinstance(completion, int) and completion > 1024:  # TRL has no such limit
-        length = settings.get("vllm_max_model_length") or completion + 2048
+        length = completion + 2048
     if isinstance(length, int):
         out.put("model.max_sequence_length", length)
 

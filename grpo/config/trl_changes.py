@@ -119,9 +119,7 @@ def settle(change: LateSetting, constants: Constants) -> ast.expr | None:
         try:
             if test is None:
                 raise NotWrittenError
-            guarded = find_guarded(test, constants)
-            taken = bool(evaluate(test, constants)) if guarded is None else is_known(guarded)
-            if taken != outcome:
+            if tell(test, constants) != outcome:
                 return None
         except NotWrittenError:
             shown = test if test is not None else ast.Name("that", ast.Load())
@@ -131,16 +129,62 @@ def settle(change: LateSetting, constants: Constants) -> ast.expr | None:
 
 
 # What asks which settings the installed TRL has.
-_ASKS_TRL = re.compile(r"GRPOConfig|support|valid|param|field|signature|allowed|accept|hasattr", re.IGNORECASE)
+_ASKS_TRL = re.compile(r"GRPOConfig|support|valid|(?<!hyper)param|field|signature|allowed|accept", re.IGNORECASE)
 
 
-def find_guarded(test: ast.expr, constants: Constants) -> str | None:
-    """The setting that a condition asks TRL for, as in `if "beta" in inspect.signature(GRPOConfig).parameters`."""
-    words = [each.value for each in ast.walk(test) if isinstance(each, ast.Constant)]
-    names = [each.id for each in ast.walk(test) if isinstance(each, ast.Name)]
-    shown = [ast.unparse(each) for each in (test, *(constants[name] for name in names if name in constants))]
-    asks = _ASKS_TRL.search(re.sub(r"'[^']*'", "", " ".join(shown)))
-    return words[0] if len(words) == 1 and isinstance(words[0], str) and asks else None
+def tell(test: ast.expr, constants: Constants) -> bool:
+    """Whether a condition comes true: by what the script says, or else by the settings that TRL has.
+
+    Raises NotWrittenError where only running the script would tell.
+    """
+    try:
+        return bool(evaluate(test, constants))
+    except NotWrittenError:
+        pass
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return not tell(test.operand, constants)
+    if isinstance(test, ast.BoolOp):
+        return _tell_joined(test, constants)
+    guarded = _find_guarded(test, constants)
+    if guarded is None:
+        raise NotWrittenError
+    absent = isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.NotIn)
+    return is_known(guarded) != absent
+
+
+def _tell_joined(test: ast.BoolOp, constants: Constants) -> bool:
+    """`one and other`, `one or other`: one part may settle it, whatever cannot be told beside it."""
+    settling, untold = isinstance(test.op, ast.Or), False
+    for part in test.values:
+        try:
+            if tell(part, constants) == settling:
+                return settling
+        except NotWrittenError:
+            untold = True
+    if untold:
+        raise NotWrittenError
+    return not settling
+
+
+def _find_guarded(test: ast.expr, constants: Constants) -> str | None:
+    """The setting that a condition asks TRL for: `"beta" in signature(GRPOConfig).parameters`, `hasattr(GRPOConfig, "beta")`,
+    `supports("beta")`.
+    """
+    match test:
+        case ast.Compare(left=ast.Constant(value=str(name)), ops=[ast.In() | ast.NotIn()], comparators=[asked]):
+            pass
+        case ast.Call(func=ast.Name(id="hasattr"), args=[_, ast.Constant(value=str(name))]):
+            return name
+        case ast.Call(func=ast.Name() as asked, keywords=[]):
+            words = [each.value for each in test.args if isinstance(each, ast.Constant)]
+            if len(words) != 1 or not isinstance(words[0], str):
+                return None
+            name = words[0]
+        case _:
+            return None
+    names = [each.id for each in ast.walk(asked) if isinstance(each, ast.Name)]
+    shown = [ast.unparse(each) for each in (asked, *(constants[each] for each in names if each in constants))]
+    return name if _ASKS_TRL.search(re.sub(r"'[^']*'", "", " ".join(shown))) else None
 
 
 def find_untaken(tree: ast.AST, constants: Constants) -> set[int]:
@@ -150,7 +194,7 @@ def find_untaken(tree: ast.AST, constants: Constants) -> set[int]:
         if not isinstance(node, ast.If | ast.IfExp):
             continue
         try:
-            taken = bool(evaluate(node.test, constants))
+            taken = tell(node.test, constants)
         except NotWrittenError:
             continue
         other = node.orelse if taken else node.body

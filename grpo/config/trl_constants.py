@@ -20,11 +20,16 @@ def find_constants(tree: ast.AST, options: FoundSettings) -> Constants:
     found: Constants = {}
     repeated: set[str] = set()
     for node in ast.walk(tree):
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        value = getattr(node, "value", None)
-        for place, given in [pair for target in targets for pair in _pairs(target, value)]:
+        targets, value = _list_targets(node), getattr(node, "value", None)
+        pairs = [pair for target in targets for pair in _pairs(target, value)]
+        told = {id(place) for place, _ in pairs}
+        repeated |= {
+            each.id
+            for target in targets
+            for each in ast.walk(target)
+            if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store) and id(each) not in told
+        }
+        for place, given in pairs:
             if place.id in found and ast.dump(found[place.id]) != ast.dump(given):
                 repeated.add(place.id)
             found[place.id] = given
@@ -40,6 +45,22 @@ def find_constants(tree: ast.AST, options: FoundSettings) -> Constants:
     for name, constant in options.settings.items():
         found[f"args.{places.get(name, name)}"] = ast.Constant(constant)
     return found
+
+
+def _list_targets(node: ast.AST) -> list[ast.expr]:
+    """What a statement gives values to; `options |= {...}` only adds to a mapping, which is followed elsewhere."""
+    match node:
+        case ast.Assign(targets=targets):
+            return targets
+        case ast.AugAssign(op=ast.BitOr()):
+            return []
+        case ast.AnnAssign(value=None):
+            return []
+        case ast.AnnAssign() | ast.AugAssign() | ast.NamedExpr() | ast.For() | ast.AsyncFor():
+            return [node.target]
+        case ast.withitem(optional_vars=ast.expr() as target):
+            return [target]
+    return []
 
 
 def _pairs(target: ast.expr, value: ast.expr | None) -> list[tuple[ast.Name, ast.expr]]:

@@ -35,7 +35,7 @@ HANDED: dict[str, str] = {
     **dict.fromkeys(
         (
             "pad_to_multiple_of", "torch_empty_cache_steps", "dataloader_num_workers", "dataloader_prefetch_factor",
-            "ddp_bucket_cap_mb", "ddp_timeout", "vllm_max_model_length",
+            "ddp_bucket_cap_mb", "ddp_timeout",
         ),
         WHOLE,
     ),
@@ -93,7 +93,7 @@ OTHER_WAY: dict[str, str] = {
     "log_completions": "write grpo.log_completions_every; all are kept on disk",
     "resume_from_checkpoint": "give --resume RUN",
     "model_init_kwargs": "write model.revision, model.dtype and model.quantization",
-    "use_liger_kernel": "leave it out: the loss keeps no logits that are too many, with any engine",
+    "use_liger_kernel": "leave it out: the loss never holds all logits at once, with any engine",
     "liger_kernel_config": "leave it out, as use_liger_kernel",
     "eval_strategy": "write evaluation.every_steps",
     "eval_on_start": "leave it out: a run evaluates before and after everything",
@@ -118,6 +118,7 @@ OTHER_WAY: dict[str, str] = {
     "parallelism_config": "launch with accelerate; sequences are not split across devices",
     "local_rank": "leave it out: torchrun and accelerate set it",
     "vllm_server_host": "write model.vllm.server_base_url",
+    "vllm_max_model_length": "write model.max_sequence_length, which colocated vLLM is given",
     "hub_model_id": "leave it out: a run uploads nothing; its best/ can be uploaded afterwards",
     **dict.fromkeys(
         (
@@ -219,7 +220,6 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(
         (
             "pad_to_multiple_of", "torch_empty_cache_steps", "dataloader_prefetch_factor", "ddp_bucket_cap_mb", "ddp_timeout",
-            "vllm_max_model_length",
         ),
         _COUNT,
     ),
@@ -244,7 +244,7 @@ _SCRIPTS: dict[str, str] = {
     "load_in_8bit": "write model.quantization: nf4, the nearest that is offered",
     "attn_implementation": "leave it out: the engine chooses how attention is computed",
     "reward_funcs": "write rewards.functions", "dataset_name": "write data.train",
-    "vllm_max_model_len": "write trl.vllm_max_model_length",
+    "vllm_max_model_len": "write model.max_sequence_length",
     "vllm_device": "leave it out: engine vllm shares the training devices, or give model.vllm.server_devices",
     "evaluation_strategy": "write evaluation.every_steps",
 }  # fmt: skip

@@ -111,7 +111,8 @@ def set_interpolations(found: FoundSettings, values: dict[Any, Any]) -> None:
             if match is None:
                 break
             if match[1] in ("oc.env", "env"):
-                value = as_number((match[2] or "").partition(",")[2].strip()) or value
+                default = (match[2] or "").partition(",")[2].strip()
+                value = as_number(default) if default else value
                 break
             value = as_number(_follow(values, (match[1] or "").split(".")) if match[2] is None else value)
         if isinstance(value, str) and "${" in value:

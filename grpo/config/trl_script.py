@@ -60,7 +60,7 @@ def read_script(text: str, path: Path, options: FoundSettings) -> FoundSettings:
     foreign = _find_foreign(tree)
     if foreign is not None:
         return FoundSettings(refusals=[f"its GRPOConfig is that of {foreign}, another trainer than TRL's"])
-    imported = _find_import(tree, path)
+    imported = _find_import(tree)
     found = FoundSettings(notes=list(options.notes))
     constants = {"__name__": ast.Constant("__main__"), **find_constants(tree, options)}
     constants |= read_settings_files(tree, constants, path, found.notes)
@@ -227,7 +227,7 @@ def _find_subclasses(tree: ast.AST) -> dict[str, Constants]:
     return found
 
 
-def _find_import(tree: ast.AST, path: Path) -> str | None:
+def _find_import(tree: ast.AST) -> str | None:
     """The module that GRPOConfig is imported from, where that is neither TRL nor what hands it on."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and any(each.name == "GRPOConfig" for each in node.names):

@@ -49,7 +49,16 @@ _AXOLOTL_QUIET = re.compile(
 def read_axolotl(found: FoundSettings) -> FoundSettings:
     """A file of axolotl's whose `rl` is grpo or gdpo."""
     given = {_AXOLOTL_NAMES.get(name, name): value for name, value in found.settings.items()}
-    out = FoundSettings(notes=list(found.notes), refusals=list(found.refusals), wrapper="axolotl")
+    out = FoundSettings(
+        unknown={
+            _AXOLOTL_NAMES.get(name, name): text
+            for name, text in found.unknown.items()
+            if not _AXOLOTL_QUIET.fullmatch(name)
+        },
+        notes=list(found.notes),
+        refusals=list(found.refusals),
+        wrapper="axolotl",
+    )
     kind = given.get("rl")
     if kind not in ("grpo", "gdpo"):
         other = "it has no rl: a supervised training" if kind is None else f"rl: {kind} is another trainer of axolotl's"
@@ -61,7 +70,7 @@ def read_axolotl(found: FoundSettings) -> FoundSettings:
             "async_prefetch: left out; grpo.one_step_ahead generates the next batch while this one is trained on"
         )
     settings = {**_AXOLOTL_DEFAULTS, **{k: v for k, v in given.items() if not _AXOLOTL_QUIET.fullmatch(k)}}
-    if not {"warmup_steps", "warmup_ratio"} & given.keys():
+    if not {"warmup_steps", "warmup_ratio"} & {*given, *out.unknown}:
         settings["warmup_ratio"] = 0.03
     if given.get("adapter") in ("lora", "qlora"):
         settings["use_peft"] = True
@@ -75,7 +84,8 @@ def read_axolotl(found: FoundSettings) -> FoundSettings:
         settings["multi_objective_aggregation"] = "normalize_then_sum"
     if given.get("bf16") is False:
         settings["dtype"] = "float32"
-    out.settings = settings
+    # A default stands for what a file leaves out, not for what it says elsewhere.
+    out.settings = {name: value for name, value in settings.items() if name not in out.unknown}
     return _without_images(out)
 
 
@@ -153,7 +163,7 @@ def read_swift(found: FoundSettings) -> FoundSettings:
     if given.get("dynamic_sample"):
         out.notes.append("dynamic_sample: write grpo.dynamic_sampling, how many times more prompts may be asked")
     settings.setdefault("torch_dtype", "auto")
-    out.settings = settings
+    out.settings = {name: value for name, value in settings.items() if name not in out.unknown}
     if _IMAGES.search(str(given.get("model_type", ""))):
         out.refusals.append(f"model_type {given['model_type']} reads images or sound, and rows here are text")
     return _without_images(out)

@@ -40,13 +40,18 @@ _CLIPS = {"dr_grpo", "dapo", "grpo", "bnpo", "luspo"}
 
 _CONDITIONS = (
     _Condition(
-        "model.vllm trl.vllm_importance_sampling_clip_min trl.vllm_max_model_length trl.vllm_model_impl",
+        "model.vllm trl.vllm_importance_sampling_clip_min trl.vllm_model_impl",
         "model.engine", lambda c: c.model.engine != "vllm", "model.engine is {model.engine}; write model.engine: vllm",
     ),
     _Condition(
         "model.vllm.server_port model.vllm.server_timeout model.vllm.group_port", "model.vllm.mode",
         lambda c: c.model.engine == "vllm" and c.model.vllm.mode == "colocate",
         "model.vllm.mode is colocate; write mode: server",
+    ),
+    _Condition(
+        "trl.vllm_model_impl", "model.vllm.mode",
+        lambda c: c.model.engine == "vllm" and c.model.vllm.mode != "colocate",
+        "TRL gives it to colocated vLLM alone, and model.vllm.mode is {model.vllm.mode}",
     ),
     _Condition(
         "model.vllm.server_port model.vllm.server_devices model.vllm.gpu_memory_utilization "
@@ -86,12 +91,17 @@ _CONDITIONS = (
         but="grpo.max_completion_length",
     ),
     _Condition(
-        "sft_warmup data.shop.warmup_rows data.shop.warmup_slips", "sft_warmup.enabled stages",
-        lambda c: not c.sft_warmup.enabled,
+        "sft_warmup", "sft_warmup.enabled stages", lambda c: not c.sft_warmup.enabled,
         "no SFT stage runs; write sft_warmup.enabled: true, or stages: [sft, grpo]",
     ),
     _Condition(
-        "data.shop.warmup_slips", "data.shop.warmup_rows", lambda c: not c.data.shop.warmup_rows,
+        "data.shop.warmup_rows data.shop.warmup_slips", "sft_warmup.enabled stages",
+        lambda c: c.data.source == "shop" and not c.sft_warmup.enabled,
+        "no SFT stage runs; write sft_warmup.enabled: true, or stages: [sft, grpo]",
+    ),
+    _Condition(
+        "data.shop.warmup_slips", "data.shop.warmup_rows",
+        lambda c: c.data.source == "shop" and not c.data.shop.warmup_rows,
         "data.shop.warmup_rows is 0",
     ),
     _Condition(

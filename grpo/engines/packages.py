@@ -24,7 +24,7 @@ def require_training_stack(config: Any, engine: Engine) -> None:
     if not is_installed("bitsandbytes"):
         where = {
             "model.quantization": config.model.quantization == "nf4",
-            "grpo.optim": needs_bitsandbytes(config.grpo.optim),
+            "grpo.optim": config.trains_grpo and needs_bitsandbytes(config.grpo.optim),
         }
         problems += [
             f"{key}: {'nf4' if key.startswith('model') else config.grpo.optim} needs bitsandbytes: pip install "
@@ -32,7 +32,7 @@ def require_training_stack(config: Any, engine: Engine) -> None:
             for key, wanted in where.items()
             if wanted
         ]
-    package = find_missing_package(config.grpo.optim)
+    package = find_missing_package(config.grpo.optim) if config.trains_grpo else None
     if package not in (None, "bitsandbytes"):
         problems.append(
             f"grpo.optim: {config.grpo.optim} needs {package}, which is not installed; or write adamw_torch"

@@ -30,7 +30,8 @@ def estimate_disk(
     # One more than are kept is there while it is written; those of the warm-up are gone before GRPO's begin.
     grpo = (config.grpo.save_total_limit + 1) * (weights + optimiser) if config.trains_grpo else 0
     policies = 2 + (1 if config.sft_warmup.enabled else 0)  # best, a draft of it, the warm-up's
-    stored = config.grpo.completions_per_step * math.ceil(config.grpo.max_steps / config.grpo.log_completions_every)
+    batches = math.ceil(config.grpo.max_steps / config.grpo.log_completions_every) if config.trains_grpo else 0
+    stored = config.grpo.completions_per_step * batches
     rows = stored + (evaluations + 3) * held_out_rows
     return round(
         max(grpo, warm_up if config.sft_warmup.enabled else 0)

@@ -156,13 +156,18 @@ def _prompt_refusals(
 
 
 def _say_filter(config: RunConfig, kind: str, limit: int) -> str:
-    """How to leave rows of one's own out; rows that are generated have no file to filter."""
+    """How to leave rows of one's own out; rows that are generated have no file to filter, and the filter
+    counts with tokenizers on the Hub or in a folder.
+    """
     path = config.data.train if kind == "training" else config.data.held_out
     if config.data.source != "files" or path is None:
         return ""
-    tokenizer = "" if config.model.embedded is not None else f" --tokenizer {shlex.quote(config.model.name)}"
-    command = f"python -m grpo.data filter {shlex.quote(str(path))} --out kept.jsonl --max-tokens {limit}{tokenizer}"
-    return f", leave them out ({command})"
+    if config.model.embedded is not None or config.model.gguf is not None:
+        return ""
+    return (
+        f", leave them out (python -m grpo.data filter {shlex.quote(str(path))} --out kept.jsonl --max-tokens {limit} "
+        f"--tokenizer {shlex.quote(config.model.name)})"
+    )
 
 
 def _list_long_prompts(

@@ -37,7 +37,9 @@ def _is_placed(pieces: list[str], at: int) -> bool:
     """Whether a quoted word stands where only a name can: of a table, of what it is called, before or after a dot."""
     before = pieces[at - 1].lower() if at else ""
     after = pieces[at + 1].lower() if at + 1 < len(pieces) else ""
-    if before in _BEFORE_NAMES or after in (".", "as"):
+    if before in _BEFORE_NAMES or after == ".":
+        return True
+    if after == "as" and [*pieces, "", ""][at + 2].lower() in ("(", "not", "materialized"):  # WITH "name" AS (
         return True
     # What follows a value, or another name, is what it is called.
     return bool(before) and (

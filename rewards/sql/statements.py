@@ -271,9 +271,9 @@ def _offers_another(rest: str) -> bool:
         if end is None:
             continue
         said = rest[match.start() : match.start() + end]
-        if _REMARK.search(said) and not _is_shouted(rest, match.start()):
-            continue
         reads, marked = re.search(r"\bfrom\b", said, re.IGNORECASE), _MARKS.search(said)
+        if _REMARK.search(said) and not marked and not _is_shouted(rest, match.start()):
+            continue
         placed = _lies_placed(rest, match.start()) or _is_shouted(rest, match.start())
         if (placed and (reads or marked)) or (reads and marked):
             return True

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 
 import pytest
+import yaml
 
 from grpo.config.__main__ import main
+from grpo.config.from_trl import translate
+from grpo.config.loading import load_config
 from grpo.config.trl_adapters import translate_adapters
 from grpo.config.trl_reading import read_trl_file
 from tests.timing import at_most
@@ -152,3 +155,98 @@ def test_script_when_its_trainer_has_settings_of_another_class_then_that_class_i
     script = tmp_path / "train.py"
     script.write_text("config = AsyncGRPOConfig(learning_rate=1e-5)\nAsyncGRPOTrainer(model='m', args=config)\n")
     assert read_trl_file(script).refusals == ["its trainer is given AsyncGRPOConfig, which is not TRL's GRPOConfig"]
+
+
+GROUPS = "num_generations: 4\nper_device_train_batch_size: 4\nmax_steps: 9\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "wanted", "said"),
+    [
+        (
+            "vllm_server_base_url: http://gpu:8000\n",
+            {"engine": "transformers", "mode": "colocate", "server_base_url": None},
+            "vllm_server_base_url: left out; without use_vllm no server is asked",
+        ),
+        (
+            "use_vllm: true\nvllm_server_host: gpu\n",
+            {"engine": "vllm", "mode": "server", "server_base_url": "http://gpu:8000"},
+            "older versions of TRL took that",
+        ),
+        (
+            "use_vllm: true\nvllm_mode: ${oc.env:MODE}\nvllm_server_host: gpu\n",
+            {"engine": "vllm", "mode": "server", "server_base_url": "http://gpu:8000"},
+            "vllm_mode: server is written, because the file gives its address",
+        ),
+        (
+            "use_vllm: ${oc.env:FAST}\nvllm_server_host: gpu\n",
+            {"mode": "server", "server_base_url": "http://gpu:8000"},
+            "write them yourself: use_vllm",
+        ),
+    ],
+)
+def test_server_when_the_file_tells_its_address_alone_then_the_config_loads(tmp_path, lines, wanted, said):
+    """An address beside mode colocate would be refused; what an older TRL did is said only where the file is silent."""
+    out = make(tmp_path, GROUPS + lines)
+    config = load(tmp_path, out)
+    found = {"engine": config.model.engine, **config.model.vllm.model_dump()}
+    assert {name: found[name] for name in wanted} == wanted
+    assert any(said in note for note in out.notes)
+    assert ("older" in " ".join(out.notes)) == ("older" in said or "FAST" in lines)
+
+
+@pytest.mark.parametrize(
+    ("lines", "length", "said"),
+    [
+        ("use_vllm: true\nvllm_max_model_length: 900\n", 900, None),
+        ("use_vllm: true\nvllm_max_model_len: 3000\nmax_completion_length: 1500\n", 3000, None),
+        ("use_vllm: true\nvllm_max_model_length: 400\nmax_completion_length: 500\n", None, "leaves a prompt no room"),
+        ("vllm_max_model_length: 900\n", None, "colocated vLLM alone"),
+        ("use_vllm: true\nvllm_mode: server\nvllm_max_model_length: 900\n", None, "colocated vLLM alone"),
+    ],
+)
+def test_model_length_when_vllm_is_given_one_then_it_is_the_longest_row(tmp_path, lines, length, said):
+    """Colocated vLLM is given model.max_sequence_length, which says it here."""
+    out = make(tmp_path, GROUPS + lines)
+    assert out.config["model"].get("max_sequence_length") == length and not load(tmp_path, out).trl
+    assert [note for note in out.notes if "vllm_max_model_length" in note and (said or "") in note] or said is None
+
+
+@pytest.mark.parametrize("schedule", ["constant", "constant_with_warmup"])
+def test_schedule_when_transformers_ignores_its_settings_then_they_are_left_out(tmp_path, schedule):
+    """A constant rate has no shape."""
+    out = make(tmp_path, f"{GROUPS}lr_scheduler_type: {schedule}\nlr_scheduler_kwargs: {{num_cycles: 2}}\n")
+    assert load(tmp_path, out).grpo.lr_scheduler_type == schedule
+    assert f"lr_scheduler_kwargs: left out; {schedule} does not read them" in out.notes
+
+
+def test_axolotl_when_a_value_is_not_told_then_it_is_named_and_no_default_stands_for_it(tmp_path):
+    """As of TRL's own files."""
+    out = make(
+        tmp_path,
+        "base_model: m\nrl: grpo\nmicro_batch_size: 8\nlearning_rate: ${oc.env:LR}\nlr_scheduler: ${oc.env:SHAPE}\n"
+        "warmup_ratio: ${oc.env:WARM}\nwandb_name: ${oc.env:NAME}\n",
+    )
+    (note,) = [each for each in out.notes if "write them yourself" in each]
+    assert all(name in note for name in ("learning_rate", "lr_scheduler_type", "warmup_ratio")) and "wandb" not in note
+    assert not out.config["grpo"].keys() & {"learning_rate", "lr_scheduler_type", "warmup_ratio"}
+
+
+def test_interpolation_when_its_default_is_falsy_then_it_is_taken(tmp_path):
+    """0 and false are values; no default is none."""
+    path = tmp_path / "grpo.yaml"
+    path.write_text("beta: ${oc.env:KL,0}\nuse_vllm: ${oc.env:FAST,false}\nseed: ${oc.env:SEED}\nnum_generations: 4\n")
+    found = read_trl_file(path)
+    assert found.settings == {"beta": 0, "use_vllm": False, "num_generations": 4} and list(found.unknown) == ["seed"]
+
+
+def make(tmp_path, text):
+    path = tmp_path / "grpo.yaml"
+    path.write_text(text, encoding="utf-8")
+    return translate(read_trl_file(path))
+
+
+def load(tmp_path, out):
+    path = tmp_path / "made.yaml"
+    path.write_text(yaml.safe_dump(out.config), encoding="utf-8")
+    return load_config(str(path), profile=None)

@@ -255,3 +255,57 @@ def test_settings_when_they_stand_in_a_variable_of_the_shell_or_in_a_file_that_i
         tmp_path, "a.py", "c = yaml.safe_load(Path('c.yaml').read_text())\na = GRPOConfig(**c['training'], beta=0.1)\n"
     )
     assert found.settings == {"num_generations": 6, "beta": 0.1}
+
+
+SIGNATURE = "known = inspect.signature(GRPOConfig).parameters\no = dict(num_generations=4, beta=0.1, kl_coeff=0.2)\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "beta"),
+    [
+        ("if 'beta' not in known:\n    o.pop('beta')\n", 0.1),
+        ("if not hasattr(GRPOConfig, 'beta'):\n    o.pop('beta')\nelse:\n    o['beta'] = 0.3\n", 0.3),
+        ("if not ('beta' in known):\n    o['beta'] = 0.2\nelse:\n    o['beta'] = 0.4\n", 0.4),
+        ("if 'kl_coeff' not in known and 'beta' in known:\n    o['beta'] = 0.5\n", 0.5),
+        ("if 'kl_coeff' in known or not config_supports('beta'):\n    o['beta'] = 0.6\n", 0.1),
+        ("params = {'use_vllm': False, 'beta': 0.0}\nif params['use_vllm']:\n    o['beta'] = 0.7\n", 0.1),
+        ("hyperparams = {'beta': 0.0}\nif hyperparams.get('beta'):\n    o['beta'] = hyperparams['beta']\n", 0.1),
+        ("params = {'delta': 1}\nif 'beta' in params:\n    o['beta'] = 0.8\n", 0.1),
+    ],
+)
+def test_script_when_a_guard_is_turned_round_or_is_a_plain_test_then_the_right_branch_is_taken(tmp_path, lines, beta):
+    """A test of a value that the script shows is one of that value, whatever its mapping is called."""
+    text = SIGNATURE + "if 'kl_coeff' not in known:\n    o.pop('kl_coeff')\n" + lines + "c = GRPOConfig(**o)\n"
+    found = read(tmp_path, "train.py", text)
+    assert found.settings == {"num_generations": 4, "beta": beta} and not found.unknown
+
+
+def test_script_when_a_test_is_of_values_from_elsewhere_then_the_setting_is_unknown(tmp_path):
+    """`params["use_vllm"]` of a file that is not there asks nothing of TRL."""
+    text = (
+        "params = load()\no = dict(num_generations=4)\nif params['use_vllm']:\n    o['beta'] = 0.7\nGRPOConfig(**o)\n"
+    )
+    found = read(tmp_path, "train.py", text)
+    assert list(found.unknown) == ["beta"] and found.settings == {"num_generations": 4}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "steps = 100\nsteps *= 2\n",
+        "steps = 100\nfor steps in (1, 2):\n    pass\n",
+        "steps = 100\nwith measured() as steps:\n    pass\n",
+        "steps = 100\nif (steps := count()):\n    pass\n",
+        "steps = 100\nsteps, rest = count()\n",
+    ],
+)
+def test_script_when_a_name_is_given_another_value_then_its_first_is_not_taken(tmp_path, lines):
+    """`+=`, a loop, `with`, `:=` and unpacking change a name as a second assignment does."""
+    found = read(tmp_path, "train.py", f"{lines}c = GRPOConfig(max_steps=steps, num_generations=4)\n")
+    assert found.unknown == {"max_steps": "steps"} and found.settings == {"num_generations": 4}
+
+
+def test_script_when_a_name_is_set_within_a_condition_then_it_is_followed(tmp_path):
+    """`:=` is an assignment too."""
+    found = read(tmp_path, "train.py", "if (steps := 30) > 20:\n    c = GRPOConfig(max_steps=steps)\n")
+    assert found.settings == {"max_steps": 30}

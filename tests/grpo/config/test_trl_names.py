@@ -151,3 +151,21 @@ def test_settings_when_trl_has_them_then_none_is_told_to_be_another(tmp_path):
     )
     found = effective_arguments(arguments)
     assert changed_settings(found | section.trl_settings(), found) == []
+
+
+@pytest.mark.parametrize("mode", ["colocate", "server"])
+def test_vllm_when_its_own_settings_and_those_of_section_trl_meet_then_none_is_given_twice(mode, tmp_path):
+    """TRL's arguments are made with all that section trl may say of vLLM; what the engine gives is refused there."""
+    pytest.importorskip("trl")
+    from grpo.engines.vllm import VllmEngine
+    from grpo.training.trl_arguments import trl_arguments
+
+    config = load_config("v4_1", ["model.engine=vllm", f"model.vllm.mode={mode}"], profile=None)
+    given = VllmEngine(config.model).arguments()
+    assert not given.keys() & trl_fields.HANDED.keys()
+    assert "write model.max_sequence_length" in refuse("trl.vllm_max_model_length=1024")
+    arguments = trl_arguments(
+        GrpoSection(max_steps=3), directory=tmp_path, seed=1, device="cpu", bf16=False, gradient_checkpointing=False,
+        engine=given, handed={"vllm_model_impl": "transformers"},
+    )  # fmt: skip
+    assert arguments.vllm_model_impl == "transformers"

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,8 @@ import pytest
 from callbacks.watch.rules import WatchSection
 from callbacks.watch.watch import Watch, make_callback
 from grpo.config.loading import load_config
+from grpo.engines.choose import choose_engine
+from grpo.engines.packages import require_training_stack
 from grpo.lifecycle.begin import require_room
 from grpo.lifecycle.faults import explain, guard
 from grpo.lifecycle.resume import list_reliance, read_reliance
@@ -159,6 +162,18 @@ def test_disk_when_counted_by_hand_then_is_the_weights_of_all_that_is_kept():
     found = estimate_disk(config, shape, device_kind="cpu", row_tokens=200, evaluations=5, held_out_rows=320)
     weights = 4 * shape.parameters
     assert found == 3 * 3 * weights + 3 * weights + (stored + 8 * 320) * (1_500 + 800) + (20 << 20)
+    config = load_config("v4_1", ["stages=[sft]"], "embedded")
+    found = estimate_disk(config, shape, device_kind="cpu", row_tokens=200, evaluations=5, held_out_rows=320)
+    assert found == 3 * 3 * weights + 3 * weights + 8 * 320 * (1_500 + 800) + (20 << 20)
+
+
+@pytest.mark.parametrize(("stages", "missing"), [("[sft]", False), ("[grpo]", True)])
+def test_stack_when_grpos_optimiser_lacks_its_package_then_only_a_run_of_grpo_is_refused(stages, missing, monkeypatch):
+    """grpo.optim of a recipe says nothing of a run that leaves GRPO out."""
+    monkeypatch.setattr("grpo.engines.packages.is_installed", lambda name: name != "bitsandbytes")
+    config = load_config("v4_1", [f"stages={stages}", "grpo.optim=paged_adamw_8bit"], "embedded")
+    with pytest.raises(UserError, match="needs bitsandbytes") if missing else nullcontext():
+        require_training_stack(config, choose_engine(config.model))
 
 
 def test_room_when_the_disk_is_too_small_then_the_run_is_refused_before_it_begins(tmp_path):

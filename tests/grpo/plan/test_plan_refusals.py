@@ -9,6 +9,7 @@ from grpo.config.sections import GrpoSection, ModelSection, ratio_to_steps
 from grpo.data.run_rows import RunRows
 from grpo.machine.device import GIB, Device, require_cuda, require_one_device
 from grpo.plan.make_plan import make_plan
+from grpo.plan.refusals import _say_filter
 from grpo.policy.tokenizer import EstimatedCounter
 from rewards.errors import UserError
 from rewards.types import Example
@@ -135,6 +136,9 @@ def test_prompt_when_it_is_too_long_and_the_rows_are_of_a_file_then_the_line_say
     assert f"grpo.data filter '{tmp_path / 'a b.jsonl'}' --out kept.jsonl --max-tokens 1536 --tokenizer " in line
     (line,) = refusals(rows=inputs(train_rows=[example("a"), example("b"), longer]))
     assert "filter" not in line
+    for policy in ("model.gguf=package:file", "model.embedded={layers: 1}"):
+        config = load_config("v4_1", [*files, policy], profile=None)
+        assert _say_filter(config, "training", 1536) == ""
 
 
 def test_completion_when_as_long_as_the_context_then_is_refused():

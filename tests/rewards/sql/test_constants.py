@@ -34,7 +34,10 @@ def test_sql_qa_when_a_column_is_called_like_a_type_or_a_number_then_it_is_asked
     assert SqlQa()(example, Completion(reference)).value == 1.0
 
 
-@pytest.mark.parametrize("made_up", ["'note 1'", '"note 1"', '"2"', "CAST(36 AS TEXT)", "36 total", "36 AS text"])
+@pytest.mark.parametrize(
+    "made_up",
+    ["'note 1'", '"note 1"', '"note 1" AS text', '"2"', '"2" AS "id"', "CAST(36 AS TEXT)", "36 total", "36 AS text"],
+)
 def test_sql_qa_when_the_select_list_is_made_up_then_nothing_is_paid(database, made_up):
     """Double quotes around no column are a text, and a name behind a value is what it is called."""
     reference = f"SELECT {made_up} FROM notes WHERE id = 1"

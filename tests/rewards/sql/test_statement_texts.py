@@ -77,6 +77,7 @@ def test_find_statement_when_prose_stands_around_then_is_wrapped(text):
         f"<answer>{SQL}</answer><answer>SELECT AVG(price) FROM orders</answer>",
         f"{SQL};\nDROP TABLE orders",
         f"{SQL}; DELETE FROM orders",
+        f"{SQL};\nselect count(*) from these t",
     ],
 )
 def test_find_statement_when_two_are_offered_then_takes_none(text):
