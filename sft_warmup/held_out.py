@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 TOKENS_AT_ONCE = 8192
-# Of a large vocabulary fewer tokens: their logits, 128 MiB in float32, stand in memory some four times.
+# Fewer tokens of a large vocabulary: their logits are 128 MiB in float32, and about four copies are held at once.
 LOGITS_AT_ONCE = 1 << 25
 
 
@@ -72,8 +72,12 @@ def make_callback(
     rows: Sequence[Mapping[str, Any]],
     section: SftWarmupSection,
     on_measured: Callable[[int, dict[str, Estimate]], None],
+    half: bool = False,
 ) -> Any:
-    """A transformers callback that measures before the first step, every `section.eval_every` steps, and at the last."""
+    """A transformers callback that measures before the first step, every `section.eval_every` steps, and at the last.
+
+    `half` says that the model's passes compute in half precision.
+    """
     from transformers import TrainerCallback
 
     class MeasureHeldOutLoss(TrainerCallback):
@@ -82,7 +86,8 @@ def make_callback(
 
         def measure(self, model: Any) -> dict[str, Estimate]:
             if not self.tried:
-                self.tried, self.way = True, find_way(model, _pad(rows[:2]))
+                self.way = find_way(model, _pad(rows[:2]), half=half)
+                self.tried = True
             return measure_loss(model, rows, self.way)
 
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:

@@ -10,7 +10,7 @@ from sft_warmup.batches import LengthBatches
 from sft_warmup.checkpoints import make_callback, write_sums
 from sft_warmup.config import SftWarmupSection
 from sft_warmup.packing import check_packing, pack
-from sft_warmup.passes.counted_tokens import Way, find_way, only_counted
+from sft_warmup.passes.counted_tokens import Way, find_limit, find_way, only_counted
 from sft_warmup.passes.token_rows import Blocks
 from sft_warmup.trainer_arguments import trainer_arguments
 
@@ -104,12 +104,19 @@ def make_sft_trainer(
 
         def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **named: Any) -> Any:
             if not self.tried:
-                # Layers that run again in the backward do so when the pass is over, and see what they saw without us.
-                mask = not (section.packing or self.aux_loss_enabled or (gradient_checkpointing and device == "cpu"))
-                self.way = find_way(self.model, inputs, layer=not gradient_checkpointing, mask=mask, run=model)
+                self.way = find_way(self.model, inputs, **self.limits(), half=bf16 or fp16, run=model)
                 self.tried = True
             with only_counted(self.model, inputs, self.way, blocks) as shortened:
                 return super().compute_loss(model, shortened, *arguments, **named)
+
+        def limits(self) -> dict[str, bool]:
+            # Layers that run again in the backward do so when the pass is over, and see what they saw without us.
+            mask = not (section.packing or self.aux_loss_enabled or (gradient_checkpointing and device == "cpu"))
+            return {"layer": not gradient_checkpointing, "mask": mask}
+
+        def go_on(self, way: Way | None) -> None:
+            """Compute passes as the stage did that is resumed, as far as that may be done here."""
+            self.way, self.tried = way and way.within(find_limit(self.model, **self.limits())), True
 
         def create_model_card(self, *_: Any, **__: Any) -> None:
             """Nothing: TRL's looks the model up on the Hub, and a checkpoint must not need a network."""

@@ -71,9 +71,14 @@ def check_next_rewards(config: Path, directory: RunDirectory, profile: str, *, a
 
 
 def score_anew(directory: RunDirectory, host: RewardHost) -> int:
-    """Score every stored evaluation with `host`, in eval/ and metrics.jsonl alike; how many there were."""
+    """Score every stored evaluation with `host`, in eval/ and metrics.jsonl alike; how many there were.
+
+    `UserError`, with nothing written, where a stored row cannot be scored or a row of metrics.jsonl cannot be read.
+    """
     if not any(directory.evaluations.glob("*.jsonl")):
         return 0
+    path = directory.path / "metrics.jsonl"
+    metrics = _read_metrics(path)
     stored = {name: read_stored(path) for name, path in list_stored(directory.path).items()}
     unfit = find_unfit(host, [row for rows in stored.values() for row in rows])
     if unfit:
@@ -88,12 +93,9 @@ def score_anew(directory: RunDirectory, host: RewardHost) -> int:
             **function_metrics(summarise_functions(scored.scored)),
             "eval/unscored": sum(each.reward is None for each in scored.scored),
         }
-    path = directory.path / "metrics.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
     rows_out = []
-    for line in lines:
-        row = _read_row(line)
-        if row is None:  # torn by a kill: the resumed run cuts it off
+    for line, row in metrics:
+        if row is None:
             rows_out.append(line)
             continue
         file = name_evaluation_file(str(row.get("stage")), int(row.get("step") or 0)).removesuffix(".jsonl")
@@ -104,6 +106,18 @@ def score_anew(directory: RunDirectory, host: RewardHost) -> int:
     with replacing(path) as out:
         out.write(b"".join(rows_out))
     return len(stored)
+
+
+def _read_metrics(path: Path) -> list[tuple[bytes, dict[str, Any] | None]]:
+    """Each line and its row; the last may have none: torn by a kill, it is cut off by the resumed run."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+    metrics = [(line, _read_row(line)) for line in lines]
+    torn = [number for number, (line, row) in enumerate(metrics[:-1], 1) if row is None and line.strip()]
+    if torn:
+        raise UserError(
+            [f"{path}: line {number} is no JSON object; put it right or delete it, and resume again" for number in torn]
+        )
+    return metrics
 
 
 def _read_row(line: bytes) -> dict[str, Any] | None:

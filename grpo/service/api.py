@@ -178,6 +178,7 @@ def make_api(
     def cancel(run: Found) -> RunItem:
         """Stop a run: it saves a checkpoint first and can be resumed; one that waits is never started."""
         if queue.cancel(run.id) is None:
+            run = find(run.id)  # it may have ended since it was read
             if run.state == "cancelling":
                 told = "already being stopped"
             elif run.state in ENDED or run.queued:

@@ -159,11 +159,13 @@ class Stages:
         from transformers import set_seed
 
         from grpo.training.micro_batch import fit_passes
-        from grpo.training.trl_arguments import trl_arguments
+        from grpo.training.trl_arguments import drop_unavailable, trl_arguments
 
         self._stop_where_asked()
         section = fit_passes(self.config, self.policy, self.inputs.train, self.device, self.rank.count)
         set_seed(self.config.seed)
+        for line in drop_unavailable(self.config.trl)[1]:
+            self.progress.warn(line)
         arguments = trl_arguments(
             section,
             directory=self.directory.checkpoints,

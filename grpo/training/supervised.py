@@ -64,6 +64,7 @@ def run_supervised(stages: Stages, *, resume_from: Path | None = None) -> None:
     `resume_from` is a checkpoint of this stage. Where no GRPO follows, the held-out rows are answered as often as evaluation.every_steps says, and what is best is kept.
     """
     from sft_warmup.held_out import make_callback as make_loss_callback
+    from sft_warmup.passes.counted_tokens import list_left_out
     from sft_warmup.train import make_sft_trainer
 
     config, record, section = stages.config, stages.record, stages.config.sft_warmup
@@ -84,6 +85,7 @@ def run_supervised(stages: Stages, *, resume_from: Path | None = None) -> None:
         seal_checkpoint(checkpoint, stages.directory.path)
 
     evaluation = stages.evaluation()
+    half = stages.bf16 or stages.fp16
     follow = make_follower(log, record.report_rewards)
     trainer = make_sft_trainer(
         stages.policy.model,
@@ -102,7 +104,7 @@ def run_supervised(stages: Stages, *, resume_from: Path | None = None) -> None:
             stand_ins.make_agreement(stages.interruption),
             interrupt.make_callback(stages.interruption),
             follow,
-            *([make_loss_callback(held_out, section, record.log_held_out_loss)] if held_out is not None else []),
+            *([make_loss_callback(held_out, section, record.log_held_out_loss, half)] if held_out is not None else []),
             *([make_evaluation_callback(evaluation, max_steps=steps, postpone=postponed.begin)] if alone else []),
             watch.make_callback(record.watch),
             make_catch_up(
@@ -121,7 +123,7 @@ def run_supervised(stages: Stages, *, resume_from: Path | None = None) -> None:
     done = read_step(resume_from) if resume_from else 0
     with repeatable(stages.device), stages.progress.stage(name, trainer.args.max_steps, done=done) as follow.bar:
         trainer.train(str(resume_from) if resume_from else None)
-    record.effective["sft"] = environment.effective_arguments(trainer.args)
+    record.effective["sft"] = {**environment.effective_arguments(trainer.args), "left_out": list_left_out(trainer.way)}
     collectives.wait()
     ended_early = trainer.state.global_step < trainer.args.max_steps
     if ended_early and record.watch.stop is None:

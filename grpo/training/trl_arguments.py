@@ -30,6 +30,15 @@ class StepArguments(GRPOConfig):
     )
 
 
+def drop_unavailable(handed: Mapping[str, Any] | None) -> tuple[dict[str, Any], list[str]]:
+    """Section `trl` without what transformers refuses on this device, and a line for each setting that has no effect so."""
+    kept = dict(handed or {})
+    if "tf32" not in kept or is_torch_tf32_available():
+        return kept, []
+    line = "trl.tf32: true has no effect: this machine has no GPU that computes in TF32 (NVIDIA Ampere or newer)"
+    return kept, [line] if kept.pop("tf32") else []
+
+
 def trl_arguments(
     section: GrpoSection,
     *,
@@ -48,9 +57,7 @@ def trl_arguments(
     `engine` holds what the engine adds, `handed` what section `trl` says, both under TRL's names.
     """
     settings: dict[str, Any] = section.trl_settings(world_size)
-    handed = dict(handed or {})
-    if not is_torch_tf32_available():  # transformers refuses it where the device has no such products
-        handed.pop("tf32", None)
+    handed, _ = drop_unavailable(handed)
     # TRL counts it out of the others; the run holds what came out against ours.
     del settings["generation_batch_size"]
     return StepArguments(

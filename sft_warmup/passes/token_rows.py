@@ -12,27 +12,29 @@ if TYPE_CHECKING:
 BLOCKS = (192, 384, 256, 512, 128)
 """Tokens; of MKL on an AMD EPYC it is the first."""
 TRIED = (500, 1000, 1616, 2464, 3104, 5000)
-"""Tokens of the products that a block is tried with; fewer than the first are added up in other ways."""
+"""Tokens of the products that a block is tried with; fewer than the first are added up in other ways, more than the last are
+not tried."""
 
 
 class Blocks:
     """How many tokens at a time the matrix library adds up in the gradient of a weight, found by trial and kept.
 
-    A sum over tokens has the same bits without those that pull at nothing if the others are added up in the same blocks.
+    A sum over tokens has the same bits without those whose gradient is zero if the others are added up in the same blocks.
     """
 
     def __init__(self) -> None:
-        self.found: dict[tuple[int, int, int], int | None] = {}
+        self.found: dict[tuple[int, int, int, int], int | None] = {}
 
     def of(self, outputs: int, inputs: int, count: int) -> int | None:
         """Tokens in a block, for a weight of this shape and so many tokens; None where no block is known that keeps all bits."""
         import torch
 
-        if count < TRIED[0]:
+        if not TRIED[0] <= count <= TRIED[-1]:
             return None
-        key = outputs, inputs, torch.get_num_threads()
+        most = next(each for each in TRIED if each >= count)
+        key = outputs, inputs, torch.get_num_threads(), most
         if key not in self.found:
-            self.found[key] = next((block for block in BLOCKS if _keeps_bits(outputs, inputs, block)), None)
+            self.found[key] = next((block for block in BLOCKS if _keeps_bits(outputs, inputs, block, most)), None)
         return self.found[key]
 
 
@@ -51,7 +53,7 @@ def spread_rows(found: Tensor, places: Tensor, shape: tuple[int, int]) -> Tensor
 def linear_as_of_all(rows: Tensor, weight: Tensor, places: Tensor, count: int, blocks: Blocks) -> Tensor:
     """`rows` (1, places or more, width) through `weight`, whose gradient has the bits of all `count` tokens.
 
-    `places` rise. At what comes after them in `rows` nothing may pull.
+    `places` rise. The gradient of what comes after them in `rows` must be zero.
     """
     found: Tensor = _linear().apply(rows[0], weight, places, count, blocks.of(weight.shape[0], weight.shape[1], count))
     return found[None]
@@ -73,12 +75,12 @@ def sum_as_of_all(pulls: Tensor, inputs: Tensor, places: Tensor, count: int, blo
     return total
 
 
-def _keeps_bits(outputs: int, inputs: int, block: int) -> bool:
-    """Whether blocks of so many tokens give every bit of the whole product, over four tenths of the tokens of several sizes."""
+def _keeps_bits(outputs: int, inputs: int, block: int, most: int) -> bool:
+    """Whether blocks of so many tokens give every bit of the whole product, over four tenths of each of TRIED up to `most`."""
     import torch
 
     draw = torch.Generator().manual_seed(0)
-    for count in TRIED:
+    for count in TRIED[: TRIED.index(most) + 1]:
         places = (torch.rand(count, generator=draw) < 0.4).nonzero()[:, 0]
         pulls, found = (torch.randn(len(places), width, generator=draw) for width in (outputs, inputs))
         whole, parts = (sum_as_of_all(pulls, found, places, count, each) for each in (None, block))

@@ -242,7 +242,6 @@ def test_way_when_a_model_does_not_go_by_its_head_then_it_is_the_plain_one():
         assert find_way(model, pad(make_rows())) in (None, Way(layer=True, mask=True))
         assert ("forward" in vars(model)) is kept
     assert find_way(fused, pad(make_rows())) is None
-    assert find_way(torch.nn.Linear(2, 2), pad(make_rows())) is None
 
 
 def test_pass_when_no_token_counts_then_nothing_changes():

@@ -127,6 +127,19 @@ def test_evaluations_when_scored_anew_then_each_gets_its_own_numbers_and_no_othe
     assert [loss, training, sixth] == [rows[1], rows[3], rows[4]]
 
 
+def test_evaluations_when_a_row_of_the_metrics_cannot_be_read_then_its_line_is_named_and_nothing_is_written(run):
+    """Only a torn last one is cut off by the resumed run: this one's old numbers would stay among new ones."""
+    path = run.path / "metrics.jsonl"
+    path.write_bytes(b'{"stage": "tr\n\n[1]\n' + path.read_bytes())
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    with RewardHost([Right(credit=0.5)]) as host, pytest.raises(UserError) as said:
+        score_anew(run, host)
+    assert [line.split("metrics.jsonl: ")[1] for line in said.value.problems] == [
+        f"line {number} is no JSON object; put it right or delete it, and resume again" for number in (1, 3)
+    ]
+    assert before == {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+
+
 def test_evaluations_when_a_function_now_gives_no_value_then_they_are_counted_as_unscored(run):
     """It applies to another task alone: eight completions without a reward."""
 

@@ -317,6 +317,15 @@ def test_cancel_when_there_is_nothing_to_stop_then_the_line_says_why(http, queue
     assert said == ["by-hand: running, but it was started by hand; stop it where it was started"]
 
 
+def test_cancel_when_the_run_ends_meanwhile_then_the_line_says_how(http, queue, monkeypatch):
+    """Between the look at the run and the order to stop."""
+    http.post("/v1/runs", json={"config": "v4_1", "name": "one"})
+    cancel = queue.cancel
+    monkeypatch.setattr(queue, "cancel", lambda id: cancel(id) and None)
+    [said] = http.post("/v1/runs/one/cancel").json()["problems"]
+    assert said in ("one: already being stopped", "one: already ended (cancelled); there is nothing to stop")
+
+
 def test_page_when_an_address_lacks_something_then_it_says_what_and_offers_what_there_is(http, root, write_run):
     """A missing question, a step that is not stored and a comparison without evaluations are told for a reader of pages."""
     html = {"accept": "text/html"}

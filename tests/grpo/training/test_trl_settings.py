@@ -204,3 +204,16 @@ def test_train_when_tokens_are_guessed_then_completions_and_weights_are_those_wi
     assert found[0][0] == found[1][0] and len(found[0][0]) == 4
     for name, weight in found[0][1].items():
         torch.testing.assert_close(weight, found[1][1][name], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("value", "lines"), [(True, 1), (False, 0)])
+def test_settings_when_the_device_has_no_tf32_then_only_who_asked_for_it_is_told(value, lines, monkeypatch):
+    """Where it is there, the setting is handed on."""
+    from grpo.training import trl_arguments
+
+    for available in (False, True):
+        monkeypatch.setattr(trl_arguments, "is_torch_tf32_available", lambda available=available: available)
+        kept, said = trl_arguments.drop_unavailable({"tf32": value, "eps": 1})
+        assert kept == ({"eps": 1, "tf32": value} if available else {"eps": 1})
+        assert len(said) == (0 if available else lines)
+    assert trl_arguments.drop_unavailable(None) == ({}, [])
