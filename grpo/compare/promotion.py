@@ -211,8 +211,8 @@ def _choose_metric(runs: Sequence[RecordedRun], rules: PromotionRules) -> str:
             return metric
     there = ", ".join(name for name in shared if "." not in name) or "none"
     raise UserError(
-        f"gain.metric: {', '.join(rules.gain.metric)}: none of them is in all runs over all examples; they share: "
-        f"{there}; choose one with --metric"
+        f"{' and '.join(rules.gain.metric)}: not in all runs over all examples; they share: {there}; choose one "
+        "with --metric, or as gain.metric in the rules"
     )
 
 

@@ -47,7 +47,8 @@ def make_parser() -> CommandParser:
         EXAMPLES,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="names of the shipped configs, with the first line of each")
+    listed = commands.add_parser("list", help="names of the shipped configs, with the first line of each")
+    listed.add_argument("--json", action="store_true", help="one JSON object in place of a table")
     commands.add_parser("schema", help="JSON Schema of a config file")
     show = commands.add_parser("show", help="every resolved value of a config")
     show.add_argument("config", help="a path, or a shipped name such as v4_1")
@@ -73,9 +74,12 @@ def make_parser() -> CommandParser:
 
 def run(options: argparse.Namespace) -> int:
     if options.command == "list":
-        for name in list_configs():
-            first = (configs_folder() / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]
-            print(f"{name:10} {first.lstrip('# ')}")
+        about = {name: _read_first_line(configs_folder() / f"{name}.yaml") for name in list_configs()}
+        if options.json:
+            print_json({"configs": [{"name": name, "about": first} for name, first in about.items()]})
+        else:
+            for name, first in about.items():
+                print(f"{name:10} {first}")
     elif options.command == "schema":
         print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
     elif options.command == "from-trl":
@@ -85,6 +89,10 @@ def run(options: argparse.Namespace) -> int:
         print(f"# from {', then '.join(config.sources)}; profile {config.profile}", file=sys.stderr)
         print(config.to_json() if options.json else write_yaml(config.model_dump(mode="json")), end="")
     return DONE
+
+
+def _read_first_line(path: Path) -> str:
+    return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
 
 
 def write_translation(options: argparse.Namespace) -> int:

@@ -57,13 +57,19 @@ _FENCE = re.compile(r"\s*```(?:json)?\s*\n?(.*?)\n?\s*```\s*", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class ColumnChoice:
-    """How rows are made: `form` is a conversation's column or None; else the columns of the prompt and of the answer."""
+    """How rows are made: `form` is a conversation's column or None; else the columns of the prompt and of the answer.
+
+    `preferred`: the conversations were made of preferences.
+    """
 
     form: str | None = None
     prompt: tuple[str, ...] = ()
     reference: tuple[str, ...] = ()
+    preferred: bool = False
 
     def __str__(self) -> str:
+        if self.preferred:
+            return "the prompt is asked, what was chosen is the answer"
         if self.form:
             return f"conversations under {self.form!r}, whose last answer is the reference"
         asked, answer = ("are" if len(names) > 1 else "is" for names in (self.prompt, self.reference))
@@ -99,7 +105,7 @@ def choose_columns(
     if not prompt and not reference:
         form = next((by_name[name] for name in FORMS if name in by_name), None)
         if form is not None:
-            return ColumnChoice(form)
+            return ColumnChoice(form, preferred=form == "messages" and "rejected" in by_name)
     for whole in (True, False):  # a pair of which every column is there before one that lacks an optional column
         for asked, answer in PAIRS:
             there = tuple(by_name[name] for name in asked if name in by_name)

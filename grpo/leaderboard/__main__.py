@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from rewards.errors import UserError
@@ -17,6 +18,7 @@ either, or a JSON file of recorded means. Relative differences are against the f
 examples:
   python -m grpo.leaderboard runs/personas_*
   python -m grpo.leaderboard runs/personas_* --metric rouge1 --target 0.45
+  python -m grpo.leaderboard runs/v4_1-seeds/*                     the runs of a group
   python -m grpo.leaderboard runs/llama31_8b runs/llama31_8b_instruct --json     base against instruct
   python -m grpo.leaderboard runs/mine@warmup runs/mine                            did GRPO keep the voices apart?
 
@@ -51,13 +53,16 @@ def make_parser() -> CommandParser:
 
 def run(options: argparse.Namespace) -> int:
     from grpo.leaderboard.board import make_board
+    from grpo.seeds.group import is_group
 
     if options.target is not None and not 0.0 < options.target <= 1.0:
         raise UserError(f"--target {options.target:g}: give a mean above 0, at most 1")
     if not 0.0 <= options.blending < 1.0:
         raise UserError(f"--blending {options.blending:g}: give a share in 0..1")
+    # `runs/GROUP/*` names the group's own files beside its runs.
+    runs = [name for name in options.runs if not (Path(name).is_file() and is_group(Path(name).parent))]
     board = make_board(
-        options.runs,
+        runs or options.runs,
         metric=options.metric,
         target=options.target,
         limit=options.blending,

@@ -137,7 +137,7 @@ def draw_tasks(run: RunFiles, rows: list[dict[str, Any]]) -> list[dict[str, Any]
         ("before", "before training"),
         ("warmup", "after the warm-up"),
         ("sft", "further SFT"),
-        ("final", "at the end"),
+        ("final", "at the end" if tables.is_over(run) else "so far"),
     )
     section, tree = read_thresholds(run)
     drawn = []

@@ -91,7 +91,7 @@ def make_view(run: RunFiles, language: str | None = None) -> dict[str, Any]:
         "has_next_config": run.has_next_config,
         "warmup": warmup.estimates[ALL] if warmup else None,
         "final": final.estimates[ALL] if final else None,
-        "final_is_end": final is not None and final.stage in ("final", "judged"),
+        "final_is_end": tables.is_over(run),
         "final_step": final.step if final else None,
         "change": next((row["change"] for row in rows if row["task"] == ALL), None),
         "best": run.best,

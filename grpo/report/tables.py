@@ -82,6 +82,12 @@ def find_end(run: RunFiles) -> Evaluation | None:
     return run.find_evaluation("final") or (run.evaluations[-1] if run.evaluations else None)
 
 
+def is_over(run: RunFiles) -> bool:
+    """Whether what is shown last is what the run ended with, and not an evaluation on the way."""
+    final = find_end(run)
+    return final is not None and final.stage in ("final", "judged")
+
+
 def find_start(run: RunFiles) -> Evaluation | None:
     """What the end is held against: what GRPO began with, on the rows that the judged checkpoint answered."""
     end = find_end(run)

@@ -99,8 +99,10 @@ def make_application(
             return answer(
                 request, ["the body must be JSON; send it with the header Content-Type: application/json"], 422
             )
-        lines = explain(error, None, lambda path: show_path(path) if path else "the body", key="field", most=20)
-        if request.url.path == "/v1/runs" and any(line.endswith(": no such field") for line in lines):
+        submitted = request.url.path == "/v1/runs"
+        whole = "the submission" if submitted else "the body"
+        lines = explain(error, None, lambda path: show_path(path) if path else whole, key="field", most=20)
+        if submitted and any(line.endswith(": no such field") for line in lines):
             lines.append(f"a submission's fields: {', '.join(Submission.model_fields)}")
         return answer(request, lines, 422)
 

@@ -74,6 +74,9 @@ def test_compare_when_no_metric_is_shared_then_what_is_there_is_named(tmp_path, 
     )
     assert "they share: accuracy; choose one with --metric" in refuse(capsys, path)
     assert compare(capsys, path, "--metric", "accuracy")[0] == 1
+    assert "nosuch: not in all runs over all examples; they share: accuracy" in refuse(
+        capsys, path, "--metric", "nosuch"
+    )
 
 
 @pytest.mark.parametrize(

@@ -385,3 +385,11 @@ def test_find_config_when_given_a_folder_then_does_not_take_it_for_a_file(tmp_pa
     monkeypatch.chdir(tmp_path)
     (tmp_path / "v4").mkdir()
     assert find_config("v4") == configs_folder() / "v4.yaml"
+
+
+def test_list_when_asked_for_json_then_is_one_object(capsys):
+    """Each shipped config with the first line of its file."""
+    assert main(["list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["configs"]
+    assert [each["name"] for each in found] == list(list_configs())
+    assert all(each["about"] and not each["about"].startswith("#") for each in found)

@@ -123,6 +123,16 @@ def test_board_when_runs_are_read_then_has_places_percentages_families_and_alarm
     assert shown.startswith("ALARM  instruct: personas blend") and "base against instruct" in shown
 
 
+def test_board_when_all_files_of_a_group_are_named_then_its_own_are_no_runs(tmp_path, capsys):
+    """What a shell makes of `runs/GROUP/*`."""
+    runs = [write_run(tmp_path, name, [0.2, 0.4] * 20) for name in ("seed-1", "seed-2")]
+    for name in ("group.json", "summary.json"):
+        (tmp_path / name).write_text("{}")
+        runs.insert(0, str(tmp_path / name))
+    assert main([*runs, "--json"]) == 0
+    assert {each["run"] for each in json.loads(capsys.readouterr().out)["runs"]} == {"seed-1", "seed-2"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

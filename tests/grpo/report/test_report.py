@@ -164,6 +164,22 @@ def test_report_of_a_run_just_begun_is_written(tmp_path):
     assert "No decision was made" in html
 
 
+def test_report_of_a_run_that_is_not_over_says_so_far_in_both_forms(tmp_path, write_run):
+    """A table that says "at the end" would promise that nothing more comes."""
+    folder = write_run(tmp_path / "run", steps=100)
+    for name in ("eval/final.jsonl", "decision.json"):
+        (folder / name).unlink()
+    lines = (folder / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "metrics.jsonl").write_bytes(
+        b"".join(each for each in lines if orjson.loads(each)["stage"] not in ("final", "judged"))
+    )
+    for path in write_report(folder):
+        text = path.read_text(encoding="utf-8")
+        assert "so far" in text
+        # The note of what is missing names the evaluation, not the run.
+        assert "at the end" not in text.replace("the completions at the end are those of step-", ""), path
+
+
 def test_report_with_broken_lines_counts_them(tmp_path):
     """Half-written rows are left out and counted."""
     (tmp_path / "config.json").write_text("not json")

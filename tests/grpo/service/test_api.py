@@ -63,7 +63,10 @@ def test_submit_when_a_config_is_right_then_runs_are_queued_with_their_names(htt
         ({"yaml": "model:\n  chat_template: ../../../secret\n"}, "outside of the allowed folders"),
         ({"config": "decision"}, "config decision needs the run it follows"),
         ({"config": "v4_1", "after": "nobody"}, "after: nobody: no such run"),
-        ({"config": "v4_1", "seeds": list(range(32)), "sweep": {"seed": [1, 2]}}, "64 runs at once; at most 32"),
+        (
+            {"config": "v4_1", "seeds": list(range(32)), "sweep": {"seed": [1, 2]}},
+            "the submission: 64 runs at once; at most 32",
+        ),
     ],
 )
 def test_submit_when_something_is_wrong_then_422_says_what_and_nothing_is_queued(http, queue, body, line):
