@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +112,19 @@ def change_mappings(constants: Constants, changes: list[LateSetting]) -> None:
         if value is not None:
             key: ast.expr | None = ast.Constant(change.key) if change.key is not None else None
             constants[change.owner] = ast.Dict([*mapping.keys, key], [*mapping.values, value])
+
+
+def change_attributes(constants: Constants, changes: list[LateSetting]) -> None:
+    """Put in what the script sets attributes to, such as `args.steps = 7`; of `self` its class tells."""
+    for change in changes:
+        if not change.is_attribute or change.key is None or change.owner in ("self", "cls"):
+            continue
+        value = settle(change, constants)
+        if value is None:
+            continue
+        with suppress(NotWrittenError):  # told now: it may be made of what was there before
+            value = ast.Constant(evaluate(value, constants))
+        constants[f"{change.owner}.{change.key}"] = value
 
 
 def settle(change: LateSetting, constants: Constants) -> ast.expr | None:

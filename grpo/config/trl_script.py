@@ -12,6 +12,7 @@ from grpo.config.trl_adapters import ADAPTER_NAMES
 from grpo.config.trl_calls import take, take_adapter, take_loaded, take_trainer, take_value
 from grpo.config.trl_changes import (
     LateSetting,
+    change_attributes,
     change_mappings,
     find_attribute_changes,
     find_changes,
@@ -66,6 +67,7 @@ def read_script(text: str, path: Path, options: FoundSettings) -> FoundSettings:
     constants |= read_settings_files(tree, constants, path, found.notes)
     changes = find_changes(tree)
     change_mappings(constants, changes)
+    change_attributes(constants, changes)
     called: list[ast.Call] = []
     trainers: list[ast.Call] = []
     classes = _find_subclasses(tree)

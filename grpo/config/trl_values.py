@@ -117,6 +117,8 @@ def _attribute(node: ast.Attribute, constants: Constants, inner: Callable[[ast.e
     base = getattr(node.value, "id", "")
     if base == "torch":
         return node.attr
+    if f"{base}.{node.attr}" in constants:
+        return inner(constants[f"{base}.{node.attr}"])
     made = constants.get(base)
     if isinstance(made, ast.Call):  # an object of a class of the script: what it is made with, or the class's own
         for keyword in made.keywords:
@@ -125,8 +127,6 @@ def _attribute(node: ast.Attribute, constants: Constants, inner: Callable[[ast.e
         kind = getattr(made.func, "id", "")
         if f"{kind}.{node.attr}" in constants:
             return inner(constants[f"{kind}.{node.attr}"])
-    if f"{base}.{node.attr}" in constants:
-        return inner(constants[f"{base}.{node.attr}"])
     # Whatever a parser or a function of the script's made; not a part of something else, such as `run.training`.
     if (made is None or isinstance(made, ast.Call)) and f"args.{node.attr}" in constants:
         return inner(constants[f"args.{node.attr}"])

@@ -309,3 +309,21 @@ def test_script_when_a_name_is_set_within_a_condition_then_it_is_followed(tmp_pa
     """`:=` is an assignment too."""
     found = read(tmp_path, "train.py", "if (steps := 30) > 20:\n    c = GRPOConfig(max_steps=steps)\n")
     assert found.settings == {"max_steps": 30}
+
+
+@pytest.mark.parametrize(
+    ("lines", "value", "steps"),
+    [
+        ("args.steps = 7\n", "args.steps", 7),
+        ("args.steps = args.steps * 2\n", "args.steps", 200),
+        ("args.steps *= 2\n", "args.steps", None),
+        ("if args.fast:\n    args.steps = 7\n", "args.steps", None),
+        ("class C:\n    steps: int = 5\nc = C()\nc.steps = 9\n", "c.steps", 9),
+        ("class C:\n    steps: int = 5\nC.steps += 9\n", "C.steps", None),
+    ],
+)
+def test_script_when_an_attribute_is_set_later_then_what_it_was_is_not_taken(tmp_path, lines, value, steps):
+    """Options and objects of the script's classes are changed as names are."""
+    head = "parser.add_argument('--steps', type=int, default=100)\nargs = parser.parse_args()\n"
+    found = read(tmp_path, "train.py", f"{head}{lines}c = GRPOConfig(max_steps={value}, num_generations=4)\n")
+    assert found.settings.get("max_steps") == steps and ("max_steps" in found.unknown) == (steps is None)
