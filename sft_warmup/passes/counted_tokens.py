@@ -75,14 +75,14 @@ def find_way(
     model.eval()
     try:
         with torch.no_grad():
-            sample = _take_sample(inputs, next(model.parameters()).device)
+            sample = _take_sample(_moved(inputs, model))
             plain = run(**sample)
             if getattr(plain, "loss", None) is None:  # a model of its own kind
                 return None
             wanted = plain.loss, plain.logits[:, :-1][_counted(sample["labels"])]
             ways = [Way(layer=True, mask=True), Way(layer=True), Way(mask=True), Way()]
             for way in dict.fromkeys(way.within(limit) for way in ways):
-                if _all_agree(_agrees(model, run, sample, way, wanted, half), sample["labels"].device):
+                if _all_agree(_agrees(model, run, sample, way, wanted, half)):
                     return way
             return None
     finally:
@@ -236,11 +236,21 @@ def _drop_mask(stack: ExitStack, model: Module) -> None:
         stack.callback(setattr, sdpa_attention, "use_gqa_in_sdpa", kept)
 
 
-def _take_sample(inputs: Mapping[str, Any], device: Any) -> dict[str, Any]:
+def _moved(inputs: Mapping[str, Any], model: Module) -> dict[str, Any]:
+    """`inputs` where the model's weights are; what is on a GPU stays there, for weights that are kept elsewhere between passes."""
+    import torch
+
+    device = next(model.parameters()).device
+    return {
+        name: value.to(device) if isinstance(value, torch.Tensor) and value.device.type == "cpu" else value
+        for name, value in inputs.items()
+    }
+
+
+def _take_sample(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """At most two rows and SAMPLE_TOKENS of `inputs`, one with padding on its right, and labels that count in their second half."""
     import torch
 
-    inputs = {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in inputs.items()}
     ids = inputs["input_ids"]
     mask = inputs.get("attention_mask")
     lengths = mask.sum(1) if mask is not None else torch.full((len(ids),), ids.shape[1])
@@ -301,12 +311,12 @@ def _is_close(found: Tensor, wanted: Tensor, half: bool) -> bool:
     return bool((~close).float().mean() <= HALF_BEYOND) and bool(apart <= far / 5 * (1 + size))
 
 
-def _all_agree(agrees: bool, device: Any) -> bool:
+def _all_agree(agrees: bool) -> bool:
     """Whether every process says so; all of them must ask."""
     import torch
 
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return agrees
-    said = torch.tensor([int(agrees)], device=device)
-    torch.distributed.all_reduce(said, torch.distributed.ReduceOp.MIN)
-    return bool(said.item())
+    said: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(said, agrees)
+    return all(said)

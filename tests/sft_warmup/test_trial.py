@@ -80,7 +80,7 @@ def test_trial_when_one_part_gives_other_logits_then_the_other_is_left_out_alone
 
 @pytest.mark.parametrize("refused", [1, 2, 4])
 def test_trial_when_another_process_refuses_then_all_take_its_way_and_call_as_often(refused, monkeypatch):
-    """A sum over processes in which the other one says no so many times; the model of one has no head to hook."""
+    """The other one says no so many times; where this one's model has no head to hook, it says no each time and runs all the same."""
     ways = [Way(layer=True, mask=True), Way(layer=True), Way(mask=True), Way(), None]
     numbers = []
     for headless in (False, True):
@@ -88,17 +88,18 @@ def test_trial_when_another_process_refuses_then_all_take_its_way_and_call_as_of
         if headless:
             model.get_output_embeddings = lambda: None
 
-        def reduce(votes, _, said=said):
-            said.append(bool(votes.item()))
-            votes.fill_(int(len(said) > refused))
+        def gather(votes, agrees, said=said):
+            said.append(agrees)
+            votes[:] = [agrees, len(said) > refused]
 
         monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-        monkeypatch.setattr(torch.distributed, "all_reduce", reduce)
+        monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+        monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
         calls, run = count_calls(model)
-        assert find_way(model, pad(make_rows()), run=run) == ways[refused]
-        assert said == [not headless] * min(refused + 1, 4)
+        assert find_way(model, pad(make_rows()), run=run) == (None if headless else ways[refused])
+        assert said == ([False] * 4 if headless else [True] * min(refused + 1, 4))
         numbers.append(len(calls))
-    assert numbers == [1 + min(refused + 1, 4)] * 2
+    assert numbers == [1 + min(refused + 1, 4), 5]
 
 
 def test_trial_when_in_half_precision_then_one_logit_among_thousands_may_lie_far_off_but_not_all():
