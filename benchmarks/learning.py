@@ -108,7 +108,10 @@ def sft_for_as_long(directory: Path) -> None:
     steps = max(1, int(stage_seconds["train"] / (stage_seconds["warmup"] / warmup_steps)))
     section = config.sft_warmup.model_copy(update={"max_steps": steps})
     tracking = config.tracking.model_copy(update={"wandb": "off", "tensorboard": False})
-    config = config.model_copy(update={"sft_warmup": section, "tracking": tracking})
+    # Memorising rows that it has had often, as it does here, is what a rule ends a stage for.
+    watch = config.decision.watch.model_copy(update={"enabled": False})
+    decision = config.decision.model_copy(update={"watch": watch})
+    config = config.model_copy(update={"sft_warmup": section, "tracking": tracking, "decision": decision})
     threads = prepare_threads(config.threads)
     quieten_libraries()
     import torch
