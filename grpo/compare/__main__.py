@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     from grpo.compare.promotion import compare_runs
     from grpo.compare.promotion_rules import load_rules
     from grpo.compare.reading import read_recorded
-    from grpo.seeds.group import is_group
+    from grpo.lifecycle.run_group import is_group
 
     if sum(is_group(Path(name)) for name in options.runs):
         from grpo.compare.recipes import compare_recipes

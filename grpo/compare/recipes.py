@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from grpo.seeds.group import is_group
+from grpo.lifecycle.run_group import is_group
 from grpo.seeds.summary import compare_groups
 from rewards.errors import UserError
 from rewards.screen.command_line import print_json

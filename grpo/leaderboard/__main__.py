@@ -53,7 +53,7 @@ def make_parser() -> CommandParser:
 
 def run(options: argparse.Namespace) -> int:
     from grpo.leaderboard.board import make_board
-    from grpo.seeds.group import is_group
+    from grpo.lifecycle.run_group import is_group
 
     if options.target is not None and not 0.0 < options.target <= 1.0:
         raise UserError(f"--target {options.target:g}: give a mean above 0, at most 1")

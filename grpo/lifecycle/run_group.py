@@ -1,16 +1,21 @@
-"""The folder of a group of runs, told apart from that of a run by those that read one run."""
+"""The folder of a group of runs, told apart from that of a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-_FILE = "group.json"
+FILE = "group.json"
 _SHOWN = 3
+
+
+def is_group(folder: Path) -> bool:
+    """Whether a folder is that of a group."""
+    return (folder / FILE).is_file()
 
 
 def hint_group(folder: Path) -> str:
     """What to give in place of a group's folder, as the end of a line; empty for any other folder."""
-    if not (folder / _FILE).is_file():
+    if not is_group(folder):
         return ""
     runs = sorted(path.parent for path in (*folder.glob("seed-*/config.json"), *folder.glob("*/seed-*/config.json")))
     named = ", ".join(str(path) for path in runs[:_SHOWN]) or "none has been started"

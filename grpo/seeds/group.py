@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from grpo.lifecycle.run_group import FILE, is_group
 from rewards.errors import UserError
 from rewards.writing.files import read_object, write_json
 
-FILE = "group.json"
 MOST_RUNS = 256
 
 
@@ -47,11 +47,6 @@ class RunGroup:
     @property
     def settings(self) -> list[tuple[str, ...]]:
         return list(dict.fromkeys(member.setting for member in self.members))
-
-
-def is_group(folder: Path) -> bool:
-    """Whether a folder is that of a group."""
-    return (folder / FILE).is_file()
 
 
 def create_group(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from grpo.seeds.group import is_group
+from grpo.lifecycle.run_group import is_group
 
 
 def add_group_options(parser: argparse.ArgumentParser) -> None:
